@@ -1,0 +1,151 @@
+"""Sealed folders: how stages hand over to each other.
+
+A finished corpus, token set, checkpoint or result is a folder whose `manifest.json` was written
+last (temporary name, fsync, rename). It names what the folder is, the hash of every file, the
+resolved configuration, the code, and the fingerprints of what it was made from. A folder without a
+valid manifest is unfinished work: it can be continued, and it is never read as data.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+FILE_NAME = "manifest.json"
+FORMAT_VERSION = 1
+
+
+class ArtifactError(ValueError):
+    """A folder is not the finished artifact that was wanted."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """kind: corpus, tokens, checkpoint or results. files: relative path → [bytes, sha256].
+
+    parents: role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
+    contents (names and hashes of the files), equal wherever and whenever the same thing was made.
+    """
+
+    kind: str
+    files: dict[str, list]
+    config: dict
+    parents: dict[str, str] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        listing = sorted((name, entry[1]) for name, entry in self.files.items())
+        return hashlib.sha256(json.dumps([self.kind, listing]).encode()).hexdigest()[:16]
+
+
+def seal(
+    folder: str | Path,
+    kind: str,
+    *,
+    config: dict,
+    parents: dict[str, str] | None = None,
+    files: list[str],
+    known_hashes: dict[str, str] | None = None,
+    code: bool = True,
+) -> Manifest:
+    """Declare `folder` finished: hash `files` (paths relative to it) and write the manifest.
+
+    known_hashes: sha256 of files that were hashed while they were written.
+    """
+    folder = Path(folder)
+    known = known_hashes or {}
+    listing = {
+        name: [(folder / name).stat().st_size, known.get(name) or sha256(folder / name)]
+        for name in sorted(files)
+    }
+    manifest = Manifest(
+        kind, listing, config, parents or {}, code_version() if code else {},
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    write_json(folder / FILE_NAME, {**asdict(manifest), "fingerprint": manifest.fingerprint})
+    return manifest
+
+
+def unseal(folder: str | Path) -> None:
+    """Take the manifest away: the folder is unfinished again and may be added to."""
+    (Path(folder) / FILE_NAME).unlink(missing_ok=True)
+
+
+def is_sealed(folder: str | Path) -> bool:
+    return (Path(folder) / FILE_NAME).is_file()
+
+
+def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = False) -> Manifest:
+    """The manifest of a finished artifact, after checking that its files are there.
+
+    hashes=True reads every file again and compares its sha256; otherwise sizes are compared.
+    """
+    folder = Path(folder)
+    path = folder / FILE_NAME
+    wanted = f"a finished {kind}" if kind else "a finished artifact"
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder}: wanted {wanted}, but there is no such folder")
+    if not path.is_file():
+        raise ArtifactError(
+            f"{folder}: wanted {wanted}, but it has no {FILE_NAME}: it is unfinished or something "
+            f"else; run the command that makes it again, it continues where it stopped"
+        )
+    try:
+        fields = json.loads(path.read_text())
+        fields.pop("fingerprint")
+        version = fields["format_version"]
+        if version > FORMAT_VERSION:
+            raise ArtifactError(f"{path}: format_version {version} was written by a newer neurofm; "
+                                f"this one reads up to {FORMAT_VERSION}: upgrade")
+        manifest = Manifest(**fields)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not a valid manifest ({error}); make {wanted} again") from error
+    if kind is not None and manifest.kind != kind:
+        raise ArtifactError(f"{folder}: wanted {wanted}, but this is a {manifest.kind}")
+    for name, (size, digest) in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise ArtifactError(f"{folder}: {name} is missing, although the manifest lists it")
+        if file.stat().st_size != size:
+            raise ArtifactError(f"{file}: has {file.stat().st_size} bytes, the manifest says {size}")
+        if hashes and sha256(file) != digest:
+            raise ArtifactError(f"{file}: its sha256 is not the manifest's: the file was changed")
+    return manifest
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: str | Path, content: dict) -> None:
+    """Write JSON so that a crash leaves either the old file or the new one, never half of it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w") as file:
+        json.dump(content, file, indent=1, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def code_version() -> dict[str, str]:
+    """Version of neurofm and, in a checkout, its commit."""
+    found = {"neurofm": metadata.version("neurofm")}
+    root = Path(__file__).resolve().parent.parent
+    if (root / ".git").exists():
+        asked = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, check=False,
+        )
+        if asked.returncode == 0:
+            found["commit"] = asked.stdout.strip()
+    return found

@@ -1,0 +1,89 @@
+"""`neurofm COMMAND`: finds the commands by entry point, imports only the one that is asked for.
+
+Another package adds a command by declaring an entry point in the group `neurofm.commands` whose
+object takes the remaining words and returns an exit status.
+"""
+
+import ast
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+ORDER = ("ingest", "simulate", "pretrain", "tokenize", "reconstruct", "generate", "finetune", "decode", "evaluate")
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    commands = {command.name: command for command in entry_points(group="neurofm.commands")}
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview(commands))
+        return 0
+    if argv[0] == "--version":
+        from .artifacts import code_version
+
+        print(" ".join(f"{key} {value}" for key, value in code_version().items()))
+        return 0
+    command = commands.get(argv[0])
+    if command is None:
+        import difflib
+
+        near = difflib.get_close_matches(argv[0], commands, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(commands))}"
+        sys.stderr.write(f"neurofm: unknown command {argv[0]!r}; {hint}\n")
+        return 2
+    check_not_shadowed(command.module)
+    try:
+        return command.load()(argv[1:]) or 0
+    except ValueError as error:
+        # Ours say what was wanted, what came and what to do: a traceback would bury that.
+        sys.stderr.write(f"neurofm {argv[0]}: {error}\n")
+        return 1
+
+
+def check_not_shadowed(module: str) -> None:
+    """Explain it when a file of the user's own stands in front of one of our packages."""
+    package = module.split(".")[0]
+    found = importlib.util.find_spec(package)
+    ours = Path(__file__).resolve().parent.parent / package
+    if found is None or found.origin is None or Path(found.origin).resolve().parent != ours:
+        where = found.origin if found else "nowhere"
+        raise ValueError(
+            f"neurofm's package {package!r} was looked for in {ours}, but Python finds {where}; "
+            f"a file or folder named {package!r} beside your script hides it: rename yours or run "
+            f"from another folder"
+        )
+
+
+def _overview(commands: dict[str, EntryPoint]) -> str:
+    known = [name for name in ORDER if name in commands]
+    names = known + sorted(set(commands) - set(known))
+    width = max(map(len, names), default=0)
+    lines = [f"  {name:<{width}}  {_first_line(commands[name])}" for name in names]
+    return "\n".join([
+        "usage: neurofm COMMAND [--config FILE.yaml] [--key value …]",
+        "",
+        "A recording flows one way, and rests on disk between the stages:",
+        "files → ingest → corpus → pretrain, tokenize → checkpoint → finetune, decode → results",
+        "",
+        *lines,
+        "",
+        "neurofm COMMAND --help lists the keys of a command.",
+    ])
+
+
+def _first_line(command: EntryPoint) -> str:
+    """First line of a command's module docstring, read without importing it."""
+    package, _, rest = command.module.partition(".")
+    spec = importlib.util.find_spec(package)  # finds a top-level package without running it
+    if spec is None or spec.origin is None:
+        return "(not installed)"
+    path = Path(spec.origin).parent / (rest.replace(".", "/") + ".py")
+    if not path.exists():
+        path = path.with_suffix("") / "__init__.py"
+    docstring = ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
+    return (docstring or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Batch and Tokens: windows side by side, as models take them.
+
+Windows of mixed layouts share a batch: channels are padded, and `valid` says which are real. Every
+window carries a random seed of its own (see `neurofm.training.sampler`), so what a model draws for
+a window does not depend on which process it runs in or which windows sit beside it.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .sensors import Sensors
+
+
+class _Movable:
+    def to(self, device, non_blocking: bool = False):
+        """A copy with every tensor on `device`."""
+        moved = {
+            f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self):
+        """Called by torch's DataLoader when it pins memory."""
+        pinned = {f.name: getattr(self, f.name).pin_memory()
+                  for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **pinned)
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+
+@dataclass
+class Batch(_Movable):
+    """Signals of a batch of windows.
+
+    signal: standardised signal, 0 where padded.
+    geometry: position and orientation (`Sensors.geometry`), 0 where padded.
+    kind: index into `neurofm.data.sensors.KINDS`.
+    valid: True = a real sensor, False = padding.
+    target: class index or value of each window, for downstream training.
+    seed: random seed of each window; None = torch's global generator.
+    source: the recording each window comes from, for messages.
+    """
+
+    signal: Float[Tensor, "batch channel time"]
+    geometry: Float[Tensor, "batch channel 6"]
+    kind: Int[Tensor, "batch channel"]
+    valid: Bool[Tensor, "batch channel"]
+    target: Tensor | None = None
+    seed: Int[Tensor, " batch"] | None = None
+    source: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Tokens(_Movable):
+    """Token ids of a batch of windows; `target`, `seed` and `source` as in Batch."""
+
+    ids: Int[Tensor, "batch source frame level"]
+    target: Tensor | None = None
+    seed: Int[Tensor, " batch"] | None = None
+    source: list[str] = field(default_factory=list)
+
+
+def collate(
+    signals: list[np.ndarray],
+    layouts: list[Sensors],
+    rule: str,
+    *,
+    target=None,
+    seed=None,
+    source: list[str] | None = None,
+) -> Batch:
+    """Windows [channel, time] of equal length → Batch, channels padded to the largest layout."""
+    lengths = {signal.shape[1] for signal in signals}
+    if len(lengths) != 1:
+        raise ValueError(f"windows of one batch must have one length, got {sorted(lengths)} samples")
+    n, width, n_times = len(signals), max(map(len, layouts)), lengths.pop()
+    signal = torch.zeros(n, width, n_times)
+    geometry = torch.zeros(n, width, 6)
+    kind = torch.zeros(n, width, dtype=torch.int64)
+    valid = torch.zeros(n, width, dtype=torch.bool)
+    for i, (window, layout) in enumerate(zip(signals, layouts, strict=True)):
+        rows = len(layout)
+        signal[i, :rows] = torch.from_numpy(window)
+        geometry[i, :rows] = torch.from_numpy(_geometry(layout, rule))
+        kind[i, :rows] = torch.from_numpy(layout.kind.astype(np.int64))
+        valid[i, :rows] = True
+    return Batch(
+        signal, geometry, kind, valid,
+        target=None if target is None else torch.as_tensor(target),
+        seed=None if seed is None else torch.as_tensor(seed, dtype=torch.int64),
+        source=source or [],
+    )
+
+
+def _geometry(layout: Sensors, rule: str) -> np.ndarray:
+    """`layout.geometry(rule)`, computed once for a layout: thousands of windows share it."""
+    cache = layout.__dict__.setdefault("_geometry", {})
+    if rule not in cache:
+        cache[rule] = layout.geometry(rule)
+    return cache[rule]

@@ -1,0 +1,139 @@
+"""InputContract: what a checkpoint was trained on, and what a new recording must become.
+
+One contract describes an archive at ingest, travels with every tokenizer and model trained on it
+(`preprocessor_config.json`), and is applied again, by the same code, to a person's new file. So
+units, band and reference cannot drift apart between training and use.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .sensors import KINDS, GeometryRule
+
+FILE_NAME = "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """Standardisation of EEG and MEG; the defaults are BrainOmni's (arXiv 2505.18185, app. B).
+
+    sfreq: sampling rate of the windows, Hz.
+    highpass_hz, lowpass_hz: edges of the zero-phase band-pass; None leaves that side open.
+    notch_hz: power-line frequencies removed, with their harmonics inside the band.
+    kinds: kinds of sensor kept, in any mixture.
+    reference: "average" subtracts, at every sample, the mean over the sensors of a kind;
+        "none" keeps the recording's own.
+    bad_channels: EEG channels whose log spectrum lies outside the others' quartiles by more than
+        `bad_channels_iqr` interquartile ranges are interpolated; "none" trusts the file's marks.
+    window_s, stride_s: length and spacing of windows, seconds; stride None = window length. The
+        tail is kept as a last window that ends with the recording.
+    scale: "kind_std" divides a window by the standard deviation over all sensors of a kind, so
+        relative amplitudes survive; "channel_std" z-scores each channel; "none" keeps SI units.
+    geometry: rule of `Sensors.geometry`.
+    amplitude_uv: EEG channels whose interquartile range (µV) lies outside are flat or absurd:
+        the usual cause is a unit off by a factor of a thousand or a million.
+    max_bad: share of channels that may be bad before a recording is refused.
+    corpus: fingerprint of the corpus a checkpoint was trained on ("" before training).
+    """
+
+    sfreq: float = 256.0
+    highpass_hz: float | None = 0.1
+    lowpass_hz: float | None = 96.0
+    notch_hz: tuple[float, ...] = (50.0, 60.0)
+    kinds: tuple[str, ...] = ("eeg", "mag", "planar_grad", "axial_grad")
+    reference: Literal["average", "none"] = "average"
+    bad_channels: Literal["log_psd", "none"] = "log_psd"
+    bad_channels_iqr: float = 10.0
+    window_s: float = 10.0
+    stride_s: float | None = None
+    scale: Literal["kind_std", "channel_std", "none"] = "kind_std"
+    geometry: GeometryRule = "head"
+    amplitude_uv: tuple[float, float] = (0.1, 1000.0)
+    max_bad: float = 0.3
+    corpus: str = ""
+
+    def __post_init__(self):
+        for name in ("notch_hz", "kinds", "amplitude_uv"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown or not self.kinds:
+            raise ValueError(f"contract.kinds must be some of {list(KINDS)}, got {self.kinds}")
+        if not self.sfreq > 0 or not self.window_s > 0:
+            raise ValueError(
+                f"contract.sfreq and contract.window_s must be > 0, "
+                f"got {self.sfreq} Hz and {self.window_s} s"
+            )
+        if self.stride_s is not None and not 0 < self.stride_s <= self.window_s:
+            raise ValueError(
+                f"contract.stride_s must be in (0, window_s = {self.window_s}], "
+                f"got {self.stride_s}: a larger stride would drop signal in silence"
+            )
+        if self.lowpass_hz is not None and not self.lowpass_hz < self.sfreq / 2:
+            raise ValueError(
+                f"contract.lowpass_hz ({self.lowpass_hz}) must lie below half of contract.sfreq "
+                f"({self.sfreq / 2} Hz)"
+            )
+        if None not in (self.highpass_hz, self.lowpass_hz) and not (
+            self.highpass_hz < self.lowpass_hz
+        ):
+            raise ValueError(
+                f"contract.highpass_hz ({self.highpass_hz}) must be below "
+                f"contract.lowpass_hz ({self.lowpass_hz})"
+            )
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.window_s * self.sfreq)
+
+    @property
+    def stride_samples(self) -> int:
+        return round((self.stride_s or self.window_s) * self.sfreq)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of what happens to a signal (the corpus it was used on left out)."""
+        fields = {**self.to_dict(), "corpus": ""}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    def with_(self, **changes) -> "InputContract":
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        return {name: list(value) if isinstance(value, tuple) else value
+                for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict, where: str = "contract") -> "InputContract":
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in fields.keys() - known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
+            raise ValueError(f"{where}: unknown field {key!r}{hint}")
+        return cls(**fields)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `preprocessor_config.json` into `folder`."""
+        path = Path(folder) / FILE_NAME
+        fields = {"contract_version": 1, **self.to_dict()}
+        path.write_text(json.dumps(fields, indent=2) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "InputContract":
+        path = Path(folder) / FILE_NAME
+        if not path.exists():
+            raise ValueError(
+                f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
+                f"save the model with its contract, or write one by hand"
+            )
+        fields = json.loads(path.read_text())
+        version = fields.pop("contract_version", None)
+        if version != 1:
+            raise ValueError(f"{path}: contract_version 1 can be read here, got {version}; "
+                             f"a newer neurofm wrote it: upgrade")
+        return cls.from_dict(fields, where=str(path))

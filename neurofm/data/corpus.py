@@ -1,0 +1,117 @@
+"""Corpus: standardised windows of many recordings on disk, sealed.
+
+    corpus/
+      manifest.json               written last
+      preprocessor_config.json    the InputContract that every window meets
+      recordings.parquet          a row a recording: BIDS identity, split, quality, layout
+      windows.parquet             a row a window: recording, row in its shard, start, label
+      layouts.json                each sensor layout once, referred to by fingerprint
+      failures.tsv                what could not be read, and why
+      windows/ID.arrow            signals float32 [channel, time], one shard a recording
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import artifacts
+from . import shards
+from .batch import Batch, collate
+from .contract import InputContract
+from .sensors import Sensors
+from .windows import WindowTable, check_splits
+
+RECORDING_COLUMNS = (
+    "recording", "dataset", "subject", "session", "task", "run", "split", "layout", "n_channels",
+    "n_windows", "duration_s", "sfreq_original", "bads", "quality", "attributes", "source",
+    "sha256",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus(WindowTable):
+    """Window i is `signal(i)` with the sensors `layout(i)`."""
+
+    layouts: dict[str, Sensors]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Corpus":
+        """Open a sealed corpus; checks its files, and that no subject is in two splits."""
+        folder = Path(folder)
+        manifest = artifacts.open_sealed(folder, "corpus")
+        layouts = json.loads((folder / "layouts.json").read_text())
+        return cls(
+            folder,
+            InputContract.load(folder).with_(corpus=manifest.fingerprint),
+            pd.read_parquet(folder / "recordings.parquet"),
+            pd.read_parquet(folder / "windows.parquet"),
+            manifest.fingerprint,
+            shards.ShardReader(folder / "windows", "float32"),
+            {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
+        )
+
+    def __post_init__(self):
+        super().__post_init__()
+        layouts = [self.layouts[key] for key in self.recordings["layout"]]
+        object.__setattr__(self, "_layout", layouts)
+        object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
+
+    def signal(self, window: int) -> np.ndarray:
+        """Signal of a window, float32 [channel, time]: read-only, over the memory map."""
+        return self._read(window).reshape(len(self.layout(window)), -1)
+
+    def layout(self, window: int) -> Sensors:
+        return self._layout[self._index[0][window]]
+
+    def widths(self, windows: np.ndarray) -> np.ndarray:
+        """Number of channels of each of the windows."""
+        return self._width[self._index[0][windows]]
+
+    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
+        """The windows side by side, channels padded to the widest."""
+        return collate(
+            [self.signal(w) for w in windows], [self.layout(w) for w in windows],
+            self.contract.geometry, seed=seeds, target=target,
+            source=[self.source(w) for w in windows],
+        )
+
+
+def write_shard(folder: str | Path, recording: str, signals) -> str:
+    """Write the windows (each float32 [channel, time]) of a recording; returns the sha256."""
+    arrays = (np.asarray(signal, dtype=np.float32) for signal in signals)
+    return shards.write(Path(folder) / "windows" / f"{recording}.arrow", "signal", arrays)
+
+
+def seal(
+    folder: str | Path,
+    contract: InputContract,
+    recordings: pd.DataFrame,
+    windows: pd.DataFrame,
+    layouts: dict[str, Sensors],
+    failures: pd.DataFrame,
+    config: dict,
+) -> artifacts.Manifest:
+    """Write the tables beside the shards and seal the corpus."""
+    folder = Path(folder)
+    missing = set(RECORDING_COLUMNS) - set(recordings.columns)
+    assert not missing, f"recordings table lacks {missing}"
+    check_splits(recordings, folder)
+    contract.save(folder)
+    recordings.to_parquet(folder / "recordings.parquet", index=False)
+    windows.to_parquet(folder / "windows.parquet", index=False)
+    failures.to_csv(folder / "failures.tsv", sep="\t", index=False)
+    artifacts.write_json(
+        folder / "layouts.json", {key: layout.to_dict() for key, layout in layouts.items()}
+    )
+    shard_hashes = {
+        f"windows/{name}.arrow": digest
+        for name, digest in zip(recordings["recording"], recordings["sha256"], strict=True)
+    }
+    tables = ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
+              "failures.tsv", "layouts.json"]
+    return artifacts.seal(
+        folder, "corpus", config=config, files=[*tables, *shard_hashes], known_hashes=shard_hashes
+    )

@@ -1,0 +1,81 @@
+"""Recording: one continuous stretch of signal with its sensors, its events and where it came from.
+
+The common form of EEG, MEG and ROI time series between a reader and the standardised windows.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .sensors import Sensors
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Things that happened: onset_s and duration_s float64 [event] from the first sample, label."""
+
+    onset_s: np.ndarray
+    duration_s: np.ndarray
+    label: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @classmethod
+    def none(cls) -> "Events":
+        return cls(np.zeros(0), np.zeros(0), ())
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """signal: float32 [channel, time] in SI units; sfreq in Hz (1 / t_r for fMRI).
+
+    subject, session, task, run, dataset: BIDS identity, None where unknown. source: the file.
+    bads: names of sensors marked bad by the file or found bad. attributes: further columns known
+    of the subject or the recording (age, sex, diagnosis …). band_hz: what the recorder or an
+    earlier filter let through (high-pass, low-pass edge), None where unknown.
+    """
+
+    signal: np.ndarray
+    sfreq: float
+    sensors: Sensors
+    events: Events = field(default_factory=Events.none)
+    subject: str | None = None
+    session: str | None = None
+    task: str | None = None
+    run: str | None = None
+    dataset: str | None = None
+    source: str = ""
+    bads: tuple[str, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict)
+    band_hz: tuple[float | None, float | None] = (None, None)
+
+    def __post_init__(self):
+        if self.signal.ndim != 2 or self.signal.shape[0] != len(self.sensors):
+            raise ValueError(
+                f"{self.source or 'Recording'}: signal must be [channel, time] with "
+                f"{len(self.sensors)} channels, got {self.signal.shape}"
+            )
+        if not self.sfreq > 0:
+            raise ValueError(f"{self.source or 'Recording'}: sfreq must be > 0 Hz, "
+                             f"got {self.sfreq}")
+
+    @property
+    def n_channels(self) -> int:
+        return self.signal.shape[0]
+
+    @property
+    def n_times(self) -> int:
+        return self.signal.shape[1]
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_times / self.sfreq
+
+    def with_(self, **changes) -> "Recording":
+        """A copy with some fields changed (signal arrays are shared, not copied)."""
+        return replace(self, **changes)
+
+    def pick(self, index) -> "Recording":
+        """The channels at `index` (mask, slice or integers)."""
+        return replace(self, signal=self.signal[index], sensors=self.sensors[index])

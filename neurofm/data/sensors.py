@@ -1,0 +1,186 @@
+"""Sensors: what measured each row of a recording, where, in which direction and unit.
+
+A layout is data, not a fixed channel list: models read positions and orientations, so any montage,
+any helmet and any atlas (a parcel is a sensor of kind `roi` at its centre) is treated alike.
+Coil conventions follow MNE's `info["chs"][i]["loc"]` (MNE manual, "The sensor locations").
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+KINDS = ("eeg", "mag", "planar_grad", "axial_grad", "roi")
+MEG_KINDS = ("mag", "planar_grad", "axial_grad")
+UNITS = {"eeg": "V", "mag": "T", "planar_grad": "T/m", "axial_grad": "T", "roi": "1"}
+
+# MNE's head frame has its origin between the ears; the middle of the head is about 4 cm above.
+HEAD_CENTRE_M = np.array([0.0, 0.0, 0.04], dtype=np.float32)
+HEAD_RADIUS_M = 0.1
+
+# FIFF coil types of axial gradiometers (CTF, KIT/Ricoh, 4D …): MNE names such channels `mag`.
+_AXIAL_COILS = frozenset({4, 2001, 4002, 5001, 6001, 7001, 7501, 9001, 9101, 9102})
+
+GeometryRule = Literal["head", "centred"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sensors:
+    """An ordered set of n sensors.
+
+    names: n unique channel names.
+    kind: int8 [n], index into `KINDS`.
+    position: float32 [n, 3], metres in the head frame; NaN where unknown.
+    orientation: float32 [n, 3], unit vector: the coil's normal, for planar gradiometers the
+        direction of the gradient; 0 for EEG and roi.
+    unit: n names of SI units.
+    """
+
+    names: tuple[str, ...]
+    kind: np.ndarray
+    position: np.ndarray
+    orientation: np.ndarray
+    unit: tuple[str, ...] = field(default=())
+
+    def __post_init__(self):
+        n = len(self.names)
+        set_ = object.__setattr__
+        set_(self, "names", tuple(str(name) for name in self.names))
+        set_(self, "kind", np.ascontiguousarray(self.kind, dtype=np.int8))
+        set_(self, "position", np.ascontiguousarray(self.position, dtype=np.float32))
+        set_(self, "orientation", np.ascontiguousarray(self.orientation, dtype=np.float32))
+        set_(self, "unit", tuple(self.unit) or tuple(UNITS[KINDS[k]] for k in self.kind))
+        wanted = {"kind": (n,), "position": (n, 3), "orientation": (n, 3)}
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(
+                    f"Sensors.{name} must have shape {shape} for {n} names, "
+                    f"got {getattr(self, name).shape}"
+                )
+        if len(self.unit) != n:
+            raise ValueError(f"Sensors.unit must have one unit for each of {n} names, "
+                             f"got {len(self.unit)}")
+        if len(set(self.names)) != n:
+            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise ValueError(f"Sensor names must be unique; these come twice: {twice[:5]}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index) -> "Sensors":
+        """The sensors at `index`: a slice, boolean mask or integer array."""
+        rows = np.arange(len(self))[index]
+        return Sensors(
+            tuple(self.names[i] for i in rows), self.kind[rows], self.position[rows],
+            self.orientation[rows], tuple(self.unit[i] for i in rows),
+        )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each sensor by name."""
+        return tuple(KINDS[k] for k in self.kind)
+
+    @property
+    def has_position(self) -> np.ndarray:
+        """bool [n]: a position is known, finite and not the origin (MNE's 'not digitised')."""
+        return np.isfinite(self.position).all(1) & (np.abs(self.position).sum(1) > 0)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything above, order included."""
+        digest = hashlib.sha256()
+        digest.update("\0".join((*self.names, *self.unit)).encode())
+        for array in (self.kind, self.position, self.orientation):
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
+
+    def geometry(self, rule: GeometryRule = "head") -> np.ndarray:
+        """Position and orientation as models see them, float32 [n, 6].
+
+        "head": (position − centre of the head) / 0.1 m: the same place on every head and device
+            has the same coordinates, whatever other sensors there are.
+        "centred": BrainOmni's rule (arXiv 2505.18185): EEG and MEG separately, the mean removed,
+            divided by sqrt(3 · mean squared radius). It shifts when sensors are left out.
+        """
+        if not self.has_position.all():
+            missing = [self.names[i] for i in np.flatnonzero(~self.has_position)]
+            raise ValueError(
+                f"{len(missing)} of {len(self)} sensors have no position ({', '.join(missing[:5])}"
+                f"{', …' if len(missing) > 5 else ''}); give a montage or drop them"
+            )
+        if rule == "head":
+            position = (self.position - HEAD_CENTRE_M) / HEAD_RADIUS_M
+        elif rule == "centred":
+            position = np.zeros_like(self.position)
+            is_meg = np.isin(self.kinds, MEG_KINDS)
+            for group in (is_meg, ~is_meg):
+                if group.any():
+                    centred = self.position[group] - self.position[group].mean(0)
+                    position[group] = centred / np.sqrt(3 * np.square(centred).sum(1).mean())
+        else:
+            raise ValueError(f"geometry rule must be 'head' or 'centred', got {rule!r}")
+        return np.concatenate([position, self.orientation], axis=1).astype(np.float32)
+
+    def to_dict(self) -> dict[str, list]:
+        """Plain lists, for JSON and Arrow."""
+        return {
+            "names": list(self.names),
+            "kind": self.kind.tolist(),
+            "position": self.position.ravel().tolist(),
+            "orientation": self.orientation.ravel().tolist(),
+            "unit": list(self.unit),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, list]) -> "Sensors":
+        return cls(
+            tuple(fields["names"]),
+            np.asarray(fields["kind"]),
+            np.asarray(fields["position"], dtype=np.float32).reshape(-1, 3),
+            np.asarray(fields["orientation"], dtype=np.float32).reshape(-1, 3),
+            tuple(fields["unit"]),
+        )
+
+    @classmethod
+    def from_info(cls, info, picks) -> "Sensors":
+        """Sensors of the channels `picks` (indices) of an `mne.Info`.
+
+        Reads only the dictionary, so MNE itself need not be imported. Positions of MEG sensors
+        are brought from the device to the head frame with `dev_head_t` where it is known.
+        """
+        chs = [info["chs"][int(pick)] for pick in picks]
+        to_head = _device_to_head(info)
+        rows = [_one_sensor(ch, to_head) for ch in chs]
+        return cls(
+            tuple(ch["ch_name"] for ch in chs),
+            np.array([row[0] for row in rows], dtype=np.int8),
+            np.array([row[1] for row in rows], dtype=np.float32).reshape(-1, 3),
+            np.array([row[2] for row in rows], dtype=np.float32).reshape(-1, 3),
+        )
+
+
+def _device_to_head(info) -> np.ndarray:
+    """4 × 4 transform from MEG device to head coordinates; the identity where unknown."""
+    transform = info.get("dev_head_t")
+    return np.eye(4) if transform is None else np.asarray(transform["trans"], dtype=float)
+
+
+def _one_sensor(ch, to_head: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """(kind index, position, orientation) of one MNE channel dictionary."""
+    loc = np.asarray(ch["loc"], dtype=float)
+    fiff_kind, coil = int(ch["kind"]), int(ch["coil_type"]) & 0xFFFF
+    if fiff_kind == 2:  # FIFFV_EEG_CH
+        return KINDS.index("eeg"), loc[:3], np.zeros(3)
+    if fiff_kind != 1:  # FIFFV_MEG_CH
+        raise ValueError(f"channel {ch['ch_name']} is neither EEG nor MEG (FIFF kind {fiff_kind})")
+    planar = int(ch["unit"]) == 201  # FIFF_UNIT_T_M
+    kind = "planar_grad" if planar else "axial_grad" if coil in _AXIAL_COILS else "mag"
+    direction = loc[3:6] if planar else loc[9:12]
+    length = np.linalg.norm(direction)
+    orientation = to_head[:3, :3] @ direction / length if length > 0 else np.zeros(3)
+    # An all-zero location is MNE's "unknown": it must not become a place when moved to the head.
+    known = np.isfinite(loc[:3]).all() and np.abs(loc[:3]).sum() > 0
+    position = to_head[:3, :3] @ loc[:3] + to_head[:3, 3] if known else np.full(3, np.nan)
+    return KINDS.index(kind), position, np.nan_to_num(orientation)

@@ -1,0 +1,95 @@
+"""WindowTable: which windows there are, of whom, in which split: shared by corpora and token sets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import shards
+from .contract import InputContract
+
+SPLITS = ("train", "validation", "test")
+
+
+class SplitLeakError(ValueError):
+    """A subject stands in more than one split."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowTable:
+    """An opened artifact whose rows are windows.
+
+    recordings: a row a recording (see `corpus.RECORDING_COLUMNS`).
+    windows: a row a window: recording (row of the table above), row in its shard, start_s, label.
+    contract: what every window meets. reader: the shards.
+    """
+
+    folder: Path
+    contract: InputContract
+    recordings: pd.DataFrame
+    windows: pd.DataFrame
+    fingerprint: str
+    reader: shards.ShardReader
+
+    def __post_init__(self):
+        check_splits(self.recordings, self.folder)
+        # Columns as arrays: a pandas look-up for each window would cost more than reading it.
+        index = tuple(self.windows[name].to_numpy() for name in ("recording", "row", "start_s"))
+        object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "_shard", self.recordings["recording"].tolist())
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def select(self, split: str | None = None, **columns: str) -> np.ndarray:
+        """Indices of the windows of a split and of recordings with the given column values."""
+        keep = np.ones(len(self.recordings), dtype=bool)
+        for name, value in {"split": split, **columns}.items():
+            if value is not None:
+                keep &= (self.recordings[name] == value).to_numpy()
+        chosen = np.flatnonzero(keep[self._index[0]])
+        if len(chosen) == 0:
+            raise ValueError(
+                f"{self.folder}: no window with split={split!r} {columns or ''}; splits hold "
+                f"{self.recordings.groupby('split')['n_windows'].sum().to_dict()} windows"
+            )
+        return chosen
+
+    def subjects(self, windows: np.ndarray) -> np.ndarray:
+        """'dataset/subject' of each of the windows, for groups and intervals."""
+        return subject_keys(self.recordings).to_numpy()[self._index[0][windows]]
+
+    def labels(self, windows: np.ndarray) -> np.ndarray:
+        """Label of each of the windows (None where it has none)."""
+        return self.windows["label"].to_numpy()[windows]
+
+    def source(self, window: int) -> str:
+        """The recording of a window and the place in it, for messages."""
+        recording, _, start_s = self._place(window)
+        return f"{self.recordings['source'].iat[recording]} at {start_s:.1f} s"
+
+    def _place(self, window: int) -> tuple[int, int, float]:
+        recording, row, start_s = self._index
+        return int(recording[window]), int(row[window]), float(start_s[window])
+
+    def _read(self, window: int) -> np.ndarray:
+        recording, row, _ = self._place(window)
+        return self.reader.read(f"{self._shard[recording]}.arrow", row)
+
+
+def subject_keys(recordings: pd.DataFrame) -> pd.Series:
+    """'dataset/subject': who a recording is of, across datasets that all have a 'sub-01'."""
+    return recordings["dataset"].fillna("") + "/" + recordings["subject"].fillna("")
+
+
+def check_splits(recordings: pd.DataFrame, where: str | Path) -> None:
+    """Raise `SplitLeakError` if a subject has recordings in more than one split."""
+    splits = recordings.groupby(subject_keys(recordings))["split"].unique()
+    leaks = splits[splits.map(len) > 1]
+    if len(leaks):
+        example = f"{leaks.index[0]} in {sorted(leaks.iloc[0])}"
+        raise SplitLeakError(
+            f"{where}: {len(leaks)} subject(s) stand in more than one split ({example}): scores "
+            f"on them would not be of unseen people; ingest again with splits by subject"
+        )

@@ -1,0 +1,143 @@
+"""Checkpoints: saving one with all that is known of it, and loading one by path or repo id.
+
+    checkpoint/
+      config.json  model.safetensors     transformers' own files
+      preprocessor_config.json           the InputContract of the signals it takes
+      training_data.json                 the ledger: whom it was trained and validated on
+      run.yaml                           the resolved configuration of the run
+      README.md                          the card
+      manifest.json                      written last
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from . import artifacts
+from .data.windows import subject_keys
+
+LEDGER = "training_data.json"
+
+
+def load(path_or_repo: str | Path, revision: str | None = None):
+    """Load a tokenizer, model or decoder from a folder or a Hub repository id.
+
+    Returns the model in evaluation mode, its `contract` attached. Strict: a missing, unexpected or
+    mis-shaped weight is an error.
+    """
+    from transformers import AutoModel
+
+    from .models import register_auto_classes
+
+    register_auto_classes()
+    path = Path(path_or_repo)
+    if path.exists():
+        if not (path / "config.json").exists():
+            inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else "a file"
+            raise ValueError(
+                f"{path}: wanted a checkpoint folder (config.json, model.safetensors), found "
+                f"{inside}; an unfinished run has only `state/`: run its command again"
+            )
+        if artifacts.is_sealed(path):
+            artifacts.open_sealed(path, "checkpoint")
+    elif str(path_or_repo).count("/") != 1 or str(path_or_repo).startswith((".", "/")):
+        raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")
+    return AutoModel.from_pretrained(str(path_or_repo), revision=revision).eval()
+
+
+def fingerprint(model_folder: str | Path) -> str:
+    """16 hex digits of a checkpoint's weights, config and contract."""
+    return artifacts.open_sealed(model_folder, "checkpoint").fingerprint
+
+
+def training_ledger(data, windows_by_split: dict, parent: dict | None = None) -> dict:
+    """Whom a checkpoint has seen: what decides whether a score is one of generalisation.
+
+    data: Corpus or TokenSet. windows_by_split: split → indices of windows used in that role.
+    parent: ledger of what this was made from (a tokenizer, a pretrained model); it is kept.
+    """
+    entries = list((parent or {}).get("recordings", []))
+    known = {(entry["recording"], entry["role"]) for entry in entries}
+    keys = subject_keys(data.recordings)
+    for role, windows in windows_by_split.items():
+        rows = sorted(set(data.windows["recording"].to_numpy()[windows].tolist()))
+        for row in rows:
+            record = data.recordings.iloc[row]
+            if (record["recording"], role) not in known:
+                entries.append({
+                    "recording": record["recording"], "role": role, "subject": keys.iloc[row],
+                    "hours": round(float(record["duration_s"]) / 3600, 4),
+                })
+    return {"recordings": entries}
+
+
+def read_ledger(folder: str | Path) -> dict | None:
+    """The training ledger of a checkpoint, None where it has none."""
+    path = Path(folder) / LEDGER
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def seen(ledger: dict | None, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `recordings` whose subject or recording stands in a checkpoint's ledger."""
+    entries = (ledger or {}).get("recordings", [])
+    subjects = {entry["subject"] for entry in entries}
+    names = {entry["recording"] for entry in entries}
+    known = subject_keys(recordings).isin(subjects) | recordings["recording"].isin(names)
+    return recordings[known]
+
+
+def save_checkpoint(
+    model, folder: str | Path, *, config: dict, parents: dict[str, str], ledger: dict,
+    metrics: dict[str, float],
+) -> artifacts.Manifest:
+    """Write a model with its contract, ledger, configuration and card, and seal the folder."""
+    import yaml
+
+    folder = Path(folder)
+    if model.contract is None:
+        raise ValueError(f"{folder}: a checkpoint is not saved without its InputContract; "
+                         f"set model.contract to that of the data it was trained on")
+    model.save_pretrained(folder)
+    artifacts.write_json(folder / LEDGER, ledger)
+    (folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "README.md").write_text(card(model, ledger, metrics))
+    files = sorted(path.name for path in folder.iterdir()
+                   if path.suffix in (".json", ".safetensors", ".md", ".yaml", ".jsonl")
+                   and path.name != artifacts.FILE_NAME and not path.name.startswith("."))
+    return artifacts.seal(folder, "checkpoint", config=config, parents=parents, files=files)
+
+
+def card(model, ledger: dict, metrics: dict[str, float]) -> str:
+    """The model card, made from what is known, in the Hub's form."""
+    contract = model.contract
+    roles: dict[str, set] = {}
+    for entry in ledger["recordings"]:
+        roles.setdefault(entry["role"], set()).add(entry["subject"])
+    hours = sum(entry["hours"] for entry in ledger["recordings"])
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    data = "; ".join(f"{role}: {len(subjects)} subjects" for role, subjects in roles.items())
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items()))
+    return f"""---
+library_name: neurofm
+tags: [eeg, meg, brain, {model.config.model_type}]
+---
+# {type(model).__name__}
+
+{n_parameters / 1e6:.2f} M parameters. Takes {", ".join(contract.kinds)} signals at
+{contract.sfreq:g} Hz, {contract.highpass_hz}–{contract.lowpass_hz} Hz, reference
+{contract.reference}, windows of {contract.window_s:g} s; `neurofm decode` and `neurofm.embed`
+bring a recording there by themselves.
+
+Trained on corpus `{contract.corpus}`: {data}; {hours:.2f} h.
+
+| metric | value |
+|---|---|
+{rows}
+
+```python
+import neurofm
+model = neurofm.load("PATH OR ORG/NAME")
+features = neurofm.embed(raw, model)
+```
+"""

@@ -1,0 +1,193 @@
+"""BrainOmni: a transformer over the tokens of BrainTokenizer, trained by predicting masked ones.
+
+Source: "BrainOmni" (arXiv 2505.18185, sec. 3.3). The tokenizer is frozen and travels inside the
+model; its codebooks turn token ids into features, so training needs tokens alone, not signals.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ..data.batch import Batch, Tokens
+from ..nn.attention import CrissCrossBlock, rotary_table
+from ..nn.seeded import window_generators
+from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+
+
+class BrainOmniConfig(NeuroFMConfig):
+    """The defaults are the published "tiny" model; `base()` gives the other one.
+
+    tokenizer: config of the tokenizer inside. dim, n_heads, n_blocks, dropout: of the transformer.
+    n_levels: levels of tokens predicted, None = all the tokenizer has. All levels are read.
+    masked: share of (source, frame) positions to predict. replaced: share of those that show
+        another position's token instead of the mask token.
+    """
+
+    model_type = "neurofm_brainomni"
+    sub_configs = {"tokenizer": BrainTokenizerConfig}  # noqa: RUF012 (transformers' convention)
+
+    def __init__(
+        self,
+        tokenizer: BrainTokenizerConfig | dict | None = None,
+        dim: int = 256,
+        n_heads: int = 8,
+        n_blocks: int = 12,
+        dropout: float = 0.1,
+        n_levels: int | None = None,
+        masked: float = 0.5,
+        replaced: float = 0.2,
+        **of_transformers,
+    ):
+        if not isinstance(tokenizer, BrainTokenizerConfig):
+            tokenizer = BrainTokenizerConfig(**(tokenizer or {}))
+        self.tokenizer = tokenizer
+        self.dim = dim
+        self.n_heads = n_heads
+        self.n_blocks = n_blocks
+        self.dropout = dropout
+        self.n_levels = tokenizer.n_levels if n_levels is None else n_levels
+        self.masked = masked
+        self.replaced = replaced
+        super().__init__(**of_transformers)
+        self.require(
+            n_heads % 2 == 0 and dim % n_heads == 0,
+            f"dim ({dim}) must be a multiple of n_heads ({n_heads}) and n_heads even: half the "
+            f"heads attend over time, half over sources",
+        )
+        self.require((dim // 2) % 2 == 0, f"dim must be a multiple of 4, got {dim}")
+        self.require(
+            1 <= self.n_levels <= tokenizer.n_levels,
+            f"n_levels must be 1 … {tokenizer.n_levels} (the tokenizer's), got {n_levels}",
+        )
+        self.require(0 < masked <= 1, f"masked must be in (0, 1], got {masked}")
+        self.require(0 <= replaced <= 1, f"replaced must be in [0, 1], got {replaced}")
+
+    @classmethod
+    def base(cls, **fields) -> "BrainOmniConfig":
+        """The published "base" model: width 512, 16 heads. `fields` as for the class."""
+        return cls(**{"dim": 512, "n_heads": 16, **fields})
+
+
+class BrainOmni(NeuroFMPreTrainedModel):
+    """Masked prediction of tokens; features for downstream tasks.
+
+    tokenizer: a trained one, whose weights are copied in and whose config replaces
+        `config.tokenizer`; None leaves a fresh one, to be filled by loading.
+    """
+
+    config_class = BrainOmniConfig
+
+    def __init__(self, config: BrainOmniConfig, tokenizer: BrainTokenizer | None = None):
+        if tokenizer is not None:
+            config = BrainOmniConfig(**{**config.to_dict(), "tokenizer": tokenizer.config})
+        super().__init__(config)
+        inner = config.tokenizer
+        self.tokenizer = BrainTokenizer(inner)
+        self.mask_token = nn.Parameter(torch.randn(inner.dim))
+        same = inner.dim == config.dim
+        self.project = nn.Identity() if same else nn.Linear(inner.dim, config.dim)
+        self.blocks = nn.ModuleList(
+            CrissCrossBlock(config.dim, config.n_heads, config.dropout)
+            for _ in range(config.n_blocks)
+        )
+        self.head = nn.Linear(config.dim, config.n_levels * inner.n_codes)
+        self.post_init()
+        if tokenizer is not None:
+            self.tokenizer.load_state_dict(tokenizer.state_dict())
+            self.contract = tokenizer.contract
+        self.tokenizer.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "BrainOmni":
+        """Training mode, but for the tokenizer: it is frozen, its codebooks too."""
+        super().train(mode)
+        self.tokenizer.eval()
+        return self
+
+    def no_decay(self, name: str, parameter: Tensor) -> bool:
+        """True for parameters without weight decay: norms, biases and the mask token."""
+        return parameter.ndim < 2
+
+    # ------------------------------------------------------------------- parts
+
+    def tokenize(self, batch: Batch | Tokens) -> Tokens:
+        """Token ids of a batch; tokens pass through."""
+        return batch if isinstance(batch, Tokens) else self.tokenizer.encode(batch)
+
+    def _enter(
+        self, x: Float[Tensor, "batch source frame inner"]
+    ) -> tuple[Float[Tensor, "batch source frame dim"], Float[Tensor, "2 frame half"]]:
+        """Tokenizer features → input of the first block, and the rotary table."""
+        x = x + self.tokenizer.codec.source_embedding()[:, None].detach()
+        return self.project(x), rotary_table(x.shape[2], self.config.dim // 2, x.device)
+
+    def _logits(
+        self, x: Float[Tensor, "batch source frame inner"]
+    ) -> Float[Tensor, "batch source frame level code"]:
+        x, table = self._enter(x)
+        for block in self.blocks:
+            x = block(x, table)
+        return self.head(x).unflatten(-1, (self.config.n_levels, -1))
+
+    # --------------------------------------------------------------------- use
+
+    def logits(
+        self, batch: Batch | Tokens | Int[Tensor, "batch source frame levels"]
+    ) -> Float[Tensor, "batch source frame level code"]:
+        """Logits of every level's code at every position, nothing masked."""
+        ids = batch if isinstance(batch, Tensor) else self.tokenize(batch).ids
+        return self._logits(self.tokenizer.quantizer.codes(ids))
+
+    def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
+        """Features for downstream tasks: after all blocks but the last, of length 1."""
+        x, table = self._enter(self.tokenizer.quantizer.codes(self.tokenize(batch).ids))
+        for block in self.blocks[:-1]:
+            x = block(x, table)
+        return F.normalize(x.float(), dim=-1)
+
+    def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predict the codes of masked positions → (loss, metrics).
+
+        loss: cross-entropy, mean over levels and chosen positions of a window, then over windows.
+        metrics: accuracy of each level at the chosen positions, and `chance`: what always naming
+        the batch's most frequent code would score.
+        """
+        tokens = self.tokenize(batch)
+        x = self.tokenizer.quantizer.codes(tokens.ids)
+        chosen, shown = self._mask(x, tokens.seed)
+        logits = self._logits(shown)[chosen].float()
+        wanted = tokens.ids[..., : self.config.n_levels][chosen]
+        entropy = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+        loss = entropy.mean()  # windows have equally many chosen positions
+        hit = (logits.argmax(dim=-1) == wanted).float().mean(dim=0)
+        metrics = {}
+        for level in range(self.config.n_levels):
+            uses = torch.bincount(wanted[:, level], minlength=self.config.tokenizer.n_codes)
+            metrics[f"accuracy_{level}"] = hit[level]
+            metrics[f"chance_{level}"] = uses.max() / len(wanted)
+        return loss, {name: value.detach() for name, value in metrics.items()}
+
+    def _mask(
+        self, x: Float[Tensor, "batch source frame inner"], seed: Int[Tensor, " batch"] | None
+    ) -> tuple[
+        Bool[Tensor, "batch source frame"], Float[Tensor, "batch source frame inner"]
+    ]:
+        """Chosen positions, and features in which they show the mask token or another position's.
+
+        Deviation: other tokens come from the same window (published: from the whole batch), and
+        exactly the configured shares are taken, so nothing depends on how a batch is cut.
+        """
+        b, s, t, d = x.shape
+        n_chosen = max(1, round(self.config.masked * s * t))
+        n_replaced = round(self.config.replaced * n_chosen)
+        chosen = torch.zeros(b, s * t, dtype=torch.bool, device=x.device)
+        shown = x.reshape(b, s * t, d).clone()
+        for i, generator in enumerate(window_generators(seed, b, x.device)):
+            order = torch.randperm(s * t, generator=generator, device=x.device)
+            others = torch.randint(s * t, (n_replaced,), generator=generator, device=x.device)
+            replaced, masked = order[:n_replaced], order[n_replaced:n_chosen]
+            chosen[i, order[:n_chosen]] = True
+            shown[i, replaced] = x[i].flatten(0, 1)[others]
+            shown[i, masked] = self.mask_token.to(x.dtype)
+        return chosen.view(b, s, t), shown.view(b, s, t, d)

@@ -1,0 +1,122 @@
+"""Attention, rotary positions, feed-forward, and BrainOmni's criss-cross block.
+
+Sources: "BrainOmni" (arXiv 2505.18185, sec. 3.3) for the criss-cross block; rotary positions from
+RoFormer (arXiv 2104.09864); RMSNorm from arXiv 1910.07467.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+ROTARY_BASE = 10_000.0
+
+
+class FeedForward(nn.Module):
+    """Linear → SELU → dropout → Linear → dropout, `expansion` times as wide inside."""
+
+    def __init__(self, dim: int, dropout: float = 0.0, expansion: int = 4):
+        super().__init__()
+        self.up = nn.Linear(dim, expansion * dim)
+        self.down = nn.Linear(expansion * dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        return self.dropout(self.down(self.dropout(F.selu(self.up(x)))))
+
+
+def attend(
+    q: Float[Tensor, "batch query dim"],
+    k: Float[Tensor, "batch key dim"],
+    v: Float[Tensor, "batch key dim"],
+    n_heads: int,
+    mask: Bool[Tensor, "batch key"] | None = None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "batch query dim"]:
+    """Multi-head attention on projected queries, keys and values; keys where `mask` is False are
+    not seen.
+
+    `dropout` acts on the attention weights: pass 0 in evaluation. (The published BrainOmni passes
+    its dropout in evaluation too, so its features are random.)
+    """
+    q, k, v = (rearrange(t, "b i (h d) -> b h i d", h=n_heads) for t in (q, k, v))
+    if mask is not None:
+        mask = mask[:, None, None, :]
+    x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    return rearrange(x, "b h i d -> b i (h d)")
+
+
+def rotary_table(n: int, dim: int, device=None) -> Float[Tensor, "2 n half"]:
+    """cos and sin of position × frequency, float32; frequencies 10000^(−2i/dim)."""
+    exponent = torch.arange(0, dim, 2, device=device, dtype=torch.float32)[: dim // 2] / dim
+    angle = torch.outer(torch.arange(n, device=device).float(), ROTARY_BASE**-exponent)
+    return torch.stack([angle.cos(), angle.sin()])
+
+
+def rotate(
+    x: Float[Tensor, "batch n dim"], table: Float[Tensor, "2 n half"]
+) -> Float[Tensor, "batch n dim"]:
+    """Turn each pair of neighbouring features (2i, 2i+1) by its angle, in float32.
+
+    As published, the angles run over the whole width *before* it is cut into heads, so the heads
+    see different frequencies: the first the fastest, the last the slowest.
+    """
+    cos, sin = table
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    return turned.flatten(-2).to(x.dtype)
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over one axis, with rotary positions if a table is given."""
+
+    def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch n dim"],
+        table: Float[Tensor, "2 n half"] | None = None,
+    ) -> Float[Tensor, "batch n dim"]:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        if table is not None:
+            q, k = rotate(q, table), rotate(k, table)
+        return self.out(attend(q, k, v, self.n_heads, dropout=self.dropout * self.training))
+
+
+class CrissCrossBlock(nn.Module):
+    """Half the features attend over time (rotary), half over sources; then a feed-forward.
+
+    Pre-norm: x + concat(sources, time), then x + feed-forward. As published, the *first* half of
+    the normed features goes over time, and its result comes back as the *last* half. Each half
+    has half the heads.
+    """
+
+    def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.norm_attention = nn.RMSNorm(dim, eps=1e-6)
+        self.over_time = SelfAttention(dim // 2, n_heads // 2, dropout)
+        self.over_sources = SelfAttention(dim // 2, n_heads // 2, dropout)
+        self.norm_feedforward = nn.RMSNorm(dim, eps=1e-6)
+        self.feedforward = FeedForward(dim, dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch source frame dim"], table: Float[Tensor, "2 frame half"]
+    ) -> Float[Tensor, "batch source frame dim"]:
+        b, s, t, _ = x.shape
+        first, second = self.norm_attention(x).chunk(2, dim=-1)
+        time = self.over_time(rearrange(first, "b s t d -> (b s) t d"), table)
+        sources = self.over_sources(rearrange(second, "b s t d -> (b t) s d"))
+        x = x + torch.cat(
+            [
+                rearrange(sources, "(b t) s d -> b s t d", b=b, t=t),
+                rearrange(time, "(b s) t d -> b s t d", b=b, s=s),
+            ],
+            dim=-1,
+        )
+        return x + self.feedforward(self.norm_feedforward(x))

@@ -1,0 +1,138 @@
+"""What every tokenizer and model of this library shares: strict configs, strict loading, a contract.
+
+Built on Hugging Face transformers, so `save_pretrained`, `from_pretrained`, `push_to_hub` and
+`AutoModel` work. Unlike there, nothing is forgiven in silence: an unknown config key, a missing,
+unexpected or mis-shaped weight is an error that names it.
+"""
+
+import dataclasses
+import difflib
+import inspect
+from pathlib import Path
+
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import cached_file
+
+from .data.contract import FILE_NAME as CONTRACT_FILE
+from .data.contract import InputContract
+
+# What transformers itself hands to a config besides its declared fields.
+_KEYS_OF_TRANSFORMERS = frozenset({
+    "_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation", "auto_map",
+    "experts_implementation", "model_type", "name_or_path", "num_labels", "output_attentions",
+    "torch_dtype",
+})  # fmt: skip
+
+# Arguments of from_pretrained that say where files are; the contract is fetched with the same.
+_WHERE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder",
+          "token")  # fmt: skip
+
+
+class NeuroFMConfig(PreTrainedConfig):
+    """Base of configs. A subclass names every field in `__init__`, sets them, checks them across,
+    and passes what it was given besides to this `__init__`, which accepts only what transformers
+    writes into config.json."""
+
+    def __init__(self, **of_transformers):
+        declared = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+        own = set(inspect.signature(type(self).__init__).parameters) - {"self", "of_transformers"}
+        for key in of_transformers:
+            if key not in declared | _KEYS_OF_TRANSFORMERS:
+                near = difflib.get_close_matches(key, own, n=1, cutoff=0.4)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(own)}"
+                raise ValueError(f"{type(self).__name__}: unknown key {key!r}; {hint}")
+        super().__init__(**of_transformers)
+
+    def require(self, fine: bool, message: str) -> None:
+        """Raise ValueError with `message` unless `fine`."""
+        if not fine:
+            raise ValueError(f"{type(self).__name__}: {message}")
+
+
+class NeuroFMPreTrainedModel(PreTrainedModel):
+    """Base of tokenizers and models.
+
+    contract: the `InputContract` of the signals it takes, None before training; saved as
+        `preprocessor_config.json` beside the weights.
+    """
+
+    config_class = NeuroFMConfig
+    main_input_name = "batch"
+
+    def __init__(self, config: NeuroFMConfig):
+        super().__init__(config)
+        self.contract: InputContract | None = None
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Linear and Embedding as published BrainOmni starts them; other layers start themselves
+        as they are made."""
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def save_pretrained(self, save_directory: str | Path, **options) -> None:
+        """As in transformers (safetensors), with the contract. `options` go to transformers."""
+        if self.contract is not None and options.get("is_main_process", True):
+            Path(save_directory).mkdir(parents=True, exist_ok=True)
+            self.contract.save(save_directory)  # first: with push_to_hub the folder is sent below
+        super().save_pretrained(save_directory, **options)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **options):
+        """As in transformers, but only safetensors are read and loading is strict.
+
+        Returns the model in evaluation mode, with its contract if there is one. `options` go to
+        transformers.
+
+        Raises:
+            ValueError: weights are missing, unexpected or of the wrong shape; all are listed.
+        """
+        wants_info = options.pop("output_loading_info", False)
+        if options.pop("ignore_mismatched_sizes", False):
+            raise ValueError(
+                f"{cls.__name__} loads strictly: ignore_mismatched_sizes=True is not supported. "
+                f"Make the model from a config, then copy the weights you want"
+            )
+        where = {name: options[name] for name in _WHERE if name in options}
+        options["use_safetensors"] = True
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path,
+            *model_args,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that all of them can be listed below
+            **options,
+        )
+        _refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
+        model.contract = _find_contract(pretrained_model_name_or_path, where)
+        return (model, info) if wants_info else model
+
+
+def _refuse_differences(name: str, path, info: dict) -> None:
+    problems = []
+    for key, title in (("missing_keys", "missing"), ("unexpected_keys", "unexpected")):
+        if info[key]:
+            problems.append(f"{title}: {', '.join(sorted(info[key]))}")
+    if info["mismatched_keys"]:
+        shapes = (f"{key} is {list(got)}, wanted {list(wanted)}"
+                  for key, got, wanted in sorted(info["mismatched_keys"]))  # fmt: skip
+        problems.append(f"mis-shaped: {', '.join(shapes)}")
+    if info.get("error_msgs"):
+        problems.append(f"unreadable: {info['error_msgs']}")
+    if problems:
+        raise ValueError(
+            f"{path}: the weights do not fit {name} as its config.json describes it. "
+            f"{'; '.join(problems)}. Were config and weights made by the same version?"
+        )
+
+
+def _find_contract(path, where: dict) -> InputContract | None:
+    if path is None:
+        return None
+    found = cached_file(
+        path, CONTRACT_FILE, **where,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )  # fmt: skip
+    return None if found is None else InputContract.load(Path(found).parent)

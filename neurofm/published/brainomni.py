@@ -1,0 +1,214 @@
+"""Weights published as OpenTSLab/BrainOmni (MIT): tiny, base, and the tokenizer alone.
+
+A folder holds `model_cfg.json` (or `config.json`) beside a `.pt` state dict (or
+`weights.safetensors`). Names and shapes differ from ours; every published tensor is either used or
+on a short list of derived ones, and every weight of ours is filled. Anything else is an error.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..data.contract import InputContract
+from ..models.brainomni import BrainOmni, BrainOmniConfig
+from ..nn.attention import ROTARY_BASE
+from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+
+REPO = "OpenTSLab/BrainOmni"
+VARIANTS = ("tiny", "base", "braintokenizer")
+
+_TOKENIZER_FIELDS = {
+    "window_length": "window_length", "n_filters": "n_filters", "ratios": "ratios",
+    "kernel_size": "kernel", "last_kernel_size": "last_kernel", "n_dim": "dim",
+    "n_neuro": "n_sources", "n_head": "n_heads", "dropout": "dropout",
+    "codebook_dim": "code_dim", "codebook_size": "n_codes", "num_quantizers": "n_levels",
+    "rotation_trick": "rotation_trick", "overlap_ratio": "overlap",
+}  # fmt: skip
+_MODEL_FIELDS = {
+    "lm_dim": "dim", "lm_head": "n_heads", "lm_depth": "n_blocks", "lm_dropout": "dropout",
+    "mask_ratio": "masked", "num_quantizers_used": "n_levels",
+}  # fmt: skip
+
+# Pieces of their names → pieces of ours, applied in this order.
+_RENAMES = (
+    (r"sensor_embed\.pos_embedding_layer\.0", "codec.sensors.place_in"),
+    (r"sensor_embed\.pos_embedding_layer\.2", "codec.sensors.place_out"),
+    (r"sensor_embed\.sensor_embedding_layer", "codec.sensors.kind"),
+    (r"sensor_embed\.aggregate_mlp\.layer\.0", "codec.sensors.mix.up"),
+    (r"sensor_embed\.aggregate_mlp\.layer\.2", "codec.sensors.mix.down"),
+    (r"sensor_embed\.norm", "codec.sensors.norm"),
+    (r"encoder\.neuros", "codec.backward_solution.sources"),
+    (r"encoder\.k_proj", "codec.backward_solution.key"),
+    (r"encoder\.backwardsolution\.v\.", "codec.backward_solution.value."),
+    (r"encoder\.backwardsolution\.proj", "codec.backward_solution.out"),
+    (r"decoder\.forwardsolution\.kv", "codec.forward_solution.key_value"),
+    (r"decoder\.forwardsolution\.proj", "codec.forward_solution.out"),
+    (r"(en|de)coder\.seanet_\1coder\.model", r"codec.\1coder.layers"),
+    (r"block\.1\.conv\.conv", "wide"),
+    (r"block\.3\.conv\.conv", "narrow"),
+    (r"shortcut\.conv\.conv", "skip"),
+    (r"\.(conv\.conv|convtr\.convtr)\.", "."),
+    (r"weight_g$|parametrizations\.weight\.original0$", "gain"),
+    (r"weight_v$|parametrizations\.weight\.original1$", "direction"),
+    (r"quantizer\.rvq\.layers\.(\d+)\.project_in", r"quantizer.down.\1"),
+    (r"quantizer\.rvq\.layers\.(\d+)\.project_out", r"quantizer.up.\1"),
+    (r"(blocks\.\d+)\.pre_attn_norm", r"\1.norm_attention"),
+    (r"(blocks\.\d+)\.pre_ff_norm", r"\1.norm_feedforward"),
+    (r"(blocks\.\d+)\.time_attn", r"\1.over_time"),
+    (r"(blocks\.\d+)\.spatial_attn", r"\1.over_sources"),
+    (r"(over_\w+)\.proj\.", r"\1.out."),
+    (r"(blocks\.\d+)\.ff\.layer\.0", r"\1.feedforward.up"),
+    (r"(blocks\.\d+)\.ff\.layer\.2", r"\1.feedforward.down"),
+    (r"^projection\.", "project."),
+    (r"^predict_head\.", "head."),
+)
+_CODEBOOK = re.compile(r"^(.*quantizer)\.rvq\.layers\.(\d+)\._codebook\.(\w+)$")
+_ROTARY = re.compile(r"rope_embedding_layer\.(freqs|rotate)$")
+
+
+def load(
+    path: str | Path = REPO, variant: str | None = None, revision: str | None = None
+) -> BrainOmni | BrainTokenizer:
+    """A published model or tokenizer, in evaluation mode, with its input contract.
+
+    path: folder, or repository on the Hugging Face Hub. variant: which of several in it ("tiny",
+    "base", "braintokenizer"); None where the folder itself holds one. revision: of the repository.
+
+    Raises:
+        ValueError: no such folder or file, or names or shapes that do not fit the config.
+    """
+    folder = _folder(path, variant, revision)
+    config_file, weights_file = _files(folder)
+    published = json.loads(config_file.read_text())
+    weights = _read_weights(weights_file)
+    is_model = "lm_dim" in published
+    tokenizer_config = BrainTokenizerConfig(**_fields(published, _TOKENIZER_FIELDS, config_file))
+    if is_model:
+        fields = _fields(published, _MODEL_FIELDS, config_file)
+        model = BrainOmni(BrainOmniConfig(tokenizer=tokenizer_config, **fields))
+    else:
+        model = BrainTokenizer(tokenizer_config)
+    _fill(model, weights, weights_file)
+    # What the published weights were trained on (arXiv 2505.18185, app. B).
+    model.contract = InputContract(geometry="centred", window_s=30.0 if is_model else 10.0)
+    return model.eval()
+
+
+def _folder(path: str | Path, variant: str | None, revision: str | None) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        if str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
+            raise ValueError(f"{path}: no such folder, and no repository id of the form owner/name")
+        if variant not in VARIANTS:
+            raise ValueError(f"{path} holds several models: variant must be one of "
+                             f"{list(VARIANTS)}, got {variant!r}")  # fmt: skip
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(str(path), revision=revision,
+                                        allow_patterns=[f"{variant}/*"]))  # fmt: skip
+    if variant is not None:
+        folder = folder / variant
+        if not folder.is_dir():
+            raise ValueError(f"{path}: no folder {variant!r} in it")
+    return folder
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    configs = [folder / name for name in ("model_cfg.json", "config.json")]
+    config = next((file for file in configs if file.exists()), None)
+    if config is None:
+        raise ValueError(f"{folder}: neither model_cfg.json nor config.json; for the published "
+                         f"repository give variant = one of {list(VARIANTS)}")  # fmt: skip
+    weights = folder / "weights.safetensors"
+    if weights.exists():
+        return config, weights
+    found = sorted(folder.glob("*.pt"))
+    if len(found) != 1:
+        raise ValueError(f"{folder}: wanted weights.safetensors or exactly one .pt file, got "
+                         f"{[file.name for file in found]}")  # fmt: skip
+    return config, found[0]
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    weights = torch.load(file, map_location="cpu", weights_only=True)  # never runs a pickle's code
+    if set(weights) in ({"module"}, {"model"}, {"state_dict"}):
+        weights = next(iter(weights.values()))
+    return weights
+
+
+def _fields(published: dict, names: dict[str, str], file: Path) -> dict:
+    """Their constructor arguments → fields of our config."""
+    method = published.get("quantize_optimize_method", "ema")
+    if method != "ema":
+        raise ValueError(f"{file}: quantize_optimize_method {method!r} is not supported, only "
+                         f"'ema' (all that was released)")  # fmt: skip
+    unknown = published.keys() - _TOKENIZER_FIELDS.keys() - _MODEL_FIELDS.keys() - {"quantize_optimize_method"}
+    if unknown:
+        raise ValueError(f"{file}: unknown arguments {sorted(unknown)}")
+    return {ours: published[theirs] for theirs, ours in names.items() if theirs in published}
+
+
+def _fill(model: BrainOmni | BrainTokenizer, weights: dict[str, Tensor], file: Path) -> None:
+    """Copy every published tensor to its place; every place of ours must be filled."""
+    state = model.state_dict()
+    filled: set[str] = set()
+    problems: list[str] = []
+
+    def put(name: str, value: Tensor, theirs: str, row: int | None = None) -> None:
+        if name not in state or (row is not None and row >= len(state[name])):
+            problems.append(f"unexpected {theirs}")
+            return
+        place = state[name] if row is None else state[name][row]
+        if place.shape != value.shape:
+            problems.append(f"{theirs} is {list(value.shape)}, wanted {list(place.shape)}")
+        else:
+            place.copy_(value)
+        filled.add(name if row is None else f"{name}[{row}]")
+
+    for theirs, value in weights.items():
+        if _ROTARY.search(theirs):
+            _check_rotary(theirs, value, file)
+        elif (codebook := _CODEBOOK.match(theirs)) is not None:
+            quantizer, level, what = codebook[1], int(codebook[2]), codebook[3]
+            if what == "embed":
+                put(f"{quantizer}.codebook", value, theirs, level)
+            elif what == "cluster_size":
+                put(f"{quantizer}.uses", value, theirs, level)
+            elif what == "inited" and not value.all():
+                problems.append(f"{theirs} says that this codebook was never trained")
+            elif what not in ("inited", "embed_avg"):  # embed_avg = embed × cluster_size
+                problems.append(f"unexpected {theirs}")
+        else:
+            name = theirs
+            for pattern, ours in _RENAMES:
+                name = re.sub(pattern, ours, name)
+            put(name, value, theirs)
+
+    for name, place in state.items():
+        short = name.rpartition(".")[2]
+        if short in ("codebook", "uses"):
+            missing = [f"{name}[{row}]" for row in range(len(place))
+                       if f"{name}[{row}]" not in filled]  # fmt: skip
+        else:
+            derived = short in ("sums", "started", "bypassed", "n_updates")
+            missing = [] if derived or name in filled else [name]
+        problems += [f"nothing for our {name}" for name in missing]
+    if problems:
+        raise ValueError(f"{file}: {len(problems)} weights do not fit: {'; '.join(problems)}")
+    quantizer = (model.tokenizer if isinstance(model, BrainOmni) else model).quantizer
+    quantizer.sums.copy_(quantizer.codebook * quantizer.uses[..., None])
+    quantizer.started.fill_(True)
+
+
+def _check_rotary(name: str, value: Tensor, file: Path) -> None:
+    """Rotary frequencies are computed here: refuse weights that were made with others."""
+    if name.endswith("freqs"):
+        wanted = ROTARY_BASE ** -(torch.arange(len(value)) / len(value))
+        if not torch.allclose(value.float(), wanted, rtol=1e-4):
+            raise ValueError(f"{file}: {name} are not the frequencies 10000^(-2i/dim)")

@@ -1,0 +1,1 @@
+"""Tokenizers: signals to token ids and back. One file each."""

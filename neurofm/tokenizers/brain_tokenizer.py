@@ -1,0 +1,354 @@
+"""BrainTokenizer: EEG and MEG of any layout → tokens of 16 latent sources, and back.
+
+Source: "BrainOmni" (arXiv 2505.18185, sec. 3.1 and 3.2). Windows of 2 s are encoded one by one by
+a codec (`neurofm.nn.spatial`), features are normalised and quantised, and the tokenizer learns by
+reconstructing all channels while a quarter of them are hidden.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..data.batch import Batch, Tokens
+from ..nn.leadfield import LeadFieldCodec
+from ..nn.losses import distance, masked_mean, pearson, zscore
+from ..nn.quantizer import Quantized, ResidualQuantizer
+from ..nn.seeded import window_generators
+from ..nn.spatial import AttentionCodec
+from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+
+
+class BrainTokenizerConfig(NeuroFMConfig):
+    """The defaults are the published BrainTokenizer (5.05 M parameters).
+
+    window_length: samples encoded together (512 = 2 s at 256 Hz).
+    overlap: share of a window that the next one covers too, when encoding for a model.
+    spatial: how channels become sources: "attention" over encoded channels is the published way,
+        "leadfield" mixes channels before they are encoded (`neurofm.nn.leadfield`).
+    kind_rows: see `neurofm.nn.sensor_encoder.SensorEncoder`.
+    n_filters, ratios, kernel, last_kernel: of SEANet; a window gives window_length / Π ratios
+        frames.
+    dim, n_sources, n_heads, dropout: of features and attention.
+    n_levels, n_codes, code_dim: of the quantiser; code_dim None = dim.
+    ema_decay, revive_below, rotation_trick: see `neurofm.nn.quantizer.ResidualQuantizer`.
+    quantize_from: share of a training run after which features are quantised; before, the
+        quantiser lets them through, so that there is something to quantise when it starts.
+    commitment: weight of the pull of features towards their codes.
+    hidden: share of channels hidden in training (at least one). noise: standard deviation of
+        noise added to what is encoded in training.
+    """
+
+    model_type = "neurofm_brain_tokenizer"
+
+    def __init__(
+        self,
+        window_length: int = 512,
+        overlap: float = 0.25,
+        spatial: str = "attention",
+        kind_rows: tuple[int, ...] = (0, 1, 2, 2, -1),
+        n_filters: int = 32,
+        ratios: tuple[int, ...] = (8, 4, 2),
+        kernel: int = 5,
+        last_kernel: int = 5,
+        dim: int = 256,
+        n_sources: int = 16,
+        n_heads: int = 4,
+        dropout: float = 0.0,
+        n_levels: int = 4,
+        n_codes: int = 512,
+        code_dim: int | None = None,
+        ema_decay: float = 0.99,
+        revive_below: float = 2.0,
+        rotation_trick: bool = True,
+        quantize_from: float = 0.0,
+        commitment: float = 0.25,
+        hidden: float = 0.25,
+        noise: float = 0.1,
+        **of_transformers,
+    ):
+        self.window_length = window_length
+        self.overlap = overlap
+        self.spatial = spatial
+        self.kind_rows = tuple(kind_rows)
+        self.n_filters = n_filters
+        self.ratios = tuple(ratios)
+        self.kernel = kernel
+        self.last_kernel = last_kernel
+        self.dim = dim
+        self.n_sources = n_sources
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.n_levels = n_levels
+        self.n_codes = n_codes
+        self.code_dim = code_dim
+        self.ema_decay = ema_decay
+        self.revive_below = revive_below
+        self.rotation_trick = rotation_trick
+        self.quantize_from = quantize_from
+        self.commitment = commitment
+        self.hidden = hidden
+        self.noise = noise
+        super().__init__(**of_transformers)
+        self.require(
+            0 <= overlap < 1, f"overlap must be in [0, 1), got {overlap}"
+        )
+        self.require(
+            dim % n_heads == 0, f"dim ({dim}) must be a multiple of n_heads ({n_heads})"
+        )
+        self.require(
+            spatial in CODECS, f"spatial must be one of {sorted(CODECS)}, got {spatial!r}"
+        )
+        self.require(
+            len(self.kind_rows) == 5 and max(self.kind_rows) >= 0,
+            f"kind_rows must have a row (or -1) for each of 5 kinds, got {kind_rows}",
+        )
+
+    def stride(self, overlap: float | None = None) -> int:
+        """Samples from one window to the next; overlap None = the config's."""
+        overlap = self.overlap if overlap is None else overlap
+        stride = round(self.window_length * (1 - overlap))
+        self.require(
+            0 < stride <= self.window_length, f"overlap must be in [0, 1), got {overlap}"
+        )
+        return stride
+
+
+def _attention_codec(config: BrainTokenizerConfig) -> AttentionCodec:
+    return AttentionCodec(
+        config.dim, config.n_sources, config.n_heads, config.n_filters, list(config.ratios),
+        config.kernel, config.last_kernel, config.kind_rows, config.dropout,
+    )  # fmt: skip
+
+
+def _leadfield_codec(config: BrainTokenizerConfig) -> LeadFieldCodec:
+    return LeadFieldCodec(
+        config.dim, config.n_sources, config.n_filters, list(config.ratios), config.kernel,
+        config.last_kernel,
+    )  # fmt: skip
+
+
+CODECS = {"attention": _attention_codec, "leadfield": _leadfield_codec}
+
+
+class BrainTokenizer(NeuroFMPreTrainedModel):
+    """Windows, hidden channels, quantiser and losses; channels ↔ sources is the codec's work."""
+
+    config_class = BrainTokenizerConfig
+    # Codes learned by averaging do not survive bfloat16.
+    _keep_in_fp32_modules_strict = ["quantizer"]  # noqa: RUF012 (transformers' own convention)
+
+    def __init__(self, config: BrainTokenizerConfig):
+        super().__init__(config)
+        self.codec = CODECS[config.spatial](config)
+        self.quantizer = ResidualQuantizer(
+            config.dim, config.n_levels, config.n_codes, config.code_dim, config.ema_decay,
+            config.revive_below, config.rotation_trick, bypassed=config.quantize_from > 0,
+        )  # fmt: skip
+        self.post_init()
+
+    def anneal(self, progress: float) -> None:
+        """`progress` 0 … 1 of a training run: switches the quantiser on when its time has come."""
+        self.quantizer.bypassed.fill_(progress < self.config.quantize_from)
+
+    def no_decay(self, name: str, parameter: Tensor) -> bool:
+        """True for parameters without weight decay: as published, norms, kinds and quantiser."""
+        return parameter.ndim < 2 or ".kind." in name or "quantizer." in name
+
+    # ------------------------------------------------------------------ windows
+
+    def windows(
+        self, signal: Float[Tensor, "batch channel time"], overlap: float, tail: str = "pad"
+    ) -> Float[Tensor, "batch channel window sample"]:
+        """Cut into windows. What is left at the end becomes a last window, filled with zeros.
+
+        tail="drop" leaves it out instead: so does the published code at overlap 0, in silence, and
+        reproducing its numbers needs the same.
+        """
+        length, stride, n_times = self.config.window_length, self.config.stride(overlap), \
+            signal.shape[-1]
+        if tail not in ("pad", "drop"):
+            raise ValueError(f"tail must be 'pad' or 'drop', got {tail!r}")
+        if tail == "drop" and n_times < length:
+            raise ValueError(f"tail='drop' needs at least one window of {length} samples, "
+                             f"got {n_times}")
+        if tail == "pad":
+            n_windows = max(0, -(-(n_times - length) // stride)) + 1
+            lacking = (n_windows - 1) * stride + length - n_times
+            signal = F.pad(signal, (0, lacking)) if lacking else signal
+        return signal.unfold(-1, length, stride)
+
+    def _joined(
+        self, windows: Float[Tensor, "batch channel window sample"], overlap: float
+    ) -> Float[Tensor, "batch channel time"]:
+        """Windows back to back; where they overlap, a cross-fade."""
+        length, stride = windows.shape[-1], self.config.stride(overlap)
+        if stride == length:
+            return windows.flatten(2)
+        b, c, n, _ = windows.shape
+        ramp = torch.arange(1, length + 1, device=windows.device, dtype=windows.dtype)
+        weight = torch.minimum(ramp, ramp.flip(0))
+        signal = windows.new_zeros(b, c, (n - 1) * stride + length)
+        total = windows.new_zeros(signal.shape[-1])
+        for i in range(n):
+            here = slice(i * stride, i * stride + length)
+            signal[..., here] += windows[:, :, i] * weight
+            total[here] += weight
+        return signal / total
+
+    # ----------------------------------------------------------------- encoding
+
+    def encode(
+        self, batch: Batch, overlap: float | None = None, tail: str = "pad"
+    ) -> Tokens:
+        """Token ids [batch, source, frame, level]; frames of successive windows one after another.
+
+        overlap: share of a window that the next covers too; None = the config's.
+        """
+        _, ids = self.features(batch, overlap, tail)
+        return Tokens(ids, target=batch.target, seed=batch.seed, source=batch.source)
+
+    @torch.no_grad()
+    def features(
+        self, batch: Batch, overlap: float | None = None, tail: str = "pad"
+    ) -> tuple[Float[Tensor, "batch source frame dim"], Int[Tensor, "batch source frame level"]]:
+        """Quantised features and the token ids they are made of; nothing is learned here."""
+        if self.quantizer.bypassed:
+            raise ValueError(
+                f"this tokenizer has not begun to quantise (quantize_from = "
+                f"{self.config.quantize_from} of its training), so it has no tokens yet: "
+                f"train it further, or use `embed`"
+            )
+        x = self._unquantized(batch, overlap, tail)
+        training = self.quantizer.training
+        quantized = self.quantizer.train(False)(x)
+        self.quantizer.train(training)
+        return quantized.features, quantized.ids
+
+    def embed(
+        self, batch: Batch, overlap: float | None = None
+    ) -> Float[Tensor, "batch source frame dim"]:
+        """Features before quantisation, of length 1."""
+        return self._unquantized(batch, overlap, "pad")
+
+    def _unquantized(
+        self, batch: Batch, overlap: float | None, tail: str
+    ) -> Float[Tensor, "batch source frame dim"]:
+        overlap = self.config.overlap if overlap is None else overlap
+        windows = self.windows(batch.signal, overlap, tail)
+        x = self.codec.encode(windows, batch.geometry, batch.kind, batch.valid)
+        return F.normalize(x.float(), dim=-1).flatten(2, 3)
+
+    # ----------------------------------------------------------------- decoding
+
+    def decode(
+        self,
+        tokens: Tokens | Int[Tensor, "batch source frame level"]
+        | Float[Tensor, "batch source frame dim"],
+        geometry: Float[Tensor, "batch channel 6"],
+        kind: Int[Tensor, "batch channel"],
+        valid: Bool[Tensor, "batch channel"] | None = None,
+        overlap: float | None = None,
+        n_times: int | None = None,
+    ) -> Float[Tensor, "batch channel time"]:
+        """Signals of any sensors, z-scored per channel and window, from tokens, ids or features.
+
+        geometry, kind, valid: of the sensors to synthesise, which need not be those encoded.
+        overlap: as it was encoded; None = the config's. n_times: length wanted, to cut off what
+        filled the last window.
+        """
+        overlap = self.config.overlap if overlap is None else overlap
+        x = tokens.ids if isinstance(tokens, Tokens) else tokens
+        features = x if x.is_floating_point() else self.quantizer.codes(x)
+        valid = torch.ones_like(kind, dtype=torch.bool) if valid is None else valid
+        features = features.unflatten(2, (-1, self._frames_per_window))
+        windows = self.codec.decode(features, geometry, kind, valid)
+        windows = windows[..., : self.config.window_length]
+        return self._joined(windows, overlap)[..., :n_times]
+
+    @property
+    def _frames_per_window(self) -> int:
+        frames = self.config.window_length
+        for ratio in reversed(self.config.ratios):
+            frames = -(-frames // ratio)
+        return frames
+
+    # ----------------------------------------------------------------- training
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruct all channels from those not hidden → (loss, metrics).
+
+        In evaluation, metric `reconstruction` is the Pearson r with no channel hidden.
+
+        loss = L1 + exp(−Pearson r) + commitment + L1 of spectral magnitude + ½ L1 of phase, with
+        the window z-scored per channel as the target. Deviation: r is averaged over a window of
+        the batch before exp, not over the whole batch, so the loss does not depend on the cut.
+        """
+        windows = self.windows(batch.signal, overlap=0.0)
+        target = zscore(windows.float())
+        hidden, noise = self._draw(batch)
+        seen = windows if noise is None else windows + self.windows(noise, overlap=0.0)
+        x = self.codec.encode(seen, batch.geometry, batch.kind, batch.valid & ~hidden)
+        quantized: Quantized = self.quantizer(F.normalize(x.float(), dim=-1))
+        signal = self._decoded(quantized.features, windows, batch)
+        far = distance(signal, target, batch.valid)
+        commitment = quantized.commitment.flatten(1).mean(dim=1)
+        loss = (
+            far.l1
+            + torch.exp(-far.pearson)
+            + self.config.commitment * commitment
+            + far.magnitude
+            + 0.5 * far.phase
+        ).mean()
+        with torch.no_grad():
+            r_hidden = masked_mean(pearson(signal, target), hidden)
+        metrics = {
+            "l1": far.l1.mean(),
+            "pearson": far.pearson.mean(),
+            "pearson_hidden": r_hidden.nanmean(),  # a window of one channel hides none
+            "commitment": commitment.mean(),
+            "magnitude": far.magnitude.mean(),
+            "phase": far.phase.mean(),
+        }
+        if not self.training:
+            x = self.codec.encode(windows, batch.geometry, batch.kind, batch.valid)
+            features = self.quantizer(F.normalize(x.float(), dim=-1)).features
+            whole = pearson(self._decoded(features, windows, batch), target)
+            metrics["reconstruction"] = masked_mean(whole, batch.valid).mean()
+        for level in range(self.config.n_levels):
+            metrics[f"perplexity_{level}"] = quantized.perplexity[level]
+            metrics[f"dead_codes_{level}"] = quantized.n_dead[level]
+        return loss, {name: value.detach() for name, value in metrics.items()}
+
+    def _decoded(
+        self,
+        features: Float[Tensor, "batch source window frame dim"],
+        windows: Float[Tensor, "batch channel window sample"],
+        batch: Batch,
+    ) -> Float[Tensor, "batch channel window sample"]:
+        """Reconstruction in the scale of the target, the z-scored `windows`."""
+        signal = self.codec.decode(features, batch.geometry, batch.kind, batch.valid)
+        signal = signal.float()[..., : self.config.window_length]
+        if not self.codec.keeps_scale:
+            return signal
+        mean, std = windows.mean(dim=-1, keepdim=True), windows.std(dim=-1, keepdim=True)
+        return (signal - mean) / (std + 1e-8)
+
+    def _draw(
+        self, batch: Batch
+    ) -> tuple[Bool[Tensor, "batch channel"], Float[Tensor, "batch channel time"] | None]:
+        """Which channels are hidden, and (in training) noise for the others, from each window's
+        seed. Drawn for real channels only, so padding changes nothing."""
+        hidden = torch.zeros_like(batch.valid)
+        noise = torch.zeros_like(batch.signal) if self.training and self.config.noise else None
+        generators = window_generators(batch.seed, len(batch.valid), batch.signal.device)
+        for i, generator in enumerate(generators):
+            rows = batch.valid[i].nonzero()[:, 0]
+            n_hidden = min(max(int(self.config.hidden * len(rows)), 1), len(rows) - 1)
+            order = torch.rand(len(rows), generator=generator, device=rows.device).argsort()
+            hidden[i, rows[order[:n_hidden]]] = True
+            if noise is not None:
+                noise[i, rows] = self.config.noise * torch.randn(
+                    len(rows), noise.shape[2], generator=generator, device=noise.device
+                )
+        return hidden, noise

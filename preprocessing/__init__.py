@@ -1,0 +1,1 @@
+"""How data enters: files of EEG, MEG and fMRI are read, standardised and sealed as a corpus."""

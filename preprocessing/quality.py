@@ -1,0 +1,37 @@
+"""Quality of a recording: what the steps found, as a small dictionary that travels with it.
+
+Keys: sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
+left_out, nan_share, amplitude (kind → interquartile range), line_noise (Hz → ratio), highpass_hz
+(what a short recording can meet), windows_left_out (reason → number).
+"""
+
+import json
+
+
+def to_text(quality: dict) -> str:
+    """The dictionary for a column of the recordings table."""
+    return json.dumps(quality, sort_keys=True, ensure_ascii=False)
+
+
+def from_text(text: str) -> dict:
+    return json.loads(text)
+
+
+def remarks(quality: dict) -> list[str]:
+    """What a person should look at, in a few words each; empty for a recording without fault."""
+    found = []
+    if quality["bads"]:
+        what = "interpolated" if quality["interpolated"] else "left out"
+        found.append(f"{len(quality['bads'])} bad, {what}: {' '.join(quality['bads'])}")
+    if quality["without_position"]:
+        found.append(f"no position: {' '.join(quality['without_position'])}")
+    for low, high in quality["band_missing_hz"]:
+        found.append(f"nothing recorded at {low:g}–{high:g} Hz")
+    for line, ratio in quality["line_noise"].items():
+        if ratio > 100:
+            found.append(f"line noise {line} Hz {ratio:.0f} ×")
+    if quality["nan_share"]:
+        found.append(f"{quality['nan_share']:.2%} of samples missing")
+    for reason, number in quality["windows_left_out"].items():
+        found.append(f"{number} windows left out: {reason}")
+    return found

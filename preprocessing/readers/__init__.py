@@ -1,0 +1,92 @@
+"""Readers: one file a kind of source, each giving a `Recording`.
+
+A reader module has `claims(path) -> bool` and `read(path, options) -> Recording`. To add one: a file
+here and a line in `_READERS`.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from neurofm.data.recording import Recording
+
+from .errors import ReadError
+
+__all__ = ["ArrayTable", "ReadError", "ReadOptions", "claims", "from_raw", "read"]
+
+_READERS = ("mne_raw", "timeseries")
+
+
+@dataclass(frozen=True)
+class ArrayTable:
+    """What a plain array does not say of itself.
+
+    sfreq: Hz. axes: order of the array's axes. unit: of the numbers. kind: of all sensors.
+    names: of the channels, or channels: a table (.ced, .tsv, .csv) with columns name/labels and,
+    where known, x, y, z. variable: which one of a .mat or .npz file; "" = the only one.
+    """
+
+    sfreq: float = 0.0
+    axes: Literal["time,channel", "channel,time"] = "time,channel"
+    unit: Literal["V", "mV", "uV", "nV", "T", "pT", "fT", "1"] = "uV"
+    kind: Literal["eeg", "mag", "planar_grad", "axial_grad", "roi"] = "eeg"
+    names: tuple[str, ...] = ()
+    channels: str = ""
+    variable: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(self.names))
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """montage: of MNE, for electrodes without positions in the file.
+
+    unknown_head: MEG without a device → head transform has no positions ("refuse"), or the middle
+    of the helmet is taken for the middle of the head ("helmet").
+    arrays: how plain arrays are to be read.
+    """
+
+    montage: str = "standard_1005"
+    unknown_head: Literal["refuse", "helmet"] = "refuse"
+    arrays: ArrayTable = field(default_factory=ArrayTable)
+
+
+def claims(path: str | Path) -> bool:
+    """Whether some reader takes files of this name."""
+    return _reader(Path(path)) is not None
+
+
+def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str = "refuse",
+         arrays: ArrayTable | None = None) -> Recording:
+    """Read one file (or folder, where that is the format) → Recording in SI units.
+
+    Raises ReadError (a ValueError) that names the file and the cause.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ReadError(path, "there is no such file")
+    reader = _reader(path)
+    if reader is None:
+        raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
+                              f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
+                              f"and arrays (.npy, .npz, .mat, .csv) are")
+    return reader.read(path, ReadOptions(montage, unknown_head, arrays or ArrayTable()))
+
+
+def from_raw(raw, *, montage: str = "standard_1005", unknown_head: str = "refuse",
+             source: str | None = None) -> Recording:
+    """Recording of an `mne.io.Raw` (or `mne.Epochs`) in memory."""
+    from . import mne_raw
+
+    return mne_raw.convert(raw, ReadOptions(montage, unknown_head), source)
+
+
+def _reader(path: Path) -> ModuleType | None:
+    for name in _READERS:
+        module = import_module(f".{name}", __package__)
+        if module.claims(path):
+            return module
+    return None

@@ -1,0 +1,186 @@
+"""Whatever MNE reads by extension → Recording: FIF, EDF, BDF, BrainVision, EEGLAB, KIT, CTF, BTi …
+
+EEG and MEG channels are kept; EOG, ECG, EMG, stimulus, reference MEG and miscellaneous ones are not.
+Electrodes take the positions of the file where it has usable ones, else those of a montage by
+name. Epoched files become a signal with a cut between epochs; averages are refused.
+"""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from neurofm.data.recording import Events, Recording
+from neurofm.data.sensors import Sensors
+
+from .. import montage, scratch
+from ..segments import CUT
+from .edf_header import check_edf
+from .errors import ReadError
+
+EXTENSIONS = (
+    ".fif", ".fif.gz", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".con", ".sqd", ".ds", ".mff",
+    ".cnt", ".nxe", ".eeg.vhdr", ".data", ".egi", ".raw", ".lay", ".snirf", ".meg4", ".mef",
+)
+_AVERAGE = re.compile(r"[-_]ave?\.fif(\.gz)?$|[-_]evoked\.fif", re.IGNORECASE)
+_EPOCHS = re.compile(r"[-_]epo\.fif(\.gz)?$", re.IGNORECASE)
+_CHUNK_BYTES = 2**26
+
+
+def claims(path: Path) -> bool:
+    name = path.name.lower()
+    return name.endswith(EXTENSIONS) or _is_bti(path)
+
+
+def read(path: Path, options) -> Recording:
+    """Read and convert one file."""
+    return convert(open_raw(path), options, str(path))
+
+
+def open_raw(path: Path):
+    """`mne.io.Raw` (not loaded) or `mne.Epochs`; raises ReadError with the cause."""
+    import mne
+
+    if path.is_file() and path.stat().st_size == 0:
+        raise ReadError(path, "the file is empty (0 bytes)")
+    if _AVERAGE.search(path.name):
+        raise ReadError(path, "an average (evoked) holds no continuous signal; give the raw file")
+    exclude = check_edf(path) if path.suffix.lower() in (".edf", ".bdf") else []
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            if _EPOCHS.search(path.name):
+                return mne.read_epochs(path, verbose="ERROR")
+            if _is_bti(path):
+                return mne.io.read_raw_bti(next(path.glob("*c,rf*")), verbose="ERROR")
+            chosen = {"exclude": exclude} if exclude else {}
+            return mne.io.read_raw(path, verbose="ERROR", **chosen)
+    except Exception as error:  # readers of a dozen formats fail in as many ways
+        raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
+                              f"{first_sentence(error)}; it is damaged, truncated, or another "
+                              f"format with this extension") from error
+
+
+def convert(raw, options, source: str | None = None) -> Recording:
+    """Recording of a Raw or Epochs object. source: what messages call it."""
+    import mne
+
+    info = raw.info
+    source = source or str((getattr(raw, "filenames", None) or ["recording in memory"])[0])
+    picks, dropped = _choose(info)
+    if not picks:
+        from collections import Counter
+
+        came = Counter(raw.get_channel_types())
+        listed = ", ".join(f"{n} {kind}" for kind, n in came.most_common()) or "no channels"
+        by_name = f" ({next(iter(dropped.values()))})" if dropped else ""
+        raise ReadError(source, f"no EEG or MEG channel; it has {listed}{by_name}")
+    sensors = _place(Sensors.from_info(info, picks), info, options)
+    try:
+        if isinstance(raw, mne.BaseEpochs):
+            signal, events = _epochs(raw, picks)
+        else:
+            signal, events = _load(raw, picks), _events(raw)
+    except ReadError:
+        raise
+    except Exception as error:
+        raise ReadError(source, f"its samples cannot be read: {first_sentence(error)}; it is "
+                                f"damaged or truncated") from error
+    if signal.shape[1] == 0:
+        raise ReadError(source, "the recording has no samples (zero length)")
+    renamed = dict(zip((info["ch_names"][p] for p in picks), sensors.names, strict=True))
+    nyquist = info["sfreq"] / 2
+    lowpass = info["lowpass"] if info["lowpass"] and info["lowpass"] < 0.999 * nyquist else None
+    return Recording(
+        signal, float(info["sfreq"]), sensors, events, source=source,
+        bads=tuple(renamed[name] for name in info["bads"] if name in renamed),
+        band_hz=(info["highpass"] or None, lowpass),
+    )
+
+
+def _choose(info) -> tuple[list[int], dict[str, str]]:
+    """Indices of EEG and MEG channels, and the ones called EEG that are not, with the reason."""
+    picks, dropped = [], {}
+    for index, ch in enumerate(info["chs"]):
+        if int(ch["kind"]) == 1:  # FIFFV_MEG_CH; reference MEG is 301
+            picks.append(index)
+        elif int(ch["kind"]) == 2:  # FIFFV_EEG_CH
+            reason = montage.why_not_eeg(ch["ch_name"])
+            if reason is None:
+                picks.append(index)
+            else:
+                dropped[ch["ch_name"]] = reason
+    return picks, dropped
+
+
+def _place(sensors: Sensors, info, options) -> Sensors:
+    """Sensors with clean names and with positions from the file, else from the montage."""
+    is_eeg = sensors.kind == 0
+    position = sensors.position.copy()
+    names = list(sensors.names)
+    if is_eeg.any():
+        rows = np.flatnonzero(is_eeg)
+        spelling, by_name = montage.look_up([names[row] for row in rows], options.montage)
+        for row, name in zip(rows, spelling, strict=True):
+            if name not in names:
+                names[row] = name
+        from_file = montage.usable_eeg_positions(position[rows])
+        known = np.isfinite(from_file).all(1)
+        position[rows] = np.where(known[:, None], from_file, by_name)
+    if not is_eeg.all() and info.get("dev_head_t") is None:
+        where = sensors.has_position & ~is_eeg
+        position[where] = (montage.put_in_helmet(position[where])
+                           if options.unknown_head == "helmet" and where.sum() >= 4 else np.nan)
+    return Sensors(tuple(names), sensors.kind, position, sensors.orientation, sensors.unit)
+
+
+def _load(raw, picks: list[int]) -> np.ndarray:
+    """The channels as float32, read in pieces: MNE holds float64 of what it reads at once."""
+    signal = scratch.empty((len(picks), raw.n_times))
+    step = max(1, _CHUNK_BYTES // (8 * len(raw.ch_names)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for start in range(0, raw.n_times, step):
+            stop = min(start + step, raw.n_times)
+            signal[:, start:stop] = raw.get_data(picks, start, stop, verbose="ERROR")
+    return signal
+
+
+def _epochs(epochs, picks: list[int]) -> tuple[np.ndarray, Events]:
+    """Epochs end to end, a cut at each joint and an event at each epoch's time zero."""
+    stacked = epochs.get_data(picks=picks, verbose="ERROR").astype(np.float32)
+    n, _, n_times = stacked.shape
+    start_s = np.arange(n) * n_times / epochs.info["sfreq"]
+    label = {code: name for name, code in epochs.event_id.items()}
+    onset_s = np.concatenate([start_s, start_s - min(epochs.tmin, 0.0)])
+    labels = (*[CUT] * n, *[label.get(code, str(code)) for code in epochs.events[:, 2]])
+    signal = stacked.transpose(1, 0, 2).reshape(len(picks), -1)
+    return signal, Events(onset_s, np.zeros(2 * n), labels)
+
+
+def _events(raw) -> Events:
+    """Annotations with times from the first sample; without any, the stimulus channel's codes."""
+    import mne
+
+    found = raw.annotations
+    if len(found):
+        onset_s = np.asarray(found.onset, dtype=float) - raw.first_time
+        return Events(onset_s, np.asarray(found.duration, dtype=float),
+                      tuple(str(label) for label in found.description))
+    try:
+        codes = mne.find_events(raw, shortest_event=1, consecutive=True, verbose="ERROR")
+    except Exception:  # no stimulus channel, or one that holds no codes: then no events
+        return Events.none()
+    onset_s = (codes[:, 0] - raw.first_samp) / raw.info["sfreq"]
+    return Events(onset_s, np.zeros(len(codes)), tuple(str(code) for code in codes[:, 2]))
+
+
+def _is_bti(path: Path) -> bool:
+    return path.is_dir() and any(path.glob("*c,rf*")) and any(path.glob("config"))
+
+
+def first_sentence(error: Exception) -> str:
+    """An exception of another library in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "…"

@@ -1,0 +1,257 @@
+"""Simulated EEG and MEG archives whose sources, labels and noise are known.
+
+`neurofm simulate --out folder` writes FIF files that `neurofm ingest` reads like any archive:
+
+    sub-001/ses-01/eeg/sub-001_ses-01_task-imagery_acq-eeg64_eeg.fif   trials as annotations
+    sub-001/ses-01/eeg/sub-001_ses-01_task-imagery_acq-eeg64_eeg.json  what the file is; ceilings
+    participants.tsv   age (alpha slows and 1/f flattens with it), sex, devices
+    ceiling.tsv        a row a recording: Pearson of noisy with noise-free signal
+    truth/….npz        a file a recording: lead field, dipoles, what drives them
+
+A recording depends on (seed, subject, session, device) alone: neither on the order nor on what
+else is simulated. The physics is in `preprocessing.simulation`.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neurofm import artifacts, config
+
+TASK = "imagery"
+
+
+@dataclass(frozen=True)
+class SimulateConfig:
+    """Simulate an archive of people who imagine moving their left or right hand.
+
+    Args:
+        out: folder of the archive.
+        subjects: number of people.
+        first_subject: number of the first one; other numbers are other people.
+        sessions: recordings of a subject with each of its devices.
+        minutes: length of a recording.
+        always: devices that record every subject.
+        devices: devices that take turns over the subjects.
+        devices_per_subject: how many of `devices` record a subject (0: all of them).
+        reactivity: factor on how much mu and beta react to imagined movement (0: labels mean
+            nothing).
+        noise: factor on each device's sensor noise and power line.
+        blinks_per_minute: eye blinks (0: none).
+        trial_s: length of a trial.
+        seed: another seed is another population, of the same anatomy template.
+    """
+
+    out: str
+    subjects: int = 24
+    first_subject: int = 1
+    sessions: int = 1
+    minutes: float = 3.0
+    always: tuple[str, ...] = ("eeg64",)
+    devices: tuple[str, ...] = ("eeg19", "eeg32", "mag102", "axial100")
+    devices_per_subject: int = 1
+    reactivity: float = 1.0
+    noise: float = 1.0
+    blinks_per_minute: float = 4.0
+    trial_s: float = 4.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("always", "devices"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.subjects < 1 or self.sessions < 1 or self.first_subject < 0 or self.seed < 0:
+            raise ValueError(
+                f"subjects and sessions must be ≥ 1, first_subject and seed ≥ 0, got {self}"
+            )
+        if not self.always and not self.devices:
+            raise ValueError("no device to record with: name some in `always` or `devices`")
+        if not 0 <= self.devices_per_subject <= len(self.devices):
+            raise ValueError(
+                f"devices_per_subject must be in 0 … {len(self.devices)} (the number of `devices`; "
+                f"0 = all), got {self.devices_per_subject}"
+            )
+        if set(self.always) & set(self.devices):
+            raise ValueError(
+                f"a device stands either in `always` or in `devices`, in both are "
+                f"{sorted(set(self.always) & set(self.devices))}"
+            )
+        shortest = (self.trial_s + 3.0) * 2 + 4.0
+        if self.minutes * 60 < shortest:
+            raise ValueError(
+                f"minutes must leave room for a trial of each label: ≥ {shortest / 60:.2f}, "
+                f"got {self.minutes}"
+            )
+        if min(self.reactivity, self.noise, self.blinks_per_minute) < 0 or self.trial_s <= 0:
+            raise ValueError(
+                "reactivity, noise and blinks_per_minute must be ≥ 0 and trial_s > 0, got "
+                f"{self.reactivity}, {self.noise}, {self.blinks_per_minute} and {self.trial_s}"
+            )
+
+
+@dataclass(frozen=True)
+class Take:
+    """One recording to make."""
+
+    subject: int
+    session: int
+    device: str
+
+    @property
+    def name(self) -> str:
+        return f"sub-{self.subject:03d}_ses-{self.session:02d}_task-{TASK}_acq-{self.device}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`neurofm simulate`: exit status 0 when the archive is complete."""
+    run = config.parse(
+        SimulateConfig, sys.argv[1:] if argv is None else argv, command="simulate"
+    )
+    folder = simulate(run)
+    print(f"{folder}: {len(takes(run))} recordings of {run.subjects} subjects")
+    return 0
+
+
+def simulate(run: SimulateConfig) -> Path:
+    """Write the archive that `run` describes; a finished one is left alone, a begun one finished.
+
+    Raises ValueError when the folder holds another simulation.
+    """
+    from rich.progress import track
+
+    from .simulation import DEVICES
+
+    unknown = [name for name in (*run.always, *run.devices) if name not in DEVICES]
+    if unknown:
+        raise ValueError(f"unknown device {unknown[0]!r}; there are {', '.join(DEVICES)}")
+    folder = Path(run.out)
+    wanted = takes(run)
+    _check_same(folder, run)
+    if artifacts.is_sealed(folder):
+        print(f"{folder}: already simulated")
+        return folder
+    (folder / "truth").mkdir(parents=True, exist_ok=True)
+    config.save(run, folder)
+    rows = [
+        _one(folder, run, take)
+        for take in track(wanted, "simulating", disable=not sys.stderr.isatty())
+    ]
+    files = ["run.yaml", *_tables(folder, rows)]
+    for row in rows:
+        files += [row["file"], str(Path(row["file"]).with_suffix(".json")), row["truth"]]
+    artifacts.seal(folder, "archive", config=config.resolved(run), files=files)
+    return folder
+
+
+def takes(run: SimulateConfig) -> list[Take]:
+    """The recordings of an archive, subject by subject."""
+    found = []
+    n = run.devices_per_subject or len(run.devices)
+    for subject in range(run.first_subject, run.first_subject + run.subjects):
+        turns = [run.devices[(subject * n + i) % len(run.devices)] for i in range(n)]
+        for session in range(1, run.sessions + 1):
+            found += [Take(subject, session, device) for device in (*run.always, *turns)]
+    return found
+
+
+def take_of(run: SimulateConfig, take: Take):
+    """(brain, activity, measurement) of one recording: what the files are made of."""
+    from .simulation import brain, live, record, seed_of
+
+    which = (take.subject, take.session, take.device)
+    person = brain(seed_of(run.seed, "brain", take.subject), run.reactivity)
+    activity = live(
+        person, seed_of(run.seed, "activity", *which), round(run.minutes * 60),
+        run.trial_s, run.blinks_per_minute,
+    )
+    measured = record(
+        person, activity, take.device, seed_of(run.seed, "device", *which), run.noise
+    )
+    return person, activity, measured
+
+
+def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
+    """Make one recording unless it is there; returns its row of `ceiling.tsv`."""
+    from .simulation import DEVICES, ceiling
+
+    datatype = DEVICES[take.device].datatype
+    place = f"sub-{take.subject:03d}/ses-{take.session:02d}/{datatype}/{take.name}_{datatype}"
+    sidecar = folder / f"{place}.json"
+    if sidecar.exists():  # written last
+        return json.loads(sidecar.read_text())
+    sidecar.parent.mkdir(parents=True, exist_ok=True)
+    person, activity, measured = take_of(run, take)
+    raw = measured.raw
+    noisy, sfreq = raw.get_data().astype(np.float32), raw.info["sfreq"]
+    row = {
+        "file": f"{place}.fif", "truth": f"truth/{take.name}.npz",
+        "subject": f"{take.subject:03d}", "session": f"{take.session:02d}", "device": take.device,
+        "age": person.age, "sex": person.sex,
+        "sfreq": sfreq, "n_channels": len(noisy), "n_trials": len(activity.trials),
+        "ceiling_2s": round(ceiling(noisy, measured.clean, sfreq, 2.0), 4),
+        "ceiling_10s": round(ceiling(noisy, measured.clean, sfreq, 10.0), 4),
+    }  # fmt: skip
+    with open(folder / row["truth"], "wb") as file:
+        np.savez(file, **_truth(person, measured))
+    unfinished = sidecar.with_name(f"unfinished_{datatype}.fif")
+    raw.save(unfinished, overwrite=True, verbose="error")
+    os.replace(unfinished, folder / row["file"])
+    artifacts.write_json(sidecar, row)
+    return row
+
+
+def _truth(person, measured) -> dict[str, np.ndarray]:
+    """What an analysis should find: arrays of plain numbers and names, for `np.load`.
+
+    lead_field: [channel, source] in the channel's unit per A·m. coupling: [source, generator] in
+    A·m. position (m), orientation: [source, 3], head frame. contralateral, ipsilateral, peak_hz:
+    [generator], NaN where a generator has none. channel, source, generator: names.
+    """
+    generators = person.generators
+    return {
+        "lead_field": measured.lead_field,
+        "coupling": person.coupling,
+        "position": person.position,
+        "orientation": person.orientation,
+        "channel": np.array(measured.raw.ch_names),
+        "source": np.array(person.names),
+        "generator": np.array([each.name for each in generators]),
+        "peak_hz": np.array([each.peak_hz or np.nan for each in generators]),
+        "side": np.array([each.side or "" for each in generators]),
+        "contralateral": np.array([each.contralateral for each in generators]),
+        "ipsilateral": np.array([each.ipsilateral for each in generators]),
+    }
+
+
+def _tables(folder: Path, rows: list[dict]) -> list[str]:
+    """Write participants.tsv and ceiling.tsv; returns their names."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    people = table.groupby("subject", sort=True).agg(
+        age=("age", "first"), sex=("sex", "first"),
+        devices=("device", lambda column: ",".join(dict.fromkeys(column))),
+    )
+    people.insert(0, "participant_id", [f"sub-{subject}" for subject in people.index])
+    people.to_csv(folder / "participants.tsv", sep="\t", index=False)
+    table.drop(columns=["age", "sex"]).to_csv(folder / "ceiling.tsv", sep="\t", index=False)
+    return ["participants.tsv", "ceiling.tsv"]
+
+
+def _check_same(folder: Path, run: SimulateConfig) -> None:
+    """Raise if `folder` was begun with another configuration."""
+    import yaml
+
+    path = folder / "run.yaml"
+    if not path.exists():
+        return
+    before, now = yaml.safe_load(path.read_text()), config.resolved(run)
+    differs = [key for key in now if key != "out" and before.get(key) != now[key]]
+    if differs:
+        changes = ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in differs)
+        raise ValueError(
+            f"{folder} holds another simulation ({changes}); choose another --out or remove it"
+        )

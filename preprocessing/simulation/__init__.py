@@ -1,0 +1,27 @@
+"""Brains of current dipoles and the devices that see them: where simulated archives come from.
+
+brain(seed) → live(brain, seed) → record(brain, activity, device, seed): anatomy, what it does for
+some minutes, what a device measures of it. `preprocessing.simulate` writes the result to disk.
+"""
+
+from .activity import Activity, Trial, live
+from .brain import Brain, Generator, brain, seed_of
+from .ceiling import ceiling
+from .devices import DEVICES, Device
+from .measure import Measurement, lead_field, record
+
+__all__ = [
+    "DEVICES",
+    "Activity",
+    "Brain",
+    "Device",
+    "Generator",
+    "Measurement",
+    "Trial",
+    "brain",
+    "ceiling",
+    "lead_field",
+    "live",
+    "record",
+    "seed_of",
+]

@@ -1,0 +1,164 @@
+"""One recording → what the contract says: the same code for an archive, a new file and a stream.
+
+The steps work on the whole recording (see `steps`), then it is cut into windows, and each window is
+scaled by itself. Windows follow each other with the contract's stride in every continuous stretch;
+the tail is kept as a last window that ends with the stretch and overlaps the one before (BrainOmni's
+code drops it, and drops the last full window where it ends exactly with the recording).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import floor
+
+import numpy as np
+
+from neurofm.data.contract import InputContract
+from neurofm.data.recording import Recording
+from neurofm.data.sensors import Sensors
+
+from . import segments, steps
+from .steps.refusal import ContractError
+from .steps.scale import scale
+
+__all__ = ["ContractError", "Standardized", "standardize"]
+
+
+@dataclass(frozen=True, eq=False)
+class Standardized:
+    """A recording that meets its contract.
+
+    signal: float32 [channel, time] at contract.sfreq: filtered, referenced, not yet scaled.
+    start: first sample of each window. onset: which of the given onsets each window belongs to
+    (its own number where none were given). quality: see `quality`.
+    """
+
+    signal: np.ndarray
+    sensors: Sensors
+    contract: InputContract
+    start: np.ndarray
+    onset: np.ndarray
+    source: str = ""
+    quality: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Each window scaled, float32 [channel, time]: one in memory at a time."""
+        for start in self.start:
+            yield self._window(int(start))
+
+    def _window(self, start: int) -> np.ndarray:
+        part = self.signal[:, start:start + self.contract.window_samples]
+        return scale(part, self.sensors.kind, self.contract)
+
+    @cached_property
+    def windows(self) -> np.ndarray:
+        """All windows, float32 [window, channel, time]."""
+        return np.stack(list(self))
+
+    @property
+    def start_s(self) -> np.ndarray:
+        """Start of each window in seconds from the recording's first sample, [window]."""
+        return self.start / self.contract.sfreq
+
+
+def standardize(
+    recording: Recording, contract: InputContract, *, onsets_s: np.ndarray | None = None
+) -> Standardized:
+    """Apply `contract` to `recording`.
+
+    onsets_s: cut windows that begin at these seconds instead of contiguous ones; those that do not
+        fit into a continuous stretch are left out, and counted in quality["windows_left_out"].
+    Raises ContractError (a ValueError) naming the file, what was wanted, what came, what to do.
+    """
+    if not isinstance(recording, Recording):
+        from .readers import from_raw
+
+        recording = from_raw(recording)
+    quality: dict = {"windows_left_out": {}}
+    _check_length(recording, contract)
+    for step in steps.ORDER:
+        recording = step.apply(recording, contract, quality)
+    if onsets_s is None:
+        start = _contiguous(recording, contract)
+        onset = np.arange(len(start))
+    else:
+        start, onset = _at(recording, contract, np.asarray(onsets_s, dtype=float), quality)
+    keep = _usable(recording, contract, start, quality)
+    start, onset = start[keep], onset[keep]
+    if len(start) == 0:
+        raise ContractError(
+            recording.source, f"at least one good window of {contract.window_s:g} s",
+            f"none is left: {quality['windows_left_out'] or 'no onset was given'}",
+            "check the marked stretches and the onsets",
+        )
+    if onsets_s is None:
+        onset = np.arange(len(start))
+    return Standardized(
+        recording.signal, recording.sensors, contract, start, onset, recording.source, quality
+    )
+
+
+def _check_length(recording: Recording, contract: InputContract) -> None:
+    stretches = segments.continuous(recording)
+    longest_s = max((stop - start for start, stop in stretches), default=0) / recording.sfreq
+    if floor(longest_s * contract.sfreq + 1e-6) < contract.window_samples:
+        pieces = "" if len(stretches) < 2 else f" (the longest of {len(stretches)} stretches)"
+        raise ContractError(
+            recording.source, f"{contract.window_s:g} s for one window",
+            f"the recording lasts {longest_s:.3g} s{pieces}",
+            "give a longer recording, or ingest with a shorter contract.window_s",
+        )
+
+
+def _stretches(recording: Recording) -> list[tuple[int, int]]:
+    return segments.continuous(recording)
+
+
+def _contiguous(recording: Recording, contract: InputContract) -> np.ndarray:
+    """First samples of windows that cover every stretch of the standardised recording."""
+    starts: list[int] = []
+    for begin, stop in _stretches(recording):
+        last = stop - contract.window_samples
+        if last >= begin:
+            starts += range(begin, last + 1, contract.stride_samples)
+            if starts[-1] != last:
+                starts.append(last)
+    return np.array(starts, dtype=np.int64)
+
+
+def _at(
+    recording: Recording, contract: InputContract, onsets_s: np.ndarray, quality: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    start = np.round(onsets_s * contract.sfreq).astype(np.int64)
+    fits = np.zeros(len(start), dtype=bool)
+    for begin, stop in _stretches(recording):
+        fits |= (start >= begin) & (start + contract.window_samples <= stop)
+    _count(quality, "reach beyond the recording", ~fits)
+    return start[fits], np.flatnonzero(fits)
+
+
+def _usable(
+    recording: Recording, contract: InputContract, start: np.ndarray, quality: dict
+) -> np.ndarray:
+    """bool [window]: not in a stretch marked bad, and every kind of sensor has a signal."""
+    n = contract.window_samples
+    marked = np.zeros(len(start), dtype=bool)
+    for begin_s, end_s in segments.bad_stretches(recording):
+        marked |= (start < end_s * contract.sfreq) & (start + n > begin_s * contract.sfreq)
+    _count(quality, "in a stretch marked bad", marked)
+    dead = np.zeros(len(start), dtype=bool)
+    for kind in np.unique(recording.sensors.kind):
+        signal = recording.signal[recording.sensors.kind == kind]
+        spread = np.array([signal[:, s:s + n:7].std() for s in start.tolist()])
+        # A link that holds its last value leaves the filter's ringing, far below any signal.
+        dead |= ~(spread > 1e-3 * np.median(spread)) if len(spread) else dead
+    _count(quality, "without signal", dead & ~marked)
+    return ~(marked | dead)
+
+
+def _count(quality: dict, reason: str, left_out: np.ndarray) -> None:
+    if left_out.any():
+        quality["windows_left_out"][reason] = int(left_out.sum())

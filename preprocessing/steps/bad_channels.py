@@ -1,0 +1,70 @@
+"""Bad EEG channels by their spectrum (BrainOmni, arXiv 2505.18185, app. B).
+
+Each channel's distance to the others is the mean over them of the root mean square difference of
+log power spectra; outside Q1 − k·IQR … Q3 + k·IQR it is bad. MEG channels are bad when flat, absurd
+or marked in the file: their spectra differ by design (magnetometers, gradiometers, places).
+"""
+
+import numpy as np
+from scipy.fft import rfft
+
+from neurofm.data.contract import InputContract
+from neurofm.data.recording import Recording
+
+_SEGMENT_S = 2.0
+_MAX_SEGMENTS = 300
+# Alike channels (simulations, few channels) have an interquartile range near zero, which would make
+# every channel an outlier. 0.05 is a difference of 5 % in power: a deviation from the paper.
+_MIN_IQR = 0.05
+
+
+def power_spectrum(signal: np.ndarray, sfreq: float, max_segments: int = _MAX_SEGMENTS):
+    """Welch spectrum from segments of 2 s spread evenly: (frequencies [bin], power [channel, bin]).
+
+    Power is relative to each channel's largest value squared, so that MEG's 1e-26 T² stays in
+    float32's range; compare shapes or ratios only within a channel.
+    """
+    n = min(max(8, round(_SEGMENT_S * sfreq)), signal.shape[1])
+    available = signal.shape[1] // n
+    chosen = np.unique(np.linspace(0, available - 1, min(available, max_segments)).astype(int))
+    window = np.hanning(n).astype(np.float32)
+    peak = np.maximum(np.abs(signal[:, :: max(1, signal.shape[1] // 1000)]).max(1), 1e-30)
+    power = np.zeros((len(signal), n // 2 + 1))
+    for segment in chosen:
+        part = signal[:, segment * n:(segment + 1) * n] / peak[:, None]
+        spectrum = rfft((part - part.mean(1, keepdims=True)) * window, axis=1)
+        power += spectrum.real**2 + spectrum.imag**2
+    return np.fft.rfftfreq(n, 1 / sfreq), power / len(chosen), peak
+
+
+def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
+    """Adds to quality["bads"]; changes no sample."""
+    bads, names = quality["bads"], recording.sensors.names
+    rows = np.array([row for row, kind in enumerate(recording.sensors.kinds)
+                     if kind == "eeg" and names[row] not in bads], dtype=int)
+    if contract.bad_channels == "none" or len(rows) < 5:
+        return recording  # of four channels none can be called an outlier
+    frequency, power, peak = power_spectrum(recording.signal[rows], recording.sfreq)
+    low, high = _common_band(recording, contract)
+    inside = (frequency >= low) & (frequency <= high)
+    log_power = np.log(power[:, inside] + 1e-12) + 2 * np.log(peak)[:, None]
+    squared = np.square(log_power).mean(1)
+    cross = log_power @ log_power.T / log_power.shape[1]
+    distance = np.sqrt(np.maximum(squared[:, None] + squared[None] - 2 * cross, 0))
+    mean_distance = distance.sum(1) / (len(rows) - 1)
+    q1, q3 = np.percentile(mean_distance, [25, 75])
+    reach = contract.bad_channels_iqr * max(q3 - q1, _MIN_IQR)
+    for row, far in zip(rows, mean_distance, strict=True):
+        if not q1 - reach <= far <= q3 + reach:
+            bads[names[row]] = (f"its spectrum is {far:.2f} from the others' (log power), they "
+                                f"are {np.median(mean_distance):.2f} from each other")
+    return recording
+
+
+def _common_band(recording: Recording, contract: InputContract) -> tuple[float, float]:
+    """Frequencies at which there is a signal to compare, Hz."""
+    low, high = recording.band_hz
+    nyquist = recording.sfreq / 2
+    lowest = max(contract.highpass_hz or 0.0, low or 0.0, 1.0)
+    highest = min(contract.lowpass_hz or nyquist, high or nyquist, 0.95 * nyquist)
+    return (lowest, highest) if highest > lowest + 2 else (0.0, nyquist)

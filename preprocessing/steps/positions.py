@@ -1,0 +1,32 @@
+"""Sensors without a known place are left out, or the recording is refused when they are many."""
+
+import numpy as np
+
+from neurofm.data.contract import InputContract
+from neurofm.data.recording import Recording
+
+from .refusal import ContractError, some
+
+
+def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
+    known = recording.sensors.has_position
+    quality["without_position"] = []
+    if known.all():
+        return recording
+    lost = [name for name, has in zip(recording.sensors.names, known, strict=True) if not has]
+    if len(lost) > contract.max_bad * len(known):
+        meg = any(recording.sensors.kinds[i] != "eeg" for i in np.flatnonzero(~known))
+        do = ("the MEG file has no device → head transform, so where the head was is unknown: "
+              "add it (mne: raw.info['dev_head_t']), or read with unknown_head: helmet"
+              if meg else
+              "name the montage whose names these are (montage: …), rename the channels, or store "
+              "electrode positions in the file")
+        raise ContractError(
+            recording.source, "a position for every sensor",
+            f"{len(lost)} of {len(known)} have none (NaN, zero, or a name that the montage does "
+            f"not know): {some(lost)}", do,
+        )
+    quality["without_position"] = lost
+    for name in lost:
+        quality["bads"].pop(name, None)
+    return recording.pick(np.flatnonzero(known))

@@ -1,0 +1,1 @@
+"""How it learns: a corpus becomes a tokenizer, tokens, and a pretrained model."""

@@ -1,0 +1,65 @@
+"""Figures of what a tokenizer or model has learned."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neurofm.data.corpus import Corpus
+
+BLUE, GREY = "#1f77b4", "#555555"
+
+
+@torch.inference_mode()
+def reconstruction_figure(
+    tokenizer, corpus: Corpus, windows: np.ndarray, path: Path, seconds: float = 4.0, n_rows: int = 8
+) -> None:
+    """Original and reconstructed traces of a few channels, and their spectra, one row a layout."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    records = corpus.recordings["layout"].to_numpy()[corpus.windows["recording"].to_numpy()]
+    layouts = list(dict.fromkeys(records[windows]))[:4]
+    sfreq = corpus.contract.sfreq
+    figure, axes = plt.subplots(
+        len(layouts), 2, figsize=(11, 3.6 * len(layouts)), squeeze=False,
+        width_ratios=[2.4, 1], layout="constrained",
+    )
+    for (left, right), layout in zip(axes, layouts, strict=True):
+        window = windows[records[windows] == layout][0]
+        batch = corpus.batch(np.array([window]))
+        codes = tokenizer.encode(batch, overlap=0.0)
+        n_times = batch.signal.shape[-1]
+        decoded = tokenizer.decode(
+            codes, batch.geometry, batch.kind, overlap=0.0, n_times=n_times
+        )[0].numpy()
+        signal = batch.signal[0].numpy()
+        scale = signal.std(1, keepdims=True) / np.maximum(decoded.std(1, keepdims=True), 1e-9)
+        if not tokenizer.codec.keeps_scale:
+            decoded = decoded * scale
+        rows = np.linspace(0, len(signal) - 1, min(n_rows, len(signal))).round().astype(int)
+        shown = slice(0, round(seconds * sfreq))
+        time = np.arange(n_times)[shown] / sfreq
+        step = 4 * np.median(signal.std(1))
+        for place, row in enumerate(rows):
+            offset = -place * step
+            left.plot(time, signal[row, shown] + offset, color=GREY, lw=0.8)
+            left.plot(time, decoded[row, shown] + offset, color=BLUE, lw=0.8, alpha=0.9)
+        sensors = corpus.layout(window)
+        left.set_yticks([-place * step for place in range(len(rows))],
+                        [sensors.names[row] for row in rows])
+        left.set_xlabel("time (s)")
+        left.set_title(corpus.source(window).rsplit("/", 1)[-1], fontsize=9)
+        frequency = np.fft.rfftfreq(n_times, 1 / sfreq)
+        for trace, color, label in ((signal, GREY, "recorded"), (decoded, BLUE, "reconstructed")):
+            tapered = trace * np.hanning(n_times)
+            power = (np.abs(np.fft.rfft(tapered)) ** 2).mean(0)
+            smooth = np.convolve(power, np.ones(9) / 9, mode="same")
+            right.loglog(frequency[8:], smooth[8:], color=color, lw=1, label=label)
+        right.set_xlabel("frequency (Hz)")
+        right.set_ylabel("power (relative)")
+        right.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
