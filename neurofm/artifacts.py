@@ -25,7 +25,8 @@ class ArtifactError(ValueError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """kind: corpus, tokens, checkpoint or results. files: relative path → [bytes, sha256].
+    """kind: archive, corpus, tokens, state, checkpoint or results.
+    files: relative path → [bytes, sha256].
 
     parents: role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
     contents (names and hashes of the files), equal wherever and whenever the same thing was made.
@@ -78,6 +79,25 @@ def unseal(folder: str | Path) -> None:
     (Path(folder) / FILE_NAME).unlink(missing_ok=True)
 
 
+def claim(folder: str | Path, made_from: dict) -> None:
+    """Begin or continue an unfinished folder; what was made of other things is never mixed in.
+
+    made_from: fingerprints and settings that decide what will be in it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    note, wanted = folder / "unfinished.json", json.loads(json.dumps(made_from, default=str))
+    if note.exists():
+        found = json.loads(note.read_text())
+        changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+        if changed:
+            raise ArtifactError(
+                f"{folder} was begun with other settings ({', '.join(changed)}): choose another "
+                f"--out, delete the folder, or repeat the settings it was begun with"
+            )
+    write_json(note, wanted)
+
+
 def is_sealed(folder: str | Path) -> bool:
     return (Path(folder) / FILE_NAME).is_file()
 
@@ -106,7 +126,9 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
                                 f"this one reads up to {FORMAT_VERSION}: upgrade")
         manifest = Manifest(**fields)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not a valid manifest ({error}); make {wanted} again") from error
+        raise ArtifactError(
+            f"{path}: not a valid manifest ({error}); make {wanted} again"
+        ) from error
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{folder}: wanted {wanted}, but this is a {manifest.kind}")
     for name, (size, digest) in manifest.files.items():

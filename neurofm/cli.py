@@ -10,7 +10,10 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-ORDER = ("ingest", "simulate", "pretrain", "tokenize", "reconstruct", "generate", "finetune", "decode", "evaluate")
+ORDER = (
+    "demo", "simulate", "ingest", "pretrain", "tokenize", "reconstruct", "generate", "finetune",
+    "evaluate", "decode",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,6 +28,7 @@ def parse(
         prog=f"neurofm {command}",
         description=(config.__doc__ or "").strip(),
         exit_on_error=False,
+        allow_abbrev=False,  # `--subject` must not silently mean `--subjects`
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
     parser.add_class_arguments(config)

@@ -46,9 +46,23 @@ def load(path_or_repo: str | Path, revision: str | None = None):
     return AutoModel.from_pretrained(str(path_or_repo), revision=revision).eval()
 
 
-def fingerprint(model_folder: str | Path) -> str:
-    """16 hex digits of a checkpoint's weights, config and contract."""
-    return artifacts.open_sealed(model_folder, "checkpoint").fingerprint
+def fingerprint(path_or_repo: str | Path) -> str:
+    """16 hex digits of a checkpoint's weights, config and contract.
+
+    A folder that `save_pretrained` wrote by itself has no manifest: its weights are hashed.
+    """
+    folder = Path(path_or_repo)
+    if folder.is_dir() and not artifacts.is_sealed(folder):
+        files = {file.name: [0, artifacts.sha256(file)] for file in
+                 (*folder.glob("*.safetensors"), folder / "config.json") if file.exists()}
+        return artifacts.Manifest("checkpoint", files, {}).fingerprint
+    if folder.is_dir():
+        return artifacts.open_sealed(folder, "checkpoint").fingerprint
+    path = _find(path_or_repo, artifacts.FILE_NAME)
+    if path is None:
+        raise ValueError(f"{path_or_repo}: the repository has no {artifacts.FILE_NAME}; it was not "
+                         f"published by neurofm: save it again with neurofm.hub.save_checkpoint")
+    return json.loads(path.read_text())["fingerprint"]
 
 
 def training_ledger(data, windows_by_split: dict, parent: dict | None = None) -> dict:
@@ -72,10 +86,24 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
     return {"recordings": entries}
 
 
-def read_ledger(folder: str | Path) -> dict | None:
+def read_ledger(path_or_repo: str | Path) -> dict | None:
     """The training ledger of a checkpoint, None where it has none."""
-    path = Path(folder) / LEDGER
-    return json.loads(path.read_text()) if path.exists() else None
+    path = _find(path_or_repo, LEDGER)
+    return None if path is None else json.loads(path.read_text())
+
+
+def _find(path_or_repo: str | Path, name: str) -> Path | None:
+    """A file of a checkpoint folder or Hub repository, None where it has none."""
+    if Path(path_or_repo).is_dir():
+        path = Path(path_or_repo) / name
+        return path if path.exists() else None
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        str(path_or_repo), name, _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
 
 
 def seen(ledger: dict | None, recordings: pd.DataFrame) -> pd.DataFrame:

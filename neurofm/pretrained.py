@@ -44,6 +44,15 @@ class NeuroFMConfig(PreTrainedConfig):
                 raise ValueError(f"{type(self).__name__}: unknown key {key!r}; {hint}")
         super().__init__(**of_transformers)
 
+    def to_diff_dict(self) -> dict:
+        """What config.json holds: configs inside, too, without what transformers sets anyway."""
+        fields = super().to_diff_dict()
+        for key, value in vars(self).items():
+            if isinstance(value, NeuroFMConfig):
+                fields[key] = value.to_diff_dict()
+                fields[key].pop("transformers_version", None)
+        return fields
+
     def require(self, fine: bool, message: str) -> None:
         """Raise ValueError with `message` unless `fine`."""
         if not fine:
@@ -71,6 +80,10 @@ class NeuroFMPreTrainedModel(PreTrainedModel):
             nn.init.trunc_normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+
+    def choose_trainable(self) -> None:
+        """Freeze what is never trained: transformers' loading makes every parameter trainable
+        again, so this is called once more after it."""
 
     def save_pretrained(self, save_directory: str | Path, **options) -> None:
         """As in transformers (safetensors), with the contract. `options` go to transformers."""
@@ -106,6 +119,7 @@ class NeuroFMPreTrainedModel(PreTrainedModel):
         )
         _refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
         model.contract = _find_contract(pretrained_model_name_or_path, where)
+        model.choose_trainable()
         return (model, info) if wants_info else model
 
 

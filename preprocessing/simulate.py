@@ -2,13 +2,15 @@
 
 `neurofm simulate --out folder` writes FIF files that `neurofm ingest` reads like any archive:
 
-    sub-001/ses-01/eeg/sub-001_ses-01_task-imagery_acq-eeg64_eeg.fif   trials as annotations
-    sub-001/ses-01/eeg/sub-001_ses-01_task-imagery_acq-eeg64_eeg.json  what the file is; ceilings
+    sub-001/ses-eeg64/eeg/sub-001_ses-eeg64_task-imagery_run-01_eeg.fif   trials as annotations
+    sub-001/ses-eeg64/eeg/sub-001_ses-eeg64_task-imagery_run-01_eeg.json  what it is; its ceiling
     participants.tsv   age (alpha slows and 1/f flattens with it), sex, devices
     ceiling.tsv        a row a recording: Pearson of noisy with noise-free signal
     truth/….npz        a file a recording: lead field, dipoles, what drives them
 
-A recording depends on (seed, subject, session, device) alone: neither on the order nor on what
+Names, tables and sidecars are those of BIDS (a visit to a device is a session), but for one thing:
+BIDS has no FIF files for EEG, and other formats would not keep positions and annotations as they
+are. A recording depends on (seed, subject, device, run) alone: neither on the order nor on what
 else is simulated. The physics is in `preprocessing.simulation`.
 """
 
@@ -33,7 +35,7 @@ class SimulateConfig:
         out: folder of the archive.
         subjects: number of people.
         first_subject: number of the first one; other numbers are other people.
-        sessions: recordings of a subject with each of its devices.
+        runs: recordings of a subject with each of its devices.
         minutes: length of a recording.
         always: devices that record every subject.
         devices: devices that take turns over the subjects.
@@ -49,7 +51,7 @@ class SimulateConfig:
     out: str
     subjects: int = 24
     first_subject: int = 1
-    sessions: int = 1
+    runs: int = 1
     minutes: float = 3.0
     always: tuple[str, ...] = ("eeg64",)
     devices: tuple[str, ...] = ("eeg19", "eeg32", "mag102", "axial100")
@@ -63,9 +65,9 @@ class SimulateConfig:
     def __post_init__(self):
         for name in ("always", "devices"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.subjects < 1 or self.sessions < 1 or self.first_subject < 0 or self.seed < 0:
+        if self.subjects < 1 or self.runs < 1 or self.first_subject < 0 or self.seed < 0:
             raise ValueError(
-                f"subjects and sessions must be ≥ 1, first_subject and seed ≥ 0, got {self}"
+                f"subjects and runs must be ≥ 1, first_subject and seed ≥ 0, got {self}"
             )
         if not self.always and not self.devices:
             raise ValueError("no device to record with: name some in `always` or `devices`")
@@ -97,12 +99,12 @@ class Take:
     """One recording to make."""
 
     subject: int
-    session: int
     device: str
+    run: int
 
     @property
     def name(self) -> str:
-        return f"sub-{self.subject:03d}_ses-{self.session:02d}_task-{TASK}_acq-{self.device}"
+        return f"sub-{self.subject:03d}_ses-{self.device}_task-{TASK}_run-{self.run:02d}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -152,8 +154,8 @@ def takes(run: SimulateConfig) -> list[Take]:
     n = run.devices_per_subject or len(run.devices)
     for subject in range(run.first_subject, run.first_subject + run.subjects):
         turns = [run.devices[(subject * n + i) % len(run.devices)] for i in range(n)]
-        for session in range(1, run.sessions + 1):
-            found += [Take(subject, session, device) for device in (*run.always, *turns)]
+        for device in (*run.always, *turns):
+            found += [Take(subject, device, i + 1) for i in range(run.runs)]
     return found
 
 
@@ -161,7 +163,7 @@ def take_of(run: SimulateConfig, take: Take):
     """(brain, activity, measurement) of one recording: what the files are made of."""
     from .simulation import brain, live, record, seed_of
 
-    which = (take.subject, take.session, take.device)
+    which = (take.subject, take.device, take.run)
     person = brain(seed_of(run.seed, "brain", take.subject), run.reactivity)
     activity = live(
         person, seed_of(run.seed, "activity", *which), round(run.minutes * 60),
@@ -178,17 +180,17 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
     from .simulation import DEVICES, ceiling
 
     datatype = DEVICES[take.device].datatype
-    place = f"sub-{take.subject:03d}/ses-{take.session:02d}/{datatype}/{take.name}_{datatype}"
+    place = f"sub-{take.subject:03d}/ses-{take.device}/{datatype}/{take.name}_{datatype}"
     sidecar = folder / f"{place}.json"
     if sidecar.exists():  # written last
-        return json.loads(sidecar.read_text())
+        return json.loads(sidecar.read_text())["Simulated"]
     sidecar.parent.mkdir(parents=True, exist_ok=True)
     person, activity, measured = take_of(run, take)
     raw = measured.raw
     noisy, sfreq = raw.get_data().astype(np.float32), raw.info["sfreq"]
     row = {
         "file": f"{place}.fif", "truth": f"truth/{take.name}.npz",
-        "subject": f"{take.subject:03d}", "session": f"{take.session:02d}", "device": take.device,
+        "subject": f"{take.subject:03d}", "device": take.device, "run": f"{take.run:02d}",
         "age": person.age, "sex": person.sex,
         "sfreq": sfreq, "n_channels": len(noisy), "n_trials": len(activity.trials),
         "ceiling_2s": round(ceiling(noisy, measured.clean, sfreq, 2.0), 4),
@@ -199,7 +201,9 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
     unfinished = sidecar.with_name(f"unfinished_{datatype}.fif")
     raw.save(unfinished, overwrite=True, verbose="error")
     os.replace(unfinished, folder / row["file"])
-    artifacts.write_json(sidecar, row)
+    artifacts.write_json(sidecar, {
+        "TaskName": TASK, "SamplingFrequency": sfreq, "PowerLineFrequency": 50.0, "Simulated": row,
+    })  # fmt: skip
     return row
 
 
@@ -227,7 +231,7 @@ def _truth(person, measured) -> dict[str, np.ndarray]:
 
 
 def _tables(folder: Path, rows: list[dict]) -> list[str]:
-    """Write participants.tsv and ceiling.tsv; returns their names."""
+    """Write what describes the whole archive; returns the names of the files."""
     import pandas as pd
 
     table = pd.DataFrame(rows)
@@ -238,7 +242,11 @@ def _tables(folder: Path, rows: list[dict]) -> list[str]:
     people.insert(0, "participant_id", [f"sub-{subject}" for subject in people.index])
     people.to_csv(folder / "participants.tsv", sep="\t", index=False)
     table.drop(columns=["age", "sex"]).to_csv(folder / "ceiling.tsv", sep="\t", index=False)
-    return ["participants.tsv", "ceiling.tsv"]
+    artifacts.write_json(folder / "dataset_description.json", {
+        "Name": "Imagined hand movements, simulated by neurofm", "BIDSVersion": "1.9.0",
+        "DatasetType": "raw", "License": "CC0",
+    })  # fmt: skip
+    return ["participants.tsv", "ceiling.tsv", "dataset_description.json"]
 
 
 def _check_same(folder: Path, run: SimulateConfig) -> None:

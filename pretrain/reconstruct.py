@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, cli, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.nn.losses import pearson
 
@@ -91,37 +91,43 @@ def score(tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int) -> np.nd
 def summarise(
     scores: np.ndarray, corpus: Corpus, windows: np.ndarray, n_components: int
 ) -> pd.DataFrame:
-    """A row a layout: subjects, windows, Pearson (mean over subjects), PCA beside it."""
-    records = corpus.recordings.iloc[corpus.windows["recording"].to_numpy()[windows]]
+    """A row a device: subjects, windows, Pearson (mean over subjects), PCA beside it."""
+    devices = device_of_recordings(corpus)[corpus.windows["recording"].to_numpy()]
     subjects = corpus.subjects(windows)
     rows = []
-    for layout in records["layout"].unique():
-        here = (records["layout"] == layout).to_numpy()
+    for device in dict.fromkeys(devices[windows]):
+        here = devices[windows] == device
         by_subject = pd.Series(scores[here]).groupby(subjects[here]).mean()
-        sensors = corpus.layouts[layout]
-        kinds = ", ".join(f"{sensors.kinds.count(kind)} {kind}"
-                          for kind in dict.fromkeys(sensors.kinds))
-        pca, fitted_on = pca_pearson(corpus, layout, windows[here], n_components)
+        kinds = corpus.layout(windows[here][0]).kinds
+        pca, fitted_on = pca_pearson(corpus, devices == device, windows[here], n_components)
         rows.append({
-            "sensors": kinds, "subjects": len(by_subject), "windows": int(here.sum()),
+            "sensors": ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)),
+            "subjects": len(by_subject), "windows": int(here.sum()),
             "pearson": by_subject.mean(), "lowest_subject": by_subject.min(),
             f"pca{n_components}": pca, "pca_fitted_on": fitted_on,
         })
     return pd.DataFrame(rows)
 
 
-def pca_pearson(
-    corpus: Corpus, layout: str, windows: np.ndarray, n_components: int, at_most: int = 200
-) -> tuple[float, str]:
-    """Pearson r of `windows` projected on principal components of the layout's training windows.
+def device_of_recordings(corpus: Corpus) -> np.ndarray:
+    """What tells devices apart: the names of the sensors. (Layouts of one helmet differ from head
+    to head.)"""
+    names = {key: "\0".join(sensors.names) for key, sensors in corpus.layouts.items()}
+    return corpus.recordings["layout"].map(names).to_numpy()
 
-    A layout without training windows has no components to project on; they are then fitted on the
-    windows themselves, which flatters PCA, and the second value says so.
+
+def pca_pearson(
+    corpus: Corpus, of_device: np.ndarray, windows: np.ndarray, n_components: int,
+    at_most: int = 200,
+) -> tuple[float, str]:
+    """Pearson r of `windows` projected on principal components of the device's training windows.
+
+    of_device: bool for each window of the corpus. A device without training windows has no
+    components to project on; they are then fitted on the windows themselves, which flatters PCA,
+    and the second value says so.
     """
-    rows = corpus.recordings.index[
-        (corpus.recordings["layout"] == layout) & (corpus.recordings["split"] == "train")
-    ]
-    fit = np.flatnonzero(corpus.windows["recording"].isin(rows).to_numpy())
+    train = (corpus.recordings["split"] == "train").to_numpy()
+    fit = np.flatnonzero(of_device & train[corpus.windows["recording"].to_numpy()])
     fitted_on = "training subjects" if len(fit) else "the same windows"
     fit = fit if len(fit) else windows
     rng = np.random.default_rng(0)
@@ -150,4 +156,4 @@ def code_perplexity(tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["reconstruct", *sys.argv[1:]]))

@@ -12,23 +12,24 @@ BLUE, GREY = "#1f77b4", "#555555"
 
 @torch.inference_mode()
 def reconstruction_figure(
-    tokenizer, corpus: Corpus, windows: np.ndarray, path: Path, seconds: float = 4.0, n_rows: int = 8
+    tokenizer, corpus: Corpus, windows: np.ndarray, path: Path, *, seconds: float = 4.0,
+    n_rows: int = 8,
 ) -> None:
-    """Original and reconstructed traces of a few channels, and their spectra, one row a layout."""
+    """Original and reconstructed traces of a few channels, and their spectra, one row a width
+    of layout."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    records = corpus.recordings["layout"].to_numpy()[corpus.windows["recording"].to_numpy()]
-    layouts = list(dict.fromkeys(records[windows]))[:4]
+    widths = corpus.widths(windows)
+    firsts = [windows[np.flatnonzero(widths == width)[0]] for width in dict.fromkeys(widths)][:6]
     sfreq = corpus.contract.sfreq
     figure, axes = plt.subplots(
-        len(layouts), 2, figsize=(11, 3.6 * len(layouts)), squeeze=False,
+        len(firsts), 2, figsize=(11, 3.6 * len(firsts)), squeeze=False,
         width_ratios=[2.4, 1], layout="constrained",
     )
-    for (left, right), layout in zip(axes, layouts, strict=True):
-        window = windows[records[windows] == layout][0]
+    for (left, right), window in zip(axes, firsts, strict=True):
         batch = corpus.batch(np.array([window]))
         codes = tokenizer.encode(batch, overlap=0.0)
         n_times = batch.signal.shape[-1]

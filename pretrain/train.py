@@ -1,13 +1,18 @@
 """Train a tokenizer from a corpus, or a model from tokens (or signals).
 
     neurofm pretrain --config configs/pretrain/NAME.yaml --data corpus/ --out runs/tokenizer
-    accelerate launch -m pretrain.train --config …          several processes or machines
+    accelerate launch --config_file configs/accelerate/ddp.yaml -m pretrain --config …
 
-What is trained is named by `model`; its settings are `architecture`, its training is `train`.
-Interrupted, it continues from its last state; finished, it does nothing and says so.
+The second starts several processes, on one machine or many. What is trained is named by `model`;
+its settings are `architecture`, its training is `train`. Interrupted, it continues from its last
+state; finished, it does nothing and says so. Exit status: 85 = asked to stop, state saved, run the
+same command again; 3 = the loss was not a number.
 """
 
-import json
+import functools
+import inspect
+import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +20,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
-from neurofm import artifacts, config, hub, models
+from neurofm import artifacts, cli, config, hub, models
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
-from neurofm.training.loop import NotANumber, Stopped, TrainConfig, accelerator_for, train
+from neurofm.training import state
+from neurofm.training.finite import NotANumber
+from neurofm.training.log import read_lines
+from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+
+from .tokenize import check_contract
 
 EXIT_STOPPED = 85  # asked to stop, state saved: the batch scripts put the job back in the queue
 EXIT_NOT_A_NUMBER = 3
+
+# Settings that change where, how often or how fast, but not what is learned: a run may be continued
+# with others. (Paths are compared by the fingerprints of what lies there.)
+FREE = frozenset({
+    "data", "out", "tokenizer", "train.log_every", "train.validate_every", "train.save_every",
+    "train.keep", "train.workers", "train.compile",
+})  # fmt: skip
 
 
 @dataclass
@@ -32,7 +50,7 @@ class PretrainConfig:
     data: a sealed corpus or token set. out: folder of the run, which becomes the checkpoint.
     model: name of a tokenizer or model (`neurofm.models.INDEX`).
     architecture: fields of its config class; those left out keep their defaults.
-    tokenizer: checkpoint of the tokenizer that made the tokens, for models over tokens.
+    tokenizer: checkpoint of the tokenizer, for models over tokens.
     splits: whose recordings are trained on. The validation split is watched unless named here.
     train: see `neurofm.training.loop.TrainConfig`.
     """
@@ -45,47 +63,72 @@ class PretrainConfig:
     tokenizer: str | None = None
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    def __post_init__(self):
+        wants_tokenizer = "tokenizer" in inspect.signature(self.model_class.__init__).parameters
+        if wants_tokenizer and self.tokenizer is None:
+            raise ValueError(f"model {self.model!r} reads tokens: name the checkpoint of the "
+                             f"tokenizer that makes them, --tokenizer DIR")
+        if self.tokenizer is not None and not wants_tokenizer:
+            raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
+        self.model_class.config_class(**self.architecture)  # an unknown key is told before a run
+
+    @property
+    def model_class(self) -> type:
+        return models.find(self.model)
+
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     run = config.parse(PretrainConfig, argv, command="pretrain")
+    accelerator = accelerator_for(run.train, Path(run.out))
+    say = functools.partial(print, flush=True) if accelerator.is_main_process else _say_nothing
     try:
-        return pretrain(run)
+        return pretrain(run, accelerator, say)
     except Stopped as stop:
-        print(stop)
+        say(stop)
         return EXIT_STOPPED
     except NotANumber as problem:
         sys.stderr.write(f"neurofm pretrain: {problem}\n")
         return EXIT_NOT_A_NUMBER
+    finally:
+        accelerator.end_training()
 
 
-def pretrain(run: PretrainConfig) -> int:
+def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
     """Train as `run` says and seal the checkpoint; returns the exit status."""
     out = Path(run.out)
     if artifacts.is_sealed(out):
-        print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
+        _refuse_other_settings(run, out)
+        say(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
         return 0
-    accelerator = accelerator_for(run.train, out)
-    say = accelerator.print
+    if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        say("one process, although a launcher was told of several: on machines without a GPU, "
+            "`accelerate launch` starts them only with --config_file configs/accelerate/cpu.yaml")
     data = open_data(run.data)
     windows = np.concatenate([data.select(split) for split in run.splits])
     watched = "validation" not in run.splits and _has(data, "validation")
     held_out = data.select("validation") if watched else None
     torch.manual_seed(run.train.seed)
     model = build(run, data)
-    accelerator.init_trackers("tensorboard")
+    parents = {"data": data.fingerprint}
+    if run.tokenizer:
+        parents["tokenizer"] = hub.fingerprint(run.tokenizer)
+    if accelerator.is_main_process:
+        artifacts.claim(out, {**parents, **_decisive(config.resolved(run))})
+        config.save(run, out)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     say(f"{type(model).__name__}: {n_trained / 1e6:.2f} M parameters to train; "
         f"{len(windows)} windows of {len(set(data.subjects(windows)))} subjects; "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}")
     if held_out is None:
         say("no validation split is held out: no metric of unseen subjects is logged")
-    model = train(
+    train(
         model, data, windows, run.train, out, accelerator,
-        validation=None if held_out is None else (data, held_out), say=say,
+        validation=None if held_out is None else (data, held_out),
+        hyperparameters=flat(config.resolved(run)), say=say,
     )
     if accelerator.is_main_process:
-        _seal(model, run, data, windows, held_out, out)
+        _seal(run, data, windows, held_out, parents, out)
         say(f"checkpoint {hub.fingerprint(out)} in {out}")
     accelerator.wait_for_everyone()
     return 0
@@ -101,45 +144,87 @@ def open_data(folder: str) -> Corpus | TokenSet:
 
 def build(run: PretrainConfig, data: Corpus | TokenSet):
     """A new model with random weights, its contract that of the data."""
-    model_class = models.find(run.model)
-    architecture = model_class.config_class(**run.architecture)
+    architecture = run.model_class.config_class(**run.architecture)
+    if run.tokenizer is None:
+        if isinstance(data, TokenSet):
+            raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
+                             f"tokens: name the corpus they were made from")
+        model = run.model_class(architecture)
+    else:
+        tokenizer = hub.load(run.tokenizer)
+        _check_tokenizer(run, data, tokenizer)
+        model = run.model_class(architecture, tokenizer=tokenizer)
+    model.contract = data.contract
+    return model
+
+
+def _check_tokenizer(run: PretrainConfig, data: Corpus | TokenSet, tokenizer) -> None:
+    """The tokenizer must be the one that made the tokens, or take signals such as the corpus's."""
     if isinstance(data, TokenSet):
-        if run.tokenizer is None:
-            raise ValueError(f"{run.data} holds tokens: name the checkpoint of the tokenizer that "
-                             f"made them, --tokenizer DIR")
         made_by = hub.fingerprint(run.tokenizer)
         if made_by != data.tokenizer:
             raise ValueError(
                 f"{run.data} was made by tokenizer {data.tokenizer}, but {run.tokenizer} is "
                 f"{made_by}: its codes mean other things; tokenize again or name the right one"
             )
-        model = model_class(architecture, tokenizer=hub.load(run.tokenizer))
     else:
-        model = model_class(architecture)
-    model.contract = data.contract
-    return model
+        check_contract(tokenizer, data)
+
+
+def flat(settings: dict, above: str = "") -> dict:
+    """{"train": {"lr": 1}} → {"train.lr": 1}."""
+    found = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{above}{name}.")
+        else:
+            found[above + name] = value
+    return found
+
+
+def _decisive(resolved: dict) -> dict:
+    return {name: value for name, value in flat(resolved).items() if name not in FREE}
+
+
+def _refuse_other_settings(run: PretrainConfig, out: Path) -> None:
+    """A finished run that was made otherwise is not what is being asked for."""
+    made = _decisive(artifacts.open_sealed(out, "checkpoint").config)
+    wanted = _decisive(config.resolved(run))
+    differing = [f"{name}: {made.get(name)}, wanted {wanted.get(name)}"
+                 for name in sorted(made.keys() | wanted.keys())
+                 if made.get(name) != wanted.get(name)]
+    if differing:
+        raise ValueError(f"{out} is finished, but was made with other settings "
+                         f"({'; '.join(differing)}): choose another --out")
+
+
+def _say_nothing(*_) -> None:
+    """What the processes besides the first say."""
 
 
 def _has(data: Corpus | TokenSet, split: str) -> bool:
     return bool((data.recordings["split"] == split).any())
 
 
-def _seal(model, run: PretrainConfig, data, windows: np.ndarray, held_out, out: Path) -> None:
-    parents = {"data": data.fingerprint}
-    parent_ledger = None
-    if run.tokenizer:
-        parents["tokenizer"] = hub.fingerprint(run.tokenizer)
-        parent_ledger = hub.read_ledger(run.tokenizer)
+def _seal(run: PretrainConfig, data, windows: np.ndarray, held_out, parents: dict, out: Path):
+    """Make the checkpoint out of the last state: its weights are whole, while those of the model
+    just trained may be spread over processes."""
+    model = build(run, data)
+    state.load_weights(state.finished(out / "state")[-1] / "model.safetensors", model)
     used = {"train": windows} | ({} if held_out is None else {"validation": held_out})
     last: dict[str, float] = {}
-    for line in (out / "log.jsonl").read_text().splitlines():
-        last |= json.loads(line)
-    metrics = {name: value for name, value in last.items() if name.startswith("val/")}
+    for line in read_lines(out / "log.jsonl"):
+        last |= line
+    (out / "unfinished.json").unlink(missing_ok=True)
     hub.save_checkpoint(
         model, out, config=config.resolved(run), parents=parents,
-        ledger=hub.training_ledger(data, used, parent_ledger), metrics=metrics,
+        ledger=hub.training_ledger(
+            data, used, hub.read_ledger(run.tokenizer) if run.tokenizer else None
+        ),
+        metrics={name: value for name, value in last.items() if name.startswith("val/")},
     )
+    shutil.rmtree(out / "state")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["pretrain", *sys.argv[1:]]))

@@ -15,7 +15,9 @@ from torch import Tensor
 from .sensors import Sensors
 
 
-class _Movable:
+class Movable:
+    """Moves all its tensors at once; the first field counts the windows."""
+
     def to(self, device, non_blocking: bool = False):
         """A copy with every tensor on `device`."""
         moved = {
@@ -36,7 +38,7 @@ class _Movable:
 
 
 @dataclass
-class Batch(_Movable):
+class Batch(Movable):
     """Signals of a batch of windows.
 
     signal: standardised signal, 0 where padded.
@@ -58,7 +60,7 @@ class Batch(_Movable):
 
 
 @dataclass
-class Tokens(_Movable):
+class Tokens(Movable):
     """Token ids of a batch of windows; `target`, `seed` and `source` as in Batch."""
 
     ids: Int[Tensor, "batch source frame level"]
@@ -79,7 +81,7 @@ def collate(
     """Windows [channel, time] of equal length → Batch, channels padded to the largest layout."""
     lengths = {signal.shape[1] for signal in signals}
     if len(lengths) != 1:
-        raise ValueError(f"windows of one batch must have one length, got {sorted(lengths)} samples")
+        raise ValueError(f"windows of a batch must have one length, got {sorted(lengths)} samples")
     n, width, n_times = len(signals), max(map(len, layouts)), lengths.pop()
     signal = torch.zeros(n, width, n_times)
     geometry = torch.zeros(n, width, 6)

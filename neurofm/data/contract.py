@@ -100,6 +100,16 @@ class InputContract:
         fields = {**self.to_dict(), "corpus": ""}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
+    def differences(self, other: "InputContract") -> list[str]:
+        """What makes signals of `other` unlike signals of this one, 'field: this, other'.
+
+        Window length, thresholds of quality and the corpus's name do not count.
+        """
+        free = {"corpus", "window_s", "stride_s", "amplitude_uv", "max_bad", "bad_channels_iqr"}
+        ours, theirs = self.to_dict(), other.to_dict()
+        return [f"{name}: {ours[name]}, {theirs[name]}"
+                for name in ours if name not in free and ours[name] != theirs[name]]
+
     def with_(self, **changes) -> "InputContract":
         return dataclasses.replace(self, **changes)
 
@@ -114,7 +124,8 @@ class InputContract:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
             raise ValueError(f"{where}: unknown field {key!r}{hint}")
-        return cls(**fields)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value
+                      for name, value in fields.items()})
 
     def save(self, folder: str | Path) -> Path:
         """Write `preprocessor_config.json` into `folder`."""

@@ -19,10 +19,9 @@ import pandas as pd
 
 from .. import artifacts
 from . import shards
-from .batch import Batch, collate
 from .contract import InputContract
 from .sensors import Sensors
-from .windows import WindowTable, check_splits
+from .windows import WindowTable, check_splits, read_table
 
 RECORDING_COLUMNS = (
     "recording", "dataset", "subject", "session", "task", "run", "split", "layout", "n_channels",
@@ -46,8 +45,8 @@ class Corpus(WindowTable):
         return cls(
             folder,
             InputContract.load(folder).with_(corpus=manifest.fingerprint),
-            pd.read_parquet(folder / "recordings.parquet"),
-            pd.read_parquet(folder / "windows.parquet"),
+            read_table(folder / "recordings.parquet"),
+            read_table(folder / "windows.parquet"),
             manifest.fingerprint,
             shards.ShardReader(folder / "windows", "float32"),
             {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
@@ -70,12 +69,17 @@ class Corpus(WindowTable):
         """Number of channels of each of the windows."""
         return self._width[self._index[0][windows]]
 
-    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
+    def batch(
+        self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None
+    ) -> "neurofm.data.batch.Batch":
         """The windows side by side, channels padded to the widest."""
+        # Here and not above, so that ingest does not load torch into each of its processes.
+        from .batch import collate
+
         return collate(
-            [self.signal(w) for w in windows], [self.layout(w) for w in windows],
+            [self.signal(w) for w in windows.tolist()], [self.layout(w) for w in windows.tolist()],
             self.contract.geometry, seed=seeds, target=target,
-            source=[self.source(w) for w in windows],
+            source=[self.source(w) for w in windows.tolist()],
         )
 
 

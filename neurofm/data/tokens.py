@@ -22,7 +22,7 @@ from . import shards
 from .batch import Tokens
 from .contract import InputContract
 from .corpus import Corpus
-from .windows import WindowTable
+from .windows import WindowTable, read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class TokenSet(WindowTable):
         return cls(
             folder,
             InputContract.load(folder),
-            pd.read_parquet(folder / "recordings.parquet"),
-            pd.read_parquet(folder / "windows.parquet"),
+            read_table(folder / "recordings.parquet"),
+            read_table(folder / "windows.parquet"),
             manifest.fingerprint,
             shards.ShardReader(folder / "ids", "int16"),
             tuple(manifest.config["shape"]),
@@ -63,10 +63,10 @@ class TokenSet(WindowTable):
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Tokens:
         return Tokens(
-            torch.from_numpy(np.stack([self.ids(w) for w in windows]).astype(np.int64)),
+            torch.from_numpy(np.stack([self.ids(w) for w in windows.tolist()]).astype(np.int64)),
             target=None if target is None else torch.as_tensor(target),
             seed=None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
-            source=[self.source(w) for w in windows],
+            source=[self.source(w) for w in windows.tolist()],
         )
 
 

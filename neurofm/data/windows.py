@@ -1,4 +1,4 @@
-"""WindowTable: which windows there are, of whom, in which split: shared by corpora and token sets."""
+"""WindowTable: which windows there are, of whom, in which split; for corpora and token sets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,16 @@ class WindowTable:
     def _read(self, window: int) -> np.ndarray:
         recording, row, _ = self._place(window)
         return self.reader.read(f"{self._shard[recording]}.arrow", row)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of an artifact, with None where a text is missing (pandas 3 would give NaN)."""
+    table = pd.read_parquet(path)
+    for name in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            values = table[name].astype(object)
+            table[name] = pd.Series(values.where(values.notna(), None), dtype=object)
+    return table
 
 
 def subject_keys(recordings: pd.DataFrame) -> pd.Series:

@@ -97,6 +97,10 @@ class BrainOmni(NeuroFMPreTrainedModel):
         if tokenizer is not None:
             self.tokenizer.load_state_dict(tokenizer.state_dict())
             self.contract = tokenizer.contract
+        self.choose_trainable()
+
+    def choose_trainable(self) -> None:
+        """All but the tokenizer, which is trained on its own before."""
         self.tokenizer.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "BrainOmni":

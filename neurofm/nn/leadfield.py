@@ -27,11 +27,12 @@ N_BUMPS = 128  # directions on the whole sphere, about 18 degrees apart
 BUMP = 12.0  # concentration: exp(BUMP · (cos angle − 1)) falls to a half at 19.6 degrees
 
 
-def spiral(n: int, lowest: float) -> Float[Tensor, "n 3"]:
+def spiral(n: int, lowest: float, device=None) -> Float[Tensor, "n 3"]:
     """n directions spread evenly over the sphere above height `lowest` (−1 = all of it): a
     Fibonacci spiral."""
-    z = 1 - (torch.arange(n) + 0.5) / n * (1 - lowest)
-    azimuth = torch.arange(n) * math.pi * (3 - math.sqrt(5))
+    k = torch.arange(n, device=device)
+    z = 1 - (k + 0.5) / n * (1 - lowest)
+    azimuth = k * math.pi * (3 - math.sqrt(5))
     radius = torch.sqrt(1 - z.square())
     return torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], dim=1)
 
@@ -43,7 +44,6 @@ class LeadField(nn.Module):
         super().__init__()
         bumps = spiral(N_BUMPS, lowest=-1.0)
         places = spiral(n_sources, lowest=-0.3)
-        self.register_buffer("bumps", bumps, persistent=False)
         # Every source starts as one bump under its place, as wide as sources are apart. Planar
         # gradiometers measure the slope of the field along their orientation, the others the field.
         width = torch.exp(BUMP / 2 * (places @ bumps.T - 1))
@@ -62,13 +62,16 @@ class LeadField(nn.Module):
         seen: Bool[Tensor, "batch channel"],
     ) -> Float[Tensor, "batch channel source"]:
         """Rows of the lead field; 0 where not `seen` (padded or hidden)."""
+        # Made anew: transformers loads a model without running this class's arithmetic, so a
+        # buffer that is not in the file would come back as whatever was in memory.
+        bumps = spiral(N_BUMPS, lowest=-1.0, device=geometry.device)
         position, orientation = geometry.split(3, dim=-1)
         radius = position.norm(dim=-1, keepdim=True).clamp_min(1e-3)
         direction = position / radius
-        bump = torch.exp(BUMP * (direction @ self.bumps.T - 1))
+        bump = torch.exp(BUMP * (direction @ bumps.T - 1))
         # d/ds of exp(BUMP (cos − 1)) along the part of the orientation that is tangential.
         tangential = orientation - (orientation * direction).sum(-1, keepdim=True) * direction
-        slope = math.sqrt(BUMP) * (tangential @ self.bumps.T) * bump
+        slope = math.sqrt(BUMP) * (tangential @ bumps.T) * bump
         features = torch.cat([bump, slope], dim=-1)
         # Rows for every kind, then each sensor's own: a table [batch, channel, source, feature] of
         # weights gathered by kind would be a hundred times larger.

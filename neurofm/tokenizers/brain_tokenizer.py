@@ -5,6 +5,8 @@ a codec (`neurofm.nn.spatial`), features are normalised and quantised, and the t
 reconstructing all channels while a quarter of them are hidden.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -46,9 +48,9 @@ class BrainTokenizerConfig(NeuroFMConfig):
         window_length: int = 512,
         overlap: float = 0.25,
         spatial: str = "attention",
-        kind_rows: tuple[int, ...] = (0, 1, 2, 2, -1),
+        kind_rows: Sequence[int] = (0, 1, 2, 2, -1),
         n_filters: int = 32,
-        ratios: tuple[int, ...] = (8, 4, 2),
+        ratios: Sequence[int] = (8, 4, 2),
         kernel: int = 5,
         last_kernel: int = 5,
         dim: int = 256,

@@ -4,10 +4,10 @@ Plain PyTorch over Accelerate, to be read from top to bottom. A model's `forward
 its loss and its metrics, so nothing here knows what is being trained.
 """
 
-import json
 import math
-import signal
+import os
 import time
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,11 +15,17 @@ from typing import Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from . import state
+from . import finite, state
+from .log import Log
 from .sampler import Order, StepData, WindowSource, steps
 from .schedule import learning_rate, parameter_groups
+from .signals import StopRequest
+
+CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the states
 
 
 @dataclass
@@ -32,7 +38,9 @@ class TrainConfig:
     lr, warmup, final_lr: peak learning rate; share of the run spent rising to it; where the cosine
         ends, as a share of the peak.
     beta1, beta2, eps, weight_decay: AdamW. clip_norm: largest gradient norm; 0 = no clipping.
-    precision: "auto" = bf16 where the device has it, else float32.
+    precision: of the forward pass; "auto" = bf16 on a GPU that has it, else float32. Weights,
+        gradients and moments are float32 always.
+    log_every: steps between lines of the log.
     validate_every: steps between passes over the validation split; 0 = only at the end.
     save_every, keep: steps between saved states, and how many stay.
     workers: loader processes for each training process; 0 = load in the training process.
@@ -63,6 +71,9 @@ class TrainConfig:
         for name in ("steps", "batch_windows", "accumulate", "log_every", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("validate_every", "workers", "seed", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"train.{name} must be at least 0, got {getattr(self, name)}")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup is a share of the run, 0 … 1, got {self.warmup}")
 
@@ -71,20 +82,27 @@ class Stopped(Exception):
     """The run was asked to stop (SIGTERM, SIGUSR1) and has saved its state."""
 
 
-class NotANumber(ValueError):
-    """The loss became NaN or infinite."""
-
-
 def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
-    """The Accelerator of a run: precision where the device has it, TensorBoard in `out`."""
-    bf16 = config.precision == "bf16" or (
-        config.precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    )
-    return Accelerator(
-        mixed_precision="bf16" if bf16 else "no",
+    """The Accelerator of a run: as many processes as were launched, TensorBoard under `out`."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    accelerator = Accelerator(
+        # Without a GPU, Accelerate would take each of several processes for a run of its own.
+        cpu=several and not torch.accelerator.is_available(),
+        mixed_precision="no",  # see `autocast`, whatever the launcher was told
         log_with="tensorboard",
         project_dir=str(out),
-    )
+        kwargs_handlers=[DistributedDataParallelKwargs(
+            # The quantiser keeps its codebooks alike by itself, and validation may take unequal
+            # numbers of batches: buffers are not sent around at each forward pass.
+            broadcast_buffers=False,
+            # What a model leaves unused changes within a run (a quantiser not yet switched on).
+            find_unused_parameters=True,
+        )],
+    )  # fmt: skip
+    if config.precision == "bf16" and not _has_bf16(accelerator.device):
+        raise ValueError(f"train.precision is bf16, which {accelerator.device} does not have: say "
+                         f"float32, or auto to take bf16 where it is")
+    return accelerator
 
 
 def train(
@@ -97,86 +115,101 @@ def train(
     *,
     validation: tuple[WindowSource, np.ndarray] | None = None,
     target: np.ndarray | None = None,
+    choose: str | None = None,
     stop_after: int | None = None,
+    hyperparameters: dict | None = None,
     say=print,
 ) -> nn.Module:
     """Train `model` on `windows` of `source` for `config.steps`, continuing a saved state in `out`.
 
     validation: source and windows never trained on; their metrics are logged with `val/` before
-    the name. target: class or value of each of `windows`. stop_after: stop, saved, after this step
-    (what a signal does). Raises `Stopped`, `NotANumber`.
+    the name. target: class or value of each of `windows`. choose: a validation metric
+    ("val/loss"); the weights come back as they were where it was lowest, not as they ended.
+    stop_after: stop, saved, after this step (what a signal does). hyperparameters: of the run, for
+    TensorBoard; None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
     """
     torch.manual_seed(config.seed + accelerator.process_index)
-    states, log = out / "state", _Log(out, accelerator, say)
-    groups = parameter_groups(model, config.weight_decay)
-    if config.compile:
-        model = torch.compile(model)
     optimizer = torch.optim.AdamW(
-        groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps
+        parameter_groups(model, config.weight_decay), lr=config.lr,
+        betas=(config.beta1, config.beta2), eps=config.eps,
+    )  # fmt: skip
+    accelerator.free_memory()  # what an earlier call has prepared
+    # `model` stays the bare module, whose parameters the wrapped one shares: weights are saved and
+    # loaded by its names, whatever DDP, FSDP or torch.compile put around it.
+    wrapped, optimizer = accelerator.prepare(
+        torch.compile(model) if config.compile else model, optimizer
     )
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    plain = accelerator.unwrap_model(prepared)
-    first = 0
-    if found := state.finished(states):
-        first = state.load(found[-1], prepared, optimizer.optimizer, accelerator)
-        log.cut(first)
-        say(f"continuing at step {first} from {found[-1]}")
+    states, log, first, gathered = out / "state", Log(out, accelerator, say), 0, {}
+    if found := state.newest(states, accelerator, say):
+        first, gathered = state.load(found, model, optimizer.optimizer, accelerator)
+        say(f"continuing at step {first} from {found}")
+    log.begin(first, gathered, hyperparameters or vars(config))
+    lowest = log.lowest(choose)
     order = Order(windows, source.widths(windows), config.batch_windows, config.seed)
     data = StepData(
         source, order, target=target, rank=accelerator.process_index,
         world=accelerator.num_processes, accumulate=config.accumulate,
     )
     cuda = accelerator.device.type == "cuda"
-    asked = _StopRequest()
-    prepared.train()
-    asked_for_data = time.perf_counter()
-    for step, micro_batches in enumerate(
-        steps(data, first, config.steps, config.workers, pin=cuda), start=first
-    ):
-        began = time.perf_counter()
-        if hasattr(plain, "anneal"):
-            plain.anneal(step / config.steps)
-        rate = learning_rate(step, config.steps, config.lr, config.warmup, config.final_lr)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        metrics: dict[str, torch.Tensor] = {}
-        for number, batch in enumerate(micro_batches):
-            batch = batch.to(accelerator.device, non_blocking=cuda)
-            last = number == config.accumulate - 1
-            # Gradients travel between processes once a step, with the last micro-batch.
-            with _sync(accelerator, prepared, last), accelerator.autocast():
-                loss, terms = prepared(batch)
-                accelerator.backward(loss / config.accumulate)
-            for name, value in {"loss": loss.detach(), **terms}.items():
-                metrics[name] = metrics.get(name, 0.0) + value.detach() / config.accumulate
-        norm = accelerator.clip_grad_norm_(
-            prepared.parameters(), config.clip_norm if config.clip_norm > 0 else math.inf
-        )
-        metrics["grad_norm"] = torch.as_tensor(norm).detach()
-        _stop_on_nan(metrics, step, micro_batches, states, accelerator)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        done = step + 1
-        log.step(done, metrics, rate, waited=began - asked_for_data,
-                 took=time.perf_counter() - asked_for_data, windows=config.batch_windows)
-        if done % config.log_every == 0 or done == config.steps:
-            log.flush(done)
-        if validation and (
-            done == config.steps or (config.validate_every and done % config.validate_every == 0)
-        ):
-            log.write(done, validate(prepared, *validation, config, accelerator))
-        stop = asked.on_any_process(accelerator) or done == stop_after
-        if done % config.save_every == 0 or stop or done == config.steps:
-            saved = state.save(states, done, prepared, optimizer.optimizer, accelerator,
-                               config.keep)
-        if stop and done < config.steps:
-            accelerator.end_training()
-            raise Stopped(f"stopped after step {done} as asked; state saved in {saved}: "
-                          f"run the same command again to continue")
+    loader = steps(data, first, config.steps, config.workers, pin=cuda)
+    wrapped.train()
+    with closing(log), StopRequest() as asked:
         asked_for_data = time.perf_counter()
-    accelerator.end_training()
-    asked.restore()
-    return plain
+        for done, micro_batches in enumerate(loader, start=first + 1):
+            began = time.perf_counter()
+            if hasattr(model, "anneal"):
+                model.anneal((done - 1) / config.steps)
+            rate = learning_rate(
+                done - 1, config.steps, config.lr, config.warmup, config.final_lr
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            losses, metrics = [], {}
+            for number, batch in enumerate(micro_batches, start=1):
+                batch = batch.to(accelerator.device, non_blocking=cuda)
+                # Gradients travel between processes once a step, with the last micro-batch.
+                last = number == config.accumulate
+                with nullcontext() if last else accelerator.no_sync(wrapped):
+                    with autocast(config, accelerator.device):
+                        loss, terms = wrapped(batch)
+                    accelerator.backward(loss / config.accumulate)
+                losses.append(loss.detach())
+                for name, value in {"loss": loss, **terms}.items():
+                    metrics[name] = metrics.get(name, 0) + value.detach() / config.accumulate
+            norm = accelerator.clip_grad_norm_(wrapped.parameters(), config.clip_norm or math.inf)
+            metrics["grad_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
+            metrics["stop"] = torch.tensor(float(asked.wanted), device=accelerator.device)
+            # The one exchange of a step besides the gradients': all processes see the same
+            # numbers, so they log, stop and fail together.
+            means = mean_over_processes(metrics, accelerator)
+            stop = means.pop("stop") > 0 or done == stop_after
+            if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
+                raise finite.report(done, means, losses, micro_batches, states, accelerator)
+            optimizer.step()
+            optimizer.zero_grad()
+
+            now = time.perf_counter()
+            log.add(means, waited_s=began - asked_for_data, took_s=now - asked_for_data,
+                    windows=config.batch_windows)
+            if done % config.log_every == 0 or done == config.steps:
+                log.flush(done, lr=rate)
+            if validation and is_due(done, config.validate_every, config.steps):
+                values = validate(wrapped, *validation, config, accelerator)
+                log.write(done, values)
+                if choose and values[choose] < lowest:
+                    lowest = values[choose]
+                    state.save_weights(states / CHOSEN, model, accelerator)
+            if stop or is_due(done, config.save_every, config.steps):
+                saved = state.save(states, done, model, optimizer.optimizer, accelerator,
+                                   keep=config.keep, log=log.gathered)
+            if stop and done < config.steps:
+                raise Stopped(f"stopped after step {done} as asked; state saved in {saved}: "
+                              f"run the same command again to continue")
+            asked_for_data = time.perf_counter()
+    if choose and lowest < math.inf:
+        state.load_weights(states / CHOSEN, model)
+    return model
 
 
 @torch.no_grad()
@@ -189,115 +222,52 @@ def validate(
     Seeds are those of the windows' places, so that two evaluations hide the same channels.
     """
     model.eval()
-    share = max(1, config.batch_windows // (accelerator.num_processes * config.accumulate))
     by_width = np.argsort(source.widths(windows), kind="stable")
-    mine = by_width[accelerator.process_index :: accelerator.num_processes]
-    sums: dict[str, torch.Tensor] = {}
-    for start in range(0, len(mine), share):
-        part = mine[start : start + share]
+    at_once = max(1, config.batch_windows // config.accumulate)
+    sums: dict[str, list[float]] = {}
+    for start in range(0, len(windows), at_once):
+        batch_of_all = by_width[start : start + at_once]
+        part = np.array_split(batch_of_all, accelerator.num_processes)[accelerator.process_index]
+        weight = len(part)
+        # A process without a window takes one that does not count: under FSDP all must go along.
+        part = part if weight else batch_of_all[:1]
         batch = source.batch(windows[part], part.astype(np.int64)).to(accelerator.device)
-        with accelerator.autocast():
+        with autocast(config, accelerator.device):
             loss, terms = model(batch)
-        for name, value in {"loss": loss, **terms}.items():
-            sums[name] = sums.get(name, 0.0) + value.detach().double() * len(part)
+        names = ["val/loss", *(f"val/{name}" for name in terms)]
+        values = torch.stack([loss.float(), *(value.float() for value in terms.values())]).tolist()
+        for name, value in zip(names, values, strict=True):
+            pair = sums.setdefault(name, [0.0, 0.0])
+            if not math.isnan(value):
+                pair[0], pair[1] = pair[0] + weight * value, pair[1] + weight
     model.train()
-    count = torch.tensor(float(len(mine)), dtype=torch.float64, device=accelerator.device)
-    total = accelerator.reduce(count)
-    return {f"val/{name}": (accelerator.reduce(value) / total).item()
-            for name, value in sums.items()}
+    pairs = torch.tensor(list(sums.values()), device=accelerator.device)
+    totals = accelerator.reduce(pairs).tolist()
+    return {name: total / count if count else math.nan
+            for name, (total, count) in zip(sums, totals, strict=True)}
 
 
-def _sync(accelerator: Accelerator, model: nn.Module, last: bool):
-    from contextlib import nullcontext
-
-    return nullcontext() if last else accelerator.no_sync(model)
-
-
-def _stop_on_nan(metrics, step: int, micro_batches, states: Path, accelerator) -> None:
-    """Stop on every process, saying where the bad step came from, before the weights are spoilt."""
-    finite = all(torch.isfinite(metrics[name]).item() for name in ("loss", "grad_norm"))
-    mine = torch.tensor(0.0 if finite else 1.0, device=accelerator.device)
-    if accelerator.reduce(mine).item() == 0:
-        return
-    sources = [name for batch in micro_batches for name in batch.source]
-    good = state.finished(states)
-    raise NotANumber(
-        f"step {step + 1}: loss {metrics['loss'].item()}, gradient norm "
-        f"{metrics['grad_norm'].item()} on process {accelerator.process_index}; its windows: "
-        f"{'; '.join(sources)}. Weights were not changed by this step. Last good state: "
-        f"{good[-1] if good else 'none yet'}. Look at these recordings, or lower train.lr"
-    )
+def is_due(done: int, every: int, steps: int) -> bool:
+    """After step `done`: at multiples of `every` (0 = never), and at the end."""
+    return done == steps or (every > 0 and done % every == 0)
 
 
-class _StopRequest:
-    """Set by SIGTERM or SIGUSR1 (what schedulers send before the limit)."""
+def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """Forward passes in bfloat16 where the run wants it.
 
-    def __init__(self):
-        self.wanted = False
-        self.before = {}
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            try:
-                self.before[number] = signal.signal(number, self._ask)
-            except ValueError:  # not in the main thread: a caller's own signals stay as they are
-                return
-
-    def _ask(self, *_):
-        self.wanted = True
-
-    def on_any_process(self, accelerator: Accelerator) -> bool:
-        if accelerator.num_processes == 1:
-            return self.wanted
-        mine = torch.tensor(float(self.wanted), device=accelerator.device)
-        return accelerator.reduce(mine).item() > 0
-
-    def restore(self) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+    Not left to Accelerate, which casts differently under FSDP (weights, but not our batches) than
+    elsewhere: this way one process, DDP and FSDP compute the same.
+    """
+    by_itself = config.precision == "auto" and device.type == "cuda" and _has_bf16(device)
+    wanted = config.precision == "bf16" or by_itself
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
-class _Log:
-    """Averages since the last line → console, `log.jsonl` and TensorBoard."""
+def _has_bf16(device: torch.device) -> bool:
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
-    def __init__(self, out: Path, accelerator: Accelerator, say):
-        self.path, self.accelerator, self.say = out / "log.jsonl", accelerator, say
-        out.mkdir(parents=True, exist_ok=True)
-        self._clear()
 
-    def _clear(self):
-        self.sums, self.count, self.took, self.waited, self.windows = {}, 0, 0.0, 0.0, 0
-
-    def cut(self, step: int) -> None:
-        """Drop lines beyond `step`: they are of steps that are about to be done again."""
-        if self.accelerator.is_main_process and self.path.exists():
-            lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            self.path.write_text("".join(line + "\n" for line in kept))
-
-    def step(self, step, metrics, rate, *, waited, took, windows) -> None:
-        for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.rate, self.count = rate, self.count + 1
-        self.took, self.waited, self.windows = (
-            self.took + took, self.waited + waited, self.windows + windows
-        )
-
-    def flush(self, step: int) -> None:
-        means = {
-            name: (self.accelerator.reduce(torch.as_tensor(value), "mean") / self.count).item()
-            for name, value in self.sums.items()
-        }
-        speed = {
-            "lr": self.rate,
-            "windows_per_s": self.windows / max(self.took, 1e-9),
-            "data_wait": self.waited / max(self.took, 1e-9),
-        }
-        self.write(step, {**means, **speed})
-        self._clear()
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
-        self.accelerator.log(values, step=step)
-        self.say(f"step {step:>6}  " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
+def mean_over_processes(metrics: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
+    """Means of scalars that every process has, in one exchange."""
+    values = torch.stack([value.detach().float() for value in metrics.values()])
+    return dict(zip(metrics, accelerator.reduce(values, "mean").tolist(), strict=True))

@@ -5,14 +5,17 @@ another number of GPUs if need be, sees exactly the windows and random numbers i
 Windows of similar channel count share a batch, so that little of it is padding.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.batch import Batch, Tokens
+from . import signals
 
 
+@runtime_checkable
 class WindowSource(Protocol):
     """What can be trained on: a Corpus or a TokenSet."""
 
@@ -25,8 +28,8 @@ class WindowSource(Protocol):
 def order_of_pass(widths: np.ndarray, batch_windows: int, seed: int, pass_: int) -> np.ndarray:
     """Positions of windows in one pass, int64 [step, batch_windows].
 
-    widths: channel count of each window. Every window stands in it once; the last batch is filled
-    up with windows of the same pass.
+    widths: channel count of each window. Every window stands in it once; what is lacking to a
+    whole number of batches is filled up with windows of the same pass.
     """
     rng = np.random.default_rng([seed, pass_])
     shuffled = rng.permutation(len(widths))
@@ -41,7 +44,7 @@ def order_of_pass(widths: np.ndarray, batch_windows: int, seed: int, pass_: int)
 class Order:
     """Which windows, and which random seeds, make up the global batch of a step.
 
-    windows: indices to draw from. target: class or value of each of them, if any.
+    windows: indices to draw from. widths: channel count of each of them.
     """
 
     def __init__(self, windows: np.ndarray, widths: np.ndarray, batch_windows: int, seed: int):
@@ -95,5 +98,8 @@ def steps(data: StepData, start: int, stop: int, workers: int, pin: bool) -> Dat
     """Loader of the items start … stop − 1, in order, prepared ahead by `workers` processes."""
     return DataLoader(
         data, batch_size=None, sampler=range(start, stop), num_workers=workers, pin_memory=pin,
-        persistent_workers=workers > 0, multiprocessing_context="spawn" if workers else None,
+        multiprocessing_context="spawn" if workers else None, worker_init_fn=signals.ignore,
+        # The loader draws a number when it starts. From torch's own generator, a resumed run would
+        # have drawn one more than a run that never stopped, and seen other dropout.
+        generator=torch.Generator(),
     )

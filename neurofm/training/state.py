@@ -2,113 +2,166 @@
 
     state/step-00001000/
       model.safetensors        parameters and buffers (codebooks, their counts …)
-      optimizer.safetensors    moments, by parameter name: the same for one process, DDP and FSDP
-      random-RANK.safetensors  torch, CUDA, numpy and Python generators of each process
-      manifest.json            written last
+      optimizer.safetensors    moments, as 'parameter name/moment'
+      random-RANK.safetensors  torch's generators of each process
+      manifest.json            written last; holds what the log had gathered since its last line
+
+Tensors are whole on disk: what FSDP has cut is gathered when it is saved and cut again when it is
+loaded, so a state knows neither the wrapper nor the number of processes that made it.
 """
 
-import json
-import random
+import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from .. import artifacts
 
-_FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
+def save(
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator, *, keep: int, log: dict | None = None,
+) -> Path:
+    """Save after `step` finished steps; the newest `keep` states stay. Every process takes part.
 
-def save(folder: Path, step: int, model, optimizer, accelerator, keep: int) -> Path:
-    """Save after `step` finished steps; the newest `keep` states stay."""
-    target = folder / f"step-{step:08d}"
-    target.mkdir(parents=True, exist_ok=True)
-    weights = get_model_state_dict(model, options=_FULL)
-    moments = get_optimizer_state_dict(model, optimizer, options=_FULL)
-    save_file(_random_state(), target / f"random-{accelerator.process_index}.safetensors")
+    model: the module itself, not its DDP or compiled wrapper. log: see `Log.gathered`.
+    """
+    target, main = folder / f"step-{step:08d}", accelerator.is_main_process
+    if main:
+        _remove(target)  # of an earlier attempt that was killed, perhaps on more processes
+        target.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        save_file({k: v.contiguous().clone() for k, v in weights.items()},
-                  target / "model.safetensors")
-        tensors, scalars = _flatten(moments)
-        save_file(tensors, target / "optimizer.safetensors",
-                  metadata={"scalars": json.dumps(scalars)})
-        files = sorted(p.name for p in target.glob("*.safetensors"))
-        artifacts.seal(target, "state", config={"step": step}, files=files)
-        for old in sorted(finished(folder))[:-keep]:
-            shutil.rmtree(old)
+    _write(_random_state(), target / f"random-{accelerator.process_index}.safetensors")
+    weights = {name: _whole(tensor) for name, tensor in model.state_dict().items()}
+    moments = {
+        f"{name}/{key}": _whole(value)
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+    if main:
+        _write(weights, target / "model.safetensors")
+        _write(moments, target / "optimizer.safetensors")
+    accelerator.wait_for_everyone()
+    if main:
+        files = [path.name for path in target.glob("*.safetensors")]
+        artifacts.seal(target, "state", config={"step": step, "log": log or {}}, files=files,
+                       code=False)
+        staying = finished(folder)[-keep:]
+        for old in folder.glob("step-*"):
+            if old not in staying:
+                _remove(old)
     accelerator.wait_for_everyone()
     return target
 
 
 def finished(folder: Path) -> list[Path]:
     """Complete states, oldest first."""
-    return sorted(p for p in folder.glob("step-*") if artifacts.is_sealed(p))
+    return sorted(path for path in folder.glob("step-*") if artifacts.is_sealed(path))
 
 
-def load(target: Path, model, optimizer, accelerator) -> int:
-    """Put a state back; returns the number of finished steps."""
-    manifest = artifacts.open_sealed(target, "state", hashes=True)
-    set_model_state_dict(model, load_file(target / "model.safetensors"), options=_FULL)
-    moments = _unflatten(target / "optimizer.safetensors")
-    set_optimizer_state_dict(model, optimizer, moments, options=_FULL)
-    own = target / f"random-{accelerator.process_index}.safetensors"
-    if own.exists():  # absent when resumed on more processes: windows carry their own seeds
+def newest(folder: Path, accelerator: Accelerator, say=print) -> Path | None:
+    """The newest state whose files are as they were written: a machine that went down may have
+    left damaged ones. Decided by the main process, for all."""
+    found = [None]
+    if accelerator.is_main_process:
+        for state in reversed(finished(folder)):
+            try:
+                artifacts.open_sealed(state, "state", hashes=True)
+            except artifacts.ArtifactError as problem:
+                say(f"{problem}; looking for an older state")
+            else:
+                found = [state]
+                break
+    return broadcast_object_list(found)[0]
+
+
+def load(
+    state: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator
+) -> tuple[int, dict]:
+    """Put a state back; returns the number of finished steps, and `log` as it was saved."""
+    saved = artifacts.open_sealed(state, "state").config
+    load_weights(state / "model.safetensors", model)
+    moments: dict[str, dict[str, Tensor]] = {}
+    for name, value in load_file(state / "optimizer.safetensors").items():
+        parameter, _, key = name.rpartition("/")
+        moments.setdefault(parameter, {})[key] = value
+    optimizer.state.clear()
+    for name, parameter in model.named_parameters():
+        if name in moments:  # absent where a parameter has never had a gradient
+            optimizer.state[parameter] = {
+                key: value if key == "step" else _put(torch.empty_like(parameter), value)
+                for key, value in moments[name].items()
+            }
+    own = state / f"random-{accelerator.process_index}.safetensors"
+    if own.exists():  # absent when resumed on more processes; windows carry seeds of their own
         _set_random_state(load_file(own))
-    return manifest.config["step"]
+    return saved["step"], saved["log"]
 
 
-def _flatten(moments: dict) -> tuple[dict[str, torch.Tensor], dict]:
-    """Optimiser state → tensors by 'parameter/name', and the scalar settings of the groups."""
-    tensors = {
-        f"{parameter}/{name}": value.contiguous().clone()
-        for parameter, entry in moments["state"].items()
-        for name, value in entry.items()
-    }
-    return tensors, {"param_groups": moments["param_groups"]}
+def save_weights(path: Path, model: nn.Module, accelerator: Accelerator) -> None:
+    """Write the weights alone; the file appears when it is complete. Every process takes part."""
+    weights = {name: _whole(tensor) for name, tensor in model.state_dict().items()}
+    if accelerator.is_main_process:
+        temporary = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(weights, temporary)
+        temporary.replace(path)
+    accelerator.wait_for_everyone()
 
 
-def _unflatten(path: Path) -> dict:
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        scalars = json.loads(file.metadata()["scalars"])
-        state: dict[str, dict] = {}
-        for key in file.keys():  # noqa: SIM118 (a safetensors file is not a dictionary)
-            parameter, _, name = key.rpartition("/")
-            state.setdefault(parameter, {})[name] = file.get_tensor(key)
-    return {"state": state, **scalars}
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Put weights back that `save` or `save_weights` wrote; all must be there, and no others."""
+    stored, own = load_file(path), model.state_dict()
+    if stored.keys() != own.keys():
+        raise ValueError(f"{path} is of another architecture: only one of the two has "
+                         f"{sorted(stored.keys() ^ own.keys())[:5]}; train into another folder")
+    for name, tensor in own.items():
+        _put(tensor, stored[name])
 
 
-def _random_state() -> dict[str, torch.Tensor]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
-    assert kind == "MT19937"
-    python = random.getstate()
-    tensors = {
-        "torch": torch.get_rng_state(),
-        "numpy": torch.from_numpy(keys.astype(np.int64)),
-        "numpy_rest": torch.tensor([position, has_gauss, gauss], dtype=torch.float64),
-        "python": torch.tensor(python[1], dtype=torch.int64),
-    }
+def _whole(tensor: Tensor) -> Tensor:
+    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return full.detach().cpu().contiguous()
+
+
+@torch.no_grad()
+def _put(tensor: Tensor, value: Tensor) -> Tensor:
+    """Copy `value` into `tensor`, or this process's part of it."""
+    if isinstance(tensor, DTensor):
+        value = distribute_tensor(
+            value.to(tensor.device), tensor.device_mesh, tensor.placements
+        )
+    return tensor.copy_(value)
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write, and wait until the disk has it: the manifest must not get there first."""
+    save_file(tensors, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _remove(state: Path) -> None:
+    """Unseal first: a half-removed state must not look finished."""
+    if state.exists():
+        artifacts.unseal(state)
+        shutil.rmtree(state)
+
+
+def _random_state() -> dict[str, Tensor]:
+    states = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
-        tensors["cuda"] = torch.cuda.get_rng_state()
-    return tensors
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
-def _set_random_state(tensors: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(tensors["torch"])
-    position, has_gauss, gauss = tensors["numpy_rest"].tolist()
-    keys = tensors["numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))  # noqa: NPY002
-    random.setstate((3, tuple(tensors["python"].tolist()), None))
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["cuda"])
+def _set_random_state(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -63,7 +63,7 @@ def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str 
          arrays: ArrayTable | None = None) -> Recording:
     """Read one file (or folder, where that is the format) → Recording in SI units.
 
-    Raises ReadError (a ValueError) that names the file and the cause.
+    A recording of a BIDS folder is read with its sidecars and has its identity. Raises ReadError (a ValueError) that names the file and the cause.
     """
     path = Path(path)
     if not path.exists():
@@ -73,7 +73,14 @@ def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str 
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"and arrays (.npy, .npz, .mat, .csv) are")
-    return reader.read(path, ReadOptions(montage, unknown_head, arrays or ArrayTable()))
+    options = ReadOptions(montage, unknown_head, arrays or ArrayTable())
+    if path.name.startswith("sub-"):
+        from .. import bids
+
+        root = bids.find_root(path.resolve())
+        if root is not None:
+            return bids.read(path.resolve(), root, options)
+    return reader.read(path, options)
 
 
 def from_raw(raw, *, montage: str = "standard_1005", unknown_head: str = "refuse",

@@ -16,8 +16,8 @@ from neurofm.data.sensors import Sensors
 
 from .. import montage, scratch
 from ..segments import CUT
-from .edf_header import check_edf
 from .errors import ReadError
+from .headers import check_brainvision, check_edf
 
 EXTENSIONS = (
     ".fif", ".fif.gz", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".con", ".sqd", ".ds", ".mff",
@@ -46,7 +46,7 @@ def open_raw(path: Path):
         raise ReadError(path, "the file is empty (0 bytes)")
     if _AVERAGE.search(path.name):
         raise ReadError(path, "an average (evoked) holds no continuous signal; give the raw file")
-    exclude = check_edf(path) if path.suffix.lower() in (".edf", ".bdf") else []
+    exclude = check_header(path)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -60,6 +60,14 @@ def open_raw(path: Path):
         raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
                               f"{first_sentence(error)}; it is damaged, truncated, or another "
                               f"format with this extension") from error
+
+
+def check_header(path: Path) -> list[str]:
+    """Raises ReadError where the header promises more than the file holds; channels to exclude."""
+    suffix = path.suffix.lower()
+    if suffix == ".vhdr":
+        check_brainvision(path)
+    return check_edf(path) if suffix in (".edf", ".bdf") else []
 
 
 def convert(raw, options, source: str | None = None) -> Recording:
@@ -181,6 +189,7 @@ def _is_bti(path: Path) -> bool:
 
 
 def first_sentence(error: Exception) -> str:
-    """An exception of another library in one line."""
+    """An exception of another library in one line, without the path: that stands in front."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"(file )?(\w*Path\()?['\"]?/[^\s'\")]+['\"]?\)?", "the file", text)
     return text if len(text) <= 160 else text[:157] + "…"

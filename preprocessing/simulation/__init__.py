@@ -5,10 +5,10 @@ some minutes, what a device measures of it. `preprocessing.simulate` writes the 
 """
 
 from .activity import Activity, Trial, live
-from .brain import Brain, Generator, brain, seed_of
-from .ceiling import ceiling
+from .anatomy import Brain, Generator, brain, seed_of
 from .devices import DEVICES, Device
 from .measure import Measurement, lead_field, record
+from .noise_ceiling import ceiling
 
 __all__ = [
     "DEVICES",

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float
 
-from .brain import Brain, Generator
+from .anatomy import Brain, Generator
 
 SFREQ = 500.0  # of the activity, Hz; no device samples faster
 LABELS = ("left", "right")

@@ -33,11 +33,13 @@ EEG_64 = (
 class Device:
     """What a device is.
 
+    sfreq: sampling rate, Hz; 250 at least, so that the usual band of 0.1–96 Hz is in the files.
     make_info: () → mne.Info with positions (EEG: head frame; MEG: device frame, without the place
         of the head, which `record` adds).
     noise_density: white noise of a sensor in its unit / √Hz, electrode and muscle included;
         noise_corner_hz: frequency below which 1/f noise exceeds it.
     line: amplitude of 50 Hz at a typical sensor, in its unit.
+    datatype: folder and suffix in the archive, "eeg" or "meg".
     """
 
     sfreq: float
@@ -78,6 +80,8 @@ def helmet(places: int, sfreq: float, coil: int, kind: str, per_place: int = 1):
     info = mne.create_info(names, sfreq, kind)
     for ch, location in zip(info["chs"], locations, strict=True):
         ch["loc"], ch["coil_type"] = location, coil
+    with info._unlock():  # nasion and ears of the template, for whoever aligns a head model
+        info["dig"] = cap(("Cz",), sfreq)["dig"][:3]
     return info
 
 

@@ -11,7 +11,7 @@ import scipy.fft
 from jaxtyping import Float
 
 from .activity import SFREQ, Activity, shaped_noise
-from .brain import Brain
+from .anatomy import Brain
 from .devices import DEVICES, Device
 
 

@@ -32,7 +32,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     kinds, names = np.array(recording.sensors.kinds), recording.sensors.names
     bads = quality["bads"]
     quality["amplitude"] = {}
-    for kind in dict.fromkeys(kinds):
+    for kind in dict.fromkeys(recording.sensors.kinds):
         rows = np.flatnonzero(kinds == kind)
         limits = (tuple(limit * 1e-6 for limit in contract.amplitude_uv) if kind == "eeg"
                   else MEG_LIMITS.get(kind))
@@ -62,8 +62,9 @@ def _likely_cause(median: float, kind: str, limits: tuple[float, float]) -> str:
     low, high = _TYPICAL[kind]
     for power in (3, 6, -3, -6, 9, -9, 12, 15):
         if low <= median / 10.0**power <= high:
-            return (f"divided by 1e{power} they would be usual ones, so the unit in the file is "
-                    f"probably off by that factor: correct it in the header or in channels.tsv")
+            return (f"they are 1e{abs(power)} times too {'large' if power > 0 else 'small'}, so "
+                    f"the unit is probably off by that factor (µV called V, or the like): correct "
+                    f"it in the header or in channels.tsv")
     if median < limits[0]:
         return "the channels are flat: nothing was connected, or the signal was lost in conversion"
     return "check the unit in the file and look at it in a viewer"

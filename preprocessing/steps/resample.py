@@ -21,6 +21,7 @@ from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
 from .. import scratch, segments
+from .bad_channels import power_spectrum
 from .filter import Response, design, fast_length
 
 _BLOCK = 2**17  # samples of a channel: transforms of 0.5 MB stay in the second-level cache
@@ -118,10 +119,10 @@ def _reflected(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 def _line_noise(recording: Recording, contract: InputContract) -> dict[str, float]:
     """Power at each line frequency over that beside it, median over channels, before the notch."""
-    from .bad_channels import power_spectrum
-
+    found: dict[str, float] = {}
+    if recording.duration_s < 2:
+        return found  # too coarse a spectrum to tell a line from its neighbours
     frequency, power, _ = power_spectrum(recording.signal, recording.sfreq, max_segments=30)
-    found = {}
     for line in contract.notch_hz:
         if line + 5 < recording.sfreq / 2:
             near = np.abs(frequency - line)

@@ -1,7 +1,8 @@
-"""Samples that are no measurement: NaN, infinite, or a channel that never moves.
+"""Samples that are no measurement: NaN, infinite, or a value that stands still.
 
-A stretch lost in most channels (a drop-out of the link) is filled so that the filter stays finite,
-and marked bad so that no window holds it. A channel with NaN elsewhere, or flat, is bad.
+A stretch lost in most channels (the link dropped out: NaN, or the last value held) is marked bad, so
+that no window holds it; NaN are filled so that the filter stays finite. A channel with NaN of its
+own, or flat throughout, is bad.
 """
 
 import numpy as np
@@ -12,9 +13,11 @@ from neurofm.data.recording import Events, Recording
 from .refusal import ContractError
 
 DROPOUT = "BAD_dropout"
+_HELD_S = 1.0  # no amplifier gives the same value for this long, but quantised ones for some samples
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
+    """Writes quality["bads"]; refuses when no channel has a signal."""
     bads = quality.setdefault("bads", {})
     for name in recording.bads:
         if name in recording.sensors.names:
@@ -22,40 +25,66 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     signal, names = recording.signal, recording.sensors.names
     lowest, highest = signal.min(1), signal.max(1)  # NaN and infinity show in one of them
     finite = np.isfinite(lowest) & np.isfinite(highest)
-    for row in np.flatnonzero(finite & (lowest == highest)):
-        bads.setdefault(names[row], "flat: the same value throughout")
+    flat = finite & (lowest == highest)
+    for row in np.flatnonzero(flat):
+        bads[names[row]] = "flat: the same value throughout"
     quality["nan_share"] = 0.0
+    lost = _held(signal, finite & ~flat, recording.sfreq, contract.max_bad)
     if not finite.all():
-        recording = _without_gaps(recording, np.flatnonzero(~finite), contract.max_bad, quality)
+        missing = ~np.isfinite(signal)
+        lost |= missing.sum(0) > contract.max_bad * len(signal)
+        quality["nan_share"] = round(float(missing.mean()), 6)
+        recording = recording.with_(signal=_filled(signal, missing, lost, names, bads))
     if len(bads) == len(names):
         raise ContractError(
             recording.source, "channels with a signal",
             f"all {len(names)} are unusable ({next(iter(bads.values()))})",
             "check the file in a viewer; nothing can be taken from it",
         )
-    return recording
+    return _marked(recording, lost)
 
 
-def _without_gaps(recording: Recording, rows: np.ndarray, max_bad: float, quality: dict):
-    """Fill stretches missing in more than `max_bad` of the channels; other NaN make a channel bad."""
-    signal = recording.signal.copy()
-    missing = ~np.isfinite(signal[rows])
-    quality["nan_share"] = round(float(missing.sum() / signal.size), 6)
-    lost = missing.sum(0) > max_bad * len(signal)
-    names, bads = recording.sensors.names, quality["bads"]
+def _held(signal: np.ndarray, rows: np.ndarray, sfreq: float, max_bad: float) -> np.ndarray:
+    """bool [time]: more than `max_bad` of the channels `rows` hold their value for a second."""
+    repeats = np.zeros(signal.shape[1] - 1, dtype=np.int16)
+    for row in np.flatnonzero(rows):
+        repeats += signal[row, 1:] == signal[row, :-1]
+    held = np.zeros(signal.shape[1], dtype=bool)
+    for start, stop in _runs(repeats > max(0, max_bad * rows.sum())):
+        if stop - start >= _HELD_S * sfreq:
+            held[start:stop + 1] = True
+    return held
+
+
+def _filled(signal, missing, lost, names, bads) -> np.ndarray:
+    """A copy without NaN: lost stretches bridged by a line, channels with NaN elsewhere zeroed."""
+    signal = signal.copy()
     time = np.arange(signal.shape[1])
-    for row, gaps in zip(rows, missing, strict=True):
+    for row in np.flatnonzero(missing.any(1)):
+        gaps = missing[row]
         if (gaps & ~lost).any() or gaps.all():
-            share = gaps.mean()
-            bads.setdefault(names[row], f"{share:.1%} of its samples are NaN or infinite")
+            bads.setdefault(names[row], f"{gaps.mean():.1%} of its samples are NaN or infinite")
             signal[row] = 0.0
         else:
             signal[row, gaps] = np.interp(time[gaps], time[~gaps], signal[row, ~gaps])
-    edges = np.flatnonzero(np.diff(lost.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    onset_s, end_s = edges.T / recording.sfreq
+    return signal
+
+
+def _marked(recording: Recording, lost: np.ndarray) -> Recording:
+    """The recording with an event over each lost stretch."""
+    stretches = _runs(lost)
+    if not stretches:
+        return recording
+    onset_s, end_s = np.array(stretches).T / recording.sfreq
     events = recording.events
-    return recording.with_(signal=signal, events=Events(
+    return recording.with_(events=Events(
         np.concatenate([events.onset_s, onset_s]),
         np.concatenate([events.duration_s, end_s - onset_s]),
-        (*events.label, *[DROPOUT] * len(edges)),
+        (*events.label, *[DROPOUT] * len(stretches)),
     ))
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """[start, stop) of each run of True."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,10 +1,11 @@
-"""What an EDF or BDF file's header promises, checked before MNE reads on.
+"""What the header of an EDF, BDF or BrainVision recording promises, checked before MNE reads on.
 
-MNE reads a truncated file as if the recording had ended there, and brings every channel to the
-fastest one's rate, so a slow EEG beside a fast EMG would pass for a wide-band EEG. Layout of the
-header: Kemp et al. 1992, edfplus.info/specs/edf.html.
+MNE reads a truncated file as if the recording had ended there, and brings every channel of an EDF
+to the fastest one's rate, so a slow EEG beside a fast EMG would pass for a wide-band EEG. Layouts:
+edfplus.info/specs/edf.html (Kemp et al. 1992); BrainVision Core Data Format 1.0.
 """
 
+import re
 from pathlib import Path
 
 from .. import montage
@@ -41,3 +42,31 @@ def check_edf(path: Path) -> list[str]:
         return [label for label, rate in zip(labels, rates, strict=True)
                 if rate > fastest and "annotations" not in label.lower()]
     return []
+
+
+def check_brainvision(path: Path) -> None:
+    """Check the length of the binary file against header and markers of a .vhdr."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    said = dict(re.findall(r"^(\w+)=(.*?)\s*$", text, flags=re.MULTILINE))
+    named = said.get("DataFile", "").replace("$b", path.stem)
+    binary = path.parent / named
+    if not named or "NumberOfChannels" not in said:
+        return  # not a BrainVision header: MNE says what is wrong
+    if not binary.is_file():
+        raise ReadError(path, f"its signal file {named} is missing; copy it beside the header")
+    if said.get("DataFormat", "BINARY").upper() != "BINARY":
+        return
+    width = {"INT_16": 2, "UINT_16": 2, "INT_32": 4}.get(said.get("BinaryFormat", "").upper(), 4)
+    frames, rest = divmod(binary.stat().st_size, width * int(said["NumberOfChannels"]))
+    markers = path.parent / said.get("MarkerFile", "").replace("$b", path.stem)
+    last = 0
+    if markers.is_file():
+        found = re.findall(r"^Mk\d+=[^,]*,[^,]*,(\d+)", markers.read_text(errors="replace"),
+                           flags=re.MULTILINE)
+        last = max(map(int, found), default=0)
+    promised = max(last, int(said.get("DataPoints") or 0))
+    if rest or promised > frames:
+        raise ReadError(path, f"truncated: {named} holds {frames} samples"
+                              f"{' and a part of one' if rest else ''}"
+                              + (f", header and markers reach {promised}" if promised > frames
+                                 else "") + "; copy it again from the source")

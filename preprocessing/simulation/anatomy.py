@@ -155,7 +155,7 @@ def _template_dipoles() -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.nda
 
 
 def _template_bearing() -> np.ndarray:
-    """Compass of each dipole's tilt, [source], radians from the front; rhythms tilt to the front."""
+    """Where each dipole tilts to, [source], radians from the front; rhythms tilt to the front."""
     rng = np.random.default_rng(seed_of("bearings of the template"))
     return np.concatenate([rng.uniform(0, 2 * np.pi, len(CORTEX)), np.zeros(len(RHYTHMIC) + 1)])
 
@@ -207,7 +207,8 @@ def _coupling(
         reach = np.exp(-0.5 * (np.arccos(np.clip(nearest, -1, 1)) / np.radians(18)) ** 2)
         moment[:-1, column[f"network {network}"]] = 30.0 * reach[:-1]
     row = {name: i for i, name in enumerate(names)}
-    for side, gyrus, sulcus in (("left", "C3 gyrus", "C3 sulcus"), ("right", "C4 gyrus", "C4 sulcus")):
+    for side, hand in (("left", "C3"), ("right", "C4")):
+        gyrus, sulcus = f"{hand} gyrus", f"{hand} sulcus"
         moment[row[gyrus], column[f"mu {side}"]] = 26.0
         moment[row[sulcus], column[f"mu {side}"]] = 20.0
         moment[row[gyrus], column[f"beta {side}"]] = 10.0

@@ -1,0 +1,95 @@
+"""Features of a recording, in three lines at a notebook.
+
+    model = neurofm.load("path/or/org/name")
+    features = neurofm.embed(raw, model)          # [window, source, frame, dim]
+
+The recording is brought to what the model was trained on (its InputContract) first.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurofm import artifacts, hub
+from neurofm.data.batch import Batch, collate
+from neurofm.data.corpus import Corpus
+from neurofm.data.recording import Recording
+from preprocessing import readers
+from preprocessing.standardize import Standardized, standardize
+
+from .features import check_contract
+
+
+def embed(recording, model, batch_windows: int = 16) -> Tensor:
+    """Features of every window, float32 [window, source, frame, dim], on the CPU.
+
+    recording: an `mne.io.Raw` (loaded or not) or `mne.Epochs`, a path of a file or of a corpus, a
+        Recording, or a Corpus. Windows follow each other as the contract says; a corpus has its
+        own. model: a tokenizer, BrainOmni or decoder (its backbone's features), or the path of one.
+    Raises ContractError, ReadError (both ValueError) where the model cannot take the recording.
+    """
+    if isinstance(model, str | Path):
+        model = hub.load(model)
+    if isinstance(recording, str | Path) and _is_corpus(recording):
+        recording = Corpus.open(recording)
+    if isinstance(recording, Corpus):
+        check_contract(model, type(model).__name__, recording)
+        batches = of_corpus(recording, batch_windows)
+    else:
+        batches = of_recording(standardize(as_recording(recording), contract_of(model)),
+                               batch_windows)
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            parts = [model.embed(batch.to(device)).float().cpu() for batch in batches]
+    finally:
+        model.train(training)
+    return torch.cat(parts)
+
+
+def as_recording(recording) -> Recording:
+    """A Recording of what a person has at hand: a path, an MNE object, or one already."""
+    if isinstance(recording, Recording):
+        return recording
+    if isinstance(recording, str | Path):
+        return readers.read(recording)
+    if hasattr(recording, "info") and hasattr(recording, "get_data"):
+        return readers.from_raw(recording)
+    raise ValueError(f"wanted an mne.io.Raw, a path, a neurofm.Recording or a neurofm.Corpus, "
+                     f"got a {type(recording).__name__}")
+
+
+def contract_of(model):
+    """The model's contract; ValueError if it has none."""
+    if getattr(model, "contract", None) is None:
+        raise ValueError(
+            f"this {type(model).__name__} has no InputContract, so it is unknown which signals it "
+            f"takes; set model.contract = neurofm.InputContract(…) as it was trained"
+        )
+    return model.contract
+
+
+def of_recording(windows: Standardized, batch_windows: int) -> Iterator[Batch]:
+    """Windows of one standardised recording, in their order."""
+    waiting: list[np.ndarray] = []
+    for number, window in enumerate(windows, start=1):
+        waiting.append(window)
+        if len(waiting) == batch_windows or number == len(windows):
+            n = len(waiting)
+            yield collate(waiting, [windows.sensors] * n, windows.contract.geometry,
+                          source=[windows.source] * n)
+            waiting = []
+
+
+def of_corpus(corpus: Corpus, batch_windows: int) -> Iterator[Batch]:
+    """All windows of a corpus, in their order."""
+    for start in range(0, len(corpus), batch_windows):
+        yield corpus.batch(np.arange(start, min(start + batch_windows, len(corpus))))
+
+
+def _is_corpus(path: str | Path) -> bool:
+    return artifacts.is_sealed(path) and artifacts.open_sealed(path).kind == "corpus"

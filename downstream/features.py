@@ -1,0 +1,129 @@
+"""What a decoder trains on, made once: tokens of labelled windows, or averaged features.
+
+The tokenizer is frozen in every mode, so signals are encoded once; with a frozen transformer too,
+its averaged features are all that the head ever sees.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurofm import artifacts
+from neurofm.data.batch import Tokens
+from neurofm.data.corpus import Corpus
+from neurofm.data.tokens import TokenSet
+from neurofm.models.decoder import Decoder, Pooled
+
+
+class InMemory:
+    """Tokens or features of some windows of a corpus, asked for by the corpus's window indices.
+
+    windows: those indices, ascending. values: int16 [window, source, frame, level] (tokens) or
+    float32 [window, feature]. target: class index of every window of the corpus.
+    """
+
+    def __init__(self, corpus: Corpus, windows: np.ndarray, values: Tensor, target: np.ndarray):
+        assert len(windows) == len(values), (len(windows), values.shape)
+        self.corpus, self.windows, self.values, self.target = corpus, windows, values, target
+
+    def widths(self, windows: np.ndarray) -> np.ndarray:
+        """All alike: nothing is padded."""
+        return np.ones(len(windows), dtype=np.int64)
+
+    def take(self, windows: np.ndarray) -> Tensor:
+        """Values of the given windows, in their order."""
+        rows = np.searchsorted(self.windows, windows)
+        assert np.array_equal(self.windows[rows], windows), "windows that were never encoded"
+        return self.values[torch.from_numpy(rows)]
+
+    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None):
+        """Tokens or Pooled of the windows, with their classes as target."""
+        values = self.take(windows)
+        about = {
+            "target": torch.from_numpy(self.target[windows]),
+            "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
+            "source": [self.corpus.source(w) for w in windows],
+        }
+        if values.is_floating_point():
+            return Pooled(values, **about)
+        return Tokens(values.long(), **about)
+
+
+@torch.no_grad()
+def tokens(
+    decoder: Decoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
+    batch_windows: int = 16, device: torch.device | str = "cpu",
+) -> InMemory:
+    """Encode the windows with the decoder's tokenizer."""
+    tokenizer = decoder.backbone.tokenizer.to(device).eval()
+    order = np.argsort(corpus.widths(windows), kind="stable")  # little padding
+    values = None
+    for start in range(0, len(order), batch_windows):
+        rows = order[start : start + batch_windows]
+        ids = tokenizer.encode(corpus.batch(windows[rows]).to(device)).ids.to("cpu", torch.int16)
+        if values is None:
+            values = torch.empty(len(windows), *ids.shape[1:], dtype=torch.int16)
+        values[torch.from_numpy(rows)] = ids
+    return InMemory(corpus, windows, values, target)
+
+
+def read_tokens(
+    folder: str, model: str, corpus: Corpus, windows: np.ndarray, target: np.ndarray
+) -> InMemory:
+    """The windows' tokens from a token set that the model's own tokenizer made of this corpus."""
+    found = TokenSet.open(folder)
+    made_by = artifacts.open_sealed(model, "checkpoint").parents.get("tokenizer")
+    if found.corpus != corpus.fingerprint or found.tokenizer != made_by:
+        raise ValueError(
+            f"{folder} holds tokens of corpus {found.corpus} by tokenizer {found.tokenizer}; "
+            f"wanted corpus {corpus.fingerprint} ({corpus.folder}) by tokenizer {made_by} (that "
+            f"of {model}); tokenize again, or leave --tokens out"
+        )
+    values = torch.from_numpy(np.stack([found.ids(w) for w in windows]).astype(np.int16))
+    return InMemory(corpus, windows, values, target)
+
+
+@torch.no_grad()
+def pooled(
+    decoder: Decoder, source: InMemory, *, batch_windows: int = 32,
+    device: torch.device | str = "cpu",
+) -> InMemory:
+    """Averaged features of all windows of a token source."""
+    decoder.to(device).eval()
+    parts = [
+        decoder.pool(Tokens(ids.long().to(device))).float().cpu()
+        for ids in source.values.split(batch_windows)
+    ]
+    return InMemory(source.corpus, source.windows, torch.cat(parts), source.target)
+
+
+def recentred(source: InMemory) -> InMemory:
+    """Features with each subject's own mean removed: no label is used, but all of a subject's
+    windows are, so it cannot be done for a single new window."""
+    values = source.values.clone()
+    subjects = source.corpus.subjects(source.windows)
+    for subject in np.unique(subjects):
+        rows = torch.from_numpy(np.flatnonzero(subjects == subject))
+        values[rows] -= values[rows].mean(dim=0)
+    return InMemory(source.corpus, source.windows, values, source.target)
+
+
+def check_contract(model, path: str, corpus: Corpus) -> None:
+    """Raise ValueError unless the model takes signals such as the corpus's."""
+    if model.contract is None:
+        raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which "
+                         f"signals it takes; save it with its contract")
+    # Kinds are allowed, not promised: what counts are the sensors that are there.
+    present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}
+    differing = [line for line in model.contract.differences(corpus.contract)
+                 if not line.startswith("kinds:")]
+    if extra := sorted(present - set(model.contract.kinds)):
+        differing.append(f"kinds: {', '.join(model.contract.kinds)}, also {', '.join(extra)}")
+    if differing:
+        raise ValueError(
+            f"{corpus.folder} does not meet the contract of {path} (model, corpus: "
+            f"{'; '.join(differing)}); ingest it again with the contract of the model "
+            f"({path}/preprocessor_config.json)"
+        )
+
+

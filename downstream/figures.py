@@ -1,0 +1,128 @@
+"""Figures of a decoded recording and of a comparison of methods; matplotlib without a display."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neurofm.data.recording import Events
+from preprocessing.standardize import Standardized
+
+# Okabe & Ito 2008: told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+_COLUMNS = 2000  # points along the time axis; longer signals are drawn as their extremes
+
+
+def decoded(
+    path: str | Path, windows: Standardized, table: pd.DataFrame, classes: tuple[str, ...],
+    events: Events, *, n_channels: int = 8, n_event_names: int = 8,
+) -> None:
+    """Signal of a few channels above, probability of each window below, events through both."""
+    plt = _pyplot()
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1], layout="constrained"
+    )
+    _signal(above, windows, n_channels)
+    shown = classes[1:] if len(classes) == 2 else classes
+    for name in shown:
+        colour = COLOURS[classes.index(name) % len(COLOURS)]
+        below.hlines(table[f"p_{name}"], table["start_s"], table["stop_s"], colour, lw=2.5,
+                     label=name)
+        middle = (table["start_s"] + table["stop_s"]) / 2
+        below.plot(middle, table[f"p_{name}"], color=colour, lw=0.7, alpha=0.5)
+    below.axhline(1 / len(classes), color="0.6", lw=0.8, ls=(0, (4, 3)))
+    below.set(ylim=(-0.02, 1.02), xlabel="time (s)",
+              ylabel=f"probability of {shown[0]}" if len(shown) == 1 else "probability")
+    if len(shown) == 1:
+        other = below.secondary_yaxis("right")
+        other.set_yticks([0.02, 0.98], [classes[0], classes[1]])
+        other.tick_params(length=0)
+    marked = _events(above, below, events, n_event_names)
+    if marked or len(shown) > 1:
+        handles = marked + (below.get_legend_handles_labels()[0] if len(shown) > 1 else [])
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)),
+                      frameon=False, fontsize=9)
+    above.set_xlim(0, windows.signal.shape[1] / windows.contract.sfreq)
+    for axis in (above, below):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def compared(path: str | Path, scores: list[dict], chance: float, title: str) -> None:
+    """Methods from top to bottom: a dot a subject, the mean and its interval.
+
+    scores: {"method", "subjects" (array), "mean", "low", "high", "baseline" (bool)} each.
+    """
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.5 * len(scores)), layout="constrained")
+    for row, score in enumerate(scores):
+        colour = COLOURS[6] if score["baseline"] else COLOURS[0]
+        each = np.sort(score["subjects"])
+        spread = 0.14 * np.where(np.arange(len(each)) % 2, 1, -1)  # neighbours must not hide
+        axis.scatter(each, row + spread, s=14, color=colour, alpha=0.45, lw=0)
+        axis.plot([score["low"], score["high"]], [row, row], color=colour, lw=2.5,
+                  solid_capstyle="butt")
+        axis.scatter(score["mean"], row, s=48, color=colour, zorder=3, edgecolor="white")
+    axis.axvline(chance, color="0.5", lw=0.8, ls=(0, (4, 3)))
+    axis.annotate("chance", (chance, 1), xycoords=("data", "axes fraction"), ha="center",
+                  va="bottom", fontsize=8, color="0.4")
+    axis.set_yticks(range(len(scores)), [score["method"] for score in scores])
+    axis.invert_yaxis()
+    axis.set_xlabel("balanced accuracy (line: 95 % interval; small dots: one test subject each)")
+    axis.set_title(title, fontsize=10, loc="left", pad=16)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _signal(axis, windows: Standardized, n_channels: int) -> None:
+    signal, sfreq = windows.signal, windows.contract.sfreq
+    rows = np.unique(np.linspace(0, len(signal) - 1, min(n_channels, len(signal))).round())
+    kinds = np.array(windows.sensors.kinds)
+    for place, row in enumerate(rows.astype(int)):
+        time, trace = _extremes(signal[row], sfreq)
+        # Kinds differ by orders of magnitude, so each has its own unit of height.
+        height = 4 * np.median(signal[kinds == kinds[row]].std(axis=1)) or 1.0
+        axis.plot(time, np.clip(trace / height, -1, 1) - place, color="0.25", lw=0.5)
+    axis.set_yticks(-np.arange(len(rows)), [windows.sensors.names[int(row)] for row in rows])
+    axis.set_ylim(-len(rows) + 0.2, 0.8)
+    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardised", fontsize=9, loc="left")
+
+
+def _extremes(trace: np.ndarray, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
+    """A trace as it is, or, when there are more samples than the figure can show, the lowest and
+    highest of each stretch."""
+    stretch = -(-len(trace) // _COLUMNS)
+    if stretch <= 2:
+        return np.arange(len(trace)) / sfreq, trace
+    n = len(trace) // stretch
+    cut = trace[: n * stretch].reshape(n, stretch)
+    pairs = np.stack([cut.min(axis=1), cut.max(axis=1)], axis=1).ravel()
+    return np.repeat(np.arange(n) * stretch / sfreq, 2), pairs
+
+
+def _events(above, below, events: Events, at_most: int) -> list:
+    """Lines at events; returns the legend's handles. Rare names first to be told apart: beyond
+    `at_most` names the others share one grey."""
+    from matplotlib.lines import Line2D
+
+    names = sorted(set(events.label), key=lambda name: (-events.label.count(name), name))
+    named = names if len(names) <= at_most else names[: at_most - 1]
+    colour = {name: COLOURS[(i + 2) % len(COLOURS)] for i, name in enumerate(named)}
+    for onset_s, name in zip(events.onset_s, events.label, strict=True):
+        for axis in (above, below):
+            axis.axvline(onset_s, color=colour.get(name, "0.8"), lw=0.8, alpha=0.7, zorder=0)
+    handles = [Line2D([], [], color=colour[name], lw=1.2, label=f"event {name}") for name in named]
+    if len(named) < len(names):
+        handles.append(Line2D([], [], color="0.8", lw=1.2, label="other events"))
+    return handles
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    return plt

@@ -1,0 +1,239 @@
+"""Train a decoder of labelled windows on a pretrained model, and judge it on unseen people.
+
+    neurofm finetune --corpus labelled/ --model runs/brainomni --out runs/decoder
+    neurofm finetune … --mode full                  the transformer trains along
+    neurofm finetune … --random_weights true        the same network without pretraining
+
+The corpus's own split decides: train on train, take the step where the validation subjects' loss
+was lowest, report on test. The tokenizer is frozen, so signals are encoded once.
+"""
+
+import dataclasses
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+
+from neurofm import artifacts, config, hub
+from neurofm.data.corpus import Corpus
+from neurofm.models.brainomni import BrainOmni
+from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+
+from . import features
+from .features import InMemory
+from .labelled import Labelled, labelled
+from .predictions import judge, leak, predict, table_of
+
+EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
+
+
+def head_training() -> TrainConfig:
+    return TrainConfig(
+        steps=400, batch_windows=32, lr=1e-3, weight_decay=0.05, log_every=100, validate_every=20,
+        save_every=400,
+    )
+
+
+def full_training() -> TrainConfig:
+    return TrainConfig(
+        steps=200, batch_windows=32, lr=2e-4, weight_decay=0.05, log_every=20, validate_every=20,
+        save_every=100,
+    )
+
+
+@dataclass
+class FinetuneConfig:
+    """A decoder's training.
+
+    corpus: a sealed corpus with labels. model: checkpoint folder or repository of a BrainOmni (or
+    of a decoder, whose backbone is taken). out: folder of the run, which becomes the checkpoint.
+    mode: "frozen" trains the head alone; "full" does that first and then the transformer with it,
+    since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
+    arXiv 2202.10054).
+    random_weights: the same network, tokenizer included, without pretraining, as a comparison.
+    classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
+    value it must have, e.g. --only.task=motor.
+    architecture: further fields of DecoderConfig (head, hidden_dim, dropout, label_smoothing).
+    tokens: a token set of this corpus by the model's tokenizer; None encodes here.
+    min_subjects: fewest training subjects of a class. encode_windows: encoded at a time.
+    train, train_full: training of the head, and of everything after it; see
+    `neurofm.training.loop.TrainConfig`. The seed of `train` is the run's.
+    """
+
+    corpus: str
+    model: str
+    out: str
+    mode: Literal["frozen", "full"] = "frozen"
+    random_weights: bool = False
+    classes: list[str] = field(default_factory=list)
+    only: dict[str, str] = field(default_factory=dict)
+    architecture: dict[str, Any] = field(default_factory=dict)
+    tokens: str | None = None
+    min_subjects: int = 2
+    encode_windows: int = 16
+    train: TrainConfig = field(default_factory=head_training)
+    train_full: TrainConfig = field(default_factory=full_training)
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    run = config.parse(FinetuneConfig, argv, command="finetune")
+    try:
+        return finetune(run)
+    except Stopped as stop:
+        print(stop)
+        return EXIT_STOPPED
+
+
+def finetune(run: FinetuneConfig) -> int:
+    """Train, judge, seal; returns the exit status."""
+    out = Path(run.out)
+    if artifacts.is_sealed(out):
+        print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
+        return 0
+    corpus = Corpus.open(run.corpus)
+    data = labelled(corpus, run.classes, run.only, run.min_subjects)
+    pretrained = open_backbone(run.model)
+    features.check_contract(pretrained, run.model, corpus)
+    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
+    artifacts.claim(out, {**parents, **config.resolved(run)})
+    accelerator = accelerator_for(run.train, out)
+    say = accelerator.print
+    decoder = build(pretrained, data, run.mode, run.architecture, run.train.seed,
+                    random_weights=run.random_weights)
+    trained = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
+    say(f"{run.mode} decoder of {' / '.join(data.classes)}: {trained:,} of "
+        f"{decoder.num_parameters():,} parameters train\n{data.describe()}")
+    if data.left_out:
+        say(f"{data.left_out} windows with other labels or none are left out")
+    if run.tokens and not run.random_weights:
+        source = features.read_tokens(run.tokens, run.model, corpus, data.all, data.target)
+    else:
+        source = features.tokens(decoder, corpus, data.all, data.target,
+                                 batch_windows=run.encode_windows, device=accelerator.device)
+    decoder = fit(decoder, source, data, run.train, run.train_full, out, accelerator, say=say)
+    probability = predict(decoder, source, data.windows["test"], accelerator.device)
+    ledger = None if run.random_weights else hub.read_ledger(run.model)
+    table = table_of(data, probability, ledger)
+    metrics = judge(table, data.classes)
+    if accelerator.is_main_process:
+        _seal(decoder.to("cpu"), run, data, table, metrics, parents, ledger, out)
+        _tell(table, metrics, data, out, say)
+    accelerator.wait_for_everyone()
+    return 0
+
+
+def open_backbone(path: str) -> BrainOmni:
+    """The pretrained model in a checkpoint, on the CPU."""
+    model = hub.load(path)
+    if isinstance(model, Decoder):
+        model.backbone.contract = model.contract
+        return model.backbone
+    if not isinstance(model, BrainOmni):
+        raise ValueError(f"{path}: wanted a pretrained BrainOmni, this is a "
+                         f"{type(model).__name__}; first `neurofm tokenize` and `neurofm pretrain "
+                         f"--model brainomni` with it")
+    return model
+
+
+def build(
+    pretrained: BrainOmni, data: Labelled, mode: str, architecture: dict, seed: int, *,
+    random_weights: bool = False,
+) -> Decoder:
+    """A decoder whose head (with random_weights: everything) is drawn from `seed`."""
+    torch.manual_seed(seed)
+    settings = DecoderConfig(backbone=pretrained.config, classes=data.classes, mode=mode,
+                             **architecture)
+    decoder = Decoder(settings, None if random_weights else pretrained)
+    # Of the kinds that the corpus might have held, the decoder knows those it did hold.
+    layouts = [data.corpus.layouts[key] for key in
+               data.corpus.recordings["layout"].iloc[data.recordings("train")].unique()]
+    present = {kind for layout in layouts for kind in layout.kinds}
+    decoder.contract = data.corpus.contract.with_(
+        kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present)
+    )
+    if random_weights:
+        _start_codebooks(decoder, data, seed)
+    return decoder.eval()
+
+
+@torch.no_grad()
+def _start_codebooks(decoder: Decoder, data: Labelled, seed: int, at_most: int = 64) -> None:
+    """A random tokenizer gets codes by k-means of its own features of training windows: that is
+    part of how the quantiser starts, and random codes would throw most of the signal away."""
+    tokenizer = decoder.backbone.tokenizer
+    windows = data.windows["train"]
+    drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)), replace=False)
+    tokenizer.quantizer.bypassed.fill_(False)
+    embedded = [tokenizer.embed(data.corpus.batch(drawn[i : i + 16]))
+                for i in range(0, len(drawn), 16)]
+    tokenizer.quantizer.train()
+    tokenizer.quantizer(torch.cat(embedded))
+    tokenizer.quantizer.eval()
+
+
+def fit(
+    decoder: Decoder, source: InMemory, data: Labelled, how: TrainConfig, how_full: TrainConfig,
+    out: Path, accelerator: Accelerator, *, averaged: InMemory | None = None, say=print,
+) -> Decoder:
+    """Train on the train split; the weights are those of the lowest loss on validation subjects.
+
+    how, how_full: of the head, and of everything where the mode is "full". averaged: features of
+    the backbone as it came, where they are known already.
+    """
+    device, train_windows = accelerator.device, data.windows["train"]
+    validation = data.windows["validation"]
+    if averaged is None:
+        averaged = features.pooled(decoder, source, device=device)
+    decoder.to(device).head.fit(
+        averaged.take(train_windows).to(device),
+        torch.from_numpy(data.target[train_windows]).to(device),
+    )
+    full = decoder.config.mode == "full"
+    head_out = out / "head" if full else out
+    train(decoder.head, averaged, train_windows, how, head_out, accelerator,
+          validation=(averaged, validation), choose="val/loss", say=say)
+    if full:
+        say("the head is trained; now the transformer with it")
+        how_full = dataclasses.replace(how_full, seed=how.seed)
+        train(decoder, source, train_windows, how_full, out, accelerator,
+              validation=(source, validation), choose="val/loss", say=say)
+    return decoder.to(device).eval()
+
+
+def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:
+    (out / "test").mkdir(exist_ok=True)
+    table.to_parquet(out / "test" / "predictions.parquet", index=False)
+    artifacts.write_json(out / "test" / "metrics.json", metrics)
+    artifacts.seal(out / "test", "results", config=config.resolved(run), parents=parents,
+                   files=["predictions.parquet", "metrics.json"])
+    used = {split: data.windows[split] for split in ("train", "validation")}
+    (out / "unfinished.json").unlink(missing_ok=True)
+    for folder in ("state", "head"):  # the chosen weights are in the checkpoint
+        shutil.rmtree(out / folder, ignore_errors=True)
+    hub.save_checkpoint(
+        decoder, out, config=config.resolved(run), parents=parents,
+        ledger=hub.training_ledger(data.corpus, used, ledger),
+        metrics={f"test/{name}": value for name, value in metrics.items()},
+    )
+
+
+def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) -> None:
+    say(f"balanced accuracy on {metrics['subjects']} test subjects: "
+        f"{metrics['balanced_accuracy']:.3f} [{metrics['low']:.3f}, {metrics['high']:.3f}] (mean "
+        f"over subjects, 95 % bootstrap over subjects); chance {metrics['chance']:.3f}, up to "
+        f"{metrics['chance_high']:.3f} with labels exchanged (p = {metrics['p_chance']:.3g})")
+    if found := leak(table):
+        say(found)
+    say(f"decoder {hub.fingerprint(out)} in {out}; predictions in {out / 'test'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Which windows of a corpus have which label, in the split that the corpus carries."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neurofm.data.corpus import Corpus
+from neurofm.data.windows import SPLITS
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """classes: names, in the order of class indices. windows: split → window indices, ascending.
+
+    target: class index of every window of the corpus, −1 where it has none of these labels.
+    left_out: windows of the chosen recordings without one of the labels.
+    """
+
+    corpus: Corpus
+    classes: tuple[str, ...]
+    windows: dict[str, np.ndarray]
+    target: np.ndarray
+    left_out: int = 0
+
+    @property
+    def all(self) -> np.ndarray:
+        """Windows of all splits, ascending."""
+        return np.sort(np.concatenate([self.windows[split] for split in SPLITS]))
+
+    def of(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(windows, class indices, subjects) of a split."""
+        windows = self.windows[split]
+        return windows, self.target[windows], self.corpus.subjects(windows)
+
+    def recordings(self, split: str) -> np.ndarray:
+        """Rows of the recordings table that the windows of a split come from."""
+        return np.unique(self.corpus.windows["recording"].to_numpy()[self.windows[split]])
+
+    def describe(self) -> str:
+        """Windows and subjects of each split and class, in one line a split."""
+        lines = []
+        for split in SPLITS:
+            _, target, subjects = self.of(split)
+            counts = ", ".join(f"{(target == k).sum()} {name}"
+                               for k, name in enumerate(self.classes))
+            lines.append(f"{split}: {len(set(subjects))} subjects, {counts}")
+        return "\n".join(lines)
+
+
+def labelled(
+    corpus: Corpus,
+    classes: list[str] | tuple[str, ...] = (),
+    only: dict[str, str] | None = None,
+    min_subjects: int = 2,
+) -> Labelled:
+    """Windows with a label, of recordings that `only` lets through.
+
+    classes: labels to tell apart, empty = all there are. only: column of the recordings table, or
+    attribute of a recording, and the value it must have. min_subjects: fewest training subjects
+    a class may have. Raises ValueError with what to do when a decoder could not be trained or
+    judged on it.
+    """
+    keep = chosen_recordings(corpus, only)
+    inside = keep[corpus.windows["recording"].to_numpy()]
+    label = corpus.windows["label"].to_numpy()
+    present = sorted({str(value) for value in label[inside] if value is not None})
+    if not present:
+        raise ValueError(
+            f"{corpus.folder}: no window has a label; ingest with labels, e.g. "
+            f"--label.source=entity --label.name=task, or --label.source=event "
+            f"--label.mapping='{{\"EVENT\": \"LABEL\"}}'"
+        )
+    names = tuple(str(name) for name in classes) or tuple(present)
+    unknown = [name for name in names if name not in present]
+    if unknown or len(names) < 2:
+        raise ValueError(
+            f"{corpus.folder}: wanted two or more labels to tell apart, "
+            f"{f'asked for {list(names)}' if classes else 'found'} where windows have {present}; "
+            f"choose among these with classes, or ingest with other labels"
+        )
+    index = {name: k for k, name in enumerate(names)}
+    target = np.array([index.get(value, -1) for value in label], dtype=np.int64)
+    target[~inside] = -1
+    split_of = corpus.recordings["split"].to_numpy()[corpus.windows["recording"].to_numpy()]
+    windows = {split: np.flatnonzero((target >= 0) & (split_of == split)) for split in SPLITS}
+    found = Labelled(corpus, names, windows, target, int(inside.sum() - (target >= 0).sum()))
+    _check(found, min_subjects)
+    return found
+
+
+def chosen_recordings(corpus: Corpus, only: dict[str, str] | None) -> np.ndarray:
+    """bool [recording]: those whose columns or attributes have the values wanted."""
+    table = described(corpus)
+    keep = np.ones(len(table), dtype=bool)
+    for name, value in (only or {}).items():
+        if name not in table.columns:
+            raise ValueError(f"{corpus.folder}: only.{name}: recordings have no such column or "
+                             f"attribute; there are {', '.join(table.columns)}")
+        column = table[name].map(str)
+        if not (column == str(value)).any():
+            raise ValueError(f"{corpus.folder}: only.{name}={value}: no recording has it; there "
+                             f"are {', '.join(sorted(set(column))[:20])}")
+        keep &= (column == str(value)).to_numpy()
+    if not keep.any():
+        raise ValueError(f"{corpus.folder}: no recording has all of {only}; ask for less")
+    return keep
+
+
+def described(corpus: Corpus) -> pd.DataFrame:
+    """The recordings table with attributes as columns, and `sensors`, such as "64 eeg"."""
+    table = corpus.recordings.drop(columns=["attributes", "quality", "sha256"])
+    attributes = pd.DataFrame(
+        [json.loads(value) if isinstance(value, str) and value else value or {}
+         for value in corpus.recordings["attributes"]], index=table.index,
+    )
+    table = table.join(attributes[[name for name in attributes if name not in table.columns]])
+    return table.assign(sensors=[sensors_of(corpus.layouts[key]) for key in table["layout"]])
+
+
+def sensors_of(layout) -> str:
+    """A layout in words: "64 eeg", "102 mag + 204 planar_grad"."""
+    return " + ".join(f"{layout.kinds.count(kind)} {kind}" for kind in dict.fromkeys(layout.kinds))
+
+
+def _check(found: Labelled, min_subjects: int) -> None:
+    where = found.corpus.folder
+    for split in SPLITS:
+        if len(found.windows[split]) == 0:
+            why = {"train": "nothing to train on", "validation": "nothing to choose the best step "
+                   "by (the test split must not be used for that)",
+                   "test": "nobody to judge it on"}[split]
+            raise ValueError(
+                f"{where}: the {split} split has no labelled window: {why}; ingest again with "
+                f"subjects in train, validation and test, e.g. --splits.fractions=[0.6,0.2,0.2]"
+            )
+    for split in SPLITS:
+        wanted = min_subjects if split == "train" else 1
+        _, target, subjects = found.of(split)
+        for k, name in enumerate(found.classes):
+            n = len(set(subjects[target == k]))
+            if n < wanted:
+                raise ValueError(
+                    f"{where}: label {name!r} has {n} {split} subject(s), wanted at least "
+                    f"{wanted}: nothing could be said of unseen people; add recordings, choose "
+                    f"other classes, or move subjects between the splits"
+                )

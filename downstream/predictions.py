@@ -1,0 +1,88 @@
+"""Predictions of a decoder as a table, and what they are worth on people it was not trained on."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurofm import hub
+from neurofm.data.batch import Tokens
+from neurofm.models.decoder import Decoder
+
+from . import statistics
+from .features import InMemory
+from .labelled import Labelled
+
+
+@torch.no_grad()
+def predict(
+    decoder: Decoder, source: InMemory, windows: np.ndarray, device, batch_windows: int = 32
+) -> np.ndarray:
+    """Probabilities [window, class] of windows whose tokens, or averaged features, are known."""
+    decoder.to(device).eval()
+    parts = []
+    for values in source.take(windows).split(batch_windows):
+        if values.is_floating_point():
+            parts.append(decoder.head.logits(values.to(device)).softmax(dim=-1))
+        else:
+            parts.append(decoder.probabilities(Tokens(values.long().to(device))))
+    return torch.cat(parts).double().cpu().numpy()
+
+
+def table_of(
+    data: Labelled, probability: np.ndarray, ledger: dict | None, windows: np.ndarray | None = None
+) -> pd.DataFrame:
+    """A row a test window: whose, which, when, label, predicted, p_CLASS, seen_in_pretraining."""
+    windows = data.windows["test"] if windows is None else windows
+    corpus = data.corpus
+    rows = corpus.windows.iloc[windows]
+    records = corpus.recordings.iloc[rows["recording"].to_numpy()]
+    known = hub.seen(ledger, corpus.recordings)["recording"]
+    names = np.array(data.classes)
+    table = pd.DataFrame({
+        "window": windows,
+        "subject": corpus.subjects(windows),
+        "recording": records["recording"].to_numpy(),
+        "start_s": rows["start_s"].to_numpy(),
+        "label": names[data.target[windows]],
+        "predicted": names[probability.argmax(axis=1)],
+        "seen_in_pretraining": records["recording"].isin(known).to_numpy(),
+    })
+    for k, name in enumerate(data.classes):
+        table[f"p_{name}"] = probability[:, k]
+    return table
+
+
+def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
+    """Balanced accuracy of a table of predictions, with its interval and chance."""
+    recall, target, predicted = recalls_of(table, classes)
+    estimate = statistics.interval(recall[None])
+    by_chance, p = statistics.chance(
+        target, predicted, table["subject"].to_numpy(), table["recording"].to_numpy(), len(classes)
+    )
+    return {
+        "balanced_accuracy": estimate.mean, "low": estimate.low, "high": estimate.high,
+        "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p,
+        "subjects": int(table["subject"].nunique()), "windows": len(table),
+    }
+
+
+def recalls_of(
+    table: pd.DataFrame, classes: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(recall [subject, class], target, predicted) of a table of predictions."""
+    index = {name: k for k, name in enumerate(classes)}
+    target = table["label"].map(index).to_numpy()
+    predicted = table["predicted"].map(index).to_numpy()
+    recall, _ = statistics.recalls(target, predicted, table["subject"].to_numpy(), len(classes))
+    return recall, target, predicted
+
+
+def leak(table: pd.DataFrame) -> str | None:
+    """What to say if test subjects were in the model's training data, else None."""
+    seen = sorted(set(table.loc[table["seen_in_pretraining"], "subject"]))
+    if not seen:
+        return None
+    shown = ", ".join(seen[:5]) + (", …" if len(seen) > 5 else "")
+    return (f"LEAK: {len(seen)} of {table['subject'].nunique()} test subjects ({shown}) were in "
+            f"the training data of the model given; their scores are not of unseen people "
+            f"(column seen_in_pretraining)")

@@ -1,0 +1,123 @@
+"""Pages for people: one self-contained HTML file, plain, with figures inside.
+
+No script and nothing fetched: a page can be mailed, archived and read in ten years.
+"""
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm.data.contract import InputContract
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
+       max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2.25rem 0 .5rem; }
+p { max-width: 48rem; margin: .5rem 0; }
+.about { color: #555; margin-top: 0; }
+.lead { font-size: 1.05rem; }
+.warning { border-left: 3px solid #c0392b; padding: .25rem .75rem; background: #fdf3f2; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid #e3e3e3;
+         vertical-align: top; }
+th { font-weight: 600; color: #444; }
+td.number, th.number { text-align: right; }
+.scroll { max-height: 24rem; overflow: auto; }
+.scroll thead th { position: sticky; top: 0; background: #fff; }
+li { margin: .2rem 0; max-width: 48rem; }
+"""
+
+
+def page(title: str, about: str, sections: Iterable[tuple[str, str]]) -> str:
+    """A whole page. about: a line under the title. sections: (heading, HTML); "" = no heading."""
+    parts = [
+        f"<h2>{html.escape(heading)}</h2>\n{body}" if heading else body
+        for heading, body in sections
+    ]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
+        f'<h1>{html.escape(title)}</h1>\n<p class="about">{html.escape(about)}</p>\n'
+        + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def paragraph(text: str, style: str = "") -> str:
+    return f'<p class="{style}">{html.escape(text)}</p>' if style else f"<p>{html.escape(text)}</p>"
+
+
+def bullets(texts: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they are, side by side."""
+    cells = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table>{cells}</table>"
+
+
+def table(frame: pd.DataFrame, scroll: bool = False) -> str:
+    """A data frame; numbers to the right, three decimals."""
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    head = "".join(f"<th{' class=number' * right}>{html.escape(str(name))}</th>"
+                   for name, right in zip(frame, numeric, strict=True))
+    body = "".join(
+        "<tr>" + "".join(
+            f"<td{' class=number' * right}>{html.escape(_cell(value))}</td>"
+            for value, right in zip(row, numeric, strict=True)
+        ) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    made = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{made}</div>' if scroll else made
+
+
+def figure(path: str | Path, alt: str) -> str:
+    """A PNG inside the page."""
+    data = base64.b64encode(Path(path).read_bytes()).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+
+
+def contract_in_words(contract: InputContract) -> list[tuple[str, str]]:
+    """What was done to a recording before a model saw it."""
+    low = "0" if contract.highpass_hz is None else f"{contract.highpass_hz:g}"
+    high = f"{contract.sfreq / 2:g}" if contract.lowpass_hz is None else f"{contract.lowpass_hz:g}"
+    notch = ", ".join(f"{f:g} Hz" for f in contract.notch_hz)
+    stride_s = contract.stride_s or contract.window_s
+    reach = f"{contract.bad_channels_iqr:g} interquartile ranges"
+    bad = {
+        "log_psd": f"marked in the file, or spectrum beyond {reach} from the others'; at most "
+                   f"{contract.max_bad:.0%} may be bad",
+        "none": "those marked in the file",
+    }[contract.bad_channels]
+    scale = {
+        "kind_std": "each window divided by its standard deviation over all sensors of a kind",
+        "channel_std": "each channel of each window to mean 0 and deviation 1",
+        "none": "SI units, unscaled",
+    }[contract.scale]
+    return [
+        ("Sensors", ", ".join(contract.kinds)),
+        ("Band", f"{low}–{high} Hz" + (f", notches at {notch} and harmonics" if notch else "")),
+        ("Sampling rate", f"{contract.sfreq:g} Hz"),
+        ("Reference", {"average": "mean over the sensors of a kind",
+                       "none": "as recorded"}[contract.reference]),
+        ("Bad channels", bad),
+        ("Windows", f"{contract.window_s:g} s, one every {stride_s:g} s"),
+        ("Scale", scale),
+        ("Trained on corpus", contract.corpus or "unknown"),
+    ]
+
+
+def _cell(value) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

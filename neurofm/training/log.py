@@ -1,0 +1,92 @@
+"""What a run says of itself: averages since the last line → console, `log.jsonl`, TensorBoard."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+from accelerate import Accelerator
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The lines of a `log.jsonl`; one that a crash cut in half ends them."""
+    found = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return found
+
+
+class Log:
+    """Numbers come in once a step, the same on all processes; the main one writes them.
+
+    gathered: name → [sum, count] since the last line. It is saved with the state, so that the first
+        line of a resumed run is the one that an uninterrupted run would have written.
+    """
+
+    def __init__(self, out: Path, accelerator: Accelerator, say=print):
+        self.path, self.accelerator, self.say = out / "log.jsonl", accelerator, say
+        self.gathered: dict[str, list[float]] = {}
+        self._clock()
+
+    def begin(self, first: int, gathered: dict, hyperparameters: dict) -> None:
+        """Go on after `first` finished steps: later lines are of steps that will be done again.
+
+        hyperparameters: settings of the run for TensorBoard, {"train.lr": 0.001, …}.
+        """
+        self.gathered = {name: list(pair) for name, pair in gathered.items()}
+        if self.accelerator.is_main_process:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            kept = [json.dumps(line) + "\n" for line in read_lines(self.path)
+                    if line["step"] <= first]
+            self.path.write_text("".join(kept))
+        plain = {name: value if isinstance(value, bool | int | float | str) else str(value)
+                 for name, value in hyperparameters.items()}
+        self.accelerator.init_trackers(
+            "tensorboard",
+            config=plain if first == 0 else None,
+            init_kwargs={"tensorboard": {"purge_step": first + 1}},
+        )
+
+    def lowest(self, name: str | None) -> float:
+        """Lowest value of a metric so far; infinity if there is none."""
+        values = [line[name] for line in read_lines(self.path) if name in line]
+        return min(values, default=math.inf)
+
+    def add(self, means: dict[str, float], *, waited_s: float, took_s: float, windows: int) -> None:
+        """Take the numbers of a step, and how long it waited for data and took altogether."""
+        for name, value in means.items():
+            pair = self.gathered.setdefault(name, [0.0, 0])
+            if not math.isnan(value):  # such as a correlation of hidden channels where none were
+                pair[0], pair[1] = pair[0] + value, pair[1] + 1
+        self.waited_s, self.took_s = self.waited_s + waited_s, self.took_s + took_s
+        self.windows += windows
+
+    def flush(self, step: int, **extra: float) -> None:
+        """Write a line of averages, and forget them."""
+        means = {name: total / count if count else math.nan
+                 for name, (total, count) in self.gathered.items()}
+        took_s = max(self.took_s, 1e-9)
+        self.write(step, {
+            **means, **extra,
+            "windows_per_s": self.windows / took_s, "data_wait": self.waited_s / took_s,
+        })
+        self.gathered = {}
+        self._clock()
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            self.say(f"step {step:>6}  {numbers}")
+        self.accelerator.log(values, step=step)
+
+    def close(self) -> None:
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def _clock(self) -> None:
+        self.waited_s, self.took_s, self.windows = 0.0, 0.0, 0

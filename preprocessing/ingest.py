@@ -1,0 +1,147 @@
+"""Make a corpus out of recordings: read, standardise in parallel, split by subject, seal.
+
+    neurofm ingest PATH… --out corpus/ [--config run.yaml] [--key value …]
+
+Every finished recording leaves a shard and a small record in the folder, so an interrupted ingest
+continues, and a later one does only what failed, is new or has changed.
+"""
+
+import functools
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from neurofm import artifacts, config
+from neurofm.data.contract import InputContract
+
+from . import archive, report, workers
+from .labels import LabelRule
+from .one_recording import Shaping, ingest_one
+from .progress import Progress
+from .readers import ArrayTable
+from .records import Records, assemble
+from .splits import SplitRule
+
+FAILED = 3  # exit status when some recordings failed, whatever became of the others
+
+
+@dataclass
+class IngestConfig:
+    """Files and folders of recordings → a corpus.
+
+    paths: files or folders (searched through); BIDS folders are recognised.
+    out: folder of the corpus.
+    contract: what every window becomes.
+    dataset: name of the data set instead of the folder's.
+    montage: of MNE, for electrodes without positions in the file.
+    unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
+    arrays: how to read plain arrays (.npy, .mat, .csv).
+    files, table: whose recordings those of plain folders are (see `archive.find`).
+    exclude: regular expressions of paths to pass over.
+    label: where labels come from.
+    splits: who is held out.
+    workers: processes; 0 = one a core.
+    """
+
+    paths: list[str]
+    out: str
+    contract: InputContract = field(default_factory=InputContract)
+    dataset: str | None = None
+    montage: str = "standard_1005"
+    unknown_head: Literal["refuse", "helmet"] = "refuse"
+    arrays: ArrayTable = field(default_factory=ArrayTable)
+    files: list[dict[str, str]] = field(default_factory=list)
+    table: str = ""
+    exclude: list[str] = field(default_factory=list)
+    label: LabelRule = field(default_factory=LabelRule)
+    splits: SplitRule = field(default_factory=SplitRule)
+    workers: int = 0
+
+    def __post_init__(self):
+        if not self.paths:
+            raise ValueError("give files or folders: neurofm ingest PATH… --out corpus/")
+        if self.workers < 0:
+            raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 all well, 2 the command line, 3 some recordings failed, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    return ingest(config.parse(IngestConfig, argv, command="ingest", positional="paths"))
+
+
+def ingest(run: IngestConfig) -> int:
+    """Ingest and seal; prints what it does. Returns the exit status."""
+    begin = time.perf_counter()
+    workers.warm_up()
+    found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
+                         exclude=run.exclude)
+    shaping = Shaping(run.contract, run.montage, run.unknown_head, run.arrays, run.label)
+    records = Records.open(run.out, shaping)
+    records.clear_up(lambda source: any(re.search(pattern, source) for pattern in run.exclude))
+    for path, reason in found.missing:
+        records.add_missing(path, reason)
+    jobs, unchanged, retried = records.what_to_do(found.jobs)
+    _say_plan(run, found, jobs, unchanged, retried)
+    if not found.jobs and not records.finished:
+        print(f"nothing was ingested: {len(records.failures)} path(s) failed"
+              if records.failures else "no recording was found; nothing was ingested")
+        report.print_failures(records.failures)
+        return FAILED
+    if jobs:
+        artifacts.unseal(run.out)
+        try:
+            _do(jobs, functools.partial(ingest_one, out=run.out, shaping=shaping), records,
+                run.workers or _cores())
+        except KeyboardInterrupt:
+            print("interrupted: what is finished is kept; run the same command again to go on")
+            return 130
+    return _seal(run, records, found, bool(jobs), begin)
+
+
+def _say_plan(run, found, jobs, unchanged: int, retried: int) -> None:
+    parts = [f"{len(found.jobs)} recordings found"]
+    if unchanged:
+        parts.append(f"{unchanged} unchanged and already in {run.out}")
+    if retried:
+        parts.append(f"{retried} failed before and are tried again")
+    if jobs and unchanged + retried and len(jobs) > retried:
+        parts.append(f"{len(jobs) - retried} new, changed or unfinished")
+    print("; ".join(parts))
+    if found.passed_over:
+        kinds = ", ".join(f"{n} {suffix}" for suffix, n in found.passed_over.most_common(6))
+        print(f"files of other kinds passed over: {kinds}")
+
+
+def _do(jobs, function, records: "Records", n_workers: int) -> None:
+    with Progress(len(jobs), "ingest") as progress:
+        for job, result in workers.run(function, jobs, min(n_workers, len(jobs))):
+            reason = str(result) if isinstance(result, workers.Death) else result
+            if reason:
+                records.add_failure(job, reason)
+                progress.say(f"failed: {job.source}: {reason}")
+            progress.advance()
+
+
+def _seal(run: IngestConfig, records: "Records", found, worked: bool, begin: float) -> int:
+    corpus = assemble(records, run.splits)
+    status = FAILED if records.failures else 0
+    if corpus is None:
+        print(f"nothing was ingested: all {len(records.failures)} failed")
+        report.print_failures(records.failures)
+        return FAILED
+    sealed = records.seal(corpus, config.resolved(run))
+    if not worked and not sealed:
+        print(f"{run.out} is finished and nothing is new: nothing to do")
+    report.write_html(Path(run.out) / "quality.html", corpus, records.failures)
+    report.print_summary(corpus, records.failures, Path(run.out), run.splits,
+                         guessed=found.guessed, seconds=time.perf_counter() - begin)
+    return status
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,115 @@
+"""Plain arrays (.npy, .npz, .mat, .csv) → Recording, with a small table for what they do not say."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from neurofm.data.recording import Recording
+from neurofm.data.sensors import HEAD_CENTRE_M, KINDS, Sensors
+
+from .. import montage
+from .errors import ReadError
+
+EXTENSIONS = (".npy", ".npz", ".mat", ".csv")
+_FACTOR = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9, "T": 1.0, "pT": 1e-12, "fT": 1e-15, "1": 1.0}
+_TEMPLATE_RADIUS_M = 0.095
+
+
+def claims(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS
+
+
+def read(path: Path, options) -> Recording:
+    """Read an array [time, channel] or [channel, time] as `options.arrays` describes it."""
+    table = options.arrays
+    if not table.sfreq > 0:
+        raise ReadError(path, "a plain array does not say its sampling rate, unit and channels: "
+                              "give them under `arrays:` (sfreq, unit, axes, names or channels)")
+    array = _load(path, table.variable)
+    if array.ndim != 2 or array.size == 0:
+        raise ReadError(path, f"wanted an array with the axes {table.axes}, got shape {array.shape}")
+    signal = array.T if table.axes == "time,channel" else array
+    names, position = _channels(path, table, len(signal), options.montage)
+    kind = np.full(len(signal), KINDS.index(table.kind))
+    sensors = Sensors(tuple(names), kind, position, np.zeros_like(position))
+    scaled = np.ascontiguousarray(signal, dtype=np.float32) * np.float32(_FACTOR[table.unit])
+    return Recording(scaled, table.sfreq, sensors, source=str(path))
+
+
+def _load(path: Path, variable: str) -> np.ndarray:
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if path.suffix == ".csv":
+            return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_header_lines(path))
+        if path.suffix == ".npz":
+            held = dict(np.load(path, allow_pickle=False))
+        else:
+            from pymatreader import read_mat
+
+            held = read_mat(str(path))
+    except Exception as error:
+        raise ReadError(path, f"cannot be read as {path.suffix}: {error}") from error
+    arrays = {name: value for name, value in held.items()
+              if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"}
+    if variable:
+        if variable not in arrays:
+            raise ReadError(path, f"has no two-dimensional array {variable!r}; it has "
+                                  f"{', '.join(arrays) or 'none'}")
+        return arrays[variable]
+    if len(arrays) != 1:
+        raise ReadError(path, f"wanted one two-dimensional array, it has "
+                              f"{', '.join(arrays) or 'none'}; name it: arrays.variable")
+    return next(iter(arrays.values()))
+
+
+def _header_lines(path: Path) -> int:
+    with open(path, encoding="utf-8-sig") as file:
+        first = file.readline().split(",")[0].strip()
+    try:
+        float(first)
+    except ValueError:
+        return 1
+    return 0
+
+
+def _channels(path: Path, table, n: int, montage_name: str) -> tuple[list[str], np.ndarray]:
+    """Names and positions [n, 3] (metres, head frame; NaN unknown)."""
+    position = np.full((n, 3), np.nan, dtype=np.float32)
+    names = list(table.names) or [f"{table.kind}{i + 1:03d}" for i in range(n)]
+    if table.channels:
+        names, position = read_channel_table(Path(table.channels))
+    if len(names) != n:
+        raise ReadError(path, f"wanted {len(names)} channels as named in arrays, got {n} along the "
+                              f"channel axis of {table.axes}")
+    if table.kind == "eeg":
+        names, by_name = montage.look_up(names, montage_name)
+        position = np.where(np.isfinite(position), position, by_name)
+    return names, position
+
+
+def read_channel_table(path: Path) -> tuple[list[str], np.ndarray]:
+    """Names and positions of an EEGLAB .ced or a .tsv/.csv with columns name, x, y, z.
+
+    EEGLAB's axes are nose and left ear on a sphere of any radius: turned and put on a head. Other
+    tables are in metres in the head frame. A column `Number` gives the order.
+    """
+    if not path.is_file():
+        raise ValueError(f"arrays.channels: there is no file {path}")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, delimiter="," if path.suffix == ".csv" else "\t"))
+    rows = [{key.strip().casefold(): value.strip() for key, value in row.items() if key and value}
+            for row in rows]
+    if rows and "number" in rows[0]:
+        rows.sort(key=lambda row: int(row["number"]))
+    column = next((name for name in ("labels", "name", "label") if rows and name in rows[0]), None)
+    if column is None:
+        raise ValueError(f"arrays.channels {path}: wanted a column name or labels, got "
+                         f"{list(rows[0]) if rows else 'no rows'}")
+    position = np.array([[float(row.get(axis, "nan")) for axis in "xyz"] for row in rows])
+    if path.suffix == ".ced":
+        position = position[:, [1, 0, 2]] * (-1, 1, 1)
+        radius = np.nanmedian(np.linalg.norm(position, axis=1))
+        position = position / radius * _TEMPLATE_RADIUS_M + HEAD_CENTRE_M
+    return [row[column] for row in rows], position.astype(np.float32)

@@ -1,0 +1,88 @@
+"""Splits by subject: who is trained on, who is held out.
+
+A subject's split is a hash of its name and the seed, so it is the same on every machine and stays
+when recordings are added; shares are met on average only. For few subjects, name them.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from neurofm.data.windows import SPLITS, subject_keys
+
+
+@dataclass
+class SplitRule:
+    """by: "subject", "dataset", or a column of participants.tsv such as "site": everything that
+    shares its value falls into one split.
+
+    fractions: shares of train, validation and test. seed: another seed, other splits.
+    validation, test: subjects (or values of `by`) that are put there; all others train. "01",
+    "sub-01" and "dataset/01" all name subject 01. `train` as well makes the lists exhaustive.
+    """
+
+    by: str = "subject"
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    seed: int = 0
+    train: list[str] = field(default_factory=list)
+    validation: list[str] = field(default_factory=list)
+    test: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.fractions = tuple(self.fractions)
+        if len(self.fractions) != 3 or min(self.fractions) < 0 or not np.isclose(
+            sum(self.fractions), 1
+        ):
+            raise ValueError(f"splits.fractions must be three shares (train, validation, test) "
+                             f"that sum to 1, got {self.fractions}")
+        listed = [_bare(name) for split in SPLITS for name in getattr(self, split)]
+        twice = sorted({name for name in listed if listed.count(name) > 1})
+        if twice:
+            raise ValueError(f"splits: {', '.join(twice)} stand in more than one list")
+
+
+def assign(recordings: pd.DataFrame, rule: SplitRule) -> list[str]:
+    """Split of each row of a table with the columns dataset, subject and attributes (dicts)."""
+    keys = _keys(recordings, rule.by)
+    if not (rule.train or rule.validation or rule.test):
+        return [_by_hash(key, rule) for key in keys]
+    listed = {_bare(name): split for split in SPLITS for name in getattr(rule, split)}
+    found = [listed.get(_bare(key)) or listed.get(_bare(key.rpartition("/")[2])) for key in keys]
+    unlisted = sorted({key for key, split in zip(keys, found, strict=True) if split is None})
+    if rule.train and unlisted:
+        raise ValueError(f"splits: train is listed, so every {rule.by} must be in a list; "
+                         f"{', '.join(unlisted[:5])} {'are' if len(unlisted) > 1 else 'is'} in none")
+    return [split or "train" for split in found]
+
+
+def unknown_names(recordings: pd.DataFrame, rule: SplitRule) -> list[str]:
+    """Names in the rule's lists that no recording has: usually a typing error."""
+    keys = _keys(recordings, rule.by)
+    known = {_bare(key) for key in keys} | {_bare(key.rpartition("/")[2]) for key in keys}
+    return [name for split in SPLITS for name in getattr(rule, split) if _bare(name) not in known]
+
+
+def _keys(recordings: pd.DataFrame, by: str) -> list[str]:
+    if by == "subject":
+        return subject_keys(recordings).tolist()
+    if by in ("dataset", "session", "task"):
+        return recordings[by].fillna("").tolist()
+    values = [attributes.get(by) for attributes in recordings["attributes"]]
+    if not any(values):
+        raise ValueError(f"splits.by = {by!r}: wanted subject, dataset or a column of "
+                         f"participants.tsv, but no recording has it")
+    return [str(value) for value in values]
+
+
+def _by_hash(key: str, rule: SplitRule) -> str:
+    digest = hashlib.sha256(f"{rule.seed}\0{key}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    edges = np.cumsum(rule.fractions)
+    return SPLITS[int(np.searchsorted(edges[:2], place, side="right"))]
+
+
+def _bare(name: str) -> str:
+    """'eegmat/sub-01' → 'eegmat/01'."""
+    return "/".join(part.removeprefix("sub-") for part in str(name).split("/"))

@@ -1,0 +1,8 @@
+"""`python -m pretrain` and `accelerate launch -m pretrain`: the same as `neurofm pretrain`."""
+
+import sys
+
+from neurofm.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["pretrain", *sys.argv[1:]]))

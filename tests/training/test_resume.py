@@ -1,0 +1,210 @@
+"""A run that was stopped and continued is, bit for bit, the run that never stopped."""
+
+import json
+import shutil
+from pathlib import Path
+
+import corpora
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from neurofm import artifacts, hub
+from neurofm.data.corpus import Corpus
+from neurofm.data.tokens import TokenSet
+from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+from neurofm.training import state
+from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+
+TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
+
+
+def a_tokenizer() -> BrainTokenizer:
+    torch.manual_seed(0)
+    return BrainTokenizer(BrainTokenizerConfig(**corpora.TOKENIZER))
+
+
+def a_brainomni(tokenizer: Path, **changes) -> BrainOmni:
+    torch.manual_seed(0)
+    config = BrainOmniConfig(**{**corpora.BRAINOMNI, "dropout": 0.1, **changes})
+    return BrainOmni(config, tokenizer=hub.load(tokenizer))
+
+
+@pytest.fixture(params=["tokenizer", "brainomni"])
+def task(request, corpus_folder, tokenizer_folder, tokens_folder):
+    """(a function that makes the model, the data)"""
+    if request.param == "tokenizer":
+        return a_tokenizer, Corpus.open(corpus_folder)
+    return lambda: a_brainomni(tokenizer_folder), TokenSet.open(tokens_folder)
+
+
+def run(make, data, out: Path, stop_after=None, **changes):
+    config = TrainConfig(**{
+        "steps": 20, "batch_windows": 8, "log_every": 4, "save_every": 100, "validate_every": 8,
+        "lr": 3e-3, **changes,
+    })  # fmt: skip
+    return train(
+        make(), data, data.select("train"), config, out, accelerator_for(config, out),
+        validation=(data, data.select("validation")), stop_after=stop_after, say=lambda *_: None,
+    )
+
+
+def log(out: Path) -> list[dict]:
+    lines = map(json.loads, (out / "log.jsonl").read_text().splitlines())
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+
+
+def assert_same_end(one: Path, other: Path, step: int = 20) -> None:
+    """Weights, codebooks, moments, generators and logged numbers, to the bit."""
+    assert str(log(one)) == str(log(other))  # as text: NaN equals itself there
+    names = sorted(p.name for p in (one / f"state/step-{step:08d}").glob("*.safetensors"))
+    assert names == ["model.safetensors", "optimizer.safetensors", "random-0.safetensors"]
+    for name in names:
+        a, b = (load_file(out / f"state/step-{step:08d}" / name) for out in (one, other))
+        assert a.keys() == b.keys()
+        for key in a:
+            assert torch.equal(a[key], b[key]), f"{name}: {key}"
+
+
+def test_resume_is_exact(task, tmp_path):
+    make, data = task
+    run(make, data, tmp_path / "whole")
+    # Stopped before the quantiser starts (step 7), between two lines of the log, and after.
+    for stop_after in (5, 10, 13):
+        with pytest.raises(Stopped, match=f"after step {stop_after} .*run the same command"):
+            run(make, data, tmp_path / "parts", stop_after)
+    run(make, data, tmp_path / "parts")
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_resume_window_holds_start_and_revival(corpus_folder, tmp_path):
+    """What the exactness above is worth: k-means start and dead codes do fall into those steps."""
+    data = Corpus.open(corpus_folder)
+    with pytest.raises(Stopped):
+        run(a_tokenizer, data, tmp_path, stop_after=5)
+    before = load_file(tmp_path / "state/step-00000005/model.safetensors")
+    moments = load_file(tmp_path / "state/step-00000005/optimizer.safetensors")
+    assert not before["quantizer.started"]
+    assert before["quantizer.bypassed"]
+    assert not any(name.startswith("quantizer.") for name in moments)
+    with pytest.raises(Stopped):
+        run(a_tokenizer, data, tmp_path, stop_after=10)
+    after = load_file(tmp_path / "state/step-00000010/model.safetensors")
+    assert after["quantizer.started"]
+    assert after["quantizer.n_updates"] == 4
+    # A code that has just been revived has exactly as many uses as revival gives it.
+    assert (after["quantizer.uses"] == BrainTokenizerConfig().revive_below).any()
+
+
+def test_resume_without_a_first_line(task, tmp_path):
+    """Killed before anything was saved: the log of the lost steps does not stay."""
+    make, data = task
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path / "killed", stop_after=9)
+    shutil.rmtree(tmp_path / "killed" / "state")
+    run(make, data, tmp_path / "killed", steps=20)
+    run(make, data, tmp_path / "whole")
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_resume_after_a_kill_during_saving(task, tmp_path, monkeypatch):
+    make, data = task
+    run(make, data, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path / "killed", stop_after=6)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state.artifacts, "seal", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(make, data, tmp_path / "killed", stop_after=11)
+    monkeypatch.undo()
+    folder = tmp_path / "killed" / "state"
+    assert (folder / "step-00000011" / "model.safetensors").exists()
+    assert state.finished(folder) == [folder / "step-00000006"]
+    # More processes were at it when it was killed: their files do not end up in the new state.
+    (folder / "step-00000011" / "random-7.safetensors").write_bytes(b"")
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path / "killed", stop_after=11)
+    assert not (folder / "step-00000011" / "random-7.safetensors").exists()
+    run(make, data, tmp_path / "killed")
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_resume_from_the_older_state_when_the_newest_is_damaged(task, tmp_path):
+    make, data = task
+    run(make, data, tmp_path / "whole")
+    for stop_after in (4, 9):
+        with pytest.raises(Stopped):
+            run(make, data, tmp_path / "damaged", stop_after)
+    file = tmp_path / "damaged/state/step-00000009/optimizer.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    log_file = tmp_path / "damaged/log.jsonl"
+    log_file.write_text(log_file.read_text() + '{"step": 10, "lo')  # a line cut by a crash
+    run(make, data, tmp_path / "damaged")
+    assert_same_end(tmp_path / "whole", tmp_path / "damaged")
+
+
+def test_resume_in_bf16_is_exact(tokenizer_folder, tokens_folder, tmp_path):
+    def make():
+        return a_brainomni(tokenizer_folder)
+
+    data = TokenSet.open(tokens_folder)
+    run(make, data, tmp_path / "whole", precision="bf16")
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path / "parts", 7, precision="bf16")
+    run(make, data, tmp_path / "parts", precision="bf16")
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+    run(make, data, tmp_path / "float32", precision="auto")  # float32 where there is no GPU
+    pairs = list(zip(log(tmp_path / "whole"), log(tmp_path / "float32"), strict=True))
+    losses = [(a["loss"], b["loss"]) for a, b in pairs if "loss" in a]
+    assert all(a != b and abs(a - b) < 0.02 * b for a, b in losses)
+    weights = load_file(tmp_path / "whole/state/step-00000020/model.safetensors")
+    assert weights["head.weight"].dtype == torch.float32
+
+
+def test_resume_keeps_the_chosen_weights(tokenizer_folder, tokens_folder, tmp_path):
+    """`choose`: the weights of the best validation come back, across a stop as well."""
+    data = TokenSet.open(tokens_folder)
+
+    def once(out, stop_after=None):
+        config = TrainConfig(steps=12, batch_windows=8, lr=0.3, warmup=0.0, validate_every=3)
+        return train(
+            a_brainomni(tokenizer_folder), data, data.select("train"), config, out,
+            accelerator_for(config, out), validation=(data, data.select("validation")),
+            choose="val/loss", stop_after=stop_after, say=lambda *_: None,
+        )
+
+    whole = once(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        once(tmp_path / "parts", 7)
+    parts = once(tmp_path / "parts")
+    values = [line["val/loss"] for line in log(tmp_path / "whole") if "val/loss" in line]
+    assert values.index(min(values)) < len(values) - 1  # a rate so high that it gets worse
+    last = load_file(tmp_path / "whole/state/step-00000012/model.safetensors")
+    chosen = load_file(tmp_path / "whole/state/chosen.safetensors")
+    assert not torch.equal(last["head.weight"], chosen["head.weight"])
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, chosen[name])
+        assert torch.equal(tensor, parts.state_dict()[name])
+
+
+def test_states_that_stay(task, tmp_path):
+    make, data = task
+    run(make, data, tmp_path, save_every=5, keep=2)
+    kept = sorted(path.name for path in (tmp_path / "state").iterdir())
+    assert kept == ["step-00000015", "step-00000020"]
+    manifest = artifacts.open_sealed(tmp_path / "state/step-00000015", "state", hashes=True)
+    assert manifest.config["step"] == 15
+
+
+def test_another_architecture_is_refused(task, corpus_folder, tmp_path):
+    make, data = task
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path, stop_after=2)
+    with pytest.raises(ValueError, match=r"another architecture.*only one of the two"):
+        run(lambda: torch.nn.Linear(2, 2), data, tmp_path)
