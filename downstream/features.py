@@ -42,7 +42,7 @@ class InMemory:
         about = {
             "target": torch.from_numpy(self.target[windows]),
             "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
-            "source": [self.corpus.source(w) for w in windows],
+            "source": [self.corpus.source(w) for w in windows.tolist()],
         }
         if values.is_floating_point():
             return Pooled(values, **about)
@@ -79,7 +79,7 @@ def read_tokens(
             f"wanted corpus {corpus.fingerprint} ({corpus.folder}) by tokenizer {made_by} (that "
             f"of {model}); tokenize again, or leave --tokens out"
         )
-    values = torch.from_numpy(np.stack([found.ids(w) for w in windows]).astype(np.int16))
+    values = torch.from_numpy(np.stack([found.ids(w) for w in windows.tolist()]).astype(np.int16))
     return InMemory(corpus, windows, values, target)
 
 

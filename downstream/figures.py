@@ -17,32 +17,41 @@ def decoded(
     path: str | Path, windows: Standardized, table: pd.DataFrame, classes: tuple[str, ...],
     events: Events, *, n_channels: int = 8, n_event_names: int = 8,
 ) -> None:
-    """Signal of a few channels above, probability of each window below, events through both."""
+    """Signal of a few channels above, probability of each window below, events through both; grey
+    where no window was decoded."""
     plt = _pyplot()
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1], layout="constrained"
     )
     _signal(above, windows, n_channels)
-    shown = classes[1:] if len(classes) == 2 else classes
-    for name in shown:
-        colour = COLOURS[classes.index(name) % len(COLOURS)]
-        below.hlines(table[f"p_{name}"], table["start_s"], table["stop_s"], colour, lw=2.5,
+    colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(classes)}
+    two = len(classes) == 2
+    middle = (table["start_s"] + table["stop_s"]) / 2
+    for name in classes[1:] if two else classes:
+        lines = table["predicted"].map(colour) if two else colour[name]
+        below.hlines(table[f"p_{name}"], table["start_s"], table["stop_s"], lines, lw=2.5,
                      label=name)
-        middle = (table["start_s"] + table["stop_s"]) / 2
-        below.plot(middle, table[f"p_{name}"], color=colour, lw=0.7, alpha=0.5)
+        below.plot(middle, table[f"p_{name}"], color="0.6" if two else colour[name], lw=0.6)
     below.axhline(1 / len(classes), color="0.6", lw=0.8, ls=(0, (4, 3)))
     below.set(ylim=(-0.02, 1.02), xlabel="time (s)",
-              ylabel=f"probability of {shown[0]}" if len(shown) == 1 else "probability")
-    if len(shown) == 1:
-        other = below.secondary_yaxis("right")
-        other.set_yticks([0.02, 0.98], [classes[0], classes[1]])
-        other.tick_params(length=0)
+              ylabel=f"probability of {classes[1]}" if two else "probability")
+    if two:
+        right = below.secondary_yaxis("right")
+        right.set_yticks([0.03, 0.97], classes)
+        right.tick_params(length=0)
+        for text, name in zip(right.get_yticklabels(), classes, strict=True):
+            text.set_color(colour[name])
+        right.spines["right"].set_visible(False)
+    end_s = windows.signal.shape[1] / windows.contract.sfreq
+    for start_s, stop_s in _uncovered(table, end_s):
+        for axis in (above, below):
+            axis.axvspan(start_s, stop_s, color="0.93", lw=0, zorder=-1)
     marked = _events(above, below, events, n_event_names)
-    if marked or len(shown) > 1:
-        handles = marked + (below.get_legend_handles_labels()[0] if len(shown) > 1 else [])
+    if marked or not two:
+        handles = marked + ([] if two else below.get_legend_handles_labels()[0])
         figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)),
                       frameon=False, fontsize=9)
-    above.set_xlim(0, windows.signal.shape[1] / windows.contract.sfreq)
+    above.set_xlim(0, end_s)
     for axis in (above, below):
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
@@ -82,12 +91,15 @@ def _signal(axis, windows: Standardized, n_channels: int) -> None:
     kinds = np.array(windows.sensors.kinds)
     for place, row in enumerate(rows.astype(int)):
         time, trace = _extremes(signal[row], sfreq)
-        # Kinds differ by orders of magnitude, so each has its own unit of height.
-        height = 4 * np.median(signal[kinds == kinds[row]].std(axis=1)) or 1.0
-        axis.plot(time, np.clip(trace / height, -1, 1) - place, color="0.25", lw=0.5)
+        # Kinds differ by orders of magnitude, so each has its own unit of height: the middle
+        # channel's interquartile range, which a few artefacts do not move.
+        alike = signal[kinds == kinds[row], :: max(1, signal.shape[1] // 10_000)]
+        low, high = np.percentile(alike, [25, 75], axis=1)
+        axis.plot(time, trace / (5 * np.median(high - low) or 1.0) - place, color="0.25", lw=0.5)
     axis.set_yticks(-np.arange(len(rows)), [windows.sensors.names[int(row)] for row in rows])
     axis.set_ylim(-len(rows) + 0.2, 0.8)
-    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardised", fontsize=9, loc="left")
+    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardised; grey: not decoded",
+                   fontsize=9, loc="left")
 
 
 def _extremes(trace: np.ndarray, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
@@ -100,6 +112,16 @@ def _extremes(trace: np.ndarray, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
     cut = trace[: n * stretch].reshape(n, stretch)
     pairs = np.stack([cut.min(axis=1), cut.max(axis=1)], axis=1).ravel()
     return np.repeat(np.arange(n) * stretch / sfreq, 2), pairs
+
+
+def _uncovered(table: pd.DataFrame, end_s: float) -> list[tuple[float, float]]:
+    """Stretches of the recording in no window, longer than a sample or so."""
+    found, reached = [], 0.0
+    for start_s, stop_s in sorted(zip(table["start_s"], table["stop_s"], strict=True)):
+        if start_s > reached + 0.05:
+            found.append((reached, start_s))
+        reached = max(reached, stop_s)
+    return [*found, (reached, end_s)] if end_s > reached + 0.05 else found
 
 
 def _events(above, below, events: Events, at_most: int) -> list:

@@ -57,7 +57,8 @@ def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
     recall, target, predicted = recalls_of(table, classes)
     estimate = statistics.interval(recall[None])
     by_chance, p = statistics.chance(
-        target, predicted, table["subject"].to_numpy(), table["recording"].to_numpy(), len(classes)
+        target, predicted[None], table["subject"].to_numpy(), table["recording"].to_numpy(),
+        len(classes),
     )
     return {
         "balanced_accuracy": estimate.mean, "low": estimate.low, "high": estimate.high,

@@ -86,18 +86,23 @@ def chance(
 ) -> tuple[Estimate, float]:
     """What these predictions would score if labels were exchanged, and p of the true score.
 
-    Exchanged is what could have been otherwise: windows within a recording where its windows have
-    different labels (events); whole recordings of a subject where each has one label (tasks);
-    whole subjects where each has one label (diagnoses).
+    target, subjects, recordings: [window]. predicted: class indices, [seed, window]; the score is
+    the mean over seeds. Exchanged is what could have been otherwise: windows within a recording
+    where its windows have different labels (events); whole recordings of a subject where each has
+    one label (tasks); whole subjects where each has one label (diagnoses).
     p = (1 + draws at or above the true score) / (1 + draws).
     """
     rng = np.random.default_rng(seed)
-    observed = balanced_accuracy(recalls(target, predicted, subjects, n_classes)[0])
-    exchange = _exchanger(target, subjects, recordings)
-    drawn = np.array([
-        balanced_accuracy(recalls(exchange(rng), predicted, subjects, n_classes)[0])
-        for _ in range(draws)
-    ])
+    people = np.unique(subjects, return_inverse=True)[1]
+    exchange = _exchanger(target, people, np.unique(recordings, return_inverse=True)[1])
+
+    def score(labels: np.ndarray) -> float:
+        return float(np.mean([
+            balanced_accuracy(recalls(labels, one, people, n_classes)[0]) for one in predicted
+        ]))
+
+    observed = score(target)
+    drawn = np.array([score(exchange(rng)) for _ in range(draws)])
     p = (1 + int((drawn >= observed - 1e-12).sum())) / (1 + draws)
     return Estimate(float(drawn.mean()), *_quantiles(drawn)), p
 
@@ -144,31 +149,22 @@ def _sign_flip(each: np.ndarray, seed: int) -> float:
 
 
 def _exchanger(target: np.ndarray, subjects: np.ndarray, recordings: np.ndarray):
-    """A function of a random generator that returns the labels exchanged."""
-    names, of_window = np.unique(recordings, return_inverse=True)
-    per_recording = [np.unique(target[of_window == r]) for r in range(len(names))]
-    if any(len(labels) > 1 for labels in per_recording):
-        groups = [np.flatnonzero(of_window == r) for r in range(len(names))]
+    """A function of a random generator that returns the labels exchanged; all are [window] ints."""
+    of_recording = [np.flatnonzero(recordings == r) for r in range(recordings.max() + 1)]
+    if any(len(set(target[rows])) > 1 for rows in of_recording):
+        return lambda rng: _shuffled(target, of_recording, rng)
+    label = np.array([target[rows[0]] for rows in of_recording])
+    subject = np.array([subjects[rows[0]] for rows in of_recording])
+    of_subject = [np.flatnonzero(subject == s) for s in range(subjects.max() + 1)]
+    if any(len(set(label[rows])) > 1 for rows in of_subject):
+        return lambda rng: _shuffled(label, of_subject, rng)[recordings]
+    label_of_subject = np.array([label[rows[0]] for rows in of_subject])
+    return lambda rng: rng.permutation(label_of_subject)[subjects]
 
-        def within_recordings(rng):
-            exchanged = target.copy()
-            for group in groups:
-                exchanged[group] = rng.permutation(target[group])
-            return exchanged
 
-        return within_recordings
-    label = np.array([labels[0] for labels in per_recording])
-    subject = np.array([subjects[of_window == r][0] for r in range(len(names))])
-    people = [np.flatnonzero(subject == s) for s in np.unique(subject)]
-    if any(len(np.unique(label[group])) > 1 for group in people):
-
-        def within_subjects(rng):
-            exchanged = label.copy()
-            for group in people:
-                exchanged[group] = rng.permutation(label[group])
-            return exchanged[of_window]
-
-        return within_subjects
-    of_recording = np.unique(subject, return_inverse=True)[1]
-    label_of_subject = np.array([label[group[0]] for group in people])
-    return lambda rng: rng.permutation(label_of_subject)[of_recording][of_window]
+def _shuffled(values: np.ndarray, groups: list[np.ndarray], rng) -> np.ndarray:
+    """A copy with the values of each group in another order."""
+    out = values.copy()
+    for rows in groups:
+        out[rows] = rng.permutation(values[rows])
+    return out

@@ -48,9 +48,11 @@ def check_not_shadowed(module: str) -> None:
     """Explain it when a file of the user's own stands in front of one of our packages."""
     package = module.split(".")[0]
     found = importlib.util.find_spec(package)
+    if found is not None and found.origin is None:  # a mere folder of that name hides no modules
+        found = importlib.util.find_spec(module)
     ours = Path(__file__).resolve().parent.parent / package
-    if found is None or found.origin is None or Path(found.origin).resolve().parent != ours:
-        where = found.origin if found else "nowhere"
+    if found is None or not Path(found.origin).resolve().is_relative_to(ours):
+        where = found.origin if found else "nothing"
         raise ValueError(
             f"neurofm's package {package!r} was looked for in {ours}, but Python finds {where}; "
             f"a file or folder named {package!r} beside your script hides it: rename yours or run "
@@ -79,9 +81,11 @@ def _first_line(command: EntryPoint) -> str:
     """First line of a command's module docstring, read without importing it."""
     package, _, rest = command.module.partition(".")
     spec = importlib.util.find_spec(package)  # finds a top-level package without running it
-    if spec is None or spec.origin is None:
+    if spec is None:
         return "(not installed)"
-    path = Path(spec.origin).parent / (rest.replace(".", "/") + ".py")
+    ours = Path(__file__).resolve().parent.parent / package
+    folder = Path(spec.origin).parent if spec.origin else ours
+    path = folder / (rest.replace(".", "/") + ".py")
     if not path.exists():
         path = path.with_suffix("") / "__init__.py"
     docstring = ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None

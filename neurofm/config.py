@@ -79,7 +79,9 @@ def _explain(message: str, parser) -> str:
     known = sorted({key for key in _keys(parser) if key not in ("help", "config")})
     quoted = re.findall(r"[Kk]ey[s]? [\"']([\w.]+)[\"'] is not expected", message)
     options = re.findall(r"[Uu]nrecognized arguments: --([\w.\-]+)", message)
-    unknown = quoted + options
+    bare = re.findall(r"Option '([\w.]+)' is not accepted", message)
+    inside = re.findall(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
+    unknown = quoted + options + bare + [".".join(pair) for pair in inside]
     if not unknown:
         return message
     lines = []

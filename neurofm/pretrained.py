@@ -1,4 +1,4 @@
-"""What every tokenizer and model of this library shares: strict configs, strict loading, a contract.
+"""What tokenizers and models share: strict configs, strict loading, an input contract.
 
 Built on Hugging Face transformers, so `save_pretrained`, `from_pretrained`, `push_to_hub` and
 `AutoModel` work. Unlike there, nothing is forgiven in silence: an unknown config key, a missing,
@@ -84,6 +84,11 @@ class NeuroFMPreTrainedModel(PreTrainedModel):
     def choose_trainable(self) -> None:
         """Freeze what is never trained: transformers' loading makes every parameter trainable
         again, so this is called once more after it."""
+
+    def get_input_embeddings(self) -> None:
+        """None: no words here. Accelerate asks before it shards a model, and transformers' own
+        answer is an error."""
+        return None
 
     def save_pretrained(self, save_directory: str | Path, **options) -> None:
         """As in transformers (safetensors), with the contract. `options` go to transformers."""

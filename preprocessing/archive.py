@@ -5,6 +5,7 @@ small table of the user's, and without one the name of the file stands for the s
 """
 
 import csv
+import glob
 import hashlib
 import re
 from collections import Counter
@@ -72,10 +73,10 @@ def find(
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
-    dataset: name instead of the folder's. files: rows with a `pattern` (regular expression, searched
-    in the path; named groups fill fields) and fields (subject, session, task, run, dataset, label,
-    or any attribute); later rows override. table: a TSV or CSV with a column `file` and such fields.
-    exclude: regular expressions of paths to pass over.
+    dataset: name instead of the folder's. files: rows with a `pattern` (regular expression,
+    searched in the path; named groups fill fields) and fields (subject, session, task, run,
+    dataset, label, or any attribute); later rows override. table: a TSV or CSV with a column
+    `file` and such fields. exclude: regular expressions of paths to pass over.
     """
     rows = [(_compile(row.get("pattern"), "files"), row) for row in files]
     columns = _columns(table)
@@ -155,13 +156,10 @@ def _stamp(path: Path) -> tuple[int, int]:
         files = [file for file in path.rglob("*") if file.is_file()]
     else:
         stem = path.name.split(".")[0]
-        files = [file for file in path.parent.glob(f"{_escape(stem)}.*") if file.is_file()] or [path]
+        beside = path.parent.glob(f"{glob.escape(stem)}.*")
+        files = [file for file in beside if file.is_file()] or [path]
     stats = [file.stat() for file in files]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", text)
 
 
 def _compile(pattern: str | None, where: str) -> re.Pattern:

@@ -18,7 +18,7 @@ from typing import Literal
 from neurofm import artifacts, config
 from neurofm.data.contract import InputContract
 
-from . import archive, report, workers
+from . import archive, montage, report, workers
 from .labels import LabelRule
 from .one_recording import Shaping, ingest_one
 from .progress import Progress
@@ -78,6 +78,8 @@ def ingest(run: IngestConfig) -> int:
     """Ingest and seal; prints what it does. Returns the exit status."""
     begin = time.perf_counter()
     workers.warm_up()
+    if run.montage != "standard_1005":
+        montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
                          exclude=run.exclude)
     shaping = Shaping(run.contract, run.montage, run.unknown_head, run.arrays, run.label)

@@ -15,9 +15,9 @@ import numpy as np
 from neurofm.data.sensors import HEAD_CENTRE_M
 
 _ALIASES = {"t3": "T7", "t4": "T8", "t5": "P7", "t6": "P8"}
-_REFERENCES = frozenset(
-    "a1 a2 a12 a1a2 a1+a2 m1 m2 m1m2 m12 tp9 tp10 ref le re ar avg av ave aver average car mean "
-    "linked lm rm ears earlobes nose g gnd".split()
+_REFERENCE = re.compile(
+    r"a1|a2|a12|a1\+?a2|m1|m2|m12|m1\+?m2|tp9|tp10|ref|le|re|ar|avg|ave?|aver|average|car|mean|linked"
+    r"|lm|rm|ears|earlobes|nose|gnd?", re.IGNORECASE,
 )
 _NOT_EEG = re.compile(
     r"(?<![a-z])(e[ck]g\w*|[hv]?eog\w*|emg\w*|loc|roc|chin\w*|resp\w*|sp[o0]2|sao2|ple[th]\w*|pulse"
@@ -33,13 +33,13 @@ def clean_name(name: str) -> str:
     text = re.sub(r"^\s*eeg(?=[\s_:.\-]|\d*[A-Z])[\s_:.\-]*", "", name, flags=re.IGNORECASE)
     text = (text or name).strip().strip(".").strip()
     electrode, dash, reference = text.rpartition("-")
-    if dash and electrode and reference.strip().casefold() in _REFERENCES:
+    if dash and electrode and _REFERENCE.fullmatch(reference.strip()):
         text = electrode.strip()
     return _ALIASES.get(text.casefold(), text)
 
 
 def why_not_eeg(name: str) -> str | None:
-    """Why a channel that the file calls EEG is none (ECG, a difference of electrodes …), or None."""
+    """Why what the file calls EEG is none (ECG, a difference of electrodes …), or None."""
     found = _NOT_EEG.search(name)
     if found:
         return f"by its name {found.group(1).upper()}, not EEG"
@@ -50,7 +50,7 @@ def why_not_eeg(name: str) -> str | None:
                                 for e in (electrode, reference))
         if electrode in known and reference in known:
             return "the difference of two electrodes, which has no place of its own"
-    elif "-" in name and clean_name(name).casefold() in _REFERENCES:
+    elif "-" in name and _REFERENCE.fullmatch(clean_name(name)):
         return "the difference of two reference electrodes"
     return None
 
@@ -118,7 +118,7 @@ def usable_eeg_positions(position: np.ndarray) -> np.ndarray:
 
 
 def put_in_helmet(position: np.ndarray) -> np.ndarray:
-    """MEG positions of an unknown head: the helmet's sphere (least squares) about the head's middle.
+    """MEG positions of an unknown head: the helmet's sphere (fitted) about the head's middle.
 
     For files without a device → head transform, when the user asks for it: heads differ by 1–2 cm.
     """

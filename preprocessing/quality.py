@@ -1,8 +1,9 @@
 """Quality of a recording: what the steps found, as a small dictionary that travels with it.
 
 Keys: sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
-left_out, nan_share, amplitude (kind → interquartile range), line_noise (Hz → ratio), highpass_hz
-(what a short recording can meet), windows_left_out (reason → number).
+left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
+interquartile range), line_noise (Hz → ratio), highpass_hz (what a short recording can meet),
+windows_left_out (reason → number).
 """
 
 import json
@@ -30,8 +31,8 @@ def remarks(quality: dict) -> list[str]:
     for line, ratio in quality["line_noise"].items():
         if ratio > 100:
             found.append(f"line noise {line} Hz {ratio:.0f} ×")
-    if quality["nan_share"]:
-        found.append(f"{quality['nan_share']:.2%} of samples missing")
+    if quality["lost_s"]:
+        found.append(f"{quality['lost_s']:g} s lost (missing or held values)")
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{number} windows left out: {reason}")
     return found

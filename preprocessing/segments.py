@@ -12,43 +12,56 @@ import numpy as np
 from neurofm.data.recording import Recording
 
 CUT = "EDGE boundary"
+SKIP = "BAD_ACQ_SKIP"  # nothing was recorded for the event's duration
 
 
 def _is_cut(label: str) -> bool:
     text = label.casefold()
-    return (text.startswith(("edge", "bad_acq_skip", "new segment")) or text == "boundary"
-            or text == "bad boundary")
+    return (text in ("boundary", "bad boundary")
+            or text.startswith(("edge boundary", SKIP.casefold(), "new segment")))
 
 
-def continuous(recording: Recording, n_times: int | None = None) -> list[tuple[int, int]]:
+def first_sample(time_s: float, sfreq: float) -> int:
+    """Index of the first sample at or after `time_s`; rounded against float noise in the time."""
+    return math.ceil(round(time_s * sfreq, 3))
+
+
+def continuous(recording: Recording) -> list[tuple[int, int]]:
     """Stretches [start, stop) in samples without a joint inside, in order."""
-    n_times = recording.n_times if n_times is None else n_times
+    n_times = recording.n_times
     events = recording.events
     holes = [
-        (onset, onset + duration * label.casefold().startswith("bad_acq_skip"))
+        (onset, onset + duration * label.startswith(SKIP))
         for onset, duration, label in zip(events.onset_s, events.duration_s, events.label,
                                           strict=True)
         if _is_cut(label)
     ]
     stretches, begin = [], 0
     for onset_s, end_s in sorted(holes):
-        # Rounded against float noise in the onsets: a cut at sample k belongs to k exactly.
-        stop = min(math.ceil(round(onset_s * recording.sfreq, 3)), n_times)
+        stop = min(first_sample(onset_s, recording.sfreq), n_times)
         if stop > begin:
             stretches.append((begin, stop))
-        begin = max(begin, stop, math.ceil(round(end_s * recording.sfreq, 3)))
+        begin = max(begin, stop, first_sample(end_s, recording.sfreq))
     if begin < n_times:
         stretches.append((begin, n_times))
     return stretches
 
 
+def sampled(recording: Recording, n: int) -> np.ndarray:
+    """About n samples [channel, ≤ 2 n] spread evenly over what is recorded, for statistics."""
+    stretches = continuous(recording)
+    step = max(1, sum(stop - start for start, stop in stretches) // n)
+    return np.concatenate([recording.signal[:, start:stop:step] for start, stop in stretches],
+                          axis=1)
+
+
 def bad_stretches(recording: Recording) -> np.ndarray:
-    """[n, 2] start and end in seconds of stretches marked bad."""
+    """[n, 2] start and end in seconds of what is recorded but marked bad."""
     events = recording.events
     marked = [
         (onset, onset + duration)
         for onset, duration, label in zip(events.onset_s, events.duration_s, events.label,
                                           strict=True)
-        if label.casefold().startswith("bad") and duration > 0
+        if label.casefold().startswith("bad") and not label.startswith(SKIP) and duration > 0
     ]
     return np.array(sorted(marked), dtype=float).reshape(-1, 2)

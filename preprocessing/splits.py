@@ -53,7 +53,7 @@ def assign(recordings: pd.DataFrame, rule: SplitRule) -> list[str]:
     unlisted = sorted({key for key, split in zip(keys, found, strict=True) if split is None})
     if rule.train and unlisted:
         raise ValueError(f"splits: train is listed, so every {rule.by} must be in a list; "
-                         f"{', '.join(unlisted[:5])} {'are' if len(unlisted) > 1 else 'is'} in none")
+                         f"in none: {', '.join(unlisted[:5])}")
     return [split or "train" for split in found]
 
 

@@ -1,9 +1,9 @@
 """One recording → what the contract says: the same code for an archive, a new file and a stream.
 
-The steps work on the whole recording (see `steps`), then it is cut into windows, and each window is
-scaled by itself. Windows follow each other with the contract's stride in every continuous stretch;
-the tail is kept as a last window that ends with the stretch and overlaps the one before (BrainOmni's
-code drops it, and drops the last full window where it ends exactly with the recording).
+The steps work on the whole recording (see `steps`), then it is cut into windows, and each window
+is scaled by itself. Windows follow each other with the contract's stride in every continuous
+stretch; the tail is kept as a last window that ends with the stretch and overlaps the one before
+(BrainOmni's code drops it, and even the last full window where it ends with the recording).
 """
 
 from collections.abc import Iterator
@@ -89,6 +89,7 @@ def standardize(
     keep = _usable(recording, contract, start, quality)
     start, onset = start[keep], onset[keep]
     if len(start) == 0:
+        _check_length(recording, contract)
         raise ContractError(
             recording.source, f"at least one good window of {contract.window_s:g} s",
             f"none is left: {quality['windows_left_out'] or 'no onset was given'}",
@@ -149,12 +150,13 @@ def _usable(
     for begin_s, end_s in segments.bad_stretches(recording):
         marked |= (start < end_s * contract.sfreq) & (start + n > begin_s * contract.sfreq)
     _count(quality, "in a stretch marked bad", marked)
-    dead = np.zeros(len(start), dtype=bool)
-    for kind in np.unique(recording.sensors.kind):
-        signal = recording.signal[recording.sensors.kind == kind]
-        spread = np.array([signal[:, s:s + n:7].std() for s in start.tolist()])
-        # A link that holds its last value leaves the filter's ringing, far below any signal.
-        dead |= ~(spread > 1e-3 * np.median(spread)) if len(spread) else dead
+    kinds = [recording.sensors.kind == kind for kind in np.unique(recording.sensors.kind)]
+    spread = np.empty((len(start), len(kinds)))
+    for row, begin in enumerate(start.tolist()):
+        part = recording.signal[:, begin:begin + n:7]  # every seventh sample tells a dead one
+        spread[row] = [part[rows].std() for rows in kinds]
+    # A link that holds its last value leaves the filter's ringing, far below any signal.
+    dead = ~(spread > 1e-3 * np.median(spread, axis=0)).all(1) if len(start) else marked
     _count(quality, "without signal", dead & ~marked)
     return ~(marked | dead)
 

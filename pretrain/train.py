@@ -38,7 +38,7 @@ EXIT_NOT_A_NUMBER = 3
 # Settings that change where, how often or how fast, but not what is learned: a run may be continued
 # with others. (Paths are compared by the fingerprints of what lies there.)
 FREE = frozenset({
-    "data", "out", "tokenizer", "train.log_every", "train.validate_every", "train.save_every",
+    "data", "out", "tokenizer", "watch", "train.log_every", "train.validate_every", "train.save_every",
     "train.keep", "train.workers", "train.compile",
 })  # fmt: skip
 
@@ -51,7 +51,8 @@ class PretrainConfig:
     model: name of a tokenizer or model (`neurofm.models.INDEX`).
     architecture: fields of its config class; those left out keep their defaults.
     tokenizer: checkpoint of the tokenizer, for models over tokens.
-    splits: whose recordings are trained on. The validation split is watched unless named here.
+    splits: whose recordings are trained on.
+    watch: split whose metrics are logged on the way, if the data has it; nothing is chosen by them.
     train: see `neurofm.training.loop.TrainConfig`.
     """
 
@@ -59,6 +60,7 @@ class PretrainConfig:
     out: str
     model: str
     splits: list[str] = field(default_factory=lambda: ["train"])
+    watch: str = "validation"
     architecture: dict[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -106,8 +108,8 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
             "`accelerate launch` starts them only with --config_file configs/accelerate/cpu.yaml")
     data = open_data(run.data)
     windows = np.concatenate([data.select(split) for split in run.splits])
-    watched = "validation" not in run.splits and _has(data, "validation")
-    held_out = data.select("validation") if watched else None
+    watched = run.watch not in run.splits and _has(data, run.watch)
+    held_out = data.select(run.watch) if watched else None
     torch.manual_seed(run.train.seed)
     model = build(run, data)
     parents = {"data": data.fingerprint}
@@ -128,7 +130,7 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
         hyperparameters=flat(config.resolved(run)), say=say,
     )
     if accelerator.is_main_process:
-        _seal(run, data, windows, held_out, parents, out)
+        _seal(run, data, windows, parents, out)
         say(f"checkpoint {hub.fingerprint(out)} in {out}")
     accelerator.wait_for_everyone()
     return 0
@@ -206,12 +208,11 @@ def _has(data: Corpus | TokenSet, split: str) -> bool:
     return bool((data.recordings["split"] == split).any())
 
 
-def _seal(run: PretrainConfig, data, windows: np.ndarray, held_out, parents: dict, out: Path):
+def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Path):
     """Make the checkpoint out of the last state: its weights are whole, while those of the model
     just trained may be spread over processes."""
     model = build(run, data)
     state.load_weights(state.finished(out / "state")[-1] / "model.safetensors", model)
-    used = {"train": windows} | ({} if held_out is None else {"validation": held_out})
     last: dict[str, float] = {}
     for line in read_lines(out / "log.jsonl"):
         last |= line
@@ -219,7 +220,7 @@ def _seal(run: PretrainConfig, data, windows: np.ndarray, held_out, parents: dic
     hub.save_checkpoint(
         model, out, config=config.resolved(run), parents=parents,
         ledger=hub.training_ledger(
-            data, used, hub.read_ledger(run.tokenizer) if run.tokenizer else None
+            data, {"train": windows}, hub.read_ledger(run.tokenizer) if run.tokenizer else None
         ),
         metrics={name: value for name, value in last.items() if name.startswith("val/")},
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# More threads than cores (several test processes, each with two) make everything ten times slower.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or min(2, os.cpu_count() or 1)))
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,3 +37,9 @@ def golden() -> Path:
     path = os.environ.get("NEUROFM_GOLDEN")
     return _folder(Path(path) if path else _shared() / "golden", "golden outputs",
                    "NEUROFM_GOLDEN")
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the repository, for `configs/`."""
+    return ROOT

@@ -77,11 +77,11 @@ def make(
 
 
 # Tiny networks. A window of 1 s gives 4 frames of 4 sources; quantised after 0.3 of a run, with
-# projections to narrower codes, which therefore have no gradient before.
+# projections to narrower codes, which therefore have no gradient before. Codes die quickly.
 TOKENIZER = {
     "window_length": 64, "spatial": "leadfield", "n_filters": 4, "ratios": [4, 4], "dim": 16,
     "n_sources": 4, "n_heads": 2, "n_levels": 2, "n_codes": 16, "code_dim": 8,
-    "quantize_from": 0.3,
+    "ema_decay": 0.5, "quantize_from": 0.3,
 }  # fmt: skip
 BRAINOMNI = {"n_levels": 2, "dim": 16, "n_heads": 2, "n_blocks": 2, "dropout": 0.0}
 

@@ -89,7 +89,7 @@ def collate(
     valid = torch.zeros(n, width, dtype=torch.bool)
     for i, (window, layout) in enumerate(zip(signals, layouts, strict=True)):
         rows = len(layout)
-        signal[i, :rows] = torch.from_numpy(window)
+        signal.numpy()[i, :rows] = window  # a view: windows of a corpus are read-only
         geometry[i, :rows] = torch.from_numpy(_geometry(layout, rule))
         kind[i, :rows] = torch.from_numpy(layout.kind.astype(np.int64))
         valid[i, :rows] = True

@@ -47,7 +47,7 @@ class BrainOmniConfig(NeuroFMConfig):
         self.n_heads = n_heads
         self.n_blocks = n_blocks
         self.dropout = dropout
-        self.n_levels = tokenizer.n_levels if n_levels is None else n_levels
+        self.n_levels = n_levels
         self.masked = masked
         self.replaced = replaced
         super().__init__(**of_transformers)
@@ -58,11 +58,16 @@ class BrainOmniConfig(NeuroFMConfig):
         )
         self.require((dim // 2) % 2 == 0, f"dim must be a multiple of 4, got {dim}")
         self.require(
-            1 <= self.n_levels <= tokenizer.n_levels,
+            n_levels is None or 1 <= n_levels <= tokenizer.n_levels,
             f"n_levels must be 1 … {tokenizer.n_levels} (the tokenizer's), got {n_levels}",
         )
         self.require(0 < masked <= 1, f"masked must be in (0, 1], got {masked}")
         self.require(0 <= replaced <= 1, f"replaced must be in [0, 1], got {replaced}")
+
+    @property
+    def n_predicted(self) -> int:
+        """Levels of tokens that are predicted."""
+        return self.tokenizer.n_levels if self.n_levels is None else self.n_levels
 
     @classmethod
     def base(cls, **fields) -> "BrainOmniConfig":
@@ -92,7 +97,7 @@ class BrainOmni(NeuroFMPreTrainedModel):
             CrissCrossBlock(config.dim, config.n_heads, config.dropout)
             for _ in range(config.n_blocks)
         )
-        self.head = nn.Linear(config.dim, config.n_levels * inner.n_codes)
+        self.head = nn.Linear(config.dim, config.n_predicted * inner.n_codes)
         self.post_init()
         if tokenizer is not None:
             self.tokenizer.load_state_dict(tokenizer.state_dict())
@@ -123,8 +128,10 @@ class BrainOmni(NeuroFMPreTrainedModel):
         self, x: Float[Tensor, "batch source frame inner"]
     ) -> tuple[Float[Tensor, "batch source frame dim"], Float[Tensor, "2 frame half"]]:
         """Tokenizer features → input of the first block, and the rotary table."""
-        x = x + self.tokenizer.codec.source_embedding()[:, None].detach()
-        return self.project(x), rotary_table(x.shape[2], self.config.dim // 2, x.device)
+        dtype = self.mask_token.dtype  # under autocast, too, what blocks add to stays float32
+        x = (x + self.tokenizer.codec.source_embedding()[:, None].detach()).to(dtype)
+        table = rotary_table(x.shape[2], self.config.dim // 2, x.device)
+        return self.project(x).to(dtype), table
 
     def _logits(
         self, x: Float[Tensor, "batch source frame inner"]
@@ -132,7 +139,7 @@ class BrainOmni(NeuroFMPreTrainedModel):
         x, table = self._enter(x)
         for block in self.blocks:
             x = block(x, table)
-        return self.head(x).unflatten(-1, (self.config.n_levels, -1))
+        return self.head(x).unflatten(-1, (self.config.n_predicted, -1))
 
     # --------------------------------------------------------------------- use
 
@@ -161,12 +168,12 @@ class BrainOmni(NeuroFMPreTrainedModel):
         x = self.tokenizer.quantizer.codes(tokens.ids)
         chosen, shown = self._mask(x, tokens.seed)
         logits = self._logits(shown)[chosen].float()
-        wanted = tokens.ids[..., : self.config.n_levels][chosen]
+        wanted = tokens.ids[..., : self.config.n_predicted][chosen]
         entropy = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
         loss = entropy.mean()  # windows have equally many chosen positions
         hit = (logits.argmax(dim=-1) == wanted).float().mean(dim=0)
         metrics = {}
-        for level in range(self.config.n_levels):
+        for level in range(self.config.n_predicted):
             uses = torch.bincount(wanted[:, level], minlength=self.config.tokenizer.n_codes)
             metrics[f"accuracy_{level}"] = hit[level]
             metrics[f"chance_{level}"] = uses.max() / len(wanted)

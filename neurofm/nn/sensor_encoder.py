@@ -37,6 +37,7 @@ class SensorEncoder(nn.Module):
                 f"this tokenizer knows sensors of kind {known}, got {name!r}: drop those channels "
                 f"or train a tokenizer whose `kind_rows` has a row for them"
             )
+        geometry = geometry.to(self.kind.weight.dtype)
         place = self.place_out(F.selu(self.place_in(geometry)))
         x = place + self.kind(rows)
         return self.norm(x + self.mix(x))

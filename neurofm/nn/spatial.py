@@ -112,7 +112,7 @@ class AttentionCodec(nn.Module):
     ) -> Float[Tensor, "batch source window frame dim"]:
         """Only channels that are `visible` (real and not hidden) are looked at, let alone read."""
         b, c, w, _ = windows.shape
-        rows = self.encoder(windows[visible].flatten(0, 1))
+        rows = self.encoder(windows[visible].flatten(0, 1).to(self.source_embedding().dtype))
         x = rows.new_zeros(b, c, w * rows.shape[1], rows.shape[2])
         x[visible] = rows.reshape(-1, *x.shape[2:])
         # A window with nothing visible would divide by zero: let it see its (zero) features.
@@ -129,7 +129,8 @@ class AttentionCodec(nn.Module):
     ) -> Float[Tensor, "batch channel window time"]:
         """Signals of all sensors; 0 where not `valid`."""
         w = features.shape[2]
-        x = self.forward_solution(features.flatten(2, 3), self.sensors(geometry, kind))
+        features = features.flatten(2, 3).to(self.source_embedding().dtype)
+        x = self.forward_solution(features, self.sensors(geometry, kind))
         rows = x[valid]
         rows = self.decoder(rows.reshape(-1, rows.shape[1] // w, rows.shape[2]))
         signal = rows.new_zeros(*valid.shape, w, rows.shape[-1])

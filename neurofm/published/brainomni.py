@@ -148,7 +148,8 @@ def _fields(published: dict, names: dict[str, str], file: Path) -> dict:
     if method != "ema":
         raise ValueError(f"{file}: quantize_optimize_method {method!r} is not supported, only "
                          f"'ema' (all that was released)")  # fmt: skip
-    unknown = published.keys() - _TOKENIZER_FIELDS.keys() - _MODEL_FIELDS.keys() - {"quantize_optimize_method"}
+    known = {"quantize_optimize_method", *_TOKENIZER_FIELDS, *_MODEL_FIELDS}
+    unknown = published.keys() - known
     if unknown:
         raise ValueError(f"{file}: unknown arguments {sorted(unknown)}")
     return {ours: published[theirs] for theirs, ours in names.items() if theirs in published}

@@ -91,14 +91,10 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
         mixed_precision="no",  # see `autocast`, whatever the launcher was told
         log_with="tensorboard",
         project_dir=str(out),
-        kwargs_handlers=[DistributedDataParallelKwargs(
-            # The quantiser keeps its codebooks alike by itself, and validation may take unequal
-            # numbers of batches: buffers are not sent around at each forward pass.
-            broadcast_buffers=False,
-            # What a model leaves unused changes within a run (a quantiser not yet switched on).
-            find_unused_parameters=True,
-        )],
-    )  # fmt: skip
+        # What a model leaves unused may change within a run (a quantiser not yet switched on).
+        # Where nothing is left unused, torch remarks on it once; that is harmless.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     if config.precision == "bf16" and not _has_bf16(accelerator.device):
         raise ValueError(f"train.precision is bf16, which {accelerator.device} does not have: say "
                          f"float32, or auto to take bf16 where it is")
@@ -229,7 +225,8 @@ def validate(
         batch_of_all = by_width[start : start + at_once]
         part = np.array_split(batch_of_all, accelerator.num_processes)[accelerator.process_index]
         weight = len(part)
-        # A process without a window takes one that does not count: under FSDP all must go along.
+        # A process without a window takes one that does not count: DDP and FSDP exchange buffers
+        # and weights in each forward pass, so all must go along.
         part = part if weight else batch_of_all[:1]
         batch = source.batch(windows[part], part.astype(np.int64)).to(accelerator.device)
         with autocast(config, accelerator.device):

@@ -1,7 +1,7 @@
 """Readers: one file a kind of source, each giving a `Recording`.
 
-A reader module has `claims(path) -> bool` and `read(path, options) -> Recording`. To add one: a file
-here and a line in `_READERS`.
+A reader module has `claims(path) -> bool` and `read(path, options) -> Recording`. To add one: a
+file here and a line in `_READERS`.
 """
 
 from dataclasses import dataclass, field
@@ -63,7 +63,8 @@ def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str 
          arrays: ArrayTable | None = None) -> Recording:
     """Read one file (or folder, where that is the format) → Recording in SI units.
 
-    A recording of a BIDS folder is read with its sidecars and has its identity. Raises ReadError (a ValueError) that names the file and the cause.
+    A recording of a BIDS folder is read with its sidecars and has its identity.
+    Raises ReadError (a ValueError) that names the file and the cause.
     """
     path = Path(path)
     if not path.exists():

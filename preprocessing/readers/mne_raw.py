@@ -1,8 +1,8 @@
 """Whatever MNE reads by extension → Recording: FIF, EDF, BDF, BrainVision, EEGLAB, KIT, CTF, BTi …
 
-EEG and MEG channels are kept; EOG, ECG, EMG, stimulus, reference MEG and miscellaneous ones are not.
-Electrodes take the positions of the file where it has usable ones, else those of a montage by
-name. Epoched files become a signal with a cut between epochs; averages are refused.
+EEG and MEG channels are kept; EOG, ECG, EMG, stimulus, reference MEG and miscellaneous ones are
+not. Electrodes take the positions of the file where it has usable ones, else those of a montage
+by name. Epoched files become a signal with a cut between epochs; averages are refused.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Plain arrays (.npy, .npz, .mat, .csv) → Recording, with a small table for what they do not say."""
+"""Plain arrays (.npy, .npz, .mat, .csv) → Recording, by a small table of what they do not say."""
 
 import csv
 from pathlib import Path
@@ -12,7 +12,8 @@ from .. import montage
 from .errors import ReadError
 
 EXTENSIONS = (".npy", ".npz", ".mat", ".csv")
-_FACTOR = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9, "T": 1.0, "pT": 1e-12, "fT": 1e-15, "1": 1.0}
+_FACTOR = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9, "T": 1.0, "pT": 1e-12, "fT": 1e-15,
+           "1": 1.0}
 _TEMPLATE_RADIUS_M = 0.095
 
 
@@ -28,7 +29,8 @@ def read(path: Path, options) -> Recording:
                               "give them under `arrays:` (sfreq, unit, axes, names or channels)")
     array = _load(path, table.variable)
     if array.ndim != 2 or array.size == 0:
-        raise ReadError(path, f"wanted an array with the axes {table.axes}, got shape {array.shape}")
+        raise ReadError(path, f"wanted an array with the axes {table.axes}, "
+                              f"got shape {array.shape}")
     signal = array.T if table.axes == "time,channel" else array
     names, position = _channels(path, table, len(signal), options.montage)
     kind = np.full(len(signal), KINDS.index(table.kind))

@@ -8,6 +8,7 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
+from .. import segments
 from .refusal import ContractError, some
 
 # Beyond these a channel is dead or its unit is wrong. Brain signals over a sensor's noise have
@@ -17,18 +18,17 @@ _TYPICAL = {"eeg": (3e-6, 150e-6), "mag": (5e-14, 2e-11), "axial_grad": (5e-14, 
             "planar_grad": (5e-13, 2e-10)}
 _SHOWN = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "axial_grad": (1e15, "fT"),
           "planar_grad": (1e13, "fT/cm"), "roi": (1, "")}
-_MAX_SAMPLES = 50_000
+_SAMPLES = 20_000
 
 
-def interquartile_range(signal: np.ndarray) -> np.ndarray:
-    """Interquartile range of each channel, [channel], from at most 50,000 samples evenly taken."""
-    some_samples = signal[:, :: max(1, signal.shape[1] // _MAX_SAMPLES)]
-    low, high = np.percentile(some_samples, [25, 75], axis=1)
+def interquartile_range(recording: Recording) -> np.ndarray:
+    """Interquartile range of each channel, [channel], from samples evenly taken."""
+    low, high = np.percentile(segments.sampled(recording, _SAMPLES), [25, 75], axis=1)
     return high - low
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
-    iqr = interquartile_range(recording.signal)
+    iqr = interquartile_range(recording)
     kinds, names = np.array(recording.sensors.kinds), recording.sensors.names
     bads = quality["bads"]
     quality["amplitude"] = {}

@@ -11,6 +11,8 @@ from scipy.fft import rfft
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
+from .. import segments
+
 _SEGMENT_S = 2.0
 _MAX_SEGMENTS = 300
 # Alike channels (simulations, few channels) have an interquartile range near zero, which would make
@@ -18,23 +20,27 @@ _MAX_SEGMENTS = 300
 _MIN_IQR = 0.05
 
 
-def power_spectrum(signal: np.ndarray, sfreq: float, max_segments: int = _MAX_SEGMENTS):
-    """Welch spectrum from segments of 2 s spread evenly: (frequencies [bin], power [channel, bin]).
+def power_spectrum(
+    recording: Recording, rows=slice(None), max_segments: int = _MAX_SEGMENTS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Welch spectrum of channels `rows` from segments of 2 s spread evenly over what is recorded.
 
-    Power is relative to each channel's largest value squared, so that MEG's 1e-26 T² stays in
-    float32's range; compare shapes or ratios only within a channel.
+    Returns frequencies [bin], power [channel, bin] and peak [channel]. Power is that of the signal
+    divided by the channel's peak, so that MEG's 1e-26 T² stays within float32.
     """
-    n = min(max(8, round(_SEGMENT_S * sfreq)), signal.shape[1])
-    available = signal.shape[1] // n
-    chosen = np.unique(np.linspace(0, available - 1, min(available, max_segments)).astype(int))
+    stretches = segments.continuous(recording)
+    longest = max(stop - start for start, stop in stretches)
+    n = min(max(8, round(_SEGMENT_S * recording.sfreq)), longest)
+    starts = np.concatenate([np.arange(start, stop - n + 1, n) for start, stop in stretches])
+    chosen = np.linspace(0, len(starts) - 1, min(len(starts), max_segments)).astype(int)
     window = np.hanning(n).astype(np.float32)
-    peak = np.maximum(np.abs(signal[:, :: max(1, signal.shape[1] // 1000)]).max(1), 1e-30)
-    power = np.zeros((len(signal), n // 2 + 1))
-    for segment in chosen:
-        part = signal[:, segment * n:(segment + 1) * n] / peak[:, None]
+    peak = np.maximum(np.abs(segments.sampled(recording, 1000)[rows]).max(1), 1e-30)
+    power = np.zeros((len(peak), n // 2 + 1))
+    for start in starts[chosen]:
+        part = recording.signal[rows, start:start + n] / peak[:, None]
         spectrum = rfft((part - part.mean(1, keepdims=True)) * window, axis=1)
         power += spectrum.real**2 + spectrum.imag**2
-    return np.fft.rfftfreq(n, 1 / sfreq), power / len(chosen), peak
+    return np.fft.rfftfreq(n, 1 / recording.sfreq), power / len(chosen), peak
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
@@ -44,7 +50,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
                      if kind == "eeg" and names[row] not in bads], dtype=int)
     if contract.bad_channels == "none" or len(rows) < 5:
         return recording  # of four channels none can be called an outlier
-    frequency, power, peak = power_spectrum(recording.signal[rows], recording.sfreq)
+    frequency, power, peak = power_spectrum(recording, rows)
     low, high = _common_band(recording, contract)
     inside = (frequency >= low) & (frequency <= high)
     log_power = np.log(power[:, inside] + 1e-12) + 2 * np.log(peak)[:, None]

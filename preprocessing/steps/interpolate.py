@@ -1,8 +1,8 @@
 """Bad EEG channels are interpolated, bad MEG channels left out.
 
-Spherical splines (Perrin et al. 1989) as MNE computes them. Models take any number of channels, so a
-helmet with a few sensors missing needs no invented ones; EEG is interpolated because the average
-reference should keep its meaning over sparse montages.
+Spherical splines (Perrin et al. 1989) as MNE computes them. Models take any number of channels,
+so a helmet with a few sensors missing needs no invented ones; EEG is interpolated because the
+average reference should keep its meaning over sparse montages.
 """
 
 import numpy as np
@@ -11,8 +11,10 @@ from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import HEAD_CENTRE_M
 
+from .. import scratch
 from .refusal import ContractError, some
 
+_PIECE = 2**18
 _MIN_GOOD_EEG = 8  # below, a spline over the head is a guess: bad channels are left out
 
 
@@ -36,12 +38,14 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     signal = recording.signal
     if len(bad_eeg) and enough:
         weights = spline_weights(sensors.position[good_eeg], sensors.position[bad_eeg])
-        # The step before made this array, so it may be written to.
-        signal[bad_eeg] = weights @ signal[good_eeg]
+        # `resample` made this array, so it may be written to; in pieces, as it may be large.
+        for start in range(0, signal.shape[1], _PIECE):
+            piece = slice(start, start + _PIECE)
+            signal[bad_eeg, piece] = weights @ signal[good_eeg, piece]
         quality["interpolated"] = [sensors.names[row] for row in bad_eeg]
         bad[bad_eeg] = False
     quality["left_out"] = [sensors.names[row] for row in np.flatnonzero(bad)]
-    return recording.pick(np.flatnonzero(~bad)) if bad.any() else recording
+    return scratch.pick(recording, np.flatnonzero(~bad)) if bad.any() else recording
 
 
 def spline_weights(good: np.ndarray, bad: np.ndarray) -> np.ndarray:

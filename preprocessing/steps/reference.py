@@ -9,6 +9,8 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
+_PIECE = 2**15  # samples at a time: the piece stays in the cache, and memory is bounded
+
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
     if contract.reference == "none":
@@ -18,10 +20,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     for each in np.unique(kind):
         rows = np.flatnonzero(kind == each)
         if len(rows) > 1:  # a channel alone would become zero
-            part = slice(rows[0], rows[-1] + 1) if _contiguous(rows) else rows
-            signal[part] -= signal[part].mean(0, keepdims=True)
+            for start in range(0, signal.shape[1], _PIECE):
+                piece = slice(start, start + _PIECE)
+                signal[rows, piece] -= signal[rows, piece].mean(0, keepdims=True)
     return recording
-
-
-def _contiguous(rows: np.ndarray) -> bool:
-    return len(rows) == rows[-1] - rows[0] + 1

@@ -39,11 +39,12 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     if not whole:
         out[:] = 0.0  # between stretches, where nothing was recorded
     for start, stop in stretches:
-        first = -(-start * contract.sfreq // recording.sfreq)
-        last = min(round(stop * contract.sfreq / recording.sfreq), n_out)
+        first, last = (min(segments.first_sample(k / recording.sfreq, contract.sfreq), n_out)
+                       for k in (start, stop))
+        last = n_out if stop == recording.n_times else last
         offset_s = first / contract.sfreq - start / recording.sfreq
         _stretch(recording.signal[:, start:stop], recording.sfreq, contract.sfreq, response,
-                 out[:, int(first):last], offset_s, keep_offset=contract.highpass_hz is None)
+                 out[:, first:last], offset_s, keep_offset=contract.highpass_hz is None)
     shortest_s = min(stop - start for start, stop in stretches) / recording.sfreq
     # A stretch of T seconds holds no frequency below 1 / T.
     quality["highpass_hz"] = (None if contract.highpass_hz is None
@@ -122,7 +123,7 @@ def _line_noise(recording: Recording, contract: InputContract) -> dict[str, floa
     found: dict[str, float] = {}
     if recording.duration_s < 2:
         return found  # too coarse a spectrum to tell a line from its neighbours
-    frequency, power, _ = power_spectrum(recording.signal, recording.sfreq, max_segments=30)
+    frequency, power, _ = power_spectrum(recording, max_segments=30)
     for line in contract.notch_hz:
         if line + 5 < recording.sfreq / 2:
             near = np.abs(frequency - line)

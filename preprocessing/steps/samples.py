@@ -1,8 +1,8 @@
 """Samples that are no measurement: NaN, infinite, or a value that stands still.
 
-A stretch lost in most channels (the link dropped out: NaN, or the last value held) is marked bad, so
-that no window holds it; NaN are filled so that the filter stays finite. A channel with NaN of its
-own, or flat throughout, is bad.
+A stretch lost in most channels (the link dropped out: NaN, or the last value held; zeros that fill
+the last block of a file) is taken out as if it had not been recorded: neither filters nor windows
+run over it. A channel with NaN of its own, or flat throughout, is bad.
 """
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Events, Recording
 
+from .. import scratch
+from ..segments import SKIP
 from .refusal import ContractError
 
-DROPOUT = "BAD_dropout"
-_HELD_S = 1.0  # no amplifier gives the same value for this long, but quantised ones for some samples
+_HELD_S = 0.5  # no amplifier gives the same value for this long, coarse ones do for some samples
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
@@ -31,21 +32,24 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     quality["nan_share"] = 0.0
     lost = _held(signal, finite & ~flat, recording.sfreq, contract.max_bad)
     if not finite.all():
-        missing = ~np.isfinite(signal)
-        lost |= missing.sum(0) > contract.max_bad * len(signal)
-        quality["nan_share"] = round(float(missing.mean()), 6)
-        recording = recording.with_(signal=_filled(signal, missing, lost, names, bads))
+        missing = np.zeros(signal.shape[1], dtype=np.int32)
+        for row in np.flatnonzero(~finite):
+            missing += ~np.isfinite(signal[row])
+        lost |= missing > contract.max_bad * len(signal)
+        quality["nan_share"] = round(float(missing.sum() / signal.size), 6)
+        recording = recording.with_(signal=_filled(signal, finite, lost, names, bads))
     if len(bads) == len(names):
         raise ContractError(
             recording.source, "channels with a signal",
             f"all {len(names)} are unusable ({next(iter(bads.values()))})",
             "check the file in a viewer; nothing can be taken from it",
         )
+    quality["lost_s"] = round(float(lost.sum() / recording.sfreq), 3)
     return _marked(recording, lost)
 
 
 def _held(signal: np.ndarray, rows: np.ndarray, sfreq: float, max_bad: float) -> np.ndarray:
-    """bool [time]: more than `max_bad` of the channels `rows` hold their value for a second."""
+    """bool [time]: more than `max_bad` of the channels `rows` hold a value for half a second."""
     repeats = np.zeros(signal.shape[1] - 1, dtype=np.int16)
     for row in np.flatnonzero(rows):
         repeats += signal[row, 1:] == signal[row, :-1]
@@ -56,22 +60,25 @@ def _held(signal: np.ndarray, rows: np.ndarray, sfreq: float, max_bad: float) ->
     return held
 
 
-def _filled(signal, missing, lost, names, bads) -> np.ndarray:
+def _filled(signal, finite, lost, names, bads) -> np.ndarray:
     """A copy without NaN: lost stretches bridged by a line, channels with NaN elsewhere zeroed."""
-    signal = signal.copy()
+    filled = scratch.empty(signal.shape)
     time = np.arange(signal.shape[1])
-    for row in np.flatnonzero(missing.any(1)):
-        gaps = missing[row]
+    for row, values in enumerate(signal):
+        filled[row] = values
+        if finite[row]:
+            continue
+        gaps = ~np.isfinite(values)
         if (gaps & ~lost).any() or gaps.all():
             bads.setdefault(names[row], f"{gaps.mean():.1%} of its samples are NaN or infinite")
-            signal[row] = 0.0
+            filled[row] = 0.0
         else:
-            signal[row, gaps] = np.interp(time[gaps], time[~gaps], signal[row, ~gaps])
-    return signal
+            filled[row, gaps] = np.interp(time[gaps], time[~gaps], values[~gaps])
+    return filled
 
 
 def _marked(recording: Recording, lost: np.ndarray) -> Recording:
-    """The recording with an event over each lost stretch."""
+    """The recording with each lost stretch declared not recorded."""
     stretches = _runs(lost)
     if not stretches:
         return recording
@@ -80,7 +87,7 @@ def _marked(recording: Recording, lost: np.ndarray) -> Recording:
     return recording.with_(events=Events(
         np.concatenate([events.onset_s, onset_s]),
         np.concatenate([events.duration_s, end_s - onset_s]),
-        (*events.label, *[DROPOUT] * len(stretches)),
+        (*events.label, *[SKIP] * len(stretches)),
     ))
 
 

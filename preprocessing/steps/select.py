@@ -5,6 +5,7 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
+from .. import scratch
 from .refusal import ContractError
 
 
@@ -30,7 +31,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         )
     quality["sfreq_original"] = recording.sfreq
     quality["band_missing_hz"] = _missing(recording.band_hz, contract)
-    return recording if keep.all() else recording.pick(np.flatnonzero(keep))
+    return recording if keep.all() else scratch.pick(recording, np.flatnonzero(keep))
 
 
 def _missing(band_hz, contract: InputContract) -> list[list[float]]:

@@ -55,9 +55,7 @@ def measure(folder: Path, n_files: int) -> dict[str, float]:
         out = folder / f"corpus{workers}"
         wall, working = ingest(source, out, workers)
         numbers[f"neurofm ingest, {workers} process(es), × real time"] = seconds / wall
-        numbers[f"  of which once started, × real time"] = seconds / working
         numbers[f"neurofm ingest, {workers} process(es), once started"] = seconds / working
-        numbers.pop("  of which once started, × real time")
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     numbers["peak memory of a process, MB"] = children / 1024
     numbers["MB per hour of recording"] = sum(

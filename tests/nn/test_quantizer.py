@@ -61,7 +61,7 @@ def test_first_training_batch_starts_codes_in_the_data():
     quantizer = trained(steps=1)
     assert quantizer.started
     error = quantizer.eval()(vectors()).commitment.mean()
-    assert error < 0.02 * vectors().square().mean()
+    assert error < 0.1 * vectors().square().mean()
 
 
 def test_codes_follow_the_mean_of_their_vectors():

@@ -16,11 +16,17 @@ def test_frames_are_window_over_ratios_rounded_up(time):
 
 
 def test_reflection_of_a_signal_shorter_than_its_padding():
-    x = torch.arange(1.0, 3.0).view(1, 1, 2)
-    assert reflect_pad(x, 1, 1).tolist() == [[[2.0, 1.0, 2.0, 1.0]]]
-    # lengthened by zeros to 1 2 0 0, reflected, and the two zeros cut off at the end
-    assert reflect_pad(x, 3, 3).tolist() == [[[0.0, 0.0, 2.0, 1.0, 2.0, 0.0, 0.0, 0.0]]]
-    assert reflect_pad(x, 3, 3).shape[-1] == 8
+    x = torch.tensor([1.0, 2.0]).view(1, 2, 1)
+    assert reflect_pad(x, 1, 1).flatten().tolist() == [2.0, 1.0, 2.0, 1.0]
+    # lengthened by zeros to 1 2 0 0, reflected to 0 0 2 1 2 0 0 0 2 1, two cut off at the end
+    assert reflect_pad(x, 3, 3).flatten().tolist() == [0.0, 0.0, 2.0, 1.0, 2.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("left", "right"), [(1, 1), (2, 0), (0, 3), (4, 4)])
+def test_reflection_is_torchs_own(left, right):
+    x = torch.randn(2, 5, 3)
+    theirs = torch.nn.functional.pad(x.mT, (left, right), mode="reflect").mT
+    assert torch.equal(reflect_pad(x, left, right), theirs)
 
 
 def test_weight_norm_gain_is_the_length_of_a_filter():

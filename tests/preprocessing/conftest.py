@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-CAP = ("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2 Oz FC1 FC2 CP1 CP2 FC5 FC6 CP5 "
-       "CP6 AF3 AF4 PO3 PO4").split()
+CAP = ["Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "T7", "C3", "Cz", "C4", "T8", "P7", "P3", "Pz",
+       "P4", "P8", "O1", "O2", "Oz", "FC1", "FC2", "CP1", "CP2", "FC5", "FC6", "CP5", "CP6", "AF3",
+       "AF4", "PO3", "PO4"]
 
 
 def brain(n_channels: int, n_times: int, sfreq: float, seed: int = 0) -> np.ndarray:
@@ -84,7 +85,7 @@ class Outcome:
                 for source, reason in zip(table["source"], table["reason"], strict=True)}
 
 
-@pytest.fixture()
+@pytest.fixture
 def ingest(tmp_path, capsys):
     """ingest(*words) runs `neurofm ingest` with them; --out is tmp_path/corpus unless given."""
     from preprocessing.ingest import main

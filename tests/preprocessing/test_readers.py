@@ -9,7 +9,6 @@ from preprocessing import readers
 from preprocessing.readers import ReadError, from_raw, read
 from preprocessing.segments import CUT, continuous
 
-
 MEG = "meg_readers"
 
 
@@ -230,7 +229,7 @@ class TestArrays:
         with pytest.raises(ReadError, match="wanted 2 channels"):
             read(tmp_path / "a.npy", arrays=readers.ArrayTable(sfreq=1, names=("C3", "C4")))
         np.savez(tmp_path / "b.npz", x=np.zeros((5, 2)), y=np.zeros((5, 2)))
-        with pytest.raises(ReadError, match="name it: arrays.variable"):
+        with pytest.raises(ReadError, match=r"name it: arrays\.variable"):
             read(tmp_path / "b.npz", arrays=readers.ArrayTable(sfreq=1))
 
 

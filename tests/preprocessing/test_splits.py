@@ -55,5 +55,5 @@ def test_bad_input_of_splits():
         SplitRule(fractions=(0.8, 0.1, 0.2))
     with pytest.raises(ValueError, match="more than one list"):
         SplitRule(test=["001"], validation=["sub-001"])
-    with pytest.raises(ValueError, match="a/002 is in none"):
+    with pytest.raises(ValueError, match="in none: a/002"):
         assign(_table(3), SplitRule(train=["000"], test=["001"]))

@@ -23,7 +23,8 @@ def test_windows_cover_the_recording_and_the_tail(make_raw):
     done = standardize(from_raw(make_raw(seconds=30)), CONTRACT)
     assert done.windows.shape == (8, 19, 400)
     assert done.windows.dtype == np.float32
-    assert done.start_s.tolist() == [0, 4, 8, 12, 16, 20, 24, 26]  # the last ends with the recording
+    # The last ends with the recording.
+    assert done.start_s.tolist() == [0, 4, 8, 12, 16, 20, 24, 26]
     assert len(standardize(from_raw(make_raw(seconds=28)), CONTRACT)) == 7
     assert np.array_equal(done.onset, np.arange(8))
 
@@ -215,7 +216,7 @@ class TestChannels:
 
     def test_spectra_of_meg_are_finite(self, data):
         recording = read(data / "meg_readers/testdata_ctf_short_discontinuous.ds_raw.fif")
-        _, power, peak = bad_channels.power_spectrum(recording.signal, recording.sfreq)
+        _, power, peak = bad_channels.power_spectrum(recording)
         alive = np.ptp(recording.signal, axis=1) > 0
         assert np.isfinite(power).all()
         assert (power[alive].sum(1) > 0).all()
@@ -232,25 +233,43 @@ class TestQuality:
     def test_line_noise_before_the_notch(self, make_raw):
         raw = make_raw(19, 30)
         time = raw.times
-        raw._data += 30e-6 * np.sin(2 * np.pi * 50 * time)
+        raw._data += 30e-6 * np.sin(2 * np.pi * 50 * time) * np.linspace(0.5, 1.5, 19)[:, None]
         done = standardize(raw, InputContract(lowpass_hz=90.0, window_s=4.0))
         assert done.quality["line_noise"]["50"] > 100
         assert done.quality["line_noise"]["60"] < 10
-        spectrum = np.abs(np.fft.rfft(done.windows, axis=2)).mean((0, 1))
-        assert spectrum[200] < 0.2 * spectrum[180]  # 50 Hz, and 45 Hz beside it
+        open_band = standardize(raw, done.contract.with_(notch_hz=(), scale="none"))
+        without = standardize(raw, done.contract.with_(scale="none"))
+        at_50 = [np.abs(np.fft.rfft(each.windows, axis=2))[2:-2, :, 200].mean()
+                 for each in (without, open_band)]
+        assert at_50[0] < 0.1 * at_50[1]
 
-    def test_a_drop_out_is_bridged_and_no_window_holds_it(self, make_raw):
+    def test_a_drop_out_is_as_if_not_recorded(self, make_raw):
         recording = from_raw(make_raw(19, 30))
         for value in (np.nan, 0.0):  # no samples, or the link holds its last value
             signal = recording.signal.copy()
             signal[:, 2000:2500] = value
             done = standardize(recording.with_(signal=signal), CONTRACT)
-            assert done.start_s.tolist() == [0, 4, 16, 20, 24, 26]
+            assert done.start_s == pytest.approx([0, 4, 6, 12.5, 16.5, 20.5, 24.5, 26], abs=0.02)
             assert np.isfinite(done.windows).all()
             assert done.quality["bads"] == {}
+            assert done.quality["lost_s"] == pytest.approx(2.5, abs=0.02)
         # Beyond the gap the signal is what it was: nothing has spread.
         whole = standardize(recording, CONTRACT)
         assert np.allclose(done.windows[-1], whole.windows[-1], atol=0.1)
+
+    def test_an_amplifier_switched_off_for_most_of_the_time(self, make_raw):
+        recording = from_raw(make_raw(19, 40))
+        signal = recording.signal.copy()
+        signal[:, 1500:] = 1e-5
+        done = standardize(recording.with_(signal=signal), CONTRACT)
+        assert done.start_s == pytest.approx([0, 3.5])
+        assert done.quality["bads"] == {}
+
+    def test_zeros_that_fill_the_last_block_of_a_file_are_no_signal(self, data):
+        path = data / "eegmat/sub-00/eeg/sub-00_task-arithmetic_eeg.edf"
+        done = standardize(read(path), InputContract())
+        assert 1.9 < done.quality["lost_s"] < 2
+        assert done.start_s[-1] + 10 + done.quality["lost_s"] == pytest.approx(62, abs=0.01)
 
     def test_every_step_is_described_in_the_order(self):
         for step in steps.ORDER:

@@ -1,0 +1,23 @@
+# neurofm on CPUs, at the versions that are tested.
+#   docker build -f docker/cpu.Dockerfile -t neurofm:cpu .
+#   docker run --rm -v /data:/data -v $PWD/runs:/runs neurofm:cpu ingest /data/eegmat --out /runs/corpus
+FROM python:3.11-slim
+
+# torch's own index has builds without CUDA (200 MB instead of 3 GB); constraints.txt has the version.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 MNE_DONTWRITE_HOME=true MPLBACKEND=Agg
+WORKDIR /opt/neurofm
+COPY constraints.txt .
+RUN pip install -c constraints.txt torch --index-url ${TORCH_INDEX}
+COPY pyproject.toml README.md LICENSE ./
+COPY neurofm neurofm
+COPY preprocessing preprocessing
+COPY pretrain pretrain
+COPY downstream downstream
+COPY configs configs
+RUN pip install -c constraints.txt .
+RUN neurofm --help
+
+WORKDIR /runs
+ENTRYPOINT ["neurofm"]

@@ -1,0 +1,59 @@
+"""What baselines see of a window: its covariance between channels in five bands.
+
+One Fourier transform of the tapered window gives all of them: the covariance of the band-passed
+signal is the sum of X Xᴴ over the band's frequencies (Parseval). Wider bands are sums of these.
+"""
+
+import numpy as np
+
+# Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
+BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+MAX_CHANNELS = 64
+SHRINKAGE = 0.02
+
+
+def covariances(signal: np.ndarray, sfreq: float) -> np.ndarray:
+    """Covariance in each band, float64 [band, channel, channel]; signal [channel, time].
+
+    Bands above half the sampling rate, or without a frequency in so short a window, are zero.
+    """
+    n = signal.shape[1]
+    centred = signal - signal.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centred * np.hanning(n), axis=1)
+    frequency = np.fft.rfftfreq(n, 1 / sfreq)
+    found = np.zeros((len(BANDS), len(signal), len(signal)))
+    for band, (low, high) in enumerate(BANDS):
+        part = spectrum[:, (frequency >= low) & (frequency < high)]
+        found[band] = (part.real @ part.real.T + part.imag @ part.imag.T) * 2 / n**2
+    return found
+
+
+class Channels:
+    """Few enough channels, and matrices of full rank, as Riemannian geometry needs.
+
+    Average-referenced windows lack a dimension, helmets have hundreds of channels that are nearly
+    copies: beyond 64 channels the signals are projected on as many principal components of the
+    training windows, and each matrix is shrunk towards a multiple of the identity.
+    """
+
+    def fit(self, x: np.ndarray) -> "Channels":
+        """x: [window, band, channel, channel] of the training windows."""
+        total = x.sum(axis=1)
+        total = (total / np.trace(total, axis1=1, axis2=2)[:, None, None]).mean(axis=0)
+        self.basis = np.linalg.eigh(total)[1][:, ::-1][:, :MAX_CHANNELS]
+        if len(total) <= MAX_CHANNELS:
+            self.basis = np.eye(len(total))
+        return self
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """[window, channel, channel] of full rank; x of one band, [window, channel, channel]."""
+        small = self.basis.T @ x @ self.basis
+        n = small.shape[-1]
+        mean = np.trace(small, axis1=-2, axis2=-1)[..., None, None] / n
+        return (1 - SHRINKAGE) * small + SHRINKAGE * mean * np.eye(n)
+
+
+def usable(x: np.ndarray, bands: tuple[int, ...]) -> list[int]:
+    """Those of `bands` that hold any power."""
+    power = np.trace(x, axis1=2, axis2=3).mean(axis=0)
+    return [band for band in bands if power[band] > 0]

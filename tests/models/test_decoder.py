@@ -1,0 +1,112 @@
+"""Decoder: what trains, what it takes, and that it comes back from disk as it was."""
+
+import pytest
+import small
+import torch
+from transformers import AutoModel
+
+import neurofm
+from neurofm.data.batch import Tokens
+from neurofm.data.contract import InputContract
+from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+from neurofm.models.decoder import Decoder, DecoderConfig, Pooled
+
+
+def make(mode: str = "frozen", head: str = "mlp", classes=("left", "right", "rest")) -> Decoder:
+    tokenizer = small.tokenizer()
+    backbone = BrainOmni(BrainOmniConfig(dim=32, n_heads=4, n_blocks=3), tokenizer=tokenizer)
+    backbone.contract = InputContract(window_s=4.0)
+    torch.manual_seed(1)
+    return Decoder(DecoderConfig(classes=classes, mode=mode, head=head), backbone).eval()
+
+
+def tokens(n: int = 6, frames: int = 24, seed: int = 0) -> Tokens:
+    random = torch.Generator().manual_seed(seed)
+    ids = torch.randint(16, (n, 4, frames, 3), generator=random)
+    return Tokens(ids, target=torch.arange(n) % 3)
+
+
+@pytest.mark.parametrize("mode", ["frozen", "full"])
+@pytest.mark.parametrize("head", ["mlp", "linear"])
+def test_comes_back_from_disk(tmp_path, mode, head):
+    decoder = make(mode, head)
+    decoder.head.fit(decoder.pool(tokens()), tokens().target)
+    decoder.save_pretrained(tmp_path)
+    for loaded in (neurofm.load(tmp_path), AutoModel.from_pretrained(tmp_path)):
+        assert isinstance(loaded, Decoder)
+        assert loaded.classes == ("left", "right", "rest")
+        assert loaded.contract == decoder.contract
+        assert torch.equal(loaded.probabilities(tokens()), decoder.probabilities(tokens()))
+        trains = {name: p.requires_grad for name, p in decoder.named_parameters()}
+        assert {name: p.requires_grad for name, p in loaded.named_parameters()} == trains
+
+
+def test_only_what_the_features_depend_on_trains():
+    for mode, expected in (("frozen", ("head.",)), ("full", ("head.", "backbone."))):
+        decoder = make(mode).train()
+        loss, _ = decoder(tokens())
+        loss.backward()
+        for name, parameter in decoder.named_parameters():
+            assert parameter.requires_grad == (parameter.grad is not None), name
+            assert not (name.startswith("backbone.tokenizer") and parameter.requires_grad), name
+            assert not parameter.requires_grad or name.startswith(expected), name
+        assert not decoder.backbone.tokenizer.training
+        assert decoder.backbone.blocks[0].training == (mode == "full")
+
+
+def test_loss_is_the_mean_over_windows_however_they_are_cut():
+    decoder = make()
+    decoder.head.fit(decoder.pool(tokens(9)), tokens(9).target)
+    whole, cut = tokens(9), tokens(9)
+    parts = [Tokens(cut.ids[i : i + 3], target=cut.target[[0, 0, 1]]) for i in (0, 3, 6)]
+    whole.target = torch.cat([part.target for part in parts])
+    mean = sum(decoder(part)[0] for part in parts) / 3
+    assert torch.allclose(decoder(whole)[0], mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [8, 24, 100])
+def test_windows_of_any_length(frames):
+    probability = make().probabilities(tokens(frames=frames))
+    assert probability.shape == (6, 3)
+    assert torch.allclose(probability.sum(dim=1), torch.ones(6))
+
+
+def test_cached_features_give_the_same_loss():
+    decoder = make()
+    pooled = Pooled(decoder.pool(tokens()), tokens().target)
+    assert torch.equal(decoder(tokens())[0], decoder.head(pooled)[0])
+
+
+def test_order_of_channels_and_padding_change_nothing():
+    decoder, batch = make(), small.batch()
+    order = torch.randperm(batch.signal.shape[1], generator=torch.Generator().manual_seed(0))
+    shuffled = small.batch()
+    for name in ("signal", "geometry", "kind", "valid"):
+        setattr(shuffled, name, getattr(batch, name)[:, order])
+    wanted = decoder.probabilities(batch)
+    assert wanted.std() > 0
+    assert torch.allclose(decoder.probabilities(shuffled), wanted, atol=1e-5)
+    assert torch.allclose(decoder.probabilities(small.padded(batch, 3)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"classes": ("one",)}, "at least two"),
+        ({"classes": ("a", "a")}, "different"),
+        ({"mode": "half"}, "frozen"),
+        ({"head": "deep"}, "linear"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"n_hidden": 3}, "hidden_dim"),
+    ],
+)
+def test_bad_input_config(fields, message):
+    with pytest.raises(ValueError, match=message):
+        DecoderConfig(**fields)
+
+
+def test_bad_input_without_target():
+    batch = tokens()
+    batch.target = None
+    with pytest.raises(ValueError, match="target"):
+        make()(batch)

@@ -1,0 +1,114 @@
+"""A small labelled corpus with a planted effect, and a small model that was never pretrained.
+
+Twelve people, two recordings each, 16 electrodes: 1/f-like activity of a few sources with a 10 Hz
+rhythm on both sides of the head; it is weaker on the right in windows labelled "left".
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurofm import hub
+from neurofm.data import corpus
+from neurofm.data.contract import InputContract
+from neurofm.data.sensors import Sensors
+from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+
+SFREQ, WINDOW_S = 128.0, 2.0
+CONTRACT = InputContract(sfreq=SFREQ, lowpass_hz=45.0, window_s=WINDOW_S, notch_hz=())
+SPLIT = ["train"] * 8 + ["validation"] * 2 + ["test"] * 4
+
+
+def cap(n_channels: int = 16) -> Sensors:
+    """Electrodes spread over the upper half of a head, in a fixed order."""
+    k = np.arange(n_channels)
+    height, angle = (k + 0.5) / n_channels, k * np.pi * (3 - np.sqrt(5))
+    around = np.sqrt(1 - height**2)
+    places = 0.09 * np.stack([around * np.cos(angle), around * np.sin(angle), height], axis=1)
+    return Sensors(
+        tuple(f"E{i}" for i in k), np.zeros(n_channels), places + [0, 0, 0.04],
+        np.zeros((n_channels, 3)),
+    )
+
+
+def windows_of(rng, sensors: Sensors, labels: list[str], effect: float) -> np.ndarray:
+    """Standardised windows [window, channel, time] of one recording."""
+    n, n_times = len(labels), round(SFREQ * WINDOW_S)
+    frequency = np.fft.rfftfreq(n_times, 1 / SFREQ)
+    shape = 1 / np.maximum(frequency, 1.0)
+    places = sensors.position / 0.09
+    mixing = rng.standard_normal((len(sensors), 8))
+    spectrum = rng.standard_normal((n, 8, len(frequency), 2)) @ [1, 1j] * shape
+    signal = np.einsum("cs,wst->wct", mixing, np.fft.irfft(spectrum, n_times))
+    time = np.arange(n_times) / SFREQ
+    for side in (-1, 1):
+        pattern = np.exp(-np.square(places - [0.6 * side, 0, 1.1]).sum(1) / 0.3)
+        phase = rng.uniform(0, 2 * np.pi, n)
+        hit = np.array([1 - effect * ((label == "left") == (side > 0)) for label in labels])
+        rhythm = hit[:, None] * np.sin(2 * np.pi * 10 * time + phase[:, None])
+        signal += 0.6 * pattern[None, :, None] * rhythm[:, None]
+    signal -= signal.mean(axis=1, keepdims=True)
+    return (signal / signal.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+
+
+def make_corpus(
+    folder: Path, *, effect: float = 0.9, n_windows: int = 24, shuffled: bool = False,
+    caps: tuple[int, ...] = (16,), split: list[str] = SPLIT, labelled: bool = True, seed: int = 0,
+) -> Path:
+    """A sealed corpus; windows of a recording alternate between the labels at random."""
+    rng = np.random.default_rng(seed)
+    layouts = {layout.fingerprint: layout for layout in map(cap, caps)}
+    recordings, rows = [], []
+    for person, part in enumerate(split):
+        for run, layout in enumerate(layouts.values()):
+            name = f"sub-{person:02d}_run-{run}"
+            labels = rng.permutation(["left", "right"] * (n_windows // 2)).tolist()
+            signals = windows_of(rng, layout, labels, effect)
+            if shuffled:
+                labels = rng.permutation(labels).tolist()
+            digest = corpus.write_shard(folder, name, signals)
+            for row, label in enumerate(labels):
+                rows.append((len(recordings), row, row * WINDOW_S, label if labelled else None))
+            recordings.append({
+                "recording": name, "dataset": "planted", "subject": f"{person:02d}",
+                "session": None, "task": "imagery", "run": str(run), "split": part,
+                "layout": layout.fingerprint, "n_channels": len(layout), "n_windows": n_windows,
+                "duration_s": n_windows * WINDOW_S, "sfreq_original": SFREQ, "bads": "",
+                "quality": "{}", "attributes": f'{{"device": "cap{len(layout)}"}}',
+                "source": f"planted/{name}", "sha256": digest,
+            })
+    columns = ["recording", "row", "start_s", "label"]
+    corpus.seal(
+        folder, CONTRACT, pd.DataFrame(recordings), pd.DataFrame(rows, columns=columns), layouts,
+        pd.DataFrame(columns=["source", "reason"]), {},
+    )
+    return folder
+
+
+def make_backbone(folder: Path, ledger: dict | None = None) -> Path:
+    """A sealed checkpoint of a small BrainOmni with random weights."""
+    torch.manual_seed(0)
+    config = BrainOmniConfig(
+        tokenizer={"window_length": 128, "spatial": "leadfield", "n_filters": 4, "dim": 16,
+                   "ratios": (4, 2), "n_sources": 8, "n_heads": 2, "n_levels": 2, "n_codes": 32},
+        dim=32, n_heads=4, n_blocks=3,
+    )
+    model = BrainOmni(config)
+    model.contract = CONTRACT
+    quantizer = model.tokenizer.quantizer
+    quantizer.train()(torch.nn.functional.normalize(torch.randn(500, 16), dim=-1))
+    quantizer.eval()
+    hub.save_checkpoint(model.eval(), folder, config={}, parents={},
+                        ledger=ledger or {"recordings": []}, metrics={})
+    return folder
+
+
+@dataclass
+class Planted:
+    """Sealed folders that tests read and never change."""
+
+    corpus: Path
+    backbone: Path

@@ -1,0 +1,90 @@
+"""A BIDS folder with all its sidecars, written for the test."""
+
+import json
+
+import numpy as np
+import pytest
+
+from preprocessing import bids
+from preprocessing.readers import ReadError, read
+
+
+@pytest.fixture
+def archive(tmp_path, make_raw, save):
+    """Two subjects, two sessions; sub-01 with every sidecar."""
+    root = tmp_path / "study"
+    for subject, session in (("01", "a"), ("01", "b"), ("02", "a")):
+        raw = make_raw(8, 20, seed=int(subject))
+        raw.rename_channels({"F7": "heart"})
+        stem = f"sub-{subject}_ses-{session}_task-go_run-01"
+        folder = root / f"sub-{subject}" / f"ses-{session}" / "eeg"
+        save(raw, folder / f"{stem}_eeg.edf")
+        (folder / f"{stem}_eeg.json").write_text(json.dumps({
+            "TaskName": "go", "SamplingFrequency": 200, "PowerLineFrequency": 60,
+            "EEGReference": "Cz", "SoftwareFilters": "n/a"}))
+        rows = "".join(f"{name}\t{'ECG' if name == 'heart' else 'EEG'}\tuV\t"
+                       f"{'bad' if name == 'Fz' else 'good'}\n" for name in raw.ch_names)
+        (folder / f"{stem}_channels.tsv").write_text("name\ttype\tunits\tstatus\n" + rows)
+        (folder / f"{stem}_events.tsv").write_text(
+            "onset\tduration\ttrial_type\n1.0\t0.5\tleft\n6.0\t0.5\tright\n12.0\t0.5\tleft\n")
+    (root / "dataset_description.json").write_text(
+        json.dumps({"Name": "a study", "BIDSVersion": "1.9.0", "DatasetType": "raw"}))
+    (root / "participants.tsv").write_text(
+        "participant_id\tage\thand\tsite\nsub-01\t31\tleft\tA\nsub-02\t28\tright\tB\n")
+    return root
+
+
+def test_sidecars_reach_the_recording(archive):
+    path = archive / "sub-01/ses-b/eeg/sub-01_ses-b_task-go_run-01_eeg.edf"
+    recording = read(path)
+    assert (recording.subject, recording.session, recording.task, recording.run) == (
+        "01", "b", "go", "01")
+    assert recording.dataset == "study"
+    assert "heart" not in recording.sensors.names
+    assert recording.bads == ("Fz",)
+    assert recording.attributes == {"age": "31", "hand": "left", "site": "A", "line_hz": "60"}
+    assert recording.events.label == ("left", "right", "left")
+    assert np.allclose(recording.events.onset_s, [1, 6, 12])
+
+
+def test_recordings_are_found_at_and_below_a_path(archive):
+    assert len(bids.find_recordings(archive, archive)) == 3
+    assert len(bids.find_recordings(archive, archive / "sub-01")) == 2
+    one = archive / "sub-02/ses-a/eeg/sub-02_ses-a_task-go_run-01_eeg.edf"
+    (path, entities), = bids.find_recordings(archive, one)
+    assert path == one
+    assert entities == {"subject": "02", "session": "a", "task": "go", "run": "01"}
+
+
+def test_labels_from_events_and_participants_and_splits_by_site(archive, ingest, quick, tmp_path):
+    outcome = ingest(archive, *quick, "--label.source", "event", "--label.mapping",
+                     '{"left": "L", "right": "R"}', "--label.tmin_s", "0.5")
+    assert outcome.status == 0, outcome.text
+    corpus = outcome.corpus
+    assert corpus.windows["start_s"].tolist()[:3] == [1.5, 6.5, 12.5]
+    assert corpus.labels(np.arange(3)).tolist() == ["L", "R", "L"]
+    assert json.loads(corpus.recordings["quality"][0])["bads"] == {"Fz": "marked in the file"}
+    outcome = ingest(archive, *quick, "--label.source", "participant", "--label.name", "hand",
+                     "--splits.by", "site", "--splits.test", '["B"]', "--out", tmp_path / "two")
+    corpus = outcome.corpus
+    assert set(corpus.labels(corpus.select("train"))) == {"left"}
+    assert set(corpus.labels(corpus.select("test"))) == {"right"}
+
+
+def test_bad_input_a_damaged_recording_among_good_ones(archive, ingest, quick):
+    path = archive / "sub-02/ses-a/eeg/sub-02_ses-a_task-go_run-01_eeg.edf"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ReadError, match="truncated"):
+        read(path)
+    outcome = ingest(archive, *quick)
+    assert outcome.status == 3
+    assert len(outcome.corpus.recordings) == 2
+    assert "truncated" in outcome.failures[path.name]
+
+
+def test_bad_input_a_damaged_sidecar_names_the_file(archive):
+    path = archive / "sub-01/ses-a/eeg/sub-01_ses-a_task-go_run-01_eeg.edf"
+    (path.parent / path.name.replace("_eeg.edf", "_channels.tsv")).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ReadError, match="mne-bids cannot read it") as caught:
+        read(path)
+    assert path.name in str(caught.value)

@@ -1,0 +1,172 @@
+"""`neurofm pretrain`: what it refuses, what it says, what it leaves behind."""
+
+import json
+
+import corpora
+import pytest
+import yaml
+from corpora import write_yaml
+
+import pretrain.train
+from neurofm import artifacts, hub
+from neurofm.data.corpus import Corpus
+from neurofm.training.loop import Stopped
+from pretrain.train import EXIT_NOT_A_NUMBER, EXIT_STOPPED, main
+
+
+@pytest.fixture
+def settings(corpus_folder, tmp_path):
+    return {
+        "data": str(corpus_folder), "out": str(tmp_path / "run"), "model": "brain_tokenizer",
+        "architecture": dict(corpora.TOKENIZER), "train": {"steps": 4, "batch_windows": 8},
+    }  # fmt: skip
+
+
+def start(settings, tmp_path, *words) -> int:
+    return main([f"--config={write_yaml(tmp_path / 'run', settings)}", *words])
+
+
+def stop_after(monkeypatch, step):
+    """As if a signal came after this step."""
+    train = pretrain.train.train
+    monkeypatch.setattr(pretrain.train, "train",
+                        lambda *args, **options: train(*args, **options, stop_after=step))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "told"),
+    [
+        ({"train": {"lrr": 1}}, [], "unknown key 'train.lrr'; did you mean 'train.lr'?"),
+        ({"trian": {"lr": 1}}, [], "unknown key 'trian.lr'; did you mean 'train.lr'?"),
+        ({"achitecture": {"dim": 8}}, [], "did you mean 'architecture'?"),
+        ({"splitz": ["train"]}, [], "unknown key 'splitz'; did you mean 'splits'?"),
+        ({}, ["--train.lrr=1"], "unknown key 'train.lrr'; did you mean 'train.lr'?"),
+        ({}, ["--train.wokers", "1"], "did you mean 'train.workers'?"),
+        ({"architecture": {"dimm": 8}}, [], "unknown key 'dimm'; did you mean 'dim'?"),
+        ({}, ["--architecture.n_filter=8"], "did you mean 'n_filters'?"),
+        ({"architecture": {"dim": 15}}, [], "dim (15) must be a multiple of n_heads"),
+        ({"model": "brain_tokeniser"}, [], "unknown model 'brain_tokeniser'; there are ["),
+        ({"train": {"steps": "many"}}, [], '"train.steps"'),
+        ({"train": {"precision": "fp16"}}, [], "Literal['auto', 'float32', 'bf16']"),
+        ({"model": "brainomni", "architecture": {}}, [], "name the checkpoint of the tokenizer"),
+        ({"tokenizer": "runs/tokenizer"}, [], "takes no tokenizer"),
+    ],
+)
+def test_bad_input_settings(settings, tmp_path, capsys, changes, words, told):
+    with pytest.raises(SystemExit) as exit_:
+        start(settings | changes, tmp_path, *words)
+    assert exit_.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoint(settings, tmp_path, capsys):
+    """A finished run is a sealed checkpoint that loads; running it again does nothing."""
+    settings["train"] |= {"save_every": 2, "validate_every": 2}
+    assert start(settings, tmp_path) == 0
+    manifest = artifacts.open_sealed(tmp_path / "run", "checkpoint", hashes=True)
+    corpus = Corpus.open(settings["data"])
+    assert manifest.parents == {"data": corpus.fingerprint}
+    assert manifest.config["architecture"] == settings["architecture"]
+    assert manifest.config["train"]["warmup"] == 0.1  # resolved: defaults are in it
+    assert yaml.safe_load((tmp_path / "run/run.yaml").read_text()) == manifest.config
+    assert not {"state", "unfinished.json"} & {p.name for p in (tmp_path / "run").iterdir()}
+    model = hub.load(tmp_path / "run")
+    assert model.contract.corpus == corpus.fingerprint
+    ledger = hub.read_ledger(tmp_path / "run")
+    assert {(r["recording"], r["role"]) for r in ledger["recordings"]} == {
+        ("sub-00", "train"), ("sub-01", "train"), ("sub-02", "train"), ("sub-03", "train"),
+        ("sub-04", "validation"),
+    }  # fmt: skip
+    assert "| val/reconstruction |" in (tmp_path / "run/README.md").read_text()
+    capsys.readouterr()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+    assert start(settings, tmp_path) == 0
+    assert "is finished" in (said := capsys.readouterr().out)
+    assert "nothing to do" in said
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
+    assert start(settings, tmp_path, "--train.workers=1") == 0  # makes no difference
+    with pytest.raises(ValueError, match=r"other settings \(train\.lr: 0\.001, wanted 0\.5\)"):
+        start(settings, tmp_path, "--train.lr=0.5")
+
+
+def test_an_unfinished_run(settings, tmp_path, monkeypatch, capsys):
+    """Its folder is no checkpoint; it goes on with the same settings only."""
+    stop_after(monkeypatch, 2)
+    assert start(settings, tmp_path) == EXIT_STOPPED
+    monkeypatch.undo()
+    assert "run the same command again" in capsys.readouterr().out
+    with pytest.raises(artifacts.ArtifactError, match="unfinished"):
+        artifacts.open_sealed(tmp_path / "run")
+    with pytest.raises(ValueError, match="unfinished run"):
+        hub.load(tmp_path / "run")
+    saved = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
+    assert saved["train"]["beta2"] == 0.95
+    with pytest.raises(ValueError, match=r"begun with other settings .*train\.lr"):
+        start(settings, tmp_path, "--train.lr=0.5")
+    assert main([f"--config={tmp_path / 'run/run.yaml'}", "--train.log_every=3"]) == 0
+    assert "continuing at step 2" in capsys.readouterr().out
+    artifacts.open_sealed(tmp_path / "run", "checkpoint")
+
+
+def test_killed_before_it_was_sealed(settings, tmp_path, monkeypatch):
+    """All steps done, no checkpoint yet: the next run only makes the checkpoint."""
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrain.train, "_seal", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start(settings, tmp_path)
+    monkeypatch.undo()
+    log = (tmp_path / "run/log.jsonl").read_text()
+    assert start(settings, tmp_path) == 0
+    assert (tmp_path / "run/log.jsonl").read_text() == log
+    assert artifacts.is_sealed(tmp_path / "run")
+
+
+def test_another_corpus_is_not_mixed_in(settings, tmp_path, monkeypatch):
+    """The same path, but not what lay there when the run began."""
+    stop_after(monkeypatch, 2)
+    assert start(settings, tmp_path) == EXIT_STOPPED
+    monkeypatch.undo()
+    settings["data"] = str(corpora.make(tmp_path / "other", n_windows=9))
+    with pytest.raises(ValueError, match=r"begun with other settings \(data\)"):
+        start(settings, tmp_path)
+
+
+def test_brainomni_from_tokens(settings, tokens_folder, tokenizer_folder, tmp_path):
+    settings |= {"model": "brainomni", "architecture": corpora.BRAINOMNI,
+                 "data": str(tokens_folder), "tokenizer": str(tokenizer_folder)}
+    assert start(settings, tmp_path) == 0
+    manifest = artifacts.open_sealed(tmp_path / "run", "checkpoint")
+    assert manifest.parents["tokenizer"] == hub.fingerprint(tokenizer_folder)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {"accuracy_0", "chance_0", "windows_per_s", "data_wait", "lr"} <= lines[0].keys()
+    assert "val/accuracy_1" in lines[-1]
+
+
+def test_bad_input_wrong_tokenizer(settings, tokens_folder, tokenizer_folder, tmp_path):
+    settings["train"]["steps"] = 5
+    assert start(settings, tmp_path) == 0  # another tokenizer than the one that made the tokens
+    other = {**settings, "model": "brainomni", "architecture": corpora.BRAINOMNI,
+             "data": str(tokens_folder), "tokenizer": settings["out"],
+             "out": str(tmp_path / "model")}
+    with pytest.raises(ValueError, match=r"was made by tokenizer .*tokenize again"):
+        start(other, tmp_path)
+    with pytest.raises(ValueError, match="is a checkpoint"):
+        start({**other, "data": str(tokenizer_folder)}, tmp_path)
+    with pytest.raises(ValueError, match="learns from signals, but .* holds tokens"):
+        start({**settings, "data": str(tokens_folder), "out": str(tmp_path / "x")}, tmp_path)
+
+
+def test_bad_input_nan(settings, tmp_path, capsys):
+    settings["data"] = str(corpora.make(tmp_path / "corpus", spoil={"sub-01": 3}))
+    settings["train"]["steps"] = 12
+    assert start(settings, tmp_path) == EXIT_NOT_A_NUMBER
+    error = capsys.readouterr().err
+    assert error.startswith("neurofm pretrain: step ")
+    assert "/archive/sub-01.edf at 6.0 s" in error
+
+
+def test_stopped_is_not_an_error_of_the_user():
+    assert not issubclass(Stopped, ValueError)

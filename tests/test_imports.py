@@ -1,0 +1,56 @@
+"""What may import what: the arrows between the rooms, and models on a bare GPU machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a machine that only trains or runs models need not have.
+ABSENT = ("mne", "mne_bids", "nilearn", "nibabel", "datasets", "flwr", "pandas", "pyarrow",
+          "sklearn", "pyriemann", "matplotlib", "jsonargparse", "accelerate")  # fmt: skip
+
+BARE = f"""
+import importlib, pkgutil, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {ABSENT}:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (on a bare machine)", name=name)
+
+sys.meta_path.insert(0, Absent())
+for room in ("nn", "tokenizers", "models"):
+    package = importlib.import_module(f"neurofm.{{room}}")
+    for found in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"neurofm.{{room}}.{{found.name}}")
+
+import neurofm, torch
+from transformers import AutoConfig
+assert AutoConfig.for_model("neurofm_brain_tokenizer").n_codes == 512
+tokenizer = neurofm.BrainTokenizer(neurofm.BrainTokenizerConfig(
+    window_length=64, n_filters=4, ratios=(4, 4), dim=16, n_sources=4, n_codes=16, n_levels=2))
+batch = neurofm.Batch(torch.randn(2, 5, 128), torch.randn(2, 5, 6), torch.zeros(2, 5).long(),
+                      torch.ones(2, 5).bool())
+loss, metrics = tokenizer(batch)
+loss.backward()
+assert tokenizer.encode(batch).ids.shape[-1] == 2
+print(sorted(name for name in sys.modules if name.startswith("neurofm.data.")))
+"""
+
+
+def test_models_need_no_readers_and_no_tables():
+    """neurofm.nn, .tokenizers and .models import, train and encode with torch, transformers,
+    safetensors, numpy, einops, jaxtyping and wrapt alone; of neurofm.data they take what they are
+    given (batch), and what says what that is (sensors, contract)."""
+    done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    needed = ["neurofm.data.batch", "neurofm.data.contract", "neurofm.data.sensors"]
+    assert done.stdout.splitlines()[-1] == str(needed)
+
+
+def test_arrows_between_rooms():
+    """The contracts of import-linter in pyproject.toml."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert " 0 broken" in done.stdout

@@ -1,0 +1,224 @@
+"""Two processes learn what one learns from the same global batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import corpora
+import pytest
+import torch
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
+from safetensors.torch import load_file
+
+from neurofm import artifacts
+from neurofm.data.corpus import Corpus
+from neurofm.training import state
+from neurofm.training.loop import TrainConfig, accelerator_for, train
+from neurofm.training.sampler import Order
+from pretrain.train import PretrainConfig, build, open_data
+from pretrain.train import main as pretrain_main
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs" / "accelerate"
+LAUNCH = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch",
+          f"--config_file={CONFIGS / 'cpu.yaml'}"]  # fmt: skip
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+STEPS = 24
+TOKENIZER = corpora.TOKENIZER | {"ema_decay": 0.9}
+TRAIN = {"steps": STEPS, "batch_windows": 8, "log_every": 1, "validate_every": 8, "lr": 3e-4}
+HALF = TRAIN["batch_windows"] // 2
+
+
+def launch_environment(name: str) -> dict[str, str]:
+    """What `accelerate launch --config_file` hands to its processes."""
+    words = [f"--config_file={CONFIGS / name}", "--num_processes=2", "-m", "pretrain"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    return prepare_multi_gpu_env(arguments)
+
+
+def window_for_the_second_process(folder: Path) -> tuple[str, int, int]:
+    """(recording, its window, step) that the second of two processes will be the first to see."""
+    corpus = Corpus.open(folder)
+    windows = corpus.select("train")
+    order = Order(windows, corpus.widths(windows), TRAIN["batch_windows"], seed=0)
+    step = 2
+    window = int(windows[order.step(step)[0][HALF + 1]])
+    recording, row = (int(corpus.windows[name].iat[window]) for name in ("recording", "row"))
+    return corpus.recordings["recording"].iat[recording], row, step + 1
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, corpus_folder):
+    """All runs by two processes, and the same by one."""
+    work = tmp_path_factory.mktemp("work")
+    name, row, step = window_for_the_second_process(corpus_folder)
+    spoilt = corpora.make(work / "spoilt_corpus", spoil={name: row})
+    tokenizer = {"model": "brain_tokenizer", "data": str(corpus_folder), "architecture": TOKENIZER,
+                 "train": TRAIN}
+    # One process makes the tokenizer and the tokens that everything later stands on. Not the lead
+    # field: FSDP wants no parameter without dimensions. TODO
+    first = {**tokenizer, "architecture": TOKENIZER | {"spatial": "attention"},
+             "train": {"steps": 8, "batch_windows": 8}}
+    brainomni = {"model": "brainomni", "data": str(work / "tokens"), "train": TRAIN,
+                 "tokenizer": str(work / "first"), "architecture": corpora.BRAINOMNI}
+    runs = {
+        "tokenizer": tokenizer,
+        "brainomni": brainomni,
+        "accumulated": {**brainomni, "train": {**TRAIN, "accumulate": 2}},
+        "sharded": {**brainomni, "train": {**TRAIN, "accumulate": 2}},
+        "spoilt": {**tokenizer, "data": str(spoilt)},
+    }
+    write(work / "first", first)
+    assert pretrain_main([f"--config={work / 'first.yaml'}"]) == 0
+    assert corpora.tokenize_main([f"--corpus={corpus_folder}", f"--tokenizer={work / 'first'}",
+                                  f"--out={work / 'tokens'}"]) == 0
+    for number, count in enumerate(("two", "one")):
+        (work / count).mkdir()
+        for name, run in runs.items():
+            write(work / count / name, run)
+            if number and name in ("tokenizer", "brainomni"):
+                assert pretrain_main([f"--config={work / count / f'{name}.yaml'}"]) == 0
+    fsdp = {name: value for name, value in launch_environment("fsdp.yaml").items()
+            if name.startswith(("FSDP", "ACCELERATE_USE_FSDP"))}
+    (work / "two" / "settings.json").write_text(
+        json.dumps({"work": str(work / "two"), "fsdp": fsdp, "step": step})
+    )
+    done = subprocess.run([*LAUNCH, Path(__file__).parent / "two_processes.py", work / "two"],
+                          env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return work
+
+
+def write(out: Path, run: dict) -> None:
+    corpora.write_yaml(out, {**run, "out": str(out)})
+
+
+def log(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def largest_difference(one: Path, other: Path, names: tuple[str, ...] = ("loss",)) -> float:
+    pairs = list(zip(log(one), log(other), strict=True))
+    assert len(pairs) == STEPS + 3  # a line a step, and three of validation
+    return max(abs(a[name] - b[name]) for a, b in pairs for name in names if name in a)
+
+
+@pytest.mark.slow
+class TestDistributed:
+    def test_there_were_two(self, work):
+        for rank in (0, 1):
+            seen = json.loads((work / f"two/seen-{rank}.json").read_text())
+            assert seen == {"processes": 2, "type": "DistributedType.MULTI_CPU"}
+
+    def test_tokenizer_losses(self, work):
+        difference = largest_difference(work / "one/tokenizer", work / "two/tokenizer")
+        print("tokenizer: largest difference of losses", difference)
+        assert difference < 1e-5
+        lines = [line for line in log(work / "two/tokenizer") if "loss" in line]
+        assert lines[0]["loss"] - lines[-1]["loss"] > 0.01
+        assert lines[5]["perplexity_0"] == 0  # not quantising yet …
+        assert lines[-1]["perplexity_0"] > 2  # … and now it is
+
+    def test_validation(self, work):
+        names = ("val/loss", "val/reconstruction", "val/pearson_hidden")
+        difference = largest_difference(work / "one/tokenizer", work / "two/tokenizer", names)
+        assert difference < 1e-5
+
+    def test_codebooks(self, work):
+        ranks = [load_file(work / f"two/BrainTokenizer-{rank}.safetensors") for rank in (0, 1)]
+        assert ranks[0]["quantizer.started"]
+        for name in ranks[0]:
+            assert torch.equal(ranks[0][name], ranks[1][name]), name
+        sealed = load_file(work / "two/tokenizer/model.safetensors")
+        for name in sealed:
+            assert torch.equal(sealed[name], ranks[0][name]), name
+        one = load_file(work / "one/tokenizer/model.safetensors")
+        assert torch.allclose(one["quantizer.codebook"], sealed["quantizer.codebook"], atol=1e-3)
+
+    @pytest.mark.parametrize("name", ["brainomni", "accumulated"])
+    def test_brainomni_losses(self, work, name):
+        difference = largest_difference(
+            work / "one/brainomni", work / f"two/{name}", ("loss", "val/loss")
+        )
+        print(f"{name}: largest difference of losses", difference)
+        assert difference < 1e-5
+        losses = [line["loss"] for line in log(work / f"two/{name}") if "loss" in line]
+        assert losses[-1] < losses[0]
+
+    def test_checkpoint(self, work):
+        for name in ("tokenizer", "brainomni"):
+            one, two = (artifacts.open_sealed(work / count / name, hashes=True)
+                        for count in ("one", "two"))
+            assert one.parents == two.parents
+            assert one.files.keys() == two.files.keys()
+
+    def test_nan_is_told_by_the_process_that_had_it(self, work):
+        step = json.loads((work / "two/settings.json").read_text())["step"]
+        messages = [(work / f"two/spoilt-{rank}.txt").read_text() for rank in (0, 1)]
+        assert messages[0] == messages[1]
+        assert messages[0].startswith(f"step {step}: loss nan")
+        assert "Process 1 had a loss that is not finite from /archive/sub-" in messages[0]
+        assert "Process 0" not in messages[0]
+        assert messages[0].count("/archive/") == 1
+
+    def test_fsdp(self, work):
+        """Sharded over two processes, stopped and resumed: the losses of one process."""
+        shapes = [json.loads((work / f"two/local-{rank}.json").read_text()) for rank in (0, 1)]
+        whole = load_file(work / "two/brainomni/model.safetensors")
+        for name, tensor in whole.items():
+            if name in shapes[0]:
+                assert shapes[0][name][0] + shapes[1][name][0] == tensor.shape[0], name
+        difference = largest_difference(
+            work / "one/brainomni", work / "two/sharded", ("loss", "val/loss")
+        )
+        print("fsdp: largest difference of losses", difference)
+        assert difference < 1e-5
+        saved = load_file(work / f"two/sharded/state/step-{STEPS:08d}/model.safetensors")
+        for name in whole:
+            assert torch.allclose(saved[name], whole[name], atol=1e-4), name
+
+    def test_fsdp_state_goes_on_in_one_process(self, work):
+        """The state knows neither the wrapper nor the number of processes."""
+        run = PretrainConfig(**{
+            **json.loads(json.dumps(run_settings(work))), "train": TrainConfig(**TRAIN),
+        })  # fmt: skip
+        data = open_data(run.data)
+        model, out = build(run, data), work / "two/sharded"
+        step_7 = state.finished(out / "state")[0]
+        assert step_7.name == "step-00000007"
+        artifacts.unseal(state.finished(out / "state")[-1])
+        train(model, data, data.select("train"), run.train, out, accelerator_for(run.train, out),
+              validation=(data, data.select("validation")), say=lambda *_: None)
+        assert largest_difference(work / "one/brainomni", out) < 1e-5
+
+    def test_nan_ends_the_launch(self, work):
+        """The real command: no hang, the message on every process, exit status 3 of each."""
+        done = subprocess.run(
+            [*LAUNCH, "-m", "pretrain", f"--config={work / 'two/spoilt.yaml'}",
+             f"--out={work / 'launched'}"],
+            env=ENVIRONMENT, cwd=work, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode != 0
+        assert done.stderr.count("Process 1 had a loss that is not finite") == 2, done.stderr
+        assert "exitcode  : 3" in done.stderr
+        assert not artifacts.is_sealed(work / "launched")
+
+
+def run_settings(work: Path) -> dict:
+    return {"model": "brainomni", "data": str(work / "tokens"), "out": str(work / "two/sharded"),
+            "tokenizer": str(work / "first"), "architecture": corpora.BRAINOMNI}
+
+
+@pytest.mark.parametrize("name", ["cpu.yaml", "ddp.yaml", "fsdp.yaml"])
+def test_launch_configs(name):
+    """Accelerate understands the files as they are meant."""
+    environment = launch_environment(name)
+    assert environment["ACCELERATE_MIXED_PRECISION"] == "no"
+    assert (environment.get("ACCELERATE_USE_FSDP") == "true") == (name == "fsdp.yaml")
+    if name == "fsdp.yaml":
+        assert environment["FSDP_VERSION"] == "2"
+        assert environment["FSDP_TRANSFORMER_CLS_TO_WRAP"] == "CrissCrossBlock"
+        assert environment["FSDP_RESHARD_AFTER_FORWARD"] == "true"

@@ -1,0 +1,90 @@
+"""What the tests of test_distributed.py run in two processes, all in one launch (a start of Python
+with torch costs seconds):
+
+    accelerate launch --config_file configs/accelerate/cpu.yaml two_processes.py WORK
+
+WORK/settings.json names the runs; each leaves its folder there, and each process what it saw.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from safetensors.torch import save_file
+
+import pretrain.train
+from neurofm import config
+from neurofm.training.finite import NotANumber
+from neurofm.training.loop import Stopped, accelerator_for, train
+from pretrain.train import PretrainConfig
+
+
+def run_of(settings: dict, name: str) -> PretrainConfig:
+    path = Path(settings["work"]) / f"{name}.yaml"
+    return config.parse(PretrainConfig, [f"--config={path}"], command="pretrain")
+
+
+def keep_what_was_trained(work: Path, rank: int) -> None:
+    """Each process writes the model it has ended with."""
+
+    def kept(model, *args, **options):
+        trained = train(model, *args, **options)
+        tensors = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+        save_file(tensors, work / f"{type(model).__name__}-{rank}.safetensors")
+        return trained
+
+    pretrain.train.train = kept
+
+
+def shard(environment: dict) -> None:
+    """From here on FSDP2, with the settings that `accelerate launch` hands to its processes.
+
+    On GPUs Accelerate does this when it starts. On CPUs it would quietly go on without.
+    """
+    os.environ.update(environment)
+    plugin = FullyShardedDataParallelPlugin()
+    for state in (AcceleratorState, PartialState):
+        state._shared_state["distributed_type"] = DistributedType.FSDP
+    AcceleratorState._shared_state["fsdp_plugin"] = plugin
+
+
+def main(work: Path) -> None:
+    settings = json.loads((work / "settings.json").read_text())
+    run = run_of(settings, "tokenizer")
+    accelerator = accelerator_for(run.train, Path(run.out))
+    rank = accelerator.process_index
+    (work / f"seen-{rank}.json").write_text(json.dumps({
+        "processes": accelerator.num_processes, "type": str(accelerator.distributed_type),
+    }))
+    keep_what_was_trained(work, rank)
+    pretrain.train.pretrain(run, accelerator)
+    for name in ("brainomni", "accumulated"):
+        pretrain.train.pretrain(run_of(settings, name), accelerator)
+    try:
+        pretrain.train.pretrain(run_of(settings, "spoilt"), accelerator)
+    except NotANumber as problem:
+        (work / f"spoilt-{rank}.txt").write_text(str(problem))
+    pretrain.train.train = train
+    shard(settings["fsdp"])
+    run = run_of(settings, "sharded")
+    data = pretrain.train.open_data(run.data)
+    windows = data.select("train")
+    for stop_after in (7, None):
+        torch.manual_seed(run.train.seed)
+        model = pretrain.train.build(run, data)
+        try:
+            train(model, data, windows, run.train, Path(run.out), accelerator,
+                  validation=(data, data.select("validation")), stop_after=stop_after)
+        except Stopped:
+            local = {name: list(parameter.to_local().shape)
+                     for name, parameter in model.named_parameters()}
+            (work / f"local-{rank}.json").write_text(json.dumps(local))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
+    PartialState().destroy_process_group()
