@@ -11,6 +11,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -18,9 +19,9 @@ import torch
 from neurofm import artifacts, config, hub
 from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder
-from preprocessing import archive, bids, quality, readers
+from preprocessing import archive, quality, readers
 from preprocessing.labels import LabelRule, onsets
-from preprocessing.readers import ArrayTable, ReadOptions
+from preprocessing.readers import ArrayTable
 from preprocessing.standardize import ContractError, Standardized, standardize
 
 from . import decoded_page, figures
@@ -34,7 +35,7 @@ class DecodeConfig:
 
     events: names of events at which windows are cut, from tmin_s after their onset, for a decoder
     trained on events; empty = windows one after another.
-    montage, unknown_head, arrays: as in `neurofm ingest`. batch_windows: decoded at a time.
+    montage, unknown_head, rename, arrays: as in `neurofm ingest`. batch_windows: decoded at a time.
     """
 
     recording: list[str]
@@ -43,7 +44,8 @@ class DecodeConfig:
     events: list[str] = field(default_factory=list)
     tmin_s: float = 0.0
     montage: str = "standard_1005"
-    unknown_head: str = "refuse"
+    unknown_head: Literal["refuse", "helmet"] = "refuse"
+    rename: dict[str, str] = field(default_factory=dict)
     arrays: ArrayTable = field(default_factory=ArrayTable)
     batch_windows: int = 16
 
@@ -104,13 +106,9 @@ def read(run: DecodeConfig) -> Recording:
         raise ValueError(f"{path}: there is no such file")
     if path.is_dir() and not readers.claims(path):
         raise ValueError(f"{path}: wanted one recording, this is a folder; name a file in it")
-    options = ReadOptions(run.montage, run.unknown_head, run.arrays)
-    root = bids.find_root(path.resolve())
-    if root is not None and bids.find_recordings(root, path.resolve()):
-        recording = bids.read(path.resolve(), root, options)
-    else:
-        recording = readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
-                                 arrays=run.arrays)
+    recording = readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
+                             rename=run.rename, arrays=run.arrays)
+    # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
     jobs = archive.find([str(path)]).jobs
     identity = jobs[0].identity() if jobs else {}
     return recording.with_(**identity, source=str(path))

@@ -1,7 +1,7 @@
 """All stages once, by the public commands, on simulated recordings or on yours.
 
-    neurofm demo --out demo                 simulated people, five devices, one of them never trained on
-    neurofm demo --out demo --data folder   your files (EEG, MEG, BIDS or not): up to reconstruction
+    neurofm demo --out demo                 simulated people; one of five devices is never trained on
+    neurofm demo --out demo --data folder   your files (EEG, MEG, BIDS or not), up to the model
 
 Each line shown is a command that can be typed by itself; a command that has finished is not run
 again. Takes about five minutes on two cores.
@@ -87,7 +87,8 @@ def learn(run: DemoConfig, corpus: Path) -> None:
     """Corpus → tokenizer, its reconstruction of unseen people, tokens, model."""
     out = Path(run.out)
     step("pretrain", f"--data={corpus}", f"--out={out / 'tokenizer'}", "--model=brain_tokenizer",
-         '--architecture={"spatial": "leadfield", "n_filters": 12, "dim": 48, "quantize_from": 0.3}',
+         '--architecture={"spatial": "leadfield", "n_filters": 12, "dim": 48, '
+         '"quantize_from": 0.3}',
          f"--train.steps={run.tokenizer_steps}", "--train.batch_windows=8", "--train.lr=4e-3",
          "--train.beta2=0.99")
     step("reconstruct", f"--corpus={corpus}", f"--tokenizer={out / 'tokenizer'}",

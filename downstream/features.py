@@ -122,8 +122,8 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
     if differing:
         raise ValueError(
             f"{corpus.folder} does not meet the contract of {path} (model, corpus: "
-            f"{'; '.join(differing)}); ingest it again with the contract of the model "
-            f"({path}/preprocessor_config.json)"
+            f"{'; '.join(differing)}); ingest it again as the model wants it: "
+            f"neurofm ingest … --contract={path}/preprocessor_config.json"
         )
 
 

@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(commands))}"
         sys.stderr.write(f"neurofm: unknown command {argv[0]!r}; {hint}\n")
         return 2
-    check_not_shadowed(command.module)
     try:
+        check_not_shadowed(command.module)
         return command.load()(argv[1:]) or 0
     except ValueError as error:
         # Ours say what was wanted, what came and what to do: a traceback would bury that.

@@ -70,24 +70,26 @@ def find(
     files: list[dict[str, str]] = (),
     table: str = "",
     exclude: list[str] = (),
+    arrays: bool = False,
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
     dataset: name instead of the folder's. files: rows with a `pattern` (regular expression,
     searched in the path; named groups fill fields) and fields (subject, session, task, run,
     dataset, label, or any attribute); later rows override. table: a TSV or CSV with a column
-    `file` and such fields. exclude: regular expressions of paths to pass over.
+    `file` and such fields. exclude: regular expressions of paths to pass over. arrays: take plain
+    arrays found in folders too.
     """
     rows = [(_compile(row.get("pattern"), "files"), row) for row in files]
     columns = _columns(table)
     skip = [_compile(pattern, "exclude") for pattern in exclude]
-    found, seen = Found(), set()
+    found, seen, listings = Found(), set(), {}
     for given in paths:
         path = Path(given).expanduser().resolve()
         if not path.exists():
             found.missing.append((given, "there is no such file or folder"))
             continue
-        for job, known in _jobs(path, found.passed_over):
+        for job, known in _jobs(path, found.passed_over, listings, arrays):
             if job.path in seen or any(pattern.search(job.source) for pattern in skip):
                 continue
             seen.add(job.path)
@@ -98,30 +100,38 @@ def find(
     return found
 
 
-def _jobs(path: Path, passed_over: Counter):
+def _jobs(path: Path, passed_over: Counter, listings: dict, arrays: bool):
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
-    if root is not None and (path.is_dir() or readers.claims(path)):
-        for file, entities in bids.find_recordings(root, path):
+    if root is not None:
+        if root not in listings:
+            listings[root] = bids.find_recordings(root)
+        here = [entry for entry in listings[root]
+                if path == entry[0] or path in entry[0].parents]
+        for file, entities in here:
             person = bids.participants(root).get(entities["subject"] or "", {})
-            yield Job(str(file), _shown(file, root), *_stamp(file),
-                      dataset=root.name, **entities, attributes=person), True
-        return
+            yield Job(str(file), _shown(file, root), *_stamp(file), dataset=root.name, **entities,
+                      attributes=person), True
+        if here:
+            return
     if path.is_dir() and not readers.claims(path):
-        for file in _walk(path, passed_over):
+        for file in _walk(path, passed_over, arrays):
             yield _plain(file, path)
     else:
         yield _plain(path, path.parent)
 
 
-def _walk(folder: Path, passed_over: Counter):
-    """Files that some reader claims; formats that are folders are not entered."""
+def _walk(folder: Path, passed_over: Counter, arrays: bool):
+    """Files that some reader claims; formats that are folders are not entered.
+
+    arrays: .csv, .mat and .npy count too: without a description they are rather tables.
+    """
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
         if entry.is_dir() and not readers.claims(entry):
-            yield from _walk(entry, passed_over)
-        elif not readers.claims(entry) or _NO_RECORDING.search(entry.name):
+            yield from _walk(entry, passed_over, arrays)
+        elif not readers.claims(entry, arrays=arrays) or _NO_RECORDING.search(entry.name):
             passed_over[entry.suffix or "no extension"] += 1
         elif not _is_later_part(entry):
             yield entry

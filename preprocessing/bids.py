@@ -27,8 +27,8 @@ def find_root(path: Path) -> Path | None:
     return None
 
 
-def find_recordings(root: Path, under: Path) -> list[tuple[Path, dict[str, str | None]]]:
-    """Recording files of a BIDS folder at or below `under`, with their entities, in order."""
+def find_recordings(root: Path) -> list[tuple[Path, dict[str, str | None]]]:
+    """Recording files of a BIDS folder with their entities, in order."""
     import mne_bids
 
     with warnings.catch_warnings():
@@ -42,7 +42,7 @@ def find_recordings(root: Path, under: Path) -> list[tuple[Path, dict[str, str |
         # An .mff or .ds folder holds files of its own; of a split file only the first part counts.
         inside = any(parent.suffix in (".ds", ".mff") for parent in path.parents)
         later_part = bids_path.split not in (None, "01", "1")
-        if (under == path or under in path.parents) and not inside and not later_part:
+        if not inside and not later_part:
             recordings.append((path, {name: getattr(bids_path, name) for name in ENTITIES}))
     return sorted(recordings)
 
@@ -51,12 +51,14 @@ def _sidecar(path: Path, name: str) -> bool:
     return any(path.parent.glob(f"{path.name.rsplit('_', 1)[0]}_{name}.tsv"))
 
 
-@lru_cache
 def participants(root: Path) -> dict[str, dict[str, str]]:
     """Subject label → its row of participants.tsv, without what is n/a."""
     path = root / "participants.tsv"
-    if not path.is_file():
-        return {}
+    return _participants(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache
+def _participants(path: Path, mtime_ns: int) -> dict[str, dict[str, str]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {

@@ -6,6 +6,7 @@ Every finished recording leaves a shard and a small record in the folder, so an 
 continues, and a later one does only what failed, is new or has changed.
 """
 
+import contextlib
 import functools
 import os
 import re
@@ -22,8 +23,8 @@ from . import archive, montage, report, workers
 from .labels import LabelRule
 from .one_recording import Shaping, ingest_one
 from .progress import Progress
-from .readers import ArrayTable
-from .records import Records, assemble
+from .readers import ArrayTable, ReadOptions
+from .records import FOLDER, Records, assemble
 from .splits import SplitRule
 
 FAILED = 3  # exit status when some recordings failed, whatever became of the others
@@ -39,6 +40,7 @@ class IngestConfig:
     dataset: name of the data set instead of the folder's.
     montage: of MNE, for electrodes without positions in the file.
     unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
+    rename: channel name in the files → electrode.
     arrays: how to read plain arrays (.npy, .mat, .csv).
     files, table: whose recordings those of plain folders are (see `archive.find`).
     exclude: regular expressions of paths to pass over.
@@ -53,6 +55,7 @@ class IngestConfig:
     dataset: str | None = None
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
+    rename: dict[str, str] = field(default_factory=dict)
     arrays: ArrayTable = field(default_factory=ArrayTable)
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
@@ -81,9 +84,14 @@ def ingest(run: IngestConfig) -> int:
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
-                         exclude=run.exclude)
-    shaping = Shaping(run.contract, run.montage, run.unknown_head, run.arrays, run.label)
-    records = Records.open(run.out, shaping)
+                         exclude=run.exclude, arrays=run.arrays.sfreq > 0)
+    reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.arrays)
+    records = Records.open(run.out, shaping := Shaping(run.contract, reading, run.label))
+    with _only_one(run.out):
+        return _ingest(run, found, records, shaping, begin)
+
+
+def _ingest(run: IngestConfig, found, records: Records, shaping: Shaping, begin: float) -> int:
     records.clear_up(lambda source: any(re.search(pattern, source) for pattern in run.exclude))
     for path, reason in found.missing:
         records.add_missing(path, reason)
@@ -119,7 +127,7 @@ def _say_plan(run, found, jobs, unchanged: int, retried: int) -> None:
         print(f"files of other kinds passed over: {kinds}")
 
 
-def _do(jobs, function, records: "Records", n_workers: int) -> None:
+def _do(jobs, function, records: Records, n_workers: int) -> None:
     with Progress(len(jobs), "ingest") as progress:
         for job, result in workers.run(function, jobs, min(n_workers, len(jobs))):
             reason = str(result) if isinstance(result, workers.Death) else result
@@ -129,7 +137,7 @@ def _do(jobs, function, records: "Records", n_workers: int) -> None:
             progress.advance()
 
 
-def _seal(run: IngestConfig, records: "Records", found, worked: bool, begin: float) -> int:
+def _seal(run: IngestConfig, records: Records, found, worked: bool, begin: float) -> int:
     corpus = assemble(records, run.splits)
     status = FAILED if records.failures else 0
     if corpus is None:
@@ -143,6 +151,23 @@ def _seal(run: IngestConfig, records: "Records", found, worked: bool, begin: flo
     report.print_summary(corpus, records.failures, Path(run.out), run.splits,
                          guessed=found.guessed, seconds=time.perf_counter() - begin)
     return status
+
+
+@contextlib.contextmanager
+def _only_one(out: str):
+    """Two ingests into one folder at once would spoil each other's tables."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(Path(out) / FOLDER / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"--out {out}: another ingest is running into this folder; wait for it, "
+                         f"or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _cores() -> int:

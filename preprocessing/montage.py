@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from neurofm.data.sensors import HEAD_CENTRE_M
 
@@ -28,10 +29,13 @@ _NOT_EEG = re.compile(
 )
 
 
+_PREFIX = re.compile(r"^\s*eeg(?=[\s_:.\-]|\d*[A-Z])[\s_:.\-]*", re.IGNORECASE)
+_EAR = re.compile(r"a1|a2|m1|m2|tp9|tp10", re.IGNORECASE)
+
+
 def clean_name(name: str) -> str:
     """The electrode in a channel name: 'EEG FP1-REF' → 'FP1', 'Fc5.' → 'Fc5', 'T3' → 'T7'."""
-    text = re.sub(r"^\s*eeg(?=[\s_:.\-]|\d*[A-Z])[\s_:.\-]*", "", name, flags=re.IGNORECASE)
-    text = (text or name).strip().strip(".").strip()
+    text = (_PREFIX.sub("", name) or name).strip(" .")
     electrode, dash, reference = text.rpartition("-")
     if dash and electrode and _REFERENCE.fullmatch(reference.strip()):
         text = electrode.strip()
@@ -43,16 +47,14 @@ def why_not_eeg(name: str) -> str | None:
     found = _NOT_EEG.search(name)
     if found:
         return f"by its name {found.group(1).upper()}, not EEG"
-    electrode, dash, reference = clean_name(name).partition("-")
-    if dash:
-        known = _places("standard_1005")
-        electrode, reference = (_ALIASES.get(e.strip().casefold(), e.strip()).casefold()
-                                for e in (electrode, reference))
-        if electrode in known and reference in known:
-            return "the difference of two electrodes, which has no place of its own"
-    elif "-" in name and _REFERENCE.fullmatch(clean_name(name)):
-        return "the difference of two reference electrodes"
-    return None
+    text = _PREFIX.sub("", name).strip(" .")
+    electrode, dash, reference = (part.strip().casefold() for part in text.rpartition("-"))
+    known = _places("standard_1005")
+    if not dash or electrode not in known or reference not in known:
+        return None
+    if not _EAR.fullmatch(reference):
+        return "the difference of two electrodes, which has no place of its own"
+    return "the difference of two reference electrodes" if _EAR.fullmatch(electrode) else None
 
 
 @lru_cache
@@ -78,8 +80,10 @@ def _places(montage: str) -> dict[str, tuple[str, np.ndarray]]:
             for ch in info["chs"]}
 
 
-def look_up(names: list[str], montage: str) -> tuple[list[str], np.ndarray]:
-    """Names in the montage's spelling (as they came where unknown), positions [n, 3] (or NaN)."""
+def look_up(
+    names: list[str], montage: str
+) -> tuple[list[str], Float32[np.ndarray, "channel 3"]]:
+    """Names in the montage's spelling (as they came where unknown), positions (NaN unknown)."""
     places = _places(montage)
     unknown = np.full(3, np.nan, dtype=np.float32)
     spelling, position = [], []
@@ -92,8 +96,10 @@ def look_up(names: list[str], montage: str) -> tuple[list[str], np.ndarray]:
     return spelling, np.array(position, dtype=np.float32).reshape(-1, 3)
 
 
-def usable_eeg_positions(position: np.ndarray) -> np.ndarray:
-    """A file's electrode positions [n, 3], NaN where they cannot be places on a head.
+def usable_eeg_positions(
+    position: Float[np.ndarray, "channel 3"]
+) -> Float[np.ndarray, "channel 3"]:
+    """A file's electrode positions, NaN where they cannot be places on a head.
 
     Positions in mm or cm that are called metres, or the same place for most electrodes, are no
     places. EEGLAB's template is a sphere about the origin, while the head frame has its origin
@@ -117,7 +123,9 @@ def usable_eeg_positions(position: np.ndarray) -> np.ndarray:
     return position
 
 
-def put_in_helmet(position: np.ndarray) -> np.ndarray:
+def put_in_helmet(
+    position: Float[np.ndarray, "channel 3"]
+) -> Float32[np.ndarray, "channel 3"]:
     """MEG positions of an unknown head: the helmet's sphere (fitted) about the head's middle.
 
     For files without a device → head transform, when the user asks for it: heads differ by 1–2 cm.

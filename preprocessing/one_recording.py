@@ -11,7 +11,7 @@ from neurofm.data.contract import InputContract
 from . import labels, quality, readers, records
 from .archive import Job
 from .labels import LabelRule
-from .readers import ArrayTable
+from .readers import ReadOptions
 from .standardize import standardize
 
 
@@ -20,13 +20,13 @@ class Shaping:
     """Everything in an ingest's configuration that shapes windows: one corpus has one of them."""
 
     contract: InputContract
-    montage: str
-    unknown_head: str
-    arrays: ArrayTable
+    reading: ReadOptions
     label: LabelRule
 
     def to_dict(self) -> dict:
-        return {**asdict(self), "contract": self.contract.with_(corpus="").to_dict()}
+        """For comparison with what an existing corpus was made with."""
+        contract = self.contract.with_(corpus="").to_dict()
+        return {"contract": contract, "label": asdict(self.label), **asdict(self.reading)}
 
 
 def ingest_one(job: Job, out: str, shaping: Shaping) -> str | None:
@@ -65,8 +65,9 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
 
 def _read(job: Job, shaping: Shaping):
     """The recording as the archive knows it: what the job says goes before what the file says."""
-    recording = readers.read(job.path, montage=shaping.montage, arrays=shaping.arrays,
-                             unknown_head=shaping.unknown_head)
+    options = shaping.reading
+    recording = readers.read(job.path, montage=options.montage, unknown_head=options.unknown_head,
+                             rename=options.rename, arrays=options.arrays)
     attributes = {**recording.attributes, **job.attributes}
     return recording.with_(**job.identity(), source=job.source, attributes=attributes)
 

@@ -2,8 +2,8 @@
 
 Keys: sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
-interquartile range), line_noise (Hz → ratio), highpass_hz (what a short recording can meet),
-windows_left_out (reason → number).
+interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, where no notch removes
+it), highpass_hz (what a short recording can meet), windows_left_out (reason → number).
 """
 
 import json
@@ -31,6 +31,8 @@ def remarks(quality: dict) -> list[str]:
     for line, ratio in quality["line_noise"].items():
         if ratio > 100:
             found.append(f"line noise {line} Hz {ratio:.0f} ×")
+    if quality["line_left_hz"]:
+        found.append(f"mains of {quality['line_left_hz']:g} Hz not in contract.notch_hz")
     if quality["lost_s"]:
         found.append(f"{quality['lost_s']:g} s lost (missing or held values)")
     for reason, number in quality["windows_left_out"].items():

@@ -54,8 +54,11 @@ class Records:
         if folder.is_dir() and any(folder.iterdir()) and not kept.is_dir():
             raise ValueError(f"--out {folder}: wanted a new folder or one that ingest made, but "
                              f"it holds other things; choose another --out")
-        for name in ("done", "failed", "layouts"):
-            (kept / name).mkdir(parents=True, exist_ok=True)
+        try:
+            for name in ("done", "failed", "layouts"):
+                (kept / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--out {folder}: cannot be written: {error}") from error
         _check_settings(folder, kept / "settings.json", shaping.to_dict())
         records = cls(folder, shaping)
         for name, target in (("done", records.finished), ("failed", records.failures)):

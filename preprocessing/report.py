@@ -7,8 +7,9 @@ from neurofm.data.windows import SPLITS, subject_keys
 
 from . import quality
 from .splits import SplitRule, unknown_names
+from .steps.refusal import some
 
-_SHOWN_FAILURES = 20
+_SHOWN_REASONS = 20
 
 
 def print_summary(
@@ -50,13 +51,17 @@ def print_summary(
 
 
 def print_failures(failures: dict[str, dict]) -> None:
+    """Each reason once, with the recordings it holds for."""
     if not failures:
         return
+    by_reason: dict[str, list[str]] = {}
+    for record in failures.values():
+        by_reason.setdefault(record["reason"], []).append(record["source"])
     print(f"failed      {len(failures)}:")
-    for record in list(failures.values())[:_SHOWN_FAILURES]:
-        print(f"  {record['source']}: {record['reason']}")
-    if len(failures) > _SHOWN_FAILURES:
-        print(f"  … and {len(failures) - _SHOWN_FAILURES} more in failures.tsv")
+    for reason, sources in list(by_reason.items())[:_SHOWN_REASONS]:
+        print(f"  {some(sources, 4)}: {reason}")
+    if len(by_reason) > _SHOWN_REASONS:
+        print("  … and more in failures.tsv")
     print("  mend them and run the same command again: only these are tried again")
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from math import floor
 
 import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64
 
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
@@ -28,16 +29,16 @@ __all__ = ["ContractError", "Standardized", "standardize"]
 class Standardized:
     """A recording that meets its contract.
 
-    signal: float32 [channel, time] at contract.sfreq: filtered, referenced, not yet scaled.
+    signal: at contract.sfreq: filtered, referenced, not yet scaled.
     start: first sample of each window. onset: which of the given onsets each window belongs to
     (its own number where none were given). quality: see `quality`.
     """
 
-    signal: np.ndarray
+    signal: Float32[np.ndarray, "channel time"]
     sensors: Sensors
     contract: InputContract
-    start: np.ndarray
-    onset: np.ndarray
+    start: Int64[np.ndarray, " window"]
+    onset: Int64[np.ndarray, " window"]
     source: str = ""
     quality: dict = field(default_factory=dict)
 
@@ -54,20 +55,23 @@ class Standardized:
         return scale(part, self.sensors.kind, self.contract)
 
     @cached_property
-    def windows(self) -> np.ndarray:
-        """All windows, float32 [window, channel, time]."""
+    def windows(self) -> Float32[np.ndarray, "window channel time"]:
+        """All windows, scaled."""
         return np.stack(list(self))
 
     @property
-    def start_s(self) -> np.ndarray:
-        """Start of each window in seconds from the recording's first sample, [window]."""
+    def start_s(self) -> Float64[np.ndarray, " window"]:
+        """Start of each window in seconds from the recording's first sample."""
         return self.start / self.contract.sfreq
 
 
 def standardize(
-    recording: Recording, contract: InputContract, *, onsets_s: np.ndarray | None = None
+    recording: Recording,
+    contract: InputContract,
+    *,
+    onsets_s: Float[np.ndarray, " onset"] | None = None,
 ) -> Standardized:
-    """Apply `contract` to `recording`.
+    """Apply `contract` to `recording` (a Recording, or an `mne.io.Raw` or `mne.Epochs`).
 
     onsets_s: cut windows that begin at these seconds instead of contiguous ones; those that do not
         fit into a continuous stretch are left out, and counted in quality["windows_left_out"].
@@ -109,19 +113,15 @@ def _check_length(recording: Recording, contract: InputContract) -> None:
         pieces = "" if len(stretches) < 2 else f" (the longest of {len(stretches)} stretches)"
         raise ContractError(
             recording.source, f"{contract.window_s:g} s for one window",
-            f"the recording lasts {longest_s:.3g} s{pieces}",
+            f"the recording lasts {longest_s:.6g} s{pieces}",
             "give a longer recording, or ingest with a shorter contract.window_s",
         )
-
-
-def _stretches(recording: Recording) -> list[tuple[int, int]]:
-    return segments.continuous(recording)
 
 
 def _contiguous(recording: Recording, contract: InputContract) -> np.ndarray:
     """First samples of windows that cover every stretch of the standardised recording."""
     starts: list[int] = []
-    for begin, stop in _stretches(recording):
+    for begin, stop in segments.continuous(recording):
         last = stop - contract.window_samples
         if last >= begin:
             starts += range(begin, last + 1, contract.stride_samples)
@@ -135,7 +135,7 @@ def _at(
 ) -> tuple[np.ndarray, np.ndarray]:
     start = np.round(onsets_s * contract.sfreq).astype(np.int64)
     fits = np.zeros(len(start), dtype=bool)
-    for begin, stop in _stretches(recording):
+    for begin, stop in segments.continuous(recording):
         fits |= (start >= begin) & (start + contract.window_samples <= stop)
     _count(quality, "reach beyond the recording", ~fits)
     return start[fits], np.flatnonzero(fits)

@@ -38,8 +38,8 @@ EXIT_NOT_A_NUMBER = 3
 # Settings that change where, how often or how fast, but not what is learned: a run may be continued
 # with others. (Paths are compared by the fingerprints of what lies there.)
 FREE = frozenset({
-    "data", "out", "tokenizer", "watch", "train.log_every", "train.validate_every", "train.save_every",
-    "train.keep", "train.workers", "train.compile",
+    "data", "out", "tokenizer", "watch", "train.log_every", "train.validate_every",
+    "train.save_every", "train.keep", "train.workers", "train.compile",
 })  # fmt: skip
 
 

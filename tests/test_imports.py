@@ -13,19 +13,23 @@ ABSENT = ("mne", "mne_bids", "nilearn", "nibabel", "datasets", "flwr", "pandas",
 BARE = f"""
 import importlib, pkgutil, sys
 
-class Absent:
+class Without:
+    # A finder of modules to which the absent ones are absent.
+    def __init__(self, finder):
+        self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {ABSENT}:
-            raise ModuleNotFoundError(f"No module named {{name!r}} (on a bare machine)", name=name)
+        return None if name.split(".")[0] in {ABSENT} else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path[:] = map(Without, sys.meta_path)
 for room in ("nn", "tokenizers", "models"):
     package = importlib.import_module(f"neurofm.{{room}}")
     for found in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"neurofm.{{room}}.{{found.name}}")
 
 import neurofm, torch
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 assert AutoConfig.for_model("neurofm_brain_tokenizer").n_codes == 512
 tokenizer = neurofm.BrainTokenizer(neurofm.BrainTokenizerConfig(
     window_length=64, n_filters=4, ratios=(4, 4), dim=16, n_sources=4, n_codes=16, n_levels=2))

@@ -39,6 +39,8 @@ class InputContract:
         the usual cause is a unit off by a factor of a thousand or a million.
     max_bad: share of channels that may be bad before a recording is refused.
     corpus: fingerprint of the corpus a checkpoint was trained on ("" before training).
+    contract_version: of these fields; `preprocessor_config.json` holds all of them, so that it can
+        be given to `neurofm ingest --contract FILE` as it is.
     """
 
     sfreq: float = 256.0
@@ -56,8 +58,12 @@ class InputContract:
     amplitude_uv: tuple[float, float] = (0.1, 1000.0)
     max_bad: float = 0.3
     corpus: str = ""
+    contract_version: int = 1
 
     def __post_init__(self):
+        if self.contract_version != 1:
+            raise ValueError(f"contract_version 1 can be read here, got {self.contract_version}; "
+                             f"a newer neurofm wrote it: upgrade")
         for name in ("notch_hz", "kinds", "amplitude_uv"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         unknown = [kind for kind in self.kinds if kind not in KINDS]
@@ -98,6 +104,7 @@ class InputContract:
     def fingerprint(self) -> str:
         """16 hex digits of what happens to a signal (the corpus it was used on left out)."""
         fields = {**self.to_dict(), "corpus": ""}
+        fields.pop("contract_version")
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: "InputContract") -> list[str]:
@@ -130,8 +137,7 @@ class InputContract:
     def save(self, folder: str | Path) -> Path:
         """Write `preprocessor_config.json` into `folder`."""
         path = Path(folder) / FILE_NAME
-        fields = {"contract_version": 1, **self.to_dict()}
-        path.write_text(json.dumps(fields, indent=2) + "\n")
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         return path
 
     @classmethod
@@ -143,8 +149,7 @@ class InputContract:
                 f"save the model with its contract, or write one by hand"
             )
         fields = json.loads(path.read_text())
-        version = fields.pop("contract_version", None)
-        if version != 1:
-            raise ValueError(f"{path}: contract_version 1 can be read here, got {version}; "
-                             f"a newer neurofm wrote it: upgrade")
+        if fields.get("contract_version") != 1:
+            raise ValueError(f"{path}: contract_version 1 can be read here, got "
+                             f"{fields.get('contract_version')}; a newer neurofm wrote it: upgrade")
         return cls.from_dict(fields, where=str(path))

@@ -122,10 +122,13 @@ class ResidualQuantizer(nn.Module):
     def _identity(self, x: Float[Tensor, "*batch dim"]) -> Quantized:
         """What comes out while bypassed: the input itself, and ids that mean nothing (−1)."""
         nothing = x.new_zeros(self.n_levels)
+        # Projections take no part yet, but training in several processes waits for gradients of
+        # every parameter.
+        unused = sum((0.0 * parameter.sum() for parameter in self.parameters()), nothing.sum())
         return Quantized(
             x,
             torch.full((*x.shape[:-1], self.n_levels), -1, device=x.device),
-            x.new_zeros(x.shape[:-1]),
+            unused.expand(x.shape[:-1]),
             nothing,
             nothing + self.n_codes,
         )

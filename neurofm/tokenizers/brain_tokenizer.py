@@ -344,8 +344,9 @@ class BrainTokenizer(NeuroFMPreTrainedModel):
         hidden = torch.zeros_like(batch.valid)
         noise = torch.zeros_like(batch.signal) if self.training and self.config.noise else None
         generators = window_generators(batch.seed, len(batch.valid), batch.signal.device)
+        valid = batch.valid.cpu()  # once, instead of waiting for a GPU at every window
         for i, generator in enumerate(generators):
-            rows = batch.valid[i].nonzero()[:, 0]
+            rows = valid[i].nonzero()[:, 0].to(hidden.device)
             n_hidden = min(max(int(self.config.hidden * len(rows)), 1), len(rows) - 1)
             order = torch.rand(len(rows), generator=generator, device=rows.device).argsort()
             hidden[i, rows[order[:n_hidden]]] = True

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.batch import Batch, Tokens
+from ..data.batch import Movable
 from . import signals
 
 
@@ -22,7 +22,7 @@ class WindowSource(Protocol):
     def widths(self, windows: np.ndarray) -> np.ndarray: ...
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None,
-              target: np.ndarray | None = None) -> Batch | Tokens: ...
+              target: np.ndarray | None = None) -> Movable: ...
 
 
 def order_of_pass(widths: np.ndarray, batch_windows: int, seed: int, pass_: int) -> np.ndarray:
@@ -78,7 +78,7 @@ class StepData(Dataset):
         self.source, self.order, self.target = source, order, target
         self.rank, self.world, self.accumulate = rank, world, accumulate
 
-    def __getitem__(self, step: int) -> list[Batch | Tokens]:
+    def __getitem__(self, step: int) -> list[Movable]:
         positions, seeds = self.order.step(step)
         share = len(positions) // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)

@@ -46,25 +46,35 @@ class ReadOptions:
 
     unknown_head: MEG without a device → head transform has no positions ("refuse"), or the middle
     of the helmet is taken for the middle of the head ("helmet").
+    rename: channel name in the file → electrode, before anything is made of the names.
     arrays: how plain arrays are to be read.
     """
 
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
+    rename: dict[str, str] = field(default_factory=dict)
     arrays: ArrayTable = field(default_factory=ArrayTable)
 
 
-def claims(path: str | Path) -> bool:
-    """Whether some reader takes files of this name."""
-    return _reader(Path(path)) is not None
+def claims(path: str | Path, *, arrays: bool = True) -> bool:
+    """Whether some reader takes files of this name; plain arrays only if `arrays`."""
+    reader = _reader(Path(path))
+    return reader is not None and (arrays or not reader.__name__.endswith(".timeseries"))
 
 
-def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str = "refuse",
-         arrays: ArrayTable | None = None) -> Recording:
+def read(
+    path: str | Path,
+    *,
+    montage: str = "standard_1005",
+    unknown_head: str = "refuse",
+    rename: dict[str, str] | None = None,
+    arrays: ArrayTable | None = None,
+) -> Recording:
     """Read one file (or folder, where that is the format) → Recording in SI units.
 
     A recording of a BIDS folder is read with its sidecars and has its identity.
-    Raises ReadError (a ValueError) that names the file and the cause.
+    The options are those of `ReadOptions`. Raises ReadError (a ValueError) that names the file
+    and the cause.
     """
     path = Path(path)
     if not path.exists():
@@ -74,7 +84,7 @@ def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str 
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"and arrays (.npy, .npz, .mat, .csv) are")
-    options = ReadOptions(montage, unknown_head, arrays or ArrayTable())
+    options = ReadOptions(montage, unknown_head, rename or {}, arrays or ArrayTable())
     if path.name.startswith("sub-"):
         from .. import bids
 
@@ -84,12 +94,18 @@ def read(path: str | Path, *, montage: str = "standard_1005", unknown_head: str 
     return reader.read(path, options)
 
 
-def from_raw(raw, *, montage: str = "standard_1005", unknown_head: str = "refuse",
-             source: str | None = None) -> Recording:
+def from_raw(
+    raw,
+    *,
+    montage: str = "standard_1005",
+    unknown_head: str = "refuse",
+    rename: dict[str, str] | None = None,
+    source: str | None = None,
+) -> Recording:
     """Recording of an `mne.io.Raw` (or `mne.Epochs`) in memory."""
     from . import mne_raw
 
-    return mne_raw.convert(raw, ReadOptions(montage, unknown_head), source)
+    return mne_raw.convert(raw, ReadOptions(montage, unknown_head, rename or {}), source)
 
 
 def _reader(path: Path) -> ModuleType | None:

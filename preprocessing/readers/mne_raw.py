@@ -76,7 +76,7 @@ def convert(raw, options, source: str | None = None) -> Recording:
 
     info = raw.info
     source = source or str((getattr(raw, "filenames", None) or ["recording in memory"])[0])
-    picks, dropped = _choose(info)
+    picks, dropped = _choose(info, options.rename)
     if not picks:
         from collections import Counter
 
@@ -107,14 +107,14 @@ def convert(raw, options, source: str | None = None) -> Recording:
     )
 
 
-def _choose(info) -> tuple[list[int], dict[str, str]]:
+def _choose(info, rename: dict[str, str]) -> tuple[list[int], dict[str, str]]:
     """Indices of EEG and MEG channels, and the ones called EEG that are not, with the reason."""
     picks, dropped = [], {}
     for index, ch in enumerate(info["chs"]):
         if int(ch["kind"]) == 1:  # FIFFV_MEG_CH; reference MEG is 301
             picks.append(index)
         elif int(ch["kind"]) == 2:  # FIFFV_EEG_CH
-            reason = montage.why_not_eeg(ch["ch_name"])
+            reason = montage.why_not_eeg(rename.get(ch["ch_name"], ch["ch_name"]))
             if reason is None:
                 picks.append(index)
             else:
@@ -126,7 +126,7 @@ def _place(sensors: Sensors, info, options) -> Sensors:
     """Sensors with clean names and with positions from the file, else from the montage."""
     is_eeg = sensors.kind == 0
     position = sensors.position.copy()
-    names = list(sensors.names)
+    names = [options.rename.get(name, name) for name in sensors.names]
     if is_eeg.any():
         rows = np.flatnonzero(is_eeg)
         spelling, by_name = montage.look_up([names[row] for row in rows], options.montage)

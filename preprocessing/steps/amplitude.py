@@ -4,6 +4,7 @@ Judged by the interquartile range after the band-pass: robust to artefacts, free
 """
 
 import numpy as np
+from jaxtyping import Float
 
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
@@ -21,8 +22,8 @@ _SHOWN = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "axial_grad": (1e15, "fT"),
 _SAMPLES = 20_000
 
 
-def interquartile_range(recording: Recording) -> np.ndarray:
-    """Interquartile range of each channel, [channel], from samples evenly taken."""
+def interquartile_range(recording: Recording) -> Float[np.ndarray, " channel"]:
+    """Interquartile range of each channel, from samples evenly taken."""
     low, high = np.percentile(segments.sampled(recording, _SAMPLES), [25, 75], axis=1)
     return high - low
 

@@ -6,6 +6,7 @@ or marked in the file: their spectra differ by design (magnetometers, gradiomete
 """
 
 import numpy as np
+from jaxtyping import Float
 from scipy.fft import rfft
 
 from neurofm.data.contract import InputContract
@@ -22,10 +23,12 @@ _MIN_IQR = 0.05
 
 def power_spectrum(
     recording: Recording, rows=slice(None), max_segments: int = _MAX_SEGMENTS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[
+    Float[np.ndarray, " bin"], Float[np.ndarray, "channel bin"], Float[np.ndarray, " channel"]
+]:
     """Welch spectrum of channels `rows` from segments of 2 s spread evenly over what is recorded.
 
-    Returns frequencies [bin], power [channel, bin] and peak [channel]. Power is that of the signal
+    Returns frequencies (Hz), power and the peak of each channel. Power is that of the signal
     divided by the channel's peak, so that MEG's 1e-26 T² stays within float32.
     """
     stretches = segments.continuous(recording)

@@ -6,6 +6,7 @@ average reference should keep its meaning over sparse montages.
 """
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
@@ -48,8 +49,10 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     return scratch.pick(recording, np.flatnonzero(~bad)) if bad.any() else recording
 
 
-def spline_weights(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """Weights [bad, good] such that weights @ signal[good] are the interpolated channels.
+def spline_weights(
+    good: Float[np.ndarray, "good 3"], bad: Float[np.ndarray, "bad 3"]
+) -> Float32[np.ndarray, "bad good"]:
+    """Weights such that weights @ signal[good] are the interpolated channels.
 
     good, bad: positions in the head frame, metres. Interpolation is linear, so MNE's public
     function applied to the identity gives its matrix, once for any length of signal.

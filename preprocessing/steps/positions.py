@@ -20,8 +20,8 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         do = ("the MEG file has no device → head transform, so where the head was is unknown: "
               "add it (mne: raw.info['dev_head_t']), or read with unknown_head: helmet"
               if meg else
-              "name the montage whose names these are (montage: …), rename the channels, or store "
-              "electrode positions in the file")
+              "name the montage whose names these are (montage: …), say which electrodes they are "
+              "(rename: {name: electrode}), or store positions in the file")
         raise ContractError(
             recording.source, "a position for every sensor",
             f"{len(lost)} of {len(known)} have none (NaN, zero, or a name that the montage does "

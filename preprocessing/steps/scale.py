@@ -5,11 +5,16 @@ relative amplitudes survive (BrainOmni, arXiv 2505.18185, app. B); "channel_std"
 """
 
 import numpy as np
+from jaxtyping import Float32, Int8
 
 from neurofm.data.contract import InputContract
 
 
-def scale(window: np.ndarray, kind: np.ndarray, contract: InputContract) -> np.ndarray:
+def scale(
+    window: Float32[np.ndarray, "channel time"],
+    kind: Int8[np.ndarray, " channel"],
+    contract: InputContract,
+) -> Float32[np.ndarray, "channel time"]:
     """A scaled copy, float32. A channel (or kind) without any variance comes out as zeros."""
     if contract.scale == "none":
         return window.copy()

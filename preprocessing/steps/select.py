@@ -31,6 +31,9 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         )
     quality["sfreq_original"] = recording.sfreq
     quality["band_missing_hz"] = _missing(recording.band_hz, contract)
+    line_hz = float(recording.attributes.get("line_hz", 0))
+    in_band = line_hz and line_hz < (contract.lowpass_hz or nyquist_hz)
+    quality["line_left_hz"] = line_hz if in_band and line_hz not in contract.notch_hz else None
     return recording if keep.all() else scratch.pick(recording, np.flatnonzero(keep))
 
 

@@ -128,7 +128,7 @@ def read_at_random(folder: Path, n: int = 3000) -> dict[str, float]:
     chosen = np.random.default_rng(0).integers(0, len(corpus), n)
     copy = np.empty((N_CHANNELS, corpus.contract.window_samples), dtype=np.float32)
     rates = {}
-    for name, use in (("mapped", lambda i: corpus.signal(i)[0, 0]),
+    for name, use in (("views of the map", lambda i: corpus.signal(i)[0, 0]),
                       ("copied", lambda i: np.copyto(copy, corpus.signal(i)))):
         wall = timed(lambda use=use: [use(i) for i in chosen])
         rates[f"random windows of {WINDOW_S:g} s read per second, {name}"] = n / wall

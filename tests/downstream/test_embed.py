@@ -69,9 +69,9 @@ def test_corpus_and_batches_of_any_size(planted):
     model, corpus = neurofm.load(planted.backbone), Corpus.open(planted.corpus)
     features = neurofm.embed(corpus, model, batch_windows=50)
     assert len(features) == len(corpus)
-    batch = corpus.batch(np.array([0, 100, 300]))
+    batch = corpus.batch(np.array([0, 100, 200]))
     with torch.no_grad():
-        assert torch.allclose(model.embed(batch), features[[0, 100, 300]], atol=1e-4)
+        assert torch.allclose(model.embed(batch), features[[0, 100, 200]], atol=1e-4)
     assert torch.allclose(neurofm.embed(str(planted.corpus), model), features, atol=1e-4)
 
 

@@ -71,14 +71,14 @@ def test_random_weights_share_nothing_with_the_pretrained(planted, tmp_path):
 
 
 def test_weights_are_those_of_the_lowest_validation_loss(planted, tmp_path):
-    """A learning rate that spoils the head at once: the first validation is the best one."""
-    out = tmp_path / "out"
-    run(planted.corpus, planted.backbone, out, "--train.lr=3", "--train.warmup=0",
-        "--train.clip_norm=0", "--train.validate_every=1", "--train.steps=12")
+    """With labels that mean nothing the validation loss only rises once training windows are
+    learned by heart."""
+    out, folder = tmp_path / "out", make_corpus(tmp_path / "corpus", shuffled=True)
+    run(folder, planted.backbone, out, "--train.validate_every=1", "--train.lr=1e-2")
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     losses = [line["val/loss"] for line in lines if "val/loss" in line]
-    assert min(losses) < losses[-1]
-    corpus, decoder = Corpus.open(planted.corpus), hub.load(out)
+    assert min(losses) < 0.9 * losses[-1]
+    corpus, decoder = Corpus.open(folder), hub.load(out)
     windows = corpus.select("validation")
     target = (corpus.labels(windows) == "right").astype(np.int64)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from neurofm.data.sensors import KINDS
 from neurofm.nn.leadfield import LeadField, LeadFieldCodec, spiral
 from neurofm.nn.losses import pearson

@@ -117,6 +117,13 @@ def test_bypass_passes_features_and_learns_nothing():
     assert not quantizer.started
 
 
+def test_bypass_gives_every_parameter_a_gradient():
+    """Or training in several processes would wait for projections that take no part yet."""
+    quantizer = ResidualQuantizer(8, n_levels=2, n_codes=16, code_dim=4, bypassed=True).train()
+    quantizer(vectors()).commitment.mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() == 0 for p in quantizer.parameters())
+
+
 def test_rounding_errors_do_not_choose_codes():
     """A vector that its first code hits exactly leaves only rounding: later ids must not hang on
     it. (Found with codebooks of random weights: ids differed between machines.)"""

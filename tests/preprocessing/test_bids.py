@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from preprocessing import bids
+from preprocessing.archive import find
 from preprocessing.readers import ReadError, read
 
 
@@ -48,12 +49,29 @@ def test_sidecars_reach_the_recording(archive):
 
 
 def test_recordings_are_found_at_and_below_a_path(archive):
-    assert len(bids.find_recordings(archive, archive)) == 3
-    assert len(bids.find_recordings(archive, archive / "sub-01")) == 2
+    assert len(find([str(archive)]).jobs) == 3
+    assert len(find([str(archive / "sub-01")]).jobs) == 2
     one = archive / "sub-02/ses-a/eeg/sub-02_ses-a_task-go_run-01_eeg.edf"
-    (path, entities), = bids.find_recordings(archive, one)
-    assert path == one
-    assert entities == {"subject": "02", "session": "a", "task": "go", "run": "01"}
+    (job,) = find([str(one)]).jobs
+    assert job.path == str(one)
+    assert job.identity() == {"dataset": "study", "subject": "02", "session": "a", "task": "go",
+                              "run": "01"}
+    assert job.attributes == {"age": "28", "hand": "right", "site": "B"}
+    assert len(find([str(archive), str(one), str(archive / "sub-02")]).jobs) == 3
+
+
+def test_what_lies_in_a_bids_folder_without_its_names_is_plain(archive, make_raw, save):
+    path = save(make_raw(), archive / "sourcedata" / "first_raw.fif")
+    (job,) = find([str(path)]).jobs
+    assert (job.dataset, job.subject) == ("sourcedata", "first_raw")
+    assert len(find([str(archive)]).jobs) == 3
+
+
+def test_participants_are_read_anew_when_they_change(archive):
+    assert bids.participants(archive)["01"]["age"] == "31"
+    table = archive / "participants.tsv"
+    table.write_text(table.read_text().replace("31", "32") + "sub-03\t40\tleft\tB\n")
+    assert bids.participants(archive)["01"]["age"] == "32"
 
 
 def test_labels_from_events_and_participants_and_splits_by_site(archive, ingest, quick, tmp_path):

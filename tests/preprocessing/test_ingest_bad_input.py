@@ -153,6 +153,24 @@ def test_bad_input_out_folder_of_something_else(tmp_path, make_raw, save, ingest
         ingest(good, *quick, "--out", good)
 
 
+def test_bad_input_two_ingests_into_one_folder(tmp_path, make_raw, save, ingest, quick):
+    from filelock import FileLock
+
+    good = save(make_raw(), tmp_path / "lab" / "good_raw.fif")
+    outcome = ingest(good, *quick)
+    with (FileLock(outcome.out / ".ingest" / "lock"),
+          pytest.raises(ValueError, match="another ingest is running")):
+        ingest(good, *quick)
+
+
+def test_tables_beside_recordings_are_passed_over(tmp_path, make_raw, save, ingest, quick):
+    save(make_raw(), tmp_path / "lab" / "good_raw.fif")
+    (tmp_path / "lab" / "people.csv").write_text("name,age\nann,30\n")
+    outcome = ingest(tmp_path / "lab", *quick)
+    assert outcome.status == 0
+    assert "1 .csv" in outcome.text
+
+
 def test_bad_input_tables(tmp_path, make_raw, save, ingest, quick):
     good = save(make_raw(), tmp_path / "lab" / "good_raw.fif")
     (tmp_path / "t.csv").write_text("name,subject\nx,1\n")

@@ -11,7 +11,7 @@ from preprocessing import montage
     ("written", "electrode"),
     [("EEG Fp1", "Fp1"), ("Fc5.", "FC5"), ("EEG FP1-REF", "Fp1"), ("EEG T3-LE", "T7"), ("t6", "P8"),
      ("EEG C3-A2", "C3"), ("eeg_o1", "O1"), ("EEGFz", "Fz"), (" Cz ", "Cz"), ("CZ..", "Cz"),
-     ("C4-AVG", "C4"), ("AFZ", "AFz")],
+     ("C4-AVG", "C4"), ("AFZ", "AFz"), ("EEG A1-REF", "A1"), ("EEG-Fz", "Fz"), ("C3-M2", "C3")],
 )
 def test_one_electrode_in_many_spellings(written, electrode):
     spelling, position = montage.look_up([written], "standard_1005")
@@ -22,7 +22,8 @@ def test_one_electrode_in_many_spellings(written, electrode):
 
 @pytest.mark.parametrize(
     "name", ["ECG ECG", "EKG1", "EOG1", "VEOGL", "HEOG", "EMG chin", "Resp", "EXG3", "Status",
-             "PHOTIC", "SpO2", "EEG A2-A1", "Fp1-F7", "EEG C3-Cz", "EDF Annotations"],
+             "PHOTIC", "SpO2", "EEG A2-A1", "M1-M2", "EEG Fpz-Cz", "Fp1-F7", "T3-T5", "EEG C3-Cz",
+             "EDF Annotations"],
 )
 def test_what_files_call_eeg_but_is_not(name):
     assert montage.why_not_eeg(name)

@@ -173,6 +173,15 @@ def test_slow_eeg_beside_a_fast_emg_keeps_its_rate(tmp_path):
     assert recording.sensors.names == ("C3", "C4", "O1")
 
 
+def test_names_that_mean_nothing_can_be_renamed(make_raw):
+    raw = make_raw(3, 5)
+    raw.rename_channels({"Fp1": "ch-a", "Fp2": "ch-b", "F7": "ch-c"})
+    assert not from_raw(raw).sensors.has_position.any()
+    sensors = from_raw(raw, rename={"ch-a": "C3", "ch-b": "ECG"}).sensors
+    assert sensors.names == ("C3", "ch-c")
+    assert sensors.has_position.tolist() == [True, False]
+
+
 def test_two_names_of_one_electrode_stay_apart(make_raw):
     raw = make_raw(3, 5)
     raw.rename_channels({"Fp1": "EEG C3-A2", "Fp2": "EEG C3-REF"})

@@ -32,6 +32,11 @@ def test_a_killed_worker_is_the_result_of_its_job_alone():
     assert "exit status 7" in str(found[ended])
 
 
+def test_where_there_is_no_fork_server_processes_are_spawned(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    assert _results(["1 + 1", "2 + 2"], 2) == {"1 + 1": 2, "2 + 2": 4}
+
+
 def test_workers_use_one_thread_each():
     job = "__import__('os').environ['OMP_NUM_THREADS']"
     assert _results([job], 1) == {job: "1"}

@@ -155,7 +155,7 @@ def test_bad_input_wrong_tokenizer(settings, tokens_folder, tokenizer_folder, tm
         start(other, tmp_path)
     with pytest.raises(ValueError, match="is a checkpoint"):
         start({**other, "data": str(tokenizer_folder)}, tmp_path)
-    with pytest.raises(ValueError, match="learns from signals, but .* holds tokens"):
+    with pytest.raises(ValueError, match=r"learns from signals, but .* holds tokens"):
         start({**settings, "data": str(tokens_folder), "out": str(tmp_path / "x")}, tmp_path)
 
 

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import time
+from itertools import pairwise
 
 import corpora
 import pytest
@@ -75,8 +76,8 @@ def test_validation_does_not_depend_on_batch_size(corpus, tmp_path):
     values = []
     for batch_windows, accumulate in ((1, 1), (8, 1), (8, 4), (100, 1)):
         config = TrainConfig(batch_windows=batch_windows, accumulate=accumulate)
-        everything = corpus.select()  # three layouts
-        values.append(validate(model, corpus, everything, config, accelerator_for(config, tmp_path)))
+        accelerator, everything = accelerator_for(config, tmp_path), corpus.select()
+        values.append(validate(model, corpus, everything, config, accelerator))
     names = {name for name in values[0] if "perplexity" not in name and "dead" not in name}
     assert {"val/loss", "val/pearson", "val/reconstruction", "val/pearson_hidden"} <= names
     for name in names:
@@ -184,7 +185,7 @@ def test_what_is_logged(corpus, tmp_path):
 def test_schedule():
     rates = [learning_rate(step, 100, peak=2.0, warmup=0.1, final=0.05) for step in range(100)]
     assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
-    assert all(a >= b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[9:]))
     assert rates[55] == pytest.approx((2.0 + 0.1) / 2)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
 

@@ -1,0 +1,137 @@
+"""The comparison: same windows for all, sensible scores, and it goes on where it stopped."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import make_corpus
+
+from downstream import baselines, methods
+from downstream.baselines import spectra
+from downstream.evaluate import main as evaluate
+from neurofm import artifacts, cli
+
+QUICK = ["--train.steps=30", "--train.validate_every=10", "--seeds=2"]
+METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
+
+
+def words(planted, out, chosen=METHODS, *more) -> list[str]:
+    return [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
+            f"--methods={json.dumps(chosen)}", *QUICK, *more]
+
+
+@pytest.fixture(scope="module")
+def results(planted, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation") / "out"
+    assert evaluate(words(planted, out)) == 0
+    return out
+
+
+def test_table_and_files(results):
+    table = pd.read_csv(results / "table.tsv", sep="\t").set_index("method")
+    assert list(table.index) == METHODS
+    assert table["seeds"].tolist() == [2, 2, 1, 1]
+    assert (table["subjects"] == 4).all()
+    assert (table["low"] <= table["balanced_accuracy"]).all()
+    assert (table["balanced_accuracy"] <= table["high"]).all()
+    assert table.loc["frozen", "balanced_accuracy"] > 0.85
+    assert table["chance"].between(0.45, 0.55).all()
+    best = json.loads((results / "table.json").read_text())["best_baseline"]
+    assert best in ("csp_lda", "band_power_lr")
+    assert table.loc[best, "difference"] != table.loc[best, "difference"]
+    assert (table["p_holm"].dropna() >= table["p_difference"].dropna()).all()
+    manifest = artifacts.open_sealed(results, "results", hashes=True)
+    assert set(manifest.parents) == {"data", "model"}
+    assert not (results / "parts").exists()
+    page = (results / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "4 subjects, 32 left, 32 right" in page
+
+
+def test_every_method_names_the_same_windows(results):
+    table = pd.read_parquet(results / "predictions.parquet")
+    named = {key: tuple(part["window"]) for key, part in table.groupby(["method", "seed"])}
+    assert len(named) == 6
+    assert len(set(named.values())) == 1
+    probability = table.pivot(index="window", columns=["method", "seed"], values="p_left")
+    assert not np.allclose(probability["frozen", 0], probability["frozen", 1], atol=1e-4)
+
+
+def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsys):
+    out, calls = tmp_path / "out", []
+    train = methods.Networks.probabilities
+
+    def stops_at_third(self, name, seed, folder):
+        calls.append((name, seed))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return train(self, name, seed, folder)
+
+    monkeypatch.setattr(methods.Networks, "probabilities", stops_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(words(planted, out))
+    assert not artifacts.is_sealed(out)
+    assert cli.main(["evaluate", *words(planted, out), "--train.lr=1e-2"]) == 1
+    assert "begun with other settings (train)" in capsys.readouterr().err
+    calls.clear()
+    calls.extend([None] * 3)  # no further stop
+    assert evaluate(words(planted, out)) == 0
+    assert calls[3:] == [("random_frozen", 0), ("random_frozen", 1)]
+    finished, whole = (pd.read_parquet(folder / "predictions.parquet") for folder in (out, results))
+    assert finished.equals(whole)
+    assert evaluate(words(planted, out)) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", baselines.INDEX)
+def test_baselines_find_the_planted_effect(planted, name):
+    from downstream.labelled import labelled
+    from neurofm.data.corpus import Corpus
+
+    data = labelled(Corpus.open(planted.corpus))
+    probability, setting = methods.Baselines(data).probabilities(name)
+    _, target, _ = data.of("test")
+    assert np.allclose(probability.sum(axis=1), 1)
+    assert (probability.argmax(axis=1) == target).mean() > 0.75
+    assert setting in baselines.find(name).SETTINGS
+
+
+def test_covariances_are_those_of_the_filtered_signal():
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal((3, 512))
+    found = spectra.covariances(signal, 128.0)
+    centred = (signal - signal.mean(axis=1, keepdims=True)) * np.hanning(512)
+    spectrum = np.fft.rfft(centred, axis=1)
+    frequency = np.fft.rfftfreq(512, 1 / 128)
+    spectrum[:, (frequency < 8) | (frequency >= 13)] = 0
+    filtered = np.fft.irfft(spectrum, 512, axis=1)
+    assert np.allclose(found[2], filtered @ filtered.T / 512)
+
+
+def test_mixed_layouts(planted, tmp_path, capsys):
+    """Everybody with two caps: baselines take one, networks both, and this is said."""
+    corpus = make_corpus(tmp_path / "corpus", caps=(16, 9), n_windows=8)
+    common = [f"--corpus={corpus}", f"--model={planted.backbone}", *QUICK, "--seeds=1",
+              '--methods=["frozen","tangent_lr"]']
+    assert cli.main(["evaluate", *common, f"--out={tmp_path / 'refused'}"]) == 1
+    said = capsys.readouterr().err
+    assert "baselines need one layout" in said
+    assert "--only.sensors='16 eeg'" in said
+    assert not (tmp_path / "refused").exists()
+    assert evaluate([*common, f"--out={tmp_path / 'out'}", "--baselines_only.device=cap16"]) == 0
+    table = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").set_index("method")
+    assert table["windows"].to_dict() == {"frozen": 64, "tangent_lr": 32}
+    assert "differences are on the test windows that both named" in capsys.readouterr().out
+    one = [f"--out={tmp_path / 'one'}", "--only.sensors=9 eeg"]
+    assert evaluate([*common, *one]) == 0
+    table = pd.read_csv(tmp_path / "one" / "table.tsv", sep="\t")
+    assert (table["windows"] == 32).all()
+
+
+def test_bad_input(planted, tmp_path, capsys):
+    assert cli.main(["evaluate", *words(planted, tmp_path / "out", ["froxen"])]) == 1
+    assert "unknown ['froxen']; there are frozen" in capsys.readouterr().err
+    assert cli.main(["evaluate", *words(planted, tmp_path / "out"), "--seeds=0"]) == 1
+    assert "seeds must be at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

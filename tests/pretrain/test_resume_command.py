@@ -1,0 +1,78 @@
+"""Resume by the real command: what a scheduler, a user and a power cut do to it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import corpora
+import pytest
+
+from neurofm import artifacts
+from pretrain.train import EXIT_STOPPED
+from pretrain.train import main as pretrain_main
+
+TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
+
+
+def log(out: Path) -> list[dict]:
+    file = out / "log.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [{name: value for name, value in json.loads(line).items() if name not in TIMES}
+            for line in lines]
+
+
+def wait_for(condition, process: subprocess.Popen, at_most_s: float = 120) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert process.poll() is None, f"ended with {process.returncode}"
+        assert time.monotonic() - began < at_most_s
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_resume_after_signals_and_kill(corpus_folder, tmp_path):
+    """SIGTERM, then kill -9, then to the end with two loader processes: as if nothing happened."""
+    settings = {
+        "model": "brain_tokenizer", "data": str(corpus_folder), "architecture": corpora.TOKENIZER,
+        "train": {"steps": 150, "batch_windows": 8, "log_every": 1, "save_every": 5,
+                  "validate_every": 50},
+    }  # fmt: skip
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = f"--config={corpora.write_yaml(parts, settings)}"
+    assert pretrain_main([config, f"--out={whole}"]) == 0
+    command = [sys.executable, "-m", "pretrain", config, f"--out={parts}"]
+
+    def start(*words):
+        return subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True,
+                                env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    process = start("--train.workers=1")
+    wait_for(lambda: len(log(parts)) >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == EXIT_STOPPED
+    assert "as asked; state saved in" in said
+    stopped_at = log(parts)[-1]["step"]
+    assert stopped_at < 140
+    assert f"stopped after step {stopped_at}" in said
+
+    process = start()
+    wait_for(lambda: log(parts)[-1]["step"] >= stopped_at + 7, process)
+    process.kill()
+    said, _ = process.communicate(timeout=60)
+    assert f"continuing at step {stopped_at}" in said
+    assert not artifacts.is_sealed(parts)
+
+    process = start("--train.workers=2")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    (step,) = re.findall(r"continuing at step (\d+)", said)
+    assert int(step) >= (stopped_at + 7) // 5 * 5
+    assert str(log(parts)) == str(log(whole))  # as text: NaN equals itself there
+    one, other = (artifacts.open_sealed(out, hashes=True) for out in (whole, parts))
+    assert one.files["model.safetensors"] == other.files["model.safetensors"]
