@@ -36,8 +36,8 @@ EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
 
 def head_training() -> TrainConfig:
     return TrainConfig(
-        steps=400, batch_windows=32, lr=1e-3, weight_decay=0.05, log_every=100, validate_every=20,
-        save_every=400,
+        steps=300, batch_windows=32, lr=1e-4, weight_decay=0.05, log_every=100, validate_every=10,
+        save_every=300,
     )
 
 

@@ -6,6 +6,7 @@ object takes the remaining words and returns an exit status.
 
 import ast
 import importlib.util
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path

@@ -83,7 +83,7 @@ TOKENIZER = {
     "n_sources": 4, "n_heads": 2, "n_levels": 2, "n_codes": 16, "code_dim": 8,
     "ema_decay": 0.5, "quantize_from": 0.3,
 }  # fmt: skip
-BRAINOMNI = {"n_levels": 2, "dim": 16, "n_heads": 2, "n_blocks": 2, "dropout": 0.0}
+BRAINOMNI = {"dim": 16, "n_heads": 2, "n_blocks": 2, "dropout": 0.0}
 
 
 @pytest.fixture(scope="session")

@@ -58,11 +58,11 @@ class Corpus(WindowTable):
         object.__setattr__(self, "_layout", layouts)
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
-    def signal(self, window: int) -> np.ndarray:
+    def signal(self, window: int | np.integer) -> np.ndarray:
         """Signal of a window, float32 [channel, time]: read-only, over the memory map."""
         return self._read(window).reshape(len(self.layout(window)), -1)
 
-    def layout(self, window: int) -> Sensors:
+    def layout(self, window: int | np.integer) -> Sensors:
         return self._layout[self._index[0][window]]
 
     def widths(self, windows: np.ndarray) -> np.ndarray:

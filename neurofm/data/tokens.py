@@ -52,7 +52,7 @@ class TokenSet(WindowTable):
             manifest.parents["tokenizer"],
         )
 
-    def ids(self, window: int) -> np.ndarray:
+    def ids(self, window: int | np.integer) -> np.ndarray:
         """Codes of a window, int16 [source, frame, level], over the memory map."""
         return self._read(window).reshape(self.shape)
 

@@ -64,16 +64,16 @@ class WindowTable:
         """Label of each of the windows (None where it has none)."""
         return self.windows["label"].to_numpy()[windows]
 
-    def source(self, window: int) -> str:
+    def source(self, window: int | np.integer) -> str:
         """The recording of a window and the place in it, for messages."""
         recording, _, start_s = self._place(window)
         return f"{self.recordings['source'].iat[recording]} at {start_s:.1f} s"
 
-    def _place(self, window: int) -> tuple[int, int, float]:
+    def _place(self, window: int | np.integer) -> tuple[int, int, float]:
         recording, row, start_s = self._index
         return int(recording[window]), int(row[window]), float(start_s[window])
 
-    def _read(self, window: int) -> np.ndarray:
+    def _read(self, window: int | np.integer) -> np.ndarray:
         recording, row, _ = self._place(window)
         return self.reader.read(f"{self._shard[recording]}.arrow", row)
 

@@ -1,6 +1,7 @@
 """What runs on a cluster: batch scripts with a fake SLURM, and what images are made of."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -47,10 +48,13 @@ if [ "$1 $2" = "show hostnames" ]; then echo localhost; else echo "$@" >> "$FAKE
 """
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("", 0))
-        return one.getsockname()[1]
+def free_job_id() -> int:
+    """Of a job whose port, as the scripts choose it, is not in use."""
+    while True:
+        number = random.randrange(10_000)
+        with socket.socket() as one:
+            if one.connect_ex(("localhost", 20_000 + number)) != 0:
+                return number
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def slurm(tmp_path):
             ["bash", SLURM / script, *words], cwd=ROOT, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PATH": path, "FAKE_CALLS": str(calls),
-                 "SLURM_JOB_ID": str(free_port() - 20000), "SLURM_GPUS_ON_NODE": "1",
+                 "SLURM_JOB_ID": str(free_job_id()), "SLURM_GPUS_ON_NODE": "1",
                  "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": environment["FAKE_TASKS"],
                  "ACCELERATE_CONFIG": "configs/accelerate/cpu.yaml", **environment},
         )  # fmt: skip
@@ -94,7 +98,7 @@ def test_distributed_job_is_stopped_requeued_and_finished(
     whole, out = tmp_path / "whole", tmp_path / "out"
     settings = {
         "model": "brain_tokenizer", "data": str(corpus_folder), "architecture": corpora.TOKENIZER,
-        "train": {"steps": 60, "batch_windows": 8, "log_every": 1, "lr": 1e-4},
+        "train": {"steps": 150, "batch_windows": 8, "log_every": 1, "lr": 1e-4},
     }  # fmt: skip
     path = corpora.write_yaml(tmp_path / "run", settings)
     assert pretrain_main([f"--config={path}", f"--out={whole}"]) == 0
@@ -111,7 +115,7 @@ def test_distributed_job_is_stopped_requeued_and_finished(
     assert re.fullmatch(r"requeue \d+", call)
     assert "back into the queue" in said
     stopped_at = log(out)[-1]["step"]
-    assert stopped_at < 60
+    assert stopped_at < 150
 
     job = start(script, *words, FAKE_TASKS=tasks, FAKE_SIGNALS=signals)
     said, _ = job.communicate(timeout=120)

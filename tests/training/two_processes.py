@@ -15,6 +15,7 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 
 import pretrain.train
 from neurofm import config
@@ -81,7 +82,8 @@ def main(work: Path) -> None:
                   validation=(data, data.select("validation")), stop_after=stop_after)
         except Stopped:
             local = {name: list(parameter.to_local().shape)
-                     for name, parameter in model.named_parameters()}
+                     for name, parameter in model.named_parameters()
+                     if isinstance(parameter, DTensor)}
             (work / f"local-{rank}.json").write_text(json.dumps(local))
 
 
