@@ -162,13 +162,15 @@ def write(
         [{"method": row.method, "subjects": result.subjects[row.method],
           "mean": row.balanced_accuracy, "low": row.low, "high": row.high,
           "baseline": row.method not in NETWORKS} for row in table.itertuples()],
-        result.chance, f"{classes}: {int(table['subjects'].max())} people never trained on",
+        result.chance, f"{classes}: {int(table['subjects'].max())} test subjects",
     )
     (out / "report.html").write_text(_page(out, result, data, remarks, model, parents))
 
 
 def _page(out: Path, result: Comparison, data: Labelled, remarks, model: str, parents) -> str:
+    sensors = {kind for layout in data.corpus.layouts.values() for kind in layout.kinds}
     contract = data.corpus.contract
+    contract = contract.with_(kinds=tuple(kind for kind in contract.kinds if kind in sensors))
     about = (f"Model {model} ({parents['model']}) on corpus {data.corpus.folder} "
              f"({parents['data']}), {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, "
              f"neurofm {artifacts.code_version()['neurofm']}")

@@ -31,13 +31,21 @@ def page(
         ("", lead),
         ("", report.figure(figure, "signal and probability over time")),
         ("How good this decoder is", _score(model, decoder)),
-        ("Predictions", report.table(table, scroll=True)
+        ("Predictions", report.table(_readable(table), scroll=True)
          + report.paragraph("All of them, for reading by programs: predictions.tsv and "
                             "predictions.parquet in this folder.")),
         ("The recording", report.pairs(_about_recording(recording, windows, known))),
         ("What was done to it", report.pairs(report.contract_in_words(windows.contract))),
         ("Limits", report.bullets(_limits(decoder, windows))),
     ])
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Times with two decimals, probabilities with three, names with their units."""
+    shown = table.round(3).rename(columns={"start_s": "start (s)", "stop_s": "stop (s)"})
+    for name in ("start (s)", "stop (s)"):
+        shown[name] = shown[name].map("{:.2f}".format)
+    return shown.rename(columns=lambda name: f"p({name[2:]})" if name.startswith("p_") else name)
 
 
 def summary(table: pd.DataFrame, windows: Standardized, classes: tuple[str, ...]) -> str:

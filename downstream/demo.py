@@ -1,6 +1,6 @@
 """All stages once, by the public commands, on simulated recordings or on yours.
 
-    neurofm demo --out demo                 simulated people; one of five devices is never trained on
+    neurofm demo --out demo                 simulated people; one device is never trained on
     neurofm demo --out demo --data folder   your files (EEG, MEG, BIDS or not), up to the model
 
 Each line shown is a command that can be typed by itself; a command that has finished is not run

@@ -21,7 +21,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.training.loop import Stopped, TrainConfig
 
 from . import comparison, features
-from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone
+from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
 from .labelled import Labelled, labelled
 from .methods import METHODS, NETWORKS, Baselines, Networks, check
 from .predictions import leak, table_of
@@ -43,7 +43,8 @@ class EvaluateConfig:
     baselines_only: the same for baselines alone, where the rest of the corpus has other layouts;
     differences are then taken on the windows that both can read.
     classes, architecture, tokens, min_subjects, encode_windows, train, train_full: as in
-    `neurofm finetune`; the seeds of train are 0 … seeds − 1.
+    `neurofm finetune`; the seeds of train are 0 … seeds − 1. train_random: as train_full, for the
+    method random.
     """
 
     corpus: str
@@ -60,6 +61,7 @@ class EvaluateConfig:
     encode_windows: int = 16
     train: TrainConfig = field(default_factory=head_training)
     train_full: TrainConfig = field(default_factory=full_training)
+    train_random: TrainConfig = field(default_factory=random_training)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,8 +97,8 @@ def evaluate(run: EvaluateConfig) -> int:
                                         if k not in ("methods", "seeds", "out")}})
     print(data.describe())
     networks = Networks(
-        pretrained, data, run.architecture, run.train, run.train_full, Accelerator(),
-        run.encode_windows,
+        pretrained, data, run.architecture, run.train, run.train_full, run.train_random,
+        Accelerator(), run.encode_windows,
         None if run.tokens is None else lambda: features.read_tokens(
             run.tokens, run.model, corpus, data.all, data.target),
     )

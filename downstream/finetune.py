@@ -24,7 +24,7 @@ from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
-from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train, validate
 
 from . import features
 from .features import InMemory
@@ -35,6 +35,7 @@ EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
 
 
 def head_training() -> TrainConfig:
+    """Of the head alone: a few passes; thousands of features overfit at higher rates."""
     return TrainConfig(
         steps=300, batch_windows=32, lr=1e-4, weight_decay=0.05, log_every=100, validate_every=10,
         save_every=300,
@@ -42,10 +43,16 @@ def head_training() -> TrainConfig:
 
 
 def full_training() -> TrainConfig:
+    """Gentle, so that what pretraining gave is kept."""
     return TrainConfig(
-        steps=200, batch_windows=32, lr=2e-4, weight_decay=0.05, log_every=20, validate_every=20,
+        steps=200, batch_windows=32, lr=1e-4, weight_decay=0.05, log_every=20, validate_every=10,
         save_every=100,
     )
+
+
+def random_training() -> TrainConfig:
+    """Of everything from random weights: there is nothing to be kept."""
+    return dataclasses.replace(full_training(), lr=3e-4, steps=300)
 
 
 @dataclass
@@ -57,7 +64,8 @@ class FinetuneConfig:
     mode: "frozen" trains the head alone; "full" does that first and then the transformer with it,
     since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
     arXiv 2202.10054).
-    random_weights: the same network, tokenizer included, without pretraining, as a comparison.
+    random_weights: the same network, tokenizer included, without pretraining, as a comparison;
+    give train_full a higher rate then (`neurofm evaluate` does so by itself).
     classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
     value it must have, e.g. --only.task=motor.
     architecture: further fields of DecoderConfig (head, hidden_dim, dropout, label_smoothing).
@@ -201,10 +209,17 @@ def fit(
     train(decoder.head, averaged, train_windows, how, head_out, accelerator,
           validation=(averaged, validation), choose="val/loss", say=say)
     if full:
-        say("the head is trained; now the transformer with it")
+        before = validate(decoder, source, validation, how_full, accelerator)
+        kept = {name: value.clone() for name, value in decoder.state_dict().items()}
+        say(f"the head is trained (val/loss {before['val/loss']:.4g}); now the transformer with it")
         how_full = dataclasses.replace(how_full, seed=how.seed)
         train(decoder, source, train_windows, how_full, out, accelerator,
               validation=(source, validation), choose="val/loss", say=say)
+        after = validate(decoder, source, validation, how_full, accelerator)
+        if before["val/loss"] <= after["val/loss"]:
+            decoder.load_state_dict(kept)
+            say("training the transformer did not help the validation subjects: the head alone "
+                "is kept as it was trained")
     return decoder.to(device).eval()
 
 

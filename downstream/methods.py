@@ -57,6 +57,7 @@ class Networks:
     architecture: dict
     train: TrainConfig
     train_full: TrainConfig
+    train_random: TrainConfig
     accelerator: Accelerator
     encode_windows: int
     read_tokens: Callable[[], InMemory] | None = None
@@ -73,7 +74,8 @@ class Networks:
             averaged = features.recentred(averaged)
         decoder = fit(
             decoder, source, self.data, dataclasses.replace(self.train, seed=seed),
-            self.train_full, out, self.accelerator, averaged=averaged, say=lambda *_: None,
+            self.train_random if what.random else self.train_full, out, self.accelerator,
+            averaged=averaged, say=lambda *_: None,
         )
         seen = averaged if what.mode == "frozen" else source
         return predict(decoder, seen, self.data.windows["test"], device)

@@ -27,6 +27,8 @@ th, td { text-align: left; padding: .3rem 1.25rem .3rem 0; border-bottom: 1px so
          vertical-align: top; }
 th { font-weight: 600; color: #444; }
 td.number, th.number { text-align: right; }
+tbody td { white-space: nowrap; }
+table.pairs td { white-space: normal; }
 .scroll { max-height: 24rem; overflow: auto; }
 .scroll thead th { position: sticky; top: 0; background: #fff; }
 li { margin: .2rem 0; max-width: 48rem; }
@@ -62,7 +64,7 @@ def pairs(rows: Iterable[tuple[str, str]]) -> str:
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
         for name, value in rows
     )
-    return f"<table>{cells}</table>"
+    return f'<table class="pairs">{cells}</table>'
 
 
 def table(frame: pd.DataFrame, scroll: bool = False) -> str:

@@ -136,7 +136,8 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
         if not file.is_file():
             raise ArtifactError(f"{folder}: {name} is missing, although the manifest lists it")
         if file.stat().st_size != size:
-            raise ArtifactError(f"{file}: has {file.stat().st_size} bytes, the manifest says {size}")
+            raise ArtifactError(f"{file}: has {file.stat().st_size} bytes, the manifest says "
+                                f"{size}")
         if hashes and sha256(file) != digest:
             raise ArtifactError(f"{file}: its sha256 is not the manifest's: the file was changed")
     return manifest

@@ -19,6 +19,7 @@ from .brainomni import BrainOmni, BrainOmniConfig
 
 HEADS = ("mlp", "linear")
 MODES = ("frozen", "full")
+LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
 
 
 class DecoderConfig(NeuroFMConfig):
@@ -89,7 +90,9 @@ class Head(nn.Module):
 
     Deviation from the published head: features are first brought to mean 0 and deviation 1 over
     the training windows (`fit`). They have length 1 over 256 or 512 dimensions and differ little
-    between windows, so without it the learning rate would have to be tuned for each backbone.
+    between windows, so without it the learning rate would have to be tuned for each backbone. Where
+    the backbone trains along, small deviations are not blown up (`LEAST_STD`): the features move
+    as a whole by more than that, and the loss of an untrained backbone was 5 to 80 instead of 0.7.
     Classes weigh alike, however many windows they have, because balanced accuracy is asked for.
     """
 
@@ -97,6 +100,7 @@ class Head(nn.Module):
         super().__init__()
         n, n_classes = config.n_features, len(config.classes)
         self.label_smoothing = config.label_smoothing
+        self.least_std = LEAST_STD if config.mode == "full" else 1e-6
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
         self.register_buffer("class_weight", torch.ones(n_classes))
@@ -113,7 +117,7 @@ class Head(nn.Module):
         """Take mean, deviation and class frequencies from the training windows; nothing else."""
         std, mean = torch.std_mean(features.float(), dim=0, correction=0)
         self.mean.copy_(mean)
-        self.scale.copy_(1 / (std + 1e-6))
+        self.scale.copy_(1 / std.clamp(min=self.least_std))
         count = torch.bincount(target, minlength=len(self.class_weight)).clamp(min=1)
         self.class_weight.copy_(len(target) / (len(count) * count))
 

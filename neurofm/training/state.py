@@ -38,15 +38,15 @@ def save(
         target.mkdir(parents=True)
     accelerator.wait_for_everyone()
     _write(_random_state(), target / f"random-{accelerator.process_index}.safetensors")
-    weights = {name: _whole(tensor) for name, tensor in model.state_dict().items()}
     moments = {
-        f"{name}/{key}": _whole(value)
+        f"{name}/{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
-    if main:
-        _write(weights, target / "model.safetensors")
-        _write(moments, target / "optimizer.safetensors")
+    for name, tensors in (("model", model.state_dict()), ("optimizer", moments)):
+        whole = _whole(tensors, keep=main)
+        if main:
+            _write(whole, target / f"{name}.safetensors")
     accelerator.wait_for_everyone()
     if main:
         files = [path.name for path in target.glob("*.safetensors")]
@@ -106,7 +106,7 @@ def load(
 
 def save_weights(path: Path, model: nn.Module, accelerator: Accelerator) -> None:
     """Write the weights alone; the file appears when it is complete. Every process takes part."""
-    weights = {name: _whole(tensor) for name, tensor in model.state_dict().items()}
+    weights = _whole(model.state_dict(), keep=accelerator.is_main_process)
     if accelerator.is_main_process:
         temporary = path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,14 @@ def load_weights(path: Path, model: nn.Module) -> None:
         _put(tensor, stored[name])
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return full.detach().cpu().contiguous()
+def _whole(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """The tensors on the CPU, what is cut gathered: every process takes part, not all `keep` it."""
+    found = {}
+    for name, tensor in tensors.items():
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if keep:
+            found[name] = full.detach().cpu().contiguous()
+    return found
 
 
 @torch.no_grad()

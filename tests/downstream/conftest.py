@@ -22,5 +22,5 @@ def decoder(planted, tmp_path_factory):
     """Folder of a frozen decoder of the planted effect."""
     out = tmp_path_factory.mktemp("decoder") / "decoder"
     words = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
-    assert finetune([*words, "--train.steps=40", "--train.validate_every=10"]) == 0
+    assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
     return out

@@ -12,7 +12,7 @@ from downstream.baselines import spectra
 from downstream.evaluate import main as evaluate
 from neurofm import artifacts, cli
 
-QUICK = ["--train.steps=30", "--train.validate_every=10", "--seeds=2"]
+QUICK = ["--train.steps=30", "--train.lr=1e-3", "--seeds=2"]
 METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
 
 

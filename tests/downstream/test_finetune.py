@@ -13,8 +13,7 @@ from downstream.finetune import main as finetune
 from neurofm import artifacts, cli, hub
 from neurofm.data.corpus import Corpus
 
-QUICK = ["--train.steps=40", "--train.validate_every=10", "--train_full.steps=3",
-         "--train_full.validate_every=1"]
+QUICK = ["--train.steps=40", "--train.lr=1e-3", "--train_full.batch_windows=16"]
 
 
 def run(corpus, model, out, *words) -> dict:
@@ -51,13 +50,23 @@ def test_frozen_keeps_the_backbone_to_the_bit(decoder, planted):
 
 
 def test_full_changes_the_transformer_but_not_the_tokenizer(planted, tmp_path):
-    run(planted.corpus, planted.backbone, tmp_path / "out", "--mode=full")
+    run(planted.corpus, planted.backbone, tmp_path / "out", "--mode=full", "--train.steps=10",
+        "--train_full.steps=12")
     before = load_file(planted.backbone / "model.safetensors")
     after = load_file(tmp_path / "out" / "model.safetensors")
     changed = {name for name, value in before.items()
                if not torch.equal(value, after[f"backbone.{name}"])}
     assert any(name.startswith("blocks.0.") for name in changed)
     assert not any(name.startswith("tokenizer.") for name in changed)
+
+
+def test_full_training_that_does_harm_is_taken_back(planted, tmp_path, capsys):
+    run(planted.corpus, planted.backbone, tmp_path / "out", "--mode=full", "--train_full.steps=2",
+        "--train_full.lr=1")
+    assert "the head alone is kept" in capsys.readouterr().out
+    before = load_file(planted.backbone / "model.safetensors")
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.equal(value, after[f"backbone.{name}"]) for name, value in before.items())
 
 
 def test_random_weights_share_nothing_with_the_pretrained(planted, tmp_path):

@@ -9,6 +9,7 @@ WORK/settings.json names the runs; each leaves its folder there, and each proces
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from torch.distributed.tensor import DTensor
 
 import pretrain.train
 from neurofm import config
+from neurofm.tokenizers import brain_tokenizer
 from neurofm.training.finite import NotANumber
 from neurofm.training.loop import Stopped, accelerator_for, train
 from pretrain.train import PretrainConfig
@@ -29,13 +31,34 @@ def run_of(settings: dict, name: str) -> PretrainConfig:
     return config.parse(PretrainConfig, [f"--config={path}"], command="pretrain")
 
 
+@contextmanager
+def without_phase():
+    """The tokenizer's loss without its phase term.
+
+    As published, a phase within rounding of ±π may land on either side, 2π apart, and the gradient
+    of the phase of almost nothing is almost infinite: rounding grows a thousandfold in a step.
+    Without that term one can see whether all the rest is the same.
+    """
+    distance = brain_tokenizer.distance
+
+    def but_phase(*args):
+        far = distance(*args)
+        return far._replace(phase=torch.zeros_like(far.phase))
+
+    brain_tokenizer.distance = but_phase
+    try:
+        yield
+    finally:
+        brain_tokenizer.distance = distance
+
+
 def keep_what_was_trained(work: Path, rank: int) -> None:
     """Each process writes the model it has ended with."""
 
-    def kept(model, *args, **options):
-        trained = train(model, *args, **options)
+    def kept(model, data, windows, settings, out, *args, **options):
+        trained = train(model, data, windows, settings, out, *args, **options)
         tensors = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
-        save_file(tensors, work / f"{type(model).__name__}-{rank}.safetensors")
+        save_file(tensors, work / f"{out.name}-{rank}.safetensors")
         return trained
 
     pretrain.train.train = kept
@@ -63,6 +86,8 @@ def main(work: Path) -> None:
     }))
     keep_what_was_trained(work, rank)
     pretrain.train.pretrain(run, accelerator)
+    with without_phase():
+        pretrain.train.pretrain(run_of(settings, "without_phase"), accelerator)
     for name in ("brainomni", "accumulated"):
         pretrain.train.pretrain(run_of(settings, name), accelerator)
     try:
