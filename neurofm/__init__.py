@@ -8,6 +8,7 @@ Names below are resolved when first touched, so `import neurofm` costs milliseco
 the stages (`neurofm.standardize`, …) are found through the entry points `neurofm.api`.
 """
 
+from functools import cache
 from importlib import import_module
 
 from wrapt import when_imported
@@ -29,6 +30,7 @@ _INDEX = {
 }
 
 
+@cache  # reading the entry points of every installed package takes a while
 def _stage_functions() -> dict[str, object]:
     from importlib.metadata import entry_points
 

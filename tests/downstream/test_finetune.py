@@ -50,7 +50,7 @@ def test_frozen_keeps_the_backbone_to_the_bit(decoder, planted):
 
 
 def test_full_changes_the_transformer_but_not_the_tokenizer(planted, tmp_path):
-    run(planted.corpus, planted.backbone, tmp_path / "out", "--mode=full", "--train.steps=10",
+    run(planted.corpus, planted.backbone, tmp_path / "out", "--mode=full", "--train.lr=1e-4",
         "--train_full.steps=12")
     before = load_file(planted.backbone / "model.safetensors")
     after = load_file(tmp_path / "out" / "model.safetensors")

@@ -1,0 +1,20 @@
+"""The runs in `configs/downstream` are understood by the commands they are for."""
+
+import pytest
+
+from downstream.evaluate import EvaluateConfig
+from downstream.finetune import FinetuneConfig
+from downstream.methods import check
+from neurofm import config
+
+
+@pytest.mark.parametrize("command", ["finetune", "evaluate"])
+def test_configs_hold_only_known_keys(repo, command):
+    kind = {"finetune": FinetuneConfig, "evaluate": EvaluateConfig}[command]
+    paths = sorted((repo / "configs" / "downstream").glob(f"*_{command}.yaml"))
+    assert paths
+    for path in paths:
+        run = config.parse(kind, [f"--config={path}", "--corpus=c", "--model=m", "--out=o"],
+                           command=command)
+        assert run.classes
+        check(getattr(run, "methods", ["frozen"]))
