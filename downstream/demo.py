@@ -33,8 +33,8 @@ class DemoConfig:
     out: str = "demo"
     data: str | None = None
     subjects: int = 22
-    tokenizer_steps: int = 260
-    model_steps: int = 240
+    tokenizer_steps: int = 200
+    model_steps: int = 120
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,7 +98,7 @@ def learn(run: DemoConfig, corpus: Path) -> None:
     step("pretrain", f"--data={out / 'tokens'}", f"--out={out / 'brainomni'}",
          "--model=brainomni", f"--tokenizer={out / 'tokenizer'}",
          '--architecture={"dim": 96, "n_heads": 8, "n_blocks": 4}',
-         f"--train.steps={run.model_steps}", "--train.batch_windows=16", "--train.lr=2e-3")
+         f"--train.steps={run.model_steps}", "--train.batch_windows=8", "--train.lr=2e-3")
 
 
 def step(command: str, *words, allowed: tuple[int, ...] = (0,)) -> None:
