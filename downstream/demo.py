@@ -137,7 +137,10 @@ def summary(out: Path, unseen: Path | None) -> None:
             break
     if unseen is not None:
         print("\nLeft or right hand imagined (people never trained on, 64-channel EEG)")
-        print((out / "evaluation" / "table.tsv").read_text())
+        table = pd.read_csv(out / "evaluation" / "table.tsv", sep="\t")
+        shown = ["method", "seeds", "balanced_accuracy", "low", "high", "chance_high", "p_chance"]
+        print(table[shown].to_string(index=False, float_format="{:.3f}".format))
+        print("(low, high: 95 % interval over people; chance_high: what exchanged labels reach)")
         print(f"Page of one decoded recording: {out / 'decoded' / 'report.html'}")
 
 
