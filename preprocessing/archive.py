@@ -1,24 +1,27 @@
 """Which recordings lie in the given files and folders, and whose they are.
 
-BIDS folders are asked for their entities; in plain folders names of files are matched against a
-small table of the user's, and without one the name of the file stands for the subject.
+BIDS folders are asked for their entities; in plain folders names of files are matched against
+small tables of the user's (see `whose`), and without one the file's name stands for the subject.
 """
 
-import csv
 import glob
 import hashlib
+import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from . import bids, readers
+from .whose import NameTables, compiled
 
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
 # Sidecars and results of analyses that share an extension with recordings.
 _NO_RECORDING = re.compile(
     r"[-_](eve|cov|trans|fwd|src|sol|bem|inv|ica|proj|events|channels|electrodes|coordsystem|scans"
-    r"|participants|tfr|morph|label|meg_channels)\.(fif|fif\.gz|csv|mat|npy)$|^participants\.csv$",
+    r"|participants|tfr|morph|label|meg_channels)\.(fif|fif\.gz|csv|mat|npy)$|^participants\.csv$"
+    r"|[-_]markers?\.(sqd|con)$|_acq-(crosstalk|calibration)_meg\.fif$",
     re.IGNORECASE,
 )
 _LATER_PART = re.compile(r"(-[1-9]\d?\.fif|_split-(?!0*1_)\d+_.*\.fif)(\.gz)?$", re.IGNORECASE)
@@ -55,12 +58,14 @@ class Job:
 @dataclass
 class Found:
     """jobs; missing: given paths at which nothing is; passed_over: extension → number of files that
-    are no recordings; guessed: number of recordings whose subject is the name of the file."""
+    are no recordings; guessed: number of recordings whose subject is the name of the file; unused:
+    files that the table names and that were not found."""
 
     jobs: list[Job] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
     passed_over: Counter = field(default_factory=Counter)
     guessed: int = 0
+    unused: list[str] = field(default_factory=list)
 
 
 def find(
@@ -74,67 +79,119 @@ def find(
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
-    dataset: name instead of the folder's. files: rows with a `pattern` (regular expression,
-    searched in the path; named groups fill fields) and fields (subject, session, task, run,
-    dataset, label, or any attribute); later rows override. table: a TSV or CSV with a column
-    `file` and such fields. exclude: regular expressions of paths to pass over. arrays: take plain
-    arrays found in folders too.
+    dataset: name instead of the folder's. files, table: see `whose.NameTables`. exclude: regular
+    expressions of paths to pass over. arrays: take plain arrays found in folders too.
     """
-    rows = [(_compile(row.get("pattern"), "files"), row) for row in files]
-    columns = _columns(table)
-    skip = [_compile(pattern, "exclude") for pattern in exclude]
-    found, seen, listings = Found(), set(), {}
+    tables = NameTables(files, table)
+    skip = [compiled(pattern, "exclude") for pattern in exclude]
+    found, seen = Found(), set()
     for given in paths:
-        path = Path(given).expanduser().resolve()
+        # Links are not followed: archives of datalad are made of links that bear the names.
+        path = Path(os.path.abspath(Path(given).expanduser()))
         if not path.exists():
             found.missing.append((given, "there is no such file or folder"))
             continue
-        for job, known in _jobs(path, found.passed_over, listings, arrays):
+        for job, known in _jobs(path, found, arrays):
             if job.path in seen or any(pattern.search(job.source) for pattern in skip):
                 continue
             seen.add(job.path)
-            job, named = _apply_table(job, rows, columns)
-            found.guessed += not (known or named)
-            found.jobs.append(replace(job, dataset=dataset) if dataset else job)
+            job = replace(job, dataset=dataset) if dataset else job
+            fields = tables.fields(job.source)
+            found.guessed += not (known or "subject" in fields)
+            found.jobs.append(_named(job, fields))
+    found.unused = tables.unused()
     found.jobs = _with_ids(sorted(found.jobs, key=lambda job: (job.source, job.path)))
     return found
 
 
-def _jobs(path: Path, passed_over: Counter, listings: dict, arrays: bool):
+def _jobs(path: Path, found: Found, arrays: bool):
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
     if root is not None:
-        if root not in listings:
-            listings[root] = bids.find_recordings(root)
-        here = [entry for entry in listings[root]
-                if path == entry[0] or path in entry[0].parents]
-        for file, entities in here:
-            person = bids.participants(root).get(entities["subject"] or "", {})
-            yield Job(str(file), _shown(file, root), *_stamp(file), dataset=root.name, **entities,
-                      attributes=person), True
+        aside = Found(missing=found.missing)
+        here = list(_bids_jobs(path, root, aside))
         if here:
+            found.passed_over += aside.passed_over
+            yield from here
             return
-    if path.is_dir() and not readers.claims(path):
-        for file in _walk(path, passed_over, arrays):
-            yield _plain(file, path)
-    else:
+    if not path.is_dir() or readers.claims(path):
         yield _plain(path, path.parent)
+        return
+    for file in _walk(path, found, arrays):
+        if bids.is_root(file):
+            yield from _jobs(file, found, arrays)
+        else:
+            yield _plain(file, path)
 
 
-def _walk(folder: Path, passed_over: Counter, arrays: bool):
-    """Files that some reader claims; formats that are folders are not entered.
+def _bids_jobs(path: Path, root: Path, found: Found):
+    """Recordings of the BIDS folder `root` at or below `path`; those not named by BIDS are counted.
+
+    Only subjects' folders count: derivatives, sourcedata and code are other things' copies.
+    """
+    if path == root:
+        folders = [folder for folder in sorted(root.glob("sub-*")) if folder.is_dir()]
+    else:
+        folders = [path] if path.relative_to(root).parts[0].startswith("sub-") else []
+    for file in (file for folder in folders for file in _recordings(folder, found)):
+        entities = bids.entities(file)
+        if entities is None and file != path:
+            found.passed_over["not named as BIDS names EEG and MEG"] += 1
+        elif entities is None:
+            return  # given by its own name: then it is wanted, as a plain file
+        elif entities["subject"] == "emptyroom":
+            found.passed_over["empty room"] += 1
+        else:
+            person = bids.participants(root).get(entities["subject"], {})
+            stamp = _stamp(file, bids.sidecars(file, root))
+            yield Job(str(file), _shown(file, root), *stamp, dataset=root.name, **entities,
+                      attributes=person), True
+
+
+def _recordings(path: Path, found: Found) -> Iterable[Path]:
+    """`path` itself if it is a recording, else those below it; sidecars are not counted."""
+    if not path.is_dir() or readers.claims(path):
+        return [path]
+    return _walk(path, Found(missing=found.missing))
+
+
+def _walk(folder: Path, found: Found, arrays: bool = False):
+    """Files that some reader claims, and BIDS folders; formats that are folders are not entered.
 
     arrays: .csv, .mat and .npy count too: without a description they are rather tables.
     """
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        found.missing.append((str(folder), f"cannot be listed: {error.strerror}"))
+        return
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir() and not readers.claims(entry):
-            yield from _walk(entry, passed_over, arrays)
+            if bids.is_root(entry):
+                yield entry
+            elif not _leads_back(entry):
+                yield from _walk(entry, found, arrays)
+        elif _is_companion(entry):
+            continue
         elif not readers.claims(entry, arrays=arrays) or _NO_RECORDING.search(entry.name):
-            passed_over[entry.suffix or "no extension"] += 1
-        elif not _is_later_part(entry):
+            found.passed_over[entry.suffix or "no extension"] += 1
+        elif _is_later_part(entry):
+            found.passed_over["later parts of split recordings"] += 1
+        else:
             yield entry
+
+
+def _is_companion(path: Path) -> bool:
+    """Signal or markers that the header beside them leads to."""
+    header = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}.get(path.suffix)
+    return header is not None and path.with_suffix(header).exists()
+
+
+def _leads_back(folder: Path) -> bool:
+    """A link to a folder it lies in: walking it would never end."""
+    return folder.is_symlink() and folder.resolve() in folder.parents
 
 
 def _is_later_part(path: Path) -> bool:
@@ -160,59 +217,27 @@ def _shown(file: Path, root: Path) -> str:
     return file.relative_to(root.parent).as_posix()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of change of a recording with its companions (.fdt, .eeg, .vmrk, sidecars)."""
+def _stamp(path: Path, sidecars: list[Path] = ()) -> tuple[int, int]:
+    """Size and time of change of a recording with its companions (.fdt, .eeg, .vmrk) and sidecars.
+
+    A link to what is not there (an archive of datalad, not fetched) counts as empty: reading it
+    says so.
+    """
     if path.is_dir():
         files = [file for file in path.rglob("*") if file.is_file()]
     else:
         stem = path.name.split(".")[0]
         beside = path.parent.glob(f"{glob.escape(stem)}.*")
-        files = [file for file in beside if file.is_file()] or [path]
-    stats = [file.stat() for file in files]
+        files = [file for file in beside if file.is_file()]
+    stats = [file.stat() for file in {*files, *sidecars}]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
-def _compile(pattern: str | None, where: str) -> re.Pattern:
-    if not pattern:
-        raise ValueError(f"{where}: each row needs a `pattern` (a regular expression of the path)")
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{where}: {pattern!r} is no regular expression: {error}") from error
-
-
-def _columns(table: str) -> dict[str, dict[str, str]]:
-    """Path as written in the column `file` → the row's other fields."""
-    if not table:
-        return {}
-    path = Path(table)
-    if not path.is_file():
-        raise ValueError(f"table: there is no file {path}")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        delimiter = "," if path.suffix == ".csv" else "\t"
-        rows = list(csv.DictReader(file, delimiter=delimiter))
-    if not rows or "file" not in rows[0]:
-        raise ValueError(f"table {path}: wanted a column `file`, got "
-                         f"{list(rows[0]) if rows else 'no rows'}")
-    return {row["file"]: {key: value for key, value in row.items()
-                          if key not in (None, "file") and value not in (None, "", "n/a")}
-            for row in rows}
-
-
-def _apply_table(job: Job, rows, columns) -> tuple[Job, bool]:
-    """The job with the fields of every matching row; and whether one of them gave the subject."""
-    fields: dict[str, str] = {}
-    for pattern, row in rows:
-        match = pattern.search(job.source)
-        if match:
-            fields |= {key: value for key, value in match.groupdict().items() if value is not None}
-            fields |= {key: str(value) for key, value in row.items() if key != "pattern"}
-    for file, given in columns.items():
-        if job.source == file or job.source.endswith("/" + file):
-            fields |= given
-    known = {key: fields.pop(key) for key in (*_IDENTITY, "label") if key in fields}
-    job = replace(job, **known, attributes={**job.attributes, **fields})
-    return job, "subject" in known
+def _named(job: Job, fields: dict[str, str]) -> Job:
+    """The job with the fields that the user's tables give it."""
+    known = {key: value for key, value in fields.items() if key in (*_IDENTITY, "label")}
+    others = {key: value for key, value in fields.items() if key not in known}
+    return replace(job, **known, attributes={**job.attributes, **others})
 
 
 def _with_ids(jobs: list[Job]) -> list[Job]:

@@ -5,50 +5,65 @@ channels, events.tsv the events, electrodes.tsv the positions, the sidecar the l
 """
 
 import csv
+import os
+import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
 
 from neurofm.data.recording import Recording
 
+from . import segments
 from .readers import ReadOptions, mne_raw
 from .readers.errors import ReadError
 
-ENTITIES = ("subject", "session", "task", "run")
-_DATATYPES = ["eeg", "meg"]
-_EXTENSIONS = [".edf", ".bdf", ".vhdr", ".set", ".fif", ".ds", ".con", ".sqd", ".mff", ".cnt", ""]
+ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
+_SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg")
+_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[a-z]+)"
+                   r"(?P<extension>\..+)?")
+
+
+def is_root(path: Path) -> bool:
+    return (path / "dataset_description.json").is_file()
 
 
 def find_root(path: Path) -> Path | None:
     """The BIDS folder that `path` is or lies in, or None."""
-    for folder in (path, *path.parents):
-        if (folder / "dataset_description.json").is_file():
-            return folder
-    return None
+    return next((folder for folder in (path, *path.parents) if is_root(folder)), None)
 
 
-def find_recordings(root: Path) -> list[tuple[Path, dict[str, str | None]]]:
-    """Recording files of a BIDS folder with their entities, in order."""
-    import mne_bids
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = mne_bids.find_matching_paths(
-            root, datatypes=_DATATYPES, suffixes=_DATATYPES, extensions=_EXTENSIONS
-        )
-    recordings = []
-    for bids_path in found:
-        path = Path(bids_path.fpath)
-        # An .mff or .ds folder holds files of its own; of a split file only the first part counts.
-        inside = any(parent.suffix in (".ds", ".mff") for parent in path.parents)
-        later_part = bids_path.split not in (None, "01", "1")
-        if not inside and not later_part:
-            recordings.append((path, {name: getattr(bids_path, name) for name in ENTITIES}))
-    return sorted(recordings)
+def entities(path: Path) -> dict[str, str | None] | None:
+    """Subject, session, task and run of a recording named as BIDS names EEG and MEG, else None."""
+    match = _NAME.fullmatch(path.name)
+    if match is None or match["suffix"] not in ("eeg", "meg"):
+        return None
+    said = dict(part.split("-") for part in match["entities"].split("_"))
+    return {name: said.get(short) for name, short in ENTITIES.items()}
 
 
-def _sidecar(path: Path, name: str) -> bool:
-    return any(path.parent.glob(f"{path.name.rsplit('_', 1)[0]}_{name}.tsv"))
+def sidecars(path: Path, root: Path) -> list[Path]:
+    """Sidecars that hold for a recording: beside it or further up, of no other entity than its own.
+
+    (BIDS specification, "The inheritance principle".) Electrodes may name a `space` besides.
+    """
+    ours = set(path.name.split("_")[:-1])
+    found = []
+    for folder in path.parents:
+        for name in _sidecar_names(folder, folder.stat().st_mtime_ns):
+            theirs = {part for part in name.split("_")[:-1] if not part.startswith("space-")}
+            if theirs <= ours:
+                found.append(folder / name)
+        if folder == root:
+            break
+    return [file for file in found if file.is_file()]
+
+
+@lru_cache(maxsize=1024)
+def _sidecar_names(folder: Path, mtime_ns: int) -> list[str]:
+    """Names in `folder`, read anew when something was added to it."""
+    return [name for name in sorted(os.listdir(folder))
+            if name.endswith((".tsv", ".json"))
+            and name.rsplit(".", 1)[0].rpartition("_")[2] in _SIDECARS]
 
 
 def participants(root: Path) -> dict[str, dict[str, str]]:
@@ -80,17 +95,39 @@ def read(path: Path, root: Path, options: ReadOptions) -> Recording:
             warnings.simplefilter("ignore")
             bids_path = mne_bids.get_bids_path_from_fname(path, verbose="ERROR")
             bids_path.update(root=root)
-            # mne-bids hands only these to the reader, and compares channels.tsv with all of them.
-            chosen = {"exclude": exclude} if exclude and not _sidecar(path, "channels") else {}
-            raw = mne_bids.read_raw_bids(bids_path, extra_params=chosen, verbose="ERROR")
+            raw = mne_bids.read_raw_bids(bids_path, verbose="ERROR")
     except ReadError:
         raise
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
         raise ReadError(path, f"mne-bids cannot read it: {mne_raw.first_sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
+    has_events = any(file.name.endswith("events.tsv") for file in sidecars(path, root))
+    if exclude or has_events:
+        raw = _as_in_the_file(mne_raw.open_raw(path), raw)
     recording = mne_raw.convert(raw, options, str(path))
-    attributes = dict(participants(root).get(bids_path.subject, {}))
-    if raw.info["line_freq"]:
-        attributes["line_hz"] = f"{raw.info['line_freq']:g}"
+    person = participants(root).get(bids_path.subject, {})
     identity = {name: getattr(bids_path, name) for name in ENTITIES}
-    return recording.with_(dataset=root.name, attributes=attributes, **identity)
+    return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
+                           **identity)
+
+
+def _as_in_the_file(own, raw):
+    """`own` as the file gives it, with what mne-bids made of the sidecars in `raw`.
+
+    mne-bids drops the file's joints and bad stretches where there is an events.tsv, and cannot
+    leave out the fast channels that would change the rate of the EEG.
+    """
+    own.set_meas_date(raw.info["meas_date"])  # scans.tsv may say another; onsets stay
+    kept = set(raw.annotations.description)
+    lost = [i for i, label in enumerate(own.annotations.description)
+            if segments.is_cut_or_bad(label) and label not in kept]
+    raw.set_annotations(raw.annotations + own.annotations[lost])
+    if own.info["sfreq"] == raw.info["sfreq"]:
+        return raw
+    types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+    own.set_channel_types({name: types[name] for name in own.ch_names if name in types},
+                          on_unit_change="ignore", verbose="ERROR")
+    own.info["bads"] = [name for name in raw.info["bads"] if name in own.ch_names]
+    own.set_montage(raw.get_montage(), on_missing="ignore", verbose="ERROR")
+    own.set_annotations(raw.annotations)
+    return own

@@ -19,12 +19,12 @@ from typing import Literal
 from neurofm import artifacts, config
 from neurofm.data.contract import InputContract
 
-from . import archive, montage, report, workers
+from . import archive, montage, quality_page, readers, report, workers
 from .labels import LabelRule
 from .one_recording import Shaping, ingest_one
 from .progress import Progress
 from .readers import ArrayTable, ReadOptions
-from .records import FOLDER, Records, assemble
+from .records import FOLDER, Records, assemble, prepare
 from .splits import SplitRule
 
 FAILED = 3  # exit status when some recordings failed, whatever became of the others
@@ -42,7 +42,7 @@ class IngestConfig:
     unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
     rename: channel name in the files → electrode.
     arrays: how to read plain arrays (.npy, .mat, .csv).
-    files, table: whose recordings those of plain folders are (see `archive.find`).
+    files, table: whose recordings those of plain folders are (see `whose`).
     exclude: regular expressions of paths to pass over.
     label: where labels come from.
     splits: who is held out.
@@ -86,9 +86,10 @@ def ingest(run: IngestConfig) -> int:
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
                          exclude=run.exclude, arrays=run.arrays.sfreq > 0)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.arrays)
-    records = Records.open(run.out, shaping := Shaping(run.contract, reading, run.label))
-    with _only_one(run.out):
-        return _ingest(run, found, records, shaping, begin)
+    shaping = Shaping(run.contract, reading, run.label)
+    prepare(run.out)
+    with _only_one(run.out):  # from before the records are read until the corpus is sealed
+        return _ingest(run, found, Records.open(run.out, shaping), shaping, begin)
 
 
 def _ingest(run: IngestConfig, found, records: Records, shaping: Shaping, begin: float) -> int:
@@ -100,6 +101,9 @@ def _ingest(run: IngestConfig, found, records: Records, shaping: Shaping, begin:
     if not found.jobs and not records.finished:
         print(f"nothing was ingested: {len(records.failures)} path(s) failed"
               if records.failures else "no recording was found; nothing was ingested")
+        if not run.arrays.sfreq and any(readers.is_array(kind) for kind in found.passed_over):
+            print("plain arrays are recordings once it is said what they hold: --arrays.sfreq 250 "
+                  "--arrays.unit uV …")
         report.print_failures(records.failures)
         return FAILED
     if jobs:
@@ -147,9 +151,11 @@ def _seal(run: IngestConfig, records: Records, found, worked: bool, begin: float
     sealed = records.seal(corpus, config.resolved(run))
     if not worked and not sealed:
         print(f"{run.out} is finished and nothing is new: nothing to do")
-    report.write_html(Path(run.out) / "quality.html", corpus, records.failures)
+    quality_page.write(Path(run.out), corpus, records.failures, run.contract)
     report.print_summary(corpus, records.failures, Path(run.out), run.splits,
-                         guessed=found.guessed, seconds=time.perf_counter() - begin)
+                         seconds=time.perf_counter() - begin)
+    report.print_notes(corpus, found, run.splits, run.label)
+    report.print_failures(records.failures)
     return status
 
 

@@ -21,8 +21,9 @@ _REFERENCE = re.compile(
     r"|lm|rm|ears|earlobes|nose|gnd?", re.IGNORECASE,
 )
 _NOT_EEG = re.compile(
-    r"(?<![a-z])(e[ck]g\w*|[hv]?eog\w*|emg\w*|loc|roc|chin\w*|resp\w*|sp[o0]2|sao2|ple[th]\w*|pulse"
-    r"|puls|hr|ibi|bursts|suppr|temp\w*|gsr\d*|eda|ppg|erg\d*|exg\d*|ext\d*|aux\d*|dc\d+|photic|phot"
+    r"(?<![a-z])(e[ck]g\w*|[hvlr]?eog\w*|e[12]\s?-\s?[am][12]|emg\w*|loc|roc|chin\w*|resp\w*"
+    r"|sp[o0]2|sao2|ple[th]\w*|pulse|puls|hr|ibi|bursts|suppr|temp\w*|gsr\d*|eda|ppg|erg\d*"
+    r"|exg\d*|ext\d*|aux\d*|dc\d+|photic|phot"
     r"|stim\w*|sti\d*|trig\w*|status|event\w*|marker\w*|mkr|annotations?|airflow|thor\w*|abdo\w*"
     r"|snore|position|acc\w*|gyro\w*|battery|counter|x_dir|y_dir|z_dir)(?![a-z])",
     re.IGNORECASE,

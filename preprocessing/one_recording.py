@@ -11,8 +11,8 @@ from neurofm.data.contract import InputContract
 from . import labels, quality, readers, records
 from .archive import Job
 from .labels import LabelRule
-from .readers import ReadOptions
-from .standardize import standardize
+from .readers import ReadError, ReadOptions
+from .standardize import ContractError, standardize
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,10 @@ def ingest_one(job: Job, out: str, shaping: Shaping) -> str | None:
     """Do one job; returns None, or the reason why the recording cannot be in the corpus."""
     try:
         _ingest(job, Path(out), shaping)
+    except (ReadError, ContractError) as error:
+        return error.reason
     except ValueError as error:
-        return getattr(error, "reason", None) or str(error)
+        return f"{error} (at {_place(error)})"
     except MemoryError:
         return "memory ran out: run again with fewer workers"
     except OSError as error:

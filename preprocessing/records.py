@@ -46,19 +46,11 @@ class Records:
 
     @classmethod
     def open(cls, out: str | Path, shaping) -> "Records":
-        """Records in `out`; refuses a folder whose windows were shaped by other settings."""
-        folder = Path(out)
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"--out {folder}: wanted a folder, but it is a file")
-        kept = folder / FOLDER
-        if folder.is_dir() and any(folder.iterdir()) and not kept.is_dir():
-            raise ValueError(f"--out {folder}: wanted a new folder or one that ingest made, but "
-                             f"it holds other things; choose another --out")
-        try:
-            for name in ("done", "failed", "layouts"):
-                (kept / name).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"--out {folder}: cannot be written: {error}") from error
+        """Records in `out`, as `prepare` left it and with its lock held.
+
+        Refuses a folder whose windows were shaped by other settings.
+        """
+        folder, kept = Path(out), Path(out) / FOLDER
         _check_settings(folder, kept / "settings.json", shaping.to_dict())
         records = cls(folder, shaping)
         for name, target in (("done", records.finished), ("failed", records.failures)):
@@ -88,7 +80,8 @@ class Records:
         same = all(done["job"][name] == getattr(job, name)
                    for name in ("size", "mtime_ns", "label", "attributes", *job.identity()))
         shard = self.folder / "windows" / f"{job.id}.arrow"
-        return same and shard.is_file()
+        # Of a copy that broke off, or after a power cut, a shard may be there in part.
+        return same and shard.is_file() and shard.stat().st_size == done.get("bytes")
 
     def clear_up(self, is_excluded) -> None:
         """Forget failures of files that are gone, and whatever is excluded by now."""
@@ -122,12 +115,12 @@ class Records:
         if artifacts.is_sealed(self.folder) and self._stands(tables, failures):
             return False
         artifacts.unseal(self.folder)
-        corpus.seal(self.folder, self.shaping.contract, tables.recordings, tables.windows,
-                    tables.layouts, failures, settings)
         wanted = {f"{name}.arrow" for name in tables.recordings["recording"]}
         for shard in (self.folder / "windows").iterdir():
             if shard.name not in wanted:
                 shard.unlink()  # of a recording that has changed and now fails, or half written
+        corpus.seal(self.folder, self.shaping.contract, tables.recordings, tables.windows,
+                    tables.layouts, failures, settings)
         return True
 
     def _stands(self, tables: Tables, failures: pd.DataFrame) -> bool:
@@ -136,9 +129,24 @@ class Records:
         except artifacts.ArtifactError:
             return False
         there = read_table(self.folder / "recordings.parquet")
-        told = (self.folder / "failures.tsv").read_text()
+        told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
         return (there.to_json() == tables.recordings.to_json()
                 and told == failures.to_csv(sep="\t", index=False))
+
+
+def prepare(out: str | Path) -> None:
+    """Make the folders of the records in `out`; refuses a folder that holds other things."""
+    folder, kept = Path(out), Path(out) / FOLDER
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder}: wanted a folder, but it is a file")
+    if folder.is_dir() and any(folder.iterdir()) and not kept.is_dir():
+        raise ValueError(f"--out {folder}: wanted a new folder or one that ingest made, but it "
+                         f"holds other things; choose another --out")
+    try:
+        for name in ("done", "failed", "layouts"):
+            (kept / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {folder}: cannot be written: {error}") from error
 
 
 def write(
@@ -148,7 +156,9 @@ def write(
     layout = out / FOLDER / "layouts" / f"{sensors.fingerprint}.json"
     if not layout.exists():
         artifacts.write_json(layout, sensors.to_dict())
-    record = {"job": job.to_dict(), "row": row, "start_s": start_s, "labels": labels}
+    size = (out / "windows" / f"{job.id}.arrow").stat().st_size
+    record = {"job": job.to_dict(), "row": row, "bytes": size, "start_s": start_s,
+              "labels": labels}
     artifacts.write_json(out / FOLDER / "done" / f"{job.id}.json", record)
 
 

@@ -1,11 +1,11 @@
-"""What an ingest tells a person: a short summary on screen, a table of quality as one HTML page."""
+"""What an ingest tells a person on screen: a short summary, notes on what looks odd, failures."""
 
-import html
+import json
 from pathlib import Path
 
 from neurofm.data.windows import SPLITS, subject_keys
 
-from . import quality
+from .labels import LabelRule
 from .splits import SplitRule, unknown_names
 from .steps.refusal import some
 
@@ -13,9 +13,9 @@ _SHOWN_REASONS = 20
 
 
 def print_summary(
-    tables, failures: dict[str, dict], out: Path, rule: SplitRule, *, guessed: int, seconds: float
+    tables, failures: dict[str, dict], out: Path, rule: SplitRule, *, seconds: float
 ) -> None:
-    """Recordings, hours, subjects a split, layouts, size, failures, place."""
+    """Recordings, hours, subjects a split, labels, layouts, size, place."""
     recordings, windows = tables.recordings, tables.windows
     hours = recordings["duration_s"].sum() / 3600
     size = sum(file.stat().st_size for file in (out / "windows").glob("*.arrow"))
@@ -38,16 +38,46 @@ def print_summary(
     print(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
     print(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
     print(f"quality     {out / 'quality.html'}")
-    if guessed:
-        print(f"note        {guessed} recordings do not say whose they are: the file's name stands "
-              f"for the subject (give `files` or `table` where one person has several)")
+
+
+def print_notes(tables, found, rule: SplitRule, label: LabelRule) -> None:
+    """What is no failure, but seldom meant: each in one line."""
+    for note in notes(tables, found, rule, label):
+        print(f"note        {note}")
+
+
+def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
+    """found: what `archive.find` gave."""
+    recordings, said = tables.recordings, []
+    if found.guessed:
+        said.append(f"{found.guessed} recordings do not say whose they are: the file's name stands "
+                    f"for the subject (give `files` or `table` where one person has several)")
+    if found.unused:
+        said.append(f"the table names files that were not found: {some(found.unused, 4)}")
+    twins = [f"{first} = {second}" for first, second in _twins(recordings)]
+    if twins:
+        said.append(f"the same signal twice: {some(twins, 4)}; one person under two names could "
+                    f"stand in two splits (exclude: [pattern])")
     for split, share in zip(SPLITS, rule.fractions, strict=True):
         if share and not (recordings["split"] == split).any():
-            print(f"note        no subject fell into {split}: name some with --splits.{split}")
-    unknown = unknown_names(recordings.assign(attributes=_attributes(recordings)), rule)
+            said.append(f"no subject fell into {split}: name some with --splits.{split}")
+    attributes = [json.loads(text) for text in recordings["attributes"]]
+    unknown = unknown_names(recordings.assign(attributes=attributes), rule)
     if unknown:
-        print(f"note        named in splits, but in no recording: {', '.join(unknown)}")
-    print_failures(failures)
+        said.append(f"named in splits, but in no recording: {', '.join(unknown)}")
+    unseen = sorted(set(label.mapping.values()) - set(tables.windows["label"].dropna()))
+    if unseen and label.source != "none":
+        said.append(f"in label.mapping, but on no window: {', '.join(unseen)}")
+    unlabelled = int(tables.windows["label"].isna().sum())
+    if unlabelled and label.source != "none":
+        said.append(f"{unlabelled} windows have no label")
+    return said
+
+
+def _twins(recordings) -> list[tuple[str, str]]:
+    """Pairs of recordings whose windows are the same to the last bit."""
+    return [(rows["source"].iat[0], rows["source"].iat[1])
+            for _, rows in recordings.groupby("sha256", sort=False) if len(rows) > 1]
 
 
 def print_failures(failures: dict[str, dict]) -> None:
@@ -69,46 +99,3 @@ def describe(sensors) -> str:
     """'102 mag + 204 planar_grad + 60 eeg'."""
     counts = {kind: sensors.kinds.count(kind) for kind in dict.fromkeys(sensors.kinds)}
     return " + ".join(f"{n} {kind}" for kind, n in counts.items())
-
-
-def write_html(path: Path, tables, failures: dict[str, dict]) -> None:
-    """One page: a row a recording with what to look at, then the failures."""
-    rows = []
-    for row in tables.recordings.itertuples():
-        found = quality.from_text(row.quality)
-        amplitude = ", ".join(f"{kind} {value}" for kind, value in found["amplitude"].items())
-        remarks = quality.remarks(found)
-        cells = [row.source, row.dataset, row.subject, row.task, row.split, row.n_channels,
-                 f"{row.duration_s:.0f}", row.n_windows, f"{row.sfreq_original:g}",
-                 len(found["bads"]), amplitude, "; ".join(remarks)]
-        rows.append(f"<tr{' class=look' if remarks else ''}>{_cells(cells)}</tr>")
-    heads = ("recording", "dataset", "subject", "task", "split", "channels", "seconds", "windows",
-             "Hz", "bad", "amplitude (interquartile range)", "remarks")
-    failed = "".join(f"<tr>{_cells([f['source'], f['reason']])}</tr>" for f in failures.values())
-    path.write_text(_PAGE.format(
-        head="".join(f"<th>{head}</th>" for head in heads), rows="\n".join(rows),
-        n=len(rows), failed=f"<h2>{len(failures)} failed</h2><table>{failed}</table>"
-        if failures else "<p>None failed.</p>",
-    ), encoding="utf-8")
-
-
-def _cells(values) -> str:
-    return "".join(f"<td>{html.escape('' if value is None else str(value))}</td>"
-                   for value in values)
-
-
-def _attributes(recordings) -> list[dict]:
-    import json
-
-    return [json.loads(text) for text in recordings["attributes"]]
-
-
-_PAGE = """<!doctype html><meta charset="utf-8"><title>Quality of a corpus</title>
-<style>body{{font:14px system-ui;margin:2em}}table{{border-collapse:collapse}}
-td,th{{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}}
-th{{position:sticky;top:0;background:#fff}}.look td{{background:#fff6e0}}</style>
-<h1>{n} recordings</h1><p>Shaded rows have a remark.</p>
-<table><tr>{head}</tr>
-{rows}</table>
-{failed}
-"""

@@ -6,19 +6,34 @@ MNE's convention a stretch whose label begins with "bad" holds nothing to be ana
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from neurofm.data.recording import Recording
+from neurofm.data.recording import Events, Recording
 
 CUT = "EDGE boundary"
 SKIP = "BAD_ACQ_SKIP"  # nothing was recorded for the event's duration
 
 
+def _text(label: str) -> str:
+    """Without BrainVision's type of marker: a stretch marked by hand is 'Comment/BAD_muscle'."""
+    return label.casefold().removeprefix("comment/")
+
+
 def _is_cut(label: str) -> bool:
-    text = label.casefold()
+    text = _text(label)
     return (text in ("boundary", "bad boundary")
             or text.startswith(("edge boundary", SKIP.casefold(), "new segment")))
+
+
+def _skips(label: str) -> bool:
+    return _text(label).startswith(SKIP.casefold())
+
+
+def is_cut_or_bad(label: str) -> bool:
+    """Whether an event says where the recording is joined or bad, and nothing of what happened."""
+    return _is_cut(label) or _text(label).startswith("bad")
 
 
 def first_sample(time_s: float, sfreq: float) -> int:
@@ -31,7 +46,7 @@ def continuous(recording: Recording) -> list[tuple[int, int]]:
     n_times = recording.n_times
     events = recording.events
     holes = [
-        (onset, onset + duration * label.startswith(SKIP))
+        (onset, onset + duration * _skips(label))
         for onset, duration, label in zip(events.onset_s, events.duration_s, events.label,
                                           strict=True)
         if _is_cut(label)
@@ -45,6 +60,20 @@ def continuous(recording: Recording) -> list[tuple[int, int]]:
     if begin < n_times:
         stretches.append((begin, n_times))
     return stretches
+
+
+def on_samples(recording: Recording) -> Events:
+    """The events with each joint moved to the first sample after it.
+
+    EEGLAB sets joints between two samples; at another rate they would fall between others.
+    """
+    events, sfreq = recording.events, recording.sfreq
+    onset_s, end_s = events.onset_s.copy(), events.onset_s + events.duration_s
+    for row, label in enumerate(events.label):
+        if _is_cut(label):
+            onset_s[row] = first_sample(onset_s[row], sfreq) / sfreq
+            end_s[row] = first_sample(end_s[row], sfreq) / sfreq
+    return replace(events, onset_s=onset_s, duration_s=end_s - onset_s)
 
 
 def sampled(recording: Recording, n: int) -> np.ndarray:
@@ -62,6 +91,6 @@ def bad_stretches(recording: Recording) -> np.ndarray:
         (onset, onset + duration)
         for onset, duration, label in zip(events.onset_s, events.duration_s, events.label,
                                           strict=True)
-        if label.casefold().startswith("bad") and not label.startswith(SKIP) and duration > 0
+        if _text(label).startswith("bad") and not _skips(label) and duration > 0
     ]
     return np.array(sorted(marked), dtype=float).reshape(-1, 2)

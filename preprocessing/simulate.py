@@ -14,6 +14,7 @@ are. A recording depends on (seed, subject, device, run) alone: neither on the o
 else is simulated. The physics is in `preprocessing.simulation`.
 """
 
+import difflib
 import json
 import os
 import sys
@@ -65,10 +66,9 @@ class SimulateConfig:
     def __post_init__(self):
         for name in ("always", "devices"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.subjects < 1 or self.runs < 1 or self.first_subject < 0 or self.seed < 0:
-            raise ValueError(
-                f"subjects and runs must be ≥ 1, first_subject and seed ≥ 0, got {self}"
-            )
+        for name, least in (("subjects", 1), ("runs", 1), ("first_subject", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be ≥ {least}, got {getattr(self, name)}")
         if not self.always and not self.devices:
             raise ValueError("no device to record with: name some in `always` or `devices`")
         if not 0 <= self.devices_per_subject <= len(self.devices):
@@ -76,10 +76,11 @@ class SimulateConfig:
                 f"devices_per_subject must be in 0 … {len(self.devices)} (the number of `devices`; "
                 f"0 = all), got {self.devices_per_subject}"
             )
-        if set(self.always) & set(self.devices):
+        named = [*self.always, *self.devices]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
             raise ValueError(
-                f"a device stands either in `always` or in `devices`, in both are "
-                f"{sorted(set(self.always) & set(self.devices))}"
+                f"a device stands once, either in `always` or in `devices`; twice are {twice}"
             )
         shortest = (self.trial_s + 3.0) * 2 + 4.0
         if self.minutes * 60 < shortest:
@@ -128,15 +129,20 @@ def simulate(run: SimulateConfig) -> Path:
 
     unknown = [name for name in (*run.always, *run.devices) if name not in DEVICES]
     if unknown:
-        raise ValueError(f"unknown device {unknown[0]!r}; there are {', '.join(DEVICES)}")
+        near = difflib.get_close_matches(unknown[0], DEVICES, n=1)
+        raise ValueError(f"unknown device {unknown[0]!r}; "
+                         + (f"did you mean {near[0]!r}? " if near else "")
+                         + f"There are {', '.join(DEVICES)}")
     folder = Path(run.out)
     wanted = takes(run)
+    _check_ours(folder)
     _check_same(folder, run)
     if artifacts.is_sealed(folder):
         print(f"{folder}: already simulated")
         return folder
-    (folder / "truth").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     config.save(run, folder)
+    (folder / "truth").mkdir(exist_ok=True)
     rows = [
         _one(folder, run, take)
         for take in track(wanted, "simulating", disable=not sys.stderr.isatty())
@@ -247,6 +253,15 @@ def _tables(folder: Path, rows: list[dict]) -> list[str]:
         "DatasetType": "raw", "License": "CC0",
     })  # fmt: skip
     return ["participants.tsv", "ceiling.tsv", "dataset_description.json"]
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise if `folder` holds what is no simulation of ours."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder}: wanted a folder, but it is a file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "run.yaml").is_file():
+        raise ValueError(f"--out {folder}: wanted a new folder or one that simulate made, but it "
+                         f"holds other things; choose another --out")
 
 
 def _check_same(folder: Path, run: SimulateConfig) -> None:

@@ -23,9 +23,10 @@ _READERS = ("mne_raw", "timeseries")
 class ArrayTable:
     """What a plain array does not say of itself.
 
-    sfreq: Hz. axes: order of the array's axes. unit: of the numbers. kind: of all sensors.
-    names: of the channels, or channels: a table (.ced, .tsv, .csv) with columns name/labels and,
-    where known, x, y, z. variable: which one of a .mat or .npz file; "" = the only one.
+    sfreq: Hz. axes: order of the array's axes. kind: of all sensors. unit: of the numbers (for
+    planar gradiometers a metre, "1" = SI). names: of the channels, or channels: a table (.ced,
+    .tsv, .csv) with columns name/labels and, where known, x, y, z. variable: which one of a .mat
+    or .npz file; "" = the only one.
     """
 
     sfreq: float = 0.0
@@ -38,6 +39,10 @@ class ArrayTable:
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))
+        wanted = {"eeg": "V", "roi": ""}.get(self.kind, "T")
+        if self.sfreq and wanted and self.unit[-1] not in (wanted, "1"):
+            raise ValueError(f"arrays.unit must be one of {wanted} (with n, u … before it) or 1 "
+                             f"for kind {self.kind}, got {self.unit}")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,13 @@ def claims(path: str | Path, *, arrays: bool = True) -> bool:
     return reader is not None and (arrays or not reader.__name__.endswith(".timeseries"))
 
 
+def is_array(suffix: str) -> bool:
+    """Whether files of this extension are plain arrays, which do not say what they hold."""
+    from . import timeseries
+
+    return suffix.lower() in timeseries.EXTENSIONS
+
+
 def read(
     path: str | Path,
     *,
@@ -78,7 +90,8 @@ def read(
     """
     path = Path(path)
     if not path.exists():
-        raise ReadError(path, "there is no such file")
+        raise ReadError(path, "a link to a file that is not there; fetch it first (datalad get)"
+                        if path.is_symlink() else "there is no such file")
     reader = _reader(path)
     if reader is None:
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
@@ -88,9 +101,10 @@ def read(
     if path.name.startswith("sub-"):
         from .. import bids
 
-        root = bids.find_root(path.resolve())
+        # Links are not followed: in an archive of datalad only they bear the names of BIDS.
+        root = bids.find_root(path.absolute())
         if root is not None:
-            return bids.read(path.resolve(), root, options)
+            return bids.read(path.absolute(), root, options)
     return reader.read(path, options)
 
 

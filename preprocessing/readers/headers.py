@@ -17,6 +17,10 @@ def check_edf(path: Path) -> list[str]:
     size = path.stat().st_size
     with open(path, "rb") as file:
         fixed = file.read(256)
+        if (fixed[:1] == b"\xff") != (path.suffix.lower() == ".bdf") and fixed[:1] in b"0\xff":
+            kind = "BDF" if fixed[:1] == b"\xff" else "EDF"
+            raise ReadError(path, f"is {kind} by its first byte, another format with this "
+                                  f"extension; rename it to .{kind.lower()}")
         try:
             n_signals = int(fixed[252:256])
             n_records, header_bytes = int(fixed[236:244]), int(fixed[184:192])
@@ -35,6 +39,9 @@ def check_edf(path: Path) -> list[str]:
                               f"file holds {came * record_s:g} s; copy it again from the source")
     if n_records == 0 or size <= header_bytes:
         raise ReadError(path, "the recording has no samples (zero length)")
+    if fixed[192:197] in (b"EDF+D", b"BDF+D"):
+        came = max(0, size - header_bytes) // max(record_bytes, 1)
+        _check_no_gap(path, labels, rates, header_bytes, came, record_s)
     eeg = [montage.why_not_eeg(label) is None and "annotations" not in label.lower()
            for label in labels]
     fastest = max((rate for rate, keep in zip(rates, eeg, strict=True) if keep), default=0)
@@ -44,9 +51,42 @@ def check_edf(path: Path) -> list[str]:
     return []
 
 
+def _check_no_gap(
+    path: Path, labels: list[str], rates: list[int], header_bytes: int, n_records: int,
+    record_s: float,
+) -> None:
+    """A discontinuous EDF+ is refused: MNE joins its pieces and leaves events at their old times.
+
+    Each record begins its annotations with its own onset ("+10.5", then two separators).
+    """
+    width = 3 if path.suffix.lower() == ".bdf" else 2
+    column = next((i for i, label in enumerate(labels) if "annotations" in label.lower()), None)
+    if column is None:
+        return
+    before, length = width * sum(rates[:column]), width * rates[column]
+    first_s = None
+    with open(path, "rb") as file:
+        for record in range(n_records):
+            file.seek(header_bytes + record * width * sum(rates) + before)
+            said = re.match(rb"([+-]\d+(?:\.\d*)?)\x14", file.read(length))
+            if said is None:
+                continue
+            onset_s = float(said[1]) - record * record_s
+            first_s = onset_s if first_s is None else first_s
+            if abs(onset_s - first_s) > 1e-3:
+                raise ReadError(
+                    path, f"the recording is discontinuous (EDF+D): {record * record_s:g} s of "
+                          f"signal are followed by a gap of {onset_s - first_s:g} s; export it "
+                          f"as continuous EDF+C, or each piece as a file")
+
+
 def check_brainvision(path: Path) -> None:
     """Check the length of the binary file against header and markers of a .vhdr."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:  # headers of old recorders, without a Codepage line
+        text = content.decode("latin-1")
     said = dict(re.findall(r"^(\w+)=(.*?)\s*$", text, flags=re.MULTILINE))
     named = said.get("DataFile", "").replace("$b", path.stem)
     binary = path.parent / named

@@ -12,25 +12,28 @@ from pathlib import Path
 import numpy as np
 
 from neurofm.data.recording import Events, Recording
-from neurofm.data.sensors import Sensors
+from neurofm.data.sensors import KINDS, Sensors
 
-from .. import montage, scratch
-from ..segments import CUT
+from .. import memory, montage
+from ..segments import CUT, is_cut_or_bad
 from .errors import ReadError
 from .headers import check_brainvision, check_edf
 
+# Extensions that mean a recording wherever they stand. MNE knows more (.dat, .bin, .txt, .hdr …)
+# that are as often something else.
 EXTENSIONS = (
-    ".fif", ".fif.gz", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".con", ".sqd", ".ds", ".mff",
-    ".cnt", ".nxe", ".eeg.vhdr", ".data", ".egi", ".raw", ".lay", ".snirf", ".meg4", ".mef",
+    ".fif", ".fif.gz", ".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".set", ".con", ".sqd", ".ds",
+    ".mff", ".raw", ".egi", ".cnt", ".cdt", ".nxe", ".nedf", ".data", ".lay", ".mefd", ".snirf",
 )
 _AVERAGE = re.compile(r"[-_]ave?\.fif(\.gz)?$|[-_]evoked\.fif", re.IGNORECASE)
 _EPOCHS = re.compile(r"[-_]epo\.fif(\.gz)?$", re.IGNORECASE)
 _CHUNK_BYTES = 2**26
+_PACKED_CHUNK_BYTES = 2**30
 
 
 def claims(path: Path) -> bool:
     name = path.name.lower()
-    return name.endswith(EXTENSIONS) or _is_bti(path)
+    return name.endswith(EXTENSIONS) or _is_bti(path) or _is_nihon(path)
 
 
 def read(path: Path, options) -> Recording:
@@ -40,8 +43,6 @@ def read(path: Path, options) -> Recording:
 
 def open_raw(path: Path):
     """`mne.io.Raw` (not loaded) or `mne.Epochs`; raises ReadError with the cause."""
-    import mne
-
     if path.is_file() and path.stat().st_size == 0:
         raise ReadError(path, "the file is empty (0 bytes)")
     if _AVERAGE.search(path.name):
@@ -50,16 +51,32 @@ def open_raw(path: Path):
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            if _EPOCHS.search(path.name):
-                return mne.read_epochs(path, verbose="ERROR")
-            if _is_bti(path):
-                return mne.io.read_raw_bti(next(path.glob("*c,rf*")), verbose="ERROR")
-            chosen = {"exclude": exclude} if exclude else {}
-            return mne.io.read_raw(path, verbose="ERROR", **chosen)
+            return _open(path, exclude)
     except Exception as error:  # readers of a dozen formats fail in as many ways
         raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
                               f"{first_sentence(error)}; it is damaged, truncated, or another "
                               f"format with this extension") from error
+
+
+def _open(path: Path, exclude: list[str]):
+    """The reader of MNE for the kind of file; channels `exclude` are left out of an EDF."""
+    import mne
+
+    suffix = path.suffix.lower()
+    if _EPOCHS.search(path.name):
+        return mne.read_epochs(path, verbose="ERROR")
+    if _is_bti(path):
+        # What was recorded comes before what was filtered later (c,rfDC before hc,rfDC).
+        return mne.io.read_raw_bti(sorted(path.glob("*c,rf*"))[0], verbose="ERROR")
+    if suffix in (".raw", ".egi"):
+        return mne.io.read_raw_egi(path, verbose="ERROR")
+    try:
+        chosen = {"exclude": exclude} if exclude else {}
+        return mne.io.read_raw(path, verbose="ERROR", **chosen)
+    except TypeError as error:
+        if suffix == ".set" and "read_epochs_eeglab" in str(error):
+            return mne.read_epochs_eeglab(path, verbose="ERROR")
+        raise
 
 
 def check_header(path: Path) -> list[str]:
@@ -83,7 +100,9 @@ def convert(raw, options, source: str | None = None) -> Recording:
         came = Counter(raw.get_channel_types())
         listed = ", ".join(f"{n} {kind}" for kind, n in came.most_common()) or "no channels"
         by_name = f" ({next(iter(dropped.values()))})" if dropped else ""
-        raise ReadError(source, f"no EEG or MEG channel; it has {listed}{by_name}")
+        raise ReadError(source, f"no EEG or MEG channel; it has {listed}{by_name}; where they are "
+                                f"EEG after all, correct their types in the file or channels.tsv, "
+                                f"or their names (rename: {{name: electrode}})")
     sensors = _place(Sensors.from_info(info, picks), info, options)
     try:
         if isinstance(raw, mne.BaseEpochs):
@@ -100,10 +119,11 @@ def convert(raw, options, source: str | None = None) -> Recording:
     renamed = dict(zip((info["ch_names"][p] for p in picks), sensors.names, strict=True))
     nyquist = info["sfreq"] / 2
     lowpass = info["lowpass"] if info["lowpass"] and info["lowpass"] < 0.999 * nyquist else None
+    attributes = {"line_hz": f"{info['line_freq']:g}"} if info["line_freq"] else {}
     return Recording(
         signal, float(info["sfreq"]), sensors, events, source=source,
         bads=tuple(renamed[name] for name in info["bads"] if name in renamed),
-        band_hz=(info["highpass"] or None, lowpass),
+        band_hz=(info["highpass"] or None, lowpass), attributes=attributes,
     )
 
 
@@ -124,7 +144,7 @@ def _choose(info, rename: dict[str, str]) -> tuple[list[int], dict[str, str]]:
 
 def _place(sensors: Sensors, info, options) -> Sensors:
     """Sensors with clean names and with positions from the file, else from the montage."""
-    is_eeg = sensors.kind == 0
+    is_eeg = sensors.kind == KINDS.index("eeg")
     position = sensors.position.copy()
     names = [options.rename.get(name, name) for name in sensors.names]
     if is_eeg.any():
@@ -136,17 +156,26 @@ def _place(sensors: Sensors, info, options) -> Sensors:
         from_file = montage.usable_eeg_positions(position[rows])
         known = np.isfinite(from_file).all(1)
         position[rows] = np.where(known[:, None], from_file, by_name)
-    if not is_eeg.all() and info.get("dev_head_t") is None:
+    if not is_eeg.all() and not _head_is_known(info):
         where = sensors.has_position & ~is_eeg
         position[where] = (montage.put_in_helmet(position[where])
                            if options.unknown_head == "helmet" and where.sum() >= 4 else np.nan)
     return Sensors(tuple(names), sensors.kind, position, sensors.orientation, sensors.unit)
 
 
+def _head_is_known(info) -> bool:
+    """Readers of KIT and of OPMs fill in the identity where nobody measured the head's place."""
+    transform = info.get("dev_head_t")
+    return transform is not None and not np.array_equal(transform["trans"], np.eye(4))
+
+
 def _load(raw, picks: list[int]) -> np.ndarray:
     """The channels as float32, read in pieces: MNE holds float64 of what it reads at once."""
-    signal = scratch.empty((len(picks), raw.n_times))
-    step = max(1, _CHUNK_BYTES // (8 * len(raw.ch_names)))
+    signal = memory.empty((len(picks), raw.n_times))
+    # MNE unpacks a .gz from its beginning for each piece.
+    packed = any(str(file).endswith(".gz") for file in raw.filenames)
+    piece_bytes = _PACKED_CHUNK_BYTES if packed else _CHUNK_BYTES
+    step = max(1, piece_bytes // (8 * len(raw.ch_names)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for start in range(0, raw.n_times, step):
@@ -168,24 +197,33 @@ def _epochs(epochs, picks: list[int]) -> tuple[np.ndarray, Events]:
 
 
 def _events(raw) -> Events:
-    """Annotations with times from the first sample; without any, the stimulus channel's codes."""
+    """Annotations with times from the first sample; where none says what happened, the stimulus
+    channel's codes too (marks of joints and bad stretches say nothing of it)."""
     import mne
 
     found = raw.annotations
-    if len(found):
-        onset_s = np.asarray(found.onset, dtype=float) - raw.first_time
-        return Events(onset_s, np.asarray(found.duration, dtype=float),
-                      tuple(str(label) for label in found.description))
-    try:
-        codes = mne.find_events(raw, shortest_event=1, consecutive=True, verbose="ERROR")
-    except Exception:  # no stimulus channel, or one that holds no codes: then no events
-        return Events.none()
-    onset_s = (codes[:, 0] - raw.first_samp) / raw.info["sfreq"]
-    return Events(onset_s, np.zeros(len(codes)), tuple(str(code) for code in codes[:, 2]))
+    onset_s = np.asarray(found.onset, dtype=float) - raw.first_time
+    duration_s = np.asarray(found.duration, dtype=float)
+    labels = tuple(str(label) for label in found.description)
+    if "stim" not in raw or not all(is_cut_or_bad(label) for label in labels):
+        return Events(onset_s, duration_s, labels)
+    codes = mne.find_events(raw, shortest_event=1, consecutive=True, verbose="ERROR")
+    code_s = (codes[:, 0] - raw.first_samp) / raw.info["sfreq"]
+    return Events(np.concatenate([onset_s, code_s]),
+                  np.concatenate([duration_s, np.zeros(len(codes))]),
+                  (*labels, *(str(code) for code in codes[:, 2])))
 
 
 def _is_bti(path: Path) -> bool:
     return path.is_dir() and any(path.glob("*c,rf*")) and any(path.glob("config"))
+
+
+def _is_nihon(path: Path) -> bool:
+    """A Nihon Kohden .eeg, and not the signal of a BrainVision header."""
+    return (path.suffix.lower() == ".eeg" and path.is_file()
+            and any(path.with_suffix(suffix).is_file()
+                    for suffix in (".PNT", ".pnt", ".21E", ".21e", ".LOG", ".log"))
+            and not path.with_suffix(".vhdr").is_file())
 
 
 def first_sentence(error: Exception) -> str:

@@ -29,9 +29,16 @@ def read(path: Path, options) -> Recording:
                               "give them under `arrays:` (sfreq, unit, axes, names or channels)")
     array = _load(path, table.variable)
     if array.ndim != 2 or array.size == 0:
-        raise ReadError(path, f"wanted an array with the axes {table.axes}, "
-                              f"got shape {array.shape}")
+        raise ReadError(path, f"wanted an array with the two axes {table.axes}, got shape "
+                              f"{array.shape}; save one recording a file, and pass over others "
+                              f"(exclude: [pattern])")
+    if array.dtype.kind not in "fiu":
+        raise ReadError(path, f"wanted real numbers, got an array of {array.dtype}")
     signal = array.T if table.axes == "time,channel" else array
+    if len(signal) > signal.shape[1]:
+        other = "channel,time" if table.axes == "time,channel" else "time,channel"
+        raise ReadError(path, f"as {table.axes}, shape {array.shape} would be {len(signal)} "
+                              f"channels of {signal.shape[1]} samples; give arrays.axes: {other}")
     names, position = _channels(path, table, len(signal), options.montage)
     kind = np.full(len(signal), KINDS.index(table.kind))
     sensors = Sensors(tuple(names), kind, position, np.zeros_like(position))
@@ -41,11 +48,12 @@ def read(path: Path, options) -> Recording:
 
 def _load(path: Path, variable: str) -> np.ndarray:
     try:
-        if path.suffix == ".npy":
+        suffix = path.suffix.lower()
+        if suffix == ".npy":
             return np.load(path, allow_pickle=False)
-        if path.suffix == ".csv":
+        if suffix == ".csv":
             return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_header_lines(path))
-        if path.suffix == ".npz":
+        if suffix == ".npz":
             held = dict(np.load(path, allow_pickle=False))
         else:
             from pymatreader import read_mat
@@ -109,9 +117,23 @@ def read_channel_table(path: Path) -> tuple[list[str], np.ndarray]:
     if column is None:
         raise ValueError(f"arrays.channels {path}: wanted a column name or labels, got "
                          f"{list(rows[0]) if rows else 'no rows'}")
-    position = np.array([[float(row.get(axis, "nan")) for axis in "xyz"] for row in rows])
-    if path.suffix == ".ced":
+    position = np.array([[_metres(row.get(axis, "n/a"), path) for axis in "xyz"] for row in rows])
+    if path.suffix.lower() == ".ced":
         position = position[:, [1, 0, 2]] * (-1, 1, 1)
         radius = np.nanmedian(np.linalg.norm(position, axis=1))
         position = position / radius * _TEMPLATE_RADIUS_M + HEAD_CENTRE_M
+    largest = np.nanmax(np.abs(position), initial=0.0)
+    if largest > 1:
+        raise ValueError(f"arrays.channels {path}: wanted positions in metres, but {largest:g} is "
+                         f"none of a head; they are probably in mm or cm: convert x, y and z")
     return [row[column] for row in rows], position.astype(np.float32)
+
+
+def _metres(text: str, path: Path) -> float:
+    if text.casefold() in ("", "n/a", "nan"):
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"arrays.channels {path}: wanted a number in x, y, z, got {text!r}; "
+                         f"write n/a where it is unknown") from None

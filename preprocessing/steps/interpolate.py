@@ -12,7 +12,7 @@ from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import HEAD_CENTRE_M
 
-from .. import scratch
+from .. import memory
 from .refusal import ContractError, some
 
 _PIECE = 2**18
@@ -46,7 +46,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         quality["interpolated"] = [sensors.names[row] for row in bad_eeg]
         bad[bad_eeg] = False
     quality["left_out"] = [sensors.names[row] for row in np.flatnonzero(bad)]
-    return scratch.pick(recording, np.flatnonzero(~bad)) if bad.any() else recording
+    return memory.pick(recording, np.flatnonzero(~bad)) if bad.any() else recording
 
 
 def spline_weights(

@@ -5,7 +5,7 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
-from .. import scratch
+from .. import memory
 from .refusal import ContractError, some
 
 
@@ -30,4 +30,4 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     quality["without_position"] = lost
     for name in lost:
         quality["bads"].pop(name, None)
-    return scratch.pick(recording, np.flatnonzero(known))
+    return memory.pick(recording, np.flatnonzero(known))

@@ -20,7 +20,7 @@ from scipy.fft import irfft, rfft
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
-from .. import scratch, segments
+from .. import memory, segments
 from .bad_channels import power_spectrum
 from .filter import Response, design, fast_length
 
@@ -30,12 +30,15 @@ _ROWS = 8  # channels transformed together
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
-    """Filter and resample every continuous stretch; times of events stay what they were."""
+    """Filter and resample every continuous stretch; times of events stay what they were.
+
+    (A joint between two samples moves to the one after it: there the stretch begins.)
+    """
     response = design(recording.sfreq, contract)
     n_out = round(recording.n_times * contract.sfreq / recording.sfreq)
     stretches = segments.continuous(recording)
     whole = stretches == [(0, recording.n_times)]
-    out = scratch.empty((recording.n_channels, n_out))
+    out = memory.empty((recording.n_channels, n_out))
     if not whole:
         out[:] = 0.0  # between stretches, where nothing was recorded
     for start, stop in stretches:
@@ -50,7 +53,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     quality["highpass_hz"] = (None if contract.highpass_hz is None
                               else round(max(contract.highpass_hz, 1 / shortest_s), 4))
     quality["line_noise"] = _line_noise(recording, contract)
-    return recording.with_(signal=out, sfreq=contract.sfreq)
+    return recording.with_(signal=out, sfreq=contract.sfreq, events=segments.on_samples(recording))
 
 
 def _stretch(
@@ -114,7 +117,7 @@ def _reflected(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
         padded = np.pad(signal, ((0, 0), (left, right)), mode="reflect", reflect_type="odd")
         return padded[:, max(0, start):][:, : stop - start]
     before = 2 * signal[:, :1] - signal[:, left:0:-1]
-    after = 2 * signal[:, -1:] - signal[:, n - 2:n - 2 - right:-1] if right else signal[:, :0]
+    after = 2 * signal[:, -1:] - signal[:, n - 1 - right:n - 1][:, ::-1]
     return np.concatenate([before[:, :left], middle, after], axis=1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Events, Recording
 
-from .. import scratch
+from .. import memory
 from ..segments import SKIP
 from .refusal import ContractError
 
@@ -62,7 +62,7 @@ def _held(signal: np.ndarray, rows: np.ndarray, sfreq: float, max_bad: float) ->
 
 def _filled(signal, finite, lost, names, bads) -> np.ndarray:
     """A copy without NaN: lost stretches bridged by a line, channels with NaN elsewhere zeroed."""
-    filled = scratch.empty(signal.shape)
+    filled = memory.empty(signal.shape)
     time = np.arange(signal.shape[1])
     for row, values in enumerate(signal):
         filled[row] = values

@@ -5,7 +5,7 @@ import numpy as np
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
-from .. import scratch
+from .. import memory
 from .refusal import ContractError
 
 
@@ -31,10 +31,17 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         )
     quality["sfreq_original"] = recording.sfreq
     quality["band_missing_hz"] = _missing(recording.band_hz, contract)
-    line_hz = float(recording.attributes.get("line_hz", 0))
-    in_band = line_hz and line_hz < (contract.lowpass_hz or nyquist_hz)
-    quality["line_left_hz"] = line_hz if in_band and line_hz not in contract.notch_hz else None
-    return recording if keep.all() else scratch.pick(recording, np.flatnonzero(keep))
+    quality["line_left_hz"] = _line_left(recording, contract)
+    return recording if keep.all() else memory.pick(recording, np.flatnonzero(keep))
+
+
+def _line_left(recording: Recording, contract: InputContract) -> float | None:
+    """The frequency of the mains (Hz) where the file says it and no notch removes it."""
+    said = recording.attributes.get("line_hz")
+    if not said:
+        return None
+    in_band = float(said) < (contract.lowpass_hz or recording.sfreq / 2)
+    return float(said) if in_band and float(said) not in contract.notch_hz else None
 
 
 def _missing(band_hz, contract: InputContract) -> list[list[float]]:

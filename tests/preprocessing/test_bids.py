@@ -106,3 +106,51 @@ def test_bad_input_a_damaged_sidecar_names_the_file(archive):
     with pytest.raises(ReadError, match="mne-bids cannot read it") as caught:
         read(path)
     assert path.name in str(caught.value)
+
+
+def test_joints_and_bad_stretches_of_the_file_stay_beside_events_tsv(tmp_path, make_raw, save):
+    """mne-bids takes the events of the table instead of the file's annotations."""
+    import mne
+
+    from preprocessing.segments import bad_stretches, continuous
+
+    raw = make_raw(8, 20)
+    raw.set_annotations(mne.Annotations([6.0, 9.0, 12.0], [0.0, 0.0, 1.0],
+                                        ["EDGE boundary", "go", "BAD_muscle"]))
+    folder = tmp_path / "study" / "sub-01" / "eeg"
+    path = save(raw, folder / "sub-01_task-go_eeg.vhdr")
+    (folder / "sub-01_task-go_events.tsv").write_text(
+        "onset\tduration\ttrial_type\n1.0\t0.5\tleft\n")
+    (folder / "sub-01_scans.tsv").write_text("filename\tacq_time\n")
+    (tmp_path / "study" / "dataset_description.json").write_text(
+        json.dumps({"Name": "a study", "BIDSVersion": "1.9.0", "DatasetType": "raw"}))
+    recording = read(path)
+    assert [label for label in recording.events.label if label in ("left", "go")] == ["left"]
+    assert continuous(recording) == [(0, 1200), (1200, 4000)]
+    assert np.allclose(bad_stretches(recording), [[12, 13]], atol=0.01)
+
+
+def test_slow_eeg_beside_a_fast_emg_keeps_its_rate_with_channels_tsv(tmp_path):
+    import edfio
+
+    random = np.random.default_rng(0)
+    names = ["C3", "C4", "O1"]
+    signals = [edfio.EdfSignal(20 * random.standard_normal(100 * 10), 100, label=name,
+                               physical_dimension="uV", physical_range=(-200, 200))
+               for name in names]
+    signals.append(edfio.EdfSignal(20 * random.standard_normal(500 * 10), 500, label="EMG chin",
+                                   physical_dimension="uV", physical_range=(-200, 200)))
+    folder = tmp_path / "study" / "sub-01" / "eeg"
+    folder.mkdir(parents=True)
+    path = folder / "sub-01_task-sleep_eeg.edf"
+    edfio.Edf(signals).write(path)
+    rows = "".join(f"{name}\t{kind}\tuV\t{status}\n" for name, kind, status in (
+        ("C3", "EEG", "good"), ("C4", "EEG", "bad"), ("O1", "MISC", "good"),
+        ("EMG chin", "EMG", "good")))
+    (folder / "sub-01_task-sleep_channels.tsv").write_text("name\ttype\tunits\tstatus\n" + rows)
+    (tmp_path / "study" / "dataset_description.json").write_text(
+        json.dumps({"Name": "a study", "BIDSVersion": "1.9.0", "DatasetType": "raw"}))
+    recording = read(path)
+    assert recording.sfreq == 100
+    assert recording.sensors.names == ("C3", "C4")
+    assert recording.bads == ("C4",)

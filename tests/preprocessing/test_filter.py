@@ -169,3 +169,24 @@ def test_offset_stays_where_the_contract_leaves_the_lower_side_open():
     contract = InputContract(highpass_hz=None, notch_hz=())
     made = _apply(np.full((1, 4000), 3e-3), 256.0, contract)
     assert np.allclose(made, 3e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 5, 8])
+def test_odd_reflection_is_that_of_numpy_wherever_a_piece_lies(n):
+    signal = np.random.default_rng(n).standard_normal((2, n)).astype(np.float32)
+    for start in range(-2 * n, n):
+        for stop in range(max(start, 0) + 1, 3 * n + 1):
+            around = ((0, 0), (max(0, -start), max(0, stop - n)))
+            wanted = np.pad(signal, around, mode="reflect", reflect_type="odd")
+            made = resample._reflected(signal, start, stop)
+            begin = start + around[1][0]
+            assert made.shape == (2, stop - start), (start, stop)
+            assert np.allclose(made, wanted[:, begin:begin + stop - start], atol=1e-6)
+
+
+def test_a_recording_as_long_as_the_reach_of_the_filter():
+    """The reflection at its end then takes every sample but the last one."""
+    contract = InputContract(sfreq=256.0)
+    n = design(256.0, contract).reach + 2
+    for length in range(n - 3, n + 3):
+        assert _apply(1e-5 * np.ones((1, length)), 256.0, contract).shape == (1, length)

@@ -292,3 +292,71 @@ def test_interrupted_by_hand_says_how_to_go_on(
     assert outcome.status == 130
     assert "run the same command again" in outcome.text
     assert ingest(folder, *quick).status == 0
+
+
+def test_a_shard_that_is_there_in_part_is_made_again(tmp_path, make_raw, save, ingest, quick):
+    """After a power cut, or in a copy that broke off, under a record that says finished."""
+    folder = _folder(tmp_path, make_raw, save)
+    first = ingest(folder, *quick)
+    whole = _fingerprint(first.out)
+    shard = sorted((first.out / "windows").glob("*.arrow"))[1]
+    shard.write_bytes(shard.read_bytes()[:1000])
+    again = ingest(folder, *quick)
+    assert "2 unchanged" in again.text
+    assert _fingerprint(again.out) == whole
+
+
+def test_left_over_shards_go_before_the_corpus_is_sealed(
+    tmp_path, make_raw, save, ingest, quick, monkeypatch
+):
+    """A kill between sealing and clearing up would leave them for ever."""
+    from neurofm.data import corpus
+
+    folder = _folder(tmp_path, make_raw, save)
+    out = ingest(folder, *quick).out
+    (out / "windows" / ".half.arrow.part").write_text("x")
+    seen = []
+    original = corpus.seal
+
+    def seal(*words):
+        seen.append((out / "windows" / ".half.arrow.part").exists())
+        return original(*words)
+
+    monkeypatch.setattr(corpus, "seal", seal)
+    ingest(folder, *quick, "--splits.test", '["p2_raw"]')
+    assert seen == [False]
+
+
+def test_records_are_read_under_the_lock(tmp_path, make_raw, save, ingest, quick, monkeypatch):
+    """Else a second ingest would see what the first one is just changing."""
+    from filelock import FileLock, Timeout
+
+    from preprocessing.records import Records
+
+    folder, held = _folder(tmp_path, make_raw, save, n=1), []
+    original = Records.open.__func__
+
+    def opened(cls, out, shaping):
+        try:
+            FileLock(out + "/.ingest/lock").acquire(timeout=0)
+        except Timeout:
+            held.append(True)
+        return original(cls, out, shaping)
+
+    monkeypatch.setattr(Records, "open", classmethod(opened))
+    ingest(folder, *quick)
+    assert held == [True]
+
+
+def test_the_page_says_what_was_done_and_shows_it(tmp_path, make_raw, save, ingest, quick):
+    folder = _folder(tmp_path, make_raw, save)
+    raw = make_raw(seed=7)
+    raw._data[3] = 0
+    save(raw, folder / "flat<b>_raw.fif")
+    (folder / "broken_raw.fif").write_text("nothing")
+    page = (ingest(folder, *quick).out / "quality.html").read_text()
+    for said in ("1 failed", "broken_raw.fif", "0.1 – 40 Hz", "50 and 60 Hz", "<svg",
+                 "flat: the same value throughout", "flat&lt;b&gt;_raw.fif", "19 eeg"):
+        assert said in page, said
+    assert page.count("<polyline") == 4
+    assert "nan" not in page.split("<polyline")[1].split("/>")[0]

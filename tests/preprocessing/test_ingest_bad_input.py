@@ -180,3 +180,15 @@ def test_bad_input_tables(tmp_path, make_raw, save, ingest, quick):
         ingest(good, *quick, "--exclude", '["("]')
     with pytest.raises(ValueError, match="did you mean 'standard_1005'"):
         ingest(good, *quick, "--montage", "standart_1005")
+
+
+def test_bad_input_an_error_of_ours_is_told_with_its_place(monkeypatch):
+    from preprocessing import one_recording
+
+    def undecodable(*_):
+        b"\xff".decode("utf-8")
+
+    monkeypatch.setattr(one_recording, "_ingest", undecodable)
+    reason = one_recording.ingest_one(None, "", None)
+    assert "can't decode byte 0xff" in reason
+    assert "test_ingest_bad_input.py:" in reason

@@ -21,9 +21,9 @@ def test_one_electrode_in_many_spellings(written, electrode):
 
 
 @pytest.mark.parametrize(
-    "name", ["ECG ECG", "EKG1", "EOG1", "VEOGL", "HEOG", "EMG chin", "Resp", "EXG3", "Status",
-             "PHOTIC", "SpO2", "EEG A2-A1", "M1-M2", "EEG Fpz-Cz", "Fp1-F7", "T3-T5", "EEG C3-Cz",
-             "EDF Annotations"],
+    "name", ["ECG ECG", "EKG1", "EOG1", "VEOGL", "HEOG", "EMG chin", "Resp", "REOG", "E1-M2",
+             "EXG3", "Status", "PHOTIC", "SpO2", "EEG A2-A1", "M1-M2", "EEG Fpz-Cz", "Fp1-F7",
+             "T3-T5", "EEG C3-Cz", "EDF Annotations"],
 )
 def test_what_files_call_eeg_but_is_not(name):
     assert montage.why_not_eeg(name)

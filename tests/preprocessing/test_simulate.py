@@ -268,8 +268,11 @@ def test_interrupted_run_continues_and_finished_run_is_left_alone(archive, tmp_p
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"devices": ("eeg12",)}, "unknown device 'eeg12'; there are eeg19"),
-        ({"devices": ("eeg64",)}, "in both are"),
+        ({"devices": ("eeg12",)}, "unknown device 'eeg12'; did you mean 'eeg32'"),
+        ({"devices": ("fnirs",)}, "There are eeg19, eeg32"),
+        ({"devices": ("eeg64",)}, r"twice are \['eeg64'\]"),
+        ({"always": ("eeg64", "eeg64")}, r"twice are \['eeg64'\]"),
+        ({"subjects": 0}, "^subjects must be ≥ 1, got 0$"),
         ({"devices": (), "always": ()}, "no device"),
         ({"minutes": 0.1}, "room for a trial"),
         ({"devices_per_subject": 9}, "devices_per_subject"),
@@ -280,6 +283,15 @@ def test_bad_input_is_explained(tmp_path, fields, said):
     with pytest.raises(ValueError, match=said):
         simulate(SimulateConfig(str(tmp_path / "none"), **fields))
     assert not (tmp_path / "none").exists()
+
+
+def test_bad_input_folder_of_something_else(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    for out, said in ((tmp_path / "thesis", "holds other things"),
+                      (tmp_path / "thesis" / "chapter.tex", "wanted a folder")):
+        with pytest.raises(ValueError, match=said):
+            simulate(SimulateConfig(str(out), **SMALL))
 
 
 def test_command(tmp_path, capsys):

@@ -353,3 +353,24 @@ class TestBadInput:
     def test_bad_input_everything_marked_bad(self, make_raw):
         recording = _with_events(from_raw(make_raw(seconds=10)), (0.0, 10.0, "BAD"))
         _refused(recording, CONTRACT, "in a stretch marked bad")
+
+
+def test_a_joint_between_two_samples_is_in_no_window(make_raw):
+    """EEGLAB sets boundaries half a sample before what follows; at a higher rate that is a sample
+    earlier, which still belongs to what was before."""
+    recording = from_raw(make_raw(5, 40, sfreq=100.0))
+    signal = recording.signal.copy()
+    signal[:, 2000:] += 0.01
+    recording = _with_events(recording.with_(signal=signal), (19.995, 0.0, "boundary"))
+    contract = InputContract(lowpass_hz=40.0, window_s=4.0, scale="none", reference="none")
+    done = standardize(recording, contract)
+    assert 20.0 in done.start_s
+    assert not ((done.start_s > 16.0) & (done.start_s < 20.0)).any()
+
+
+def test_the_mains_of_the_file_are_said_where_no_notch_takes_them(make_raw):
+    raw = make_raw()
+    raw.info["line_freq"] = 60.0
+    contract = CONTRACT.with_(lowpass_hz=None, notch_hz=(50.0,))
+    assert standardize(raw, contract).quality["line_left_hz"] == 60.0
+    assert standardize(raw, contract.with_(notch_hz=(60.0,))).quality["line_left_hz"] is None
