@@ -97,8 +97,9 @@ def learn(run: DemoConfig, corpus: Path) -> None:
          f"--out={out / 'tokens'}")
     step("pretrain", f"--data={out / 'tokens'}", f"--out={out / 'brainomni'}",
          "--model=brainomni", f"--tokenizer={out / 'tokenizer'}",
-         '--architecture={"dim": 96, "n_heads": 8, "n_blocks": 4}',
-         f"--train.steps={run.model_steps}", "--train.batch_windows=8", "--train.lr=2e-3")
+         '--architecture={"dim": 96, "n_heads": 8, "n_blocks": 4, "scaled_codes": true, '
+         '"neighbours": 5, "head": "codebook"}',
+         f"--train.steps={run.model_steps}", "--train.batch_windows=8", "--train.lr=4e-3")
 
 
 def step(command: str, *words, allowed: tuple[int, ...] = (0,)) -> None:

@@ -55,7 +55,37 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_INDEX, *_stage_functions()})
 
 
+def _stand_in(base: type, models, name: str) -> type:
+    """What AutoConfig may hold before our config class can be imported: it gives that class's."""
+
+    class StandIn(base):
+        model_type = f"neurofm_{name}"
+
+        def __new__(cls, *args, **fields):
+            return models.find(name).config_class(*args, **fields)
+
+        @classmethod
+        def from_dict(cls, fields, **options):
+            return models.find(name).config_class.from_dict(fields, **options)
+
+    return StandIn
+
+
+@when_imported("transformers.models.auto.configuration_auto")
+def _announce(auto) -> None:
+    """Make AutoConfig know our configs as soon as somebody loads it.
+
+    This module is loaded in the middle of `transformers.modeling_utils`, which our classes stand
+    on: they cannot be imported yet. So their names are registered with stand-ins, which fetch the
+    class when a config is asked for; `_register` puts the classes themselves in their place.
+    """
+    models = import_module("neurofm.models")
+    for name in models.INDEX:
+        stand_in = _stand_in(auto.PreTrainedConfig, models, name)
+        auto.AutoConfig.register(stand_in.model_type, stand_in, exist_ok=True)
+
+
 @when_imported("transformers.models.auto.modeling_auto")
 def _register(_module) -> None:
-    """Make AutoConfig and AutoModel know our classes as soon as somebody loads those."""
+    """Make AutoConfig and AutoModel know our classes as soon as somebody loads the latter."""
     import_module("neurofm.models").register_auto_classes()

@@ -9,6 +9,7 @@ valid manifest is unfinished work: it can be continued, and it is never read as 
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 FILE_NAME = "manifest.json"
+CLAIM = "unfinished.json"  # what an unfinished folder is being made from
 FORMAT_VERSION = 1
 
 
@@ -56,11 +58,14 @@ def seal(
     known_hashes: dict[str, str] | None = None,
     code: bool = True,
 ) -> Manifest:
-    """Declare `folder` finished: hash `files` (paths relative to it) and write the manifest.
+    """Declare `folder` finished: hash `files` (paths relative to it) and write the manifest, once
+    the disk has them all.
 
     known_hashes: sha256 of files that were hashed while they were written.
     """
     folder = Path(folder)
+    for name in files:
+        flush(folder / name)
     known = known_hashes or {}
     listing = {
         name: [(folder / name).stat().st_size, known.get(name) or sha256(folder / name)]
@@ -71,6 +76,7 @@ def seal(
         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     write_json(folder / FILE_NAME, {**asdict(manifest), "fingerprint": manifest.fingerprint})
+    (folder / CLAIM).unlink(missing_ok=True)
     return manifest
 
 
@@ -84,18 +90,21 @@ def claim(folder: str | Path, made_from: dict) -> None:
 
     made_from: fingerprints and settings that decide what will be in it.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    note, wanted = folder / "unfinished.json", json.loads(json.dumps(made_from, default=str))
-    if note.exists():
-        found = json.loads(note.read_text())
-        changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
-        if changed:
-            raise ArtifactError(
-                f"{folder} was begun with other settings ({', '.join(changed)}): choose another "
-                f"--out, delete the folder, or repeat the settings it was begun with"
-            )
-    write_json(note, wanted)
+    check_claim(folder, made_from)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_json(Path(folder) / CLAIM, made_from)
+
+
+def check_claim(folder: str | Path, made_from: dict) -> None:
+    """Raise if `folder` was begun from other things; nothing is written."""
+    note, wanted = Path(folder) / CLAIM, json.loads(json.dumps(made_from, default=str))
+    found = json.loads(note.read_text()) if note.exists() else wanted
+    changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+    if changed:
+        raise ArtifactError(
+            f"{folder} was begun with other settings ({', '.join(changed)}): choose another "
+            f"--out, delete the folder, or repeat the settings it was begun with"
+        )
 
 
 def is_sealed(folder: str | Path) -> bool:
@@ -111,24 +120,14 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
     path = folder / FILE_NAME
     wanted = f"a finished {kind}" if kind else "a finished artifact"
     if not folder.is_dir():
-        raise ArtifactError(f"{folder}: wanted {wanted}, but there is no such folder")
+        found = "this is a file" if folder.is_file() else "there is no such folder"
+        raise ArtifactError(f"{folder}: wanted {wanted}, but {found}")
     if not path.is_file():
         raise ArtifactError(
             f"{folder}: wanted {wanted}, but it has no {FILE_NAME}: it is unfinished or something "
             f"else; run the command that makes it again, it continues where it stopped"
         )
-    try:
-        fields = json.loads(path.read_text())
-        fields.pop("fingerprint")
-        version = fields["format_version"]
-        if version > FORMAT_VERSION:
-            raise ArtifactError(f"{path}: format_version {version} was written by a newer neurofm; "
-                                f"this one reads up to {FORMAT_VERSION}: upgrade")
-        manifest = Manifest(**fields)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path}: not a valid manifest ({error}); make {wanted} again"
-        ) from error
+    manifest = _read_manifest(path, wanted)
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{folder}: wanted {wanted}, but this is a {manifest.kind}")
     for name, (size, digest) in manifest.files.items():
@@ -141,6 +140,27 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
         if hashes and sha256(file) != digest:
             raise ArtifactError(f"{file}: its sha256 is not the manifest's: the file was changed")
     return manifest
+
+
+def _read_manifest(path: Path, wanted: str) -> Manifest:
+    try:
+        fields = json.loads(path.read_text())
+        fields.pop("fingerprint")
+        version = fields["format_version"]
+        if version <= FORMAT_VERSION:
+            return Manifest(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut, or not ours at all
+        raise ArtifactError(
+            f"{path}: not a valid manifest ({error}); make {wanted} again"
+        ) from error
+    raise ArtifactError(f"{path}: format_version {version} was written by a newer neurofm; "
+                        f"this one reads up to {FORMAT_VERSION}: upgrade")
+
+
+def flush(path: str | Path) -> None:
+    """Wait until the disk has a file: what points to it must not get there first."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def sha256(path: str | Path) -> str:
@@ -164,7 +184,7 @@ def code_version() -> dict[str, str]:
     """Version of neurofm and, in a checkout, its commit."""
     found = {"neurofm": metadata.version("neurofm")}
     root = Path(__file__).resolve().parent.parent
-    if (root / ".git").exists():
+    if (root / ".git").exists() and shutil.which("git"):  # containers often have no git
         asked = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True, text=True, check=False,

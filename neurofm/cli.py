@@ -5,6 +5,7 @@ object takes the remaining words and returns an exit status.
 """
 
 import ast
+import errno
 import importlib.util
 import os
 import sys
@@ -41,10 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_not_shadowed(command.module)
         return command.load()(argv[1:]) or 0
-    except ValueError as error:
-        # Ours say what was wanted, what came and what to do: a traceback would bury that.
-        sys.stderr.write(f"neurofm {argv[0]}: {error}\n")
+    except (ValueError, OSError) as error:
+        # Ours say what was wanted, what came and what to do, and the system's name the file (no
+        # space, no permission): a traceback would bury that.
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        hint = "; make room, then the same command continues" if full else ""
+        sys.stderr.write(f"neurofm {argv[0]}: {error}{hint}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nneurofm {argv[0]}: interrupted; the same command continues\n")
+        return 130
 
 
 def check_not_shadowed(module: str) -> None:

@@ -7,10 +7,13 @@ of cluster time.
 
 import dataclasses
 import difflib
+import inspect
+import itertools
 import re
 import sys
+import typing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Config = TypeVar("Config")
 
@@ -26,17 +29,20 @@ def parse(
 
     parser = ArgumentParser(
         prog=f"neurofm {command}",
-        description=(config.__doc__ or "").strip(),
         exit_on_error=False,
         allow_abbrev=False,  # `--subject` must not silently mean `--subjects`
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
     parser.add_class_arguments(config)
+    _explain_keys(parser, config)
     words, rest = _split_positional(argv) if positional else ([], argv)
     if words:
         rest = [*rest, f"--{positional}={list(words)!r}"]
     try:
+        for path in _yaml_files(rest):
+            _check_yaml(path, parser)
         parsed = parser.parse_args(rest)
+        _refuse_empty(parsed, config)
         fields = parser.instantiate_classes(parsed).as_dict()
         fields.pop("config", None)
         return config(**fields)
@@ -74,16 +80,111 @@ def _split_positional(argv: list[str]) -> tuple[list[str], list[str]]:
     return words, rest
 
 
+def _yaml_files(argv: list[str]) -> list[Path]:
+    """The files of --config; one that is missing is left to jsonargparse to tell."""
+    given = [word.partition("=")[2] for word in argv if word.startswith("--config=")]
+    given += [value for word, value in itertools.pairwise(argv) if word == "--config"]
+    return [path for path in map(Path, given) if path.is_file()]
+
+
+def _check_yaml(path: Path, parser) -> None:
+    """What jsonargparse lets pass: an unknown key with nothing under it, a key written twice (the
+    first would be ignored), a file that holds no keys."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is written twice."""
+
+    def mapping(loader, node):
+        names = [key.value for key, _ in node.value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{path}: {twice[0]!r} is written twice{node.start_mark}: leave one")
+        return loader.construct_mapping(node, deep=True)
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    try:
+        content = yaml.load(path.read_text(), Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: wanted keys and values such as 'out: runs/one', found "
+                         f"{'nothing' if content is None else type(content).__name__}")
+    if unknown := _unknown(content, _keys(parser), ""):
+        raise ValueError(f"{path}: {_name_nearest(unknown, parser)}")
+
+
+def _unknown(content: dict, known: set[str], above: str) -> list[str]:
+    """Keys of a YAML file that no field takes; what lies in a field that is a dict is its own."""
+    found = []
+    for name, value in content.items():
+        key = f"{above}{name}"
+        if any(other.startswith(f"{key}.") for other in known):
+            found += _unknown(value, known, f"{key}.") if isinstance(value, dict) else []
+        elif key not in known:
+            found.append(key)
+    return found
+
+
+def _refuse_empty(parsed, config: type, above: str = "") -> None:
+    """A key with nothing after it becomes None, which jsonargparse lets pass whatever the type."""
+    for name, kind in typing.get_type_hints(config).items():
+        key, inside = f"{above}{name}", dataclasses.is_dataclass(kind)
+        if parsed.get(key) is None and kind is not Any and type(None) not in typing.get_args(kind):
+            hint = "indent its keys below it" if inside else "give it one"
+            raise ValueError(f"key {key!r} has no value: {hint}, or leave it out")
+        if inside:
+            _refuse_empty(parsed, kind, f"{key}.")
+
+
+def _explain_keys(parser, config: type) -> None:
+    """Give the command its description, and each of its keys its meaning, from the docstrings."""
+    whole, meanings = meanings_of(config)
+    parser.description = whole or (inspect.getmodule(config).__doc__ or "").partition("\n")[0]
+    for action in parser._actions:
+        if action.dest in meanings:
+            action.help = meanings[action.dest]
+    titles = {group: f"keys of {name}" for name, group in parser.groups.items()}
+    titles[parser.groups[config.__name__]] = "keys"
+    for group, title in titles.items():
+        group.title = title
+
+
+def meanings_of(config: type) -> tuple[str, dict[str, str]]:
+    """What a dataclass's docstring says of it as a whole, and of each field, those inside too.
+
+    Fields stand in it as "name: meaning" or "name, name: meaning", where a sentence begins.
+    """
+    text = " ".join(inspect.cleandoc(config.__doc__ or "").split())
+    types = typing.get_type_hints(config)
+    names = "|".join(sorted((field.name for field in dataclasses.fields(config)), key=len)[::-1])
+    entry = re.compile(rf"(?:^|(?<=[.:)…] ))((?:{names})(?:, (?:{names}))*): ")
+    found = list(entry.finditer(text))
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    whole = text[: found[0].start()] if found else text
+    meanings = {name: text[match.end() : end].strip().rstrip(".")
+                for match, end in zip(found, ends, strict=True) for name in match[1].split(", ")}
+    for name, kind in types.items():
+        if dataclasses.is_dataclass(kind):
+            inside = meanings_of(kind)[1]
+            meanings |= {f"{name}.{key}": meaning for key, meaning in inside.items()}
+    return whole.removesuffix("Args: ").strip(), meanings
+
+
 def _explain(message: str, parser) -> str:
     """jsonargparse's message, with the nearest valid key when one was not known."""
-    known = sorted({key for key in _keys(parser) if key not in ("help", "config")})
     quoted = re.findall(r"[Kk]ey[s]? [\"']([\w.]+)[\"'] is not expected", message)
     options = re.findall(r"[Uu]nrecognized arguments: --([\w.\-]+)", message)
     bare = re.findall(r"Option '([\w.]+)' is not accepted", message)
     inside = re.findall(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
     unknown = quoted + options + bare + [".".join(pair) for pair in inside]
-    if not unknown:
-        return message
+    if alone := re.findall(r"[Uu]nrecognized arguments: ([^-\s]\S*)", message):
+        return (f"{alone[0]!r} stands alone: a file of settings is given by --config FILE, any "
+                f"other value by --KEY VALUE")
+    return _name_nearest(unknown, parser) if unknown else message
+
+
+def _name_nearest(unknown: list[str], parser) -> str:
+    known = sorted(_keys(parser) | {"config"})
     lines = []
     for key in unknown:
         near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(
@@ -94,8 +195,9 @@ def _explain(message: str, parser) -> str:
     return "\n".join(lines)
 
 
-def _keys(parser) -> list[str]:
-    return [action.dest for action in parser._actions if action.dest]
+def _keys(parser) -> set[str]:
+    other = {"help", "config", "print_config", "print_shtab"}  # actions, not fields
+    return {action.dest for action in parser._actions} - other
 
 
 def _plain(value):

@@ -31,19 +31,35 @@ def load(path_or_repo: str | Path, revision: str | None = None):
     from .models import register_auto_classes
 
     register_auto_classes()
+    _check_place(path_or_repo)
+    try:
+        return AutoModel.from_pretrained(str(path_or_repo), revision=revision).eval()
+    except OSError as problem:
+        raise _not_given(path_or_repo, problem) from problem
+
+
+def _check_place(path_or_repo: str | Path) -> None:
+    """A folder must hold a checkpoint; what is no folder must look like a repository id."""
     path = Path(path_or_repo)
-    if path.exists():
-        if not (path / "config.json").exists():
-            inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else "a file"
-            raise ValueError(
-                f"{path}: wanted a checkpoint folder (config.json, model.safetensors), found "
-                f"{inside}; an unfinished run has only `state/`: run its command again"
-            )
-        if artifacts.is_sealed(path):
-            artifacts.open_sealed(path, "checkpoint")
-    elif str(path_or_repo).count("/") != 1 or str(path_or_repo).startswith((".", "/")):
+    if artifacts.is_sealed(path):
+        artifacts.open_sealed(path, "checkpoint")
+    elif path.exists() and not (path / "config.json").exists():
+        inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else "a file"
+        raise ValueError(
+            f"{path}: wanted a checkpoint folder (config.json, model.safetensors), found "
+            f"{inside}; an unfinished run has only `state/`: run its command again"
+        )
+    # "runs/tokenizer" could be either; where there is a folder `runs`, it was meant as a path.
+    elif not path.exists() and (str(path).count("/") != 1 or path.parent.is_dir()):
         raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")
-    return AutoModel.from_pretrained(str(path_or_repo), revision=revision).eval()
+
+
+def _not_given(path_or_repo: str | Path, problem: OSError) -> ValueError:
+    reason = " ".join(str(problem).split())
+    if Path(path_or_repo).exists():
+        return ValueError(f"{path_or_repo}: could not be loaded: {reason}")
+    return ValueError(f"{path_or_repo}: there is no such folder here, and as a repository the Hub "
+                      f"does not give it: {reason}")
 
 
 def fingerprint(path_or_repo: str | Path) -> str:
@@ -51,6 +67,7 @@ def fingerprint(path_or_repo: str | Path) -> str:
 
     A folder that `save_pretrained` wrote by itself has no manifest: its weights are hashed.
     """
+    _check_place(path_or_repo)
     folder = Path(path_or_repo)
     if folder.is_dir() and not artifacts.is_sealed(folder):
         files = {file.name: [0, artifacts.sha256(file)] for file in
@@ -99,10 +116,10 @@ def _find(path_or_repo: str | Path, name: str) -> Path | None:
         return path if path.exists() else None
     from transformers.utils import cached_file
 
-    found = cached_file(
-        str(path_or_repo), name, _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
+    try:  # a Hub that cannot be reached is not a repository without the file
+        found = cached_file(str(path_or_repo), name, _raise_exceptions_for_missing_entries=False)
+    except OSError as problem:
+        raise _not_given(path_or_repo, problem) from problem
     return None if found is None else Path(found)
 
 
@@ -132,7 +149,8 @@ def save_checkpoint(
     (folder / "README.md").write_text(card(model, ledger, metrics))
     files = sorted(path.name for path in folder.iterdir()
                    if path.suffix in (".json", ".safetensors", ".md", ".yaml", ".jsonl")
-                   and path.name != artifacts.FILE_NAME and not path.name.startswith("."))
+                   and path.name not in (artifacts.FILE_NAME, artifacts.CLAIM)
+                   and not path.name.startswith("."))
     return artifacts.seal(folder, "checkpoint", config=config, parents=parents, files=files)
 
 

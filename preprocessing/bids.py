@@ -14,8 +14,9 @@ from pathlib import Path
 from neurofm.data.recording import Recording
 
 from . import segments
-from .readers import ReadOptions, mne_raw
+from .readers import mne_raw
 from .readers.errors import ReadError
+from .readers.options import ReadOptions
 
 ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 _SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg")

@@ -18,20 +18,32 @@ import torch
 from neurofm import artifacts, cli, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.nn.losses import pearson
+from neurofm.nn.quantizer import perplexity
 
 from .report import reconstruction_figure
+from .tokenize import check_contract, open_tokenizer
 
 
 @dataclass
 class ReconstructConfig:
-    """corpus, tokenizer: sealed folders. split: whose recordings are reconstructed. out: folder
-    for the table, the figure and the sealed results. batch_windows: encoded at a time."""
+    """Reconstruct recordings and compare them with the originals.
+
+    corpus: a sealed corpus.
+    tokenizer: checkpoint of a tokenizer.
+    out: folder of the table and the figure.
+    split: whose recordings are reconstructed.
+    batch_windows: windows encoded at a time.
+    """
 
     corpus: str
     tokenizer: str
     out: str
     split: str = "test"
     batch_windows: int = 16
+
+    def __post_init__(self):
+        if self.batch_windows < 1:
+            raise ValueError(f"batch_windows must be at least 1, got {self.batch_windows}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +53,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def reconstruct(run: ReconstructConfig) -> int:
     """Write the table and the figure, print the table, seal the folder."""
-    corpus, tokenizer, out = Corpus.open(run.corpus), hub.load(run.tokenizer), Path(run.out)
+    corpus, out = Corpus.open(run.corpus), Path(run.out)
+    made_from = {"corpus": corpus.fingerprint, "tokenizer": hub.fingerprint(run.tokenizer)}
+    if artifacts.is_sealed(out):
+        _refuse_others(run, made_from, out)
+        print(f"{out} is finished: nothing to do")
+        return 0
+    tokenizer = open_tokenizer(run.tokenizer)
+    check_contract(tokenizer, corpus)
     windows = corpus.select(run.split)
     flagged = hub.seen(hub.read_ledger(run.tokenizer), corpus.recordings)
     used = corpus.recordings.iloc[np.unique(corpus.windows["recording"].to_numpy()[windows])]
@@ -49,28 +68,42 @@ def reconstruct(run: ReconstructConfig) -> int:
     if len(known):
         print(f"{len(known)} of {len(used)} recordings are of subjects in the tokenizer's training "
               f"data: what follows is not generalisation for them")
-    scores = score(tokenizer, corpus, windows, run.batch_windows)
+    scores, uses = score(tokenizer, corpus, windows, run.batch_windows)
     table = summarise(scores, corpus, windows, tokenizer.config.n_sources)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "reconstruction.tsv", sep="\t", index=False)
-    perplexity = code_perplexity(tokenizer, corpus, windows, run.batch_windows)
-    artifacts.write_json(out / "perplexity.json", {"perplexity": perplexity})
+    perplexities = perplexity(uses).tolist()
+    artifacts.write_json(out / "perplexity.json", {"perplexity": perplexities})
     reconstruction_figure(tokenizer, corpus, windows, out / "reconstruction.png")
     artifacts.seal(
-        out, "results", config=config.resolved(run),
-        parents={"corpus": corpus.fingerprint, "tokenizer": hub.fingerprint(run.tokenizer)},
+        out, "results", config=config.resolved(run), parents=made_from,
         files=["reconstruction.tsv", "perplexity.json", "reconstruction.png"],
     )
     print(table.to_string(index=False, float_format="{:.3f}".format))
     print("codebook perplexity a level, of", f"{tokenizer.config.n_codes}:",
-          " ".join(f"{value:.0f}" for value in perplexity))
+          " ".join(f"{value:.0f}" for value in perplexities))
     print(f"results in {out}")
     return 0
 
 
+def _refuse_others(run: ReconstructConfig, made_from: dict[str, str], out: Path) -> None:
+    """Results of other things are not what is being asked for."""
+    found = artifacts.open_sealed(out, "results")
+    made = {**found.parents, "split": found.config.get("split")}
+    wanted = {**made_from, "split": run.split}
+    if made != wanted:
+        raise ValueError(f"{out} holds other results ({made}, wanted {wanted}): choose another "
+                         f"--out")
+
+
 @torch.inference_mode()
-def score(tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int) -> np.ndarray:
-    """Mean Pearson r over the channels of each of `windows`, float32 [window]."""
+def score(
+    tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int
+) -> tuple[np.ndarray, torch.Tensor]:
+    """(mean Pearson r over the channels of each of `windows`, float32 [window]; how often each
+    code was used, [level, code])."""
+    n_levels, n_codes = tokenizer.config.n_levels, tokenizer.config.n_codes
+    uses = torch.zeros(n_levels, n_codes, dtype=torch.float64)
     scores = np.zeros(len(windows), dtype=np.float32)
     by_width = np.argsort(corpus.widths(windows), kind="stable")
     length = tokenizer.config.window_length
@@ -85,7 +118,9 @@ def score(tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int) -> np.nd
             batch.signal[..., :n_times].unflatten(-1, (-1, length)),
         ).mean(-1)
         scores[rows] = (r * batch.valid).sum(1) / batch.valid.sum(1)
-    return scores
+        for level in range(n_levels):
+            uses[level] += torch.bincount(codes.ids[..., level].flatten(), minlength=n_codes)
+    return scores, uses
 
 
 def summarise(
@@ -140,19 +175,6 @@ def pca_pearson(
         kept = torch.from_numpy((vectors @ vectors.T).astype(np.float32)) @ signal
         r.append(pearson(kept, signal).mean().item())
     return float(np.mean(r)), fitted_on
-
-
-@torch.inference_mode()
-def code_perplexity(tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int) -> list[float]:
-    """exp(entropy) of the codes used over all `windows`, a level."""
-    n_levels, n_codes = tokenizer.config.n_levels, tokenizer.config.n_codes
-    counts = torch.zeros(n_levels, n_codes)
-    for start in range(0, len(windows), at_once):
-        ids = tokenizer.encode(corpus.batch(windows[start : start + at_once]), overlap=0.0).ids
-        for level in range(n_levels):
-            counts[level] += torch.bincount(ids[..., level].flatten(), minlength=n_codes)
-    share = counts / counts.sum(1, keepdim=True)
-    return torch.special.entr(share).sum(1).exp().tolist()
 
 
 if __name__ == "__main__":

@@ -13,19 +13,30 @@ import torch
 
 from neurofm import artifacts, cli, config, hub
 from neurofm.data import tokens
+from neurofm.data.contract import FILE_NAME as CONTRACT_FILE
 from neurofm.data.corpus import Corpus
 
 
 @dataclass
 class TokenizeConfig:
-    """corpus, tokenizer: sealed folders. out: where the tokens go. batch_windows: encoded at a
-    time. device: "auto" takes a GPU if there is one."""
+    """Encode every window of a corpus.
+
+    corpus: a sealed corpus.
+    tokenizer: checkpoint of a tokenizer.
+    out: folder of the tokens.
+    batch_windows: windows encoded at a time.
+    device: "auto" takes a GPU if there is one; "cpu", "cuda", "cuda:1" …
+    """
 
     corpus: str
     tokenizer: str
     out: str
     batch_windows: int = 16
     device: str = "auto"
+
+    def __post_init__(self):
+        if self.batch_windows < 1:
+            raise ValueError(f"batch_windows must be at least 1, got {self.batch_windows}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,10 +55,12 @@ def tokenize(run: TokenizeConfig) -> int:
                              f"{parents}): choose another --out")
         print(f"{out} is finished: nothing to do")
         return 0
-    tokenizer = hub.load(run.tokenizer)
+    tokenizer = open_tokenizer(run.tokenizer)
     check_contract(tokenizer, corpus)
-    gpu = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(gpu if run.device == "auto" else run.device)
+    if tokenizer.config.n_codes > 2**15:
+        raise ValueError(f"{run.tokenizer} has {tokenizer.config.n_codes} codes a level; tokens "
+                         f"are stored as int16, up to {2**15}")
+    device = find_device(run.device)
     tokenizer.to(device)
     artifacts.claim(out, parents)
     began, shape, hashes = time.perf_counter(), None, {}
@@ -64,7 +77,6 @@ def tokenize(run: TokenizeConfig) -> int:
     if shape is None:  # everything was there already: one window tells the shape
         shape = encode(tokenizer, corpus, np.arange(1), 1, device).shape[1:]
     tokens.seal(out, corpus, parents["tokenizer"], shape, hashes, config.resolved(run))
-    (out / "unfinished.json").unlink()
     hours = corpus.recordings["duration_s"].sum() / 3600
     size = sum(path.stat().st_size for path in (out / "ids").glob("*.arrow"))
     print(f"tokens in {out}: {len(corpus)} windows, {hours:.2f} h in "
@@ -72,8 +84,31 @@ def tokenize(run: TokenizeConfig) -> int:
     return 0
 
 
+def find_device(name: str) -> torch.device:
+    """The device of that name; "auto": a GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as problem:
+        raise ValueError(f"device {name!r} is not here: say auto, cpu, or cuda where there is a "
+                         f"GPU ({str(problem).partition('. ')[0]})") from problem
+
+
+def open_tokenizer(path: str):
+    """The tokenizer in a checkpoint, on the CPU."""
+    model = hub.load(path)
+    if not hasattr(model, "decode"):
+        raise ValueError(f"{path}: wanted a tokenizer, this is a {type(model).__name__}; name the "
+                         f"checkpoint of the tokenizer that its tokens were made by")
+    return model
+
+
 def check_contract(tokenizer, corpus: Corpus) -> None:
     """The tokenizer must take signals such as the corpus's; window length may differ."""
+    if tokenizer.contract is None:
+        raise ValueError(f"the tokenizer has no {CONTRACT_FILE}, so it is unknown which signals it "
+                         f"takes: save it with its contract")
     if differing := tokenizer.contract.differences(corpus.contract):
         raise ValueError(
             f"{corpus.folder} does not meet the tokenizer's contract (field: tokenizer, corpus; "

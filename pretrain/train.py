@@ -20,17 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 
 from neurofm import artifacts, cli, config, hub, models
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
+from neurofm.data.windows import SPLITS
 from neurofm.training import state
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
 
-from .tokenize import check_contract
+from .tokenize import check_contract, open_tokenizer
 
 EXIT_STOPPED = 85  # asked to stop, state saved: the batch scripts put the job back in the queue
 EXIT_NOT_A_NUMBER = 3
@@ -51,7 +52,7 @@ class PretrainConfig:
     model: name of a tokenizer or model (`neurofm.models.INDEX`).
     architecture: fields of its config class; those left out keep their defaults.
     tokenizer: checkpoint of the tokenizer, for models over tokens.
-    splits: whose recordings are trained on.
+    splits: whose recordings are trained on, of train, validation and test.
     watch: split whose metrics are logged on the way, if the data has it; nothing is chosen by them.
     train: see `neurofm.training.loop.TrainConfig`.
     """
@@ -66,13 +67,25 @@ class PretrainConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
-        wants_tokenizer = "tokenizer" in inspect.signature(self.model_class.__init__).parameters
+        for name in (*self.splits, self.watch):
+            if name not in SPLITS:
+                raise ValueError(f"splits and watch are of {', '.join(SPLITS)}; got {name!r}")
+        if not self.splits or len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits must name whom to train on, each once; got {self.splits}")
+        made_from = inspect.signature(self.model_class.__init__).parameters.keys()
+        if lacking := made_from - {"self", "config", "tokenizer"}:
+            raise ValueError(
+                f"model {self.model!r} stands on another ({', '.join(sorted(lacking))}) and learns "
+                f"from labels, which is not pretraining: `neurofm pretrain` a brainomni, then "
+                f"`neurofm finetune --model` with what that made"
+            )
+        wants_tokenizer = "tokenizer" in made_from
         if wants_tokenizer and self.tokenizer is None:
             raise ValueError(f"model {self.model!r} reads tokens: name the checkpoint of the "
                              f"tokenizer that makes them, --tokenizer DIR")
         if self.tokenizer is not None and not wants_tokenizer:
             raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
-        self.model_class.config_class(**self.architecture)  # an unknown key is told before a run
+        _architecture(self)  # an unknown key is told before a run
 
     @property
     def model_class(self) -> type:
@@ -101,11 +114,18 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
     out = Path(run.out)
     if artifacts.is_sealed(out):
         _refuse_other_settings(run, out)
+        if accelerator.is_main_process and (out / "state").exists():  # killed after it was sealed
+            shutil.rmtree(out / "state")
         say(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
         return 0
     if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
         say("one process, although a launcher was told of several: on machines without a GPU, "
             "`accelerate launch` starts them only with --config_file configs/accelerate/cpu.yaml")
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and (
+        accelerator.distributed_type != DistributedType.FSDP
+    ):
+        say("FSDP was asked for, but cuts models over several GPUs only: here each process holds "
+            "the whole model")
     data = open_data(run.data)
     windows = np.concatenate([data.select(split) for split in run.splits])
     watched = run.watch not in run.splits and _has(data, run.watch)
@@ -115,8 +135,13 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
     parents = {"data": data.fingerprint}
     if run.tokenizer:
         parents["tokenizer"] = hub.fingerprint(run.tokenizer)
+    made_from = {**parents, **_decisive(config.resolved(run))}
+    if state.finished(out / "state"):
+        artifacts.check_claim(out, made_from)  # by all processes, so that all end here
+    elif accelerator.is_main_process:
+        (out / artifacts.CLAIM).unlink(missing_ok=True)  # nothing is there that could be mixed in
     if accelerator.is_main_process:
-        artifacts.claim(out, {**parents, **_decisive(config.resolved(run))})
+        artifacts.claim(out, made_from)
         config.save(run, out)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     say(f"{type(model).__name__}: {n_trained / 1e6:.2f} M parameters to train; "
@@ -146,18 +171,30 @@ def open_data(folder: str) -> Corpus | TokenSet:
 
 def build(run: PretrainConfig, data: Corpus | TokenSet):
     """A new model with random weights, its contract that of the data."""
-    architecture = run.model_class.config_class(**run.architecture)
+    architecture = _architecture(run)
     if run.tokenizer is None:
         if isinstance(data, TokenSet):
             raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
                              f"tokens: name the corpus they were made from")
         model = run.model_class(architecture)
     else:
-        tokenizer = hub.load(run.tokenizer)
+        tokenizer = open_tokenizer(run.tokenizer)
         _check_tokenizer(run, data, tokenizer)
         model = run.model_class(architecture, tokenizer=tokenizer)
     model.contract = data.contract
     return model
+
+
+def _architecture(run: PretrainConfig):
+    """The config of the model; its class checks the fields one by one and together."""
+    made = run.model_class.config_class
+    try:
+        return made(**run.architecture)
+    except TypeError as problem:  # a text where a number was wanted, one number for a list …
+        fields = [str(field) for name, field in inspect.signature(made).parameters.items()
+                  if name in run.architecture]
+        raise ValueError(f"architecture {run.architecture} does not fit {made.__name__}, which "
+                         f"wants {'; '.join(fields)} ({problem})") from problem
 
 
 def _check_tokenizer(run: PretrainConfig, data: Corpus | TokenSet, tokenizer) -> None:
@@ -189,9 +226,14 @@ def _decisive(resolved: dict) -> dict:
 
 
 def _refuse_other_settings(run: PretrainConfig, out: Path) -> None:
-    """A finished run that was made otherwise is not what is being asked for."""
-    made = _decisive(artifacts.open_sealed(out, "checkpoint").config)
-    wanted = _decisive(config.resolved(run))
+    """A finished run that was made otherwise, or of other data, is not what is being asked for."""
+    manifest = artifacts.open_sealed(out, "checkpoint")
+    made = {**manifest.parents, **_decisive(manifest.config)}
+    wanted = {**manifest.parents, **_decisive(config.resolved(run))}
+    if Path(run.data).exists():  # the data of a finished run may lie elsewhere by now
+        wanted["data"] = open_data(run.data).fingerprint
+    if run.tokenizer and Path(run.tokenizer).exists():
+        wanted["tokenizer"] = hub.fingerprint(run.tokenizer)
     differing = [f"{name}: {made.get(name)}, wanted {wanted.get(name)}"
                  for name in sorted(made.keys() | wanted.keys())
                  if made.get(name) != wanted.get(name)]
@@ -216,7 +258,6 @@ def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Pa
     last: dict[str, float] = {}
     for line in read_lines(out / "log.jsonl"):
         last |= line
-    (out / "unfinished.json").unlink(missing_ok=True)
     hub.save_checkpoint(
         model, out, config=config.resolved(run), parents=parents,
         ledger=hub.training_ledger(

@@ -1,15 +1,18 @@
 """`neurofm`: what it lists without importing it, and what it says when something is in the way."""
 
+import dataclasses
+import re
 import statistics
 import subprocess
 import sys
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from neurofm import cli
+from neurofm import cli, config
 
 NEUROFM = Path(sys.executable).with_name("neurofm")
 
@@ -76,6 +79,133 @@ def test_errors_of_the_user_are_told_without_a_traceback(monkeypatch, capsys):
     monkeypatch.setattr(type(command), "load", lambda _self: fails)
     assert cli.main(["pretrain"]) == 1
     assert capsys.readouterr().err == "neurofm pretrain: wanted this, got that, do so\n"
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "told"),
+    [
+        (OSError(28, "No space left on device", "runs/x"), 1,
+         "neurofm pretrain: [Errno 28] No space left on device: 'runs/x'; make room, then the same "
+         "command continues\n"),
+        (KeyboardInterrupt(), 130, "\nneurofm pretrain: interrupted; the same command continues\n"),
+    ],
+)
+def test_a_full_disk_and_ctrl_c_are_told_without_a_traceback(
+    monkeypatch, capsys, problem, status, told
+):
+    def fails(_argv):
+        raise problem
+
+    command = entry_points(group="neurofm.commands")["pretrain"]
+    monkeypatch.setattr(cli, "entry_points", lambda group: [command])
+    monkeypatch.setattr(type(command), "load", lambda _self: fails)
+    assert cli.main(["pretrain"]) == status
+    assert capsys.readouterr().err == told
+
+
+@dataclasses.dataclass
+class Inner:
+    """n: how many; 50 % by default. Not the last word. m: how much."""
+
+    n: int = 1
+    m: int = 2
+
+
+@dataclasses.dataclass
+class Outer:
+    """What it is for: nothing.
+
+    first, second: two of them. inner: what
+    is inside. free: anything. quiet has no meaning of its own.
+    """
+
+    first: str
+    second: int = 2
+    inner: Inner = dataclasses.field(default_factory=Inner)
+    free: dict[str, Any] = dataclasses.field(default_factory=dict)
+    quiet: int = 0
+    maybe: str | None = "something"
+
+
+def test_help_tells_what_each_key_means(capsys):
+    whole, meanings = config.meanings_of(Outer)
+    assert whole == "What it is for: nothing."
+    assert meanings == {
+        "first": "two of them", "second": "two of them", "inner": "what is inside",
+        "free": "anything. quiet has no meaning of its own",
+        "inner.n": "how many; 50 % by default. Not the last word", "inner.m": "how much",
+    }  # fmt: skip
+    with pytest.raises(SystemExit):
+        config.parse(Outer, ["--help"], command="outer")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--second SECOND two of them (type: int, default: 2)" in said
+    assert "--inner.n N how many; 50 % by default. Not the last word (type: int" in said
+
+
+@pytest.mark.parametrize("name", ["pretrain", "tokenize", "reconstruct"])
+def test_help_of_commands_has_a_meaning_for_each_key(name, capsys):
+    command = entry_points(group="neurofm.commands")[name].load()
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    said = capsys.readouterr().out.partition("keys:")[2]
+    entries = re.split(r"\n  (?=--)", said)[1:]
+    assert len(entries) >= 4
+    for entry in entries:
+        meaning = re.sub(r"^--\S+( [A-Z_]+| \{[\w,]+\}| \[ITEM,...\],.*)?\s", "", entry)
+        assert len(meaning.partition("(")[0].split()) > 1, entry
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("foo:", "unknown key 'foo'"),
+        ("firts:", "unknown key 'firts'; did you mean 'first'?"),
+        ("inner: {nn: }", "unknown key 'inner.nn'; did you mean 'inner.n'?"),
+        ("inner: {k: {}}", "unknown key 'inner.k'"),
+        ("iner: {}", "unknown key 'iner'; did you mean 'inner'?"),
+        ("second: 1\nsecond: 2", "'second' is written twice"),
+        ("inner: {n: 1, n: 2}", "'n' is written twice"),
+        ("inner:\nn: 1", "unknown key 'n'"),
+        ("", "wanted keys and values such as 'out: runs/one', found nothing"),
+        ("- first", "wanted keys and values such as 'out: runs/one', found list"),
+        ("first: [a", "not valid YAML"),
+    ],
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_bad_input_yaml(tmp_path, capsys, text, told, joined):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    words = [f"--config={path}"] if joined else ["--config", str(path)]
+    with pytest.raises(SystemExit) as exit_:
+        config.parse(Outer, [*words, "--first=x"], command="outer")
+    assert exit_.value.code == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert str(path) in said
+
+
+def test_yaml_that_is_fine(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("first: x\nmaybe:\ninner: {}\nfree: {any: , thing: {at: all}}\n")
+    found = config.parse(Outer, [f"--config={path}"], command="outer")
+    assert found == Outer("x", maybe=None, free={"any": None, "thing": {"at": "all"}})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("inner:", "key 'inner' has no value: indent its keys below it, or leave it out"),
+        ("inner: {n: }", "key 'inner.n' has no value: give it one, or leave it out"),
+        ("second:", "key 'second' has no value"),
+        ("free:", "key 'free' has no value"),
+    ],
+)
+def test_bad_input_a_key_without_a_value(tmp_path, capsys, text, told):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"first: x\n{text}\n")
+    with pytest.raises(SystemExit):
+        config.parse(Outer, [f"--config={path}"], command="outer")
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["file", "package"])

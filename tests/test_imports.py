@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a machine that only trains or runs models need not have.
@@ -50,6 +52,51 @@ def test_models_need_no_readers_and_no_tables():
     assert done.returncode == 0, done.stderr[-3000:]
     needed = ["neurofm.data.batch", "neurofm.data.contract", "neurofm.data.sensors"]
     assert done.stdout.splitlines()[-1] == str(needed)
+
+
+AUTO = """
+import sys
+{first}
+import neurofm
+{then}
+from transformers import AutoConfig
+from neurofm.models import INDEX
+folder = sys.argv[1]
+for name in INDEX:
+    config = AutoConfig.for_model(f"neurofm_{{name}}")
+    assert config.model_type == f"neurofm_{{name}}"
+    config.save_pretrained(folder)
+    again, unused = AutoConfig.from_pretrained(folder, return_unused_kwargs=True, other=1)
+    assert (type(again), unused) == (type(config), {{"other": 1}})
+    assert type(again).__module__.startswith("neurofm."), type(again)
+    try:
+        AutoConfig.for_model(f"neurofm_{{name}}", no_such_key=1)
+    except ValueError as error:
+        assert "unknown key 'no_such_key'" in str(error), error
+    else:
+        raise AssertionError("accepted")
+from transformers import AutoModel
+config = AutoConfig.for_model("neurofm_brain_tokenizer", n_filters=4, ratios=(4, 4), dim=16)
+assert type(AutoModel.from_config(config)).__name__ == "BrainTokenizer"
+assert type(AutoConfig.for_model("neurofm_brain_tokenizer")) is type(config)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("", ""),
+        ("", "from transformers import PreTrainedModel"),
+        ("", "neurofm.BrainOmni"),
+        ("import transformers", ""),
+        ("from transformers import AutoModel", ""),
+    ],
+)
+def test_auto_classes_know_ours_whatever_is_imported_first(tmp_path, first, then):
+    code = AUTO.format(first=first, then=then)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_arrows_between_rooms():

@@ -38,6 +38,7 @@ def write(path: str | Path, column: str, arrays: Iterable[np.ndarray]) -> str:
         if rows:
             writer.write_batch(_batch(rows, schema))
     digest = artifacts.sha256(temporary)
+    artifacts.flush(temporary)  # a power cut must not leave a file under its name, but empty
     temporary.replace(path)
     return digest
 

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Tokens
 from ..nn.attention import CrissCrossBlock, rotary_table
+from ..nn.code_head import CodebookHead
+from ..nn.neighbours import Neighbours
 from ..nn.seeded import window_generators
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+
+HEADS = ("linear", "codebook")
 
 
 class BrainOmniConfig(NeuroFMConfig):
@@ -23,6 +27,13 @@ class BrainOmniConfig(NeuroFMConfig):
     n_levels: levels of tokens predicted, None = all the tokenizer has. All levels are read.
     masked: share of (source, frame) positions to predict. replaced: share of those that show
         another position's token instead of the mask token.
+    scaled_codes: bring features of tokens from length 1 to length √width before the source
+        embedding, which has that length, is added. As published they are 16 times shorter, and
+        what a token says is drowned by where it is.
+    neighbours: frames that a linear layer before the blocks looks at (`neurofm.nn.neighbours`), an
+        odd number; 0 = no such layer, as published.
+    head: "linear" is the published one; "codebook" scores codes by their inner product with a
+        predicted vector (`neurofm.nn.code_head`).
     """
 
     model_type = "neurofm_brainomni"
@@ -38,6 +49,9 @@ class BrainOmniConfig(NeuroFMConfig):
         n_levels: int | None = None,
         masked: float = 0.5,
         replaced: float = 0.2,
+        scaled_codes: bool = False,
+        neighbours: int = 0,
+        head: str = "linear",
         **of_transformers,
     ):
         if not isinstance(tokenizer, BrainTokenizerConfig):
@@ -50,6 +64,9 @@ class BrainOmniConfig(NeuroFMConfig):
         self.n_levels = n_levels
         self.masked = masked
         self.replaced = replaced
+        self.scaled_codes = scaled_codes
+        self.neighbours = neighbours
+        self.head = head
         super().__init__(**of_transformers)
         self.require(
             n_heads % 2 == 0 and dim % n_heads == 0,
@@ -63,6 +80,11 @@ class BrainOmniConfig(NeuroFMConfig):
         )
         self.require(0 < masked <= 1, f"masked must be in (0, 1], got {masked}")
         self.require(0 <= replaced <= 1, f"replaced must be in [0, 1], got {replaced}")
+        self.require(
+            neighbours == 0 or neighbours % 2 == 1,
+            f"neighbours must be an odd number of frames, or 0 for no such layer, got {neighbours}",
+        )
+        self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
 
     @property
     def n_predicted(self) -> int:
@@ -93,14 +115,24 @@ class BrainOmni(NeuroFMPreTrainedModel):
         self.mask_token = nn.Parameter(torch.randn(inner.dim))
         same = inner.dim == config.dim
         self.project = nn.Identity() if same else nn.Linear(inner.dim, config.dim)
+        self.near = (
+            Neighbours(config.dim, inner.n_sources, config.neighbours, config.n_heads)
+            if config.neighbours
+            else nn.Identity()
+        )
         self.blocks = nn.ModuleList(
             CrissCrossBlock(config.dim, config.n_heads, config.dropout)
             for _ in range(config.n_blocks)
         )
-        self.head = nn.Linear(config.dim, config.n_predicted * inner.n_codes)
+        if config.head == "codebook":
+            self.head = CodebookHead(config.dim, config.n_predicted, self.tokenizer.quantizer)
+        else:
+            self.head = nn.Linear(config.dim, config.n_predicted * inner.n_codes)
         self.post_init()
         if tokenizer is not None:
             self.tokenizer.load_state_dict(tokenizer.state_dict())
+            if config.head == "codebook":
+                self.head.start_from(self.tokenizer.quantizer)
             self.contract = tokenizer.contract
         self.choose_trainable()
 
@@ -116,13 +148,20 @@ class BrainOmni(NeuroFMPreTrainedModel):
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
         """True for parameters without weight decay: norms, biases and the mask token."""
-        return parameter.ndim < 2
+        return parameter.ndim < 2 or name.endswith("bias")
 
     # ------------------------------------------------------------------- parts
 
     def tokenize(self, batch: Batch | Tokens) -> Tokens:
         """Token ids of a batch; tokens pass through."""
         return batch if isinstance(batch, Tokens) else self.tokenizer.encode(batch)
+
+    def _read(
+        self, ids: Int[Tensor, "batch source frame levels"]
+    ) -> Float[Tensor, "batch source frame inner"]:
+        """Features of tokens, as the transformer sees them."""
+        x = self.tokenizer.quantizer.codes(ids)
+        return x * x.shape[-1] ** 0.5 if self.config.scaled_codes else x
 
     def _enter(
         self, x: Float[Tensor, "batch source frame inner"]
@@ -131,7 +170,7 @@ class BrainOmni(NeuroFMPreTrainedModel):
         dtype = self.mask_token.dtype  # under autocast, too, what blocks add to stays float32
         x = (x + self.tokenizer.codec.source_embedding()[:, None].detach()).to(dtype)
         table = rotary_table(x.shape[2], self.config.dim // 2, x.device)
-        return self.project(x).to(dtype), table
+        return self.near(self.project(x)).to(dtype), table
 
     def _logits(
         self, x: Float[Tensor, "batch source frame inner"]
@@ -139,6 +178,8 @@ class BrainOmni(NeuroFMPreTrainedModel):
         x, table = self._enter(x)
         for block in self.blocks:
             x = block(x, table)
+        if self.config.head == "codebook":
+            return self.head(x, self.tokenizer.quantizer)
         return self.head(x).unflatten(-1, (self.config.n_predicted, -1))
 
     # --------------------------------------------------------------------- use
@@ -148,11 +189,11 @@ class BrainOmni(NeuroFMPreTrainedModel):
     ) -> Float[Tensor, "batch source frame level code"]:
         """Logits of every level's code at every position, nothing masked."""
         ids = batch if isinstance(batch, Tensor) else self.tokenize(batch).ids
-        return self._logits(self.tokenizer.quantizer.codes(ids))
+        return self._logits(self._read(ids))
 
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features for downstream tasks: after all blocks but the last, of length 1."""
-        x, table = self._enter(self.tokenizer.quantizer.codes(self.tokenize(batch).ids))
+        x, table = self._enter(self._read(self.tokenize(batch).ids))
         for block in self.blocks[:-1]:
             x = block(x, table)
         return F.normalize(x.float(), dim=-1)
@@ -161,11 +202,11 @@ class BrainOmni(NeuroFMPreTrainedModel):
         """Predict the codes of masked positions → (loss, metrics).
 
         loss: cross-entropy, mean over levels and chosen positions of a window, then over windows.
-        metrics: accuracy of each level at the chosen positions, and `chance`: what always naming
-        the batch's most frequent code would score.
+        metrics: accuracy of each level at the chosen positions, and how often each code was wanted
+        there (see `logged`).
         """
         tokens = self.tokenize(batch)
-        x = self.tokenizer.quantizer.codes(tokens.ids)
+        x = self._read(tokens.ids)
         chosen, shown = self._mask(x, tokens.seed)
         logits = self._logits(shown)[chosen].float()
         wanted = tokens.ids[..., : self.config.n_predicted][chosen]
@@ -176,8 +217,12 @@ class BrainOmni(NeuroFMPreTrainedModel):
         for level in range(self.config.n_predicted):
             uses = torch.bincount(wanted[:, level], minlength=self.config.tokenizer.n_codes)
             metrics[f"accuracy_{level}"] = hit[level]
-            metrics[f"chance_{level}"] = uses.max() / len(wanted)
+            metrics[f"wanted_{level}"] = uses / len(wanted)
         return loss, {name: value.detach() for name, value in metrics.items()}
+
+    def logged(self, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`chance_LEVEL`: what always naming the most frequent code would score."""
+        return {name.replace("wanted", "chance"): share.max() for name, share in wanted.items()}
 
     def _mask(
         self, x: Float[Tensor, "batch source frame inner"], seed: Int[Tensor, " batch"] | None

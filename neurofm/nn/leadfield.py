@@ -53,7 +53,7 @@ class LeadField(nn.Module):
             half = N_BUMPS if kind == "planar_grad" else 0
             start[index, :, half : half + N_BUMPS] = width
         self.weight = nn.Parameter(start * 4.0)
-        self.log_ridge = nn.Parameter(torch.tensor(-4.0))
+        self.log_ridge = nn.Parameter(torch.full((1,), -4.0))  # one number; FSDP cuts no scalars
 
     def forward(
         self,

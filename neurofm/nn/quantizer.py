@@ -28,13 +28,13 @@ NOTHING_LEFT = 2e-6
 class Quantized(NamedTuple):
     """features: sum of the chosen codes, with a gradient to the input. ids: chosen codes.
     commitment: squared distance of the input to its codes, mean over features and levels.
-    perplexity, n_dead: of each level, from this batch (in training: of all processes)."""
+    share: how often each code was chosen in this batch (in training: in that of all processes), of
+        all choices of its level; 0 everywhere while the quantiser lets features through."""
 
     features: Float[Tensor, "*batch dim"]
     ids: Int[Tensor, "*batch level"]
     commitment: Float[Tensor, "*batch"]
-    perplexity: Float[Tensor, " level"]
-    n_dead: Float[Tensor, " level"]
+    share: Float[Tensor, "level code"]
 
 
 class ResidualQuantizer(nn.Module):
@@ -115,13 +115,12 @@ class ResidualQuantizer(nn.Module):
                 total.view_as(x),
                 torch.stack(all_ids, dim=-1).view(*x.shape[:-1], self.n_levels),
                 torch.stack(commitments).mean(dim=0).view(x.shape[:-1]),
-                torch.special.entr(share).sum(dim=1).exp(),
-                (share == 0).sum(dim=1).float(),
+                share,
             )
 
     def _identity(self, x: Float[Tensor, "*batch dim"]) -> Quantized:
         """What comes out while bypassed: the input itself, and ids that mean nothing (−1)."""
-        nothing = x.new_zeros(self.n_levels)
+        nothing = x.new_zeros(self.n_levels, self.n_codes)
         # Projections take no part yet, but training in several processes waits for gradients of
         # every parameter.
         unused = sum((0.0 * parameter.sum() for parameter in self.parameters()), nothing.sum())
@@ -130,7 +129,6 @@ class ResidualQuantizer(nn.Module):
             torch.full((*x.shape[:-1], self.n_levels), -1, device=x.device),
             unused.expand(x.shape[:-1]),
             nothing,
-            nothing + self.n_codes,
         )
 
     def _down(self, level: int, x: Tensor) -> Tensor:
@@ -220,6 +218,14 @@ class _GlobalBatch:
         if self.spread:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
+
+
+def perplexity(uses: Float[Tensor, "*level code"]) -> Float[Tensor, "*level"]:
+    """exp(entropy) of how often each code was used (counts or shares): as many codes used equally
+    often would give the same. 0 where none was."""
+    total = uses.sum(dim=-1, keepdim=True)
+    used = torch.special.entr(uses / total.clamp(min=1e-12)).sum(dim=-1).exp()
+    return torch.where(total[..., 0] > 0, used, 0)
 
 
 def nearest(x: Float[Tensor, "n dim"], codebook: Float[Tensor, "code dim"]) -> Int[Tensor, " n"]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.batch import Batch, Tokens
 from ..nn.leadfield import LeadFieldCodec
 from ..nn.losses import distance, masked_mean, pearson, zscore
-from ..nn.quantizer import Quantized, ResidualQuantizer
+from ..nn.quantizer import Quantized, ResidualQuantizer, perplexity
 from ..nn.seeded import window_generators
 from ..nn.spatial import AttentionCodec
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
@@ -37,6 +37,9 @@ class BrainTokenizerConfig(NeuroFMConfig):
     quantize_from: share of a training run after which features are quantised; before, the
         quantiser lets them through, so that there is something to quantise when it starts.
     commitment: weight of the pull of features towards their codes.
+    phase: weight of the loss's term in spectral phase (published ½). Compared without wrapping, a
+        phase near ±π jumps by 2π at the last bit of rounding, so runs with it differ between
+        machines and numbers of processes; 0 leaves it out.
     hidden: share of channels hidden in training (at least one). noise: standard deviation of
         noise added to what is encoded in training.
     """
@@ -65,6 +68,7 @@ class BrainTokenizerConfig(NeuroFMConfig):
         rotation_trick: bool = True,
         quantize_from: float = 0.0,
         commitment: float = 0.25,
+        phase: float = 0.5,
         hidden: float = 0.25,
         noise: float = 0.1,
         **of_transformers,
@@ -89,6 +93,7 @@ class BrainTokenizerConfig(NeuroFMConfig):
         self.rotation_trick = rotation_trick
         self.quantize_from = quantize_from
         self.commitment = commitment
+        self.phase = phase
         self.hidden = hidden
         self.noise = noise
         super().__init__(**of_transformers)
@@ -282,8 +287,8 @@ class BrainTokenizer(NeuroFMPreTrainedModel):
 
         In evaluation, metric `reconstruction` is the Pearson r with no channel hidden.
 
-        loss = L1 + exp(−Pearson r) + commitment + L1 of spectral magnitude + ½ L1 of phase, with
-        the window z-scored per channel as the target. Deviation: r is averaged over a window of
+        loss = L1 + exp(−Pearson r) + commitment + L1 of spectral magnitude and of phase, with the
+        window z-scored per channel as the target. Deviation: r is averaged over a window of
         the batch before exp, not over the whole batch, so the loss does not depend on the cut.
         """
         windows = self.windows(batch.signal, overlap=0.0)
@@ -300,8 +305,10 @@ class BrainTokenizer(NeuroFMPreTrainedModel):
             + torch.exp(-far.pearson)
             + self.config.commitment * commitment
             + far.magnitude
-            + 0.5 * far.phase
-        ).mean()
+        )
+        if self.config.phase:  # 0 times the gradient of a vanishing phase would be NaN
+            loss = loss + self.config.phase * far.phase
+        loss = loss.mean()
         with torch.no_grad():
             r_hidden = masked_mean(pearson(signal, target), hidden)
         metrics = {
@@ -318,9 +325,17 @@ class BrainTokenizer(NeuroFMPreTrainedModel):
             whole = pearson(self._decoded(features, windows, batch), target)
             metrics["reconstruction"] = masked_mean(whole, batch.valid).mean()
         for level in range(self.config.n_levels):
-            metrics[f"perplexity_{level}"] = quantized.perplexity[level]
-            metrics[f"dead_codes_{level}"] = quantized.n_dead[level]
+            metrics[f"uses_{level}"] = quantized.share[level]
         return loss, {name: value.detach() for name, value in metrics.items()}
+
+    def logged(self, uses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the log says of how often codes were used: perplexity and dead codes of a level."""
+        found = {}
+        for name, share in uses.items():
+            level = name.removeprefix("uses_")
+            found[f"perplexity_{level}"] = perplexity(share)
+            found[f"dead_codes_{level}"] = (share == 0).sum()
+        return found
 
     def _decoded(
         self,

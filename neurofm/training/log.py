@@ -2,10 +2,14 @@
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -17,6 +21,26 @@ def read_lines(path: Path) -> list[dict]:
         except json.JSONDecodeError:
             break
     return found
+
+
+def flat(metrics: dict[str, Tensor]) -> Tensor:
+    """All numbers of the metrics one after another, float32, for one exchange between processes."""
+    return torch.cat([value.detach().float().reshape(-1) for value in metrics.values()])
+
+
+def named(numbers: Tensor, like: dict[str, Tensor], model: nn.Module) -> dict[str, float]:
+    """`flat` undone, each metric as it is logged.
+
+    A metric may be a vector, such as how often each code was used. What is said of it (perplexity)
+    is no mean over batches, or it would depend on their size: `model.logged(vectors)` makes single
+    numbers out of the vectors' means.
+    """
+    parts = numbers.cpu().split([value.numel() for value in like.values()])
+    means = {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
+    found = {name: value for name, value in means.items() if value.ndim == 0}
+    if hasattr(model, "logged"):
+        found |= model.logged({name: means[name] for name in means.keys() - found.keys()})
+    return {name: value.item() for name, value in found.items()}
 
 
 class Log:
@@ -41,7 +65,10 @@ class Log:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             kept = [json.dumps(line) + "\n" for line in read_lines(self.path)
                     if line["step"] <= first]
-            self.path.write_text("".join(kept))
+            # Killed while this is written, the old log stays.
+            temporary = self.path.with_name(f".{self.path.name}.part")
+            temporary.write_text("".join(kept))
+            os.replace(temporary, self.path)
         plain = {name: value if isinstance(value, bool | int | float | str) else str(value)
                  for name, value in hyperparameters.items()}
         self.accelerator.init_trackers(
@@ -51,9 +78,11 @@ class Log:
         )
 
     def lowest(self, name: str | None) -> float:
-        """Lowest value of a metric so far; infinity if there is none."""
-        values = [line[name] for line in read_lines(self.path) if name in line]
-        return min(values, default=math.inf)
+        """Lowest value of a metric so far; infinity if there is none. Every process takes part: the
+        main one reads, since another may look before the log has been cut, and decide otherwise."""
+        lines = read_lines(self.path) if self.accelerator.is_main_process else []
+        values = [line[name] for line in lines if not math.isnan(line.get(name, math.nan))]
+        return broadcast_object_list([min(values, default=math.inf)])[0]
 
     def add(self, means: dict[str, float], *, waited_s: float, took_s: float, windows: int) -> None:
         """Take the numbers of a step, and how long it waited for data and took altogether."""

@@ -1,7 +1,8 @@
 """The one loop: it trains tokenizers, models, decoders and federated clients alike.
 
 Plain PyTorch over Accelerate, to be read from top to bottom. A model's `forward(batch)` returns
-its loss and its metrics, so nothing here knows what is being trained.
+its loss and its metrics, means over the windows, so nothing here knows what is being trained. It
+may have `anneal(progress)`, called before each step, and `logged(vectors)`, see `log.named`.
 """
 
 import math
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from . import finite, state
-from .log import Log
+from .log import Log, flat, named
 from .sampler import Order, StepData, WindowSource, steps
 from .schedule import learning_rate, parameter_groups
 from .signals import StopRequest
@@ -34,17 +35,25 @@ class TrainConfig:
 
     steps: optimiser steps of the whole run.
     batch_windows: windows a step over all processes and micro-batches.
-    accumulate: micro-batches a step (gradient accumulation).
-    lr, warmup, final_lr: peak learning rate; share of the run spent rising to it; where the cosine
-        ends, as a share of the peak.
-    beta1, beta2, eps, weight_decay: AdamW. clip_norm: largest gradient norm; 0 = no clipping.
+    accumulate: micro-batches a step (gradient accumulation); codebooks of a tokenizer move once a
+        micro-batch, so there it is not quite the larger batch.
+    lr: peak learning rate of AdamW.
+    warmup: share of the run spent rising to the peak.
+    final_lr: where the cosine ends, as a share of the peak.
+    beta1: decay of AdamW's first moment.
+    beta2: decay of AdamW's second moment.
+    eps: AdamW's, added to the root of the second moment.
+    weight_decay: AdamW's, of matrices.
+    clip_norm: largest gradient norm; 0 = no clipping.
     precision: of the forward pass; "auto" = bf16 on a GPU that has it, else float32. Weights,
         gradients and moments are float32 always.
     log_every: steps between lines of the log.
     validate_every: steps between passes over the validation split; 0 = only at the end.
-    save_every, keep: steps between saved states, and how many stay.
+    save_every: steps between saved states.
+    keep: how many of the newest states stay.
     workers: loader processes for each training process; 0 = load in the training process.
-    seed: of everything random. compile: torch.compile the model.
+    seed: of everything random.
+    compile: torch.compile the model.
     """
 
     steps: int = 1000
@@ -71,11 +80,19 @@ class TrainConfig:
         for name in ("steps", "batch_windows", "accumulate", "log_every", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("validate_every", "workers", "seed", "clip_norm"):
-            if getattr(self, name) < 0:
+        for name in ("validate_every", "workers", "seed", "clip_norm", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"train.{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("lr", "eps"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"train.{name} must be above 0, got {getattr(self, name)}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"train.{name} must be in [0, 1), got {getattr(self, name)}")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup is a share of the run, 0 … 1, got {self.warmup}")
+        if not 0 <= self.final_lr <= 1:
+            raise ValueError(f"train.final_lr is a share of train.lr, 0 … 1, got {self.final_lr}")
 
 
 class Stopped(Exception):
@@ -178,7 +195,7 @@ def train(
             metrics["stop"] = torch.tensor(float(asked.wanted), device=accelerator.device)
             # The one exchange of a step besides the gradients': all processes see the same
             # numbers, so they log, stop and fail together.
-            means = mean_over_processes(metrics, accelerator)
+            means = mean_over_processes(metrics, model, accelerator)
             stop = means.pop("stop") > 0 or done == stop_after
             if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
                 raise finite.report(done, means, losses, micro_batches, states, accelerator)
@@ -220,7 +237,7 @@ def validate(
     model.eval()
     by_width = np.argsort(source.widths(windows), kind="stable")
     at_once = max(1, config.batch_windows // config.accumulate)
-    sums: dict[str, list[float]] = {}
+    sums = weights = 0.0
     for start in range(0, len(windows), at_once):
         batch_of_all = by_width[start : start + at_once]
         part = np.array_split(batch_of_all, accelerator.num_processes)[accelerator.process_index]
@@ -231,17 +248,16 @@ def validate(
         batch = source.batch(windows[part], part.astype(np.int64)).to(accelerator.device)
         with autocast(config, accelerator.device):
             loss, terms = model(batch)
-        names = ["val/loss", *(f"val/{name}" for name in terms)]
-        values = torch.stack([loss.float(), *(value.float() for value in terms.values())]).tolist()
-        for name, value in zip(names, values, strict=True):
-            pair = sums.setdefault(name, [0.0, 0.0])
-            if not math.isnan(value):
-                pair[0], pair[1] = pair[0] + weight * value, pair[1] + weight
+        metrics = {"loss": loss, **terms}
+        values = flat(metrics).cpu().double()
+        here = weight * (~values.isnan()).double()
+        sums = sums + torch.where(here > 0, weight * values, 0.0)
+        weights = weights + here
     model.train()
-    pairs = torch.tensor(list(sums.values()), device=accelerator.device)
-    totals = accelerator.reduce(pairs).tolist()
-    return {name: total / count if count else math.nan
-            for name, (total, count) in zip(sums, totals, strict=True)}
+    pairs = torch.stack([sums, weights]).to(accelerator.device, torch.float32)
+    totals, counts = accelerator.reduce(pairs)
+    means = named(totals / counts, metrics, accelerator.unwrap_model(model))
+    return {f"val/{name}": value for name, value in means.items()}  # NaN where nothing else was
 
 
 def is_due(done: int, every: int, steps: int) -> bool:
@@ -264,7 +280,8 @@ def _has_bf16(device: torch.device) -> bool:
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def mean_over_processes(metrics: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
-    """Means of scalars that every process has, in one exchange."""
-    values = torch.stack([value.detach().float() for value in metrics.values()])
-    return dict(zip(metrics, accelerator.reduce(values, "mean").tolist(), strict=True))
+def mean_over_processes(
+    metrics: dict[str, Tensor], model: nn.Module, accelerator: Accelerator
+) -> dict[str, float]:
+    """Means of metrics that every process has, in one exchange."""
+    return named(accelerator.reduce(flat(metrics), "mean"), metrics, model)

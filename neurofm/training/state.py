@@ -10,13 +10,13 @@ Tensors are whole on disk: what FSDP has cut is gathered when it is saved and cu
 loaded, so a state knows neither the wrapper nor the number of processes that made it.
 """
 
-import os
 import shutil
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -78,6 +78,9 @@ def newest(folder: Path, accelerator: Accelerator, say=print) -> Path | None:
             else:
                 found = [state]
                 break
+        else:
+            if finished(folder):
+                say("no sound state is left: starting again from the beginning")
     return broadcast_object_list(found)[0]
 
 
@@ -122,6 +125,11 @@ def load_weights(path: Path, model: nn.Module) -> None:
         raise ValueError(f"{path} is of another architecture: only one of the two has "
                          f"{sorted(stored.keys() ^ own.keys())[:5]}; train into another folder")
     for name, tensor in own.items():
+        if stored[name].shape != tensor.shape:
+            raise ValueError(f"{path} is of another architecture: {name} is "
+                             f"{list(stored[name].shape)}, wanted {list(tensor.shape)}; train into "
+                             f"another folder")
+    for name, tensor in own.items():
         _put(tensor, stored[name])
 
 
@@ -146,10 +154,12 @@ def _put(tensor: Tensor, value: Tensor) -> Tensor:
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write, and wait until the disk has it: the manifest must not get there first."""
-    save_file(tensors, path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Write, and wait until the disk has it."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as problem:  # such as a full disk; it does not say which file
+        raise OSError(f"{path} could not be written: {problem}") from problem
+    artifacts.flush(path)
 
 
 def _remove(state: Path) -> None:

@@ -1,7 +1,10 @@
 """Corpora and token sets on disk: what is written is read, what is unfinished is not."""
 
 import json
+import os
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -137,6 +140,65 @@ def test_bad_input_of_artifacts(tmp_path):
     artifacts.unseal(tmp_path)
     with pytest.raises(artifacts.ArtifactError, match="unfinished"):
         Corpus.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"kind": "cor', b"\0" * 300, b"\xff\xfe", b"[]", b'"text"', b"{}"]
+)
+def test_bad_input_manifest_spoilt_by_a_crash(tmp_path, content):
+    _write(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(artifacts.ArtifactError, match=r"manifest.json: not a valid .*again"):
+        Corpus.open(tmp_path)
+
+
+def test_bad_input_a_file_where_a_folder_was_wanted(tmp_path):
+    (tmp_path / "corpus").write_text("")
+    with pytest.raises(artifacts.ArtifactError, match="a finished corpus, but this is a file"):
+        Corpus.open(tmp_path / "corpus")
+
+
+def test_the_disk_has_every_file_before_its_name_or_the_manifest_appears(tmp_path, monkeypatch):
+    """What a power cut leaves: a name never points to what the disk does not have yet."""
+    events, fsync, replace = [], os.fsync, os.replace
+
+    def synced(number):
+        events.append(Path(f"/proc/self/fd/{number}").resolve().name)
+        fsync(number)
+
+    def renamed(source, target):
+        events.append(f"-> {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    _write(tmp_path)
+    assert events.index(".r0.arrow.part") < events.index("-> r0.arrow")
+    before = events[: events.index("-> manifest.json")]
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()} - {"manifest.json"}
+    assert files <= set(before)
+
+
+def test_sealing_needs_no_git(tmp_path, monkeypatch):
+    """A checkout in a container that has no git."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "neurofm").mkdir()
+    monkeypatch.setattr(artifacts, "__file__", str(tmp_path / "neurofm/artifacts.py"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shutil.which("git") is None
+    assert artifacts.code_version().keys() == {"neurofm"}
+
+
+def test_what_an_unfinished_folder_is_made_from(tmp_path):
+    artifacts.claim(tmp_path / "a", {"corpus": "x", "steps": 3})
+    artifacts.claim(tmp_path / "a", {"corpus": "x", "steps": 3})
+    with pytest.raises(artifacts.ArtifactError, match=r"other settings \(steps\)"):
+        artifacts.check_claim(tmp_path / "a", {"corpus": "x", "steps": 4})
+    artifacts.check_claim(tmp_path / "none", {})
+    assert not (tmp_path / "none").exists()
+    artifacts.seal(tmp_path / "a", "results", config={}, files=[])
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["manifest.json"]
 
 
 def test_a_shard_appears_only_when_it_is_whole(tmp_path):

@@ -16,6 +16,9 @@ def model(tokenizer=None, **fields) -> BrainOmni:
     return BrainOmni(BrainOmniConfig(**{**few, **fields}), tokenizer or small.tokenizer()).eval()
 
 
+OURS = {"head": "codebook", "scaled_codes": True, "neighbours": 5}
+
+
 def tokens(n: int = 2, frames: int = 10) -> Tokens:
     random = torch.Generator().manual_seed(0)
     return Tokens(torch.randint(16, (n, 4, frames, 3), generator=random), seed=torch.arange(n))
@@ -30,10 +33,11 @@ def test_tokens_and_signals_give_the_same():
         torch.testing.assert_close(omni.logits(batch), omni.logits(ready.ids))
 
 
-def test_untrained_loss_is_that_of_guessing():
-    loss, metrics = model()(tokens())
+@pytest.mark.parametrize("fields", [{}, OURS])
+def test_untrained_loss_is_that_of_guessing(fields):
+    loss, metrics = model(**fields)(tokens())
     assert abs(loss - math.log(16)) < 0.1
-    assert set(metrics) == {f"{what}_{i}" for what in ("accuracy", "chance") for i in range(3)}
+    assert set(metrics) == {f"{what}_{i}" for what in ("accuracy", "wanted") for i in range(3)}
 
 
 @pytest.mark.parametrize("n_levels", [1, 2, 3])
@@ -138,7 +142,22 @@ def test_training_learns_which_source_says_what():
         loss.backward()
         optimizer.step()
     assert metrics["accuracy_0"] > 0.8
-    assert metrics["chance_0"] < 0.4
+    assert omni.logged({"wanted_0": metrics["wanted_0"]})["chance_0"] < 0.4
+
+
+def test_scaled_codes_are_as_long_as_what_says_where_they_are():
+    omni = model(scaled_codes=True)
+    ids = omni.tokenize(small.batch()).ids
+    plain = omni.tokenizer.quantizer.codes(ids)
+    torch.testing.assert_close(omni._read(ids), plain * omni.config.tokenizer.dim**0.5)
+
+
+def test_our_own_parts_survive_saving(tmp_path):
+    omni = model(**OURS)
+    omni.save_pretrained(tmp_path)
+    again = BrainOmni.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again.logits(tokens()), omni.logits(tokens()))
 
 
 def test_published_sizes():
@@ -150,6 +169,7 @@ def test_published_sizes():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [({"n_levels": 4}, "n_levels must be 1 … 3"), ({"n_heads": 3}, "n_heads even"),
+     ({"neighbours": 4}, "odd number of frames"), ({"head": "mlp"}, "head must be one of"),
      ({"maskd": 0.5}, "'maskd'; did you mean 'masked'"), ({"masked": 0.0}, "masked must be in")],
 )
 def test_fields_are_checked(fields, message):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from neurofm.nn.quantizer import ResidualQuantizer, kmeans, nearest, rotate_to
+from neurofm.nn.quantizer import ResidualQuantizer, kmeans, nearest, perplexity, rotate_to
 
 
 def vectors(n: int = 400, dim: int = 8, seed: int = 0) -> torch.Tensor:
@@ -83,28 +83,33 @@ def test_dead_codes_come_back():
         quantizer.codebook[0, :8] = 100.0
         quantizer.sums[0, :8] = 100.0
         quantizer.uses[0, :8] = 1.0
-    dead = quantizer.eval()(vectors()).n_dead[0]
+    dead = (quantizer.eval()(vectors()).share[0] == 0).sum()
     assert dead >= 8
     quantizer.train()
     for step in range(5):
         quantizer(vectors(seed=step))
     assert quantizer.codebook[0].norm(dim=-1).max() < 1.5
-    assert quantizer.eval()(vectors()).n_dead[0] < dead
+    assert (quantizer.eval()(vectors()).share[0] == 0).sum() < dead
 
 
 def test_fewer_vectors_than_codes():
     quantizer = ResidualQuantizer(8, n_levels=2, n_codes=64).train()
     out = quantizer(vectors(n=5))
     assert torch.isfinite(quantizer.codebook).all()
-    assert out.perplexity.max() <= 5 + 1e-4
+    assert perplexity(out.share).max() <= 5 + 1e-4
 
 
-def test_perplexity_and_dead_codes_of_a_known_histogram():
+def test_share_of_a_known_histogram():
     quantizer = ResidualQuantizer(2, n_levels=1, n_codes=4).eval()
     quantizer.codebook[0] = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
     out = quantizer(torch.tensor([[1.0, 0], [1.0, 0], [-1.0, 0], [-1.0, 0]]))
-    torch.testing.assert_close(out.perplexity, torch.tensor([2.0]))
-    assert out.n_dead.tolist() == [2.0]
+    assert out.share.tolist() == [[0.5, 0.5, 0, 0]]
+    torch.testing.assert_close(perplexity(out.share), torch.tensor([2.0]))
+
+
+def test_perplexity_of_counts_and_of_nothing():
+    uses = torch.tensor([[3.0, 3, 0], [5, 0, 0], [0, 0, 0]])
+    torch.testing.assert_close(perplexity(uses), torch.tensor([2.0, 1, 0]))
 
 
 def test_bypass_passes_features_and_learns_nothing():

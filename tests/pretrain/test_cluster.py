@@ -28,6 +28,7 @@ SCRIPTS = ("single_node.sbatch", "multi_node.sbatch")
 # Starts a command once for each task; hands USR1 on to the tasks alone, or to everything in them:
 # SLURM does the one or the other, depending on how it follows processes.
 FAKE_SRUN = r"""#!/bin/bash
+while [[ "$1" == --* ]]; do shift; done
 tasks=()
 for ((i = 0; i < FAKE_TASKS; i++)); do SLURM_PROCID=$i "$@" & tasks+=($!); done
 below() { for pid in "$@"; do echo "$pid"; below $(pgrep -P "$pid"); done; }
@@ -141,6 +142,17 @@ def test_failure_is_not_requeued(slurm, tmp_path):
                 ACCELERATE_CONFIG="/nowhere.yaml")
     job.communicate(timeout=60)
     assert job.returncode == 1
+    assert asked() == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_bad_input_a_job_without_gpus(slurm, script):
+    """Told before anything starts, with what to do."""
+    start, asked = slurm
+    job = start(script, FAKE_TASKS="1", FAKE_SIGNALS="task", SLURM_GPUS_ON_NODE="")
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode not in (0, 85)
+    assert "no GPUs: ask for --gpus-per-node, or say PROCESSES=" in said
     assert asked() == []
 
 

@@ -9,6 +9,7 @@ import pretrain.tokenize
 from neurofm import artifacts, hub
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
+from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from pretrain.tokenize import main
 
 
@@ -61,6 +62,55 @@ def test_bad_input_other_parents(corpus_folder, tokenizer_folder, tokens_folder,
     artifacts.claim(tmp_path / "begun", {"corpus": "x", "tokenizer": "y"})
     with pytest.raises(ValueError, match="begun with other settings"):
         main(words(other, tokenizer_folder, tmp_path / "begun"))
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("--device=gpu", r"device 'gpu' is not here: say auto, cpu"),
+        ("--device=cuda:99", r"device 'cuda:99' is not here"),
+        ("--tokenizer=README.md", "wanted a checkpoint folder .* found a file"),
+        ("--tokenizer=tests/tokeniser", "tests/tokeniser: no such folder"),
+        ("--tokenizer=/no/where", "/no/where: no such folder"),
+    ],
+)
+def test_bad_input_words(corpus_folder, tokenizer_folder, tmp_path, repo, monkeypatch, word, told):
+    monkeypatch.chdir(repo)
+    with pytest.raises(ValueError, match=told):
+        main([*words(corpus_folder, tokenizer_folder, tmp_path / "tokens"), word])
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_bad_input_batch_windows(corpus_folder, tokenizer_folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([*words(corpus_folder, tokenizer_folder, tmp_path / "tokens"), "--batch_windows=0"])
+    assert "batch_windows must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_bad_input_what_is_no_tokenizer(corpus_folder, tokenizer_folder, tmp_path):
+    """A model over tokens; a corpus; a tokenizer that does not say which signals it takes."""
+    tokenizer = hub.load(tokenizer_folder)
+    model = BrainOmni(BrainOmniConfig(dim=16, n_heads=2, n_blocks=1), tokenizer=tokenizer)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.contract = None
+    tokenizer.save_pretrained(tmp_path / "without_contract")
+    for path, told in (("model", "wanted a tokenizer, this is a BrainOmni"),
+                       ("without_contract", "has no preprocessor_config.json"),
+                       (corpus_folder, "wanted a finished checkpoint, but this is a corpus")):
+        with pytest.raises(ValueError, match=told):
+            main(words(corpus_folder, tmp_path / path, tmp_path / "tokens"))
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_bad_input_more_codes_than_tokens_hold(corpus_folder, tokenizer_folder, tmp_path):
+    """int16 would turn code 40,000 into another one, in silence."""
+    tokenizer = hub.load(tokenizer_folder)
+    many = {**tokenizer.config.to_dict(), "n_codes": 40_000}
+    larger = type(tokenizer)(type(tokenizer.config)(**many))
+    larger.contract = tokenizer.contract
+    larger.save_pretrained(tmp_path / "many")
+    with pytest.raises(ValueError, match=r"40000 codes a level.*int16, up to 32768"):
+        main(words(corpus_folder, tmp_path / "many", tmp_path / "tokens"))
 
 
 def test_bad_input_contract(tokenizer_folder, tmp_path, monkeypatch):

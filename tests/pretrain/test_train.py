@@ -37,7 +37,7 @@ def stop_after(monkeypatch, step):
     ("changes", "words", "told"),
     [
         ({"train": {"lrr": 1}}, [], "unknown key 'train.lrr'; did you mean 'train.lr'?"),
-        ({"trian": {"lr": 1}}, [], "unknown key 'trian.lr'; did you mean 'train.lr'?"),
+        ({"trian": {"lr": 1}}, [], "unknown key 'trian'; did you mean 'train'?"),
         ({"achitecture": {"dim": 8}}, [], "did you mean 'architecture'?"),
         ({"splitz": ["train"]}, [], "unknown key 'splitz'; did you mean 'splits'?"),
         ({}, ["--train.lrr=1"], "unknown key 'train.lrr'; did you mean 'train.lr'?"),
@@ -50,6 +50,18 @@ def stop_after(monkeypatch, step):
         ({"train": {"precision": "fp16"}}, [], "Literal['auto', 'float32', 'bf16']"),
         ({"model": "brainomni", "architecture": {}}, [], "name the checkpoint of the tokenizer"),
         ({"tokenizer": "runs/tokenizer"}, [], "takes no tokenizer"),
+        ({"architecture": {"dim": "x"}}, [], "which wants dim: int = 256"),
+        ({"architecture": {"ratios": 8}}, [], "which wants ratios: "),
+        ({}, ["--confg=x.yaml"], "unknown key 'confg'; did you mean 'config'?"),
+        ({}, ["run.yaml"], "'run.yaml' stands alone: a file of settings is given by --config"),
+        ({"model": "decoder", "architecture": {}}, [], "then `neurofm finetune --model`"),
+        ({"model": "decoder"}, ["--tokenizer=x"], "stands on another (backbone)"),
+        ({"splits": []}, [], "splits must name whom to train on"),
+        ({"splits": ["train", "train"]}, [], "each once; got ['train', 'train']"),
+        ({"splits": ["trian"]}, [], "of train, validation, test; got 'trian'"),
+        ({"watch": "tets"}, [], "of train, validation, test; got 'tets'"),
+        ({"train": {"lr": -1}}, [], "train.lr must be above 0, got -1.0"),
+        ({"train": {"precision": None}}, [], "key 'train.precision' has no value"),
     ],
 )
 def test_bad_input_settings(settings, tmp_path, capsys, changes, words, told):
@@ -108,6 +120,56 @@ def test_an_unfinished_run(settings, tmp_path, monkeypatch, capsys):
     artifacts.open_sealed(tmp_path / "run", "checkpoint")
 
 
+def test_a_mistake_at_the_start_does_not_block_the_folder(settings, tmp_path, monkeypatch):
+    """Nothing is saved yet (too large a batch, a typing error): other settings may take over."""
+    def out_of_memory(*_, **__):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(pretrain.train, "train", out_of_memory)
+    with pytest.raises(RuntimeError):
+        start(settings, tmp_path)
+    monkeypatch.undo()
+    assert start(settings, tmp_path, "--train.batch_windows=4") == 0
+    manifest = artifacts.open_sealed(tmp_path / "run", "checkpoint")
+    assert manifest.config["train"]["batch_windows"] == 4
+
+
+def test_a_finished_run_of_other_data_is_refused(settings, tmp_path, capsys):
+    assert start(settings, tmp_path) == 0
+    other = corpora.make(tmp_path / "other", n_windows=9)
+    with pytest.raises(ValueError, match=r"made with other settings \(data: \w{16}, wanted \w{16}"):
+        start(settings, tmp_path, f"--data={other}")
+    other.rename(tmp_path / "moved")
+    assert start(settings, tmp_path, f"--data={other}") == 0  # cannot be told any more
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_killed_while_it_was_sealed(settings, tmp_path, monkeypatch, capsys):
+    """Before the manifest: still the run it was. After it: the states go at the next call."""
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    seal = artifacts.seal
+    monkeypatch.setattr(artifacts, "seal", lambda folder, kind, **rest: (
+        killed() if kind == "checkpoint" else seal(folder, kind, **rest)))
+    with pytest.raises(KeyboardInterrupt):
+        start(settings, tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"begun with other settings \(train\.lr\)"):
+        start(settings, tmp_path, "--train.lr=0.5")
+    monkeypatch.setattr(pretrain.train.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start(settings, tmp_path)
+    monkeypatch.undo()
+    assert artifacts.is_sealed(tmp_path / "run")
+    assert "unfinished.json" not in artifacts.open_sealed(tmp_path / "run").files
+    assert (tmp_path / "run/state").exists()
+    assert start(settings, tmp_path) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert not (tmp_path / "run/state").exists()
+    artifacts.open_sealed(tmp_path / "run", "checkpoint", hashes=True)
+
+
 def test_killed_before_it_was_sealed(settings, tmp_path, monkeypatch):
     """All steps done, no checkpoint yet: the next run only makes the checkpoint."""
     def killed(*_, **__):
@@ -121,6 +183,13 @@ def test_killed_before_it_was_sealed(settings, tmp_path, monkeypatch):
     assert start(settings, tmp_path) == 0
     assert (tmp_path / "run/log.jsonl").read_text() == log
     assert artifacts.is_sealed(tmp_path / "run")
+
+
+def test_fsdp_that_cannot_be_is_told(settings, tmp_path, monkeypatch, capsys):
+    """Accelerate goes on without it, in silence."""
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert start(settings, tmp_path) == 0
+    assert "FSDP was asked for, but" in capsys.readouterr().out
 
 
 def test_another_corpus_is_not_mixed_in(settings, tmp_path, monkeypatch):

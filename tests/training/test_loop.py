@@ -19,6 +19,7 @@ from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training.finite import NotANumber
+from neurofm.training.log import Log
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train, validate
 from neurofm.training.schedule import learning_rate, parameter_groups
 
@@ -69,7 +70,7 @@ def test_accumulation_is_the_larger_batch(tokenizer_folder, tokens_folder, tmp_p
 
 
 def test_validation_does_not_depend_on_batch_size(corpus, tmp_path):
-    """Means over windows; perplexity and dead codes are of a batch, and are left out."""
+    """Means over windows. How many codes are in use: see the next test."""
     torch.manual_seed(0)
     model = BrainTokenizer(BrainTokenizerConfig(**corpora.TOKENIZER | {"quantize_from": 0.0}))
     run(model, corpus, tmp_path, steps=2)
@@ -84,6 +85,42 @@ def test_validation_does_not_depend_on_batch_size(corpus, tmp_path):
         assert values[1][name] == pytest.approx(values[0][name], abs=2e-6), name
         assert values[2][name] == pytest.approx(values[0][name], abs=2e-6), name
         assert values[3][name] == pytest.approx(values[0][name], abs=2e-6), name
+
+
+class Codes(Toy):
+    """Uses a code a window: its seed, or the number of its channels."""
+
+    def logged(self, vectors):
+        assert vectors.keys() == {"codes"}
+        return {"perplexity": torch.special.entr(vectors["codes"]).sum().exp(),
+                "dead": (vectors["codes"] == 0).sum()}
+
+    def forward(self, batch):
+        loss, _ = super().forward(batch)
+        ids = batch.valid.sum(1) if self.training else batch.seed % 11
+        share = torch.bincount(ids, minlength=16) / len(batch)
+        return loss, {"codes": share, "one": loss.detach()}
+
+
+@pytest.mark.parametrize(("batch_windows", "accumulate"), [(1, 1), (8, 1), (8, 4), (100, 1)])
+def test_perplexity_is_of_all_windows_of_a_split(corpus, tmp_path, batch_windows, accumulate):
+    config = TrainConfig(batch_windows=batch_windows, accumulate=accumulate)
+    accelerator, everything = accelerator_for(config, tmp_path), corpus.select()
+    values = validate(Codes(), corpus, everything, config, accelerator)
+    assert len(everything) == 72
+    share = torch.bincount(torch.arange(72) % 11) / 72
+    assert values["val/perplexity"] == pytest.approx(torch.special.entr(share).sum().exp().item())
+    assert values["val/dead"] == 5
+    assert values["val/one"] == values["val/loss"]
+    assert values.keys() == {"val/loss", "val/one", "val/perplexity", "val/dead"}
+
+
+def test_perplexity_of_a_step_is_of_its_whole_batch(corpus, tmp_path):
+    for accumulate in (1, 4):
+        run(Codes(), corpus, tmp_path / str(accumulate), accumulate=accumulate, lr=1e-9)
+    whole, parts = log(tmp_path / "1", "perplexity"), log(tmp_path / "4", "perplexity")
+    assert parts == pytest.approx(whole)
+    assert max(whole) > 1
 
 
 def test_validation_learns_nothing(corpus, tmp_path):
@@ -182,6 +219,28 @@ def test_what_is_logged(corpus, tmp_path):
     assert "batch_windows: 8" in (folder / "hparams.yml").read_text()
 
 
+def test_killed_while_the_log_is_cut(tmp_path, monkeypatch):
+    """A resumed run drops the lines of steps it does again: killed there, the log stays whole."""
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "val/loss": 3.0}\n{"step": 2, "val/loss": 2.0}\n')
+    accelerator = accelerator_for(TrainConfig(), tmp_path)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurofm.training.log.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Log(tmp_path, accelerator).begin(1, {}, {})
+    assert log(tmp_path, "val/loss") == [3, 2]
+    monkeypatch.undo()
+    mended = Log(tmp_path, accelerator)
+    mended.begin(1, {}, {})
+    assert log(tmp_path, "val/loss") == [3]
+    assert mended.lowest("val/loss") == 3
+    assert mended.lowest("val/other") == math.inf
+    mended.close()
+
+
 def test_schedule():
     rates = [learning_rate(step, 100, peak=2.0, warmup=0.1, final=0.05) for step in range(100)]
     assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
@@ -201,7 +260,10 @@ def test_parameter_groups_follow_the_model():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("steps", 0), ("accumulate", 0), ("workers", -1), ("warmup", 1.5)]
+    ("field", "value"),
+    [("steps", 0), ("accumulate", 0), ("workers", -1), ("warmup", 1.5), ("lr", -1.0), ("lr", 0.0),
+     ("lr", math.nan), ("beta2", 1.0), ("eps", 0.0), ("weight_decay", -0.1), ("final_lr", 1.5),
+     ("clip_norm", math.nan)],
 )
 def test_bad_input_settings(field, value):
     with pytest.raises(ValueError, match=rf"train\.{field} .*got {value}"):

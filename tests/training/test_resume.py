@@ -7,6 +7,7 @@ from pathlib import Path
 import corpora
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from neurofm import artifacts, hub
@@ -222,6 +223,49 @@ def test_resume_keeps_the_chosen_weights(tokenizer_folder, tokens_folder, tmp_pa
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, chosen[name])
         assert torch.equal(tensor, parts.state_dict()[name])
+
+
+def test_no_sound_state_is_told(task, tmp_path):
+    """Starting from the beginning, with the log of what is lost cut away, is said."""
+    make, data = task
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path, 4)
+    (tmp_path / "state/step-00000004/model.safetensors").write_bytes(b"")
+    said, config = [], TrainConfig(steps=20)
+    assert state.newest(tmp_path / "state", accelerator_for(config, tmp_path), said.append) is None
+    assert "model.safetensors: has 0 bytes" in said[0]
+    assert said[1] == "no sound state is left: starting again from the beginning"
+    said.clear()
+    assert state.newest(tmp_path / "none", accelerator_for(config, tmp_path), said.append) is None
+    assert said == []
+
+
+def test_a_full_disk_is_told_with_the_file(task, tmp_path, monkeypatch):
+    """The states before stay, and the run goes on from them when there is room again."""
+    make, data = task
+    run(make, data, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path / "full", 6)
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr(state, "save_file", full)
+    with pytest.raises(OSError, match=r"step-00000009/.*could not be written: .*No space left"):
+        run(make, data, tmp_path / "full", 9)
+    monkeypatch.undo()
+    assert [path.name for path in state.finished(tmp_path / "full/state")] == ["step-00000006"]
+    run(make, data, tmp_path / "full")
+    assert_same_end(tmp_path / "whole", tmp_path / "full")
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    """They would otherwise be spread to fit: one number copied to all."""
+    accelerator = accelerator_for(TrainConfig(), tmp_path)
+    state.save_weights(tmp_path / "one.safetensors", torch.nn.Linear(4, 1), accelerator)
+    other = torch.nn.Linear(4, 3)
+    with pytest.raises(ValueError, match=r"another architecture: .* is \[1.*\], wanted \[3"):
+        state.load_weights(tmp_path / "one.safetensors", other)
 
 
 def test_states_that_stay(task, tmp_path):

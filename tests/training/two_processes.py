@@ -9,7 +9,6 @@ WORK/settings.json names the runs; each leaves its folder there, and each proces
 import json
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,7 +19,6 @@ from torch.distributed.tensor import DTensor
 
 import pretrain.train
 from neurofm import config
-from neurofm.tokenizers import brain_tokenizer
 from neurofm.training.finite import NotANumber
 from neurofm.training.loop import Stopped, accelerator_for, train
 from pretrain.train import PretrainConfig
@@ -29,27 +27,6 @@ from pretrain.train import PretrainConfig
 def run_of(settings: dict, name: str) -> PretrainConfig:
     path = Path(settings["work"]) / f"{name}.yaml"
     return config.parse(PretrainConfig, [f"--config={path}"], command="pretrain")
-
-
-@contextmanager
-def without_phase():
-    """The tokenizer's loss without its phase term.
-
-    As published, a phase within rounding of ±π may land on either side, 2π apart, and the gradient
-    of the phase of almost nothing is almost infinite: rounding grows a thousandfold in a step.
-    Without that term one can see whether all the rest is the same.
-    """
-    distance = brain_tokenizer.distance
-
-    def but_phase(*args):
-        far = distance(*args)
-        return far._replace(phase=torch.zeros_like(far.phase))
-
-    brain_tokenizer.distance = but_phase
-    try:
-        yield
-    finally:
-        brain_tokenizer.distance = distance
 
 
 def keep_what_was_trained(work: Path, rank: int) -> None:
@@ -86,8 +63,7 @@ def main(work: Path) -> None:
     }))
     keep_what_was_trained(work, rank)
     pretrain.train.pretrain(run, accelerator)
-    with without_phase():
-        pretrain.train.pretrain(run_of(settings, "without_phase"), accelerator)
+    pretrain.train.pretrain(run_of(settings, "without_phase"), accelerator)
     for name in ("brainomni", "accumulated"):
         pretrain.train.pretrain(run_of(settings, name), accelerator)
     try:
