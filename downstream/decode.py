@@ -62,9 +62,12 @@ def decode(run: DecodeConfig) -> int:
         raise ValueError(f"wanted one recording, got {run.recording}; call decode once for each")
     decoder = open_decoder(run.model)
     parents = {"model": hub.fingerprint(run.model)}
-    if _finished(out, run, parents):
+    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things; choose "
+                         f"another or delete it")
     recording = read(run)
     windows = cut(recording, decoder, run)
     table = predict(decoder, windows, run.batch_windows)
@@ -75,7 +78,7 @@ def decode(run: DecodeConfig) -> int:
     try:
         _write(unfinished, run, decoder, recording, windows, table, parents)
         if out.exists():
-            out.rmdir()  # empty: `_finished` has seen to that
+            out.rmdir()  # empty: see above
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -140,19 +143,6 @@ def predict(decoder: Decoder, windows: Standardized, batch_windows: int = 16) ->
     for k, name in enumerate(names):
         table[f"p_{name}"] = probability[:, k].round(6)
     return table
-
-
-def _finished(out: Path, run: DecodeConfig, parents: dict) -> bool:
-    """Whether `out` holds this very result; ValueError if it holds anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if artifacts.is_sealed(out):
-        found = artifacts.open_sealed(out)
-        same = {**config.resolved(run), "out": ""} == {**found.config, "out": ""}
-        if found.kind == "results" and found.parents == parents and same:
-            return True
-    raise ValueError(f"--out {out}: wanted a new folder, but it holds other things; choose "
-                     f"another or delete it")
 
 
 def _write(out: Path, run, decoder, recording, windows, table, parents) -> None:

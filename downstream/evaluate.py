@@ -81,8 +81,9 @@ def evaluate(run: EvaluateConfig) -> int:
         raise ValueError(f"seeds must be at least 1, got {run.seeds}")
     corpus = Corpus.open(run.corpus)
     parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
-    if artifacts.is_sealed(out):
-        return _finished(out, run, parents)
+    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
+        print(f"{out} is finished: nothing to do")
+        return 0
     data = labelled(corpus, run.classes, run.only, run.min_subjects)
     pretrained = open_backbone(run.model)
     features.check_contract(pretrained, run.model, corpus)
@@ -148,21 +149,10 @@ def _finish(run, out: Path, data: Labelled, narrow: Labelled, table: pd.DataFram
     for folder in ("parts", "runs"):
         shutil.rmtree(out / folder, ignore_errors=True)
     artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=FILES)
-    (out / "unfinished.json").unlink(missing_ok=True)
     print(comparison.to_text(result.table))
     for note in notes:
         print(f"note: {note}")
     print(f"page: {out / 'report.html'}")
-
-
-def _finished(out: Path, run: EvaluateConfig, parents: dict) -> int:
-    found = artifacts.open_sealed(out, "results")
-    if found.parents != parents or {**found.config, "out": ""} != {
-        **config.resolved(run), "out": ""
-    }:
-        raise ValueError(f"--out {out}: holds the results of another evaluation; choose another")
-    print(f"{out} is finished: nothing to do")
-    return 0
 
 
 if __name__ == "__main__":

@@ -103,14 +103,14 @@ def main(argv: list[str] | None = None) -> int:
 def finetune(run: FinetuneConfig) -> int:
     """Train, judge, seal; returns the exit status."""
     out = Path(run.out)
-    if artifacts.is_sealed(out):
+    corpus = Corpus.open(run.corpus)
+    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
+    if artifacts.finished(out, "checkpoint", config=config.resolved(run), parents=parents):
         print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
         return 0
-    corpus = Corpus.open(run.corpus)
     data = labelled(corpus, run.classes, run.only, run.min_subjects)
     pretrained = open_backbone(run.model)
     features.check_contract(pretrained, run.model, corpus)
-    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
     artifacts.claim(out, {**parents, **config.resolved(run)})
     accelerator = accelerator_for(run.train, out)
     say = accelerator.print
@@ -230,14 +230,13 @@ def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> Non
     artifacts.seal(out / "test", "results", config=config.resolved(run), parents=parents,
                    files=["predictions.parquet", "metrics.json"])
     used = {split: data.windows[split] for split in ("train", "validation")}
-    (out / "unfinished.json").unlink(missing_ok=True)
-    for folder in ("state", "head"):  # the chosen weights are in the checkpoint
-        shutil.rmtree(out / folder, ignore_errors=True)
     hub.save_checkpoint(
         decoder, out, config=config.resolved(run), parents=parents,
         ledger=hub.training_ledger(data.corpus, used, ledger),
         metrics={f"test/{name}": value for name, value in metrics.items()},
     )
+    for folder in ("state", "head"):  # the chosen weights are in the checkpoint, which is sealed
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) -> None:

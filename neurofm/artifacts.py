@@ -111,6 +111,22 @@ def is_sealed(folder: str | Path) -> bool:
     return (Path(folder) / FILE_NAME).is_file()
 
 
+def finished(folder: str | Path, kind: str, *, config: dict, parents: dict[str, str]) -> bool:
+    """Whether `folder` is sealed and holds what these settings make of these parents; raises if it
+    is sealed and holds anything else. Where it lies (`out`) may differ."""
+    if not is_sealed(folder):
+        return False
+    found = open_sealed(folder, kind)
+    made, wanted = ({**settings, **made_from, "out": ""} for settings, made_from in
+                    ((found.config, found.parents), (config, parents)))
+    wanted = json.loads(json.dumps(wanted, default=str))
+    changed = sorted(k for k in made.keys() | wanted.keys() if made.get(k) != wanted.get(k))
+    if changed:
+        raise ArtifactError(f"{folder} is finished, but was made with other settings "
+                            f"({', '.join(changed)}): choose another --out")
+    return True
+
+
 def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = False) -> Manifest:
     """The manifest of a finished artifact, after checking that its files are there.
 

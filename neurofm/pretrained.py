@@ -8,11 +8,13 @@ unexpected or mis-shaped weight is an error that names it.
 import dataclasses
 import difflib
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils import cached_file, logging
 
 from .data.contract import FILE_NAME as CONTRACT_FILE
 from .data.contract import InputContract
@@ -115,17 +117,30 @@ class NeuroFMPreTrainedModel(PreTrainedModel):
             )
         where = {name: options[name] for name in _WHERE if name in options}
         options["use_safetensors"] = True
-        model, info = super().from_pretrained(
-            pretrained_model_name_or_path,
-            *model_args,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that all of them can be listed below
-            **options,
-        )
+        with _without_progress_bar():
+            model, info = super().from_pretrained(
+                pretrained_model_name_or_path,
+                *model_args,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that all of them can be listed below
+                **options,
+            )
         _refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
         model.contract = _find_contract(pretrained_model_name_or_path, where)
         model.choose_trainable()
         return (model, info) if wants_info else model
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """Transformers draws a bar of its own for a tenth of a second of work."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _refuse_differences(name: str, path, info: dict) -> None:

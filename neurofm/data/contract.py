@@ -84,6 +84,12 @@ class InputContract:
                 f"contract.lowpass_hz ({self.lowpass_hz}) must lie below half of contract.sfreq "
                 f"({self.sfreq / 2} Hz)"
             )
+        if self.notch_hz and not min(self.notch_hz) > 0:
+            raise ValueError(f"contract.notch_hz must be frequencies above 0, got {self.notch_hz}; "
+                             f"[] for no notch")
+        if self.highpass_hz is not None and not self.highpass_hz > 0:
+            raise ValueError(f"contract.highpass_hz must be above 0, got {self.highpass_hz}; null "
+                             f"leaves the band open below")
         if None not in (self.highpass_hz, self.lowpass_hz) and not (
             self.highpass_hz < self.lowpass_hz
         ):

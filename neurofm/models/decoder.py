@@ -167,6 +167,7 @@ class Decoder(NeuroFMPreTrainedModel):
         self.backbone.requires_grad_(False)
         if self.config.mode == "full":
             self.backbone.project.requires_grad_(True)
+            self.backbone.near.requires_grad_(True)
             self.backbone.blocks[:-1].requires_grad_(True)
         self.train(self.training)
 

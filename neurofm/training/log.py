@@ -39,7 +39,8 @@ def named(numbers: Tensor, like: dict[str, Tensor], model: nn.Module) -> dict[st
     means = {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
     found = {name: value for name, value in means.items() if value.ndim == 0}
     if hasattr(model, "logged"):
-        found |= model.logged({name: means[name] for name in means.keys() - found.keys()})
+        vectors = {name: value for name, value in means.items() if value.ndim}
+        found |= model.logged(vectors)
     return {name: value.item() for name, value in found.items()}
 
 

@@ -82,6 +82,10 @@ def test_again_does_nothing_and_other_things_are_not_overwritten(decoded, decode
     assert decode(path, decoder, out) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert decode(path, decoder, out, "--batch_windows=2") == 1
+    assert "was made with other settings (batch_windows)" in capsys.readouterr().err
+    (out.parent / "notes").mkdir()
+    (out.parent / "notes" / "mine.txt").write_text("mine")
+    assert decode(path, decoder, out.parent / "notes") == 1
     assert "holds other things" in capsys.readouterr().err
     assert artifacts.open_sealed(out).created == before
 

@@ -110,9 +110,16 @@ def test_a_subject_seen_in_pretraining_is_flagged(planted, tmp_path, capsys):
 
 def test_finished_does_nothing_again(decoder, planted, capsys):
     before = hub.fingerprint(decoder)
-    finetune([f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={decoder}"])
+    finetune([f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={decoder}",
+              "--train.steps=40", "--train.lr=1e-3"])
     assert "nothing to do" in capsys.readouterr().out
     assert hub.fingerprint(decoder) == before
+
+
+def test_bad_input_finished_with_other_settings(decoder, planted, capsys):
+    said = fails(capsys, f"--corpus={planted.corpus}", f"--model={planted.backbone}",
+                 f"--out={decoder}", "--mode=full")
+    assert "was made with other settings (mode" in said
 
 
 def test_contract_names_the_kinds_it_has_seen(decoder):
