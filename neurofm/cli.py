@@ -7,7 +7,6 @@ object takes the remaining words and returns an exit status.
 import ast
 import errno
 import importlib.util
-import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -37,8 +36,6 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(commands))}"
         sys.stderr.write(f"neurofm: unknown command {argv[0]!r}; {hint}\n")
         return 2
-    # Bars over the loading of a hundred small tensors would stand between our own lines.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         check_not_shadowed(command.module)
         return command.load()(argv[1:]) or 0
