@@ -1,7 +1,7 @@
-"""What a decoder trains on, made once: tokens of labelled windows, or averaged features.
+"""What a decoder trains on, made once: tokens of labelled windows, or pooled features.
 
 The tokenizer is frozen in every mode, so signals are encoded once; with a frozen transformer too,
-its averaged features are all that the head ever sees.
+its pooled features are all that the head ever sees.
 """
 
 import numpy as np
@@ -88,7 +88,7 @@ def pooled(
     decoder: Decoder, source: InMemory, *, batch_windows: int = 32,
     device: torch.device | str = "cpu",
 ) -> InMemory:
-    """Averaged features of all windows of a token source."""
+    """Pooled features of all windows of a token source."""
     decoder.to(device).eval()
     parts = [
         decoder.pool(Tokens(ids.long().to(device))).float().cpu()

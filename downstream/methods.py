@@ -68,16 +68,16 @@ class Networks:
         decoder = build(self.pretrained, self.data, what.mode, self.architecture, seed,
                         random_weights=what.random)
         source = self._encode(decoder) if what.random else self._tokens
-        averaged = (features.pooled(decoder, source, device=device) if what.random
-                    else self._averaged)
+        pooled = (features.pooled(decoder, source, device=device) if what.random
+                    else self._pooled)
         if what.recentred:
-            averaged = features.recentred(averaged)
+            pooled = features.recentred(pooled)
         decoder = fit(
             decoder, source, self.data, dataclasses.replace(self.train, seed=seed),
             self.train_random if what.random else self.train_full, out, self.accelerator,
-            averaged=averaged, say=lambda *_: None,
+            pooled=pooled, say=lambda *_: None,
         )
-        seen = averaged if what.mode == "frozen" else source
+        seen = pooled if what.mode == "frozen" else source
         return predict(decoder, seen, self.data.windows["test"], device)
 
     def _encode(self, decoder) -> InMemory:
@@ -93,7 +93,7 @@ class Networks:
         return self.read_tokens() if self.read_tokens else self._encode(self._pretrained_decoder)
 
     @cached_property
-    def _averaged(self) -> InMemory:
+    def _pooled(self) -> InMemory:
         return features.pooled(self._pretrained_decoder, self._tokens,
                                device=self.accelerator.device)
 

@@ -17,7 +17,7 @@ from .labelled import Labelled
 def predict(
     decoder: Decoder, source: InMemory, windows: np.ndarray, device, batch_windows: int = 32
 ) -> np.ndarray:
-    """Probabilities [window, class] of windows whose tokens, or averaged features, are known."""
+    """Probabilities [window, class] of windows whose tokens, or pooled features, are known."""
     decoder.to(device).eval()
     parts = []
     for values in source.take(windows).split(batch_windows):

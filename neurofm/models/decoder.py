@@ -1,8 +1,9 @@
 """Decoder: a pretrained BrainOmni with a head that names the class of a window.
 
 Source: "BrainOmni" (arXiv 2505.18185, sec. 4): features are averaged over frames, sources are
-flattened, then dropout, Linear → 256, SELU, Linear → classes, with label smoothing 0.1. A linear
-probe is the other head. The tokenizer is always frozen; the transformer is too, or trains along.
+flattened, then dropout, Linear → 256, SELU, Linear → classes, with label smoothing 0.1. Ours by
+default: how sources go together (`neurofm.nn.second_order`) instead of the average. A linear probe
+is the other head. The tokenizer is always frozen; the transformer is too, or trains along.
 """
 
 from collections.abc import Sequence
@@ -14,20 +15,24 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch, Movable, Tokens
+from ..nn.second_order import log_gram
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from .brainomni import BrainOmni, BrainOmniConfig
 
+POOLS = ("covariance", "mean")
 HEADS = ("mlp", "linear")
 MODES = ("frozen", "full")
 LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
 
 
 class DecoderConfig(NeuroFMConfig):
-    """The defaults are the published head on the published "tiny" model.
+    """The defaults are the published head on the published "tiny" model, but for `pool`.
 
     backbone: config of the BrainOmni inside. classes: names of the classes, in the order of the
         probabilities; the names are the labels of the corpus.
     mode: "frozen" trains the head alone; "full" trains the transformer with it.
+    pool: what the head sees of a window's features: "covariance" between sources over frames, as
+        matrix logarithm, or their "mean" over frames, as published.
     head: "mlp" is the published one, "linear" a linear probe. hidden_dim, dropout: of the head.
     label_smoothing: share of the target spread evenly over the classes.
     """
@@ -40,6 +45,7 @@ class DecoderConfig(NeuroFMConfig):
         backbone: BrainOmniConfig | dict | None = None,
         classes: Sequence[str] = ("0", "1"),
         mode: str = "frozen",
+        pool: str = "covariance",
         head: str = "mlp",
         hidden_dim: int = 256,
         dropout: float = 0.1,
@@ -51,6 +57,7 @@ class DecoderConfig(NeuroFMConfig):
         self.backbone = backbone
         self.classes = tuple(str(name) for name in classes)
         self.mode = mode
+        self.pool = pool
         self.head = head
         self.hidden_dim = hidden_dim
         self.dropout = dropout
@@ -61,6 +68,7 @@ class DecoderConfig(NeuroFMConfig):
             f"classes must be at least two different names, got {self.classes}",
         )
         self.require(mode in MODES, f"mode must be one of {MODES}, got {mode!r}")
+        self.require(pool in POOLS, f"pool must be one of {POOLS}, got {pool!r}")
         self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
         self.require(
             0 <= label_smoothing < 1, f"label_smoothing must be in [0, 1), got {label_smoothing}"
@@ -68,13 +76,14 @@ class DecoderConfig(NeuroFMConfig):
 
     @property
     def n_features(self) -> int:
-        """Width of what the head sees: sources × dim."""
-        return self.backbone.tokenizer.n_sources * self.backbone.dim
+        """Width of what the head sees: pairs of sources, or sources × dim."""
+        n = self.backbone.tokenizer.n_sources
+        return n * (n + 1) // 2 if self.pool == "covariance" else n * self.backbone.dim
 
 
 @dataclass
 class Pooled(Movable):
-    """Frame-averaged features of a batch of windows; `target`, `seed` and `source` as in Batch.
+    """Pooled features of a batch of windows; `target`, `seed` and `source` as in Batch.
 
     With a frozen backbone these are computed once, and the head trains on them alone.
     """
@@ -172,9 +181,10 @@ class Decoder(NeuroFMPreTrainedModel):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Decoder":
-        """Training mode; a frozen backbone, and the tokenizer always, stay in evaluation."""
+        """Training mode, for the head; the backbone stays in evaluation even where it trains along:
+        dropout inside would loosen how sources go together, by more than labels change it."""
         super().train(mode)
-        self.backbone.train(mode and self.config.mode == "full")
+        self.backbone.eval()
         return self
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
@@ -190,9 +200,12 @@ class Decoder(NeuroFMPreTrainedModel):
         return self.backbone.embed(batch)
 
     def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch feature"]:
-        """What the head sees: features averaged over frames, sources flattened."""
+        """What the head sees of a window: see `DecoderConfig.pool`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.mode == "full"):
-            return self.backbone.embed(batch).mean(dim=2).flatten(1)
+            features = self.backbone.embed(batch)
+            if self.config.pool == "covariance":
+                return log_gram(features)
+            return features.mean(dim=2).flatten(1)
 
     def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
         """Name the class of each window → (loss, metrics); `batch.target` holds class indices."""

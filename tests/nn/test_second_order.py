@@ -1,0 +1,53 @@
+"""Second-order pooling: the logarithm is one, its gradient too, and what leaves it unchanged."""
+
+import numpy as np
+import scipy.linalg
+import torch
+
+from neurofm.nn.second_order import SHRINKAGE, _Log, log_gram
+
+
+def test_is_the_logarithm_of_the_shrunk_gram_matrix():
+    x = torch.randn(2, 4, 30, 8, generator=torch.Generator().manual_seed(0))
+    found = log_gram(x)
+    assert found.shape == (2, 10)
+    rows, columns = np.triu_indices(4)
+    for window, features in zip(found, x.double().flatten(2).numpy(), strict=True):
+        gram = features @ features.T / features.shape[1]
+        gram = (1 - SHRINKAGE) * gram + SHRINKAGE * np.trace(gram) / 4 * np.eye(4)
+        log = scipy.linalg.logm(gram)
+        expected = np.where(rows == columns, 1, 2**0.5) * log[rows, columns]
+        np.testing.assert_allclose(window.numpy(), expected, atol=1e-5)
+        assert np.isclose(np.linalg.norm(expected), np.linalg.norm(log))  # √2 keeps distances
+
+
+def test_sign_and_order_of_frames_do_not_matter_but_which_sources_go_together_does():
+    """What a mean over frames cannot see: two sources in step, or a quarter of a cycle apart."""
+    time = torch.arange(64) / 64 * 8 * 2 * torch.pi
+    def pair(phase, shift=0.0):
+        return torch.stack([torch.sin(time + phase), torch.sin(time + phase + shift)])[None, ..., None]
+    together, later = log_gram(pair(0.0)), log_gram(pair(1.3))
+    torch.testing.assert_close(together, later, atol=1e-4, rtol=0)
+    torch.testing.assert_close(together, log_gram(-pair(0.0).flip(2)), atol=1e-4, rtol=0)
+    assert (log_gram(pair(0.0, torch.pi / 2)) - together).abs().max() > 1
+    assert pair(0.0).mean(2).abs().max() < 1e-5 > pair(0.0, torch.pi / 2).mean(2).abs().max()
+
+
+def test_gradient_is_right_also_where_eigenvalues_meet():
+    random = torch.Generator().manual_seed(0)
+    a = torch.randn(3, 4, 4, generator=random, dtype=torch.float64)
+    spread = a @ a.mT + torch.eye(4, dtype=torch.float64)
+    q = torch.linalg.qr(a[0])[0]
+    meeting = q @ torch.diag(torch.tensor([0.5, 0.5, 0.5, 2.0], dtype=torch.float64)) @ q.mT
+    for matrices in (spread, meeting[None]):
+        matrices = ((matrices + matrices.mT) / 2).requires_grad_()
+        assert torch.autograd.gradcheck(
+            lambda m: _Log.apply((m + m.mT) / 2), matrices, atol=1e-4, rtol=1e-4
+        )
+
+
+def test_copies_and_silence_are_finite():
+    one = torch.randn(1, 1, 10, 3).expand(1, 5, 10, 3).clone().requires_grad_()
+    for x in (one, torch.zeros(1, 5, 10, 3, requires_grad=True)):
+        log_gram(x).square().sum().backward()
+        assert torch.isfinite(x.grad).all()
