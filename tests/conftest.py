@@ -32,11 +32,19 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    """Folder of weights, inputs and outputs of reference implementations."""
+def golden():
+    """golden(system) → folder of weights, inputs and outputs of that reference implementation.
+
+    NEUROFM_GOLDEN may name such a folder itself, or the folder of those of several systems.
+    """
     path = os.environ.get("NEUROFM_GOLDEN")
-    return _folder(Path(path) if path else _shared() / "golden", "golden outputs",
-                   "NEUROFM_GOLDEN")
+
+    def of(system: str) -> Path:
+        folder = _folder(Path(path) if path else _shared() / "golden", "golden outputs",
+                         "NEUROFM_GOLDEN")
+        return folder / system if (folder / system).is_dir() else folder
+
+    return of
 
 
 @pytest.fixture(scope="session")

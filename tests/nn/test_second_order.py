@@ -24,8 +24,11 @@ def test_is_the_logarithm_of_the_shrunk_gram_matrix():
 def test_sign_and_order_of_frames_do_not_matter_but_which_sources_go_together_does():
     """What a mean over frames cannot see: two sources in step, or a quarter of a cycle apart."""
     time = torch.arange(64) / 64 * 8 * 2 * torch.pi
+
     def pair(phase, shift=0.0):
-        return torch.stack([torch.sin(time + phase), torch.sin(time + phase + shift)])[None, ..., None]
+        waves = torch.stack([torch.sin(time + phase), torch.sin(time + phase + shift)])
+        return waves[None, ..., None]
+
     together, later = log_gram(pair(0.0)), log_gram(pair(1.3))
     torch.testing.assert_close(together, later, atol=1e-4, rtol=0)
     torch.testing.assert_close(together, log_gram(-pair(0.0).flip(2)), atol=1e-4, rtol=0)

@@ -14,12 +14,12 @@ from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
 
 @pytest.fixture
 def config(golden) -> dict:
-    return json.loads((golden / "brainomni" / "config.json").read_text())
+    return json.loads((golden("brainomni") / "config.json").read_text())
 
 
 @pytest.fixture
 def weights(golden) -> dict[str, torch.Tensor]:
-    return load_file(golden / "brainomni" / "weights.safetensors")
+    return load_file(golden("brainomni") / "weights.safetensors")
 
 
 def write(folder, config, weights, *, published: bool = False):

@@ -1,6 +1,6 @@
 """BrainOmni: our numbers against the reference implementation's, from the same weights.
 
-Works with any folder in the golden format: NEUROFM_GOLDEN says where its parent lies.
+Works with any folder in the golden format: NEUROFM_GOLDEN says where it, or its parent, lies.
 """
 
 import json
@@ -29,7 +29,7 @@ class Golden(NamedTuple):
 
 @pytest.fixture(scope="module")
 def reference(golden) -> Golden:
-    folder = golden / "brainomni"
+    folder = golden("brainomni")
     io = load_file(folder / "io.safetensors")
     valid = torch.ones(io["x"].shape[:2], dtype=torch.bool)
     metrics = json.loads((folder / "metrics.json").read_text())
