@@ -1,8 +1,15 @@
-"""Predictions of several methods → one table with intervals and differences, a figure, a page."""
+"""Predictions of several methods → scores with intervals, differences, ranks; tables and a page.
+
+    result = compare(predictions, classes, methods, baselines, per="window")
+    write(out, result, About("Telling apart rest and arithmetic"))
+
+What is compared is balanced accuracy, or the mean absolute error of numbers, over test subjects;
+other metrics stand beside it. Statistics are in `statistics.py`.
+"""
 
 import json
-import time
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,184 +17,353 @@ import pandas as pd
 
 from neurofm import artifacts
 
-from . import figures, report, statistics
-from .labelled import Labelled
-from .methods import NETWORKS
+from . import comparison_figures, comparison_page, metrics, scores, statistics
+from .comparison_page import FEW_LABELLINGS, About
+from .scores import Named
+
+__all__ = ["About", "Comparison", "compare", "to_text", "write"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """table: a row a method, in the order asked for. subjects: method → score of each test subject.
-    best_baseline: the one that differences are taken to, None without baselines. chance: of
-    exchanged labels, mean over the methods."""
+    """table: a row a method, in the order asked for. subjects: a row a method and subject.
+    differences: a row a pair of methods. best: of all methods; best_network, best_baseline: None
+    where there is none. ranks: over subjects, in the order of the table; None for one method or
+    one subject. alike: methods that are not told apart, as lists of names, best first.
+    by_window: the same with a window as the unit that is scored, where per is "subject".
+    leaked: test subjects that a network has seen. notes: what a reader must know.
+    """
 
+    classes: tuple[str, ...]
+    per: str
+    networks: tuple[str, ...]
+    named: dict[str, Named]
+    people: np.ndarray
     table: pd.DataFrame
-    subjects: dict[str, np.ndarray]
+    subjects: pd.DataFrame
+    differences: pd.DataFrame
+    best: str
+    best_network: str | None
     best_baseline: str | None
-    chance: float
+    ranks: statistics.Ranks | None
+    alike: list[list[str]]
+    by_window: "Comparison | None"
+    leaked: list[str]
+    notes: list[str]
+
+    @property
+    def score(self) -> str:
+        """Name of what is compared, as in the table."""
+        return "balanced_accuracy" if self.classes else "mae"
+
+    @property
+    def better(self) -> int:
+        return 1 if self.classes else -1
+
+    @property
+    def secondary(self) -> dict[str, metrics.Metric]:
+        known = metrics.CLASSIFICATION if self.classes else metrics.REGRESSION
+        return {name: metric for name, metric in known.items() if name != self.score}
+
+    @property
+    def by_score(self) -> list[str]:
+        """Methods, best first."""
+        order = np.argsort(-self.better * self.table[self.score].to_numpy(), kind="stable")
+        return [self.table["method"].iloc[k] for k in order]
+
+    def row(self, method: str) -> pd.Series:
+        return self.table.set_index("method").loc[method]
+
+    def difference(self, method: str, other: str) -> pd.Series:
+        """Their row of `differences`, turned so that it is method − other."""
+        table = self.differences
+        found = table[(table["method"] == method) & (table["other"] == other)]
+        if len(found):
+            return found.iloc[0]
+        row = table[(table["method"] == other) & (table["other"] == method)].iloc[0].copy()
+        row["method"], row["other"] = method, other
+        for name in [name for name in ("difference", "difference_r") if name in row]:
+            low, high = f"{name}_low", f"{name}_high"
+            row[name], row[low], row[high] = -row[name], -row[high], -row[low]
+        return row
 
 
 def compare(
-    predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str]
+    predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str],
+    baselines: set[str] = frozenset(), per: str = "window",
 ) -> Comparison:
-    """predictions: rows of `predictions.table_of`, with `method` and `seed`."""
-    by_method = {name: predictions[predictions["method"] == name] for name in methods}
-    simple = [name for name in methods if name not in NETWORKS]
-    rows, subjects, chances = [], {}, []
-    recall = {name: _recall(part, classes) for name, part in by_method.items()}
-    best = max(simple, default=None,
-               key=lambda name: statistics.balanced_accuracy(recall[name]))
-    for name, part in by_method.items():
-        estimate = statistics.interval(recall[name])
-        by_chance, p = _chance(part, classes)
-        chances.append(by_chance.mean)
-        subjects[name] = statistics.of_subjects(recall[name])
-        row = {
-            "method": name, "seeds": int(part["seed"].nunique()),
-            "subjects": int(part["subject"].nunique()),
-            "windows": int(part["window"].nunique()),
-            "balanced_accuracy": estimate.mean, "low": estimate.low, "high": estimate.high,
-            "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p,
-        }
-        if best is not None and name != best:
-            row |= _difference(part, by_method[best], classes)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    if "p_difference" in table:
-        compared = table["p_difference"].notna()
-        corrected = statistics.holm(table.loc[compared, "p_difference"].to_numpy())
-        table.loc[compared, "p_holm"] = corrected
-    return Comparison(table, subjects, best, float(np.mean(chances)))
+    """predictions: a row a method, seed and test window: method, seed, window, subject, recording,
+    label, predicted, p_CLASS of each class, seen_in_pretraining. classes: empty where labels are
+    numbers. baselines: which of the methods are. per: what is scored, each "window" or each
+    "subject", whose windows' probabilities (numbers) are averaged first.
 
-
-def _difference(part: pd.DataFrame, other: pd.DataFrame, classes: tuple[str, ...]) -> dict:
-    """Difference to another method on the test windows that both have named."""
-    common = set(part["window"]) & set(other["window"])
-    here, there = (_recall(table[table["window"].isin(common)], classes)
-                   for table in (part, other))
-    estimate, p = statistics.difference(here, there)
-    return {"difference": estimate.mean, "difference_low": estimate.low,
-            "difference_high": estimate.high, "p_difference": p}
-
-
-def _recall(part: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
-    """[seed, subject, class]."""
-    index = {name: k for k, name in enumerate(classes)}
-    return np.stack([
-        statistics.recalls(
-            one["label"].map(index).to_numpy(), one["predicted"].map(index).to_numpy(),
-            one["subject"].to_numpy(), len(classes),
-        )[0]
-        for _, one in part.groupby("seed")
-    ])
-
-
-def _chance(part: pd.DataFrame, classes: tuple[str, ...]):
-    index = {name: k for k, name in enumerate(classes)}
-    runs = [one.sort_values("window") for _, one in part.groupby("seed")]
-    first = runs[0]
-    return statistics.chance(
-        first["label"].map(index).to_numpy(),
-        np.stack([one["predicted"].map(index).to_numpy() for one in runs]),
-        first["subject"].to_numpy(), first["recording"].to_numpy(), len(classes),
+    Raises ValueError, naming the method, for predictions that cannot be compared.
+    """
+    if per not in ("window", "subject"):
+        raise ValueError(f"per must be 'window' or 'subject', got {per!r}")
+    methods = list(dict.fromkeys(methods))
+    networks = tuple(name for name in methods if name not in baselines)
+    named, people = scores.read(predictions, tuple(classes), methods)  # checks, before merging
+    by_window = None
+    if per == "subject":
+        by_window = compare(predictions, classes, methods, baselines, "window")
+        named, people = scores.read(scores.merged(predictions, classes), tuple(classes), methods)
+    table = _table(named, methods, networks)
+    score, better = ("balanced_accuracy", 1) if classes else ("mae", -1)
+    order = [methods[k] for k in np.argsort(-better * table[score].to_numpy(), kind="stable")]
+    best_baseline = next((name for name in order if name not in networks), None)
+    differences = _differences(named)
+    ranks, alike = _ranks(named, differences, better)
+    result = Comparison(
+        tuple(classes), per, networks, named, people, table, _subjects(named, people), differences,
+        order[0], next((name for name in order if name in networks), None), best_baseline,
+        ranks, alike, by_window, _leaked(predictions, networks), [],
     )
+    if best_baseline is not None and len(methods) > 1:
+        _to_best_baseline(result)
+    result.notes.extend(_notes(result))
+    if "fold" in predictions and (folds := predictions["fold"].nunique()) > 1:
+        result.notes.append(
+            f"scores are of {folds} folds together, whose models share most of their training "
+            f"subjects; intervals and tests take test subjects for independent, which they are "
+            f"not quite (Bengio & Grandvalet 2004)")
+    return result
 
 
-def notes(data: Labelled, narrow: Labelled, result: Comparison, seeds: int) -> list[str]:
-    """What a reader must know about this comparison."""
-    n = int(result.table["subjects"].max())
-    found = []
-    if narrow is not data:
-        networks, baselines = (len(part.windows["train"]) for part in (data, narrow))
-        found.append(
-            f"baselines were trained on {baselines} of the {networks} training windows and named "
-            f"{len(narrow.windows['test'])} of the {len(data.windows['test'])} test windows, those "
-            f"of one layout; differences are on the test windows that both named"
-        )
-    if n < 6 and result.best_baseline is not None:
-        found.append(f"with {n} test subjects no difference between methods can have a p below "
-                     f"{2 / 2**n:.3g}: look at the intervals")
-    if seeds < 5 and any(name in NETWORKS for name in result.table["method"]):
-        found.append(f"{seeds} seed(s): intervals say little of what another training would give")
-    if any("recentred" in name for name in result.table["method"]):
-        found.append("recentred methods use all of a test subject's windows, without labels; the "
-                     "others name each window by itself")
+def _table(named: dict[str, Named], methods: list[str], networks: tuple[str, ...]) -> pd.DataFrame:
+    by_chance = _chances(named)
+    rows = []
+    for name, method in named.items():
+        score = statistics.interval(method.score)
+        chance, p = by_chance[name]
+        row = {"method": name, "kind": "network" if name in networks else "baseline",
+               "seeds": len(method.said), "subjects": len(method.people),
+               "windows": len(method.windows),
+               "balanced_accuracy" if method.classes else "mae": score.mean,
+               "low": score.low, "high": score.high, "chance": chance.mean,
+               "chance_low": chance.low, "chance_high": chance.high, "p_chance": p,
+               "labellings": min(chance.count, 10**15), "exchanged": chance.unit}
+        for key, metric in (metrics.CLASSIFICATION if method.classes
+                            else metrics.REGRESSION).items():
+            if key == "mae":  # already there
+                continue
+            found, over = scores.estimate(metric, method)
+            row |= {key: found.mean, f"{key}_low": found.low, f"{key}_high": found.high,
+                    f"{key}_subjects": over}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _chances(named: dict[str, Named]) -> dict[str, tuple[statistics.Chance, float]]:
+    """Chance of each method; those that named the same windows share the exchanged labels."""
+    groups: dict[bytes, list[str]] = {}
+    for name, method in named.items():
+        groups.setdefault(method.windows.tobytes(), []).append(name)
+    found = {}
+    for names in groups.values():
+        one = named[names[0]]
+        if one.classes:
+            shares = np.stack([
+                np.stack([(named[name].named == k).mean(axis=0) for k in range(len(one.classes))],
+                         axis=1) for name in names
+            ], axis=2)
+            chances = statistics.chances(one.target, shares, one.subjects, one.recordings)
+        else:
+            chances = statistics.chances_of_numbers(
+                one.target, [named[name].said for name in names], one.subjects, one.recordings)
+        found |= dict(zip(names, chances, strict=True))
     return found
 
 
-def to_text(table: pd.DataFrame) -> str:
-    """The table for a terminal."""
-    return shown(table).to_string(index=False)
+def _subjects(named: dict[str, Named], people: np.ndarray) -> pd.DataFrame:
+    rows = []
+    for name, method in named.items():
+        score = method.score.mean(axis=0)
+        for place, person in enumerate(method.people):
+            own = method.subjects == person
+            row = {"method": name, "subject": people[person], "windows": int(own.sum())}
+            if method.classes:
+                row["balanced_accuracy"] = statistics.of_subjects(method.score)[place]
+                row |= {f"recall_{c}": score[place, k] for k, c in enumerate(method.classes)}
+            else:
+                row |= {"mae": score[place, 0], "label": method.target[own].mean(),
+                        "predicted": method.said[:, own].mean()}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as people read it: an estimate and its interval in one cell."""
-    out = pd.DataFrame({
-        "method": table["method"], "seeds": table["seeds"], "subjects": table["subjects"],
-        "balanced accuracy [95 %]": _cells(table, "balanced_accuracy", "low", "high"),
-        "chance up to": table["chance_high"].map("{:.3f}".format),
-        "p of chance": table["p_chance"].map("{:.3g}".format),
-    })
-    if "difference" in table:
-        out["to best baseline [95 %]"] = _cells(
-            table, "difference", "difference_low", "difference_high", "{:+.3f}"
+def _differences(named: dict[str, Named]) -> pd.DataFrame:
+    """Every pair of methods on the windows that both named."""
+    rows = []
+    for first, second in combinations(named, 2):
+        one, other = named[first], named[second]
+        if not np.array_equal(one.windows, other.windows):
+            windows = np.intersect1d(one.windows, other.windows)
+            one, other = one.among(windows), other.among(windows)
+        if not len(one.windows):
+            continue
+        found, p = statistics.difference(one.score, other.score)
+        row = {"method": first, "other": second, "subjects": len(one.people),
+               "windows": len(one.windows), "difference": found.mean, "difference_low": found.low,
+               "difference_high": found.high, "p_permutation": p,
+               "p_wilcoxon": statistics.wilcoxon(one.score, other.score)}
+        rows.append(row if one.classes else row | _difference_of_r(one, other))
+    table = pd.DataFrame(rows, columns=None if rows else [
+        "method", "other", "difference", "difference_low", "difference_high", "p_permutation",
+        "p_wilcoxon"])
+    for name in ("p_permutation", "p_wilcoxon"):
+        table[f"{name}_holm"] = statistics.holm(table[name].to_numpy(float))
+    return table
+
+
+def _difference_of_r(one: Named, other: Named) -> dict[str, float]:
+    """Pearson's r minus another method's: the same people drawn for both."""
+    metric, n = metrics.REGRESSION["pearson"], len(one.people)
+    mean, drawn = [], []
+    for place, method in enumerate((one, other)):
+        tables = method.counted(metric)
+        mean.append(np.mean([metric.compute(table.sum(axis=0)) for table in tables]))
+        drawn.append(scores.drawn(metric, tables, training=1 + place))
+    low, high = statistics.quantiles(drawn[0] - drawn[1], n)
+    return {"difference_r": float(mean[0] - mean[1]), "difference_r_low": low,
+            "difference_r_high": high}
+
+
+def _to_best_baseline(result: Comparison) -> None:
+    """Columns of the table: the difference of each method to the best baseline."""
+    table, best = result.table, result.best_baseline
+    pairs = set(zip(result.differences["method"], result.differences["other"], strict=True))
+    compared = [name for name in table["method"]
+                if {(name, best), (best, name)} & pairs]
+    rows = {name: result.difference(name, best) for name in compared}
+    for column, key in {"difference": "difference", "difference_low": "difference_low",
+                        "difference_high": "difference_high", "p_difference": "p_permutation",
+                        "p_wilcoxon": "p_wilcoxon"}.items():
+        table[column] = [rows[name][key] if name in rows else np.nan for name in table["method"]]
+    known = table["p_difference"].notna()
+    table["p_holm"] = np.nan
+    table.loc[known, "p_holm"] = statistics.holm(table.loc[known, "p_difference"].to_numpy())
+
+
+def _ranks(
+    named: dict[str, Named], differences: pd.DataFrame, better: int
+) -> tuple[statistics.Ranks | None, list[list[str]]]:
+    """Ranks over subjects on the windows that all methods named."""
+    names = list(named)
+    common = named[names[0]].windows
+    for method in named.values():
+        if not np.array_equal(common, method.windows):
+            common = np.intersect1d(common, method.windows)
+    if len(names) < 2 or not len(common):
+        return None, []
+    each = np.stack([statistics.of_subjects(m.among(common).score) for m in named.values()])
+    if each.shape[1] < 2:
+        return None, []
+    found = statistics.ranks(better * each)
+    p = np.zeros((len(names), len(names)))
+    for row in differences.itertuples():
+        a, b = names.index(row.method), names.index(row.other)
+        p[a, b] = p[b, a] = row.p_wilcoxon_holm
+    order = np.argsort(found.mean, kind="stable")
+    return found, [[names[k] for k in order[first : last + 1]]
+                   for first, last in statistics.alike(order, p)]
+
+
+def _leaked(predictions: pd.DataFrame, networks: tuple[str, ...]) -> list[str]:
+    if "seen_in_pretraining" not in predictions:
+        return []
+    own = predictions[predictions["method"].isin(networks)]
+    return sorted(set(own.loc[own["seen_in_pretraining"].astype(bool), "subject"].astype(str)))
+
+
+def _notes(result: Comparison) -> list[str]:
+    """What a reader must know about this comparison."""
+    table, found = result.table, []
+    n, most = int(table["subjects"].max()), int(table["windows"].max())
+    short = table[table["windows"] < most]
+    if len(short):
+        found.append(
+            f"{', '.join(short['method'])} named fewer of the {most} test windows "
+            f"({', '.join(str(v) for v in sorted(set(short['windows'])))}: other layouts); "
+            f"differences are on the test windows that both named"
         )
-        out["p (Holm)"] = ["best baseline" if p != p else f"{p:.3g}" for p in table["p_holm"]]
-    return out
+    if n == 1:
+        found.append("with one test subject nothing can be said of other people: there is no "
+                     "interval and no test")
+    elif len(table) > 1 and statistics.least_p(n) >= 0.05:
+        found.append(f"with {n} test subjects no difference between methods can have a p below "
+                     f"{statistics.least_p(n):.3g}: look at the intervals")
+    if 1 < n < 10:
+        found.append(f"intervals from {n} test subjects are rough: of simulated studies with 3, 4 "
+                     f"and 6 subjects 77, 90 and 93 of 100 had the truth in their interval, "
+                     f"instead of 95")
+    if not result.classes:
+        one = result.named[result.best]
+        constant = np.array([one.target[one.subjects == s].mean() for s in one.people])
+        error = np.abs(constant - np.median(constant)).mean()
+        found.append(f"naming the test subjects' own median for everybody would have a mean "
+                     f"absolute error of {error:.3g}")
+    few = table[table["labellings"] < FEW_LABELLINGS]
+    if len(few):
+        ways, unit = int(few["labellings"].iloc[0]), few["exchanged"].iloc[0]
+        found.append(
+            f"labels can be exchanged between {unit} in {ways} ways only, so p of chance cannot "
+            f"fall below 1/{ways} = {1 / ways:.3g}, and no 95 % range of chance can be given; "
+            f"whether an interval reaches down to chance says more"
+        )
+    networks = table[table["kind"] == "network"]
+    if len(networks) and networks["seeds"].min() < 5:
+        seeds = int(networks["seeds"].min())
+        found.append(f"{seeds} seed{'s' * (seeds > 1)} of a network: intervals say little of what "
+                     f"another training would give")
+    if any("recentred" in name for name in table["method"]):
+        found.append("recentred methods use all of a test subject's windows, without labels; the "
+                     "others name each window by itself")
+    for name, method in result.named.items():
+        if method.classes and result.per == "window":
+            lacking = int(np.isnan(method.score[0]).any(axis=1).sum())
+            if lacking:
+                found.append(f"{lacking} of {len(method.people)} test subjects have no window of "
+                             f"some class ({name}); classes still weigh alike, each over the "
+                             f"subjects who have it")
+                break
+    return found
 
 
-def _cells(table: pd.DataFrame, mean: str, low: str, high: str, form: str = "{:.3f}") -> list[str]:
-    return [
-        "" if m != m else f"{form.format(m)} [{form.format(a)}, {form.format(b)}]"
-        for m, a, b in zip(table[mean], table[low], table[high], strict=True)
-    ]
+def to_text(result: Comparison) -> str:
+    """The finding and the table, for a terminal."""
+    table = comparison_page.shown(result).to_string(index=False)
+    return f"{table}\n{comparison_page.finding(result)}"
 
 
-def write(
-    out: Path, result: Comparison, data: Labelled, remarks: list[str], model: str,
-    parents: dict[str, str],
-) -> None:
-    """table.tsv, table.json, comparison.png and report.html."""
-    table = result.table
-    table.to_csv(out / "table.tsv", sep="\t", index=False, float_format="%.4f")
+def write(out: Path, result: Comparison, about: About) -> list[str]:
+    """Tables, figures and report.html in the folder `out`; names of the files written."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    files = []
+
+    def keep(table: pd.DataFrame, name: str) -> None:
+        table.to_csv(out / name, sep="\t", index=False, float_format="%.4f")
+        files.append(name)
+
+    keep(result.table, "table.tsv")
+    keep(result.subjects, "subjects.tsv")
+    keep(result.differences, "differences.tsv")
+    if result.by_window is not None:
+        keep(result.by_window.table, "table_windows.tsv")
     artifacts.write_json(out / "table.json", {
-        "classes": list(data.classes), "best_baseline": result.best_baseline,
-        "methods": json.loads(table.to_json(orient="records")),
-        "subjects": {name: scores.tolist() for name, scores in result.subjects.items()},
-        "notes": remarks,
+        "classes": list(result.classes), "per": result.per, "score": result.score,
+        "best": result.best, "best_network": result.best_network,
+        "best_baseline": result.best_baseline, "finding": comparison_page.finding(result),
+        "methods": json.loads(result.table.to_json(orient="records")),
+        "subjects": {name: part[result.score].tolist()
+                     for name, part in result.subjects.groupby("method", sort=False)},
+        "friedman_p": None if result.ranks is None or result.ranks.p != result.ranks.p
+        else result.ranks.p,
+        "alike": result.alike, "leaked": result.leaked,
+        "notes": [*about.remarks, *result.notes],
     })
-    classes = " / ".join(data.classes)
-    figures.compared(
-        out / "comparison.png",
-        [{"method": row.method, "subjects": result.subjects[row.method],
-          "mean": row.balanced_accuracy, "low": row.low, "high": row.high,
-          "baseline": row.method not in NETWORKS} for row in table.itertuples()],
-        result.chance, f"{classes}: {int(table['subjects'].max())} test subjects",
-    )
-    (out / "report.html").write_text(_page(out, result, data, remarks, model, parents))
-
-
-def _page(out: Path, result: Comparison, data: Labelled, remarks, model: str, parents) -> str:
-    sensors = {kind for layout in data.corpus.layouts.values() for kind in layout.kinds}
-    contract = data.corpus.contract
-    contract = contract.with_(kinds=tuple(kind for kind in contract.kinds if kind in sensors))
-    about = (f"Model {model} ({parents['model']}) on corpus {data.corpus.folder} "
-             f"({parents['data']}), {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, "
-             f"neurofm {artifacts.code_version()['neurofm']}")
-    return report.page(f"Telling apart {' and '.join(data.classes)}", about, [
-        ("", report.figure(out / "comparison.png", "balanced accuracy of each method")),
-        ("Methods", report.table(shown(result.table))),
-        ("To be kept in mind", report.bullets(remarks) if remarks else ""),
-        ("How it was done", report.bullets([
-            *data.describe().splitlines(),
-            "All methods were trained on the train split and made their choices (step, settings) "
-            "on the validation split; the test split was used once.",
-            "Balanced accuracy: mean over classes of the mean over test subjects of their recall. "
-            "Intervals: subjects and training seeds drawn with replacement, 2,000 times.",
-            "Chance: the same predictions scored with labels exchanged within recordings, between "
-            "recordings of a subject, or between subjects, whichever the labels allow.",
-            "Differences are paired over subjects to the best baseline, which was picked by its "
-            "test score, in its favour; p by exchanging methods within subjects, Holm-corrected.",
-        ])),
-        ("What was done to the signals", report.pairs(report.contract_in_words(contract))),
-    ])
+    figures = comparison_figures.draw(out, result, about.curves)
+    page = comparison_page.page(result, about, {name: out / name for name in figures})
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return [*files, "table.json", *figures, "report.html"]

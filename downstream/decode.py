@@ -1,9 +1,12 @@
-"""Name the class of every window of a new recording: table, figure and one page.
+"""Name the class (or the number) of every window of new recordings: table, figure and one page.
 
     neurofm decode recording.edf --model runs/decoder --out results/
+    neurofm decode one.edf two.fif folder/ --model runs/decoder --out results/
+    neurofm decode folder/ --watch true --model runs/decoder --out results/
 
 The decoder's contract is applied to the file first; a recording that cannot meet it is refused with
-what to do, and nothing is written.
+what to do, and nothing is written. Of several recordings each has a folder in `out`
+(`decode_many`); a watched folder is looked at again and again (`watch`).
 """
 
 import os
@@ -13,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 
 from neurofm import artifacts, config, hub
 from neurofm.data.recording import Recording
@@ -30,12 +35,17 @@ from .embed import contract_of, of_recording
 
 @dataclass
 class DecodeConfig:
-    """recording: one file (or folder, where that is the format) of EEG or MEG. model: checkpoint
-    folder or repository of a decoder. out: folder of the results.
+    """recording: files of EEG or MEG (or folders, where that is the format), and folders that are
+    searched for them. model: checkpoint folder or repository of a decoder. out: folder of the
+    results; with several recordings, or a folder of them, each has one in it.
 
+    abstain_below: windows whose highest probability is lower are left without a name.
     events: names of events at which windows are cut, from tmin_s after their onset, for a decoder
     trained on events; empty = windows one after another.
     montage, unknown_head, rename, arrays: as in `neurofm ingest`. batch_windows: decoded at a time.
+    watch: go on looking for new recordings in the given folders, until Ctrl-C. poll_s: seconds from
+    one look to the next; a file is read once it has not changed in between. stop_after: end after
+    so many recordings; 0 = never.
     """
 
     recording: list[str]
@@ -48,6 +58,21 @@ class DecodeConfig:
     rename: dict[str, str] = field(default_factory=dict)
     arrays: ArrayTable = field(default_factory=ArrayTable)
     batch_windows: int = 16
+    abstain_below: float = 0.0
+    watch: bool = False
+    poll_s: float = 2.0
+    stop_after: int = 0
+
+    def __post_init__(self):
+        if not self.recording:
+            raise ValueError("give files or folders: neurofm decode PATH… --model DECODER --out "
+                             "results/")
+        check_abstain(self.abstain_below)
+        if not self.poll_s > 0:
+            raise ValueError(f"poll_s must be > 0 seconds, got {self.poll_s}")
+        if self.stop_after < 0 or (self.stop_after and not self.watch):
+            raise ValueError(f"stop_after must be ≥ 0 recordings, and is for --watch true; got "
+                             f"{self.stop_after}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,11 +81,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def decode(run: DecodeConfig) -> int:
-    """Write predictions, figure and page, and seal the folder; returns the exit status."""
+    """Decode what is asked for; prints what it does. Returns the exit status."""
+    first = Path(run.recording[0]).expanduser()
+    if run.watch:
+        from .watch import watch
+
+        return watch(run)
+    if len(run.recording) > 1 or (first.is_dir() and not readers.claims(first)):
+        from .decode_many import decode_many
+
+        return decode_many(run)
+    return _decode_single(run)
+
+
+def _decode_single(run: DecodeConfig) -> int:
     out = Path(run.out)
-    if len(run.recording) != 1:
-        raise ValueError(f"wanted one recording, got {run.recording}; call decode once for each")
-    decoder = open_decoder(run.model)
+    decoder = open_decoder(run.model, run.abstain_below)
     parents = {"model": hub.fingerprint(run.model)}
     if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
@@ -68,9 +104,22 @@ def decode(run: DecodeConfig) -> int:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"--out {out}: wanted a new folder, but it holds other things; choose "
                          f"another or delete it")
+    table, windows = decode_one(run, decoder, parents)
+    print(decoded_page.finding(table, decoder.classes, run.abstain_below))
+    for remark in quality.remarks(windows.quality):
+        print(f"note: {remark}")
+    print(f"page: {out / 'report.html'}")
+    return 0
+
+
+def decode_one(
+    run: DecodeConfig, decoder: Decoder, parents: dict[str, str]
+) -> tuple[pd.DataFrame, Standardized]:
+    """Write predictions, figure and page of the one recording of `run`, and seal the folder."""
+    out = Path(run.out)
     recording = read(run)
     windows = cut(recording, decoder, run)
-    table = predict(decoder, windows, run.batch_windows)
+    table = predict(decoder, windows, run.batch_windows, run.abstain_below)
     # Under another name until complete: a crash leaves no folder that looks like a result.
     unfinished = out.with_name(f".{out.name}.part-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -82,15 +131,17 @@ def decode(run: DecodeConfig) -> int:
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    print(decoded_page.summary(table, windows, decoder.classes))
-    for remark in quality.remarks(windows.quality):
-        print(f"note: {remark}")
-    print(f"page: {out / 'report.html'}")
-    return 0
+    return table, windows
 
 
-def open_decoder(path: str) -> Decoder:
-    """A decoder with its contract."""
+def check_abstain(abstain_below: float) -> None:
+    if not 0 <= abstain_below < 1:
+        raise ValueError(f"abstain_below must be a probability in [0, 1), got {abstain_below}; 0 "
+                         f"names every window")
+
+
+def open_decoder(path: str, abstain_below: float = 0.0) -> Decoder:
+    """A decoder with its contract, which can abstain if that is asked for."""
     model = hub.load(path)
     if not isinstance(model, Decoder):
         raise ValueError(
@@ -99,6 +150,9 @@ def open_decoder(path: str) -> Decoder:
             f"--model {path} --out DECODER"
         )
     contract_of(model)
+    if abstain_below and model.config.regression:
+        raise ValueError(f"abstain_below {abstain_below:g}: {path} predicts a number, which has no "
+                         f"probability to be below that; leave it out")
     return model
 
 
@@ -127,21 +181,44 @@ def cut(recording: Recording, decoder: Decoder, run: DecodeConfig) -> Standardiz
 
 
 @torch.no_grad()
-def predict(decoder: Decoder, windows: Standardized, batch_windows: int = 16) -> pd.DataFrame:
-    """A row a window: start_s, stop_s, predicted, p_CLASS."""
+def predict(
+    decoder: Decoder, windows: Standardized, batch_windows: int = 16, abstain_below: float = 0.0
+) -> pd.DataFrame:
+    """A row a window: start_s, stop_s, and the columns of `named`."""
     device = next(decoder.parameters()).device
-    probability = torch.cat([
-        decoder.probabilities(batch.to(device)).double().cpu()
+    outputs = torch.cat([
+        decoder.predict(batch.to(device)).double().cpu()
         for batch in of_recording(windows, batch_windows)
     ]).numpy()
-    names = decoder.classes
-    table = pd.DataFrame({
+    times = pd.DataFrame({
         "start_s": windows.start_s.round(6),
         "stop_s": (windows.start_s + windows.contract.window_s).round(6),
-        "predicted": [names[k] for k in probability.argmax(axis=1)],
     })
-    for k, name in enumerate(names):
-        table[f"p_{name}"] = probability[:, k].round(6)
+    return times.join(named(outputs, decoder.classes, abstain_below))
+
+
+def named(
+    outputs: Float[np.ndarray, "window output"], classes: tuple[str, ...], abstain_below: float
+) -> pd.DataFrame:
+    """What a decoder says of each window.
+
+    Classes: predicted ("" where it abstains), p_CLASS, confidence (the highest probability),
+    entropy (of the probabilities over its largest value, log2 of the number of classes: 0 = sure,
+    1 = knows nothing), abstained. A number: predicted alone.
+    """
+    if not classes:
+        return pd.DataFrame({"predicted": outputs[:, 0].round(6)})
+    confidence = outputs.max(axis=1)
+    abstained = confidence < abstain_below
+    best = outputs.argmax(axis=1)
+    table = pd.DataFrame({"predicted": ["" if none else classes[k] for k, none
+                                        in zip(best, abstained, strict=True)]}, dtype=object)
+    for k, name in enumerate(classes):
+        table[f"p_{name}"] = outputs[:, k].round(6)
+    bits = -(outputs * np.log2(np.maximum(outputs, 1e-300))).sum(axis=1)
+    table["confidence"] = confidence.round(6)
+    table["entropy"] = (bits / np.log2(len(classes))).clip(0, 1).round(6)
+    table["abstained"] = abstained
     return table
 
 
@@ -149,7 +226,8 @@ def _write(out: Path, run, decoder, recording, windows, table, parents) -> None:
     table.to_csv(out / "predictions.tsv", sep="\t", index=False)
     table.to_parquet(out / "predictions.parquet", index=False)
     figures.decoded(out / "decoded.png", windows, table, decoder.classes, recording.events)
-    html = decoded_page.page(recording, windows, table, decoder, run.model, out / "decoded.png")
+    html = decoded_page.page(recording, windows, table, decoder, run.model, out / "decoded.png",
+                             run.abstain_below)
     (out / "report.html").write_text(html)
     artifacts.write_json(out / "quality.json", windows.quality)
     artifacts.seal(
@@ -159,7 +237,8 @@ def _write(out: Path, run, decoder, recording, windows, table, parents) -> None:
     )
 
 
-__all__ = ["ContractError", "decode", "main", "open_decoder", "predict", "read"]
+__all__ = ["ContractError", "decode", "decode_one", "main", "named", "open_decoder", "predict",
+           "read"]
 
 
 if __name__ == "__main__":

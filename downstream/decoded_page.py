@@ -1,6 +1,7 @@
-"""The page of a decoded recording: what was predicted, how far to trust it, what was done."""
+"""The page of a decoded recording, for a reader who knows patients and not networks: the finding,
+what it does not mean, the recording's quality, the signal; the rest is folded away."""
 
-import json
+import html
 import time
 from pathlib import Path
 
@@ -11,86 +12,109 @@ from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder
 from preprocessing.standardize import Standardized
 
-from . import report
+from . import findings, report
+from .findings import finding
 from .labelled import sensors_of
+
+__all__ = ["finding", "folded", "opening", "page", "readable"]
+
+_MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold all
 
 
 def page(
     recording: Recording, windows: Standardized, table: pd.DataFrame, decoder: Decoder, model: str,
-    figure: Path,
+    figure: Path, abstain_below: float = 0.0,
 ) -> str:
     """The page as HTML. model: path or repository of the decoder. figure: the PNG to put in."""
+    sections = opening(table, decoder, model, recording, abstain_below)
+    sections += [
+        ("Quality of the recording", report.bullets(_in_plain_words(windows))),
+        ("The signal and what the decoder made of it",
+         report.figure(figure, "signal and answers over time")),
+        ("", folded("Every window", report.table(readable(table), scroll=True)
+                    + report.paragraph("All of them, for reading by programs: predictions.tsv and "
+                                       "predictions.parquet in this folder."))),
+        ("", folded("Details of the recording",
+                    report.pairs(_about_recording(recording, windows)))),
+        ("", folded("What was done to the signal",
+                    report.pairs(report.contract_in_words(windows.contract)))),
+    ]
+    return report.page(Path(recording.source).name, about(model), sections)
+
+
+def about(model: str) -> str:
     version = artifacts.code_version()
-    about = (f"Decoded {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} with "
-             f"{model} (decoder {hub.fingerprint(model)}), neurofm {version['neurofm']}")
-    known, seen = _in_training(model, recording)
-    lead = report.paragraph(summary(table, windows, decoder.classes), "lead")
-    if seen:
-        lead += report.paragraph(known, "warning")
-    return report.page(Path(recording.source).name, about, [
+    return (f"Decoded {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} with "
+            f"{model} (decoder {hub.fingerprint(model)}), neurofm {version['neurofm']}")
+
+
+def opening(
+    table: pd.DataFrame, decoder: Decoder, model: str, recording: Recording | None,
+    abstain_below: float,
+) -> list[tuple[str, str]]:
+    """The sections that every reader needs: finding, what it does not mean, whom it knows."""
+    told, good = findings.score(model, decoder)
+    known = findings.trained_on(model, recording)
+    lead = report.paragraph(finding(table, decoder.classes, abstain_below), "lead")
+    for text, warns in [(told, not good), *known]:
+        lead += report.paragraph(text, "warning") if warns else ""
+    return [
         ("", lead),
-        ("", report.figure(figure, "signal and probability over time")),
-        ("How good this decoder is", _score(model, decoder)),
-        ("Predictions", report.table(_readable(table), scroll=True)
-         + report.paragraph("All of them, for reading by programs: predictions.tsv and "
-                            "predictions.parquet in this folder.")),
-        ("The recording", report.pairs(_about_recording(recording, windows, known))),
-        ("What was done to it", report.pairs(report.contract_in_words(windows.contract))),
-        ("Limits", report.bullets(_limits(decoder, windows))),
-    ])
+        ("What this does not mean", report.bullets(findings.limits(decoder))),
+        ("How good this decoder is", report.paragraph(told)),
+        ("Whom it was trained on", "".join(report.paragraph(text) for text, _ in known)),
+    ]
 
 
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
+def folded(title: str, body: str) -> str:
+    """Shown when the reader clicks on the title."""
+    return f"<details><summary>{html.escape(title)}</summary>{body}</details>"
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Times with two decimals, probabilities with three, names with their units."""
-    shown = table.round(3).rename(columns={"start_s": "start (s)", "stop_s": "stop (s)"})
+    shown = table.head(_MANY_WINDOWS).round(3)
+    if "abstained" in shown:
+        shown["predicted"] = shown["predicted"].where(~shown["abstained"].astype(bool), "not sure")
+        shown = shown.drop(columns="abstained")
+    shown = shown.rename(columns={"start_s": "start (s)", "stop_s": "stop (s)",
+                                  "latency_ms": "latency (ms)"})
     for name in ("start (s)", "stop (s)"):
         shown[name] = shown[name].map("{:.2f}".format)
     return shown.rename(columns=lambda name: f"p({name[2:]})" if name.startswith("p_") else name)
 
 
-def summary(table: pd.DataFrame, windows: Standardized, classes: tuple[str, ...]) -> str:
-    """What was predicted, in one sentence."""
-    counts = table["predicted"].value_counts()
-    named = ", ".join(f"{counts.get(name, 0)} {name}" for name in classes)
-    means = ", ".join(f"{name} {table[f'p_{name}'].mean():.2f}" for name in classes)
-    n = len(table)
-    return (f"{n} window{'s' * (n != 1)} of {windows.contract.window_s:g} s: {named}. "
-            f"Mean probability: {means}.")
+def _in_plain_words(windows: Standardized) -> list[str]:
+    """What the steps found, for somebody who looks at recordings and not at code."""
+    found, said = windows.quality, []
+    bads, filled = list(found["bads"]), found["interpolated"]
+    n_sensors = len(windows.sensors) + len(found["left_out"]) + len(found["without_position"])
+    if bads:
+        done = "filled in from their neighbours" if filled else "left out"
+        said.append(f"{len(bads)} of {n_sensors} sensors could not be used ({', '.join(bads)}) and "
+                    f"were {done}.")
+    if found["without_position"]:
+        said.append(f"The places of {', '.join(found['without_position'])} are not known; they "
+                    f"were left out.")
+    for low, high in found["band_missing_hz"]:
+        said.append(f"The device had filtered away {low:g} to {high:g} Hz, which the decoder was "
+                    f"trained on. Expect it to do worse than said above.")
+    strong = [line for line, ratio in found["line_noise"].items() if ratio > 100]
+    if strong:
+        said.append(f"Strong interference from the mains ({', '.join(strong)} Hz) was filtered "
+                    f"out; electrodes may have had poor contact.")
+    if found["line_left_hz"]:
+        said.append(f"The mains of {found['line_left_hz']:g} Hz were not filtered out, for the "
+                    f"decoder was trained without that.")
+    if found["lost_s"]:
+        said.append(f"For {found['lost_s']:g} s there was no signal; nothing was decoded there.")
+    for reason, number in found["windows_left_out"].items():
+        said.append(f"{number} window{'s' * (number != 1)} not decoded: {reason}.")
+    return said or [f"No fault was found: all {n_sensors} sensors have a signal of the usual size "
+                    f"and are like each other."]
 
 
-def _score(model: str, decoder: Decoder) -> str:
-    path = Path(model) / "test" / "metrics.json"
-    if not path.exists():
-        return report.paragraph(
-            "Nothing is stored with this decoder about how it does on people it was not trained "
-            "on. Without that, its predictions should not be relied upon."
-        )
-    score = json.loads(path.read_text())
-    verdict = ("" if score["balanced_accuracy"] > score["chance_high"] else
-               " This is not above what exchanged labels give: the predictions mean nothing.")
-    return report.paragraph(
-        f"On {score['subjects']} people it was not trained on: balanced accuracy "
-        f"{score['balanced_accuracy']:.3f} (95 % interval over subjects {score['low']:.3f} to "
-        f"{score['high']:.3f}), {score['windows']} windows; chance {score['chance']:.3f}, p = "
-        f"{score['p_chance']:.2g}.{verdict}", "" if not verdict else "warning",
-    )
-
-
-def _in_training(model: str, recording: Recording) -> tuple[str, bool]:
-    """(what the decoder's training ledger says of this person, whether they are in it)."""
-    ledger = hub.read_ledger(model)
-    if ledger is None:
-        return "this decoder carries no list of whom it was trained on", False
-    subject = f"{recording.dataset or ''}/{recording.subject or ''}"
-    roles = sorted({entry["role"] for entry in ledger["recordings"]
-                    if entry["subject"] == subject})
-    if roles:
-        return (f"{subject} is in this decoder's training data ({', '.join(roles)}): how well it "
-                f"does here says nothing of other people", True)
-    return f"{subject} is not on the list of whom it was trained on", False
-
-
-def _about_recording(recording: Recording, windows: Standardized, known: str):
+def _about_recording(recording: Recording, windows: Standardized) -> list[tuple[str, str]]:
     found = windows.quality
     bads = [f"{name} ({reason})" for name, reason in found["bads"].items()]
     listed = [
@@ -105,7 +129,6 @@ def _about_recording(recording: Recording, windows: Standardized, known: str):
         ("Windows left out", ", ".join(f"{number} {reason}" for reason, number
                                        in found["windows_left_out"].items()) or "none"),
         ("Events in the file", _events(recording)),
-        ("In the training data", known),
     ]
     missing = [f"{low:g}–{high:g} Hz" for low, high in found["band_missing_hz"]]
     if missing:
@@ -118,19 +141,3 @@ def _events(recording: Recording) -> str:
     counts = pd.Series(list(recording.events.label), dtype=object).value_counts()
     shown = ", ".join(f"{name} ({n})" for name, n in counts.head(8).items())
     return (shown + (", …" if len(counts) > 8 else "")) or "none"
-
-
-def _limits(decoder: Decoder, windows: Standardized) -> list[str]:
-    limits = [
-        f"Every window is called one of {', '.join(decoder.classes)}, also where none of them is "
-        f"true.",
-        "Probabilities are the network's own and have not been calibrated: 0.9 does not mean "
-        "right nine times in ten.",
-        "Windows of one recording resemble each other; many equal predictions are not many "
-        "independent ones.",
-        "For research. This is not a medical device and decides nothing about a person.",
-    ]
-    if windows.quality["band_missing_hz"]:
-        limits.insert(0, "Part of the band that the decoder was trained on is missing here, see "
-                         "“Not recorded”; expect worse than the score above.")
-    return limits

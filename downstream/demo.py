@@ -66,7 +66,7 @@ def on_simulation(run: DemoConfig) -> int:
     step("finetune", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
          f"--out={out / 'decoder'}")
     step("evaluate", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
-         "--methods=[frozen,frozen_recentred,csp_lda]", "--only.session=eeg64",
+         "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")
     recording = sorted((out / "archive" / "sub-004").rglob("*ses-eeg64*.fif"))[0]
     step("decode", recording, f"--model={out / 'decoder'}", f"--out={out / 'decoded'}")

@@ -1,18 +1,23 @@
 """Compare a pretrained model with the same network untrained and with baselines, on unseen people.
 
     neurofm evaluate --corpus labelled/ --model runs/brainomni --out results/
+    neurofm evaluate --config … --part 3/16        one of 16 jobs of an array; any order, any time
+    neurofm evaluate --config … --jobs 4           four processes here
 
-Every method is trained on the same windows, makes its choices on the validation subjects and is
-judged on the test subjects of the corpus's own split. A run that was interrupted goes on with what
-is not finished.
+Every method is trained on the same windows of a fold, makes its choices on the fold's validation
+subjects and is judged on its test subjects. A run that was interrupted goes on with what is not
+finished; jobs of an array write into the same folder, and the call that finds all there finishes.
 """
 
 import shutil
+import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from accelerate import Accelerator
 
@@ -20,14 +25,14 @@ from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.training.loop import Stopped, TrainConfig
 
-from . import comparison, features
+from . import features, few_shot, identity, judged, methods, tasks
 from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
+from .fitted import Baselines, Networks
 from .labelled import Labelled, labelled
-from .methods import METHODS, NETWORKS, Baselines, Networks, check
-from .predictions import leak, table_of
+from .predictions import table_of
+from .protocol import Protocol, folds
 
-FILES = ["predictions.parquet", "table.tsv", "table.json", "comparison.png", "report.html",
-         "run.yaml"]
+HOW_IT_RUNS = ("out", "part", "jobs")  # what may differ between calls that share a folder
 
 
 @dataclass
@@ -35,23 +40,33 @@ class EvaluateConfig:
     """A comparison on one labelled corpus.
 
     corpus: a sealed corpus with labels. model: checkpoint of a BrainOmni (or a decoder, whose
-    backbone is taken). out: folder of the results.
-    methods: frozen, full: the pretrained network, as `neurofm finetune` trains it; random,
-    random_frozen: the same from random weights; frozen_recentred: each subject's mean feature
-    removed; the others are baselines. seeds: trainings of each network, 5 or more.
+    backbone is taken). models: further ones by name, for methods NAME@MODEL. out: folder of the
+    results. task: what is asked (`downstream.tasks`). protocol: who trains, who chooses, who
+    judges (`downstream.protocol`).
+    methods: see `downstream.methods`; empty = all that fit. seeds: trainings of each network, 5 or
+    more. tuning: settings that each method tries, of which the validation subjects choose one.
+    shots: numbers of labelled windows a class of a new person, for calibration curves; empty =
+    none. explain: method whose attribution maps are drawn; "" = the best network.
     only: column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
     baselines_only: the same for baselines alone, where the rest of the corpus has other layouts;
     differences are then taken on the windows that both can read.
     classes, architecture, tokens, min_subjects, encode_windows, train, train_full: as in
     `neurofm finetune`; the seeds of train are 0 … seeds − 1. train_random: as train_full, for the
     method random.
+    part: "k/n" does every n-th job from the k-th on (1 … n). jobs: processes that share the work.
     """
 
     corpus: str
     model: str
     out: str
-    methods: list[str] = field(default_factory=lambda: list(METHODS))
+    task: str = "labels"
+    protocol: Protocol = field(default_factory=Protocol)
+    methods: list[str] = field(default_factory=list)
+    models: dict[str, str] = field(default_factory=dict)
     seeds: int = 5
+    tuning: int = 4
+    shots: list[int] = field(default_factory=list)
+    explain: str = ""
     only: dict[str, str] = field(default_factory=dict)
     baselines_only: dict[str, str] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
@@ -62,97 +77,184 @@ class EvaluateConfig:
     train: TrainConfig = field(default_factory=head_training)
     train_full: TrainConfig = field(default_factory=full_training)
     train_random: TrainConfig = field(default_factory=random_training)
+    part: str = ""
+    jobs: int = 1
+
+    def __post_init__(self):
+        for name in ("seeds", "tuning", "jobs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        part_of(self.part)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method trained on one fold with one seed."""
+
+    fold: Labelled
+    method: str
+    seed: int
+
+    @property
+    def file(self) -> str:
+        fold = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.fold.fold)
+        return f"{fold}__{self.method}__{self.seed}.parquet"
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """(k − 1, n) of "k/n"; "" is all."""
+    try:
+        k, n = map(int, text.split("/")) if text else (1, 1)
+    except ValueError:
+        k, n = 0, 0
+    if not 1 <= k <= n:
+        raise ValueError(f"part must be k/n with 1 <= k <= n, such as 3/16, got {text!r}")
+    return k - 1, n
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
-        return evaluate(config.parse(EvaluateConfig, argv, command="evaluate"))
+        return evaluate(config.parse(EvaluateConfig, argv, command="evaluate"), argv)
     except Stopped as stop:
         print(stop)
         return EXIT_STOPPED
 
 
-def evaluate(run: EvaluateConfig) -> int:
-    """Train, judge, compare, seal; prints the table."""
-    out = Path(run.out)
-    check(run.methods)
-    if run.seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {run.seeds}")
+def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
+    """Train, judge, compare, seal; prints the table. argv: of the call, for further processes."""
+    out, task = Path(run.out), tasks.find(run.task)
     corpus = Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
+    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)} | {
+        f"model {name}": hub.fingerprint(path) for name, path in run.models.items()}
+    asked = {k: v for k, v in config.resolved(run).items() if k not in HOW_IT_RUNS}
+    if artifacts.finished(out, "results", config=asked, parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
-    data = labelled(corpus, run.classes, run.only, run.min_subjects)
-    pretrained = open_backbone(run.model)
-    features.check_contract(pretrained, run.model, corpus)
+    names = run.methods or methods.fitting(task.number)
+    methods.check(names, list(run.models), task.number)
+    every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
+    parts = folds(every, run.protocol, run.min_subjects)
+    windows = np.unique(np.concatenate([fold.all for fold in parts]))
+    opened = {"": open_backbone(run.model),
+              **{name: open_backbone(path) for name, path in run.models.items()}}
+    for name, model in opened.items():
+        features.check_contract(model, run.models.get(name, run.model), corpus)
     # Before hours of training: whether the baselines can take the windows at all.
-    simple = [name for name in run.methods if name not in NETWORKS]
-    narrow = data
-    if run.baselines_only:
-        narrow = labelled(corpus, data.classes, {**run.only, **run.baselines_only},
-                          run.min_subjects)
-    fitted = Baselines(narrow) if simple else None
-    artifacts.claim(out, {**parents, **{k: v for k, v in config.resolved(run).items()
-                                        if k not in ("methods", "seeds", "out")}})
-    print(data.describe())
+    narrow, simple = parts, None
+    if not all(methods.is_network(name) for name in names):
+        if run.baselines_only:
+            few = labelled(corpus, every.classes, {**run.only, **run.baselines_only},
+                           number=task.number)
+            narrow = narrowed(parts, few)
+        simple = Baselines(narrow[0], np.unique(np.concatenate([f.all for f in narrow])),
+                           run.tuning)
+    artifacts.claim(out, {**parents, **{k: v for k, v in asked.items()
+                                        if k not in ("methods", "seeds", "explain", "shots")}})
     networks = Networks(
-        pretrained, data, run.architecture, run.train, run.train_full, run.train_random,
-        Accelerator(), run.encode_windows,
+        opened, every, windows, run.architecture, run.train, run.train_full, run.train_random,
+        Accelerator(), run.encode_windows, run.tuning,
         None if run.tokens is None else lambda: features.read_tokens(
-            run.tokens, run.model, corpus, data.all, data.target),
+            run.tokens, run.model, corpus, windows, every.target),
     )
-    ledger = hub.read_ledger(run.model)
-    tables = []
-    for name in run.methods:
-        is_network = name in NETWORKS
-        for seed in range(run.seeds if is_network else 1):  # baselines draw nothing at random
-            kept = out / "parts" / f"{name}-{seed}.parquet"
-            if not kept.exists():
-                if is_network:
-                    folder = out / "runs" / f"{name}-{seed}"
-                    probability, setting = networks.probabilities(name, seed, folder), {}
-                else:
-                    probability, setting = fitted.probabilities(name)
-                seen = None if is_network and NETWORKS[name].random else ledger
-                _keep(kept, data if is_network else narrow, probability, name, seed, setting,
-                      seen if is_network else None)
-                shutil.rmtree(out / "runs" / f"{name}-{seed}", ignore_errors=True)
-                print(f"{name} seed {seed}: done", flush=True)
-            tables.append(pd.read_parquet(kept))
-    _finish(run, out, data, narrow, pd.concat(tables, ignore_index=True), parents)
+    jobs = [
+        Job(fold if methods.is_network(name) else small, name, seed)
+        for fold, small in zip(parts, narrow, strict=True) for name in names
+        for seed in range(run.seeds if methods.is_network(name) or drawn(name) else 1)
+    ]
+    first, of = part_of(run.part)
+    if run.jobs > 1:
+        _share(argv if argv is not None else sys.argv[1:], run)
+    else:
+        print(f"{task.question}\n{parts[0].describe()}"
+              + (f"\n… and {len(parts) - 1} more folds" if len(parts) > 1 else ""), flush=True)
+        _work(jobs[first::of], jobs, networks, simple, out, run)
+    missing = [job for job in jobs if not (out / "parts" / job.file).exists()]
+    if missing:
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} jobs are done; the call that finds all "
+              f"of them writes the report")
+        return 0
+    table = pd.concat([pd.read_parquet(out / "parts" / job.file) for job in jobs],
+                      ignore_index=True)
+    curves = few_shot.curves(run.shots, networks, simple, parts, run.seeds) if run.shots else None
+    known = identity.probe(networks, parts[0])
+    judged.finish(out, run, asked, task, parts, narrow, table, curves, known, parents)
+    for folder in ("parts", "runs"):
+        shutil.rmtree(out / folder, ignore_errors=True)
     return 0
 
 
-def _keep(path: Path, data: Labelled, probability, name: str, seed: int, setting: dict,
-          ledger: dict | None) -> None:
-    """Store the predictions of one method and seed; the file appears when it is complete."""
-    table = table_of(data, probability, ledger)
-    table.insert(0, "method", name)
-    table.insert(1, "seed", seed)
-    table["setting"] = " ".join(f"{key}={value}" for key, value in setting.items())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(path)
+def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
+    """The task's classes, where the corpus has them all; else ValueError."""
+    found = {str(label) for label in corpus.windows["label"].dropna()}
+    missing = [name for name in task.classes if name not in found]
+    if missing:
+        raise ValueError(
+            f"{corpus.folder}: this task tells apart {', '.join(task.classes)}, but windows are "
+            f"labelled {', '.join(sorted(found)) or 'not at all'}; ingest again, e.g. with "
+            f"{task.label}, or name the classes that there are: --classes=[…]"
+        )
+    return task.classes
 
 
-def _finish(run, out: Path, data: Labelled, narrow: Labelled, table: pd.DataFrame, parents):
-    table.to_parquet(out / "predictions.parquet", index=False)
-    result = comparison.compare(table, data.classes, run.methods)
-    notes = comparison.notes(data, narrow, result, run.seeds)
-    if found := leak(table):
-        notes.insert(0, found)
-    comparison.write(out, result, data, notes, run.model, parents)
-    config.save(run, out)
-    for folder in ("parts", "runs"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=FILES)
-    print(comparison.to_text(result.table))
-    for note in notes:
-        print(f"note: {note}")
-    print(f"page: {out / 'report.html'}")
+def drawn(name: str) -> bool:
+    """True for baselines that draw random numbers, so that seeds matter."""
+    from . import baselines
+
+    return baselines.find(name).SEES == "signals"
+
+
+def narrowed(parts: list[Labelled], few: Labelled) -> list[Labelled]:
+    """The folds with no other windows than those of `few`."""
+    return [
+        Labelled(fold.corpus, fold.classes,
+                 {split: np.intersect1d(windows, few.all)
+                  for split, windows in fold.windows.items()},
+                 fold.target, fold.left_out, fold.fold)
+        for fold in parts
+    ]
+
+
+def _work(mine: list[Job], jobs: list[Job], networks, simple, out: Path, run) -> None:
+    """Do the jobs that are not done yet."""
+    (out / "parts").mkdir(parents=True, exist_ok=True)
+    ledgers = {name: hub.read_ledger(path)
+               for name, path in {"": run.model, **run.models}.items()}
+    for job in mine:
+        kept = out / "parts" / job.file
+        if kept.exists():
+            continue
+        began = time.perf_counter()
+        if methods.is_network(job.method):
+            folder = out / "runs" / job.file.removesuffix(".parquet")
+            answers, setting = networks.answers(job.method, job.fold, job.seed, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            what = methods.network(job.method)
+            ledger = None if what.random else ledgers[what.model]
+        else:
+            answers, setting = simple.answers(job.method, job.fold, job.seed)
+            ledger = None
+        table = table_of(job.fold, answers, ledger)
+        table.insert(1, "method", job.method)
+        table.insert(2, "seed", job.seed)
+        table["setting"] = " ".join(f"{key}={value}" for key, value in setting.items())
+        temporary = kept.with_name(f".{kept.name}.part")  # the file appears when it is complete
+        table.to_parquet(temporary, index=False)
+        temporary.replace(kept)
+        done = sum((out / "parts" / one.file).exists() for one in jobs)
+        print(f"[{done}/{len(jobs)}] {job.fold.fold} {job.method} seed {job.seed}: "
+              f"{time.perf_counter() - began:.0f} s", flush=True)
+
+
+def _share(argv: list[str], run: EvaluateConfig) -> None:
+    """The work in several processes, each a call of its own with --part."""
+    command = [sys.executable, "-m", "downstream.evaluate", *argv, "--jobs=1"]
+    running = [subprocess.Popen([*command, f"--part={k + 1}/{run.jobs}"])
+               for k in range(run.jobs)]
+    failed = [process.args[-1] for process in running if process.wait() != 0]
+    if failed:
+        raise ValueError(f"{', '.join(failed)} failed; the message is above. What is done is "
+                         f"kept: run the same command again to continue")
 
 
 if __name__ == "__main__":

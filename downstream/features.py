@@ -19,7 +19,8 @@ class InMemory:
     """Tokens or features of some windows of a corpus, asked for by the corpus's window indices.
 
     windows: those indices, ascending. values: int16 [window, source, frame, level] (tokens) or
-    float32 [window, feature]. target: class index of every window of the corpus.
+    float32 [window, (place,) feature]. target: class index, or number, of every window of the
+    corpus.
     """
 
     def __init__(self, corpus: Corpus, windows: np.ndarray, values: Tensor, target: np.ndarray):

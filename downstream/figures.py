@@ -1,4 +1,4 @@
-"""Figures of a decoded recording and of a comparison of methods; matplotlib without a display."""
+"""Figures of a decoded recording and of a decoded stream; matplotlib without a display."""
 
 from pathlib import Path
 
@@ -17,38 +17,21 @@ def decoded(
     path: str | Path, windows: Standardized, table: pd.DataFrame, classes: tuple[str, ...],
     events: Events, *, n_channels: int = 8, n_event_names: int = 8,
 ) -> None:
-    """Signal of a few channels above, probability of each window below, events through both; grey
-    where no window was decoded."""
+    """Signal of a few channels above, probability (or number) of each window below, events through
+    both; grey where no window was decoded."""
     plt = _pyplot()
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1], layout="constrained"
     )
     _signal(above, windows, n_channels)
-    colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(classes)}
-    two = len(classes) == 2
-    middle = (table["start_s"] + table["stop_s"]) / 2
-    for name in classes[1:] if two else classes:
-        lines = table["predicted"].map(colour) if two else colour[name]
-        below.hlines(table[f"p_{name}"], table["start_s"], table["stop_s"], lines, lw=2.5,
-                     label=name)
-        below.plot(middle, table[f"p_{name}"], color="0.6" if two else colour[name], lw=0.6)
-    below.axhline(1 / len(classes), color="0.6", lw=0.8, ls=(0, (4, 3)))
-    below.set(ylim=(-0.02, 1.02), xlabel="time (s)",
-              ylabel=f"probability of {classes[1]}" if two else "probability")
-    if two:
-        right = below.secondary_yaxis("right")
-        right.set_yticks([0.03, 0.97], classes)
-        right.tick_params(length=0)
-        for text, name in zip(right.get_yticklabels(), classes, strict=True):
-            text.set_color(colour[name])
-        right.spines["right"].set_visible(False)
+    _answers(below, table, classes)
     end_s = windows.signal.shape[1] / windows.contract.sfreq
     for start_s, stop_s in _uncovered(table, end_s):
         for axis in (above, below):
             axis.axvspan(start_s, stop_s, color="0.93", lw=0, zorder=-1)
     marked = _events(above, below, events, n_event_names)
-    if marked or not two:
-        handles = marked + ([] if two else below.get_legend_handles_labels()[0])
+    if marked or len(classes) > 2:
+        handles = marked + ([] if len(classes) <= 2 else below.get_legend_handles_labels()[0])
         figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)),
                       frameon=False, fontsize=9)
     above.set_xlim(0, end_s)
@@ -58,31 +41,57 @@ def decoded(
     plt.close(figure)
 
 
-def compared(path: str | Path, scores: list[dict], chance: float, title: str) -> None:
-    """Methods from top to bottom: a dot a subject, the mean and its interval.
-
-    scores: {"method", "subjects" (array), "mean", "low", "high", "baseline" (bool)} each.
-    """
+def streamed(path: str | Path, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
+    """What a stream's windows were called above, how long each answer took below."""
     plt = _pyplot()
-    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.5 * len(scores)), layout="constrained")
-    for row, score in enumerate(scores):
-        colour = COLOURS[6] if score["baseline"] else COLOURS[0]
-        each = np.sort(score["subjects"])
-        spread = 0.14 * np.where(np.arange(len(each)) % 2, 1, -1)  # neighbours must not hide
-        axis.scatter(each, row + spread, s=14, color=colour, alpha=0.45, lw=0)
-        axis.plot([score["low"], score["high"]], [row, row], color=colour, lw=2.5,
-                  solid_capstyle="butt")
-        axis.scatter(score["mean"], row, s=48, color=colour, zorder=3, edgecolor="white")
-    axis.axvline(chance, color="0.5", lw=0.8, ls=(0, (4, 3)))
-    axis.annotate("chance", (chance, 1), xycoords=("data", "axes fraction"), ha="center",
-                  va="bottom", fontsize=8, color="0.4")
-    axis.set_yticks(range(len(scores)), [score["method"] for score in scores])
-    axis.invert_yaxis()
-    axis.set_xlabel("balanced accuracy (line: 95 % interval; small dots: one test subject each)")
-    axis.set_title(title, fontsize=10, loc="left", pad=16)
-    axis.spines[["top", "right"]].set_visible(False)
+    figure, (above, below) = plt.subplots(2, 1, figsize=(11, 5.2), sharex=True,
+                                          height_ratios=[1.5, 1], layout="constrained")
+    answered = table.dropna(subset=f"p_{classes[0]}" if classes else "predicted")
+    _answers(above, answered, classes)
+    below.plot(table["stop_s"], table["latency_ms"], ".", color="0.25", ms=4)
+    above.set_xlabel("")
+    below.set(ylim=(0, None), xlabel="time (s)", ylabel="latency (ms)")
+    if len(classes) > 2:
+        figure.legend(handles=above.get_legend_handles_labels()[0], loc="outside lower center",
+                      ncols=min(8, len(classes)), frameon=False, fontsize=9)
+    for axis in (above, below):
+        axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
+    """Probabilities of windows as bars over time, coloured by class, pale where none was named; or
+    the numbers of a decoder without classes."""
+    middle = (table["start_s"] + table["stop_s"]) / 2
+    if not classes:
+        axis.hlines(table["predicted"], table["start_s"], table["stop_s"], COLOURS[0], lw=2.5)
+        axis.plot(middle, table["predicted"], color="0.6", lw=0.6)
+        axis.set(xlabel="time (s)", ylabel="number")
+        return
+    colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(classes)}
+    two = len(classes) == 2
+    for name in classes[1:] if two else classes:
+        lines = table["predicted"].map(colour).fillna("0.75") if two else colour[name]
+        axis.hlines(table[f"p_{name}"], table["start_s"], table["stop_s"], lines, lw=2.5,
+                    label=name)
+        axis.plot(middle, table[f"p_{name}"], color="0.6" if two else colour[name], lw=0.6)
+    unsure = table[table["abstained"].astype(bool)]
+    for start_s, stop_s in zip(unsure["start_s"], unsure["stop_s"], strict=True):
+        axis.axvspan(start_s, stop_s, facecolor="none", edgecolor="0.85", hatch="///", lw=0,
+                     zorder=-1)
+    axis.axhline(1 / len(classes), color="0.6", lw=0.8, ls=(0, (4, 3)))
+    axis.set(ylim=(-0.02, 1.02), xlabel="time (s)",
+             ylabel=f"probability of {classes[1]}" if two else "probability")
+    if len(unsure):
+        axis.set_title("hatched: not sure enough to name a class", fontsize=9, loc="left")
+    if two:
+        right = axis.secondary_yaxis("right")
+        right.set_yticks([0.03, 0.97], classes)
+        right.tick_params(length=0)
+        for text, name in zip(right.get_yticklabels(), classes, strict=True):
+            text.set_color(colour[name])
+        right.spines["right"].set_visible(False)
 
 
 def _signal(axis, windows: Standardized, n_channels: int) -> None:

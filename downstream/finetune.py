@@ -26,9 +26,9 @@ from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train, validate
 
-from . import features
+from . import adapters, features, tasks
 from .features import InMemory
-from .labelled import Labelled, labelled
+from .labelled import Labelled, checked, labelled
 from .predictions import judge, leak, predict, table_of
 
 EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
@@ -64,12 +64,13 @@ class FinetuneConfig:
     of a decoder, whose backbone is taken). out: folder of the run, which becomes the checkpoint.
     mode: "frozen" trains the head alone; "full" does that first and then the transformer with it,
     since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
-    arXiv 2202.10054).
+    arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the transformer's own matrices.
+    task: what is asked (`downstream.tasks`); one of a number, such as age, gives a regression.
     random_weights: the same network, tokenizer included, without pretraining, as a comparison;
     give train_full a higher rate then (`neurofm evaluate` does so by itself).
     classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
     value it must have, e.g. --only.task=motor.
-    architecture: further fields of DecoderConfig (head, hidden_dim, dropout, label_smoothing).
+    architecture: further fields of DecoderConfig (pool, head, rank, layer_decay, hidden_dim …).
     tokens: a token set of this corpus by the model's tokenizer; None encodes here.
     min_subjects: fewest training subjects of a class. encode_windows: encoded at a time.
     train, train_full: training of the head, and of everything after it; see
@@ -79,7 +80,8 @@ class FinetuneConfig:
     corpus: str
     model: str
     out: str
-    mode: Literal["frozen", "full"] = "frozen"
+    mode: Literal["frozen", "full", "lora", "dora"] = "frozen"
+    task: str = "labels"
     random_weights: bool = False
     classes: list[str] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
@@ -109,7 +111,9 @@ def finetune(run: FinetuneConfig) -> int:
     if artifacts.finished(out, "checkpoint", config=config.resolved(run), parents=parents):
         print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
         return 0
-    data = labelled(corpus, run.classes, run.only, run.min_subjects)
+    task = tasks.find(run.task)
+    data = checked(labelled(corpus, run.classes or task.classes, run.only, number=task.number),
+                   run.min_subjects)
     pretrained = open_backbone(run.model)
     features.check_contract(pretrained, run.model, corpus)
     artifacts.claim(out, {**parents, **config.resolved(run)})
@@ -118,7 +122,7 @@ def finetune(run: FinetuneConfig) -> int:
     decoder = build(pretrained, data, run.mode, run.architecture, run.train.seed,
                     random_weights=run.random_weights)
     trained = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
-    say(f"{run.mode} decoder of {' / '.join(data.classes)}: {trained:,} of "
+    say(f"{run.mode} decoder of {' / '.join(data.classes) or 'a number'}: {trained:,} of "
         f"{decoder.num_parameters():,} parameters train\n{data.describe()}")
     if data.left_out:
         say(f"{data.left_out} windows with other labels or none are left out")
@@ -194,34 +198,62 @@ def fit(
 ) -> Decoder:
     """Train on the train split; the weights are those of the lowest loss on validation subjects.
 
-    how, how_full: of the head, and of everything where the mode is "full". pooled: features of
-    the backbone as it came, where they are known already.
+    how, how_full: of the head, and of everything that trains after it where the mode is not
+    "frozen". pooled: features of the backbone as it came, where they are known already.
     """
-    device, train_windows = accelerator.device, data.windows["train"]
-    validation = data.windows["validation"]
+    along = decoder.config.mode != "frozen"
     if pooled is None:
-        pooled = features.pooled(decoder, source, device=device)
-    decoder.to(device).head.fit(
-        pooled.take(train_windows).to(device),
-        torch.from_numpy(data.target[train_windows]).to(device),
-    )
-    full = decoder.config.mode == "full"
-    head_out = out / "head" if full else out
-    train(decoder.head, pooled, train_windows, how, head_out, accelerator,
-          validation=(pooled, validation), choose="val/loss", say=say)
-    if full:
-        before = validate(decoder, source, validation, how_full, accelerator)
-        kept = {name: value.clone() for name, value in decoder.state_dict().items()}
-        say(f"the head is trained (val/loss {before['val/loss']:.4g}); now the transformer with it")
-        how_full = dataclasses.replace(how_full, seed=how.seed)
-        train(decoder, source, train_windows, how_full, out, accelerator,
-              validation=(source, validation), choose="val/loss", say=say)
-        after = validate(decoder, source, validation, how_full, accelerator)
-        if before["val/loss"] <= after["val/loss"]:
-            decoder.load_state_dict(kept)
-            say("training the transformer did not help the validation subjects: the head alone "
-                "is kept as it was trained")
-    return decoder.to(device).eval()
+        pooled = features.pooled(decoder, source, device=accelerator.device)
+    fit_head(decoder, pooled, data, how, out / "head" if along else out, accelerator, say=say)
+    if along:
+        _fit_all(decoder, source, data, how, how_full, out, accelerator, say)
+        pooled = features.pooled(decoder, source, device=accelerator.device)
+    calibrate(decoder, pooled, data)
+    return decoder.to(accelerator.device).eval()
+
+
+def fit_head(
+    decoder: Decoder, pooled: InMemory, data: Labelled, how: TrainConfig, out: Path,
+    accelerator: Accelerator, *, say=print,
+) -> None:
+    """Train the head alone, on known features."""
+    device, windows = accelerator.device, data.windows["train"]
+    decoder.to(device).head.fit(pooled.take(windows).to(device),
+                                torch.from_numpy(data.target[windows]).to(device))
+    train(decoder.head, pooled, windows, how, out, accelerator,
+          validation=(pooled, data.windows["validation"]), choose="val/loss", say=say)
+
+
+@torch.no_grad()
+def calibrate(decoder: Decoder, pooled: InMemory, data: Labelled) -> None:
+    """Make the probabilities of the validation subjects' windows as right as one number can."""
+    if not decoder.config.regression:
+        device, windows = decoder.head.mean.device, data.windows["validation"]
+        decoder.head.eval().calibrate(pooled.take(windows).to(device),
+                                      torch.from_numpy(data.target[windows]).to(device))
+
+
+def _fit_all(decoder, source, data, how, how_full, out, accelerator, say) -> None:
+    """Train the transformer, or adapters of it, with the head; taken back where it does harm."""
+    validation = data.windows["validation"]
+    before = validate(decoder, source, validation, how_full, accelerator)
+    kept = {name: value.clone() for name, value in decoder.state_dict().items()}
+    say(f"the head is trained (val/loss {before['val/loss']:.4g}); now the transformer with it")
+    adapted = decoder.config.mode in ("lora", "dora")
+    if adapted:
+        adapters.attach(decoder)
+        decoder.to(accelerator.device)
+        n = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
+        say(f"{n:,} parameters train: adapters of rank {decoder.config.rank}, and the head")
+    train(decoder, source, data.windows["train"], dataclasses.replace(how_full, seed=how.seed),
+          out, accelerator, validation=(source, validation), choose="val/loss", say=say)
+    if adapted:
+        adapters.merge(decoder)
+    after = validate(decoder, source, validation, how_full, accelerator)
+    if before["val/loss"] <= after["val/loss"]:
+        decoder.load_state_dict(kept)
+        say("training the transformer did not help the validation subjects: the head alone "
+            "is kept as it was trained")
 
 
 def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:
@@ -241,13 +273,21 @@ def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> Non
 
 
 def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) -> None:
+    if not data.classes:
+        say(f"mean absolute error on {metrics['subjects']} test subjects: {metrics['mae']:.3g} "
+            f"(of windows; r {metrics['pearson_r']:.3f}, R² {metrics['r2']:.3f})")
+    else:
+        _tell_classes(metrics, say)
+    if found := leak(table):
+        say(found)
+    say(f"decoder {hub.fingerprint(out)} in {out}; predictions in {out / 'test'}")
+
+
+def _tell_classes(metrics: dict, say) -> None:
     say(f"balanced accuracy on {metrics['subjects']} test subjects: "
         f"{metrics['balanced_accuracy']:.3f} [{metrics['low']:.3f}, {metrics['high']:.3f}] (mean "
         f"over subjects, 95 % bootstrap over subjects); chance {metrics['chance']:.3f}, up to "
         f"{metrics['chance_high']:.3f} with labels exchanged (p = {metrics['p_chance']:.3g})")
-    if found := leak(table):
-        say(found)
-    say(f"decoder {hub.fingerprint(out)} in {out}; predictions in {out / 'test'}")
 
 
 if __name__ == "__main__":

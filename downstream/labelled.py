@@ -1,4 +1,4 @@
-"""Which windows of a corpus have which label, in the split that the corpus carries."""
+"""Which windows of a corpus have which label, and which of them train, choose and judge."""
 
 import json
 from dataclasses import dataclass
@@ -12,10 +12,12 @@ from neurofm.data.windows import SPLITS
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """classes: names, in the order of class indices. windows: split → window indices, ascending.
+    """classes: names, in the order of class indices; none where labels are numbers. windows:
+    split → window indices, ascending.
 
-    target: class index of every window of the corpus, −1 where it has none of these labels.
-    left_out: windows of the chosen recordings without one of the labels.
+    target: class index of every window of the corpus, −1 where it has none of these labels; or its
+    number, float32, NaN where it has none. left_out: windows of the chosen recordings without one
+    of the labels. fold: name of this way to split; "stored" is the one the corpus carries.
     """
 
     corpus: Corpus
@@ -23,6 +25,7 @@ class Labelled:
     windows: dict[str, np.ndarray]
     target: np.ndarray
     left_out: int = 0
+    fold: str = "stored"
 
     @property
     def all(self) -> np.ndarray:
@@ -30,7 +33,7 @@ class Labelled:
         return np.sort(np.concatenate([self.windows[split] for split in SPLITS]))
 
     def of(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(windows, class indices, subjects) of a split."""
+        """(windows, class indices or numbers, subjects) of a split."""
         windows = self.windows[split]
         return windows, self.target[windows], self.corpus.subjects(windows)
 
@@ -44,7 +47,7 @@ class Labelled:
         for split in SPLITS:
             _, target, subjects = self.of(split)
             counts = ", ".join(f"{(target == k).sum()} {name}"
-                               for k, name in enumerate(self.classes))
+                               for k, name in enumerate(self.classes)) or f"{len(target)} windows"
             lines.append(f"{split}: {len(set(subjects))} subjects, {counts}")
         return "\n".join(lines)
 
@@ -53,14 +56,15 @@ def labelled(
     corpus: Corpus,
     classes: list[str] | tuple[str, ...] = (),
     only: dict[str, str] | None = None,
-    min_subjects: int = 2,
+    *,
+    number: bool = False,
 ) -> Labelled:
-    """Windows with a label, of recordings that `only` lets through.
+    """Windows with a label, of recordings that `only` lets through, in the corpus's own split.
 
-    classes: labels to tell apart, empty = all there are. only: column of the recordings table, or
-    attribute of a recording, and the value it must have. min_subjects: fewest training subjects
-    a class may have. Raises ValueError with what to do when a decoder could not be trained or
-    judged on it.
+    classes: labels to tell apart, empty = all there are. number: labels are numbers. only: column
+    of the recordings table, or attribute of a recording, and the value it must have. Raises
+    ValueError with what to do where there are none. Whether a decoder could be trained and judged
+    in that split: `checked`.
     """
     keep = chosen_recordings(corpus, only)
     inside = keep[corpus.windows["recording"].to_numpy()]
@@ -72,6 +76,8 @@ def labelled(
             f"--label.source=entity --label.name=task, or --label.source=event "
             f"--label.mapping='{{\"EVENT\": \"LABEL\"}}'"
         )
+    if number:
+        return _numbers(corpus, label, inside)
     names = tuple(str(name) for name in classes) or tuple(present)
     unknown = [name for name in names if name not in present]
     if unknown or len(names) < 2:
@@ -83,11 +89,27 @@ def labelled(
     index = {name: k for k, name in enumerate(names)}
     target = np.array([index.get(value, -1) for value in label], dtype=np.int64)
     target[~inside] = -1
+    return Labelled(corpus, names, _stored(corpus, target >= 0), target,
+                    int(inside.sum() - (target >= 0).sum()))
+
+
+def _numbers(corpus: Corpus, label: np.ndarray, inside: np.ndarray) -> Labelled:
+    """Windows whose label is a number."""
+    target = pd.to_numeric(pd.Series(label, dtype=object), errors="coerce").to_numpy("float32")
+    given = np.array([value is not None for value in label])
+    strange = sorted({str(value) for value in label[inside & given & np.isnan(target)]})
+    if strange:
+        raise ValueError(f"{corpus.folder}: wanted labels that are numbers, found "
+                         f"{strange[:8]}; choose a task of classes, or ingest with another label")
+    target[~inside] = np.nan
+    known = np.isfinite(target)
+    return Labelled(corpus, (), _stored(corpus, known), target, int(inside.sum() - known.sum()))
+
+
+def _stored(corpus: Corpus, known: np.ndarray) -> dict[str, np.ndarray]:
+    """Windows with a label in each split that the corpus carries."""
     split_of = corpus.recordings["split"].to_numpy()[corpus.windows["recording"].to_numpy()]
-    windows = {split: np.flatnonzero((target >= 0) & (split_of == split)) for split in SPLITS}
-    found = Labelled(corpus, names, windows, target, int(inside.sum() - (target >= 0).sum()))
-    _check(found, min_subjects)
-    return found
+    return {split: np.flatnonzero(known & (split_of == split)) for split in SPLITS}
 
 
 def chosen_recordings(corpus: Corpus, only: dict[str, str] | None) -> np.ndarray:
@@ -124,8 +146,13 @@ def sensors_of(layout) -> str:
     return " + ".join(f"{layout.kinds.count(kind)} {kind}" for kind in dict.fromkeys(layout.kinds))
 
 
-def _check(found: Labelled, min_subjects: int) -> None:
-    where = found.corpus.folder
+def checked(found: Labelled, min_subjects: int = 2, *, whole: bool = True) -> Labelled:
+    """The same; ValueError, with what to do, where a split lacks windows or subjects of a class.
+
+    min_subjects: fewest training subjects that a class may have. whole: all that is judged stands
+    in this fold's test split; else other folds may have the classes that it lacks.
+    """
+    where = f"{found.corpus.folder} ({found.fold} split)"
     for split in SPLITS:
         if len(found.windows[split]) == 0:
             why = {"train": "nothing to train on", "validation": "nothing to choose the best step "
@@ -135,7 +162,7 @@ def _check(found: Labelled, min_subjects: int) -> None:
                 f"{where}: the {split} split has no labelled window: {why}; ingest again with "
                 f"subjects in train, validation and test, e.g. --splits.fractions=[0.6,0.2,0.2]"
             )
-    for split in SPLITS:
+    for split in SPLITS if whole else SPLITS[:2]:
         wanted = min_subjects if split == "train" else 1
         _, target, subjects = found.of(split)
         for k, name in enumerate(found.classes):
@@ -146,3 +173,4 @@ def _check(found: Labelled, min_subjects: int) -> None:
                     f"{wanted}: nothing could be said of unseen people; add recordings, choose "
                     f"other classes, or move subjects between the splits"
                 )
+    return found

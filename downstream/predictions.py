@@ -8,7 +8,7 @@ from neurofm import hub
 from neurofm.data.batch import Tokens
 from neurofm.models.decoder import Decoder
 
-from . import statistics
+from . import metrics, statistics
 from .features import InMemory
 from .labelled import Labelled
 
@@ -17,43 +17,52 @@ from .labelled import Labelled
 def predict(
     decoder: Decoder, source: InMemory, windows: np.ndarray, device, batch_windows: int = 32
 ) -> np.ndarray:
-    """Probabilities [window, class] of windows whose tokens, or pooled features, are known."""
+    """Probabilities [window, class], or numbers [window, 1], of windows whose tokens, or pooled
+    features, are known."""
     decoder.to(device).eval()
     parts = []
     for values in source.take(windows).split(batch_windows):
         if values.is_floating_point():
-            parts.append(decoder.head.logits(values.to(device)).softmax(dim=-1))
+            parts.append(decoder.head.predict(values.to(device)))
         else:
-            parts.append(decoder.probabilities(Tokens(values.long().to(device))))
+            parts.append(decoder.predict(Tokens(values.long().to(device))))
     return torch.cat(parts).double().cpu().numpy()
 
 
-def table_of(
-    data: Labelled, probability: np.ndarray, ledger: dict | None, windows: np.ndarray | None = None
-) -> pd.DataFrame:
-    """A row a test window: whose, which, when, label, predicted, p_CLASS, seen_in_pretraining."""
-    windows = data.windows["test"] if windows is None else windows
-    corpus = data.corpus
+def table_of(data: Labelled, answers: np.ndarray, ledger: dict | None) -> pd.DataFrame:
+    """A row a test window: whose, which, when, label, predicted, p_CLASS, seen_in_pretraining.
+
+    answers: probabilities [window, class], or numbers [window, 1].
+    """
+    windows, corpus = data.windows["test"], data.corpus
     rows = corpus.windows.iloc[windows]
     records = corpus.recordings.iloc[rows["recording"].to_numpy()]
     known = hub.seen(ledger, corpus.recordings)["recording"]
-    names = np.array(data.classes)
+    names, target = np.array(data.classes), data.target[windows]
     table = pd.DataFrame({
+        "fold": data.fold,
         "window": windows,
         "subject": corpus.subjects(windows),
         "recording": records["recording"].to_numpy(),
         "start_s": rows["start_s"].to_numpy(),
-        "label": names[data.target[windows]],
-        "predicted": names[probability.argmax(axis=1)],
+        "label": names[target] if data.classes else target,
+        "predicted": names[answers.argmax(axis=1)] if data.classes else answers[:, 0],
         "seen_in_pretraining": records["recording"].isin(known).to_numpy(),
     })
     for k, name in enumerate(data.classes):
-        table[f"p_{name}"] = probability[:, k]
+        table[f"p_{name}"] = answers[:, k]
     return table
 
 
 def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
-    """Balanced accuracy of a table of predictions, with its interval and chance."""
+    """What a table of predictions is worth: balanced accuracy with its interval and chance, or how
+    near numbers come."""
+    about = {"subjects": int(table["subject"].nunique()), "windows": len(table)}
+    if not classes:
+        label, predicted = table["label"].to_numpy(float), table["predicted"].to_numpy(float)
+        return {"mae": metrics.score("mae", label, predicted),
+                "r2": metrics.score("r2", label, predicted),
+                "pearson_r": metrics.score("pearson", label, predicted), **about}
     recall, target, predicted = recalls_of(table, classes)
     estimate = statistics.interval(recall[None])
     by_chance, p = statistics.chance(
@@ -62,8 +71,7 @@ def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
     )
     return {
         "balanced_accuracy": estimate.mean, "low": estimate.low, "high": estimate.high,
-        "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p,
-        "subjects": int(table["subject"].nunique()), "windows": len(table),
+        "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p, **about,
     }
 
 

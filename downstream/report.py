@@ -21,6 +21,10 @@ p { max-width: 48rem; margin: .5rem 0; }
 .about { color: #555; margin-top: 0; }
 .lead { font-size: 1.05rem; }
 .warning { border-left: 3px solid #c0392b; padding: .25rem .75rem; background: #fdf3f2; }
+.leak { background: #b3261e; color: #fff; font-weight: 600; padding: .75rem 1rem; }
+.small, figcaption { font-size: .87rem; color: #444; }
+figure { margin: .5rem 0 1.25rem; }
+figcaption { max-width: 48rem; }
 img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid #e3e3e3;
@@ -29,17 +33,31 @@ th { font-weight: 600; color: #444; }
 td.number, th.number { text-align: right; }
 tbody td { white-space: nowrap; }
 table.pairs td { white-space: normal; }
+table.dense { font-size: .78rem; line-height: 1.35; }
+table.dense th, table.dense td { padding: .25rem .6rem .25rem 0; }
+table.dense td { white-space: pre; }
+.wide { overflow-x: auto; }
 .scroll { max-height: 24rem; overflow: auto; }
 .scroll thead th { position: sticky; top: 0; background: #fff; }
 li { margin: .2rem 0; max-width: 48rem; }
+@media print {
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0; }
+  .scroll, .wide { max-height: none; overflow: visible; }
+  .leak { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  table, table.dense { font-size: 7pt; }
+  th, td { padding-right: .4rem; }
+  figure, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
+}
 """
 
 
 def page(title: str, about: str, sections: Iterable[tuple[str, str]]) -> str:
-    """A whole page. about: a line under the title. sections: (heading, HTML); "" = no heading."""
+    """A whole page. about: a line under the title. sections: (heading, HTML); "" = no heading; a
+    section without HTML is left out."""
     parts = [
         f"<h2>{html.escape(heading)}</h2>\n{body}" if heading else body
-        for heading, body in sections
+        for heading, body in sections if body
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -67,8 +85,9 @@ def pairs(rows: Iterable[tuple[str, str]]) -> str:
     return f'<table class="pairs">{cells}</table>'
 
 
-def table(frame: pd.DataFrame, scroll: bool = False) -> str:
-    """A data frame; numbers to the right, three decimals."""
+def table(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:
+    """A data frame; numbers to the right, three decimals. scroll: in a frame of its own. dense:
+    small, and line breaks within cells are kept."""
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     head = "".join(f"<th{' class=number' * right}>{html.escape(str(name))}</th>"
                    for name, right in zip(frame, numeric, strict=True))
@@ -79,14 +98,20 @@ def table(frame: pd.DataFrame, scroll: bool = False) -> str:
         ) + "</tr>"
         for row in frame.itertuples(index=False)
     )
-    made = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll">{made}</div>' if scroll else made
+    style = ' class="dense"' if dense else ""
+    made = f"<table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if scroll:
+        return f'<div class="scroll">{made}</div>'
+    return f'<div class="wide">{made}</div>' if dense else made
 
 
-def figure(path: str | Path, alt: str) -> str:
-    """A PNG inside the page."""
+def figure(path: str | Path, alt: str, caption: str = "") -> str:
+    """A PNG inside the page. caption: how to read it."""
     data = base64.b64encode(Path(path).read_bytes()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    if not caption:
+        return image
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def contract_in_words(contract: InputContract) -> list[tuple[str, str]]:

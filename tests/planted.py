@@ -47,18 +47,28 @@ def windows_of(rng, sensors: Sensors, labels: list[str], effect: float) -> np.nd
     for side in (-1, 1):
         pattern = np.exp(-np.square(places - [0.6 * side, 0, 1.1]).sum(1) / 0.3)
         phase = rng.uniform(0, 2 * np.pi, n)
-        hit = np.array([1 - effect * ((label == "left") == (side > 0)) for label in labels])
+        hit = np.array([1 - effect * _weaker(label, side) for label in labels])
         rhythm = hit[:, None] * np.sin(2 * np.pi * 10 * time + phase[:, None])
         signal += 0.6 * pattern[None, :, None] * rhythm[:, None]
     signal -= signal.mean(axis=1, keepdims=True)
     return (signal / signal.std(axis=(1, 2), keepdims=True)).astype(np.float32)
 
 
+def _weaker(label: str, side: int) -> float:
+    """How much of the effect a rhythm shows; numbers from 20 to 70 shift it from side to side."""
+    share = (float(label) - 20) / 50 if label[0].isdigit() else float(label == "left")
+    return share if side > 0 else 1 - share
+
+
 def make_corpus(
     folder: Path, *, effect: float = 0.9, n_windows: int = 16, shuffled: bool = False,
     caps: tuple[int, ...] = (16,), split: list[str] = SPLIT, labelled: bool = True, seed: int = 0,
+    number: bool = False,
 ) -> Path:
-    """A sealed corpus; windows of a recording alternate between the labels at random."""
+    """A sealed corpus; windows of a recording alternate between the labels at random.
+
+    number: labels are numbers from 20 to 70 instead.
+    """
     rng = np.random.default_rng(seed)
     layouts = {layout.fingerprint: layout for layout in map(cap, caps)}
     recordings, rows = [], []
@@ -66,6 +76,8 @@ def make_corpus(
         for run, layout in enumerate(layouts.values()):
             name = f"sub-{person:02d}_run-{run}"
             labels = rng.permutation(["left", "right"] * (n_windows // 2)).tolist()
+            if number:
+                labels = [f"{value:.1f}" for value in rng.uniform(20, 70, n_windows)]
             signals = windows_of(rng, layout, labels, effect)
             if shuffled:
                 labels = rng.permutation(labels).tolist()

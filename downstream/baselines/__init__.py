@@ -1,31 +1,47 @@
 """Baselines: one file each. What a foundation model must beat on the same windows.
 
-All of them start from the same description of a window, its covariance in bands (`spectra`), and
-are deterministic. A baseline is a class with
+A baseline is a class with
 
-    SETTINGS                             tuple of dicts: validation subjects choose one
-    __init__(seed, **setting)
-    fit(x, target, subjects)             x [window, band, channel, channel]
-    probabilities(x, subjects)           -> [window, class]
+    SEES                         "covariances" in bands (`spectra`), or "signals" as the corpus
+                                 has them
+    REGRESSION                   True: predicts a number
+    SETTINGS                     tuple of dicts: validation subjects choose one. Six for each
+                                 method, the likeliest first, so that fewer can be tried
+    __init__(seed, **setting)    those that see signals also take `sfreq`, in Hz
+    fit(x, target, subjects, validation)
+        x           float64 [window, band, channel, channel], or float32 [window, channel, time]
+        target      class indices (int), or numbers
+        subjects    whose window it is, [window]
+        validation  (x, target, subjects) of people not trained on, to stop by; networks only
+    predict(x, subjects)         -> probabilities [window, class], or numbers [window, 1]
 
-To add one: a file here and a line in `INDEX`.
+and every NAME is also there as NAME_recentred (`recentring`). To add one: a file here and a line in
+`NAMES`.
 """
 
 from importlib import import_module
 
 # Name in `neurofm evaluate` → module and class.
-INDEX = {
-    "band_power_lr": ("band_power", "BandPower"),
-    "band_power_lr_recentred": ("band_power", "RecentredBandPower"),
+NAMES = {
+    "band_power_lr": ("band_power", "BandPowerLR"),
     "csp_lda": ("csp_lda", "CSPLDA"),
-    "tangent_lr": ("tangent_lr", "TangentLR"),
-    "tangent_lr_recentred": ("tangent_lr", "RecentredTangentLR"),
+    "tangent_lr": ("tangent", "TangentLR"),
+    "filter_bank_tangent_lr": ("tangent", "FilterBankTangentLR"),
+    "eegnet": ("eegnet", "EEGNetBaseline"),
+    "shallow_convnet": ("shallow_convnet", "ShallowConvNetBaseline"),
+    "band_power_ridge": ("band_power", "BandPowerRidge"),
+    "tangent_ridge": ("tangent", "TangentRidge"),
 }
+_RECENTRED = "_recentred"
+INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()}
 
 
-def find(name: str):
-    """The class of a baseline by its name in the index."""
+def find(name: str) -> type:
+    """The class of a baseline by its name in the index; imports only what it needs."""
     if name not in INDEX:
-        raise ValueError(f"unknown baseline {name!r}; there are {sorted(INDEX)}")
+        raise ValueError(f"unknown baseline {name!r}; there are {', '.join(sorted(INDEX))}")
     module, cls = INDEX[name]
-    return getattr(import_module(f".{module}", __package__), cls)
+    found = getattr(import_module(f".{module}", __package__), cls)
+    if name.endswith(_RECENTRED):
+        return import_module(".recentring", __package__).recentred(found)
+    return found

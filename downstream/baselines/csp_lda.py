@@ -8,23 +8,30 @@ import numpy as np
 from pyriemann.spatialfilters import CSP
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from . import spectra
+from . import inputs, recentring, spectra
 
-ALPHA_BETA, THETA_TO_BETA, ALL = (2, 3), (1, 2, 3), (0, 1, 2, 3, 4)
+ALPHA_BETA, THETA_TO_BETA = (2, 3), (1, 2, 3)
 
 
 class CSPLDA:
+    SEES = "covariances"
+    REGRESSION = False
     SETTINGS = tuple(
         {"bands": bands, "n_filters": n}
-        for bands in (ALPHA_BETA, THETA_TO_BETA, ALL) for n in (4, 8)
+        for bands in (ALPHA_BETA, spectra.ALL, THETA_TO_BETA) for n in (4, 8)
     )
+    recentred = False
 
     def __init__(self, seed: int, bands: tuple[int, ...], n_filters: int):
         self.bands, self.n_filters = bands, n_filters
 
-    def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray) -> None:
+    def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray, validation=None) -> None:
+        """Learn from the training windows; validation is not looked at."""
+        inputs.check_training(self.SEES, self.REGRESSION, x, target, subjects)
+        spectra.usable(x, self.bands)  # says so if there are none
+        self.shape = x.shape[1:]
         self.channels = spectra.Channels().fit(x)
-        matrices = self._matrices(x)
+        matrices = self._matrices(x, subjects)
         self.csp = CSP(nfilter=min(self.n_filters, matrices.shape[-1]), log=True)
         features = self.csp.fit(matrices, target).transform(matrices)
         n_classes = len(np.unique(target))
@@ -33,8 +40,11 @@ class CSPLDA:
         )
         self.lda.fit(features, target)
 
-    def probabilities(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-        return self.lda.predict_proba(self.csp.transform(self._matrices(x)))
+    def predict(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+        """Probabilities [window, class]."""
+        inputs.check_windows(self.SEES, x, subjects, self.shape)
+        return self.lda.predict_proba(self.csp.transform(self._matrices(x, subjects)))
 
-    def _matrices(self, x: np.ndarray) -> np.ndarray:
-        return self.channels(x[:, list(self.bands)].sum(axis=1))
+    def _matrices(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+        matrices = self.channels(x[:, list(self.bands)].sum(axis=1))
+        return recentring.covariances(matrices, subjects) if self.recentred else matrices

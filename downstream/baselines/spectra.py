@@ -8,8 +8,10 @@ import numpy as np
 
 # Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
 BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+ALL = tuple(range(len(BANDS)))
 MAX_CHANNELS = 64
 SHRINKAGE = 0.02
+LEAST = 1e-9  # power of a dead window, to that of the training windows: logarithms stay finite
 
 
 def covariances(signal: np.ndarray, sfreq: float) -> np.ndarray:
@@ -39,10 +41,12 @@ class Channels:
     def fit(self, x: np.ndarray) -> "Channels":
         """x: [window, band, channel, channel] of the training windows."""
         total = x.sum(axis=1)
-        total = (total / np.trace(total, axis1=1, axis2=2)[:, None, None]).mean(axis=0)
+        trace = np.trace(total, axis1=1, axis2=2)[:, None, None]
+        total = (total / np.maximum(trace, np.finfo(float).tiny)).mean(axis=0)
         self.basis = np.linalg.eigh(total)[1][:, ::-1][:, :MAX_CHANNELS]
         if len(total) <= MAX_CHANNELS:
             self.basis = np.eye(len(total))
+        self.least = LEAST * trace.mean() / len(total)
         return self
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -50,10 +54,16 @@ class Channels:
         small = self.basis.T @ x @ self.basis
         n = small.shape[-1]
         mean = np.trace(small, axis1=-2, axis2=-1)[..., None, None] / n
-        return (1 - SHRINKAGE) * small + SHRINKAGE * mean * np.eye(n)
+        return (1 - SHRINKAGE) * small + SHRINKAGE * np.maximum(mean, self.least) * np.eye(n)
 
 
 def usable(x: np.ndarray, bands: tuple[int, ...]) -> list[int]:
-    """Those of `bands` that hold any power."""
+    """Those of `bands` that hold any power; a ValueError if none does."""
     power = np.trace(x, axis1=2, axis2=3).mean(axis=0)
-    return [band for band in bands if power[band] > 0]
+    found = [band for band in bands if power[band] > 0]
+    if not found:
+        edges = ", ".join(f"{low:g}–{high:g} Hz" for low, high in (BANDS[band] for band in bands))
+        raise ValueError(f"no window has power in {edges}: recordings of such a sampling rate, or "
+                         f"windows so short, cannot be told apart by covariances in these bands; "
+                         f"name methods without them")
+    return found

@@ -1,4 +1,4 @@
-"""Decoder: a pretrained BrainOmni with a head that names the class of a window.
+"""Decoder: a pretrained BrainOmni with a head that names the class of a window, or a number.
 
 Source: "BrainOmni" (arXiv 2505.18185, sec. 4): features are averaged over frames, sources are
 flattened, then dropout, Linear → 256, SELU, Linear → classes, with label smoothing 0.1. Ours by
@@ -15,13 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch, Movable, Tokens
+from ..nn.attentive_pool import AttentivePool
 from ..nn.second_order import log_gram
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from .brainomni import BrainOmni, BrainOmniConfig
 
-POOLS = ("covariance", "mean")
+POOLS = ("covariance", "mean", "attention")
 HEADS = ("mlp", "linear")
-MODES = ("frozen", "full")
+MODES = ("frozen", "full", "lora", "dora")
 LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
 
 
@@ -29,10 +30,15 @@ class DecoderConfig(NeuroFMConfig):
     """The defaults are the published head on the published "tiny" model, but for `pool`.
 
     backbone: config of the BrainOmni inside. classes: names of the classes, in the order of the
-        probabilities; the names are the labels of the corpus.
-    mode: "frozen" trains the head alone; "full" trains the transformer with it.
+        probabilities; the names are the labels of the corpus. None at all = regression: the
+        decoder predicts a number.
+    mode: "frozen" trains the head alone; "full" trains the transformer with it; "lora" and "dora"
+        train low-rank changes of its matrices with it (`downstream.adapters`), which are part of
+        them once trained. rank: of those changes. layer_decay: factor on the learning rate for
+        each layer further from the head, in mode "full".
     pool: what the head sees of a window's features: "covariance" between sources over frames, as
-        matrix logarithm, or their "mean" over frames, as published.
+        matrix logarithm; their "mean" over frames, as published; or all of them by learned
+        "attention".
     head: "mlp" is the published one, "linear" a linear probe. hidden_dim, dropout: of the head.
     label_smoothing: share of the target spread evenly over the classes.
     """
@@ -45,6 +51,8 @@ class DecoderConfig(NeuroFMConfig):
         backbone: BrainOmniConfig | dict | None = None,
         classes: Sequence[str] = ("0", "1"),
         mode: str = "frozen",
+        rank: int = 8,
+        layer_decay: float = 0.75,
         pool: str = "covariance",
         head: str = "mlp",
         hidden_dim: int = 256,
@@ -57,6 +65,8 @@ class DecoderConfig(NeuroFMConfig):
         self.backbone = backbone
         self.classes = tuple(str(name) for name in classes)
         self.mode = mode
+        self.rank = rank
+        self.layer_decay = layer_decay
         self.pool = pool
         self.head = head
         self.hidden_dim = hidden_dim
@@ -64,10 +74,13 @@ class DecoderConfig(NeuroFMConfig):
         self.label_smoothing = label_smoothing
         super().__init__(**of_transformers)
         self.require(
-            len(set(self.classes)) == len(self.classes) >= 2,
-            f"classes must be at least two different names, got {self.classes}",
+            len(set(self.classes)) == len(self.classes) != 1,
+            f"classes must be at least two different names (or none at all, to predict a number), "
+            f"got {self.classes}",
         )
         self.require(mode in MODES, f"mode must be one of {MODES}, got {mode!r}")
+        self.require(rank >= 1, f"rank must be at least 1, got {rank}")
+        self.require(0 < layer_decay <= 1, f"layer_decay must be in (0, 1], got {layer_decay}")
         self.require(pool in POOLS, f"pool must be one of {POOLS}, got {pool!r}")
         self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
         self.require(
@@ -76,26 +89,33 @@ class DecoderConfig(NeuroFMConfig):
 
     @property
     def n_features(self) -> int:
-        """Width of what the head sees: pairs of sources, or sources × dim."""
+        """Width of what the head sees: pairs of sources, sources × dim, or dim of every place."""
         n = self.backbone.tokenizer.n_sources
-        return n * (n + 1) // 2 if self.pool == "covariance" else n * self.backbone.dim
+        return {"covariance": n * (n + 1) // 2, "mean": n * self.backbone.dim,
+                "attention": self.backbone.dim}[self.pool]
+
+    @property
+    def regression(self) -> bool:
+        """True where a number is predicted."""
+        return not self.classes
 
 
 @dataclass
 class Pooled(Movable):
     """Pooled features of a batch of windows; `target`, `seed` and `source` as in Batch.
 
-    With a frozen backbone these are computed once, and the head trains on them alone.
+    With a frozen backbone these are computed once, and the head trains on them alone. Where the
+    head itself pools (by attention) there is a further axis, of places.
     """
 
-    features: Float[Tensor, "batch feature"]
+    features: Float[Tensor, "batch *place feature"]
     target: Tensor | None = None
     seed: Int[Tensor, " batch"] | None = None
     source: list[str] = field(default_factory=list)
 
 
 class Head(nn.Module):
-    """Features → classes; a model of its own for the training loop when the backbone is frozen.
+    """Features → classes or a number; a model of its own for the loop when the backbone is frozen.
 
     Deviation from the published head: features are first brought to mean 0 and deviation 1 over
     the training windows (`fit`). They have length 1 over 256 or 512 dimensions and differ little
@@ -103,42 +123,84 @@ class Head(nn.Module):
     the backbone trains along, small deviations are not blown up (`LEAST_STD`): the features move
     as a whole by more than that, and the loss of an untrained backbone was 5 to 80 instead of 0.7.
     Classes weigh alike, however many windows they have, because balanced accuracy is asked for.
+    A number is predicted in deviations of the training windows' numbers.
     """
 
     def __init__(self, config: DecoderConfig):
         super().__init__()
-        n, n_classes = config.n_features, len(config.classes)
+        n, n_outputs = config.n_features, len(config.classes) or 1
+        self.regression = config.regression
         self.label_smoothing = config.label_smoothing
-        self.least_std = LEAST_STD if config.mode == "full" else 1e-6
+        self.least_std = 1e-6 if config.mode == "frozen" else LEAST_STD
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
-        self.register_buffer("class_weight", torch.ones(n_classes))
+        if self.regression:
+            self.register_buffer("number", torch.tensor([0.0, 1.0]))  # mean, deviation
+        else:
+            self.register_buffer("class_weight", torch.ones(n_outputs))
+            self.register_buffer("temperature", torch.ones(1))
+        attentive = config.pool == "attention"
+        self.pool = AttentivePool(n, config.backbone.n_heads) if attentive else nn.Identity()
         if config.head == "mlp":
             self.layers = nn.Sequential(
                 nn.Dropout(config.dropout), nn.Linear(n, config.hidden_dim), nn.SELU(),
-                nn.Linear(config.hidden_dim, n_classes),
+                nn.Linear(config.hidden_dim, n_outputs),
             )  # fmt: skip
         else:
-            self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n, n_classes))
+            self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n, n_outputs))
 
     @torch.no_grad()
-    def fit(self, features: Float[Tensor, "window feature"], target: Int[Tensor, " window"]):
-        """Take mean, deviation and class frequencies from the training windows; nothing else."""
-        std, mean = torch.std_mean(features.float(), dim=0, correction=0)
+    def fit(self, features: Float[Tensor, "window *place feature"], target: Tensor):
+        """Take mean, deviation and frequencies from the training windows; nothing else."""
+        std, mean = torch.std_mean(features.float().flatten(0, -2), dim=0, correction=0)
         self.mean.copy_(mean)
         self.scale.copy_(1 / std.clamp(min=self.least_std))
-        count = torch.bincount(target, minlength=len(self.class_weight)).clamp(min=1)
-        self.class_weight.copy_(len(target) / (len(count) * count))
+        if self.regression:
+            std, mean = torch.std_mean(target.float(), correction=0)
+            self.number.copy_(torch.stack([mean, std.clamp(min=1e-6)]))
+        else:
+            count = torch.bincount(target, minlength=len(self.class_weight)).clamp(min=1)
+            self.class_weight.copy_(len(target) / (len(count) * count))
 
-    def logits(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch class"]:
-        return self.layers((features.float() - self.mean) * self.scale)
+    @torch.no_grad()
+    def calibrate(self, features: Float[Tensor, "window *place feature"], target: Tensor):
+        """Choose the temperature at which the cross-entropy of these windows, not trained on, is
+        lowest (Guo et al. 2017, arXiv 1706.04599); classes weigh alike, as in training."""
+        logits, weight = self.logits(features).double(), self.class_weight[target].double()
+
+        def entropy(temperature: float) -> float:
+            each = F.cross_entropy(logits / temperature, target, reduction="none")
+            return float((each * weight).sum() / weight.sum())
+
+        grid = torch.logspace(-1, 1.3, 93, dtype=torch.float64).tolist()  # 0.1 … 20, steps of 6 %
+        self.temperature.fill_(min(grid, key=entropy))
+
+    def logits(
+        self, features: Float[Tensor, "batch *place feature"]
+    ) -> Float[Tensor, "batch output"]:
+        """One output a class, before softmax and temperature; or one, in deviations."""
+        return self.layers(self.pool((features.float() - self.mean) * self.scale))
+
+    def predict(
+        self, features: Float[Tensor, "batch *place feature"]
+    ) -> Float[Tensor, "batch output"]:
+        """Probabilities of the classes; or the number."""
+        logits = self.logits(features)
+        if self.regression:
+            return logits * self.number[1] + self.number[0]
+        return (logits / self.temperature).softmax(dim=-1)
 
     def forward(self, pooled: Pooled) -> tuple[Tensor, dict[str, Tensor]]:
-        """→ (loss, metrics). loss: cross-entropy, mean over windows. metrics: accuracy."""
+        """→ (loss, metrics), means over windows. Classes: cross-entropy; accuracy. Number: Huber's
+        loss of deviations; mean absolute error in its own unit."""
         if pooled.target is None:
-            raise ValueError("training a decoder needs windows with a target (class index)")
-        target = pooled.target.long()
+            raise ValueError("training a decoder needs windows with a target (class index, number)")
         logits = self.logits(pooled.features)
+        if self.regression:
+            wanted = (pooled.target.float() - self.number[0]) / self.number[1]
+            far = (logits[:, 0] - wanted).abs().mean() * self.number[1]
+            return F.smooth_l1_loss(logits[:, 0], wanted), {"mae": far.detach()}
+        target = pooled.target.long()
         # Weights are applied by hand: `weight=` of cross_entropy divides by the batch's own sum,
         # which would make the loss depend on how a batch is cut over processes.
         entropy = F.cross_entropy(
@@ -150,7 +212,7 @@ class Head(nn.Module):
 
 
 class Decoder(NeuroFMPreTrainedModel):
-    """Probabilities of classes for each window of any layout and any length.
+    """Probabilities of classes, or a number, for each window of any layout and any length.
 
     backbone: a pretrained one, whose weights are copied in and whose config replaces
         `config.backbone`; None leaves a fresh one, to be filled by loading (or left random).
@@ -191,6 +253,15 @@ class Decoder(NeuroFMPreTrainedModel):
         """True for parameters without weight decay: norms and biases."""
         return parameter.ndim < 2
 
+    def lr_scale(self, name: str) -> float:
+        """Factor on the learning rate of a parameter: `layer_decay` for each layer between it and
+        the head (ULMFiT, arXiv 1801.06146; BEiT's form of it)."""
+        if not name.startswith("backbone."):
+            return 1.0
+        n_layers = len(self.backbone.blocks)
+        layer = int(name.split(".")[2]) + 1 if name.startswith("backbone.blocks.") else 0
+        return self.config.layer_decay ** (n_layers - layer)
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.config.classes
@@ -199,19 +270,22 @@ class Decoder(NeuroFMPreTrainedModel):
         """Features of the backbone."""
         return self.backbone.embed(batch)
 
-    def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch feature"]:
+    def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch *place feature"]:
         """What the head sees of a window: see `DecoderConfig.pool`."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.mode == "full"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.mode != "frozen"):
             features = self.backbone.embed(batch)
             if self.config.pool == "covariance":
                 return log_gram(features)
-            return features.mean(dim=2).flatten(1)
+            if self.config.pool == "mean":
+                return features.mean(dim=2).flatten(1)
+            return features.flatten(1, 2)
 
     def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
-        """Name the class of each window → (loss, metrics); `batch.target` holds class indices."""
+        """Predict each window's target → (loss, metrics); `batch.target` holds class indices, or
+        numbers."""
         return self.head(Pooled(self.pool(batch), batch.target, batch.seed, batch.source))
 
     @torch.no_grad()
-    def probabilities(self, batch: Batch | Tokens) -> Float[Tensor, "batch class"]:
-        """Probability of each of `classes` for each window (the network's own, not calibrated)."""
-        return self.head.logits(self.pool(batch)).softmax(dim=-1)
+    def predict(self, batch: Batch | Tokens) -> Float[Tensor, "batch output"]:
+        """Probability of each of `classes` for each window; or the number, [batch, 1]."""
+        return self.head.predict(self.pool(batch))

@@ -176,7 +176,7 @@ def train(
                 done - 1, config.steps, config.lr, config.warmup, config.final_lr
             )
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["lr_scale"]
 
             losses, metrics = [], {}
             for number, batch in enumerate(micro_batches, start=1):

@@ -15,18 +15,21 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float, final: floa
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups of trainable parameters: those that are decayed, and those that are not.
+    """Groups of trainable parameters that are decayed alike and learn at the same rate.
 
-    A model may say which by `no_decay(name, parameter) -> bool`; otherwise vectors (biases, gains)
-    are spared and matrices decayed.
+    A model may say what is not decayed by `no_decay(name, parameter) -> bool`; otherwise vectors
+    (biases, gains) are spared and matrices decayed. And by `lr_scale(name) -> float` which factor
+    the learning rate has; otherwise 1.
     """
     spared = getattr(model, "no_decay", lambda name, parameter: parameter.ndim < 2)
-    decayed, kept = [], []
+    scale = getattr(model, "lr_scale", lambda name: 1.0)
+    groups: dict[tuple[bool, float], list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (kept if spared(name, parameter) else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+            key = (not spared(name, parameter), scale(name))
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": groups[decayed, factor], "weight_decay": weight_decay if decayed else 0.0,
+         "lr_scale": factor}
+        for decayed, factor in sorted(groups, reverse=True)
     ]
-    return [group for group in groups if group["params"]]

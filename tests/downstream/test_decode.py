@@ -44,14 +44,17 @@ def decoded(decoder, tmp_path_factory):
 def test_table_figure_and_page(decoded):
     path, out = decoded
     table = pd.read_csv(out / "predictions.tsv", sep="\t")
-    assert list(table) == ["start_s", "stop_s", "predicted", "p_left", "p_right"]
+    assert list(table) == ["start_s", "stop_s", "predicted", "p_left", "p_right", "confidence",
+                           "entropy", "abstained"]
+    assert not table["abstained"].any()
     assert table["start_s"].tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
     assert np.allclose(table["stop_s"] - table["start_s"], 2)
     assert (table["predicted"] == ["left", "right"] * 4).mean() > 0.8
     assert pd.read_parquet(out / "predictions.parquet").equals(table)
     page = (out / "report.html").read_text()
     for said in (path.name, "data:image/png;base64,", "balanced accuracy", "0.1–45 Hz",
-                 "16 eeg", "left (4), right (4)", "is not on the list of whom", "not a medical"):
+                 "16 eeg", "left (4), right (4)", "is not on the list of whom", "not a medical",
+                 "trained on 8 people", "The decoder names", "No fault was found", "<details>"):
         assert said in page, said
     assert "http" not in page.replace("http-equiv", "")
     assert artifacts.open_sealed(out, "results", hashes=True).config["model"]
@@ -63,7 +66,7 @@ def test_same_as_through_a_corpus(decoded, decoder, tmp_path):
     words = [f"--contract={decoder / 'preprocessor_config.json'}", "--workers=1"]
     assert ingest([str(path), f"--out={tmp_path / 'corpus'}", *words]) == 0
     corpus, model = Corpus.open(tmp_path / "corpus"), hub.load(decoder)
-    probability = model.probabilities(corpus.batch(np.arange(len(corpus)))).numpy()
+    probability = model.predict(corpus.batch(np.arange(len(corpus)))).numpy()
     table = pd.read_csv(out / "predictions.tsv", sep="\t")
     assert np.allclose(table[["p_left", "p_right"]], probability, atol=1e-4)
     assert table["p_left"].std() > 0.05

@@ -190,3 +190,55 @@ def test_bad_input_other_settings_in_the_same_folder(planted, tmp_path, capsys):
     assert "begun with other settings" in fails(
         capsys, f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"
     )
+
+
+@pytest.mark.parametrize("mode", ["lora", "dora"])
+def test_adapters_change_the_transformer_and_leave_nothing_behind(planted, tmp_path, mode, capsys):
+    metrics = run(planted.corpus, planted.backbone, tmp_path / "out", f"--mode={mode}",
+                  "--train_full.steps=12", "--train_full.lr=3e-4", "--train.steps=20",
+                  '--architecture={"rank": 2}')
+    assert metrics["balanced_accuracy"] > 0.85
+    assert "adapters of rank 2" in capsys.readouterr().out
+    before = load_file(planted.backbone / "model.safetensors")
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    assert {f"backbone.{name}" for name in before} == {
+        name for name in after if name.startswith("backbone.")}
+    changed = [name for name, value in before.items()
+               if not torch.equal(value, after[f"backbone.{name}"])]
+    assert any(name.startswith("blocks.0.") for name in changed)
+    assert not any(name.startswith("tokenizer.") for name in changed)
+    name = "blocks.0.over_time.qkv.weight"
+    change = after[f"backbone.{name}"] - before[name]
+    if mode == "lora":
+        assert torch.linalg.matrix_rank(change, rtol=1e-4) == 2
+
+
+def test_regression_predicts_a_number_of_unseen_subjects(planted, tmp_path):
+    """The label is how weak the rhythm on one side is."""
+    corpus = make_corpus(tmp_path / "corpus", number=True)
+    metrics = run(corpus, planted.backbone, tmp_path / "out", "--task=age")
+    assert metrics["pearson_r"] > 0.6
+    table = pd.read_parquet(tmp_path / "out" / "test" / "predictions.parquet")
+    decoder = hub.load(tmp_path / "out")
+    assert decoder.classes == ()
+    assert table["label"].between(20, 70).all()
+    assert not [name for name in table if name.startswith("p_")]
+    assert "labels that are numbers" in fails_on(planted, tmp_path / "no", "--task=age")
+
+
+def fails_on(planted, out, *words) -> str:
+    with pytest.raises(ValueError, match="labels") as error:
+        run(planted.corpus, planted.backbone, out, *words)
+    return str(error.value)
+
+
+def test_attention_over_places_learns_too(planted, tmp_path):
+    metrics = run(planted.corpus, planted.backbone, tmp_path / "out", "--train.steps=80",
+                  '--architecture={"pool": "attention", "head": "linear"}', "--train.lr=1e-2")
+    assert metrics["p_chance"] < 0.01
+
+
+def test_probabilities_are_calibrated_on_validation_subjects(decoder):
+    temperature = hub.load(decoder).head.temperature.item()
+    assert 0.1 <= temperature <= 20
+    assert temperature != 1.0

@@ -41,7 +41,7 @@ def test_comes_back_from_disk(tmp_path, mode, head, pool):
         assert isinstance(loaded, Decoder)
         assert loaded.classes == ("left", "right", "rest")
         assert loaded.contract == decoder.contract
-        assert torch.equal(loaded.probabilities(tokens()), decoder.probabilities(tokens()))
+        assert torch.equal(loaded.predict(tokens()), decoder.predict(tokens()))
         trains = {name: p.requires_grad for name, p in decoder.named_parameters()}
         assert {name: p.requires_grad for name, p in loaded.named_parameters()} == trains
 
@@ -71,7 +71,7 @@ def test_loss_is_the_mean_over_windows_however_they_are_cut():
 
 @pytest.mark.parametrize("frames", [8, 24, 100])
 def test_windows_of_any_length(frames):
-    probability = make().probabilities(tokens(frames=frames))
+    probability = make().predict(tokens(frames=frames))
     assert probability.shape == (6, 3)
     assert torch.allclose(probability.sum(dim=1), torch.ones(6))
 
@@ -88,10 +88,10 @@ def test_order_of_channels_and_padding_change_nothing():
     shuffled = small.batch()
     for name in ("signal", "geometry", "kind", "valid"):
         setattr(shuffled, name, getattr(batch, name)[:, order])
-    wanted = decoder.probabilities(batch)
+    wanted = decoder.predict(batch)
     assert wanted.std() > 0
-    assert torch.allclose(decoder.probabilities(shuffled), wanted, atol=1e-5)
-    assert torch.allclose(decoder.probabilities(small.padded(batch, 3)), wanted, atol=1e-5)
+    assert torch.allclose(decoder.predict(shuffled), wanted, atol=1e-5)
+    assert torch.allclose(decoder.predict(small.padded(batch, 3)), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(

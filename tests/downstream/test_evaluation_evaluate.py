@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from planted import make_corpus
 
-from downstream import baselines, methods
+from downstream import fitted
 from downstream.baselines import spectra
 from downstream.evaluate import main as evaluate
 from neurofm import artifacts, cli
 
-QUICK = ["--train.steps=30", "--train.lr=1e-3", "--seeds=2"]
+QUICK = ["--train.steps=30", "--seeds=2", "--tuning=1"]
 METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
 
 
@@ -60,15 +60,15 @@ def test_every_method_names_the_same_windows(results):
 
 def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsys):
     out, calls = tmp_path / "out", []
-    train = methods.Networks.probabilities
+    train = fitted.Networks.answers
 
-    def stops_at_third(self, name, seed, folder):
+    def stops_at_third(self, name, fold, seed, folder):
         calls.append((name, seed))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return train(self, name, seed, folder)
+        return train(self, name, fold, seed, folder)
 
-    monkeypatch.setattr(methods.Networks, "probabilities", stops_at_third)
+    monkeypatch.setattr(fitted.Networks, "answers", stops_at_third)
     with pytest.raises(KeyboardInterrupt):
         evaluate(words(planted, out))
     assert not artifacts.is_sealed(out)
@@ -84,17 +84,15 @@ def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsy
     assert "nothing to do" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", baselines.INDEX)
-def test_baselines_find_the_planted_effect(planted, name):
-    from downstream.labelled import labelled
-    from neurofm.data.corpus import Corpus
-
-    data = labelled(Corpus.open(planted.corpus))
-    probability, setting = methods.Baselines(data).probabilities(name)
-    _, target, _ = data.of("test")
-    assert np.allclose(probability.sum(axis=1), 1)
-    assert (probability.argmax(axis=1) == target).mean() > 0.75
-    assert setting in baselines.find(name).SETTINGS
+def test_jobs_of_an_array_give_the_same(planted, results, tmp_path, capsys):
+    out = tmp_path / "out"
+    for part in ("2/3", "1/3"):
+        assert evaluate([*words(planted, out), f"--part={part}"]) == 0
+        assert "the call that finds all of them writes the report" in capsys.readouterr().out
+    assert evaluate([*words(planted, out), "--part=3/3"]) == 0
+    assert artifacts.is_sealed(out)
+    array, whole = (pd.read_parquet(folder / "predictions.parquet") for folder in (out, results))
+    assert array.equals(whole)
 
 
 def test_covariances_are_those_of_the_filtered_signal():
@@ -129,9 +127,21 @@ def test_mixed_layouts(planted, tmp_path, capsys):
     assert (table["windows"] == 32).all()
 
 
-def test_bad_input(planted, tmp_path, capsys):
-    assert cli.main(["evaluate", *words(planted, tmp_path / "out", ["froxen"])]) == 1
-    assert "unknown ['froxen']; there are frozen" in capsys.readouterr().err
-    assert cli.main(["evaluate", *words(planted, tmp_path / "out"), "--seeds=0"]) == 1
-    assert "seeds must be at least 1" in capsys.readouterr().err
+@pytest.mark.parametrize(("wrong", "said"), [
+    ("--methods=[froxen]", "unknown ['froxen']; there are frozen"),
+    ("--seeds=0", "seeds must be at least 1"),
+    ("--part=4/3", "must be k/n"),
+    ("--methods=[frozen@other]", "wants a model named other"),
+    ("--methods=[band_power_ridge]", "does not predict classes"),
+    ("--methods=[frozen,frozen]", "named twice"),
+    ("--task=agee", "unknown task 'agee'"),
+    ("--task=mental_arithmetic", "tells apart arithmetic, rest"),
+])
+def test_bad_input(planted, tmp_path, capsys, wrong, said):
+    try:
+        status = cli.main(["evaluate", *words(planted, tmp_path / "out"), wrong])
+    except SystemExit as stop:  # settings that contradict themselves are refused as typed
+        status = stop.code
+    assert status != 0
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,46 @@
+"""Linear models of features, the same for every baseline: logistic regression, and ridge."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from . import inputs
+
+
+def logistic(c: float):
+    """Standardised features, L2 penalty of strength 1 / c, classes of equal weight."""
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(C=c, class_weight="balanced", max_iter=2000)
+    )
+
+
+def ridge(alpha: float):
+    """Standardised features, least squares with L2 penalty of strength alpha."""
+    return make_pipeline(StandardScaler(), Ridge(alpha))
+
+
+class Linear:
+    """Features of covariances, and a linear model; a baseline says which features and model.
+
+    A baseline sets `model` when it is made, and has features(x, subjects, training) -> [window,
+    feature]; what features need to know of the training windows they take where `training`.
+    """
+
+    SEES = "covariances"
+    REGRESSION = False
+    recentred = False
+
+    def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray, validation=None) -> None:
+        """Learn from the training windows; validation is not looked at."""
+        inputs.check_training(self.SEES, self.REGRESSION, x, target, subjects)
+        self.shape = x.shape[1:]
+        self.model.fit(self.features(x, subjects, training=True), target)
+
+    def predict(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+        """Probabilities [window, class], or numbers [window, 1]."""
+        inputs.check_windows(self.SEES, x, subjects, self.shape)
+        features = self.features(x, subjects, training=False)
+        if self.REGRESSION:
+            return self.model.predict(features)[:, None]
+        return self.model.predict_proba(features)

@@ -1,0 +1,138 @@
+"""MNE Epochs, or an array with its `mne.Info`, → batches as models take them, a window an epoch.
+
+Every epoch is standardised by itself, so what becomes of it depends on no other one: predictions of
+a part are the part of the predictions. That is also why no channel is judged by its spectrum here,
+for which an epoch is too short: channels in `info["bads"]`, flat and absurd ones are interpolated.
+
+An epoch is cut already, so it can be filtered only as far as its length allows: its ends are
+continued by reflection, and a high-pass below 1 / length removes its end-to-end line alone (see
+`preprocessing.steps.resample`). Filtering the continuous recording before cutting is better.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import floor
+
+import numpy as np
+
+from neurofm.data.batch import Batch, collate
+from neurofm.data.contract import InputContract
+from neurofm.data.recording import Events, Recording
+from preprocessing import readers
+from preprocessing.standardize import ContractError, standardize
+
+
+def is_mne(x) -> bool:
+    """Epochs, or a list of them: that is what scikit-learn makes of Epochs when it takes some."""
+    if isinstance(x, list | tuple):
+        return len(x) > 0 and all(is_mne(part) for part in x)
+    return hasattr(x, "info") and hasattr(x, "get_data") and hasattr(x, "event_id")
+
+
+def of_mne(epochs) -> list[Recording]:
+    """A Recording an epoch, in order; neighbours of one layout are converted together."""
+    import mne
+
+    parts = [part if part.preload else part.copy().load_data(verbose="ERROR")
+             for part in (epochs if isinstance(epochs, list | tuple) else [epochs])]
+    if sum(map(len, parts)) == 0:
+        raise ValueError("wanted epochs, got none (0 epochs); see epochs.drop_log for why")
+    found: list[Recording] = []
+    first = 0
+    while first < len(parts):
+        info, last = parts[first].info, first + 1
+        while last < len(parts) and _alike(parts[last].info, info):
+            last += 1
+        together = [part.get_data(copy=False, verbose="ERROR") for part in parts[first:last]]
+        if last > first + 1 and len({part.shape[2] for part in together}) == 1:
+            array = np.concatenate(together)
+            joint = mne.EpochsArray(array, info, baseline=None, proj=False, verbose="ERROR")
+            found += _apart(readers.from_raw(joint, source="epochs"), len(joint))
+        else:
+            for part in parts[first:last]:
+                found += _apart(readers.from_raw(part, source="epochs"), len(part))
+        first = last
+    return found
+
+
+def of_array(x: np.ndarray, info) -> list[Recording]:
+    """A Recording an epoch of x [epoch, channel, time], in SI units (volts, tesla)."""
+    import mne
+
+    epochs = mne.EpochsArray(x, info, baseline=None, proj=False, verbose="ERROR")
+    return _apart(readers.from_raw(epochs, source="epochs"), len(epochs))
+
+
+def check_array(x, info) -> None:
+    """Raise ValueError unless x is [epoch, channel, time] with the channels of `info`."""
+    shape = () if hasattr(x, "info") else np.shape(x)  # Raw, Evoked: not to be taken for arrays
+    if len(shape) != 3:
+        came = f"one of shape {shape}" if shape else f"a {type(x).__name__}"
+        raise ValueError(f"wanted mne.Epochs or an array [epoch, channel, time] in volts (tesla), "
+                         f"got {came}; cut epochs first (mne.Epochs), and give a single one as "
+                         f"x[None]")
+    if info is None:
+        raise ValueError("an array does not say where its channels lie: give info=epochs.info when "
+                         "you make the estimator, or mne.Epochs instead of the array")
+    if not hasattr(info, "ch_names"):
+        raise ValueError(f"wanted an mne.Info as info, got a {type(info).__name__}; take "
+                         f"epochs.info, or make one: mne.create_info(names, sfreq, 'eeg')")
+    if shape[1] != len(info.ch_names):
+        raise ValueError(f"wanted arrays with the {len(info.ch_names)} channels of info, got "
+                         f"{shape[1]} (shape {shape}, [epoch, channel, time]); pick the same "
+                         f"channels in both: epochs.pick(…), then epochs.get_data(), epochs.info")
+
+
+def contract_for(recordings: Sequence[Recording], contract: InputContract) -> InputContract:
+    """The contract with the epochs' length as its window, and the kinds of sensor they have.
+
+    MNE's epochs from 0 to 2 s hold the sample at 2 s too, so at unlike rates lengths of the same
+    epochs differ by less than a sample: the shortest counts.
+    """
+    lengths = {floor(each.duration_s * contract.sfreq + 1e-6) for each in recordings}
+    if max(lengths) - min(lengths) > 1:
+        raise ValueError(f"wanted epochs of one length, got {min(lengths)} to {max(lengths)} "
+                         f"samples at {contract.sfreq:g} Hz; crop them: epochs.crop(tmin, tmax)")
+    present = {kind for each in recordings for kind in each.sensors.kinds}
+    kinds = tuple(kind for kind in contract.kinds if kind in present)
+    if min(lengths) == 0:
+        raise ValueError("wanted epochs with samples, got epochs of length 0")
+    return contract.with_(window_s=min(lengths) / contract.sfreq, stride_s=None,
+                          kinds=kinds or contract.kinds)
+
+
+def batches(
+    recordings: Sequence[Recording], contract: InputContract, batch_windows: int
+) -> Iterator[Batch]:
+    """Standardised epochs in their order, `batch_windows` at a time."""
+    each_alone = contract.with_(bad_channels="none")
+    for start in range(0, len(recordings), batch_windows):
+        part = [_window(start + i, recording, each_alone)
+                for i, recording in enumerate(recordings[start : start + batch_windows])]
+        yield collate([signal for signal, _ in part], [layout for _, layout in part],
+                      contract.geometry)
+
+
+def _window(number: int, recording: Recording, contract: InputContract):
+    """(signal [channel, time], sensors) of an epoch; contract.window_s is the epoch's length."""
+    try:
+        made = standardize(recording.with_(source=f"epoch {number}"), contract)
+    except ContractError as problem:
+        raise ValueError(
+            f"{problem} (MNE: info.set_montage('standard_1005') gives positions, "
+            f"info['bads'] names bad channels, epochs.drop([{number}]) leaves this epoch out)"
+        ) from problem
+    return next(iter(made)), made.sensors
+
+
+def _apart(recording: Recording, n_epochs: int) -> list[Recording]:
+    """A recording of epochs end to end, as one Recording each."""
+    parts = np.split(recording.signal, n_epochs, axis=1)
+    return [recording.with_(signal=part, events=Events.none()) for part in parts]
+
+
+def _alike(a, b) -> bool:
+    """Whether two infos describe the same channels at the same places."""
+    return (a["ch_names"] == b["ch_names"] and a["sfreq"] == b["sfreq"] and a["bads"] == b["bads"]
+            and a["dev_head_t"] == b["dev_head_t"]
+            and all(np.array_equal(x["loc"], y["loc"], equal_nan=True) and x["kind"] == y["kind"]
+                    for x, y in zip(a["chs"], b["chs"], strict=True)))

@@ -1,0 +1,213 @@
+"""Methods at work: train on a fold, let its validation subjects choose, answer its test windows."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+
+from neurofm.data.corpus import Corpus
+from neurofm.models.brainomni import BrainOmni
+from neurofm.models.decoder import Decoder
+from neurofm.training.loop import TrainConfig
+
+from . import baselines, features, methods, statistics
+from .baselines import spectra
+from .features import InMemory
+from .finetune import build, calibrate, fit, fit_head
+from .labelled import Labelled, sensors_of
+from .methods import Network
+from .predictions import predict
+
+RECIPE = {"lr", "weight_decay"}  # settings of training; the others are the decoder's
+
+
+def score(data: Labelled, split: str, answers: np.ndarray) -> float:
+    """What settings are chosen by: balanced accuracy, or mean absolute error with a minus."""
+    _, target, subjects = data.of(split)
+    if not data.classes:
+        return -float(np.abs(answers[:, 0] - target).mean())
+    recall, _ = statistics.recalls(target, answers.argmax(axis=1), subjects, len(data.classes))
+    return statistics.balanced_accuracy(recall)
+
+
+@dataclass(eq=False)
+class Networks:
+    """Trains and applies networks; what depends neither on seed nor on fold is computed once.
+
+    models: pretrained ones by name, "" the one evaluated. data: any fold; `windows`: of all folds.
+    train: of the head; train_full, train_random: of what trains along, pretrained and not.
+    read_tokens: tokens of `windows` by the model evaluated, where they are on disk.
+    """
+
+    models: dict[str, BrainOmni]
+    data: Labelled
+    windows: np.ndarray
+    architecture: dict
+    train: TrainConfig
+    train_full: TrainConfig
+    train_random: TrainConfig
+    accelerator: Accelerator
+    encode_windows: int
+    tuning: int
+    read_tokens: Callable[[], InMemory] | None = None
+    _known: dict = field(default_factory=dict)
+
+    def answers(self, name: str, data: Labelled, seed: int, out: Path) -> tuple[np.ndarray, dict]:
+        """(answers to the fold's test windows, the setting that validation subjects chose)."""
+        what, best, chosen = methods.network(name), -np.inf, None
+        device = self.accelerator.device
+        for number, setting in enumerate(methods.settings(what, self.tuning)):
+            decoder, seen = self._trained(what, setting, data, seed, out / str(number))
+            found = score(data, "validation",
+                          predict(decoder, seen, data.windows["validation"], device))
+            if found > best:
+                best, chosen = found, (decoder, seen, setting)
+        decoder, seen, setting = chosen
+        return predict(decoder, seen, data.windows["test"], device), setting
+
+    def decoder(self, name: str, setting: dict, data: Labelled, seed: int, out: Path) -> Decoder:
+        """A network trained once, for a look inside."""
+        return self._trained(methods.network(name), setting, data, seed, out)[0]
+
+    def features(self, random: bool, data: Labelled, seed: int) -> InMemory:
+        """Pooled features of all windows, as the backbone came."""
+        decoder = self._built(Network(random=random), {}, data, seed)
+        return self._pooled(Network(random=random), decoder, data, seed)
+
+    def _trained(
+        self, what: Network, setting: dict, data: Labelled, seed: int, out: Path
+    ) -> tuple[Decoder, InMemory]:
+        """The decoder, and what it is to be shown."""
+        recipe = {key: value for key, value in setting.items() if key in RECIPE}
+        how = dataclasses.replace(self.train, seed=seed, **recipe)
+        along = self.train_random if what.random else self.train_full
+        along = dataclasses.replace(along, lr=along.lr * setting.get("lr_factor", 1.0))
+        decoder = self._built(what, setting, data, seed)
+        source = self._tokens(what, decoder, data, seed)
+        pooled = self._pooled(what, decoder, data, seed)
+        frozen = what.mode == "frozen"
+        if frozen and what.recentred:
+            pooled = features.recentred(pooled)
+        fit(decoder, source, data, how, along, out, self.accelerator, pooled=pooled, say=_silent)
+        if frozen or not what.recentred:
+            return decoder, pooled if frozen else source
+        # What was trained along without re-centring is kept; its head learns once more with it.
+        pooled = features.recentred(
+            features.pooled(decoder, source, device=self.accelerator.device))
+        fit_head(decoder, pooled, data, how, out / "again", self.accelerator, say=_silent)
+        calibrate(decoder, pooled, data)
+        return decoder.eval(), pooled
+
+    def _built(self, what: Network, setting: dict, data: Labelled, seed: int) -> Decoder:
+        inside = {key: value for key, value in setting.items()
+                  if key not in RECIPE and key != "lr_factor"}
+        return build(self.models[what.model], data, what.mode,
+                     {**self.architecture, **what.architecture, **inside}, seed,
+                     random_weights=what.random)
+
+    def _tokens(self, what: Network, decoder: Decoder, data: Labelled, seed: int) -> InMemory:
+        def make():
+            if self.read_tokens and not what.random and not what.model:
+                return self.read_tokens()
+            return features.tokens(decoder, data.corpus, self.windows, data.target,
+                                   batch_windows=self.encode_windows,
+                                   device=self.accelerator.device)
+
+        return self._once("tokens", what, data, seed, make)
+
+    def _pooled(self, what: Network, decoder: Decoder, data: Labelled, seed: int) -> InMemory:
+        source = self._tokens(what, decoder, data, seed)
+        return self._once(decoder.config.pool, what, data, seed, lambda: features.pooled(
+            decoder, source, device=self.accelerator.device))
+
+    def _once(self, kind: str, what: Network, data: Labelled, seed: int, make) -> InMemory:
+        """`make()`, kept. A random tokenizer starts its codes from the fold's training windows, so
+        what it gives is of one fold and seed, and the next takes its place."""
+        of = (seed, data.fold) if what.random else None
+        if self._known.get((kind, what.model, what.random), (None, None))[0] != (of,):
+            self._known[kind, what.model, what.random] = ((of,), make())
+        return self._known[kind, what.model, what.random][1]
+
+
+@dataclass(eq=False)
+class Baselines:
+    """Fits and applies baselines to windows of one layout.
+
+    data: any fold; windows: of all folds. tuning: settings tried.
+    """
+
+    data: Labelled
+    windows: np.ndarray
+    tuning: int
+
+    def __post_init__(self):
+        self.channels = common_channels(self.data, self.windows)
+
+    def answers(self, name: str, data: Labelled, seed: int) -> tuple[np.ndarray, dict]:
+        """(answers to the fold's test windows, the setting that validation subjects chose)."""
+        make = baselines.find(name)
+        x = self._covariances if make.SEES == "covariances" else self._signals
+        shown = {split: x[np.searchsorted(self.windows, windows)]
+                 for split, windows in data.windows.items()}
+        _, target, subjects = data.of("train")
+        _, wanted, watched = data.of("validation")
+        best, chosen = -np.inf, None
+        rate = {} if make.SEES == "covariances" else {"sfreq": data.corpus.contract.sfreq}
+        for setting in make.SETTINGS[: self.tuning]:
+            baseline = make(seed, **setting, **rate)
+            baseline.fit(shown["train"], target, subjects,
+                         (shown["validation"], wanted, watched))
+            found = score(data, "validation", baseline.predict(shown["validation"], watched))
+            if found > best:
+                best, chosen = found, (baseline, setting)
+        baseline, setting = chosen
+        return baseline.predict(shown["test"], data.of("test")[2]), setting
+
+    @cached_property
+    def log_power(self) -> np.ndarray:
+        """Log power of every channel in every band, [window, band · channel]."""
+        power = np.diagonal(self._covariances, axis1=2, axis2=3)
+        return np.log(np.maximum(power, 1e-12)).reshape(len(power), -1)
+
+    @cached_property
+    def _covariances(self) -> np.ndarray:
+        corpus = self.data.corpus
+        return np.stack([spectra.covariances(self._signal(corpus, w), corpus.contract.sfreq)
+                         for w in self.windows.tolist()])
+
+    @cached_property
+    def _signals(self) -> np.ndarray:
+        return np.stack([self._signal(self.data.corpus, w) for w in self.windows.tolist()])
+
+    def _signal(self, corpus: Corpus, window: int) -> np.ndarray:
+        names = corpus.layout(window).names
+        return corpus.signal(window)[[names.index(name) for name in self.channels]]
+
+
+def common_channels(data: Labelled, windows: np.ndarray, share: float = 0.8) -> list[str]:
+    """Channels that all of the recordings have, in the first one's order.
+
+    A few missing ones (left out as bad) are done without; with fewer than `share` of them in common
+    they are different layouts, which these baselines cannot mix: a ValueError says what to do.
+    """
+    corpus = data.corpus
+    rows = np.unique(corpus.windows["recording"].to_numpy()[windows])
+    layouts = [corpus.layouts[key] for key in dict.fromkeys(corpus.recordings["layout"].iloc[rows])]
+    common = set(layouts[0].names).intersection(*(layout.names for layout in layouts))
+    if len(common) < share * max(map(len, layouts)):
+        found = sorted({sensors_of(layout) for layout in layouts})
+        raise ValueError(
+            f"{corpus.folder}: baselines need one layout, but these recordings have "
+            f"{len(layouts)} ({', '.join(found)}; {len(common)} channels in common); restrict all "
+            f"methods (--only.sensors='{found[0]}'), only the baselines "
+            f"(--baselines_only.sensors='{found[0]}'), or name methods without them"
+        )
+    return [name for name in layouts[0].names if name in common]
+
+
+def _silent(*_) -> None:
+    """What single trainings say is not shown: there are hundreds."""

@@ -1,0 +1,51 @@
+"""Is the model recognising people rather than states?
+
+Features by which a person is known at once, and a task where each person has one label, are a
+trap: a decoder may remember people. And where features say nothing about people, re-centring can
+gain nothing. The probe asks how well a linear classifier that has seen the first half of each
+recording's windows names whose the second half is, beside chance.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from . import features
+from .features import InMemory
+from .labelled import Labelled
+
+
+def probe(networks, data: Labelled) -> dict[str, float]:
+    """Share of windows of training subjects whose subject is named rightly: pretrained, the same
+    re-centred, random weights; and chance, the share of the subject who has most."""
+    windows = data.windows["train"]
+    first, second = halves(data, windows)
+    if len(np.unique(data.corpus.subjects(second))) < 2:
+        return {}
+    pretrained = networks.features(False, data, 0)
+    sources = {"pretrained": pretrained, "pretrained, re-centred": features.recentred(pretrained),
+               "random weights": networks.features(True, data, 0)}
+    found = {name: _named(source, first, second) for name, source in sources.items()}
+    counts = np.unique(data.corpus.subjects(second), return_counts=True)[1]
+    return {**found, "chance": float(counts.max() / counts.sum())}
+
+
+def halves(data: Labelled, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of the first and of the second half of each recording, one window's time apart."""
+    recording = data.corpus.windows["recording"].to_numpy()[windows]
+    start_s = data.corpus.windows["start_s"].to_numpy()[windows]
+    first, second = [], []
+    for row in np.unique(recording):
+        own = recording == row
+        middle = np.median(start_s[own])
+        first.append(windows[own & (start_s < middle)])
+        second.append(windows[own & (start_s >= middle + data.corpus.contract.window_s)])
+    return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+
+
+def _named(source: InMemory, first: np.ndarray, second: np.ndarray) -> float:
+    subjects = source.corpus.subjects
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=200))
+    model.fit(source.take(first).flatten(1).numpy(), subjects(first))
+    return float(model.score(source.take(second).flatten(1).numpy(), subjects(second)))

@@ -1,0 +1,109 @@
+"""The end of an evaluation: all predictions → tables, figures, one page, and the seal."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm import artifacts, config
+
+from . import attribution, attribution_figure, comparison, methods
+from .comparison_page import About
+from .labelled import Labelled
+from .protocol import in_words
+from .report import contract_in_words
+from .tasks import Task
+
+
+def finish(
+    out: Path, run, asked: dict, task: Task, parts: list[Labelled], narrow: list[Labelled],
+    predictions: pd.DataFrame, curves: pd.DataFrame | None, known: dict[str, float],
+    parents: dict[str, str],
+) -> None:
+    """Compare, draw, write, seal, and print the table.
+
+    run: the EvaluateConfig. asked: of it, what made the results. parts, narrow: folds of networks
+    and of baselines. curves: of `few_shot`. known: of `identity`.
+    """
+    data, names = parts[0], list(dict.fromkeys(predictions["method"]))
+    baselines = {name for name in names if not methods.is_network(name)}
+    result = comparison.compare(predictions, data.classes, names, baselines, task.per)
+    predictions.to_parquet(out / "predictions.parquet", index=False)
+    files = ["predictions.parquet", "run.yaml"]
+    config.save(run, out)
+    if curves is not None:
+        curves.to_csv(out / "calibration_curves.tsv", sep="\t", index=False, float_format="%.4f")
+        files.append("calibration_curves.tsv")
+    explained = run.explain or (result.best_network or result.best)
+    try:
+        maps, picture, unmapped = *explain(out, explained, predictions, data), []
+    except ValueError as error:  # unlike devices have no one map; the scores stand without it
+        maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
+    about = About(
+        title=task.question, question=task.question, model=f"{run.model}", parents=parents,
+        protocol=how(run, parts), split=data.describe().splitlines(),
+        remarks=[*task.remarks, *remarks(data, parts, narrow, run, names),
+                 *unmapped],
+        contract=contract_in_words(seen_contract(data)),
+        probe=[f"{name}: {share:.3f}" for name, share in known.items()],
+        attribution=picture, curves=curves,
+    )
+    files += comparison.write(out, result, about) + maps
+    artifacts.seal(out, "results", config=asked, parents=parents, files=sorted(set(files)))
+    print(comparison.to_text(result))
+    for note in [*about.remarks, *result.notes]:
+        print(f"note: {note}")
+    print(f"page: {out / 'report.html'}")
+
+
+def explain(
+    out: Path, method: str, predictions: pd.DataFrame, data: Labelled
+) -> tuple[list[str], tuple[Path, str] | None]:
+    """Maps of a method from its test answers, mean over seeds: files, (PNG, caption)."""
+    part = predictions[predictions["method"] == method]
+    columns = [f"p_{name}" for name in data.classes] or ["predicted"]
+    answers = part.groupby("window")[columns].mean()
+    windows = answers.index.to_numpy()
+    found = attribution.of_answers(answers.to_numpy(float), data.classes, data.corpus, windows,
+                                   data.target[windows])
+    table = pd.concat([one.table() for one in found], ignore_index=True)
+    table.to_csv(out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
+    attribution_figure.draw(out / "attribution.png", found, data.classes, f"{method}, test")
+    return ["attribution.tsv", "attribution.png"], (out / "attribution.png", (
+        f"Patterns of {method} over test windows (Haufe et al. 2014): how band power goes with "
+        f"what it answers. Ringed channels are above what chance reaches in 1 of 20; a pattern "
+        f"shows where the signal goes with the answer, not that the decoder reads that channel."))
+
+
+def how(run, parts: list[Labelled]) -> list[str]:
+    """What was done, in lines."""
+    return [
+        f"Protocol: {in_words(run.protocol, parts)}.",
+        f"Every method tried {run.tuning} setting(s); the validation subjects of each fold chose "
+        f"one, and the step to stop at. The test windows of a fold were used once.",
+        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers.",
+        "No subject, recording or copy of a file stands on two sides of a fold (checked).",
+    ]
+
+
+def remarks(data, parts, narrow, run, names) -> list[str]:
+    """What a reader must know of how this comparison was set up."""
+    found = []
+    if narrow is not parts:
+        few, all_ = (sum(len(fold.windows["test"]) for fold in one) for one in (narrow, parts))
+        found.append(f"baselines were trained on, and named, the windows of one layout ({few} of "
+                     f"{all_} test windows); differences are on the test windows that both named")
+    if run.seeds < 5 and any(methods.is_network(name) for name in names):
+        found.append(f"{run.seeds} seed(s): intervals say little of what another training gives")
+    if any(methods.RECENTRED in name for name in names):
+        found.append("recentred methods use all of a test subject's windows, without labels; the "
+                     "others name each window by itself")
+    if data.left_out:
+        found.append(f"{data.left_out} windows with other labels or none were left out")
+    return found
+
+
+def seen_contract(data: Labelled):
+    """The contract, with the kinds of sensor that there are."""
+    kinds = {kind for layout in data.corpus.layouts.values() for kind in layout.kinds}
+    contract = data.corpus.contract
+    return contract.with_(kinds=tuple(kind for kind in contract.kinds if kind in kinds))

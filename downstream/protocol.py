@@ -1,0 +1,205 @@
+"""Protocols: ways to part people, sessions or devices into train, validation and test.
+
+`folds` yields a `Labelled` for each fold, checked for leaks. In every one of them the validation
+windows are of other people (sessions, devices) than the training and the test windows, so that
+steps and settings can be chosen without a look at the test.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from . import leaks
+from .labelled import Labelled, checked, described
+
+
+@dataclass
+class Protocol:
+    """kind: "stored" = the corpus's own split, once; "kfold" = `folds` parts of the subjects, each
+    the test once; "loso" = each subject the test once; "published" = the subjects named in `train`,
+    `validation` and `test`; "sessions" = each subject's last session is the test, the one before
+    chooses, the others train; "across" = each value of `column` (a device, a site, a data set) is
+    the test once, trained on subjects recorded otherwise.
+
+    validation: share of the subjects that are not the test's (of kfold, loso, across) by whom steps
+    and settings are chosen. train, validation_subjects, test: names of subjects, or ranges such as
+    "1-70". column: column or attribute of recordings. seed: of the parting.
+    """
+
+    kind: Literal["stored", "kfold", "loso", "published", "sessions", "across"] = "stored"
+    folds: int = 5
+    validation: float = 0.2
+    train: list[str] = field(default_factory=list)
+    validation_subjects: list[str] = field(default_factory=list)
+    test: list[str] = field(default_factory=list)
+    column: str = ""
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.folds < 2:
+            raise ValueError(f"protocol.folds must be at least 2, got {self.folds}")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"protocol.validation is a share of the subjects, between 0 and 1, "
+                             f"got {self.validation}")
+        named = {"train": self.train, "validation_subjects": self.validation_subjects,
+                 "test": self.test}
+        missing = [name for name, value in named.items() if not value]
+        if self.kind == "published" and missing:
+            raise ValueError(f"protocol.kind is published, but protocol.{missing[0]} names nobody")
+        if self.kind == "across" and not self.column:
+            raise ValueError("protocol.kind is across, but protocol.column names no column of the "
+                             "recordings, such as session, dataset, sensors or site")
+
+
+def folds(data: Labelled, protocol: Protocol, min_subjects: int = 2) -> list[Labelled]:
+    """The folds, each checked: enough subjects of every class, nothing on both sides."""
+    found = list(KINDS[protocol.kind](data, protocol))
+    for fold in found:
+        leaks.refuse(checked(fold, min_subjects, whole=len(found) == 1),
+                     same_people=protocol.kind == "sessions")
+    judged = np.concatenate([fold.windows["test"] for fold in found])
+    assert len(set(judged)) == len(judged), "a window is tested twice"
+    return found
+
+
+def in_words(protocol: Protocol, found: list[Labelled]) -> str:
+    """One line for the page."""
+    n = len({subject for fold in found for subject in fold.of("test")[2]})
+    return {
+        "stored": f"the corpus's own split, {n} test subjects",
+        "kfold": f"{len(found)} folds by subject, each of {n} subjects tested once",
+        "loso": f"leave one subject out, {n} subjects",
+        "published": f"published split, {n} test subjects",
+        "sessions": f"each subject's last session, trained on the earlier ones, {n} subjects",
+        "across": f"each {protocol.column} left out once ({len(found)}), tested on {n} subjects",
+    }[protocol.kind]
+
+
+def _stored(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+    yield data
+
+
+def _kfold(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+    people = _dealt(data, np.random.default_rng(protocol.seed))
+    n = len(people) if protocol.kind == "loso" else protocol.folds
+    if n > len(people):
+        raise ValueError(f"{data.corpus.folder}: {n} folds of {len(people)} subjects; wanted at "
+                         f"most as many folds as subjects")
+    windows, of = data.all, data.corpus.subjects(data.all)
+    for k in range(n):
+        test = people[k::n]
+        chosen = _watched([one for one in people if one not in set(test)], protocol.validation, k)
+        name = test[0] if protocol.kind == "loso" else f"fold-{k + 1}"
+        yield _parted(data, name, windows, np.isin(of, test), np.isin(of, chosen))
+
+
+def _published(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+    windows, parts = data.all, {}
+    of = np.array([key.split("/", 1)[1] for key in data.corpus.subjects(windows)])
+    for split, wanted in (("train", protocol.train), ("validation", protocol.validation_subjects),
+                          ("test", protocol.test)):
+        parts[split] = windows[np.isin(of, _named(wanted, np.unique(of)))]
+    yield replace(data, fold="published", windows=parts)
+
+
+def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+    windows = data.all
+    rows = data.corpus.windows["recording"].to_numpy()[windows]
+    session = data.corpus.recordings["session"].fillna("").to_numpy()[rows].astype(str)
+    of, place = data.corpus.subjects(windows), np.zeros(len(windows), dtype=int)
+    for subject in np.unique(of):
+        own = sorted(set(session[of == subject]), key=_natural)
+        if len(own) < 3:
+            raise ValueError(
+                f"{data.corpus.folder}: {subject} has {len(own)} session(s) ({', '.join(own)}); "
+                f"wanted three: to train, to choose steps and settings, to test"
+            )
+        for back, name in ((1, own[-1]), (2, own[-2])):  # the last but one chooses
+            place[(of == subject) & (session == name)] = back
+    yield _parted(data, "last session", windows, place == 1, place == 2)
+
+
+def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+    table = described(data.corpus)
+    if protocol.column not in table:
+        raise ValueError(f"{data.corpus.folder}: protocol.column={protocol.column}: recordings "
+                         f"have no such column or attribute; there are {', '.join(table.columns)}")
+    windows = data.all
+    rows = data.corpus.windows["recording"].to_numpy()[windows]
+    value = table[protocol.column].map(str).to_numpy()[rows]
+    of = data.corpus.subjects(windows)
+    if len(set(value)) < 2:
+        raise ValueError(f"{data.corpus.folder}: all recordings have {protocol.column}="
+                         f"{value[0]}; wanted two values at least")
+    for k, left_out in enumerate(sorted(set(value), key=_natural)):
+        test = value == left_out
+        # Somebody recorded both ways would be on both sides: their other recordings are left out.
+        rest = ~test & ~np.isin(of, of[test])
+        people = [one for one in _dealt(data, np.random.default_rng(protocol.seed))
+                  if one in set(of[rest])]
+        if not people:
+            raise ValueError(
+                f"{data.corpus.folder}: everybody has a recording with {protocol.column}="
+                f"{left_out}, so nobody else is left to train on; cross-{protocol.column} needs "
+                f"subjects of their own"
+            )
+        chosen = np.isin(of, _watched(people, protocol.validation, k))
+        yield _parted(data, left_out, windows[test | rest], test[test | rest],
+                      chosen[test | rest] & ~test[test | rest])
+
+
+KINDS = {"stored": _stored, "kfold": _kfold, "loso": _kfold, "published": _published,
+         "sessions": _sessions, "across": _across}
+
+
+def _parted(
+    data: Labelled, name: str, windows: np.ndarray, test: np.ndarray, chosen: np.ndarray
+) -> Labelled:
+    parts = {"train": ~test & ~chosen, "validation": chosen & ~test, "test": test}
+    return replace(data, fold=str(name),
+                   windows={split: windows[part] for split, part in parts.items()})
+
+
+def _dealt(data: Labelled, rng) -> list[str]:
+    """All subjects, so that taking every n-th gives parts with alike labels: shuffled, then sorted
+    by their mean label (for diagnoses and ages; where everybody has every label this only
+    shuffles)."""
+    windows = data.all
+    of, target = data.corpus.subjects(windows), data.target[windows].astype(float)
+    people = rng.permutation(np.unique(of))
+    mean = {one: round(float(target[of == one].mean()), 1) for one in people}
+    return sorted(people, key=lambda one: mean[one])
+
+
+def _watched(people: list[str], share: float, start: int) -> list[str]:
+    """The validation subjects among `people` (which are dealt): spread over them evenly, beginning
+    elsewhere in each fold."""
+    n = max(1, round(share * len(people)))
+    places = (np.arange(n) * len(people) // n + start) % len(people)
+    return [people[place] for place in places]
+
+
+def _named(wanted: list[str], present: np.ndarray) -> list[str]:
+    """Subjects named one by one, or by ranges such as "1-70" or "S001-S070" over numbers."""
+    found = []
+    for entry in wanted:
+        span = re.fullmatch(r"\D*(\d+)-\D*(\d+)", entry)
+        if entry in present:
+            found.append(entry)
+        elif span:
+            low, high = map(int, span.groups())
+            number = {one: re.search(r"\d+", one) for one in present}
+            found += [one for one, at in number.items() if at and low <= int(at.group()) <= high]
+        else:
+            raise ValueError(f"protocol names subject {entry!r}; the corpus has "
+                             f"{', '.join(sorted(present)[:20])}")
+    return found
+
+
+def _natural(value: str) -> list:
+    """Key that puts session 10 after session 9."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part)
+            for part in re.split(r"(\d+)", value)]

@@ -1,0 +1,272 @@
+"""Decode a signal while it is being recorded: a class (or a number) as each window closes.
+
+    neurofm stream --model runs/decoder --replay recording.fif --out results/
+    neurofm stream --model runs/decoder --lsl NAME --out results/
+
+Every answer is printed and added to predictions.tsv at once; Ctrl-C, SIGTERM or the end of the
+stream seal the folder with a summary and a page. Latency is counted from the moment a window's last
+sample could be had to the moment its answer is there.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurofm import artifacts, config, hub
+from neurofm.data.batch import Batch, collate
+from neurofm.models.decoder import Decoder
+from preprocessing.streaming import CausalStandardizer, LiveWindow
+
+from . import figures, streamed_page
+from .decode import DecodeConfig, check_abstain, named, open_decoder, read
+from .findings import finding
+from .live import Lsl, Replay, open_lsl
+from .watch import stopping
+
+FILES = ["predictions.tsv", "summary.json", "report.html"]
+
+
+@dataclass
+class StreamConfig:
+    """A signal that is coming in → answers as it comes.
+
+    model: checkpoint folder or repository of a decoder. out: new folder of the results.
+    replay: recording that is played in real time; speed: 2 = twice as fast.
+    lsl: or the name of a Lab Streaming Layer stream (needs the extra `stream`); silence_s: seconds
+    without a sample after which it counts as ended.
+    hop_s: from one window to the next, seconds; None = as the decoder's contract says.
+    abstain_below: windows whose highest probability is lower are left without a name.
+    stop_after: end after so many windows; 0 = when the signal ends.
+    montage, unknown_head, rename: as in `neurofm ingest`.
+    """
+
+    model: str
+    out: str
+    replay: str = ""
+    speed: float = 1.0
+    lsl: str = ""
+    silence_s: float = 10.0
+    hop_s: float | None = None
+    abstain_below: float = 0.0
+    stop_after: int = 0
+    montage: str = "standard_1005"
+    unknown_head: Literal["refuse", "helmet"] = "refuse"
+    rename: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if bool(self.replay) == bool(self.lsl):
+            raise ValueError("give one of --replay FILE and --lsl NAME")
+        if not self.speed > 0 or (self.lsl and self.speed != 1):
+            raise ValueError(f"speed must be > 0, and is for --replay; got {self.speed}")
+        if self.hop_s is not None and not self.hop_s > 0:
+            raise ValueError(f"hop_s must be > 0 seconds, got {self.hop_s}")
+        if not self.silence_s > 0 or self.stop_after < 0:
+            raise ValueError(f"silence_s must be > 0 and stop_after ≥ 0, got {self.silence_s} and "
+                             f"{self.stop_after}")
+        check_abstain(self.abstain_below)
+
+
+@dataclass
+class Timing:
+    """latency_ms: of each window. busy_s: time spent computing. signal_s: signal that came in.
+    hop_s: from one window to the next, on the clock."""
+
+    hop_s: float
+    latency_ms: list[float] = field(default_factory=list)
+    busy_s: float = 0.0
+    signal_s: float = 0.0
+
+    def summary(self) -> dict:
+        """real_time_factor: seconds of signal computed in a second. late: windows answered only
+        after the next one had closed. kept_up: none was."""
+        latency = np.array(self.latency_ms)
+        late = int((latency > 1e3 * self.hop_s).sum())
+        return {
+            "windows": len(latency),
+            "latency_median_ms": _rounded(np.median(latency)) if len(latency) else None,
+            "latency_p99_ms": _rounded(np.percentile(latency, 99)) if len(latency) else None,
+            "latency_max_ms": _rounded(latency.max()) if len(latency) else None,
+            "real_time_factor": _rounded(self.signal_s / self.busy_s) if self.busy_s else None,
+            "late": late, "kept_up": late == 0,
+        }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    return stream(config.parse(StreamConfig, argv, command="stream"))
+
+
+def stream(run: StreamConfig) -> int:
+    """Decode until the signal ends; returns the exit status."""
+    out = Path(run.out)
+    decoder = open_decoder(run.model, run.abstain_below)
+    parents = {"model": hub.fingerprint(run.model)}
+    if artifacts.is_sealed(out) and run.lsl:
+        raise ValueError(f"--out {out} holds a finished stream, and a live one never comes again: "
+                         f"choose another")
+    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
+        print(f"{out} is finished: nothing to do")
+        return 0
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things (perhaps a "
+                         f"stream that was killed: its predictions.tsv is good); choose another")
+    feed = _feed(run)
+    standardizer = CausalStandardizer(feed.template, decoder.contract, run.hop_s)
+    _warm_up(decoder, standardizer)
+    for text in standardizer.differences():
+        print(f"note: {text}")
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    timing = Timing(standardizer.hop / decoder.contract.sfreq / run.speed)
+    try:
+        with stopping() as stop:
+            run_live(feed, standardizer, decoder, out / "predictions.tsv", timing, stop,
+                     abstain_below=run.abstain_below, stop_after=run.stop_after, say=_say)
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()
+    return _finish(out, run, decoder, standardizer, feed, timing, parents)
+
+
+def run_live(
+    feed: Replay | Lsl, standardizer: CausalStandardizer, decoder: Decoder, path: Path,
+    timing: Timing, stop, *, abstain_below: float = 0.0, stop_after: int = 0,
+    say: Callable[[dict], None] = lambda row: None,
+) -> None:
+    """The loop: take what came, answer each window that closed, append it to `path`."""
+    with open(path, "w") as file:
+        file.write("\t".join(columns(decoder.classes)) + "\n")
+        file.flush()
+        for chunk in feed.chunks(stop):
+            began = time.perf_counter()
+            for window in standardizer.push(chunk):
+                answer = answer_of(decoder, window, abstain_below)
+                latency_ms = 1e3 * (time.perf_counter() - feed.arrived(window.last))
+                timing.latency_ms.append(latency_ms)
+                row = {"start_s": round(window.start_s, 6), "stop_s": round(window.stop_s, 6),
+                       **answer, "latency_ms": round(latency_ms, 1),
+                       "bads": ",".join(window.quality["bads"]), "note": window.problem}
+                # To the system at once: whoever kills us later takes nothing of this away.
+                file.write(_line(row, columns(decoder.classes)))
+                file.flush()
+                say(row)
+                if len(timing.latency_ms) == stop_after:
+                    stop.set()
+                    break
+            timing.busy_s += time.perf_counter() - began
+            timing.signal_s += chunk.shape[1] / feed.template.sfreq
+            if stop.is_set():
+                return
+
+
+def columns(classes: tuple[str, ...]) -> list[str]:
+    """Of predictions.tsv: those of `neurofm decode`; then latency_ms, bads (sensors that could not
+    be used) and note (why a window has no answer)."""
+    of_classes = [*(f"p_{name}" for name in classes), "confidence", "entropy", "abstained"]
+    return ["start_s", "stop_s", "predicted", *(of_classes if classes else []), "latency_ms",
+            "bads", "note"]
+
+
+@torch.inference_mode()
+def answer_of(decoder: Decoder, window: LiveWindow, abstain_below: float = 0.0) -> dict:
+    """Columns of `decode.named` for one window; without usable signal they stay empty."""
+    if window.signal is None:
+        return {"predicted": "", "abstained": True} if decoder.classes else {"predicted": ""}
+    device = next(decoder.parameters()).device
+    batch = collate([window.signal], [window.sensors], decoder.contract.geometry)
+    outputs = decoder.predict(batch.to(device)).double().cpu().numpy()
+    return named(outputs, decoder.classes, abstain_below).iloc[0].to_dict()
+
+
+def _line(row: dict, names: list[str]) -> str:
+    """A row of a table; tabs and line ends would break it."""
+    return "\t".join(" ".join(str(row.get(name, "")).split()) for name in names) + "\n"
+
+
+def _say(row: dict) -> None:
+    if row["note"]:
+        what = f"– ({row['note']})"
+    elif "confidence" in row:
+        what = f"{row['predicted'] or 'not sure'}  {row['confidence']:.2f}"
+    else:
+        what = f"{row['predicted']:.4g}"
+    print(f"{row['start_s']:.2f}–{row['stop_s']:.2f} s  {what}  ({row['latency_ms']:.0f} ms)",
+          flush=True)
+
+
+def _feed(run: StreamConfig) -> Replay | Lsl:
+    if run.lsl:
+        return open_lsl(run.lsl, run.silence_s, montage=run.montage,
+                        unknown_head=run.unknown_head, rename=run.rename)
+    return Replay(read(DecodeConfig([run.replay], run.model, run.out, montage=run.montage,
+                                    unknown_head=run.unknown_head, rename=run.rename)), run.speed)
+
+
+@torch.inference_mode()
+def _warm_up(decoder: Decoder, standardizer: CausalStandardizer) -> None:
+    """A first answer takes several times as long as later ones: give it before the signal comes."""
+    sensors = standardizer.sensors
+    noise = np.random.default_rng(0).standard_normal(
+        (len(sensors), decoder.contract.window_samples)).astype(np.float32)
+    batch: Batch = collate([noise], [sensors], decoder.contract.geometry)
+    for _ in range(2):
+        decoder.predict(batch.to(next(decoder.parameters()).device))
+
+
+def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents) -> int:
+    table = read_table(out / "predictions.tsv")
+    numbers = timing.summary()
+    delays_hz = [1.0, 4.0, 10.0, 20.0, 40.0]
+    delays = 1e3 * standardizer.response.group_delay_s(delays_hz)
+    summary = {
+        **numbers, "ended": feed.ended, "threads": torch.get_num_threads(), "speed": run.speed,
+        "hop_s": standardizer.hop / decoder.contract.sfreq,
+        "unusable": int((table["note"] != "").sum()),
+        "group_delay_ms": {f"{hz:g} Hz": _rounded(delay) for hz, delay
+                           in zip(delays_hz, delays, strict=True)},
+        "resampler_waits_ms": _rounded(1e3 * standardizer.lookahead_s),
+        "differences": standardizer.differences(),
+    }
+    if decoder.classes and len(table):
+        summary["abstained"] = int(table.loc[table["note"] == "", "abstained"].sum())
+    artifacts.write_json(out / "summary.json", summary)
+    files = list(FILES)
+    usable = table[table["note"] == ""]
+    if len(usable):
+        print(finding(table, decoder.classes, run.abstain_below))
+        figures.streamed(out / "streamed.png", table, decoder.classes)
+        files.append("streamed.png")
+    else:
+        print(f"no window was decoded ({feed.ended}); one lasts {decoder.contract.window_s:g} s")
+    (out / "report.html").write_text(streamed_page.page(
+        feed.template, table, summary, decoder, run.model, out / "streamed.png",
+        run.abstain_below))
+    artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=files)
+    print(streamed_page.timing(summary))
+    print(f"page: {out / 'report.html'}")
+    return 0
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """predictions.tsv of a stream; what is empty in it: "" in words, else NaN."""
+    table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={
+        name: [""] for name in pd.read_csv(path, sep="\t", nrows=0)
+        if name not in ("predicted", "bads", "note")})
+    if "confidence" not in table:
+        table["predicted"] = pd.to_numeric(table["predicted"])
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Task: what is asked of a window, and how answers are judged."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Task:
+    """question: as a person would ask it; heads the page. classes: labels to tell apart, in order;
+    none = all that the corpus has, or a number where `number` is True.
+
+    number: labels are numbers (regression). per: what has one label: each "window", or a whole
+    "subject", whose windows' answers are averaged before they are judged. window_s: length of
+    windows this is usually asked of. label: how `neurofm ingest` finds the labels (its `label`
+    key); labels are then named as in `classes` by `label.mapping` of the data set. trial: which
+    windows belong together and stay on one side of a split. remarks: what a reader must know.
+    """
+
+    question: str
+    classes: tuple[str, ...] = ()
+    number: bool = False
+    per: Literal["window", "subject"] = "window"
+    window_s: float = 4.0
+    label: str = ""
+    trial: Literal["event", "recording", "subject"] = "recording"
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        assert not (self.number and self.classes), "a number has no classes"
+
+    @property
+    def metric(self) -> str:
+        """What methods are ranked by."""
+        return "Pearson r" if self.number else "balanced accuracy"

@@ -1,0 +1,25 @@
+"""Attentive pooling: learned queries choose which places of a window matter.
+
+Source: the attentive probe of "Context Autoencoder" (arXiv 2202.03026, sec. 4) and V-JEPA
+(arXiv 2404.08471): where features of single places are good but their mean says little, a frozen
+model is judged by one cross-attention instead.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class AttentivePool(nn.Module):
+    """[batch, place, dim] → [batch, dim]: each head's query weighs the places, by softmax, for its
+    part of the features. Queries start at 0, which is the mean over places."""
+
+    def __init__(self, dim: int, n_heads: int):
+        super().__init__()
+        self.query = nn.Parameter(torch.zeros(n_heads, dim))
+        self.n_heads = n_heads
+
+    def forward(self, x: Float[Tensor, "batch place dim"]) -> Float[Tensor, "batch dim"]:
+        weight = torch.einsum("bpd,hd->bhp", x, self.query / x.shape[-1] ** 0.5).softmax(dim=-1)
+        parts = x.unflatten(-1, (self.n_heads, -1))
+        return torch.einsum("bhp,bphk->bhk", weight, parts).flatten(1)

@@ -1,0 +1,155 @@
+"""Protocols and leaks: who is on which side, and that a planted leak does not get through."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import make_corpus
+
+from downstream import leaks
+from downstream.labelled import labelled
+from downstream.protocol import Protocol, folds, in_words
+from neurofm.data.corpus import Corpus
+from neurofm.data.windows import SplitLeakError
+
+
+@pytest.fixture(scope="module")
+def data(planted):
+    return labelled(Corpus.open(planted.corpus))
+
+
+def people(fold, split) -> set[str]:
+    return set(fold.of(split)[2])
+
+
+@pytest.mark.parametrize(("protocol", "n"), [(Protocol("kfold", folds=5), 5),
+                                             (Protocol("loso"), 14)])
+def test_each_subject_is_tested_once_and_never_trained_on(data, protocol, n):
+    found = folds(data, protocol)
+    assert len(found) == n
+    tested = [one for fold in found for one in people(fold, "test")]
+    assert sorted(tested) == sorted(set(data.corpus.subjects(data.all)))
+    for fold in found:
+        sides = [people(fold, split) for split in ("train", "validation", "test")]
+        assert sum(map(len, sides)) == len(set.union(*sides))
+        assert len(set.union(*sides)) == 14
+        assert sum(map(len, fold.windows.values())) == len(data.all)
+    watched = [frozenset(people(fold, "validation")) for fold in found]
+    assert len(set(watched)) > 1
+    assert in_words(protocol, found)
+
+
+def test_parts_have_alike_labels_where_a_person_has_one(data):
+    """A diagnosis: every part of seven and seven has both groups, whoever is drawn."""
+    subject = np.array([int(key[-2:]) for key in data.corpus.subjects(np.arange(len(data.target)))])
+    told = dataclasses.replace(data, target=(subject % 2).astype(np.int64))
+    for seed in range(5):
+        for fold in folds(told, Protocol("kfold", folds=4, seed=seed)):
+            for split in ("train", "validation", "test"):
+                assert len(set(fold.of(split)[1])) == 2 or len(people(fold, split)) < 2
+
+
+def test_leave_one_out_of_a_diagnosis_has_one_class_in_its_test(data):
+    subject = np.array([int(key[-2:]) for key in data.corpus.subjects(np.arange(len(data.target)))])
+    told = dataclasses.replace(data, target=(subject % 2).astype(np.int64))
+    found = folds(told, Protocol("loso", validation=0.4))
+    assert all(len(set(fold.of("test")[1])) == 1 for fold in found)
+
+
+def test_published_split_by_ranges(data):
+    protocol = Protocol("published", train=["0-8"], validation_subjects=["9", "10"],
+                        test=["S11-S13"])
+    with pytest.raises(ValueError, match="subject '9'"):
+        folds(data, protocol)
+    protocol.validation_subjects = ["09", "10"]
+    (fold,) = folds(data, protocol)
+    assert people(fold, "train") == {f"planted/{k:02d}" for k in range(9)}
+    assert people(fold, "test") == {"planted/11", "planted/12", "planted/13"}
+
+
+def of_sessions(data, names: dict[str, str]):
+    """The same data, runs named as sessions."""
+    corpus = dataclasses.replace(data.corpus, recordings=data.corpus.recordings.assign(
+        session=data.corpus.recordings["run"].map(names)))
+    return dataclasses.replace(data, corpus=corpus)
+
+
+def test_cross_session_tests_the_last_one(tmp_path):
+    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
+    named = of_sessions(data, {"0": "ses-9", "1": "ses-10", "2": "ses-2"})
+    (fold,) = folds(named, Protocol("sessions"))
+    assert len(people(fold, "test") & people(fold, "train")) == 14
+    for split, run in (("test", "1"), ("validation", "0"), ("train", "2")):
+        rows = fold.recordings(split)
+        assert set(fold.corpus.recordings["run"].iloc[rows]) == {run}, split
+    with pytest.raises(ValueError, match="wanted three"):
+        folds(of_sessions(data, {"0": "1", "1": "1", "2": "2"}), Protocol("sessions"))
+
+
+def test_cross_device_leaves_a_device_and_its_people_out(data):
+    table = data.corpus.recordings
+    site = np.where(table["subject"].astype(int) < 5, "a", "b")
+    both = table["subject"] == "05"
+    site = np.where(both & (table["run"] == "0"), "a", site)
+    corpus = dataclasses.replace(data.corpus, recordings=table.assign(session=site))
+    found = folds(dataclasses.replace(data, corpus=corpus), Protocol("across", column="session"))
+    assert [fold.fold for fold in found] == ["a", "b"]
+    for fold in found:
+        rows = fold.recordings("test")
+        assert set(corpus.recordings["session"].iloc[rows]) == {fold.fold}
+        assert not people(fold, "test") & (people(fold, "train") | people(fold, "validation"))
+    with pytest.raises(ValueError, match="no such column"):
+        folds(data, Protocol("across", column="amplifier"))
+    with pytest.raises(ValueError, match="wanted two values"):
+        folds(data, Protocol("across", column="task"))
+
+
+def test_planted_leak_same_subject_on_both_sides(data):
+    stolen = data.windows["test"][:5]
+    leaky = dataclasses.replace(
+        data, windows={**data.windows, "train": np.sort(np.r_[data.windows["train"], stolen]),
+                       "test": data.windows["test"][5:]})
+    with pytest.raises(SplitLeakError, match="1 subject"):
+        leaks.refuse(leaky)
+    leaks.refuse(data)
+
+
+def test_planted_leak_windows_of_one_trial_on_both_sides(data):
+    """Neighbouring windows of one recording, dealt to both sides of a person's own split."""
+    own = np.flatnonzero(data.corpus.windows["recording"] == 0)
+    leaky = dataclasses.replace(
+        data, windows={"train": own[::2], "validation": own[:0], "test": own[1::2]})
+    with pytest.raises(SplitLeakError, match="windows of one trial"):
+        leaks.refuse(leaky, same_people=True)
+
+
+def test_planted_leak_one_file_under_two_names(data):
+    table = data.corpus.recordings.copy()
+    test_row = data.recordings("test")[0]
+    table.loc[table.index[test_row], "sha256"] = table["sha256"].iloc[data.recordings("train")[0]]
+    corpus = dataclasses.replace(data.corpus, recordings=table)
+    with pytest.raises(SplitLeakError, match="byte for byte"):
+        leaks.refuse(dataclasses.replace(data, corpus=corpus))
+
+
+def test_overlapping_finds_each_pair_once(data):
+    windows = np.arange(6)
+    corpus = dataclasses.replace(data.corpus, windows=data.corpus.windows.assign(
+        start_s=data.corpus.windows["row"] * 1.5))  # windows of 2 s
+    assert leaks.overlapping(corpus, windows[:3], windows[3:]) == [(2, 3)]
+    assert leaks.overlapping(data.corpus, windows[:3], windows[3:]) == []
+    assert isinstance(corpus.windows, pd.DataFrame)
+
+
+def test_bad_input_protocol():
+    for fields, message in [({"folds": 1}, "at least 2"), ({"validation": 1.0}, "share"),
+                            ({"kind": "published"}, "names nobody"),
+                            ({"kind": "across"}, "no column")]:
+        with pytest.raises(ValueError, match=message):
+            Protocol(**fields)
+
+
+def test_bad_input_more_folds_than_people(data):
+    with pytest.raises(ValueError, match="as many folds as subjects"):
+        folds(data, Protocol("kfold", folds=15))
