@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from . import metrics, statistics
-from .figures import COLOURS, _pyplot
+from .figures import COLOURS, pyplot
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -58,7 +58,7 @@ def calibrated(result: "Comparison") -> list[str]:
 def compared(path: Path, result: "Comparison") -> None:
     """Methods from best to worst: the mean and its interval, a dot a subject, a thin line joining
     a subject's dots."""
-    plt = _pyplot()
+    plt = pyplot()
     methods = result.by_score
     figure, axis = plt.subplots(figsize=(9, 1.3 + 0.46 * len(methods)), layout="constrained")
     each = result.subjects.pivot(index="subject", columns="method", values=result.score)[methods]
@@ -98,7 +98,7 @@ def compared(path: Path, result: "Comparison") -> None:
 
 def ranks(path: Path, result: "Comparison") -> None:
     """Average rank of each method; a bar joins methods that are not told apart."""
-    plt = _pyplot()
+    plt = pyplot()
     names, mean = result.table["method"].tolist(), result.ranks.mean
     order = np.argsort(mean, kind="stable")
     n, half = len(names), -(-len(names) // 2)
@@ -138,7 +138,7 @@ def ranks(path: Path, result: "Comparison") -> None:
 
 def calibration(path: Path, result: "Comparison", methods: list[str]) -> None:
     """Share right against the probability given to the class named, and how many windows."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(
         2, len(methods), figsize=(max(4.0, 2.5 * len(methods)), 3.7), sharex=True, sharey="row",
         height_ratios=[3, 1], layout="constrained", squeeze=False,
@@ -168,7 +168,7 @@ def calibration(path: Path, result: "Comparison", methods: list[str]) -> None:
 
 def confusion(path: Path, result: "Comparison", methods: list[str]) -> None:
     """Share of each true class that got each name; number of windows, mean over seeds, below."""
-    plt = _pyplot()
+    plt = pyplot()
     n = len(result.classes)
     side, below = max(2.9, 0.58 * n + 1.2), n > 5  # large ones below each other, to be readable
     rows, columns = (len(methods), 1) if below else (1, len(methods))
@@ -203,7 +203,7 @@ def confusion(path: Path, result: "Comparison", methods: list[str]) -> None:
 
 def numbers(path: Path, result: "Comparison", methods: list[str]) -> None:
     """What was predicted against what is true; on the line they are equal."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(1, len(methods), figsize=(4.4 * len(methods), 4.3), sharex=True,
                                 sharey=True, layout="constrained", squeeze=False)
     every = [v for name in methods for v in (result.named[name].target, result.named[name].said)]
@@ -228,7 +228,7 @@ def numbers(path: Path, result: "Comparison", methods: list[str]) -> None:
 def few_shots(path: Path, curves: pd.DataFrame, result: "Comparison") -> None:
     """Scores against the number of labelled examples of a new person; columns method, shots, mean,
     low, high."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
     looks = [(c, m) for m, c in zip("osD^vP*", COLOURS, strict=True)]
     for k, (name, part) in enumerate(curves.groupby("method", sort=False)):

@@ -32,7 +32,7 @@ def of_mne(epochs) -> list[Recording]:
     """A Recording an epoch, in order; neighbours of one layout are converted together."""
     import mne
 
-    parts = [part if part.preload else part.copy().load_data(verbose="ERROR")
+    parts = [part if part.preload else part.copy().load_data()
              for part in (epochs if isinstance(epochs, list | tuple) else [epochs])]
     if sum(map(len, parts)) == 0:
         raise ValueError("wanted epochs, got none (0 epochs); see epochs.drop_log for why")

@@ -19,7 +19,7 @@ def decoded(
 ) -> None:
     """Signal of a few channels above, probability (or number) of each window below, events through
     both; grey where no window was decoded."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1], layout="constrained"
     )
@@ -43,7 +43,7 @@ def decoded(
 
 def streamed(path: str | Path, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
     """What a stream's windows were called above, how long each answer took below."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, (above, below) = plt.subplots(2, 1, figsize=(11, 5.2), sharex=True,
                                           height_ratios=[1.5, 1], layout="constrained")
     answered = table.dropna(subset=f"p_{classes[0]}" if classes else "predicted")
@@ -150,7 +150,7 @@ def _events(above, below, events: Events, at_most: int) -> list:
     return handles
 
 
-def _pyplot():
+def pyplot():
     import matplotlib
 
     matplotlib.use("Agg")

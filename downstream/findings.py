@@ -66,7 +66,8 @@ def score(model: str, decoder: Decoder) -> tuple[str, bool]:
                             if isinstance(value, float))
         return (f"{tested}: {numbers} ({found.get('windows', '?')} windows).",
                 found.get("r2", 1.0) > 0)
-    good = found["balanced_accuracy"] > found["chance_high"]
+    least = 1 / found["exchanges"] if found["exchanges"] else 1.0  # with few people p stays above
+    good = found["p_chance"] <= max(0.05, least) and found["low"] > found["chance"]
     right = round(100 * found["balanced_accuracy"])
     text = (f"{tested} it was right in about {right} of 100 windows, where guessing gives "
             f"{round(100 * found['chance'])} (balanced accuracy "
@@ -74,7 +75,7 @@ def score(model: str, decoder: Decoder) -> tuple[str, bool]:
             f"{found['high']:.3f}; {found['windows']} windows; chance {found['chance']:.3f}, p = "
             f"{found['p_chance']:.2g}).")
     if not good:
-        text += " This is not above what exchanged labels give: its answers mean nothing."
+        text += " This cannot be told from guessing: its answers mean nothing."
     return text, good
 
 

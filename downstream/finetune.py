@@ -286,8 +286,8 @@ def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) ->
 def _tell_classes(metrics: dict, say) -> None:
     say(f"balanced accuracy on {metrics['subjects']} test subjects: "
         f"{metrics['balanced_accuracy']:.3f} [{metrics['low']:.3f}, {metrics['high']:.3f}] (mean "
-        f"over subjects, 95 % bootstrap over subjects); chance {metrics['chance']:.3f}, up to "
-        f"{metrics['chance_high']:.3f} with labels exchanged (p = {metrics['p_chance']:.3g})")
+        f"over subjects, 95 % bootstrap over subjects); chance {metrics['chance']:.3f}, p of "
+        f"chance {metrics['p_chance']:.3g} ({metrics['exchanges']:,} ways to exchange labels)")
 
 
 if __name__ == "__main__":

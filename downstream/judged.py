@@ -39,10 +39,9 @@ def finish(
     except ValueError as error:  # unlike devices have no one map; the scores stand without it
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
-        title=task.question, question=task.question, model=f"{run.model}", parents=parents,
+        title=task.question, model=run.model, parents=parents,
         protocol=how(run, parts), split=data.describe().splitlines(),
-        remarks=[*task.remarks, *remarks(data, parts, narrow, run, names),
-                 *unmapped],
+        remarks=[*task.remarks, *left_out(data, parts, narrow), *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=[f"{name}: {share:.3f}" for name, share in known.items()],
         attribution=picture, curves=curves,
@@ -85,18 +84,12 @@ def how(run, parts: list[Labelled]) -> list[str]:
     ]
 
 
-def remarks(data, parts, narrow, run, names) -> list[str]:
-    """What a reader must know of how this comparison was set up."""
+def left_out(data: Labelled, parts: list[Labelled], narrow: list[Labelled]) -> list[str]:
+    """Which windows did not take part, in lines."""
     found = []
     if narrow is not parts:
-        few, all_ = (sum(len(fold.windows["test"]) for fold in one) for one in (narrow, parts))
-        found.append(f"baselines were trained on, and named, the windows of one layout ({few} of "
-                     f"{all_} test windows); differences are on the test windows that both named")
-    if run.seeds < 5 and any(methods.is_network(name) for name in names):
-        found.append(f"{run.seeds} seed(s): intervals say little of what another training gives")
-    if any(methods.RECENTRED in name for name in names):
-        found.append("recentred methods use all of a test subject's windows, without labels; the "
-                     "others name each window by itself")
+        few, all_ = (sum(len(fold.windows["train"]) for fold in one) for one in (narrow, parts))
+        found.append(f"baselines were trained on the windows of one layout, {few} of {all_}")
     if data.left_out:
         found.append(f"{data.left_out} windows with other labels or none were left out")
     return found

@@ -56,7 +56,7 @@ def table_of(data: Labelled, answers: np.ndarray, ledger: dict | None) -> pd.Dat
 
 def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
     """What a table of predictions is worth: balanced accuracy with its interval and chance, or how
-    near numbers come."""
+    near numbers come. exchanges: ways to exchange the labels, of which p_chance is a share."""
     about = {"subjects": int(table["subject"].nunique()), "windows": len(table)}
     if not classes:
         label, predicted = table["label"].to_numpy(float), table["predicted"].to_numpy(float)
@@ -71,7 +71,8 @@ def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
     )
     return {
         "balanced_accuracy": estimate.mean, "low": estimate.low, "high": estimate.high,
-        "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p, **about,
+        "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p,
+        "exchanges": min(by_chance.count, 1_000_000), **about,
     }
 
 

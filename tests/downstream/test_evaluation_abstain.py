@@ -103,7 +103,7 @@ def test_a_decoder_no_better_than_chance_warns_at_the_top(decoder, tmp_path):
     (folder / "test").mkdir()
     numbers = json.loads((decoder / "test" / "metrics.json").read_text())
     (folder / "test" / "metrics.json").write_text(json.dumps(
-        {**numbers, "balanced_accuracy": 0.52, "chance_high": 0.58}))
+        {**numbers, "balanced_accuracy": 0.52, "low": 0.45, "p_chance": 0.4}))
     text, good = score(str(folder), model)
     assert not good
     assert decode(save_raw(tmp_path / "x_raw.fif"), folder, tmp_path / "out") == 0
