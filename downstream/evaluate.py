@@ -25,12 +25,13 @@ from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.training.loop import Stopped, TrainConfig
 
-from . import features, few_shot, identity, judged, methods, tasks
+from . import features, tasks
+from .evaluation import few_shot, identity, judged, methods
+from .evaluation.fitted import Baselines, Networks
+from .evaluation.protocol import Protocol, folds
 from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
-from .fitted import Baselines, Networks
 from .labelled import Labelled, labelled
 from .predictions import table_of
-from .protocol import Protocol, folds
 
 HOW_IT_RUNS = ("out", "part", "jobs")  # what may differ between calls that share a folder
 
@@ -42,9 +43,9 @@ class EvaluateConfig:
     corpus: a sealed corpus with labels. model: checkpoint of a BrainOmni (or a decoder, whose
     backbone is taken). models: further ones by name, for methods NAME@MODEL. out: folder of the
     results. task: what is asked (`downstream.tasks`). protocol: who trains, who chooses, who
-    judges (`downstream.protocol`).
-    methods: see `downstream.methods`; empty = all that fit. seeds: trainings of each network, 5 or
-    more. tuning: settings that each method tries, of which the validation subjects choose one.
+    judges (`downstream.evaluation.protocol`).
+    methods: see `downstream.evaluation.methods`; empty = all that fit. seeds: trainings of each
+    network, 5 or more. tuning: settings a method tries; validation subjects choose one of them.
     shots: numbers of labelled windows a class of a new person, for calibration curves; empty =
     none. explain: method whose attribution maps are drawn; "" = the best network.
     only: column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.

@@ -3,7 +3,7 @@
     neurofm explain --corpus labelled/ --model runs/decoder --out results/
 
 Writes attribution.tsv and attribution.png. What the maps show, and what they do not:
-`downstream.attribution`.
+`downstream.evaluation.attribution`.
 """
 
 import sys
@@ -17,9 +17,10 @@ import pandas as pd
 from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 
-from . import attribution, attribution_figure, features
-from .attribution import LEVEL, Attribution
-from .decode import open_decoder
+from . import features
+from .decoding.one import open_decoder
+from .evaluation import attribution, attribution_figure
+from .evaluation.attribution import LEVEL, Attribution
 from .labelled import labelled
 
 

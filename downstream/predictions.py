@@ -8,7 +8,7 @@ from neurofm import hub
 from neurofm.data.batch import Tokens
 from neurofm.models.decoder import Decoder
 
-from . import metrics, statistics
+from .evaluation import metrics, statistics
 from .features import InMemory
 from .labelled import Labelled
 

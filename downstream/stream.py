@@ -24,11 +24,12 @@ from neurofm.data.batch import Batch, collate
 from neurofm.models.decoder import Decoder
 from preprocessing.streaming import CausalStandardizer, LiveWindow
 
-from . import figures, streamed_page
-from .decode import DecodeConfig, check_abstain, named, open_decoder, read
-from .findings import finding
-from .live import Lsl, Replay, open_lsl
-from .watch import stopping
+from . import figures
+from .decoding import streamed_page
+from .decoding.findings import finding
+from .decoding.live import Lsl, Replay, open_lsl
+from .decoding.one import DecodeConfig, check_abstain, named, open_decoder, read
+from .decoding.watch import stopping
 
 FILES = ["predictions.tsv", "summary.json", "report.html"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ORDER = (
     "demo", "simulate", "ingest", "pretrain", "tokenize", "reconstruct", "generate", "finetune",
-    "evaluate", "decode",
+    "evaluate", "explain", "decode", "stream", "from_moabb",
 )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from downstream import stream
-from downstream.live import Replay
+from downstream.decoding.live import Replay
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors

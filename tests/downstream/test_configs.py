@@ -4,8 +4,8 @@ import pytest
 
 from downstream import tasks
 from downstream.evaluate import EvaluateConfig
+from downstream.evaluation.methods import check
 from downstream.finetune import FinetuneConfig
-from downstream.methods import check
 from neurofm import config
 
 

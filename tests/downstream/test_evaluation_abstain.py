@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from test_decode import decode, save_raw
 
-from downstream.decode import named
-from downstream.findings import finding, score
+from downstream.decoding.findings import finding, score
+from downstream.decoding.one import named
 from neurofm import hub
 
 

@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from downstream import attribution
-from downstream.attribution_figure import flattened
 from downstream.baselines import spectra
+from downstream.evaluation import attribution
+from downstream.evaluation.attribution_figure import flattened
 from downstream.explain import main as explain
 from downstream.finetune import main as finetune
 from neurofm import hub

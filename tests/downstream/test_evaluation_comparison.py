@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from downstream import comparison
-from downstream.comparison import About, compare, to_text, write
+from downstream.evaluation import comparison_page
+from downstream.evaluation.comparison import compare
+from downstream.evaluation.written import About, to_text, write
 
 
 def named(
@@ -78,7 +79,7 @@ def test_best_is_found_and_told_apart(result):
     assert table.loc["frozen", "p_holm"] < 0.05
     assert table.loc["frozen", "p_chance"] < 0.01 < table.loc["random", "p_chance"]
     assert np.isnan(table.loc["base_tangent_recentred", "difference"])
-    said = comparison.comparison_page.finding(result)
+    said = comparison_page.finding(result)
     assert said.startswith("Best is frozen (network): balanced accuracy 0.")
     assert "they are told apart" in said
     assert "they are told apart" in to_text(result)
@@ -88,7 +89,7 @@ def test_whatever_wins_is_said_to_win():
     skills = {"frozen": 0.2, "base_csp": 1.2}
     table, classes = named(skills)
     found = compare(table, classes, list(skills), {"base_csp"})
-    said = comparison.comparison_page.finding(found)
+    said = comparison_page.finding(found)
     assert said.startswith("Best is base_csp (baseline)")
     assert re.search(r"to the best network, frozen, is \+0\.\d+ \[\+", said)
 
@@ -173,7 +174,7 @@ def test_methods_that_named_fewer_windows_are_compared_on_common_ones():
         same.difference("frozen", "base_csp")["difference"])
     apart = short[~((short["method"] == "frozen") & (short["window"] % 3 != 0))]
     none = compare(apart, classes, ["frozen", "base_csp"], BASELINES)
-    assert "no test window in common" in comparison.comparison_page.finding(none)
+    assert "no test window in common" in comparison_page.finding(none)
 
 
 def test_per_subject_merges_windows_first():
@@ -204,7 +205,7 @@ def test_a_known_correlation_is_recovered():
     assert gap["difference_high"] < 0
     assert gap["difference_r_low"] > 0.5
     assert found.best == "net"
-    assert "(negative: a smaller error)" in comparison.comparison_page.finding(found)
+    assert "(negative: a smaller error)" in comparison_page.finding(found)
 
 
 def test_subject_and_window_errors_of_numbers():

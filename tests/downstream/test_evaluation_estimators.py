@@ -18,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from downstream import epochs as epochs_module
-from downstream.estimators import NeuroFMClassifier, NeuroFMEmbedding, NeuroFMRegressor
-from downstream.fit_epochs import held_out
+from downstream.estimators import epochs as epochs_module
+from downstream.estimators.fit_epochs import held_out
+from downstream.estimators.sklearn_face import NeuroFMClassifier, NeuroFMEmbedding, NeuroFMRegressor
 from neurofm import cli, hub
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from planted import make_corpus
 
-from downstream import fitted
 from downstream.baselines import spectra
 from downstream.evaluate import main as evaluate
+from downstream.evaluation import fitted
 from neurofm import artifacts, cli
 
 QUICK = ["--train.steps=30", "--seeds=2", "--tuning=1"]

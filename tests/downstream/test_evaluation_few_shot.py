@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from downstream import few_shot, identity, leaks
+from downstream.evaluation import few_shot, identity, leaks
 from downstream.features import InMemory
 from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus

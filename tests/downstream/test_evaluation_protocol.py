@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from planted import make_corpus
 
-from downstream import leaks
+from downstream.evaluation import leaks
+from downstream.evaluation.protocol import Protocol, folds, in_words
 from downstream.labelled import labelled
-from downstream.protocol import Protocol, folds, in_words
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
 

@@ -15,9 +15,9 @@ import torch
 from planted import CONTRACT
 from test_decode import decode, save_raw
 
-from downstream import live as live_module
 from downstream import stream as stream_module
-from downstream.live import Lsl, Replay, template_of
+from downstream.decoding import live as live_module
+from downstream.decoding.live import Lsl, Replay, template_of
 from downstream.stream import Timing, read_table, run_live
 from neurofm import artifacts, hub
 from neurofm.models.decoder import Decoder, DecoderConfig

@@ -6,12 +6,12 @@ import pandas as pd
 
 from neurofm import artifacts, config
 
-from . import attribution, attribution_figure, comparison, methods
+from ..labelled import Labelled
+from ..report import contract_in_words
+from ..tasks import Task
+from . import attribution, attribution_figure, comparison, methods, written
 from .comparison_page import About
-from .labelled import Labelled
 from .protocol import in_words
-from .report import contract_in_words
-from .tasks import Task
 
 
 def finish(
@@ -46,9 +46,9 @@ def finish(
         probe=[f"{name}: {share:.3f}" for name, share in known.items()],
         attribution=picture, curves=curves,
     )
-    files += comparison.write(out, result, about) + maps
+    files += written.write(out, result, about) + maps
     artifacts.seal(out, "results", config=asked, parents=parents, files=sorted(set(files)))
-    print(comparison.to_text(result))
+    print(written.to_text(result))
     for note in [*about.remarks, *result.notes]:
         print(f"note: {note}")
     print(f"page: {out / 'report.html'}")

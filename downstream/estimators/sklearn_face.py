@@ -6,7 +6,7 @@
 
 They obey scikit-learn's conventions, so they work in pipelines, grid searches and MOABB.
 X: `mne.Epochs` (a list of them too), or an array [epoch, channel, time] in volts (tesla) with the
-`mne.Info` of its channels. Epochs are brought to the model's contract; see `downstream.epochs` for
+`mne.Info` of its channels. Epochs are brought to the model's contract; see `epochs` for
 what filtering cut epochs cannot do. All epochs of one estimator have one length.
 """
 
@@ -32,8 +32,8 @@ from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import TrainConfig
 
+from ..embed import contract_of
 from . import epochs
-from .embed import contract_of
 from .fit_epochs import fit, held_out
 
 FIXED_POOLS = ("covariance", "mean")  # those that nothing has to be learned for

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from . import features
-from .features import InMemory
-from .labelled import Labelled
+from .. import features
+from ..features import InMemory
+from ..labelled import Labelled
 
 
 def probe(networks, data: Labelled) -> dict[str, float]:

@@ -14,13 +14,14 @@ from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig
 
-from . import baselines, features, methods, statistics
-from .baselines import spectra
-from .features import InMemory
-from .finetune import build, calibrate, fit, fit_head
-from .labelled import Labelled, sensors_of
+from .. import baselines, features
+from ..baselines import spectra
+from ..features import InMemory
+from ..finetune import build, calibrate, fit, fit_head
+from ..labelled import Labelled, sensors_of
+from ..predictions import predict
+from . import methods, statistics
 from .methods import Network
-from .predictions import predict
 
 RECIPE = {"lr", "weight_decay"}  # settings of training; the others are the decoder's
 

@@ -13,7 +13,7 @@ score best.
 
 from dataclasses import dataclass, field
 
-from . import baselines
+from .. import baselines
 
 RECENTRED = "_recentred"
 

@@ -13,7 +13,7 @@ import numpy as np
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
 
-from .labelled import Labelled
+from ..labelled import Labelled
 
 
 def refuse(data: Labelled, *, same_people: bool = False) -> Labelled:

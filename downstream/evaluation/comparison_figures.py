@@ -5,24 +5,20 @@ Ranks are drawn as in Demšar 2006 (critical-difference diagram), calibration as
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..figures import COLOURS, pyplot
 from . import metrics, statistics
-from .figures import COLOURS, pyplot
-
-if TYPE_CHECKING:
-    from .comparison import Comparison
-    from .scores import Named
+from .comparison import Comparison
 
 _DPI = 130
 _NETWORK, _BASELINE = (COLOURS[0], "o"), ("0.35", "s")
 TITLES = {"balanced_accuracy": "balanced accuracy", "mae": "mean absolute error"}
 
 
-def draw(out: Path, result: "Comparison", curves: pd.DataFrame | None = None) -> list[str]:
+def draw(out: Path, result: Comparison, curves: pd.DataFrame | None = None) -> list[str]:
     """All figures that this comparison allows, in `out`; names of the files."""
     made = ["comparison.png"]
     compared(out / made[0], result)
@@ -42,12 +38,12 @@ def draw(out: Path, result: "Comparison", curves: pd.DataFrame | None = None) ->
     return made
 
 
-def chosen(result: "Comparison") -> list[str]:
+def chosen(result: Comparison) -> list[str]:
     """The best network and the best baseline."""
     return [name for name in (result.best_network, result.best_baseline) if name is not None]
 
 
-def calibrated(result: "Comparison") -> list[str]:
+def calibrated(result: Comparison) -> list[str]:
     """Up to four methods: the two best networks and the two best baselines."""
     networks = [name for name in result.by_score if name in result.networks]
     baselines = [name for name in result.by_score if name not in result.networks]
@@ -55,7 +51,7 @@ def calibrated(result: "Comparison") -> list[str]:
     return networks[: 2 + spare[0]] + baselines[: 2 + spare[1]]
 
 
-def compared(path: Path, result: "Comparison") -> None:
+def compared(path: Path, result: Comparison) -> None:
     """Methods from best to worst: the mean and its interval, a dot a subject, a thin line joining
     a subject's dots."""
     plt = pyplot()
@@ -96,7 +92,7 @@ def compared(path: Path, result: "Comparison") -> None:
     _save(plt, figure, path)
 
 
-def ranks(path: Path, result: "Comparison") -> None:
+def ranks(path: Path, result: Comparison) -> None:
     """Average rank of each method; a bar joins methods that are not told apart."""
     plt = pyplot()
     names, mean = result.table["method"].tolist(), result.ranks.mean
@@ -136,7 +132,7 @@ def ranks(path: Path, result: "Comparison") -> None:
     plt.close(figure)
 
 
-def calibration(path: Path, result: "Comparison", methods: list[str]) -> None:
+def calibration(path: Path, result: Comparison, methods: list[str]) -> None:
     """Share right against the probability given to the class named, and how many windows."""
     plt = pyplot()
     figure, axes = plt.subplots(
@@ -166,7 +162,7 @@ def calibration(path: Path, result: "Comparison", methods: list[str]) -> None:
     _save(plt, figure, path)
 
 
-def confusion(path: Path, result: "Comparison", methods: list[str]) -> None:
+def confusion(path: Path, result: Comparison, methods: list[str]) -> None:
     """Share of each true class that got each name; number of windows, mean over seeds, below."""
     plt = pyplot()
     n = len(result.classes)
@@ -201,7 +197,7 @@ def confusion(path: Path, result: "Comparison", methods: list[str]) -> None:
     _save(plt, figure, path)
 
 
-def numbers(path: Path, result: "Comparison", methods: list[str]) -> None:
+def numbers(path: Path, result: Comparison, methods: list[str]) -> None:
     """What was predicted against what is true; on the line they are equal."""
     plt = pyplot()
     figure, axes = plt.subplots(1, len(methods), figsize=(4.4 * len(methods), 4.3), sharex=True,
@@ -225,7 +221,7 @@ def numbers(path: Path, result: "Comparison", methods: list[str]) -> None:
     _save(plt, figure, path)
 
 
-def few_shots(path: Path, curves: pd.DataFrame, result: "Comparison") -> None:
+def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     """Scores against the number of labelled examples of a new person; columns method, shots, mean,
     low, high."""
     plt = pyplot()
@@ -265,11 +261,11 @@ def _reliability(one: "Named") -> tuple[np.ndarray, ...]:
     return total[:, 0], sure, right, ends[:, 0], ends[:, 1]
 
 
-def _look(name: str, result: "Comparison") -> tuple[str, str]:
+def _look(name: str, result: Comparison) -> tuple[str, str]:
     return _NETWORK if name in result.networks else _BASELINE
 
 
-def _legend(axis, result: "Comparison") -> None:
+def _legend(axis, result: Comparison) -> None:
     from matplotlib.lines import Line2D
 
     there = {name in result.networks for name in result.table["method"]}

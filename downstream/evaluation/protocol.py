@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from ..labelled import Labelled, checked, described
 from . import leaks
-from .labelled import Labelled, checked, described
 
 
 @dataclass

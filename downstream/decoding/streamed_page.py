@@ -7,7 +7,7 @@ import pandas as pd
 from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder
 
-from . import report
+from .. import report
 from .decoded_page import about, folded, opening, readable
 
 _MOST_BADS = 12

@@ -36,7 +36,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import KINDS, Sensors
 from neurofm.models.decoder import Decoder
 
-from .baselines.spectra import BANDS
+from ..baselines.spectra import BANDS
 from .exchanges import exchanges
 
 NAMES = ("delta", "theta", "alpha", "beta", "low gamma")

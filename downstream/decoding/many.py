@@ -22,7 +22,7 @@ from preprocessing import archive, quality
 from preprocessing.archive import Job
 
 from . import decoded_page
-from .decode import DecodeConfig, decode_one, open_decoder
+from .one import DecodeConfig, decode_one, open_decoder
 
 FAILED = 3  # exit status when some recordings failed, as of `neurofm ingest`
 SUMMARY = "summary.tsv"

@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 
 from neurofm import artifacts, config, hub
 
-from .embed import contract_of
-from .estimators import NeuroFMClassifier, NeuroFMEmbedding
+from ..embed import contract_of
+from .sklearn_face import NeuroFMClassifier, NeuroFMEmbedding
 
 INGEST = "ingest.yaml"  # beside the recordings: what `neurofm ingest` must know of them
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ENUMERATED = 2000  # no more labellings than this are all gone through
+FEW_LABELLINGS = 40  # below, 1 in 40 (the 97.5th percentile) cannot be resolved
 IN_BLOCKS = 0.7  # labels come in blocks where they change less often than this × by chance
 
 

@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
 
+from ..figures import COLOURS
 from .attribution import LEVEL, Attribution
-from .figures import COLOURS
 
 RIM_M = 0.095  # radius of the drawn head
 FEWEST = 4  # channels at different places, for a map

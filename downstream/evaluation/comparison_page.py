@@ -7,21 +7,19 @@ import time
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from neurofm import artifacts
 
-from . import report, statistics
+from .. import report
+from . import statistics
+from .comparison import Comparison
 from .comparison_figures import TITLES
+from .exchanges import FEW_LABELLINGS
 from .metrics import BINS
 
-if TYPE_CHECKING:
-    from .comparison import Comparison
-
 LEVEL = 1 - statistics.LEVEL
-FEW_LABELLINGS = 40  # below, 1 in 40 (the 97.5th percentile) cannot be resolved
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class About:
     unit: str = ""
 
 
-def finding(result: "Comparison") -> str:
+def finding(result: Comparison) -> str:
     """What was found, in a sentence or three."""
     best, score = result.best, TITLES[result.score]
     row = result.row(best)
@@ -88,7 +86,7 @@ def finding(result: "Comparison") -> str:
         else f"{said})."
 
 
-def shown(result: "Comparison") -> pd.DataFrame:
+def shown(result: Comparison) -> pd.DataFrame:
     """The table as people read it, best first: an estimate and its interval in one cell."""
     table = result.table.set_index("method").loc[result.by_score].reset_index()
     few = table["labellings"] < FEW_LABELLINGS
@@ -111,7 +109,7 @@ def shown(result: "Comparison") -> pd.DataFrame:
     return out
 
 
-def page(result: "Comparison", about: About, figures: dict[str, Path]) -> str:
+def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
     """The page as HTML. figures: file name → where it is; those that are there are put in."""
     version = artifacts.code_version()
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
@@ -155,7 +153,7 @@ def page(result: "Comparison", about: About, figures: dict[str, Path]) -> str:
     ])
 
 
-def _lead(result: "Comparison", about: About) -> str:
+def _lead(result: Comparison, about: About) -> str:
     made = ""
     if result.leaked:
         names = ", ".join(result.leaked[:8]) + (", …" if len(result.leaked) > 8 else "")
@@ -192,7 +190,7 @@ def _attribution(about: About) -> tuple[Path, str, str]:
     return path, "Relevance of sensors and frequencies", caption
 
 
-def _caption_compared(result: "Comparison") -> str:
+def _caption_compared(result: Comparison) -> str:
     several = (result.table["seeds"] > 1).any()
     return (f"Methods, best first. Large marks: {TITLES[result.score]} with its 95 % interval over "
             f"subjects{' and seeds' if several else ''}. Small marks: one test subject each"
@@ -201,7 +199,7 @@ def _caption_compared(result: "Comparison") -> str:
             f"that overlap do not mean that methods are alike: see the paired differences.")
 
 
-def _caption_calibration(result: "Comparison") -> str:
+def _caption_calibration(result: Comparison) -> str:
     return (f"Above: of the {result.per}s that a method names with a given probability, the share "
             f"that it names rightly. On the dashed line probabilities mean what they say; below it "
             f"the method is too sure of itself, above it not sure enough. Bars: 95 % intervals "
@@ -209,7 +207,7 @@ def _caption_calibration(result: "Comparison") -> str:
             f"mean distance to the line, weighed by number ({BINS} bins).")
 
 
-def _reading_the_table(result: "Comparison", about: About) -> str:
+def _reading_the_table(result: Comparison, about: About) -> str:
     each = result.table.iloc[0]
     unit = f", in {about.unit}" if about.unit else ""
     text = (f"{TITLES[result.score].capitalize()}{unit}"
@@ -233,7 +231,7 @@ def _ways(row: pd.Series) -> str:
     return "more ways than could be counted, 1,000 drawn"
 
 
-def _differences(result: "Comparison", figures: dict[str, Path]) -> str:
+def _differences(result: Comparison, figures: dict[str, Path]) -> str:
     if not len(result.differences):
         return ""
     made = ""
@@ -272,7 +270,7 @@ def _differences(result: "Comparison", figures: dict[str, Path]) -> str:
         "small")
 
 
-def _secondary(result: "Comparison", about: About) -> str:
+def _secondary(result: Comparison, about: About) -> str:
     table = result.table.set_index("method").loc[result.by_score].reset_index()
     out = pd.DataFrame({"method": table["method"]})
     over = {}
@@ -298,7 +296,7 @@ def _secondary(result: "Comparison", about: About) -> str:
         f"{'. '.join(lines)}.{extra}", "small")
 
 
-def _of_windows(result: "Comparison") -> list[tuple[str, str]]:
+def _of_windows(result: Comparison) -> list[tuple[str, str]]:
     if result.by_window is None:
         return []
     one = result.by_window
@@ -308,7 +306,7 @@ def _of_windows(result: "Comparison") -> list[tuple[str, str]]:
         "a person is the question.", "small"))]
 
 
-def _method(result: "Comparison") -> list[str]:
+def _method(result: Comparison) -> list[str]:
     lines = []
     if result.per == "subject":
         lines.append("Probabilities of a subject's windows were averaged, so a subject has one "
@@ -372,7 +370,7 @@ def _is(value: float) -> str:
     return _p(value) if value < 0.001 else f"= {_p(value)}"
 
 
-def _of_row(row: pd.Series, result: "Comparison") -> str:
+def _of_row(row: pd.Series, result: Comparison) -> str:
     text = _estimate(row[result.score], row["low"], row["high"])
     return text if "[" in text else f"{text} (no interval from one subject)"
 

@@ -16,7 +16,7 @@ from neurofm.data.batch import Batch, Tokens
 from neurofm.models.decoder import Decoder, Pooled
 from neurofm.training.loop import TrainConfig, accelerator_for, train, validate
 
-from . import adapters
+from .. import adapters
 
 
 class Kept:

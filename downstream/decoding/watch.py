@@ -9,8 +9,8 @@ import signal
 import threading
 from pathlib import Path
 
-from .decode import DecodeConfig
-from .decode_many import Many
+from .many import Many
+from .one import DecodeConfig
 
 
 def watch(run: DecodeConfig) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from ..labelled import Labelled
 from . import leaks, statistics
-from .labelled import Labelled
 
 C = 0.01  # of the logistic regression on standardised features; the same for all of them
 

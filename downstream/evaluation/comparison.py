@@ -1,27 +1,20 @@
-"""Predictions of several methods → scores with intervals, differences, ranks; tables and a page.
+"""Predictions of several methods → scores with intervals, differences, ranks.
 
     result = compare(predictions, classes, methods, baselines, per="window")
-    write(out, result, About("Telling apart rest and arithmetic"))
 
 What is compared is balanced accuracy, or the mean absolute error of numbers, over test subjects;
 other metrics stand beside it. Statistics are in `statistics.py`.
 """
 
-import json
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts
-
-from . import comparison_figures, comparison_page, metrics, scores, statistics
-from .comparison_page import FEW_LABELLINGS, About
+from . import metrics, scores, statistics
+from .exchanges import FEW_LABELLINGS
 from .scores import Named
-
-__all__ = ["About", "Comparison", "compare", "to_text", "write"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,42 +321,3 @@ def _notes(result: Comparison) -> list[str]:
                              f"subjects who have it")
                 break
     return found
-
-
-def to_text(result: Comparison) -> str:
-    """The finding and the table, for a terminal."""
-    table = comparison_page.shown(result).to_string(index=False)
-    return f"{table}\n{comparison_page.finding(result)}"
-
-
-def write(out: Path, result: Comparison, about: About) -> list[str]:
-    """Tables, figures and report.html in the folder `out`; names of the files written."""
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    files = []
-
-    def keep(table: pd.DataFrame, name: str) -> None:
-        table.to_csv(out / name, sep="\t", index=False, float_format="%.4f")
-        files.append(name)
-
-    keep(result.table, "table.tsv")
-    keep(result.subjects, "subjects.tsv")
-    keep(result.differences, "differences.tsv")
-    if result.by_window is not None:
-        keep(result.by_window.table, "table_windows.tsv")
-    artifacts.write_json(out / "table.json", {
-        "classes": list(result.classes), "per": result.per, "score": result.score,
-        "best": result.best, "best_network": result.best_network,
-        "best_baseline": result.best_baseline, "finding": comparison_page.finding(result),
-        "methods": json.loads(result.table.to_json(orient="records")),
-        "subjects": {name: part[result.score].tolist()
-                     for name, part in result.subjects.groupby("method", sort=False)},
-        "friedman_p": None if result.ranks is None or result.ranks.p != result.ranks.p
-        else result.ranks.p,
-        "alike": result.alike, "leaked": result.leaked,
-        "notes": [*about.remarks, *result.notes],
-    })
-    figures = comparison_figures.draw(out, result, about.curves)
-    page = comparison_page.page(result, about, {name: out / name for name in figures})
-    (out / "report.html").write_text(page, encoding="utf-8")
-    return [*files, "table.json", *figures, "report.html"]

@@ -12,9 +12,10 @@ from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder
 from preprocessing.standardize import Standardized
 
-from . import findings, report
+from .. import report
+from ..labelled import sensors_of
+from . import findings
 from .findings import finding
-from .labelled import sensors_of
 
 __all__ = ["finding", "folded", "opening", "page", "readable"]
 

@@ -1,0 +1,1 @@
+"""Models as scikit-learn estimators on MNE epochs, and in MOABB."""
