@@ -6,7 +6,8 @@
 
 Every method is trained on the same windows of a fold, makes its choices on the fold's validation
 subjects and is judged on its test subjects. A run that was interrupted goes on with what is not
-finished; jobs of an array write into the same folder, and the call that finds all there finishes.
+finished; jobs of an array write into the same folder, and a last call without --part does what is
+missing and writes the report.
 """
 
 import shutil
@@ -25,7 +26,7 @@ from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.training.loop import Stopped, TrainConfig
 
-from . import features, tasks
+from . import baselines, features, tasks
 from .evaluation import few_shot, identity, judged, methods
 from .evaluation.fitted import Baselines, Networks
 from .evaluation.protocol import Protocol, folds
@@ -170,10 +171,10 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         print(f"{task.question}\n{parts[0].describe()}"
               + (f"\n… and {len(parts) - 1} more folds" if len(parts) > 1 else ""), flush=True)
         _work(jobs[first::of], jobs, networks, simple, out, run)
-    missing = [job for job in jobs if not (out / "parts" / job.file).exists()]
-    if missing:
-        print(f"{len(jobs) - len(missing)} of {len(jobs)} jobs are done; the call that finds all "
-              f"of them writes the report")
+    if run.part:
+        done = sum((out / "parts" / job.file).exists() for job in jobs)
+        print(f"{done} of {len(jobs)} jobs are done; when all are, call without --part for the "
+              f"report")
         return 0
     table = pd.concat([pd.read_parquet(out / "parts" / job.file) for job in jobs],
                       ignore_index=True)
@@ -200,8 +201,6 @@ def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
 
 def drawn(name: str) -> bool:
     """True for baselines that draw random numbers, so that seeds matter."""
-    from . import baselines
-
     return baselines.find(name).SEES == "signals"
 
 

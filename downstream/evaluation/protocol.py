@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from ..labelled import Labelled, checked, described
 from . import leaks
@@ -20,9 +21,10 @@ from . import leaks
 class Protocol:
     """kind: "stored" = the corpus's own split, once; "kfold" = `folds` parts of the subjects, each
     the test once; "loso" = each subject the test once; "published" = the subjects named in `train`,
-    `validation` and `test`; "sessions" = each subject's last session is the test, the one before
-    chooses, the others train; "across" = each value of `column` (a device, a site, a data set) is
-    the test once, trained on subjects recorded otherwise.
+    `validation_subjects` and `test`; "sessions" = each subject's last session is the test, the one
+    before chooses, the others train (column = "run": runs instead of sessions); "across" = each
+    value of `column` (a device, a site, a data set) is the test once, trained on subjects recorded
+    otherwise.
 
     validation: share of the subjects that are not the test's (of kfold, loso, across) by whom steps
     and settings are chosen. train, validation_subjects, test: names of subjects, or ranges such as
@@ -73,7 +75,8 @@ def in_words(protocol: Protocol, found: list[Labelled]) -> str:
         "kfold": f"{len(found)} folds by subject, each of {n} subjects tested once",
         "loso": f"leave one subject out, {n} subjects",
         "published": f"published split, {n} test subjects",
-        "sessions": f"each subject's last session, trained on the earlier ones, {n} subjects",
+        "sessions": f"each subject's last {protocol.column or 'session'}, trained on the earlier "
+                    f"ones, {n} subjects",
         "across": f"each {protocol.column} left out once ({len(found)}), tested on {n} subjects",
     }[protocol.kind]
 
@@ -108,28 +111,25 @@ def _published(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
 def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
     windows = data.all
     rows = data.corpus.windows["recording"].to_numpy()[windows]
-    session = data.corpus.recordings["session"].fillna("").to_numpy()[rows].astype(str)
+    column = protocol.column or "session"
+    session = _column(data, column).to_numpy()[rows]
     of, place = data.corpus.subjects(windows), np.zeros(len(windows), dtype=int)
     for subject in np.unique(of):
         own = sorted(set(session[of == subject]), key=_natural)
         if len(own) < 3:
             raise ValueError(
-                f"{data.corpus.folder}: {subject} has {len(own)} session(s) ({', '.join(own)}); "
+                f"{data.corpus.folder}: {subject} has {len(own)} {column}(s) ({', '.join(own)}); "
                 f"wanted three: to train, to choose steps and settings, to test"
             )
         for back, name in ((1, own[-1]), (2, own[-2])):  # the last but one chooses
             place[(of == subject) & (session == name)] = back
-    yield _parted(data, "last session", windows, place == 1, place == 2)
+    yield _parted(data, f"last {column}", windows, place == 1, place == 2)
 
 
 def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
-    table = described(data.corpus)
-    if protocol.column not in table:
-        raise ValueError(f"{data.corpus.folder}: protocol.column={protocol.column}: recordings "
-                         f"have no such column or attribute; there are {', '.join(table.columns)}")
     windows = data.all
     rows = data.corpus.windows["recording"].to_numpy()[windows]
-    value = table[protocol.column].map(str).to_numpy()[rows]
+    value = _column(data, protocol.column).to_numpy()[rows]
     of = data.corpus.subjects(windows)
     if len(set(value)) < 2:
         raise ValueError(f"{data.corpus.folder}: all recordings have {protocol.column}="
@@ -149,6 +149,15 @@ def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
         chosen = np.isin(of, _watched(people, protocol.validation, k))
         yield _parted(data, left_out, windows[test | rest], test[test | rest],
                       chosen[test | rest] & ~test[test | rest])
+
+
+def _column(data: Labelled, name: str) -> pd.Series:
+    """A column, or attribute, of all recordings, as text."""
+    table = described(data.corpus)
+    if name not in table:
+        raise ValueError(f"{data.corpus.folder}: protocol.column={name}: recordings have no such "
+                         f"column or attribute; there are {', '.join(table.columns)}")
+    return table[name].map(str)
 
 
 KINDS = {"stored": _stored, "kfold": _kfold, "loso": _kfold, "published": _published,

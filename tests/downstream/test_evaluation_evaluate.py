@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from planted import make_corpus
+from planted import make_backbone, make_corpus
 
 from downstream.baselines import spectra
 from downstream.evaluate import main as evaluate
 from downstream.evaluation import fitted
-from neurofm import artifacts, cli
+from neurofm import artifacts, cli, hub
+from neurofm.data.corpus import Corpus
 
 QUICK = ["--train.steps=30", "--seeds=2", "--tuning=1"]
 METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
@@ -86,13 +87,61 @@ def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsy
 
 def test_jobs_of_an_array_give_the_same(planted, results, tmp_path, capsys):
     out = tmp_path / "out"
-    for part in ("2/3", "1/3"):
+    for part in ("2/2", "1/2"):
         assert evaluate([*words(planted, out), f"--part={part}"]) == 0
-        assert "the call that finds all of them writes the report" in capsys.readouterr().out
-    assert evaluate([*words(planted, out), "--part=3/3"]) == 0
+        assert "call without --part for the report" in capsys.readouterr().out
+        assert not artifacts.is_sealed(out)
+    assert evaluate(words(planted, out)) == 0
     assert artifacts.is_sealed(out)
     array, whole = (pd.read_parquet(folder / "predictions.parquet") for folder in (out, results))
     assert array.equals(whole)
+
+
+def test_processes_share_the_work(planted, results, tmp_path):
+    out = tmp_path / "out"
+    assert evaluate([*words(planted, out), "--jobs=2"]) == 0
+    shared, whole = (pd.read_parquet(folder / "predictions.parquet") for folder in (out, results))
+    assert shared.equals(whole)
+
+
+def test_shuffled_labels_leave_every_method_at_chance(planted, tmp_path):
+    """Each of 14 people tested once, by networks of every kind and by baselines."""
+    corpus = make_corpus(tmp_path / "corpus", shuffled=True, n_windows=8)
+    names = ["frozen", "frozen_recentred", "attentive", "full", "lora", "random_frozen", "csp_lda",
+             "tangent_lr_recentred", "band_power_lr"]
+    chosen = words(planted, tmp_path / "out", names, "--seeds=1", "--train.steps=15",
+                   "--train_full.steps=4", "--protocol.kind=kfold", "--protocol.folds=3")
+    assert evaluate([f"--corpus={corpus}", *chosen[1:]]) == 0
+    table = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").set_index("method")
+    assert (table["subjects"] == 14).all()
+    assert (table["p_chance"] > 0.05 / len(names)).all(), table["p_chance"]
+    assert table["balanced_accuracy"].between(0.38, 0.62).all()
+
+
+def test_planted_leak_test_subject_in_the_pretraining_corpus(planted, tmp_path, capsys):
+    corpus = Corpus.open(planted.corpus)
+    ledger = hub.training_ledger(corpus, {"train": corpus.select("test", subject="12")})
+    model = make_backbone(tmp_path / "backbone", ledger)
+    words_ = words(planted, tmp_path / "out", ["frozen", "csp_lda"], "--seeds=1")
+    assert evaluate([words_[0], f"--model={model}", *words_[2:]]) == 0
+    assert "planted/12" in (tmp_path / "out" / "table.json").read_text()
+    assert "LEAK" in (tmp_path / "out" / "report.html").read_text()
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert set(table.loc[table["seen_in_pretraining"], "subject"]) == {"planted/12"}
+    assert not table.loc[table["method"] == "csp_lda", "seen_in_pretraining"].any()
+
+
+def test_calibration_curves_and_regression_have_their_page(planted, tmp_path):
+    chosen = ["frozen", "csp_lda"]
+    assert evaluate(words(planted, tmp_path / "out", chosen, "--seeds=1", "--shots=[1,3]")) == 0
+    curves = pd.read_csv(tmp_path / "out" / "calibration_curves.tsv", sep="\t")
+    assert set(curves["shots"]) == {1, 3}
+    assert curves["mean"].between(0, 1).all()
+    corpus = make_corpus(tmp_path / "numbers", number=True, n_windows=8)
+    words_ = words(planted, tmp_path / "age", ["frozen", "band_power_ridge"], "--seeds=1")
+    assert evaluate([f"--corpus={corpus}", *words_[1:], "--task=age"]) == 0
+    table = pd.read_csv(tmp_path / "age" / "table.tsv", sep="\t").set_index("method")
+    assert {"mae", "pearson", "r2"} <= set(table.columns)
 
 
 def test_covariances_are_those_of_the_filtered_signal():

@@ -85,6 +85,8 @@ def test_cross_session_tests_the_last_one(tmp_path):
         assert set(fold.corpus.recordings["run"].iloc[rows]) == {run}, split
     with pytest.raises(ValueError, match="wanted three"):
         folds(of_sessions(data, {"0": "1", "1": "1", "2": "2"}), Protocol("sessions"))
+    (fold,) = folds(data, Protocol("sessions", column="run"))
+    assert fold.fold == "last run"
 
 
 def test_cross_device_leaves_a_device_and_its_people_out(data):
