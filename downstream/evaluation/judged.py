@@ -40,10 +40,10 @@ def finish(
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
         title=task.question, model=run.model, parents=parents,
-        protocol=how(run, parts), split=data.describe().splitlines(),
+        protocol=how(run, parts), split=whose(parts),
         remarks=[*task.remarks, *left_out(data, parts, narrow), *unmapped],
         contract=contract_in_words(seen_contract(data)),
-        probe=[f"{name}: {share:.3f}" for name, share in known.items()],
+        probe=probed(known),
         attribution=picture, curves=curves,
     )
     files += written.write(out, result, about) + maps
@@ -82,6 +82,26 @@ def how(run, parts: list[Labelled]) -> list[str]:
         f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers.",
         "No subject, recording or copy of a file stands on two sides of a fold (checked).",
     ]
+
+
+def whose(parts: list[Labelled]) -> list[str]:
+    """Windows and subjects of the splits, in lines."""
+    lines = parts[0].describe().splitlines()
+    return lines if len(parts) == 1 else [
+        *(f"{line} (fold {parts[0].fold})" for line in lines),
+        f"and {len(parts) - 1} more folds: " + ", ".join(fold.fold for fold in parts[1:])]
+
+
+def probed(known: dict[str, float]) -> list[str]:
+    """The probe of `identity`, in lines."""
+    if not known:
+        return []
+    return ["Share of windows whose subject a linear classifier names rightly, having seen the "
+            "first half of each of their recordings and being asked about the second: "
+            + ", ".join(f"{name} {share:.3f}" for name, share in known.items()) + ".",
+            "A high share means that features tell people apart, so a decoder of labels that are "
+            "the same all through a person could remember people. Re-centring a whole recording "
+            "pushes its halves apart, so it can fall below chance."]
 
 
 def left_out(data: Labelled, parts: list[Labelled], narrow: list[Labelled]) -> list[str]:

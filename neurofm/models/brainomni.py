@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Tokens
 from ..nn.attention import CrissCrossBlock, rotary_table
-from ..nn.code_head import CodebookHead
+from ..nn.code_head import CodebookHead, LinearHead
 from ..nn.neighbours import Neighbours
 from ..nn.seeded import window_generators
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
@@ -127,12 +127,11 @@ class BrainOmni(NeuroFMPreTrainedModel):
         if config.head == "codebook":
             self.head = CodebookHead(config.dim, config.n_predicted, self.tokenizer.quantizer)
         else:
-            self.head = nn.Linear(config.dim, config.n_predicted * inner.n_codes)
+            self.head = LinearHead(config.dim, config.n_predicted, inner.n_codes)
         self.post_init()
         if tokenizer is not None:
             self.tokenizer.load_state_dict(tokenizer.state_dict())
-            if config.head == "codebook":
-                self.head.start_from(self.tokenizer.quantizer)
+            self.head.start_from(self.tokenizer.quantizer)
             self.contract = tokenizer.contract
         self.choose_trainable()
 
@@ -178,9 +177,7 @@ class BrainOmni(NeuroFMPreTrainedModel):
         x, table = self._enter(x)
         for block in self.blocks:
             x = block(x, table)
-        if self.config.head == "codebook":
-            return self.head(x, self.tokenizer.quantizer)
-        return self.head(x).unflatten(-1, (self.config.n_predicted, -1))
+        return self.head(x, self.tokenizer.quantizer)
 
     # --------------------------------------------------------------------- use
 

@@ -12,6 +12,22 @@ from torch import Tensor, nn
 from .quantizer import ResidualQuantizer
 
 
+class LinearHead(nn.Linear):
+    """The published one: a class for each code of each level. The quantiser is not looked at."""
+
+    def __init__(self, dim: int, n_levels: int, n_codes: int):
+        super().__init__(dim, n_levels * n_codes)
+        self.n_levels = n_levels
+
+    def start_from(self, quantizer: ResidualQuantizer) -> None:
+        """Nothing to take."""
+
+    def forward(
+        self, x: Float[Tensor, "*batch dim"], quantizer: ResidualQuantizer
+    ) -> Float[Tensor, "*batch level code"]:
+        return super().forward(x).unflatten(-1, (self.n_levels, -1))
+
+
 class CodebookHead(nn.Module):
     """score[level, code] = scale[level] · ⟨vector[level], code⟩ + bias[level, code].
 

@@ -10,6 +10,7 @@ from neurofm.data.batch import Tokens
 from neurofm.data.contract import InputContract
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.models.decoder import Decoder, DecoderConfig, Pooled
+from neurofm.training.schedule import parameter_groups
 
 
 def make(
@@ -115,3 +116,35 @@ def test_bad_input_without_target():
     batch.target = None
     with pytest.raises(ValueError, match="target"):
         make()(batch)
+
+
+def test_layers_further_from_the_head_learn_more_slowly():
+    decoder = make("full")
+    scale = {name: decoder.lr_scale(name) for name, p in decoder.named_parameters()
+             if p.requires_grad}
+    assert scale["head.layers.1.weight"] == 1.0
+    assert scale["backbone.blocks.1.over_time.qkv.weight"] == 0.75
+    assert scale["backbone.blocks.0.over_time.qkv.weight"] == 0.75**2
+    assert scale["backbone.project.weight"] == 0.75**3
+    groups = parameter_groups(decoder, 0.1)
+    assert {group["lr_scale"] for group in groups} == {1.0, 0.75, 0.75**2, 0.75**3}
+    assert sum(len(group["params"]) for group in groups) == len(scale)
+
+
+def test_temperature_makes_probabilities_right_without_changing_the_class():
+    """Logits five times too large: the temperature found is near five."""
+    decoder, random = make(classes=("a", "b"), head="linear"), torch.Generator().manual_seed(0)
+    n = decoder.config.n_features
+    features = torch.randn(4000, n, generator=random)
+    weight = torch.randn(n, generator=random) / n**0.5
+    p = torch.sigmoid(features @ weight)
+    target = (torch.rand(4000, generator=random) < p).long()
+    with torch.no_grad():
+        layer = decoder.head.layers[1]
+        layer.weight.copy_(torch.stack([-weight, weight]) * 2.5)
+        layer.bias.zero_()
+    named = decoder.head.predict(features).argmax(dim=1)
+    decoder.head.calibrate(features, target)
+    assert 4 < decoder.head.temperature.item() < 6
+    assert torch.equal(decoder.head.predict(features).argmax(dim=1), named)
+    assert torch.allclose(decoder.head.predict(features)[:, 1], p, atol=0.1)
