@@ -35,6 +35,8 @@ from .labelled import Labelled, labelled
 from .predictions import table_of
 
 HOW_IT_RUNS = ("out", "part", "jobs")  # what may differ between calls that share a folder
+# What may change before the report, or is known by its fingerprint, wherever it lies.
+MAY_GROW = ("methods", "seeds", "explain", "shots", "corpus", "model", "models")
 
 
 @dataclass
@@ -152,7 +154,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         simple = Baselines(narrow[0], np.unique(np.concatenate([f.all for f in narrow])),
                            run.tuning)
     artifacts.claim(out, {**parents, **{k: v for k, v in asked.items()
-                                        if k not in ("methods", "seeds", "explain", "shots")}})
+                                        if k not in MAY_GROW}})
     networks = Networks(
         opened, every, windows, run.architecture, run.train, run.train_full, run.train_random,
         Accelerator(), run.encode_windows, run.tuning,
