@@ -4,7 +4,7 @@ import pytest
 
 from downstream import tasks
 from downstream.evaluate import EvaluateConfig
-from downstream.evaluation.methods import check
+from downstream.evaluation.methods import check, fitting
 from downstream.finetune import FinetuneConfig
 from neurofm import config
 
@@ -19,4 +19,4 @@ def test_configs_hold_only_known_keys(repo, command):
                            command=command)
         task = tasks.find(run.task)
         assert run.classes or task.classes or task.number
-        check(getattr(run, "methods", ["frozen"]), [], task.number)
+        check(getattr(run, "methods", None) or fitting(task.number), [], task.number)
