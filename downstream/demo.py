@@ -69,7 +69,8 @@ def on_simulation(run: DemoConfig) -> int:
          "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")
     recording = sorted((out / "archive" / "sub-004").rglob("*ses-eeg64*.fif"))[0]
-    step("decode", recording, f"--model={out / 'decoder'}", f"--out={out / 'decoded'}")
+    step("decode", recording, f"--model={out / 'decoder'}", "--events=[left,right]",
+         f"--out={out / 'decoded'}")
     summary(out, unseen)
     return 0
 
