@@ -31,12 +31,12 @@ from .evaluation import few_shot, identity, judged, methods
 from .evaluation.fitted import Baselines, Networks
 from .evaluation.protocol import Protocol, folds
 from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
-from .labelled import Labelled, labelled
+from .labelled import Labelled, checked, labelled
 from .predictions import table_of
 
-HOW_IT_RUNS = ("out", "part", "jobs")  # what may differ between calls that share a folder
-# What may change before the report, or is known by its fingerprint, wherever it lies.
-MAY_GROW = ("methods", "seeds", "explain", "shots", "corpus", "model", "models")
+# What may differ between calls that share a folder; data and models are known by fingerprint.
+HOW_IT_RUNS = ("out", "part", "jobs", "corpus", "model", "models")
+MAY_GROW = ("methods", "seeds", "explain", "shots")  # what may change until the report is made
 
 
 @dataclass
@@ -93,16 +93,17 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Job:
-    """One method trained on one fold with one seed."""
+    """One method trained on one fold, the `number`-th, with one seed."""
 
+    number: int
     fold: Labelled
     method: str
     seed: int
 
     @property
     def file(self) -> str:
-        fold = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.fold.fold)
-        return f"{fold}__{self.method}__{self.seed}.parquet"
+        name = f"{self.number:03d}-{self.fold.fold}__{self.method}__{self.seed}"
+        return "".join(c if c.isalnum() or c in "-_.@" else "-" for c in name) + ".parquet"
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -137,6 +138,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         return 0
     names = run.methods or methods.fitting(task.number)
     methods.check(names, list(run.models), task.number)
+    _check_extras(run, task, names)
     every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
     parts = folds(every, run.protocol, run.min_subjects)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
@@ -151,6 +153,11 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
             few = labelled(corpus, every.classes, {**run.only, **run.baselines_only},
                            number=task.number)
             narrow = narrowed(parts, few)
+            for fold in narrow:
+                if not len(fold.windows["test"]):
+                    raise ValueError(f"baselines_only leaves fold {fold.fold} without a test "
+                                     f"window; choose another protocol, or leave baselines out")
+                checked(fold, 1, whole=False)
         simple = Baselines(narrow[0], np.unique(np.concatenate([f.all for f in narrow])),
                            run.tuning)
     artifacts.claim(out, {**parents, **{k: v for k, v in asked.items()
@@ -162,8 +169,8 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
             run.tokens, run.model, corpus, windows, every.target),
     )
     jobs = [
-        Job(fold if methods.is_network(name) else small, name, seed)
-        for fold, small in zip(parts, narrow, strict=True) for name in names
+        Job(number, fold if methods.is_network(name) else small, name, seed)
+        for number, (fold, small) in enumerate(zip(parts, narrow, strict=True)) for name in names
         for seed in range(run.seeds if methods.is_network(name) or drawn(name) else 1)
     ]
     first, of = part_of(run.part)
@@ -186,6 +193,25 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     for folder in ("parts", "runs"):
         shutil.rmtree(out / folder, ignore_errors=True)
     return 0
+
+
+def _check_extras(run: EvaluateConfig, task: tasks.Task, names: list[str]) -> None:
+    """Raise ValueError, before any training, for extras that could not be had after it."""
+    if run.explain and run.explain not in names:
+        raise ValueError(f"explain: {run.explain} is not among the methods {', '.join(names)}")
+    if task.per == "subject" and run.baselines_only:
+        raise ValueError("baselines_only cannot be had where a whole subject is judged: methods "
+                         "would be compared on unlike windows; restrict all of them with only")
+    if not run.shots:
+        return
+    if min(run.shots) < 0 or max(run.shots) < 1:
+        raise ValueError(f"shots are numbers of windows a class, 0 or more, got {run.shots}")
+    if task.number or task.per == "subject":
+        raise ValueError("shots: calibration curves need several classes in each person; here a "
+                         "person has one label, or labels are numbers; leave shots out")
+    if run.baselines_only:
+        raise ValueError("shots cannot be had together with baselines_only: curves compare methods "
+                         "on the same windows; restrict all methods with only")
 
 
 def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
@@ -251,7 +277,8 @@ def _work(mine: list[Job], jobs: list[Job], networks, simple, out: Path, run) ->
 def _share(argv: list[str], run: EvaluateConfig) -> None:
     """The work in several processes, each a call of its own with --part."""
     command = [sys.executable, "-m", "downstream.evaluate", *argv, "--jobs=1"]
-    running = [subprocess.Popen([*command, f"--part={k + 1}/{run.jobs}"])
+    first, of = part_of(run.part)
+    running = [subprocess.Popen([*command, f"--part={first + 1 + k * of}/{of * run.jobs}"])
                for k in range(run.jobs)]
     failed = [process.args[-1] for process in running if process.wait() != 0]
     if failed:

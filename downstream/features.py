@@ -4,6 +4,8 @@ The tokenizer is frozen in every mode, so signals are encoded once; with a froze
 its pooled features are all that the head ever sees.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -98,15 +100,21 @@ def pooled(
     return InMemory(source.corpus, source.windows, torch.cat(parts), source.target)
 
 
-def recentred(source: InMemory) -> InMemory:
+def recentred(source: InMemory, parts: Collection[np.ndarray]) -> InMemory:
     """Features with each subject's own mean removed: no label is used, but all of a subject's
-    windows are, so it cannot be done for a single new window."""
-    values = source.values.clone()
-    subjects = source.corpus.subjects(source.windows)
-    for subject in np.unique(subjects):
-        rows = torch.from_numpy(np.flatnonzero(subjects == subject))
-        values[rows] -= values[rows].mean(dim=0)
-    return InMemory(source.corpus, source.windows, values, source.target)
+    windows are, so it cannot be done for a single new window.
+
+    parts: windows (of train, of validation, of test), each re-centred for itself, so that nothing
+    of a test reaches a training where both are of the same people. No other windows are kept.
+    """
+    windows = np.sort(np.concatenate([*parts]))
+    values = source.take(windows).clone()
+    for part in parts:
+        subjects = source.corpus.subjects(part)
+        for subject in np.unique(subjects):
+            rows = torch.from_numpy(np.searchsorted(windows, part[subjects == subject]))
+            values[rows] -= values[rows].mean(dim=0)
+    return InMemory(source.corpus, windows, values, source.target)
 
 
 def check_contract(model, path: str, corpus: Corpus) -> None:

@@ -65,7 +65,7 @@ class Networks:
             decoder, seen = self._trained(what, setting, data, seed, out / str(number))
             found = score(data, "validation",
                           predict(decoder, seen, data.windows["validation"], device))
-            if found > best:
+            if chosen is None or found > best:
                 best, chosen = found, (decoder, seen, setting)
         decoder, seen, setting = chosen
         return predict(decoder, seen, data.windows["test"], device), setting
@@ -92,13 +92,14 @@ class Networks:
         pooled = self._pooled(what, decoder, data, seed)
         frozen = what.mode == "frozen"
         if frozen and what.recentred:
-            pooled = features.recentred(pooled)
+            pooled = features.recentred(pooled, data.windows.values())
         fit(decoder, source, data, how, along, out, self.accelerator, pooled=pooled, say=_silent)
         if frozen or not what.recentred:
             return decoder, pooled if frozen else source
         # What was trained along without re-centring is kept; its head learns once more with it.
         pooled = features.recentred(
-            features.pooled(decoder, source, device=self.accelerator.device))
+            features.pooled(decoder, source, device=self.accelerator.device),
+            data.windows.values())
         fit_head(decoder, pooled, data, how, out / "again", self.accelerator, say=_silent)
         calibrate(decoder, pooled, data)
         return decoder.eval(), pooled
@@ -163,7 +164,7 @@ class Baselines:
             baseline.fit(shown["train"], target, subjects,
                          (shown["validation"], wanted, watched))
             found = score(data, "validation", baseline.predict(shown["validation"], watched))
-            if found > best:
+            if chosen is None or found > best:
                 best, chosen = found, (baseline, setting)
         baseline, setting = chosen
         return baseline.predict(shown["test"], data.of("test")[2]), setting

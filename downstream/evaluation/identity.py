@@ -24,7 +24,8 @@ def probe(networks, data: Labelled) -> dict[str, float]:
     if len(np.unique(data.corpus.subjects(second))) < 2:
         return {}
     pretrained = networks.features(False, data, 0)
-    sources = {"pretrained": pretrained, "pretrained, re-centred": features.recentred(pretrained),
+    sources = {"pretrained": pretrained,
+               "pretrained, re-centred": features.recentred(pretrained, [windows]),
                "random weights": networks.features(True, data, 0)}
     found = {name: _named(source, first, second) for name, source in sources.items()}
     counts = np.unique(data.corpus.subjects(second), return_counts=True)[1]

@@ -77,10 +77,12 @@ def how(run, parts: list[Labelled]) -> list[str]:
     """What was done, in lines."""
     return [
         f"Protocol: {in_words(run.protocol, parts)}.",
-        f"Every method tried {run.tuning} setting(s); the validation subjects of each fold chose "
-        f"one, and the step to stop at. The test windows of a fold were used once.",
+        f"Every method tried up to {run.tuning} setting(s); the validation subjects of each fold "
+        f"chose one, and the step to stop at. The test windows of a fold were used once.",
         f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers.",
-        "No subject, recording or copy of a file stands on two sides of a fold (checked).",
+        ("No recording or copy of a file stands on two sides of a fold (checked); people do, that "
+         "is the question." if run.protocol.kind == "sessions" else
+         "No subject, recording or copy of a file stands on two sides of a fold (checked)."),
     ]
 
 

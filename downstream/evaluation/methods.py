@@ -45,8 +45,8 @@ NETWORKS = {
 }
 # What a head may try besides the run's own recipe, the first `tuning` of them; and what trains
 # along: factors on the learning rate.
-HEAD_SETTINGS = ({}, {"lr": 3e-3}, {"lr": 3e-4, "weight_decay": 0.05}, {"hidden_dim": 64},
-                 {"dropout": 0.5}, {"lr": 3e-3, "dropout": 0.5})
+HEAD_SETTINGS = ({}, {"lr": 3e-3}, {"lr": 3e-4, "weight_decay": 0.05}, {"dropout": 0.5},
+                 {"lr": 1e-4, "weight_decay": 0.05}, {"lr": 3e-3, "dropout": 0.5})
 FULL_SETTINGS = ({}, {"lr_factor": 3.0}, {"lr_factor": 0.3}, {"layer_decay": 0.5},
                  {"lr_factor": 10.0}, {"layer_decay": 1.0})
 

@@ -201,7 +201,11 @@ def _named(wanted: list[str], present: np.ndarray) -> list[str]:
         elif span:
             low, high = map(int, span.groups())
             number = {one: re.search(r"\d+", one) for one in present}
-            found += [one for one, at in number.items() if at and low <= int(at.group()) <= high]
+            inside = [one for one, at in number.items() if at and low <= int(at.group()) <= high]
+            if not inside:
+                raise ValueError(f"protocol names subjects {entry}, but the corpus has none of "
+                                 f"them: {', '.join(sorted(present)[:20])}")
+            found += inside
         else:
             raise ValueError(f"protocol names subject {entry!r}; the corpus has "
                              f"{', '.join(sorted(present)[:20])}")

@@ -31,4 +31,4 @@ class Task:
     @property
     def metric(self) -> str:
         """What methods are ranked by."""
-        return "Pearson r" if self.number else "balanced accuracy"
+        return "mean absolute error" if self.number else "balanced accuracy"

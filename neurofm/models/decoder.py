@@ -35,7 +35,7 @@ class DecoderConfig(NeuroFMConfig):
     mode: "frozen" trains the head alone; "full" trains the transformer with it; "lora" and "dora"
         train low-rank changes of its matrices with it (`downstream.adapters`), which are part of
         them once trained. rank: of those changes. layer_decay: factor on the learning rate for
-        each layer further from the head, in mode "full".
+        each layer further from the head, where they train along.
     pool: what the head sees of a window's features: "covariance" between sources over frames, as
         matrix logarithm; their "mean" over frames, as published; or all of them by learned
         "attention".

@@ -20,12 +20,13 @@ def log_gram(
 ) -> Float[Tensor, "batch pair"]:
     """Logarithm of the Gram matrix between sources: its source · (source + 1) / 2 entries on and
     above the diagonal. Those above count √2, so that distances are those between matrices."""
-    x = features.float().flatten(2)
-    n = x.shape[1]
-    gram = x @ x.mT / x.shape[-1]
-    mean = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None].clamp_min(1e-12)
-    eye = torch.eye(n, device=x.device)
-    log = _Log.apply((1 - SHRINKAGE) * gram + SHRINKAGE * mean * eye)
+    with torch.autocast(features.device.type, enabled=False):  # rounding would reach the floor
+        x = features.float().flatten(2)
+        n = x.shape[1]
+        gram = x @ x.mT / x.shape[-1]
+        mean = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None].clamp_min(1e-12)
+        eye = torch.eye(n, device=x.device)
+        log = _Log.apply((1 - SHRINKAGE) * gram + SHRINKAGE * mean * eye)
     row, column = torch.triu_indices(n, n, device=x.device)
     return log[..., row, column] * torch.where(row == column, 1.0, 2**0.5)
 

@@ -185,6 +185,8 @@ def test_mixed_layouts(planted, tmp_path, capsys):
     ("--methods=[frozen,frozen]", "named twice"),
     ("--task=agee", "unknown task 'agee'"),
     ("--task=mental_arithmetic", "tells apart arithmetic, rest"),
+    ("--explain=full", "not among the methods"),
+    ("--shots=[-1,3]", "shots are numbers"),
 ])
 def test_bad_input(planted, tmp_path, capsys, wrong, said):
     try:

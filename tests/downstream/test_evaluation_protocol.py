@@ -5,10 +5,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from planted import make_corpus
 
+from downstream import features
+from downstream.evaluate import Job
 from downstream.evaluation import leaks
 from downstream.evaluation.protocol import Protocol, folds, in_words
+from downstream.features import InMemory
 from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
@@ -155,3 +159,27 @@ def test_bad_input_protocol():
 def test_bad_input_more_folds_than_people(data):
     with pytest.raises(ValueError, match="as many folds as subjects"):
         folds(data, Protocol("kfold", folds=15))
+
+
+def test_recentring_of_training_windows_sees_no_test_window(data):
+    """People on both sides, as between sessions: their test windows must not move the others."""
+    windows = data.all
+    parts = [windows[::2], windows[1::2]]
+    values = torch.randn(len(windows), 3, generator=torch.Generator().manual_seed(0))
+    moved = values.clone()
+    moved[1::2] += 9
+    before, after = (features.recentred(InMemory(data.corpus, windows, part, data.target), parts)
+                     for part in (values, moved))
+    assert torch.equal(before.take(parts[0]), after.take(parts[0]))
+    assert torch.allclose(before.take(parts[1]), after.take(parts[1]), atol=1e-5)
+    subjects = data.corpus.subjects(parts[0])
+    own = before.take(parts[0])[torch.from_numpy(subjects == subjects[0])]
+    assert torch.allclose(own.mean(dim=0), torch.zeros(3), atol=1e-6)
+
+
+def test_folds_of_like_names_have_files_of_their_own(data):
+    names = ["site A", "site-A", "a/b-c", "a-b/c"]
+    files = {Job(k, dataclasses.replace(data, fold=name), "frozen@other", 0).file
+             for k, name in enumerate(names)}
+    assert len(files) == len(names)
+    assert not any("/" in name or " " in name for name in files)

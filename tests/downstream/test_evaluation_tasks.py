@@ -15,7 +15,7 @@ from preprocessing.labels import LabelRule
 def test_task_is_whole_and_its_labels_can_be_ingested(name):
     task = tasks.find(name)
     assert task.question.endswith("?")
-    assert task.metric == ("Pearson r" if task.number else "balanced accuracy")
+    assert task.metric == ("mean absolute error" if task.number else "balanced accuracy")
     if task.label:
         rule = LabelRule(**yaml.safe_load(task.label)["label"])
         assert rule.source != "none"

@@ -54,3 +54,13 @@ def test_copies_and_silence_are_finite():
     for x in (one, torch.zeros(1, 5, 10, 3, requires_grad=True)):
         log_gram(x).square().sum().backward()
         assert torch.isfinite(x.grad).all()
+
+
+def test_is_as_exact_under_autocast():
+    """Sources that are nearly copies: their differences are what bfloat16 would round away."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 1, 30, 8, generator=random)
+    x = x + 0.1 * torch.randn(4, 5, 30, 8, generator=random)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = log_gram(x)
+    torch.testing.assert_close(found, log_gram(x))
