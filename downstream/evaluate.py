@@ -163,7 +163,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     artifacts.claim(out, {**parents, **{k: v for k, v in asked.items()
                                         if k not in MAY_GROW}})
     networks = Networks(
-        opened, every, windows, run.architecture, run.train, run.train_full, run.train_random,
+        opened, windows, run.architecture, run.train, run.train_full, run.train_random,
         Accelerator(), run.encode_windows, run.tuning,
         None if run.tokens is None else lambda: features.read_tokens(
             run.tokens, run.model, corpus, windows, every.target),
@@ -222,7 +222,8 @@ def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
         raise ValueError(
             f"{corpus.folder}: this task tells apart {', '.join(task.classes)}, but windows are "
             f"labelled {', '.join(sorted(found)) or 'not at all'}; ingest again, e.g. with "
-            f"{task.label}, or name the classes that there are: --classes=[…]"
+            f"{task.label} and windows of {task.window_s:g} s, or name the classes that there are: "
+            f"--classes=[…]"
         )
     return task.classes
 

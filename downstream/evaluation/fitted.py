@@ -39,13 +39,12 @@ def score(data: Labelled, split: str, answers: np.ndarray) -> float:
 class Networks:
     """Trains and applies networks; what depends neither on seed nor on fold is computed once.
 
-    models: pretrained ones by name, "" the one evaluated. data: any fold; `windows`: of all folds.
+    models: pretrained ones by name, "" the one evaluated. windows: of all folds.
     train: of the head; train_full, train_random: of what trains along, pretrained and not.
     read_tokens: tokens of `windows` by the model evaluated, where they are on disk.
     """
 
     models: dict[str, BrainOmni]
-    data: Labelled
     windows: np.ndarray
     architecture: dict
     train: TrainConfig
@@ -69,10 +68,6 @@ class Networks:
                 best, chosen = found, (decoder, seen, setting)
         decoder, seen, setting = chosen
         return predict(decoder, seen, data.windows["test"], device), setting
-
-    def decoder(self, name: str, setting: dict, data: Labelled, seed: int, out: Path) -> Decoder:
-        """A network trained once, for a look inside."""
-        return self._trained(methods.network(name), setting, data, seed, out)[0]
 
     def features(self, random: bool, data: Labelled, seed: int) -> InMemory:
         """Pooled features of all windows, as the backbone came."""
@@ -129,10 +124,10 @@ class Networks:
     def _once(self, kind: str, what: Network, data: Labelled, seed: int, make) -> InMemory:
         """`make()`, kept. A random tokenizer starts its codes from the fold's training windows, so
         what it gives is of one fold and seed, and the next takes its place."""
-        of = (seed, data.fold) if what.random else None
-        if self._known.get((kind, what.model, what.random), (None, None))[0] != (of,):
-            self._known[kind, what.model, what.random] = ((of,), make())
-        return self._known[kind, what.model, what.random][1]
+        place, of = (kind, what.model, what.random), (seed, data.fold) if what.random else ()
+        if place not in self._known or self._known[place][0] != of:
+            self._known[place] = (of, make())
+        return self._known[place][1]
 
 
 @dataclass(eq=False)

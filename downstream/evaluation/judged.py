@@ -40,7 +40,7 @@ def finish(
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
         title=task.question, model=run.model, parents=parents,
-        protocol=how(run, parts), split=whose(parts),
+        protocol=how(run, task, parts), split=whose(parts),
         remarks=[*task.remarks, *left_out(data, parts, narrow), *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
@@ -73,9 +73,11 @@ def explain(
         f"shows where the signal goes with the answer, not that the decoder reads that channel."))
 
 
-def how(run, parts: list[Labelled]) -> list[str]:
+def how(run, task: Task, parts: list[Labelled]) -> list[str]:
     """What was done, in lines."""
     return [
+        f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
+        f"{task.trial} belong together.",
         f"Protocol: {in_words(run.protocol, parts)}.",
         f"Every method tried up to {run.tuning} setting(s); the validation subjects of each fold "
         f"chose one, and the step to stop at. The test windows of a fold were used once.",
