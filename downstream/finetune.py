@@ -69,7 +69,9 @@ class FinetuneConfig:
     give train_full a higher rate then (`neurofm evaluate` does so by itself).
     classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
     value it must have, e.g. --only.task=motor.
-    architecture: further fields of DecoderConfig (pool, head, rank, layer_decay, hidden_dim …).
+    architecture: further fields of DecoderConfig (pool, recentred, head, rank, layer_decay …), such
+    as --architecture.recentred=true for a decoder that compares windows with their person's
+    average.
     tokens: a token set of this corpus by the model's tokenizer; None encodes here.
     min_subjects: fewest training subjects of a class. encode_windows: encoded at a time.
     train, train_full: training of the head, and of everything after it; see
@@ -204,7 +206,7 @@ def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> Non
         ledger=hub.training_ledger(data.corpus, used, ledger),
         metrics={f"test/{name}": value for name, value in metrics.items()},
     )
-    for folder in ("state", "head"):  # the chosen weights are in the checkpoint, which is sealed
+    for folder in ("state", "head", "again"):  # what was chosen is in the checkpoint, now sealed
         shutil.rmtree(out / folder, ignore_errors=True)
 
 
