@@ -19,7 +19,7 @@ def _made(ingest, repo, path, name) -> Corpus:
 
 def test_eyes(data, ingest, repo):
     corpus = _made(ingest, repo, data / "eegmmidb", "eegmmidb_eyes")
-    assert _counts(corpus) == {"closed": 15, "open": 16}  # R02 is a hair shorter than R01
+    assert _counts(corpus) == {"closed": 15, "open": 16}  # R02 lasts 60 s, R01 61
     assert set(corpus.recordings["run"]) == {"01", "02"}
 
 
