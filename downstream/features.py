@@ -159,6 +159,7 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
     if model.contract is None:
         raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which "
                          f"signals it takes; save it with its contract")
+    corpus.check_places(path)
     # Kinds are allowed, not promised: what counts are the sensors that are there.
     present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}
     differing = [line for line in model.contract.differences(corpus.contract)

@@ -172,7 +172,8 @@ def build(
                data.corpus.recordings["layout"].iloc[data.recordings("train")].unique()]
     present = {kind for layout in layouts for kind in layout.kinds}
     decoder.contract = data.corpus.contract.with_(
-        kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present)
+        kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present),
+        positions="required",
     )
     if random_weights:
         _start_codebooks(decoder, data, seed)
