@@ -97,7 +97,8 @@ class NeuroFMPreTrainedModel(PreTrainedModel):
         if self.contract is not None and options.get("is_main_process", True):
             Path(save_directory).mkdir(parents=True, exist_ok=True)
             self.contract.save(save_directory)  # first: with push_to_hub the folder is sent below
-        super().save_pretrained(save_directory, **options)
+        with _without_progress_bar():
+            super().save_pretrained(save_directory, **options)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **options):

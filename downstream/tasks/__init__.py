@@ -11,7 +11,7 @@ from .task import Task
 
 INDEX = (
     "age", "diagnosis", "evoked_response", "eyes", "labels", "mental_arithmetic", "motor_imagery",
-    "sex", "sleep_stage",
+    "movement", "sex", "sleep_stage",
 )
 
 
