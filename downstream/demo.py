@@ -64,7 +64,7 @@ def on_simulation(run: DemoConfig) -> int:
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
     step("finetune", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
-         f"--out={out / 'decoder'}")
+         f"--out={out / 'decoder'}", "--architecture.recentred=true")
     step("evaluate", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
          "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")

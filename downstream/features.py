@@ -4,10 +4,11 @@ The tokenizer is frozen in every mode, so signals are encoded once; with a froze
 its pooled features are all that the head ever sees.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from neurofm import artifacts
@@ -19,38 +20,62 @@ from neurofm.models.decoder import Decoder, Pooled
 
 
 class InMemory:
-    """Tokens or features of some windows of a corpus, asked for by the corpus's window indices.
+    """Tokens or features of some windows, asked for by the windows' numbers.
 
-    windows: those indices, ascending. values: int16 [window, source, frame, level] (tokens) or
-    float32 [window, (place,) feature]. target: class index, or number, of every window of the
-    corpus.
+    windows: numbers, ascending (a corpus's window indices). values: int16 [window, source, frame,
+    level] (tokens) or float32 [window, (place,) feature]. target: class index (int64) or number
+    (float32) of each, [window]. subjects: whose each is, [window]. source: what messages call each.
     """
 
-    def __init__(self, corpus: Corpus, windows: np.ndarray, values: Tensor, target: np.ndarray):
-        assert len(windows) == len(values), (len(windows), values.shape)
-        self.corpus, self.windows, self.values, self.target = corpus, windows, values, target
+    def __init__(
+        self, windows: np.ndarray, values: Tensor, target: np.ndarray, subjects: np.ndarray,
+        source: Callable[[int], str] = "window {}".format,
+    ):
+        assert len(windows) == len(values) == len(target) == len(subjects), (
+            len(windows), values.shape, target.shape, subjects.shape)
+        self.windows, self.values, self.source = windows, values, source
+        self.target, self.subjects = torch.from_numpy(np.asarray(target)), np.asarray(subjects)
+
+    @classmethod
+    def of_corpus(
+        cls, corpus: Corpus, windows: np.ndarray, values: Tensor, target: np.ndarray
+    ) -> "InMemory":
+        """target: of every window of the corpus."""
+        return cls(windows, values, target[windows], corpus.subjects(windows), corpus.source)
+
+    def with_(self, values: Tensor) -> "InMemory":
+        """The same windows with other values."""
+        return InMemory(self.windows, values, self.target.numpy(), self.subjects, self.source)
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """All alike: nothing is padded."""
         return np.ones(len(windows), dtype=np.int64)
 
-    def take(self, windows: np.ndarray) -> Tensor:
-        """Values of the given windows, in their order."""
+    def rows(self, windows: np.ndarray) -> np.ndarray:
+        """Where the given windows stand."""
         rows = np.searchsorted(self.windows, windows)
         assert np.array_equal(self.windows[rows], windows), "windows that were never encoded"
-        return self.values[torch.from_numpy(rows)]
+        return rows
+
+    def whose(self, windows: np.ndarray) -> np.ndarray:
+        """Subjects of the given windows, in their order."""
+        return self.subjects[self.rows(windows)]
+
+    def take(self, windows: np.ndarray) -> Tensor:
+        """Values of the given windows, in their order."""
+        return self.values[torch.from_numpy(self.rows(windows))]
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None):
-        """Tokens or Pooled of the windows, with their classes as target."""
-        values = self.take(windows)
+        """Tokens or Pooled of the windows, with their targets."""
+        rows = torch.from_numpy(self.rows(windows))
         about = {
-            "target": torch.from_numpy(self.target[windows]),
+            "target": self.target[rows],
             "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
-            "source": [self.corpus.source(w) for w in windows.tolist()],
+            "source": [self.source(w) for w in windows.tolist()],
         }
-        if values.is_floating_point():
-            return Pooled(values, **about)
-        return Tokens(values.long(), **about)
+        if self.values.is_floating_point():
+            return Pooled(self.values[rows], **about)
+        return Tokens(self.values[rows].long(), **about)
 
 
 @torch.no_grad()
@@ -69,7 +94,7 @@ def tokens(
         if values is None:
             values = torch.empty(len(windows), *ids.shape[1:], dtype=torch.int16)
         values[torch.from_numpy(rows)] = ids
-    return InMemory(corpus, windows, values, target)
+    return InMemory.of_corpus(corpus, windows, values, target)
 
 
 def read_tokens(
@@ -85,7 +110,7 @@ def read_tokens(
             f"of {model}); tokenize again, or leave --tokens out"
         )
     values = torch.from_numpy(np.stack([found.ids(w) for w in windows.tolist()]).astype(np.int16))
-    return InMemory(corpus, windows, values, target)
+    return InMemory.of_corpus(corpus, windows, values, target)
 
 
 @torch.no_grad()
@@ -99,24 +124,36 @@ def pooled(
         decoder.pool(Tokens(ids.long().to(device))).float().cpu()
         for ids in source.values.split(batch_windows)
     ]
-    return InMemory(source.corpus, source.windows, torch.cat(parts), source.target)
+    return source.with_(torch.cat(parts))
 
 
 def recentred(source: InMemory, parts: Collection[np.ndarray]) -> InMemory:
     """Features with each subject's own mean removed: no label is used, but all of a subject's
-    windows are, so it cannot be done for a single new window.
+    windows are.
 
     parts: windows (of train, of validation, of test), each re-centred for itself, so that nothing
-    of a test reaches a training where both are of the same people. No other windows are kept.
+    of a test reaches a training where both are of the same people. Other windows stay as they are.
     """
-    windows = np.sort(np.concatenate([*parts]))
-    values = source.take(windows).clone()
+    values = source.values.clone()
     for part in parts:
-        subjects = source.corpus.subjects(part)
-        for subject in np.unique(subjects):
-            rows = torch.from_numpy(np.searchsorted(windows, part[subjects == subject]))
-            values[rows] -= values[rows].mean(dim=0)
-    return InMemory(source.corpus, windows, values, source.target)
+        rows = source.rows(part)
+        for subject in np.unique(source.subjects[rows]):
+            own = torch.from_numpy(rows[source.subjects[rows] == subject])
+            values[own] -= centre(values[own])
+    return source.with_(values)
+
+
+def centre(features: Float[Tensor, "window *place feature"]) -> Float[Tensor, " feature"]:
+    """What re-centring takes away from a person's features: their mean over windows (and places,
+    where the head does the pooling)."""
+    return features.flatten(0, -2).mean(dim=0)
+
+
+def centre_of_all(source: InMemory, windows: np.ndarray) -> Float[Tensor, " feature"]:
+    """Mean over the windows' subjects of their centres: the likeliest one of somebody unknown."""
+    rows = source.rows(windows)
+    return torch.stack([centre(source.values[torch.from_numpy(rows[source.subjects[rows] == who])])
+                        for who in np.unique(source.subjects[rows])]).mean(dim=0)
 
 
 def check_contract(model, path: str, corpus: Corpus) -> None:
@@ -128,6 +165,7 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
     if model.contract is None:
         raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which "
                          f"signals it takes; save it with its contract")
+    corpus.check_places(path)
     # Kinds are allowed, not promised: what counts are the sensors that are there.
     present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}
     differing = [line for line in model.contract.differences(corpus.contract)

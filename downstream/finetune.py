@@ -18,16 +18,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
 
 from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
-from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train, validate
+from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
 
-from . import adapters, features, tasks
-from .features import InMemory
+from . import features, tasks
+from .fit import fit
 from .labelled import Labelled, checked, labelled
 from .predictions import judge, leak, predict, table_of
 
@@ -70,7 +69,9 @@ class FinetuneConfig:
     give train_full a higher rate then (`neurofm evaluate` does so by itself).
     classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
     value it must have, e.g. --only.task=motor.
-    architecture: further fields of DecoderConfig (pool, head, rank, layer_decay, hidden_dim …).
+    architecture: further fields of DecoderConfig (pool, recentred, head, rank, layer_decay …), such
+    as --architecture.recentred=true for a decoder that compares windows with their person's
+    average.
     tokens: a token set of this corpus by the model's tokenizer; None encodes here.
     min_subjects: fewest training subjects of a class. encode_windows: encoded at a time.
     train, train_full: training of the head, and of everything after it; see
@@ -131,8 +132,9 @@ def finetune(run: FinetuneConfig) -> int:
     else:
         source = features.tokens(decoder, corpus, data.all, data.target,
                                  batch_windows=run.encode_windows, device=accelerator.device)
-    decoder = fit(decoder, source, data, run.train, run.train_full, out, accelerator, say=say)
-    probability = predict(decoder, source, data.windows["test"], accelerator.device)
+    pooled = fit(decoder, source, data.windows["train"], data.windows["validation"], run.train,
+                 run.train_full, out, accelerator, say=say)
+    probability = predict(decoder, pooled, data.windows["test"], accelerator.device)
     ledger = None if run.random_weights else hub.read_ledger(run.model)
     table = table_of(data, probability, ledger)
     metrics = judge(table, data.classes)
@@ -175,6 +177,7 @@ def build(
     decoder.contract = data.corpus.contract.with_(
         kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present),
         geometry=pretrained.contract.geometry,
+        positions="required",
     )
     if random_weights:
         _start_codebooks(decoder, data, seed)
@@ -197,70 +200,6 @@ def _start_codebooks(decoder: Decoder, data: Labelled, seed: int, at_most: int =
     tokenizer.quantizer.eval()
 
 
-def fit(
-    decoder: Decoder, source: InMemory, data: Labelled, how: TrainConfig, how_full: TrainConfig,
-    out: Path, accelerator: Accelerator, *, pooled: InMemory | None = None, say=print,
-) -> Decoder:
-    """Train on the train split; the weights are those of the lowest loss on validation subjects.
-
-    how, how_full: of the head, and of everything that trains after it where the mode is not
-    "frozen". pooled: features of the backbone as it came, where they are known already.
-    """
-    along = decoder.config.mode != "frozen"
-    if pooled is None:
-        pooled = features.pooled(decoder, source, device=accelerator.device)
-    fit_head(decoder, pooled, data, how, out / "head" if along else out, accelerator, say=say)
-    if along:
-        _fit_all(decoder, source, data, how, how_full, out, accelerator, say)
-        pooled = features.pooled(decoder, source, device=accelerator.device)
-    calibrate(decoder, pooled, data)
-    return decoder.to(accelerator.device).eval()
-
-
-def fit_head(
-    decoder: Decoder, pooled: InMemory, data: Labelled, how: TrainConfig, out: Path,
-    accelerator: Accelerator, *, say=print,
-) -> None:
-    """Train the head alone, on known features."""
-    device, windows = accelerator.device, data.windows["train"]
-    decoder.to(device).head.fit(pooled.take(windows).to(device),
-                                torch.from_numpy(data.target[windows]).to(device))
-    train(decoder.head, pooled, windows, how, out, accelerator,
-          validation=(pooled, data.windows["validation"]), choose="val/loss", say=say)
-
-
-@torch.no_grad()
-def calibrate(decoder: Decoder, pooled: InMemory, data: Labelled) -> None:
-    """Make the probabilities of the validation subjects' windows as right as one number can."""
-    if not decoder.config.regression:
-        device, windows = decoder.head.mean.device, data.windows["validation"]
-        decoder.head.eval().calibrate(pooled.take(windows).to(device),
-                                      torch.from_numpy(data.target[windows]).to(device))
-
-
-def _fit_all(decoder, source, data, how, how_full, out, accelerator, say) -> None:
-    """Train the transformer, or adapters of it, with the head; taken back where it does harm."""
-    validation = data.windows["validation"]
-    before = validate(decoder, source, validation, how_full, accelerator)
-    kept = {name: value.clone() for name, value in decoder.state_dict().items()}
-    say(f"the head is trained (val/loss {before['val/loss']:.4g}); now the transformer with it")
-    adapted = decoder.config.mode in ("lora", "dora")
-    if adapted:
-        adapters.attach(decoder)
-        decoder.to(accelerator.device)
-        n = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
-        say(f"{n:,} parameters train: adapters of rank {decoder.config.rank}, and the head")
-    train(decoder, source, data.windows["train"], dataclasses.replace(how_full, seed=how.seed),
-          out, accelerator, validation=(source, validation), choose="val/loss", say=say)
-    if adapted:
-        adapters.merge(decoder)
-    after = validate(decoder, source, validation, how_full, accelerator)
-    if before["val/loss"] <= after["val/loss"]:
-        decoder.load_state_dict(kept)
-        say("training the transformer did not help the validation subjects: the head alone "
-            "is kept as it was trained")
-
-
 def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:
     (out / "test").mkdir(exist_ok=True)
     table.to_parquet(out / "test" / "predictions.parquet", index=False)
@@ -273,7 +212,7 @@ def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> Non
         ledger=hub.training_ledger(data.corpus, used, ledger),
         metrics={f"test/{name}": value for name, value in metrics.items()},
     )
-    for folder in ("state", "head"):  # the chosen weights are in the checkpoint, which is sealed
+    for folder in ("state", "head", "again"):  # what was chosen is in the checkpoint, now sealed
         shutil.rmtree(out / folder, ignore_errors=True)
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import torch
 
 from neurofm import hub
-from neurofm.data.batch import Tokens
 from neurofm.models.decoder import Decoder
 
+from . import features
 from .evaluation import metrics, statistics
 from .features import InMemory
 from .labelled import Labelled
@@ -15,18 +15,25 @@ from .labelled import Labelled
 
 @torch.no_grad()
 def predict(
-    decoder: Decoder, source: InMemory, windows: np.ndarray, device, batch_windows: int = 32
+    decoder: Decoder, pooled: InMemory, windows: np.ndarray, device, batch_windows: int = 256
 ) -> np.ndarray:
-    """Probabilities [window, class], or numbers [window, 1], of windows whose tokens, or pooled
-    features, are known."""
+    """Probabilities [window, class], or numbers [window, 1], of windows whose features are known.
+
+    A decoder that re-centres takes the mean of each subject's windows among those given.
+    """
     decoder.to(device).eval()
-    parts = []
-    for values in source.take(windows).split(batch_windows):
-        if values.is_floating_point():
-            parts.append(decoder.head.predict(values.to(device)))
-        else:
-            parts.append(decoder.predict(Tokens(values.long().to(device))))
-    return torch.cat(parts).double().cpu().numpy()
+    rows = pooled.rows(windows)
+    answers = np.empty((len(windows), len(decoder.classes) or 1))
+    groups = [rows == rows]  # one group, unless every person has a centre
+    if decoder.config.recentred:
+        subjects = pooled.subjects[rows]
+        groups = [subjects == subject for subject in np.unique(subjects)]
+    for group in groups:
+        values = pooled.values[torch.from_numpy(rows[group])]
+        centre = features.centre(values).to(device) if decoder.config.recentred else None
+        parts = [decoder.name(part.to(device), centre) for part in values.split(batch_windows)]
+        answers[group] = torch.cat(parts).double().cpu().numpy()
+    return answers
 
 
 def table_of(data: Labelled, answers: np.ndarray, ledger: dict | None) -> pd.DataFrame:

@@ -25,10 +25,18 @@ from neurofm.models.decoder import Decoder
 from preprocessing.streaming import CausalStandardizer, LiveWindow
 
 from . import figures
-from .decoding import streamed_page
+from .decoding import centring, streamed_page
+from .decoding.centring import Centre, Running
 from .decoding.findings import finding
 from .decoding.live import Lsl, Replay, open_lsl
-from .decoding.one import DecodeConfig, check_abstain, named, open_decoder, read
+from .decoding.one import (
+    DecodeConfig,
+    check_abstain,
+    check_centre_on,
+    named,
+    open_decoder,
+    read,
+)
 from .decoding.watch import stopping
 
 FILES = ["predictions.tsv", "summary.json", "report.html"]
@@ -44,6 +52,9 @@ class StreamConfig:
     without a sample after which it counts as ended.
     hop_s: from one window to the next, seconds; None = as the decoder's contract says.
     abstain_below: windows whose highest probability is lower are left without a name.
+    centre_on: recordings of the same person by which a decoder that re-centres knows that person's
+    average (no labels needed); empty = the windows as they come, where the training people's
+    average counts like `prior_windows` of them.
     stop_after: end after so many windows; 0 = when the signal ends.
     montage, unknown_head, rename: as in `neurofm ingest`.
     """
@@ -56,6 +67,8 @@ class StreamConfig:
     silence_s: float = 10.0
     hop_s: float | None = None
     abstain_below: float = 0.0
+    centre_on: list[str] = field(default_factory=list)
+    prior_windows: float = 10.0
     stop_after: int = 0
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
@@ -71,6 +84,8 @@ class StreamConfig:
         if not self.silence_s > 0 or self.stop_after < 0:
             raise ValueError(f"silence_s must be > 0 and stop_after ≥ 0, got {self.silence_s} and "
                              f"{self.stop_after}")
+        if not self.prior_windows > 0:
+            raise ValueError(f"prior_windows must be > 0, got {self.prior_windows}")
         check_abstain(self.abstain_below)
 
 
@@ -112,6 +127,7 @@ def stream(run: StreamConfig) -> int:
     """Decode until the signal ends; returns the exit status."""
     out = Path(run.out)
     decoder = open_decoder(run.model, run.abstain_below)
+    check_centre_on(run.centre_on, decoder, run.model)
     parents = {"model": hub.fingerprint(run.model)}
     if artifacts.is_sealed(out) and run.lsl:
         raise ValueError(f"--out {out} holds a finished stream, and a live one never comes again: "
@@ -122,6 +138,7 @@ def stream(run: StreamConfig) -> int:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"--out {out}: wanted a new folder, but it holds other things (perhaps a "
                          f"stream that was killed: its predictions.tsv is good); choose another")
+    centre = _centre(run, decoder)
     feed = _feed(run)
     standardizer = CausalStandardizer(feed.template, decoder.contract, run.hop_s)
     _warm_up(decoder, standardizer)
@@ -133,17 +150,18 @@ def stream(run: StreamConfig) -> int:
     try:
         with stopping() as stop:
             run_live(feed, standardizer, decoder, out / "predictions.tsv", timing, stop,
-                     abstain_below=run.abstain_below, stop_after=run.stop_after, say=_say)
+                     centre=centre, abstain_below=run.abstain_below, stop_after=run.stop_after,
+                     say=_say)
     finally:
         if made and not any(out.iterdir()):
             out.rmdir()
-    return _finish(out, run, decoder, standardizer, feed, timing, parents)
+    return _finish(out, run, decoder, standardizer, feed, timing, parents, centre)
 
 
 def run_live(
     feed: Replay | Lsl, standardizer: CausalStandardizer, decoder: Decoder, path: Path,
-    timing: Timing, stop, *, abstain_below: float = 0.0, stop_after: int = 0,
-    say: Callable[[dict], None] = lambda row: None,
+    timing: Timing, stop, *, centre: Centre | Running | None = None, abstain_below: float = 0.0,
+    stop_after: int = 0, say: Callable[[dict], None] = lambda row: None,
 ) -> None:
     """The loop: take what came, answer each window that closed, append it to `path`."""
     with open(path, "w") as file:
@@ -152,7 +170,7 @@ def run_live(
         for chunk in feed.chunks(stop):
             began = time.perf_counter()
             for window in standardizer.push(chunk):
-                answer = answer_of(decoder, window, abstain_below)
+                answer = answer_of(decoder, window, abstain_below, centre)
                 latency_ms = 1e3 * (time.perf_counter() - feed.arrived(window.last))
                 timing.latency_ms.append(latency_ms)
                 row = {"start_s": round(window.start_s, 6), "stop_s": round(window.stop_s, 6),
@@ -180,13 +198,18 @@ def columns(classes: tuple[str, ...]) -> list[str]:
 
 
 @torch.inference_mode()
-def answer_of(decoder: Decoder, window: LiveWindow, abstain_below: float = 0.0) -> dict:
+def answer_of(
+    decoder: Decoder, window: LiveWindow, abstain_below: float = 0.0,
+    centre: Centre | Running | None = None,
+) -> dict:
     """Columns of `decode.named` for one window; without usable signal they stay empty."""
     if window.signal is None:
         return {"predicted": "", "abstained": True} if decoder.classes else {"predicted": ""}
     device = next(decoder.parameters()).device
     batch = collate([window.signal], [window.sensors], decoder.contract.geometry)
-    outputs = decoder.predict(batch.to(device)).double().cpu().numpy()
+    pooled = decoder.pool(batch.to(device))
+    mean = centre.after(pooled) if isinstance(centre, Running) else centre and centre.value
+    outputs = decoder.name(pooled, mean).double().cpu().numpy()
     return named(outputs, decoder.classes, abstain_below).iloc[0].to_dict()
 
 
@@ -206,12 +229,28 @@ def _say(row: dict) -> None:
           flush=True)
 
 
+def _centre(run: StreamConfig, decoder: Decoder) -> Centre | Running | None:
+    """What windows are compared with, where the decoder re-centres."""
+    if not decoder.config.recentred:
+        return None
+    if not run.centre_on:
+        return Running(decoder, run.prior_windows)
+    asked = _as_file(run, run.centre_on)
+    return centring.of({path: centring.pooled_live(decoder, read(asked, path))
+                        for path in run.centre_on})
+
+
+def _as_file(run: StreamConfig, paths: list[str]) -> DecodeConfig:
+    """How a recording is read for a stream."""
+    return DecodeConfig(paths, run.model, run.out, montage=run.montage,
+                        unknown_head=run.unknown_head, rename=run.rename)
+
+
 def _feed(run: StreamConfig) -> Replay | Lsl:
     if run.lsl:
         return open_lsl(run.lsl, run.silence_s, montage=run.montage,
                         unknown_head=run.unknown_head, rename=run.rename)
-    return Replay(read(DecodeConfig([run.replay], run.model, run.out, montage=run.montage,
-                                    unknown_head=run.unknown_head, rename=run.rename)), run.speed)
+    return Replay(read(_as_file(run, [run.replay])), run.speed)
 
 
 @torch.inference_mode()
@@ -225,7 +264,7 @@ def _warm_up(decoder: Decoder, standardizer: CausalStandardizer) -> None:
         decoder.predict(batch.to(next(decoder.parameters()).device))
 
 
-def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents) -> int:
+def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents, centre) -> int:
     table = read_table(out / "predictions.tsv")
     numbers = timing.summary()
     delays_hz = [1.0, 4.0, 10.0, 20.0, 40.0]
@@ -252,7 +291,7 @@ def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents
         print(f"no window was decoded ({feed.ended}); one lasts {decoder.contract.window_s:g} s")
     (out / "report.html").write_text(streamed_page.page(
         feed.template, table, summary, decoder, run.model, out / "streamed.png",
-        run.abstain_below))
+        run.abstain_below, centre.in_words() if centre else ""))
     artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=files)
     print(streamed_page.timing(summary))
     print(f"page: {out / 'report.html'}")

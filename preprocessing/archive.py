@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from . import bids, readers
+from .readers import ArrayTable
 from .whose import NameTables, compiled
 
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
@@ -75,13 +76,15 @@ def find(
     files: list[dict[str, str]] = (),
     table: str = "",
     exclude: list[str] = (),
-    arrays: bool = False,
+    arrays: ArrayTable | None = None,
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
     dataset: name instead of the folder's. files, table: see `whose.NameTables`. exclude: regular
-    expressions of paths to pass over. arrays: take plain arrays found in folders too.
+    expressions of paths to pass over. arrays: what plain arrays found in folders are; None, or
+    without a sampling rate, leaves them there.
     """
+    arrays = arrays if arrays is not None and arrays.given else None
     tables = NameTables(files, table)
     skip = [compiled(pattern, "exclude") for pattern in exclude]
     found, seen = Found(), set()
@@ -104,7 +107,7 @@ def find(
     return found
 
 
-def _jobs(path: Path, found: Found, arrays: bool):
+def _jobs(path: Path, found: Found, arrays: ArrayTable | None):
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
     if root is not None:
@@ -115,13 +118,13 @@ def _jobs(path: Path, found: Found, arrays: bool):
             yield from here
             return
     if not path.is_dir() or readers.claims(path):
-        yield _plain(path, path.parent)
+        yield _plain(path, path.parent, arrays)
         return
     for file in _walk(path, found, arrays):
         if bids.is_root(file):
             yield from _jobs(file, found, arrays)
         else:
-            yield _plain(file, path)
+            yield _plain(file, path, arrays)
 
 
 def _bids_jobs(path: Path, root: Path, found: Found):
@@ -155,16 +158,18 @@ def _recordings(path: Path, found: Found) -> Iterable[Path]:
     return _walk(path, Found(missing=found.missing))
 
 
-def _walk(folder: Path, found: Found, arrays: bool = False):
+def _walk(folder: Path, found: Found, arrays: ArrayTable | None = None):
     """Files that some reader claims, and BIDS folders; formats that are folders are not entered.
 
-    arrays: .csv, .mat and .npy count too: without a description they are rather tables.
+    arrays: .csv, .mat and .npy count too, except those that hold the labels of others: without a
+    description they are rather tables.
     """
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         found.missing.append((str(folder), f"cannot be listed: {error.strerror}"))
         return
+    labels = {arrays.labels_file(entry) for entry in entries} if arrays else set()
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -175,7 +180,10 @@ def _walk(folder: Path, found: Found, arrays: bool = False):
                 yield from _walk(entry, found, arrays)
         elif _is_companion(entry):
             continue
-        elif not readers.claims(entry, arrays=arrays) or _NO_RECORDING.search(entry.name):
+        elif entry in labels:
+            found.passed_over["labels of trials"] += 1
+        elif (not readers.claims(entry, arrays=arrays is not None)
+              or _NO_RECORDING.search(entry.name)):
             found.passed_over[entry.suffix or "no extension"] += 1
         elif _is_later_part(entry):
             found.passed_over["later parts of split recordings"] += 1
@@ -202,12 +210,14 @@ def _is_later_part(path: Path) -> bool:
     return "_split-" in path.name or (path.parent / first).exists()
 
 
-def _plain(file: Path, root: Path) -> tuple[Job, bool]:
+def _plain(file: Path, root: Path, arrays: ArrayTable | None) -> tuple[Job, bool]:
     stem = file.name.removesuffix(".gz").rsplit(".", 1)[0]
     fields = {name: match.group(1) for name, short in _BIDS_ENTITY.items()
               if (match := re.search(rf"(?:^|_){short}-([A-Za-z0-9]+)", stem))}
     known = "subject" in fields
-    job = Job(str(file), _shown(file, root), *_stamp(file), dataset=root.name,
+    labels = arrays.labels_file(file) if arrays else None
+    stamp = _stamp(file, [labels] if labels is not None and labels.is_file() else [])
+    job = Job(str(file), _shown(file, root), *stamp, dataset=root.name,
               **{"subject": stem, **fields})
     return job, known
 

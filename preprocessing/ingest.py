@@ -41,6 +41,7 @@ class IngestConfig:
     montage: of MNE, for electrodes without positions in the file.
     unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
     rename: channel name in the files → electrode.
+    metadata: column of epochs' metadata whose values their events are called by.
     arrays: how to read plain arrays (.npy, .mat, .csv).
     files, table: whose recordings those of plain folders are (see `whose`).
     exclude: regular expressions of paths to pass over.
@@ -56,6 +57,7 @@ class IngestConfig:
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
+    metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
@@ -84,8 +86,8 @@ def ingest(run: IngestConfig) -> int:
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
-                         exclude=run.exclude, arrays=run.arrays.sfreq > 0)
-    reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.arrays)
+                         exclude=run.exclude, arrays=run.arrays)
+    reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays)
     shaping = Shaping(run.contract, reading, run.label)
     prepare(run.out)
     with _only_one(run.out):  # from before the records are read until the corpus is sealed
@@ -101,7 +103,7 @@ def _ingest(run: IngestConfig, found, records: Records, shaping: Shaping, begin:
     if not found.jobs and not records.finished:
         print(f"nothing was ingested: {len(records.failures)} path(s) failed"
               if records.failures else "no recording was found; nothing was ingested")
-        if not run.arrays.sfreq and any(readers.is_array(kind) for kind in found.passed_over):
+        if not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over):
             print("plain arrays are recordings once it is said what they hold: --arrays.sfreq 250 "
                   "--arrays.unit uV …")
         report.print_failures(records.failures)

@@ -1,6 +1,6 @@
 """What a worker does with one recording: read, standardise, cut, write its shard and its record."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,9 @@ from .standardize import ContractError, standardize
 class Shaping:
     """Everything in an ingest's configuration that shapes windows: one corpus has one of them."""
 
-    contract: InputContract
-    reading: ReadOptions
-    label: LabelRule
+    contract: InputContract = field(default_factory=InputContract)
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    label: LabelRule = field(default_factory=LabelRule)
 
     def to_dict(self) -> dict:
         """For comparison with what an existing corpus was made with."""
@@ -69,7 +69,8 @@ def _read(job: Job, shaping: Shaping):
     """The recording as the archive knows it: what the job says goes before what the file says."""
     options = shaping.reading
     recording = readers.read(job.path, montage=options.montage, unknown_head=options.unknown_head,
-                             rename=options.rename, arrays=options.arrays)
+                             rename=options.rename, metadata=options.metadata,
+                             arrays=options.arrays)
     attributes = {**recording.attributes, **job.attributes}
     return recording.with_(**job.identity(), source=job.source, attributes=attributes)
 

@@ -8,6 +8,8 @@ it), highpass_hz (what a short recording can meet), windows_left_out (reason →
 
 import json
 
+from .steps.refusal import some
+
 
 def to_text(quality: dict) -> str:
     """The dictionary for a column of the recordings table."""
@@ -25,7 +27,7 @@ def remarks(quality: dict) -> list[str]:
         what = "interpolated" if quality["interpolated"] else "left out"
         found.append(f"{len(quality['bads'])} bad, {what}: {' '.join(quality['bads'])}")
     if quality["without_position"]:
-        found.append(f"no position: {' '.join(quality['without_position'])}")
+        found.append(f"no position: {some(quality['without_position'])}")
     for low, high in quality["band_missing_hz"]:
         found.append(f"nothing recorded at {low:g}–{high:g} Hz")
     for line, ratio in quality["line_noise"].items():

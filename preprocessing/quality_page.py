@@ -56,6 +56,8 @@ def _contract(contract: InputContract) -> str:
         ("rate", f"{contract.sfreq:g} Hz"), ("reference", contract.reference),
         ("bad EEG channels", f"by spectrum, beyond {contract.bad_channels_iqr:g} interquartile "
          f"ranges, interpolated" if contract.bad_channels == "log_psd" else "as marked in files"),
+        ("sensors without a place", {"required": "left out", "optional": "kept, their place "
+                                     "unknown: networks refuse them"}[contract.positions]),
         ("scale", scale[contract.scale]),
         ("window", f"{contract.window_s:g} s, one each "
                    f"{contract.stride_s or contract.window_s:g} s"),

@@ -51,7 +51,8 @@ class Records:
         Refuses a folder whose windows were shaped by other settings.
         """
         folder, kept = Path(out), Path(out) / FOLDER
-        _check_settings(folder, kept / "settings.json", shaping.to_dict())
+        _check_settings(folder, kept / "settings.json", shaping.to_dict(),
+                        type(shaping)().to_dict())
         records = cls(folder, shaping)
         for name, target in (("done", records.finished), ("failed", records.failures)):
             for path in sorted((kept / name).glob("*.json")):
@@ -189,12 +190,18 @@ def assemble(records: Records, rule: SplitRule) -> Tables | None:
     return Tables(recordings[list(corpus.RECORDING_COLUMNS)], windows, layouts)
 
 
-def _check_settings(folder: Path, path: Path, settings: dict) -> None:
+def _check_settings(folder: Path, path: Path, settings: dict, defaults: dict) -> None:
+    """A setting that was not yet there when the folder was begun counts as its default."""
     settings = json.loads(json.dumps(settings))  # tuples to lists, as they come back
+    defaults = json.loads(json.dumps(defaults))
     if not path.exists():
         artifacts.write_json(path, settings)
         return
     before = json.loads(path.read_text())
+    for name, value in defaults.items():
+        known = before.setdefault(name, value)
+        if isinstance(value, dict):
+            before[name] = {**value, **known}
     changed = [name for name in settings if settings[name] != before.get(name)]
     if not changed:
         return
@@ -203,7 +210,7 @@ def _check_settings(folder: Path, path: Path, settings: dict) -> None:
         old, new = before.get(name), settings[name]
         if isinstance(old, dict) and isinstance(new, dict):
             lines += [f"{name}.{key}: {old.get(key)} there, {new.get(key)} now"
-                      for key in new if old.get(key) != new.get(key)]
+                      for key in {**old, **new} if old.get(key) != new.get(key)]
         else:
             lines.append(f"{name}: {old} there, {new} now")
     raise ValueError(

@@ -68,6 +68,10 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     unseen = sorted(set(label.mapping.values()) - set(tables.windows["label"].dropna()))
     if unseen and label.source != "none":
         said.append(f"in label.mapping, but on no window: {', '.join(unseen)}")
+    unplaced = [layout for layout in tables.layouts.values() if not layout.has_position.all()]
+    if unplaced:
+        said.append(f"{len(unplaced)} of {len(tables.layouts)} layouts have sensors without a "
+                    f"known place: baselines take this corpus, networks refuse it")
     unlabelled = int(tables.windows["label"].isna().sum())
     if unlabelled and label.source != "none":
         said.append(f"{unlabelled} windows have no label")
@@ -96,6 +100,8 @@ def print_failures(failures: dict[str, dict]) -> None:
 
 
 def describe(sensors) -> str:
-    """'102 mag + 204 planar_grad + 60 eeg'."""
+    """'102 mag + 204 planar_grad + 60 eeg', and how many of them have no known place."""
     counts = {kind: sensors.kinds.count(kind) for kind in dict.fromkeys(sensors.kinds)}
-    return " + ".join(f"{n} {kind}" for kind, n in counts.items())
+    lost = int((~sensors.has_position).sum())
+    return (" + ".join(f"{n} {kind}" for kind, n in counts.items())
+            + (f", {lost} of them without a place" if lost else ""))

@@ -109,6 +109,7 @@ def check_contract(tokenizer, corpus: Corpus) -> None:
     if tokenizer.contract is None:
         raise ValueError(f"the tokenizer has no {CONTRACT_FILE}, so it is unknown which signals it "
                          f"takes: save it with its contract")
+    corpus.check_places("the tokenizer")
     if differing := tokenizer.contract.differences(corpus.contract):
         raise ValueError(
             f"{corpus.folder} does not meet the tokenizer's contract (field: tokenizer, corpus; "

@@ -176,12 +176,13 @@ def build(run: PretrainConfig, data: Corpus | TokenSet):
         if isinstance(data, TokenSet):
             raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
                              f"tokens: name the corpus they were made from")
+        data.check_places(f"model {run.model!r}")
         model = run.model_class(architecture)
     else:
         tokenizer = open_tokenizer(run.tokenizer)
         _check_tokenizer(run, data, tokenizer)
         model = run.model_class(architecture, tokenizer=tokenizer)
-    model.contract = data.contract
+    model.contract = data.contract.with_(positions="required")
     return model
 
 

@@ -24,10 +24,11 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 
 def page(
     recording: Recording, windows: Standardized, table: pd.DataFrame, decoder: Decoder, model: str,
-    figure: Path, abstain_below: float = 0.0,
+    figure: Path, abstain_below: float = 0.0, centred: str = "",
 ) -> str:
-    """The page as HTML. model: path or repository of the decoder. figure: the PNG to put in."""
-    sections = opening(table, decoder, model, recording, abstain_below)
+    """The page as HTML. model: path or repository of the decoder. figure: the PNG to put in.
+    centred: what every window was compared with, in words, where the decoder re-centres."""
+    sections = opening(table, decoder, model, recording, abstain_below, centred)
     sections += [
         ("Quality of the recording", report.bullets(_in_plain_words(windows))),
         ("The signal and what the decoder made of it",
@@ -51,7 +52,7 @@ def about(model: str) -> str:
 
 def opening(
     table: pd.DataFrame, decoder: Decoder, model: str, recording: Recording | None,
-    abstain_below: float,
+    abstain_below: float, centred: str = "",
 ) -> list[tuple[str, str]]:
     """The sections that every reader needs: finding, what it does not mean, whom it knows."""
     told, good = findings.score(model, decoder)
@@ -59,6 +60,7 @@ def opening(
     lead = report.paragraph(finding(table, decoder.classes, abstain_below), "lead")
     for text, warns in [(told, not good), *known]:
         lead += report.paragraph(text, "warning") if warns else ""
+    lead += report.paragraph(centred) if centred else ""
     return [
         ("", lead),
         ("What this does not mean", report.bullets(findings.limits(decoder))),

@@ -21,8 +21,9 @@ from neurofm.models.decoder import Decoder
 from preprocessing import archive, quality
 from preprocessing.archive import Job
 
-from . import decoded_page
-from .one import DecodeConfig, decode_one, open_decoder
+from . import centring, decoded_page
+from .centring import Centre
+from .one import DecodeConfig, check_centre_on, cut, decode_one, open_decoder, read
 
 FAILED = 3  # exit status when some recordings failed, as of `neurofm ingest`
 SUMMARY = "summary.tsv"
@@ -38,6 +39,7 @@ def decode_many(run: DecodeConfig) -> int:
             return FAILED
         for path, reason in found.missing:
             many.fail(path, reason)
+        many.together(found.jobs)
         todo = [job for job in found.jobs if not many.is_done(job)]
         if done := len(found.jobs) - len(todo):
             print(f"{done} of {len(found.jobs)} recordings are decoded already")
@@ -56,6 +58,8 @@ class Many:
     def __init__(self, run: DecodeConfig, decoder: Decoder):
         self.run, self.decoder, self.out = run, decoder, Path(run.out)
         self.parents = {"model": hub.fingerprint(run.model)}
+        self.of_person: dict[str, list[str]] = {}  # path → recordings to be centred on
+        self._centres: dict[tuple[str, ...], Centre | None] = {}
         table = self.out / SUMMARY
         rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
                 .to_dict("records") if table.exists() else [])
@@ -66,6 +70,7 @@ class Many:
     def open(cls, run: DecodeConfig):
         out = Path(run.out)
         decoder = open_decoder(run.model, run.abstain_below)
+        check_centre_on(run.centre_on, decoder, run.model)
         if artifacts.is_sealed(out) or out.is_file():
             raise ValueError(f"--out {out}: wanted a folder for several results, but this is one "
                              f"result or a file; choose another")
@@ -85,10 +90,41 @@ class Many:
 
     def look(self) -> archive.Found:
         """What recordings there are now; results are none."""
-        found = archive.find(self.run.recording, arrays=self.run.arrays.sfreq > 0)
+        found = archive.find(self.run.recording, arrays=self.run.arrays)
         here = Path(os.path.abspath(self.out))
         found.jobs = [job for job in found.jobs if not Path(job.path).is_relative_to(here)]
         return found
+
+    def together(self, jobs: list[Job]) -> None:
+        """Take recordings of the same subject for one person's, to be centred on their mean."""
+        if not self.decoder.config.recentred or self.run.centre_on:
+            return
+        people: dict[tuple, list[str]] = {}
+        for job in jobs:
+            identity = job.identity()
+            if identity.get("subject"):
+                who = identity.get("dataset"), identity["subject"]
+                people.setdefault(who, []).append(job.path)
+        self.of_person = {path: sorted(paths) for paths in people.values() for path in paths}
+
+    def _centre(self, run: DecodeConfig) -> Centre | None:
+        """Of the person of a recording; what cannot be read is told where that is decoded."""
+        if not self.decoder.config.recentred:
+            return None
+        paths = tuple(run.centre_on or run.recording)
+        if paths not in self._centres:
+            seen = {}
+            for path in paths:
+                try:
+                    windows = cut(read(run, path), self.decoder, run)
+                except (ValueError, OSError):
+                    if path in self.run.centre_on or paths == (path,):
+                        raise
+                    continue
+                seen[path] = centring.pooled(self.decoder, windows, run.batch_windows)
+            # People come one after the other: the last one's is enough to keep.
+            self._centres = {paths: centring.of(seen) if seen else None}
+        return self._centres[paths]
 
     def is_done(self, job: Job) -> bool:
         """Whether its results are there, of this decoder and settings, and it has not changed."""
@@ -96,6 +132,9 @@ class Many:
         if row is None or [row["size"], row["mtime_ns"]] != [str(job.size), str(job.mtime_ns)]:
             return False
         settings = config.resolved(self._one(job, row["folder"]))
+        if self._is_of(row["folder"], job) and settings["centre_on"] != artifacts.open_sealed(
+                self.out / row["folder"]).config.get("centre_on", []):
+            return False  # the person has other recordings now, and with them another average
         return artifacts.finished(self.out / row["folder"], "results", config=settings,
                                   parents=self.parents)
 
@@ -106,7 +145,8 @@ class Many:
         try:
             if self._is_of(name, job):  # as it was before the file changed
                 shutil.rmtree(self.out / name)
-            table, windows = decode_one(self._one(job, name), self.decoder, self.parents)
+            one = self._one(job, name)
+            table, windows = decode_one(one, self.decoder, self.parents, self._centre(one))
         except (ValueError, OSError) as error:
             return self.fail(job.path, str(error), row)
         except MemoryError:
@@ -142,8 +182,10 @@ class Many:
 
     def _one(self, job: Job, name: str) -> DecodeConfig:
         """The settings of `neurofm decode` of this recording alone."""
-        return dataclasses.replace(self.run, recording=[job.path], out=str(self.out / name),
-                                   watch=False, poll_s=DecodeConfig.poll_s, stop_after=0)
+        centre_on = self.run.centre_on or self.of_person.get(job.path, [])
+        return dataclasses.replace(
+            self.run, recording=[job.path], out=str(self.out / name), centre_on=centre_on,
+            watch=False, poll_s=DecodeConfig.poll_s, stop_after=0)
 
     def _name(self, job: Job) -> str:
         """The file's name without its extension; where another recording has that, a longer one."""

@@ -25,7 +25,8 @@ from preprocessing.standardize import Standardized, standardize
 
 from .. import figures
 from ..embed import contract_of, of_recording
-from . import decoded_page
+from . import centring, decoded_page
+from .centring import Centre
 
 
 @dataclass
@@ -37,6 +38,9 @@ class DecodeConfig:
     abstain_below: windows whose highest probability is lower are left without a name.
     events: names of events at which windows are cut, from tmin_s after their onset, for a decoder
     trained on events; empty = windows one after another.
+    centre_on: recordings of the same person by which a decoder that re-centres knows that person's
+    average, no labels needed; empty = the recording itself or, of several given at once, all of the
+    same subject. Together they should hold all that is to be told apart.
     montage, unknown_head, rename, arrays: as in `neurofm ingest`. batch_windows: decoded at a time.
     watch: go on looking for new recordings in the given folders, until Ctrl-C. poll_s: seconds from
     one look to the next; a file is read once it has not changed in between. stop_after: end after
@@ -48,6 +52,7 @@ class DecodeConfig:
     out: str
     events: list[str] = field(default_factory=list)
     tmin_s: float = 0.0
+    centre_on: list[str] = field(default_factory=list)
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
@@ -74,6 +79,7 @@ def decode_single(run: DecodeConfig) -> int:
     """Decode the one recording of `run` into its folder, and tell; returns the exit status."""
     out = Path(run.out)
     decoder = open_decoder(run.model, run.abstain_below)
+    check_centre_on(run.centre_on, decoder, run.model)
     parents = {"model": hub.fingerprint(run.model)}
     if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
@@ -90,19 +96,27 @@ def decode_single(run: DecodeConfig) -> int:
 
 
 def decode_one(
-    run: DecodeConfig, decoder: Decoder, parents: dict[str, str]
+    run: DecodeConfig, decoder: Decoder, parents: dict[str, str], centre: Centre | None = None
 ) -> tuple[pd.DataFrame, Standardized]:
-    """Write predictions, figure and page of the one recording of `run`, and seal the folder."""
+    """Write predictions, figure and page of the one recording of `run`, and seal the folder.
+
+    centre: of the person, where the decoder re-centres; None = as `run` says.
+    """
     out = Path(run.out)
     recording = read(run)
     windows = cut(recording, decoder, run)
-    table = predict(decoder, windows, run.batch_windows, run.abstain_below)
+    if decoder.config.recentred and centre is None:
+        centre = centring.of({
+            path: centring.pooled(decoder, cut(read(run, path), decoder, run), run.batch_windows)
+            for path in run.centre_on or run.recording
+        })
+    table = predict(decoder, windows, run.batch_windows, run.abstain_below, centre)
     # Under another name until complete: a crash leaves no folder that looks like a result.
     unfinished = out.with_name(f".{out.name}.part-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        _write(unfinished, run, decoder, recording, windows, table, parents)
+        _write(unfinished, run, decoder, recording, windows, table, parents, centre)
         if out.exists():
             out.rmdir()  # empty: see above
         unfinished.rename(out)
@@ -133,9 +147,18 @@ def open_decoder(path: str, abstain_below: float = 0.0) -> Decoder:
     return model
 
 
-def read(run: DecodeConfig) -> Recording:
-    """The recording, and whose it is as far as file name or BIDS folder tell."""
-    path = Path(run.recording[0]).expanduser()
+def check_centre_on(centre_on: list[str], decoder: Decoder, model: str) -> None:
+    """Raise ValueError for recordings that a decoder would not be centred on."""
+    if centre_on and not decoder.config.recentred:
+        raise ValueError(f"centre_on: {model} does not re-centre, it names each window by itself; "
+                         f"leave it out, or train a decoder that does: neurofm finetune "
+                         f"--architecture.recentred=true")
+
+
+def read(run: DecodeConfig, path: str = "") -> Recording:
+    """The recording (or another, read alike), and whose it is as far as file name or BIDS folder
+    tell."""
+    path = Path(path or run.recording[0]).expanduser()
     if not path.exists():
         raise ValueError(f"{path}: there is no such file")
     if path.is_dir() and not readers.claims(path):
@@ -159,12 +182,14 @@ def cut(recording: Recording, decoder: Decoder, run: DecodeConfig) -> Standardiz
 
 @torch.no_grad()
 def predict(
-    decoder: Decoder, windows: Standardized, batch_windows: int = 16, abstain_below: float = 0.0
+    decoder: Decoder, windows: Standardized, batch_windows: int = 16, abstain_below: float = 0.0,
+    centre: Centre | None = None,
 ) -> pd.DataFrame:
     """A row a window: start_s, stop_s, and the columns of `named`."""
     device = next(decoder.parameters()).device
+    mean = None if centre is None else centre.value.to(device)
     outputs = torch.cat([
-        decoder.predict(batch.to(device)).double().cpu()
+        decoder.predict(batch.to(device), mean).double().cpu()
         for batch in of_recording(windows, batch_windows)
     ]).numpy()
     times = pd.DataFrame({
@@ -199,12 +224,12 @@ def named(
     return table
 
 
-def _write(out: Path, run, decoder, recording, windows, table, parents) -> None:
+def _write(out: Path, run, decoder, recording, windows, table, parents, centre) -> None:
     table.to_csv(out / "predictions.tsv", sep="\t", index=False)
     table.to_parquet(out / "predictions.parquet", index=False)
     figures.decoded(out / "decoded.png", windows, table, decoder.classes, recording.events)
     html = decoded_page.page(recording, windows, table, decoder, run.model, out / "decoded.png",
-                             run.abstain_below)
+                             run.abstain_below, centre.in_words() if centre else "")
     (out / "report.html").write_text(html)
     artifacts.write_json(out / "quality.json", windows.quality)
     artifacts.seal(

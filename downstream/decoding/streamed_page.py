@@ -15,10 +15,11 @@ _MOST_BADS = 12
 
 def page(
     template: Recording, table: pd.DataFrame, summary: dict, decoder: Decoder, model: str,
-    figure: Path, abstain_below: float,
+    figure: Path, abstain_below: float, centred: str = "",
 ) -> str:
-    """The page as HTML. summary: what `stream` writes into summary.json. figure: PNG, if any."""
-    sections = opening(table, decoder, model, template, abstain_below)
+    """The page as HTML. summary: what `stream` writes into summary.json. figure: PNG, if any.
+    centred: what every window was compared with, in words, where the decoder re-centres."""
+    sections = opening(table, decoder, model, template, abstain_below, centred)
     sections.append(("Quality of the signal", report.bullets(_in_plain_words(table))))
     if figure.exists():
         sections.append(("What the decoder said, and how fast",

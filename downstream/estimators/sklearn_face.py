@@ -32,9 +32,10 @@ from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import TrainConfig
 
+from .. import features
 from ..embed import contract_of
 from . import epochs
-from .fit_epochs import fit, held_out
+from .fit_epochs import fit_epochs, held_out
 
 FIXED_POOLS = ("covariance", "mean")  # those that nothing has to be learned for
 
@@ -159,14 +160,16 @@ class _Trained(_OfEpochs):
     """Training and its parameters, which classifier and regressor have in common."""
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariance", head="mlp", hidden_dim=256,
-        dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0, n_steps_full=200,
-        lr_full=1e-4, batch_windows=32, validation_fraction=0.2, random_state=None, verbose=False,
+        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
+        head="mlp", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
+        n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
+        random_state=None, verbose=False,
     ):
         self.model = model
         self.info = info
         self.mode = mode
         self.pool = pool
+        self.recentred = recentred
         self.head = head
         self.hidden_dim = hidden_dim
         self.dropout = dropout
@@ -200,12 +203,20 @@ class _Trained(_OfEpochs):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             decoder = self._start(
-                recordings, classes=classes, mode=self.mode, pool=self.pool, head=self.head,
-                hidden_dim=self.hidden_dim, dropout=self.dropout, rank=self.rank, **of_decoder,
+                recordings, classes=classes, mode=self.mode, pool=self.pool,
+                recentred=self.recentred, head=self.head, hidden_dim=self.hidden_dim,
+                dropout=self.dropout, rank=self.rank, **of_decoder,
             )
             batches = epochs.batches(recordings, decoder.contract, self.batch_windows)
-            self.decoder_ = fit(decoder, batches, target, validation, head, full,
-                                calibrate=calibrate, say=print if self.verbose else _silent)
+            self.decoder_ = fit_epochs(
+                decoder, batches, target, groups, validation, head, full, calibrate=calibrate,
+                say=print if self.verbose else _silent)
+
+    def _answers(self, X) -> np.ndarray:
+        """Outputs of the decoder, float32 [epoch, output]."""
+        pooled = torch.from_numpy(self._apply(self.decoder_, X, "pool"))
+        centre = features.centre(pooled) if self.recentred else None
+        return self.decoder_.name(pooled, centre).numpy()
 
     def _training(self, seed: int, steps: int, lr: float, weight_decay: float) -> TrainConfig:
         return TrainConfig(
@@ -242,6 +253,8 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     n_steps, lr, weight_decay: of training the head. n_steps_full, lr_full: of what comes after it.
         (Not `steps`: whatever has those passes for a Pipeline, with MOABB at least.)
     batch_windows: epochs a step, and encoded at a time.
+    recentred: each group's mean feature is taken away, without labels; epochs to be predicted
+        together are then taken for one person's, and none can be named alone.
     validation_fraction: share of the epochs (of whole groups, where `fit` is told them) that choose
         the step at which training ends; 0 = train on all of them, to the end.
     calibrate: these epochs choose the temperature of the probabilities too.
@@ -253,14 +266,15 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     """
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariance", head="mlp", hidden_dim=256,
-        dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300, lr=1e-3, weight_decay=1.0,
-        n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2, calibrate=True,
-        random_state=None, verbose=False,
+        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
+        head="mlp", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300, lr=1e-3,
+        weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
+        validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,
     ):
         super().__init__(
-            model, info, mode, pool, head, hidden_dim, dropout, rank, n_steps, lr, weight_decay,
-            n_steps_full, lr_full, batch_windows, validation_fraction, random_state, verbose,
+            model, info, mode, pool, recentred, head, hidden_dim, dropout, rank, n_steps, lr,
+            weight_decay, n_steps_full, lr_full, batch_windows, validation_fraction, random_state,
+            verbose,
         )
         self.label_smoothing = label_smoothing
         self.calibrate = calibrate
@@ -282,7 +296,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities of `classes_`, float32 [epoch, class]."""
         check_is_fitted(self)
-        return self._apply(self.decoder_, X, "predict")
+        return self._answers(X)
 
     def predict(self, X) -> np.ndarray:
         """The likeliest of `classes_` for each epoch."""
@@ -309,7 +323,7 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
     def predict(self, X) -> np.ndarray:
         """The number of each epoch, float32."""
         check_is_fitted(self)
-        return self._apply(self.decoder_, X, "predict")[:, 0]
+        return self._answers(X)[:, 0]
 
 
 def _device() -> torch.device:

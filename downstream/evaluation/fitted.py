@@ -17,7 +17,8 @@ from neurofm.training.loop import TrainConfig
 from .. import baselines, features
 from ..baselines import spectra
 from ..features import InMemory
-from ..finetune import build, calibrate, fit, fit_head
+from ..finetune import build
+from ..fit import fit
 from ..labelled import Labelled, sensors_of
 from ..predictions import predict
 from . import methods, statistics
@@ -61,13 +62,13 @@ class Networks:
         what, best, chosen = methods.network(name), -np.inf, None
         device = self.accelerator.device
         for number, setting in enumerate(methods.settings(what, self.tuning)):
-            decoder, seen = self._trained(what, setting, data, seed, out / str(number))
+            decoder, pooled = self._trained(what, setting, data, seed, out / str(number))
             found = score(data, "validation",
-                          predict(decoder, seen, data.windows["validation"], device))
+                          predict(decoder, pooled, data.windows["validation"], device))
             if chosen is None or found > best:
-                best, chosen = found, (decoder, seen, setting)
-        decoder, seen, setting = chosen
-        return predict(decoder, seen, data.windows["test"], device), setting
+                best, chosen = found, (decoder, pooled, setting)
+        decoder, pooled, setting = chosen
+        return predict(decoder, pooled, data.windows["test"], device), setting
 
     def features(self, random: bool, data: Labelled, seed: int) -> InMemory:
         """Pooled features of all windows, as the backbone came."""
@@ -77,7 +78,7 @@ class Networks:
     def _trained(
         self, what: Network, setting: dict, data: Labelled, seed: int, out: Path
     ) -> tuple[Decoder, InMemory]:
-        """The decoder, and what it is to be shown."""
+        """The decoder, and what its head sees of all windows."""
         recipe = {key: value for key, value in setting.items() if key in RECIPE}
         how = dataclasses.replace(self.train, seed=seed, **recipe)
         along = self.train_random if what.random else self.train_full
@@ -85,26 +86,15 @@ class Networks:
         decoder = self._built(what, setting, data, seed)
         source = self._tokens(what, decoder, data, seed)
         pooled = self._pooled(what, decoder, data, seed)
-        frozen = what.mode == "frozen"
-        if frozen and what.recentred:
-            pooled = features.recentred(pooled, data.windows.values())
-        fit(decoder, source, data, how, along, out, self.accelerator, pooled=pooled, say=_silent)
-        if frozen or not what.recentred:
-            return decoder, pooled if frozen else source
-        # What was trained along without re-centring is kept; its head learns once more with it.
-        pooled = features.recentred(
-            features.pooled(decoder, source, device=self.accelerator.device),
-            data.windows.values())
-        fit_head(decoder, pooled, data, how, out / "again", self.accelerator, say=_silent)
-        calibrate(decoder, pooled, data)
-        return decoder.eval(), pooled
+        return decoder, fit(decoder, source, data.windows["train"], data.windows["validation"],
+                            how, along, out, self.accelerator, pooled=pooled, say=_silent)
 
     def _built(self, what: Network, setting: dict, data: Labelled, seed: int) -> Decoder:
         inside = {key: value for key, value in setting.items()
                   if key not in RECIPE and key != "lr_factor"}
         return build(self.models[what.model], data, what.mode,
-                     {**self.architecture, **what.architecture, **inside}, seed,
-                     random_weights=what.random)
+                     {**self.architecture, **what.architecture, **inside,
+                      "recentred": what.recentred}, seed, random_weights=what.random)
 
     def _tokens(self, what: Network, decoder: Decoder, data: Labelled, seed: int) -> InMemory:
         def make():

@@ -46,7 +46,6 @@ def halves(data: Labelled, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _named(source: InMemory, first: np.ndarray, second: np.ndarray) -> float:
-    subjects = source.corpus.subjects
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=200))
-    model.fit(source.take(first).flatten(1).numpy(), subjects(first))
-    return float(model.score(source.take(second).flatten(1).numpy(), subjects(second)))
+    model.fit(source.take(first).flatten(1).numpy(), source.whose(first))
+    return float(model.score(source.take(second).flatten(1).numpy(), source.whose(second)))

@@ -35,12 +35,15 @@ class InputContract:
     scale: "kind_std" divides a window by the standard deviation over all sensors of a kind, so
         relative amplitudes survive; "channel_std" z-scores each channel; "none" keeps SI units.
     geometry: rule of `Sensors.geometry`.
+    positions: sensors without a known place are left out ("required"; many of them, and the
+        recording is refused), or kept without one ("optional"): for baselines, which read none.
+        Networks do, so they take a corpus only where every sensor has its place.
     amplitude_uv: EEG channels whose interquartile range (µV) lies outside are flat or absurd:
         the usual cause is a unit off by a factor of a thousand or a million.
     max_bad: share of channels that may be bad before a recording is refused.
     corpus: fingerprint of the corpus a checkpoint was trained on ("" before training).
-    contract_version: of these fields; `preprocessor_config.json` holds all of them, so that it can
-        be given to `neurofm ingest --contract FILE` as it is.
+    contract_version: of these fields; `preprocessor_config.json` holds them (positions only where
+        it is "optional"), so that it can be given to `neurofm ingest --contract FILE` as it is.
     """
 
     sfreq: float = 256.0
@@ -55,6 +58,7 @@ class InputContract:
     stride_s: float | None = None
     scale: Literal["kind_std", "channel_std", "none"] = "kind_std"
     geometry: GeometryRule = "head"
+    positions: Literal["required", "optional"] = "required"
     amplitude_uv: tuple[float, float] = (0.1, 1000.0)
     max_bad: float = 0.3
     corpus: str = ""
@@ -116,9 +120,11 @@ class InputContract:
     def differences(self, other: "InputContract") -> list[str]:
         """What makes signals of `other` unlike signals of this one, 'field: this, other'.
 
-        Window length, thresholds of quality and the corpus's name do not count.
+        Window length, thresholds of quality and the corpus's name do not count; nor does whether
+        places are required: what counts are the sensors there (`Corpus.check_places`).
         """
-        free = {"corpus", "window_s", "stride_s", "amplitude_uv", "max_bad", "bad_channels_iqr"}
+        free = {"corpus", "window_s", "stride_s", "amplitude_uv", "max_bad", "bad_channels_iqr",
+                "positions"}
         ours, theirs = self.to_dict(), other.to_dict()
         return [f"{name}: {ours[name]}, {theirs[name]}"
                 for name in ours if name not in free and ours[name] != theirs[name]]
@@ -127,8 +133,13 @@ class InputContract:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict:
-        return {name: list(value) if isinstance(value, tuple) else value
-                for name, value in dataclasses.asdict(self).items()}
+        """Plain values. `positions` only where it is not the default: corpora and checkpoints made
+        before it was there, and the same made now, have the same fingerprints."""
+        fields = {name: list(value) if isinstance(value, tuple) else value
+                  for name, value in dataclasses.asdict(self).items()}
+        if self.positions == "required":
+            fields.pop("positions")
+        return fields
 
     @classmethod
     def from_dict(cls, fields: dict, where: str = "contract") -> "InputContract":

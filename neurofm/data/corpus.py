@@ -69,6 +69,20 @@ class Corpus(WindowTable):
         """Number of channels of each of the windows."""
         return self._width[self._index[0][windows]]
 
+    def check_places(self, reader: str) -> None:
+        """Raise ValueError where a sensor has no known place, which `reader` would read."""
+        lost = dict.fromkeys(name for layout in self.layouts.values()
+                             for name, has in zip(layout.names, layout.has_position, strict=True)
+                             if not has)
+        if lost:
+            some = ", ".join([*lost][:5]) + (", …" if len(lost) > 5 else "")
+            raise ValueError(
+                f"{self.folder}: {len(lost)} sensors have no known place ({some}), which "
+                f"contract.positions: optional allows, but {reader} reads where each sensor is; "
+                f"ingest again with their places (montage, rename, arrays.channels) and "
+                f"contract.positions: required, or compare baselines alone, which read none"
+            )
+
     def batch(
         self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None,
         geometry: GeometryRule | None = None,

@@ -124,11 +124,13 @@ class Sensors:
         return np.concatenate([position, self.orientation], axis=1).astype(np.float32)
 
     def to_dict(self) -> dict[str, list]:
-        """Plain lists, for JSON and Arrow."""
+        """Plain lists, for JSON and Arrow; an unknown place is None."""
+        position = self.position.astype(object)
+        position[~np.isfinite(self.position)] = None
         return {
             "names": list(self.names),
             "kind": self.kind.tolist(),
-            "position": self.position.ravel().tolist(),
+            "position": position.ravel().tolist(),
             "orientation": self.orientation.ravel().tolist(),
             "unit": list(self.unit),
         }

@@ -39,6 +39,8 @@ class DecoderConfig(NeuroFMConfig):
     pool: what the head sees of a window's features: "covariance" between sources over frames, as
         matrix logarithm; their "mean" over frames, as published; or all of them by learned
         "attention".
+    recentred: the head sees a person's features minus their mean over windows of that person, for
+        which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
     head: "mlp" is the published one, "linear" a linear probe. hidden_dim, dropout: of the head.
     label_smoothing: share of the target spread evenly over the classes.
     """
@@ -54,6 +56,7 @@ class DecoderConfig(NeuroFMConfig):
         rank: int = 8,
         layer_decay: float = 0.75,
         pool: str = "covariance",
+        recentred: bool = False,
         head: str = "mlp",
         hidden_dim: int = 256,
         dropout: float = 0.1,
@@ -68,6 +71,7 @@ class DecoderConfig(NeuroFMConfig):
         self.rank = rank
         self.layer_decay = layer_decay
         self.pool = pool
+        self.recentred = recentred
         self.head = head
         self.hidden_dim = hidden_dim
         self.dropout = dropout
@@ -134,6 +138,8 @@ class Head(nn.Module):
         self.least_std = 1e-6 if config.mode == "frozen" else LEAST_STD
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
+        if config.recentred:
+            self.register_buffer("centre", torch.zeros(n))  # mean over training people of theirs
         if self.regression:
             self.register_buffer("number", torch.tensor([0.0, 1.0]))  # mean, deviation
         else:
@@ -286,6 +292,22 @@ class Decoder(NeuroFMPreTrainedModel):
         return self.head(Pooled(self.pool(batch), batch.target, batch.seed, batch.source))
 
     @torch.no_grad()
-    def predict(self, batch: Batch | Tokens) -> Float[Tensor, "batch output"]:
-        """Probability of each of `classes` for each window; or the number, [batch, 1]."""
-        return self.head.predict(self.pool(batch))
+    def predict(
+        self, batch: Batch | Tokens, centre: Float[Tensor, " feature"] | None = None
+    ) -> Float[Tensor, "batch output"]:
+        """Probability of each of `classes` for each window; or the number, [batch, 1].
+
+        centre: mean over windows of the person of what `pool` gives, where the decoder re-centres;
+            None = the training people's, for somebody of whom nothing else is known.
+        """
+        return self.name(self.pool(batch), centre)
+
+    @torch.no_grad()
+    def name(
+        self, pooled: Float[Tensor, "batch *place feature"],
+        centre: Float[Tensor, " feature"] | None = None,
+    ) -> Float[Tensor, "batch output"]:
+        """`predict`, from what `pool` gave."""
+        if self.config.recentred:
+            pooled = pooled - (self.head.centre if centre is None else centre)
+        return self.head.predict(pooled)

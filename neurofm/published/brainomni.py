@@ -125,7 +125,7 @@ def contract(window_s: float) -> InputContract:
         sfreq=256.0, highpass_hz=0.1, lowpass_hz=96.0, notch_hz=(50.0, 60.0),
         kinds=("eeg", "mag", "planar_grad", "axial_grad"), reference="average",
         bad_channels="log_psd", bad_channels_iqr=10.0, window_s=window_s, stride_s=None,
-        scale="kind_std", geometry="centred",
+        scale="kind_std", geometry="centred", positions="required",
     )
 
 

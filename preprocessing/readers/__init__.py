@@ -37,6 +37,7 @@ def read(
     montage: str = "standard_1005",
     unknown_head: str = "refuse",
     rename: dict[str, str] | None = None,
+    metadata: str = "",
     arrays: ArrayTable | None = None,
 ) -> Recording:
     """Read one file (or folder, where that is the format) → Recording in SI units.
@@ -54,7 +55,8 @@ def read(
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"and arrays (.npy, .npz, .mat, .csv) are")
-    options = ReadOptions(montage, unknown_head, rename or {}, arrays or ArrayTable())
+    options = ReadOptions(montage, unknown_head, rename or {}, metadata,
+                          arrays or ArrayTable())
     if path.name.startswith("sub-"):
         from .. import bids
 
@@ -71,12 +73,14 @@ def from_raw(
     montage: str = "standard_1005",
     unknown_head: str = "refuse",
     rename: dict[str, str] | None = None,
+    metadata: str = "",
     source: str | None = None,
 ) -> Recording:
     """Recording of an `mne.io.Raw` (or `mne.Epochs`) in memory."""
     from . import mne_raw
 
-    return mne_raw.convert(raw, ReadOptions(montage, unknown_head, rename or {}), source)
+    options = ReadOptions(montage, unknown_head, rename or {}, metadata)
+    return mne_raw.convert(raw, options, source)
 
 
 def _reader(path: Path) -> ModuleType | None:

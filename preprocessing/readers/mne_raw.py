@@ -15,7 +15,8 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage
-from ..segments import CUT, is_cut_or_bad
+from ..segments import is_cut_or_bad
+from . import trials
 from .errors import ReadError
 from .headers import check_brainvision, check_edf
 
@@ -106,7 +107,11 @@ def convert(raw, options, source: str | None = None) -> Recording:
     sensors = _place(Sensors.from_info(info, picks), info, options)
     try:
         if isinstance(raw, mne.BaseEpochs):
-            signal, events = _epochs(raw, picks)
+            signal, events = _epochs(raw, picks, options.metadata, source)
+        elif options.metadata:
+            raise ReadError(source, f"metadata: {options.metadata} names a column of epochs' "
+                                    f"metadata, but this is no file of epochs; leave the option "
+                                    f"out, or pass over such files (exclude: [pattern])")
         else:
             signal, events = _load(raw, picks), _events(raw)
     except ReadError:
@@ -184,16 +189,28 @@ def _load(raw, picks: list[int]) -> np.ndarray:
     return signal
 
 
-def _epochs(epochs, picks: list[int]) -> tuple[np.ndarray, Events]:
-    """Epochs end to end, a cut at each joint and an event at each epoch's time zero."""
-    stacked = epochs.get_data(picks=picks, verbose="ERROR").astype(np.float32)
-    n, _, n_times = stacked.shape
-    start_s = np.arange(n) * n_times / epochs.info["sfreq"]
-    label = {code: name for name, code in epochs.event_id.items()}
-    onset_s = np.concatenate([start_s, start_s - min(epochs.tmin, 0.0)])
-    labels = (*[CUT] * n, *[label.get(code, str(code)) for code in epochs.events[:, 2]])
-    signal = stacked.transpose(1, 0, 2).reshape(len(picks), -1)
-    return signal, Events(onset_s, np.zeros(2 * n), labels)
+def _epochs(epochs, picks: list[int], column: str, source: str) -> tuple[np.ndarray, Events]:
+    """Epochs end to end, a cut at each joint and an event at each epoch's time zero: the name of
+    its event, or what `column` of the metadata says of it."""
+    if column:
+        labels = _metadata(epochs, column, source)
+    else:
+        name = {code: name for name, code in epochs.event_id.items()}
+        labels = [name.get(code, str(code)) for code in epochs.events[:, 2]]
+    stacked = epochs.get_data(picks=picks, verbose="ERROR")
+    return trials.end_to_end(stacked, epochs.info["sfreq"], labels, -min(epochs.tmin, 0.0))
+
+
+def _metadata(epochs, column: str, source: str) -> list[str | None]:
+    """What a column of the metadata says of each epoch, as text; None where it says nothing."""
+    table = epochs.metadata
+    if table is None or column not in table:
+        there = "no metadata" if table is None else f"the columns {', '.join(map(str, table))}"
+        raise ReadError(source, f"metadata: wanted a column {column!r} of the epochs' metadata, "
+                                f"but the file has {there}; name one of them, or leave the option "
+                                f"out and events keep the names of event_id")
+    values = table[column].astype(object)
+    return trials.as_text(values.where(values.notna(), None))
 
 
 def _events(raw) -> Events:

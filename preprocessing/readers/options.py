@@ -1,6 +1,7 @@
 """What a file does not say of itself, and a user must."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -8,19 +9,29 @@ from typing import Literal
 class ArrayTable:
     """What a plain array does not say of itself.
 
-    sfreq: Hz. axes: order of the array's axes. kind: of all sensors. unit: of the numbers (for
+    sfreq: Hz. axes: order of the array's axes; where one of them is the trial, trials are laid end
+    to end and nothing runs from one into the next. kind: of all sensors. unit: of the numbers (for
     planar gradiometers a metre, "1" = SI). names: of the channels, or channels: a table (.ced,
     .tsv, .csv) with columns name/labels and, where known, x, y, z. variable: which one of a .mat
     or .npz file; "" = the only one.
+    labels: parts of the file's name and what stands for them in the name of the file beside it
+    that holds a label a trial: {X_: y_} makes y_train.npy of X_train.npy. label_variable: which
+    variable of that file (without `labels`: of the array's own file) they are. A label is the
+    event at its trial's beginning.
     """
 
     sfreq: float = 0.0
-    axes: Literal["time,channel", "channel,time"] = "time,channel"
+    axes: Literal[
+        "time,channel", "channel,time", "trial,channel,time", "trial,time,channel",
+        "channel,time,trial", "time,channel,trial", "channel,trial,time", "time,trial,channel",
+    ] = "time,channel"
     unit: Literal["V", "mV", "uV", "nV", "T", "pT", "fT", "1"] = "uV"
     kind: Literal["eeg", "mag", "planar_grad", "axial_grad", "roi"] = "eeg"
     names: tuple[str, ...] = ()
     channels: str = ""
     variable: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    label_variable: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))
@@ -28,6 +39,30 @@ class ArrayTable:
         if self.sfreq and wanted and self.unit[-1] not in (wanted, "1"):
             raise ValueError(f"arrays.unit must be one of {wanted} (with n, u … before it) or 1 "
                              f"for kind {self.kind}, got {self.unit}")
+        if self.has_labels and "trial" not in self.axes:
+            raise ValueError(f"arrays.labels and arrays.label_variable are of trials, but "
+                             f"arrays.axes ({self.axes}) has none; write e.g. axes: "
+                             f"trial,channel,time")
+        if "" in self.labels:
+            raise ValueError("arrays.labels: wanted a part of the file's name, got an empty one; "
+                             "write e.g. labels: {X_: y_}")
+
+    @property
+    def given(self) -> bool:
+        """Whether plain arrays can be read by it."""
+        return self.sfreq > 0
+
+    @property
+    def has_labels(self) -> bool:
+        return bool(self.labels or self.label_variable)
+
+    def labels_file(self, path: Path) -> Path | None:
+        """The file beside `path` that holds a label a trial; None where there is none by
+        `labels`. Whether it is there is not looked at."""
+        name = path.name
+        for part, other in self.labels.items():
+            name = name.replace(part, other)
+        return None if name == path.name else path.with_name(name)
 
 
 @dataclass(frozen=True)
@@ -37,10 +72,12 @@ class ReadOptions:
     unknown_head: MEG without a device → head transform has no positions ("refuse"), or the middle
     of the helmet is taken for the middle of the head ("helmet").
     rename: channel name in the file → electrode, before anything is made of the names.
+    metadata: column of epochs' metadata whose values their events are called by; "" = by event_id.
     arrays: how plain arrays are to be read.
     """
 
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
+    metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neurofm.data.recording import Recording
+from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import HEAD_CENTRE_M, KINDS, Sensors
 
 from .. import montage
+from . import trials
 from .errors import ReadError
 
 EXTENSIONS = (".npy", ".npz", ".mat", ".csv")
@@ -22,31 +23,59 @@ def claims(path: Path) -> bool:
 
 
 def read(path: Path, options) -> Recording:
-    """Read an array [time, channel] or [channel, time] as `options.arrays` describes it."""
+    """Read an array of time and channel (and trial) as `options.arrays` describes it."""
     table = options.arrays
-    if not table.sfreq > 0:
+    if not table.given:
         raise ReadError(path, "a plain array does not say its sampling rate, unit and channels: "
                               "give them under `arrays:` (sfreq, unit, axes, names or channels)")
-    array = _load(path, table.variable)
-    if array.ndim != 2 or array.size == 0:
-        raise ReadError(path, f"wanted an array with the two axes {table.axes}, got shape "
-                              f"{array.shape}; save one recording a file, and pass over others "
-                              f"(exclude: [pattern])")
+    axes = table.axes.split(",")
+    array = _load(path, table.variable, len(axes))
+    if array.ndim != len(axes) or array.size == 0:
+        more = ("" if "trial" in axes or array.ndim != 3 else
+                " (of trials: arrays.axes: trial,channel,time)")
+        raise ReadError(path, f"wanted an array with the {len(axes)} axes {table.axes}, got shape "
+                              f"{array.shape}; save one recording a file{more}, and pass over "
+                              f"others (exclude: [pattern])")
     if array.dtype.kind not in "fiu":
         raise ReadError(path, f"wanted real numbers, got an array of {array.dtype}")
-    signal = array.T if table.axes == "time,channel" else array
-    if len(signal) > signal.shape[1]:
-        other = "channel,time" if table.axes == "time,channel" else "time,channel"
+    if "trial" in axes:
+        turned = array.transpose([axes.index(name) for name in ("trial", "channel", "time")])
+        labels = _labels(path, table, len(turned))
+        signal, events = trials.end_to_end(turned, table.sfreq, labels)
+    else:
+        signal, events = array.T if axes[0] == "time" else array, Events.none()
+    if len(signal) > signal.shape[1] and "trial" not in axes:  # trials may be short
+        other = ",".join(reversed(axes))
         raise ReadError(path, f"as {table.axes}, shape {array.shape} would be {len(signal)} "
                               f"channels of {signal.shape[1]} samples; give arrays.axes: {other}")
     names, position = _channels(path, table, len(signal), options.montage)
     kind = np.full(len(signal), KINDS.index(table.kind))
     sensors = Sensors(tuple(names), kind, position, np.zeros_like(position))
     scaled = np.ascontiguousarray(signal, dtype=np.float32) * np.float32(_FACTOR[table.unit])
-    return Recording(scaled, table.sfreq, sensors, source=str(path))
+    return Recording(scaled, table.sfreq, sensors, events, source=str(path))
 
 
-def _load(path: Path, variable: str) -> np.ndarray:
+def _load(path: Path, variable: str, n_axes: int) -> np.ndarray:
+    """The one array of a file, or of those of a .npz or .mat with `n_axes` the one of that name."""
+    held = _arrays(path)
+    if isinstance(held, np.ndarray):
+        return held
+    arrays = {name: value for name, value in held.items()
+              if isinstance(value, np.ndarray) and value.ndim == n_axes
+              and value.dtype.kind in "fiu"}
+    if variable:
+        if variable not in arrays:
+            raise ReadError(path, f"has no array {variable!r} with {n_axes} axes; it has "
+                                  f"{', '.join(arrays) or 'none'}")
+        return arrays[variable]
+    if len(arrays) != 1:
+        raise ReadError(path, f"wanted one array with {n_axes} axes, it has "
+                              f"{', '.join(arrays) or 'none'}; name it: arrays.variable")
+    return next(iter(arrays.values()))
+
+
+def _arrays(path: Path) -> np.ndarray | dict:
+    """What a file holds: an array, or (.npz, .mat) several things by name."""
     try:
         suffix = path.suffix.lower()
         if suffix == ".npy":
@@ -54,24 +83,42 @@ def _load(path: Path, variable: str) -> np.ndarray:
         if suffix == ".csv":
             return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_header_lines(path))
         if suffix == ".npz":
-            held = dict(np.load(path, allow_pickle=False))
-        else:
-            from pymatreader import read_mat
+            return dict(np.load(path, allow_pickle=False))
+        from pymatreader import read_mat
 
-            held = read_mat(str(path))
+        return read_mat(str(path))
     except Exception as error:
         raise ReadError(path, f"cannot be read as {path.suffix}: {error}") from error
-    arrays = {name: value for name, value in held.items()
-              if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"}
-    if variable:
-        if variable not in arrays:
-            raise ReadError(path, f"has no two-dimensional array {variable!r}; it has "
-                                  f"{', '.join(arrays) or 'none'}")
-        return arrays[variable]
-    if len(arrays) != 1:
-        raise ReadError(path, f"wanted one two-dimensional array, it has "
-                              f"{', '.join(arrays) or 'none'}; name it: arrays.variable")
-    return next(iter(arrays.values()))
+
+
+def _labels(path: Path, table, n_trials: int) -> list[str | None]:
+    """The label of each trial as text, by `labels` and `label_variable` of the table; None where
+    nothing is said of it."""
+    if not table.has_labels:
+        return [None] * n_trials
+    file = table.labels_file(path) if table.labels else path
+    if file is None:
+        raise ReadError(path, f"its labels cannot be found: arrays.labels names none of the parts "
+                              f"of its name ({', '.join(table.labels)}); correct them, or pass "
+                              f"over such files (exclude: [pattern])")
+    if not claims(file) or not file.is_file():
+        raise ReadError(path, f"wanted the labels of its {n_trials} trials in {file.name} beside "
+                              f"it (.npy, .npz, .mat or .csv), but there is no such file; correct "
+                              f"arrays.labels, or leave it out for trials without labels")
+    held = _arrays(file)
+    if isinstance(held, dict):
+        there = [name for name in held if not name.startswith("__")]
+        name = table.label_variable or (there[0] if len(there) == 1 else "")
+        if name not in there:
+            raise ReadError(path, f"wanted the labels in a variable {name!r} of {file.name}, which "
+                                  f"has {', '.join(there)}; give arrays.label_variable")
+        held = held[name]
+    values = np.asarray(held)
+    if values.size != n_trials or max(values.shape, default=0) != n_trials:
+        raise ReadError(path, f"wanted a label for each of {n_trials} trials ({table.axes}), got "
+                              f"an array of shape {values.shape} in {file.name}; correct "
+                              f"arrays.axes, or the labels")
+    return trials.as_text(values.ravel().tolist())
 
 
 def _header_lines(path: Path) -> int:

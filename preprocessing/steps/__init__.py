@@ -6,7 +6,8 @@ with the recording). To add one: a file here and a line in `ORDER`.
 The order and its reasons:
     select       first, so that nothing is spent on sensors of other kinds
     samples      NaN, infinite and flat samples are found before a filter would spread them
-    positions    a sensor without a place is of no use to any model: dropped before the work
+    positions    a sensor without a place is of no use to a network: dropped before the work,
+                 unless the contract does without places
     resample     notch, band-pass and new rate in one pass; what follows works on fewer samples
     amplitude    after the filter, which takes away offsets and drifts of DC amplifiers
     bad_channels spectra are compared within the band that models see

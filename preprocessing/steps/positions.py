@@ -1,4 +1,9 @@
-"""Sensors without a known place are left out, or the recording is refused when they are many."""
+"""Sensors without a known place are left out, or the recording is refused when they are many.
+
+Where the contract says that places are optional, they are kept without one.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +20,11 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     if known.all():
         return recording
     lost = [name for name, has in zip(recording.sensors.names, known, strict=True) if not has]
+    if contract.positions == "optional":
+        quality["without_position"] = lost
+        sensors = recording.sensors
+        nowhere = np.where(known[:, None], sensors.position, np.nan)  # never the origin
+        return recording.with_(sensors=replace(sensors, position=nowhere))
     if len(lost) > contract.max_bad * len(known):
         meg = any(recording.sensors.kinds[i] != "eeg" for i in np.flatnonzero(~known))
         do = ("the MEG file has no device → head transform, so where the head was is unknown: "
@@ -25,7 +35,8 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         raise ContractError(
             recording.source, "a position for every sensor",
             f"{len(lost)} of {len(known)} have none (NaN, zero, or a name that the montage does "
-            f"not know): {some(lost)}", do,
+            f"not know): {some(lost)}",
+            f"{do}; for baselines, which need no places: contract.positions: optional",
         )
     quality["without_position"] = lost
     for name in lost:

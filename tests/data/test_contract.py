@@ -58,3 +58,18 @@ def test_bad_input_of_files(tmp_path):
     path.write_text(json.dumps({**fields, "contract_version": 9}))
     with pytest.raises(ValueError, match="newer neurofm"):
         InputContract.load(tmp_path)
+
+
+def test_places_that_are_required_leave_no_trace(tmp_path):
+    """Corpora and checkpoints of before there was a choice keep their fingerprints."""
+    contract = InputContract()
+    assert contract.fingerprint == "d5aec821687cb602"
+    path = contract.save(tmp_path)
+    assert "positions" not in json.loads(path.read_text())
+    assert InputContract.load(tmp_path).positions == "required"
+    optional = contract.with_(positions="optional")
+    assert optional.fingerprint != contract.fingerprint
+    optional.save(tmp_path)
+    assert InputContract.load(tmp_path) == optional
+    # Signals are alike; which sensors have no place is asked of the corpus.
+    assert contract.differences(optional) == optional.differences(contract) == []

@@ -11,10 +11,13 @@ from neurofm.data.corpus import Corpus
 from preprocessing.ingest import main as ingest
 
 
-def save_raw(path, n_windows: int = 8, sfreq: float = SFREQ, kind: str = "eeg", seed: int = 0):
-    """A FIF file of 16 electrodes with events, in volts."""
+def save_raw(
+    path, n_windows: int = 8, sfreq: float = SFREQ, kind: str = "eeg", seed: int = 0, labels=None
+):
+    """A FIF file of 16 electrodes with events, in volts. labels: of windows, else by turns."""
     rng = np.random.default_rng(seed)
-    labels = ["left", "right"] * (n_windows // 2)
+    labels = labels or ["left", "right"] * (n_windows // 2)
+    n_windows = len(labels)
     signal = np.concatenate(list(windows_of(rng, cap(), labels, 0.9)), axis=1)
     sensors = cap()
     info = mne.create_info(list(sensors.names), sfreq, kind)

@@ -27,8 +27,8 @@ def networks(data, pretrained, random) -> SimpleNamespace:
 
     def source(make):
         values = [make(k, who, rng) for k, who in zip(data.target[windows], of, strict=True)]
-        return InMemory(data.corpus, windows, torch.tensor(np.array(values), dtype=torch.float32),
-                        data.target)
+        values = torch.tensor(np.array(values), dtype=torch.float32)
+        return InMemory.of_corpus(data.corpus, windows, values, data.target)
 
     both = {False: source(pretrained), True: source(random)}
     return SimpleNamespace(features=lambda drawn, fold, seed: both[drawn])

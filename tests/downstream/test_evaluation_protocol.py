@@ -168,8 +168,9 @@ def test_recentring_of_training_windows_sees_no_test_window(data):
     values = torch.randn(len(windows), 3, generator=torch.Generator().manual_seed(0))
     moved = values.clone()
     moved[1::2] += 9
-    before, after = (features.recentred(InMemory(data.corpus, windows, part, data.target), parts)
-                     for part in (values, moved))
+    before, after = (features.recentred(
+        InMemory.of_corpus(data.corpus, windows, part, data.target), parts)
+        for part in (values, moved))
     assert torch.equal(before.take(parts[0]), after.take(parts[0]))
     assert torch.allclose(before.take(parts[1]), after.take(parts[1]), atol=1e-5)
     subjects = data.corpus.subjects(parts[0])

@@ -1,0 +1,55 @@
+"""What reads places refuses a corpus in which some are unknown, before it does anything."""
+
+import corpora
+import pytest
+from corpora import write_yaml
+from unplaced import unplaced
+
+from neurofm import hub
+from neurofm.data.corpus import Corpus
+from pretrain.reconstruct import main as reconstruct
+from pretrain.tokenize import main as tokenize
+from pretrain.train import main as train
+
+SAID = r"2 sensors have no known place \(E0, E2\).*reads where each sensor is"
+
+
+@pytest.fixture
+def folder(corpus_folder, tmp_path):
+    return unplaced(corpus_folder, tmp_path / "corpus")
+
+
+def test_a_batch(folder):
+    corpus = Corpus.open(folder)
+    assert corpus.contract.positions == "optional"
+    with pytest.raises(ValueError, match=r"2 of 5 sensors have no position \(E0, E2\)"):
+        corpus.batch(corpus.select())
+
+
+def test_pretraining_of_a_tokenizer(folder, tmp_path):
+    run = {"data": str(folder), "out": str(tmp_path / "run"), "model": "brain_tokenizer",
+           "architecture": corpora.TOKENIZER, "train": {"steps": 4, "batch_windows": 8}}
+    with pytest.raises(ValueError, match=SAID):
+        train([f"--config={write_yaml(tmp_path / 'run', run)}"])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [tokenize, reconstruct])
+def test_a_tokenizer(command, folder, tokenizer_folder, tmp_path):
+    with pytest.raises(ValueError, match=SAID):
+        command([f"--corpus={folder}", f"--tokenizer={tokenizer_folder}",
+                 f"--out={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_every_sensor_has_its_place_optional_is_no_obstacle(
+    corpus_folder, tokenizer_folder, tmp_path
+):
+    folder = unplaced(corpus_folder, tmp_path / "corpus", names=())
+    assert tokenize([f"--corpus={folder}", f"--tokenizer={tokenizer_folder}",
+                     f"--out={tmp_path / 'tokens'}"]) == 0
+    run = {"data": str(folder), "out": str(tmp_path / "run"), "model": "brain_tokenizer",
+           "architecture": corpora.TOKENIZER, "train": {"steps": 2, "batch_windows": 8}}
+    assert train([f"--config={write_yaml(tmp_path / 'run', run)}"]) == 0
+    # What was trained reads places, whatever the corpus did without: a new recording needs them.
+    assert hub.load(tmp_path / "run").contract.positions == "required"
