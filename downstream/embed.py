@@ -17,6 +17,7 @@ from neurofm import artifacts, hub
 from neurofm.data.batch import Batch, collate
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
+from neurofm.data.sensors import GeometryRule
 from preprocessing import readers
 from preprocessing.standardize import Standardized, standardize
 
@@ -37,7 +38,7 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
         recording = Corpus.open(recording)
     if isinstance(recording, Corpus):
         check_contract(model, type(model).__name__, recording)
-        batches = of_corpus(recording, batch_windows)
+        batches = of_corpus(recording, batch_windows, contract_of(model).geometry)
     else:
         batches = of_recording(standardize(as_recording(recording), contract_of(model)),
                                batch_windows)
@@ -85,10 +86,11 @@ def of_recording(windows: Standardized, batch_windows: int) -> Iterator[Batch]:
             waiting = []
 
 
-def of_corpus(corpus: Corpus, batch_windows: int) -> Iterator[Batch]:
-    """All windows of a corpus, in their order."""
+def of_corpus(corpus: Corpus, batch_windows: int, geometry: GeometryRule) -> Iterator[Batch]:
+    """All windows of a corpus, in their order, sensors by the model's rule."""
     for start in range(0, len(corpus), batch_windows):
-        yield corpus.batch(np.arange(start, min(start + batch_windows, len(corpus))))
+        windows = np.arange(start, min(start + batch_windows, len(corpus)))
+        yield corpus.batch(windows, geometry=geometry)
 
 
 def _is_corpus(path: str | Path) -> bool:

@@ -85,6 +85,9 @@ def explain(run: ExplainConfig) -> int:
     if known := _known(run.model, corpus, windows):
         print(f"note: {known} of {len(set(subjects))} people were in the decoder's training data: "
               f"this is what it remembers, not what it finds in new people")
+    rows = data.recordings(run.split)
+    if unlisted := hub.doubt(hub.read_ledger(run.model), corpus.recordings["dataset"].iloc[rows]):
+        print(f"note: the decoder: {unlisted}")
     print(f"maps: {out / 'attribution.png'}, numbers: {out / 'attribution.tsv'}")
     return 0
 

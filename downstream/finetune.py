@@ -141,6 +141,9 @@ def finetune(run: FinetuneConfig) -> int:
     if accelerator.is_main_process:
         _seal(decoder.to("cpu"), run, data, table, metrics, parents, ledger, out)
         _tell(table, metrics, data, out, say)
+        tested = corpus.recordings["dataset"].iloc[data.recordings("test")]
+        if unlisted := hub.doubt(ledger, tested):
+            say(f"DOUBT: the model given: {unlisted}")
     accelerator.wait_for_everyone()
     return 0
 
@@ -173,6 +176,7 @@ def build(
     present = {kind for layout in layouts for kind in layout.kinds}
     decoder.contract = data.corpus.contract.with_(
         kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present),
+        geometry=pretrained.contract.geometry,
         positions="required",
     )
     if random_weights:
@@ -188,7 +192,8 @@ def _start_codebooks(decoder: Decoder, data: Labelled, seed: int, at_most: int =
     windows = data.windows["train"]
     drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)), replace=False)
     tokenizer.quantizer.bypassed.fill_(False)
-    embedded = [tokenizer.embed(data.corpus.batch(drawn[i : i + 16]))
+    rule = decoder.contract.geometry
+    embedded = [tokenizer.embed(data.corpus.batch(drawn[i : i + 16], geometry=rule))
                 for i in range(0, len(drawn), 16)]
     tokenizer.quantizer.train()
     tokenizer.quantizer(torch.cat(embedded))

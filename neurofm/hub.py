@@ -10,6 +10,8 @@
 """
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -85,6 +87,9 @@ def fingerprint(path_or_repo: str | Path) -> str:
 def training_ledger(data, windows_by_split: dict, parent: dict | None = None) -> dict:
     """Whom a checkpoint has seen: what decides whether a score is one of generalisation.
 
+    recordings: an entry a recording and role. published: where weights that others published are
+    inside, an entry with what is known of their training; whose recordings were in it is not.
+
     data: Corpus or TokenSet. windows_by_split: split → indices of windows used in that role.
     parent: ledger of what this was made from (a tokenizer, a pretrained model); it is kept.
     """
@@ -100,7 +105,8 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
                     "recording": record["recording"], "role": role, "subject": keys.iloc[row],
                     "hours": round(float(record["duration_s"]) / 3600, 4),
                 })
-    return {"recordings": entries}
+    published = (parent or {}).get("published", [])
+    return {"recordings": entries} | ({"published": published} if published else {})
 
 
 def read_ledger(path_or_repo: str | Path) -> dict | None:
@@ -130,6 +136,28 @@ def seen(ledger: dict | None, recordings: pd.DataFrame) -> pd.DataFrame:
     names = {entry["recording"] for entry in entries}
     known = subject_keys(recordings).isin(subjects) | recordings["recording"].isin(names)
     return recordings[known]
+
+
+def doubt(ledger: dict | None, datasets: Iterable[str | None]) -> str | None:
+    """What to say where published weights inside were trained on one of these data sets, of which
+    it is not known whom they have seen; None where they were not."""
+    named = {_plain(name): name for entry in (ledger or {}).get("published", [])
+             for name in entry["datasets"]}
+    shared = sorted({named[key] for key in map(_plain, filter(None, set(datasets)))
+                     if key in named})
+    if not shared:
+        return None
+    sets = f"data set{'s' * (len(shared) > 1)} {', '.join(shared)}"
+    return (f"its training data included {sets}; whether anybody here was in it is not known, "
+            f"since no list of its recordings was published")
+
+
+def _plain(dataset: str) -> str:
+    """A data set's name without what differs between copies: spelling, version, "-download"."""
+    lower = dataset.casefold()
+    if accession := re.match(r"ds\d{6}(?!\d)", lower):
+        return accession[0]
+    return re.sub(r"[\W_]+", "", re.sub(r"[-_ ]v?\d+(\.\d+)+$", "", lower))
 
 
 def save_checkpoint(
@@ -163,10 +191,19 @@ def card(model, ledger: dict, metrics: dict[str, float]) -> str:
     hours = sum(entry["hours"] for entry in ledger["recordings"])
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     data = "; ".join(f"{role}: {len(subjects)} subjects" for role, subjects in roles.items())
+    trained = f"Trained on corpus `{contract.corpus}`: {data}; {hours:.2f} h.\n" if roles else ""
+    published = ledger.get("published", [])
+    trained += "".join(
+        f"\nHolds weights published by others: {entry['weights']} ({entry['licence']}; "
+        f"{entry['paper']}), trained on {', '.join(entry['datasets']) or 'no data set named'} "
+        f"({entry['note']}).\n"
+        for entry in published)
+    # As published; what was trained on them since is under the terms of whoever trained it.
+    licence = "" if roles or not published else f"license: {published[0]['licence'].lower()}\n"
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items()))
     return f"""---
 library_name: neurofm
-tags: [eeg, meg, brain, {model.config.model_type}]
+{licence}tags: [eeg, meg, brain, {model.config.model_type}]
 ---
 # {type(model).__name__}
 
@@ -175,8 +212,7 @@ tags: [eeg, meg, brain, {model.config.model_type}]
 {contract.reference}, windows of {contract.window_s:g} s; `neurofm decode` and `neurofm.embed`
 bring a recording there by themselves.
 
-Trained on corpus `{contract.corpus}`: {data}; {hours:.2f} h.
-
+{trained}
 | metric | value |
 |---|---|
 {rows}

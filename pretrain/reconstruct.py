@@ -68,6 +68,8 @@ def reconstruct(run: ReconstructConfig) -> int:
     if len(known):
         print(f"{len(known)} of {len(used)} recordings are of subjects in the tokenizer's training "
               f"data: what follows is not generalisation for them")
+    if unlisted := hub.doubt(hub.read_ledger(run.tokenizer), used["dataset"]):
+        print(f"DOUBT: the tokenizer: {unlisted}")
     scores, uses = score(tokenizer, corpus, windows, run.batch_windows)
     table = summarise(scores, corpus, windows, tokenizer.config.n_sources)
     out.mkdir(parents=True, exist_ok=True)

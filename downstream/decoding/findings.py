@@ -123,6 +123,10 @@ def trained_on(model: str, recording: Recording | None) -> list[tuple[str, bool]
     hours = sum(float(entry["hours"]) for entry in ledger["recordings"])
     told = [(f"It was {', and '.join(roles)}; {hours:.1f} hours of recordings." if roles else
              "Its list of whom it was trained on is empty.", False)]
+    told += [(f"It holds weights published by others: {entry['weights']} ({entry['paper']}; "
+              f"{entry['note']}).", False) for entry in ledger.get("published", [])]
+    if recording is not None and (unlisted := hub.doubt(ledger, [recording.dataset])):
+        told.append((f"Of these weights: {unlisted}.", True))
     if recording is None or not recording.subject:
         return [*told, ("Whose signal this is was not said, so it is not known whether this person "
                         "is among them.", False)]

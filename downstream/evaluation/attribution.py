@@ -101,9 +101,10 @@ def maps(
 ) -> list[Attribution]:
     """Patterns of a decoder over windows (indices) it was not trained on, one for each kind of
     sensor. target: class index, or number, of each of the windows."""
-    device = next(decoder.parameters()).device
+    device, rule = next(decoder.parameters()).device, decoder.contract.geometry
     answers = [
-        decoder.predict(corpus.batch(windows[at : at + batch_windows]).to(device)).double().cpu()
+        decoder.predict(corpus.batch(windows[at : at + batch_windows], geometry=rule).to(device))
+        .double().cpu()
         for at in range(0, len(windows), batch_windows)
     ]
     found = torch.cat(answers).numpy() if answers else np.zeros((0, len(decoder.classes) or 1))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm import artifacts, config
+from neurofm import artifacts, config, hub
 
 from ..labelled import Labelled
 from ..report import contract_in_words
@@ -40,8 +40,9 @@ def finish(
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
         title=task.question, model=run.model, parents=parents,
-        protocol=how(run, task, parts), split=whose(parts),
-        remarks=[*task.remarks, *left_out(data, parts, narrow), *unmapped],
+        protocol=[*how(run, task, parts), *which(run, parents)], split=whose(parts),
+        remarks=[*doubts(run, names, parts), *task.remarks, *left_out(data, parts, narrow),
+                 *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
         attribution=picture, curves=curves,
@@ -86,6 +87,39 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
          "is the question." if run.protocol.kind == "sessions" else
          "No subject, recording or copy of a file stands on two sides of a fold (checked)."),
     ]
+
+
+def which(run, parents: dict[str, str]) -> list[str]:
+    """Which pretrained model a method's name means, in lines: where it lies, its fingerprint, and
+    whose weights it holds where others published them."""
+    lines = []
+    for name, path in _models(run).items():
+        code = parents[f"model {name}" if name else "model"]
+        inside = (hub.read_ledger(path) or {}).get("published", [])
+        lines.append(
+            f"Networks {f'named NAME@{name}' if name else 'without @'} are of the model in {path} "
+            f"(fingerprint {code})"
+            + "".join(f"; it holds weights published by others: {entry['weights']} "
+                      f"({entry['licence']}; {entry['paper']})" for entry in inside) + ".")
+    return lines
+
+
+def doubts(run, names: list[str], parts: list[Labelled]) -> list[str]:
+    """Test people who may have been in the training of weights that others published, in lines."""
+    rows = sorted({row for fold in parts for row in fold.recordings("test").tolist()})
+    tested, found = parts[0].corpus.recordings["dataset"].iloc[rows], []
+    used = {what.model for what in map(methods.network, filter(methods.is_network, names))
+            if not what.random}
+    for name, path in _models(run).items():
+        said = hub.doubt(hub.read_ledger(path), tested) if name in used else None
+        if said:
+            found.append(f"DOUBT: networks {f'named NAME@{name}' if name else 'without @'}: {said}")
+    return found
+
+
+def _models(run) -> dict[str, str]:
+    """Name → checkpoint of the pretrained models, "" the one evaluated."""
+    return ({"": run.model} if run.model else {}) | run.models
 
 
 def whose(parts: list[Labelled]) -> list[str]:

@@ -5,7 +5,8 @@
     random, random_frozen                      "full" and "frozen" from random weights
     csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
     NAME_recentred                             each subject's windows re-centred, without labels
-    NAME@MODEL                                 the same with another pretrained model
+    NAME@MODEL                                 the same with another pretrained model, e.g.
+                                               frozen_recentred@published
 
 Every method tries the same number of settings and takes the one that the validation subjects
 score best.
@@ -85,8 +86,10 @@ def check(names: list[str], models: list[str], number: bool) -> None:
     for name in names:
         model = name.partition("@")[2]
         if model and model not in models:
+            turned = f"{name.partition('@')[0]}{RECENTRED}@{model.removesuffix(RECENTRED)}"
+            hint = f"or write {turned}" if model.endswith(RECENTRED) else "or leave it out"
             raise ValueError(f"methods: {name} wants a model named {model}; name it, e.g. "
-                             f"--models.{model}=FOLDER")
+                             f"--models.{model}=FOLDER, {hint}")
         if not is_network(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
             fitting = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION]

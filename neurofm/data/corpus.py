@@ -20,7 +20,7 @@ import pandas as pd
 from .. import artifacts
 from . import shards
 from .contract import InputContract
-from .sensors import Sensors
+from .sensors import GeometryRule, Sensors
 from .windows import WindowTable, check_splits, read_table
 
 RECORDING_COLUMNS = (
@@ -84,15 +84,19 @@ class Corpus(WindowTable):
             )
 
     def batch(
-        self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None
+        self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None,
+        geometry: GeometryRule | None = None,
     ) -> "neurofm.data.batch.Batch":
-        """The windows side by side, channels padded to the widest."""
+        """The windows side by side, channels padded to the widest.
+
+        geometry: rule by which a model reads the sensors' places; None = the contract's.
+        """
         # Here and not above, so that ingest does not load torch into each of its processes.
         from .batch import collate
 
         return collate(
             [self.signal(w) for w in windows.tolist()], [self.layout(w) for w in windows.tolist()],
-            self.contract.geometry, seed=seeds, target=target,
+            geometry or self.contract.geometry, seed=seeds, target=target,
             source=[self.source(w) for w in windows.tolist()],
         )
 

@@ -1,1 +1,38 @@
-"""Weights that others published: one file a family turns their names into ours, strictly."""
+"""Weights that others published: one file a family turns their names into ours, strictly.
+
+A family's file has `ORIGIN`, and `read(config_file, weights_file)`, which gives a tokenizer or
+model of ours with its input contract. Folders and the Hub are `published.files`'s work.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+# Name in `neurofm import --family` → module. A new family adds its line here.
+INDEX = {
+    "brainomni": "neurofm.published.brainomni",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a family's weights come from, and what they have seen.
+
+    repo: on the Hugging Face Hub. variants: folders in it, each with one model. licence, paper: of
+    the weights, and what describes them. datasets: what they were trained on, as far as that was
+    published, by the names the sets are known by. note: what is not known of it.
+    """
+
+    repo: str
+    variants: tuple[str, ...]
+    licence: str
+    paper: str
+    datasets: tuple[str, ...]
+    note: str
+
+
+def find(family: str):
+    """The module of a family of published weights."""
+    if family not in INDEX:
+        raise ValueError(f"family {family!r} is not among those whose weights can be read: "
+                         f"{', '.join(sorted(INDEX))}")
+    return import_module(INDEX[family])

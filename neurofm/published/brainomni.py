@@ -5,21 +5,35 @@ A folder holds `model_cfg.json` (or `config.json`) beside a `.pt` state dict (or
 on a short list of derived ones, and every weight of ours is filled. Anything else is an error.
 """
 
-import json
 import re
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..data.contract import InputContract
 from ..models.brainomni import BrainOmni, BrainOmniConfig
 from ..nn.attention import ROTARY_BASE
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+from . import Origin, files
 
-REPO = "OpenTSLab/BrainOmni"
-VARIANTS = ("tiny", "base", "braintokenizer")
+ORIGIN = Origin(
+    repo="OpenTSLab/BrainOmni",
+    variants=("tiny", "base", "braintokenizer"),
+    licence="MIT",
+    paper="arXiv 2505.18185",
+    # The sets that the authors' preprocessing names (factory/brain_constant.py and process.py of
+    # their repository); ds005261 and ds005697 are named there too, but kept for testing.
+    # ds005505 to ds005512 are releases of HBN.
+    datasets=(
+        "HBN", "Cam-CAN", "camcan1630", "Omega", "MEG-Narrative-Dataset", "ds000117", "ds000247",
+        "ds002721", "ds002778", "ds003478", "ds003555", "ds003775", "ds004148", "ds004186",
+        "ds004330", "ds004395", "ds004902", "ds004998", "ds005420", "ds005505", "ds005506",
+        "ds005507", "ds005508", "ds005509", "ds005510", "ds005511", "ds005512", "ds005620",
+    ),
+    note="1,997 h of EEG and 656 h of MEG; data sets are those that the published preprocessing "
+         "names, perhaps not all of them, and recordings are not listed",
+)
 
 _TOKENIZER_FIELDS = {
     "window_length": "window_length", "n_filters": "n_filters", "ratios": "ratios",
@@ -71,75 +85,48 @@ _ROTARY = re.compile(r"rope_embedding_layer\.(freqs|rotate)$")
 
 
 def load(
-    path: str | Path = REPO, variant: str | None = None, revision: str | None = None
+    path: str | Path = ORIGIN.repo, variant: str | None = None, revision: str | None = None
 ) -> BrainOmni | BrainTokenizer:
     """A published model or tokenizer, in evaluation mode, with its input contract.
 
-    path: folder, or repository on the Hugging Face Hub. variant: which of several in it ("tiny",
-    "base", "braintokenizer"); None where the folder itself holds one. revision: of the repository.
+    path, variant, revision: see `files.locate`; variants are "tiny", "base" and "braintokenizer".
 
     Raises:
         ValueError: no such folder or file, or names or shapes that do not fit the config.
     """
-    folder = _folder(path, variant, revision)
-    config_file, weights_file = _files(folder)
-    published = json.loads(config_file.read_text())
-    weights = _read_weights(weights_file)
+    return read(*files.locate(path, ORIGIN.variants, variant, revision))
+
+
+def read(config_file: Path, weights_file: Path) -> BrainOmni | BrainTokenizer:
+    """The model or tokenizer in the two files of one, in evaluation mode, with its contract."""
+    published = files.read_config(config_file)
+    weights = files.read_weights(weights_file)
     is_model = "lm_dim" in published
-    tokenizer_config = BrainTokenizerConfig(**_fields(published, _TOKENIZER_FIELDS, config_file))
-    if is_model:
-        fields = _fields(published, _MODEL_FIELDS, config_file)
-        model = BrainOmni(BrainOmniConfig(tokenizer=tokenizer_config, **fields))
-    else:
-        model = BrainTokenizer(tokenizer_config)
+    tokenizer_fields = _fields(published, _TOKENIZER_FIELDS, config_file)
+    try:
+        tokenizer_config = BrainTokenizerConfig(**tokenizer_fields)
+        if is_model:
+            fields = _fields(published, _MODEL_FIELDS, config_file)
+            model = BrainOmni(BrainOmniConfig(tokenizer=tokenizer_config, **fields))
+        else:
+            model = BrainTokenizer(tokenizer_config)
+    except (TypeError, ValueError) as problem:
+        raise ValueError(f"{config_file}: describes no network of this family: {problem}"
+                         ) from problem
     _fill(model, weights, weights_file)
-    # What the published weights were trained on (arXiv 2505.18185, app. B).
-    model.contract = InputContract(geometry="centred", window_s=30.0 if is_model else 10.0)
+    model.contract = contract(window_s=30.0 if is_model else 10.0)
     return model.eval()
 
 
-def _folder(path: str | Path, variant: str | None, revision: str | None) -> Path:
-    folder = Path(path)
-    if not folder.is_dir():
-        if str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
-            raise ValueError(f"{path}: no such folder, and no repository id of the form owner/name")
-        if variant not in VARIANTS:
-            raise ValueError(f"{path} holds several models: variant must be one of "
-                             f"{list(VARIANTS)}, got {variant!r}")  # fmt: skip
-        from huggingface_hub import snapshot_download
-
-        folder = Path(snapshot_download(str(path), revision=revision,
-                                        allow_patterns=[f"{variant}/*"]))  # fmt: skip
-    if variant is not None:
-        folder = folder / variant
-        if not folder.is_dir():
-            raise ValueError(f"{path}: no folder {variant!r} in it")
-    return folder
-
-
-def _files(folder: Path) -> tuple[Path, Path]:
-    configs = [folder / name for name in ("model_cfg.json", "config.json")]
-    config = next((file for file in configs if file.exists()), None)
-    if config is None:
-        raise ValueError(f"{folder}: neither model_cfg.json nor config.json; for the published "
-                         f"repository give variant = one of {list(VARIANTS)}")  # fmt: skip
-    weights = folder / "weights.safetensors"
-    if weights.exists():
-        return config, weights
-    found = sorted(folder.glob("*.pt"))
-    if len(found) != 1:
-        raise ValueError(f"{folder}: wanted weights.safetensors or exactly one .pt file, got "
-                         f"{[file.name for file in found]}")  # fmt: skip
-    return config, found[0]
-
-
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    weights = torch.load(file, map_location="cpu", weights_only=True)  # never runs a pickle's code
-    if set(weights) in ({"module"}, {"model"}, {"state_dict"}):
-        weights = next(iter(weights.values()))
-    return weights
+def contract(window_s: float) -> InputContract:
+    """What the published weights were trained on (arXiv 2505.18185, app. B), spelled out: our
+    defaults may become others."""
+    return InputContract(
+        sfreq=256.0, highpass_hz=0.1, lowpass_hz=96.0, notch_hz=(50.0, 60.0),
+        kinds=("eeg", "mag", "planar_grad", "axial_grad"), reference="average",
+        bad_channels="log_psd", bad_channels_iqr=10.0, window_s=window_s, stride_s=None,
+        scale="kind_std", geometry="centred", positions="required",
+    )
 
 
 def _fields(published: dict, names: dict[str, str], file: Path) -> dict:

@@ -1,4 +1,5 @@
-"""BrainOmni: our numbers against the reference implementation's, from the same weights.
+"""BrainOmni: our numbers against the reference implementation's, from the same weights, read where
+they were published and through the checkpoint that `neurofm import` makes of them.
 
 Works with any folder in the golden format: NEUROFM_GOLDEN says where it, or its parent, lies.
 """
@@ -11,10 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from neurofm import hub
 from neurofm.data.batch import Batch
 from neurofm.models.brainomni import BrainOmni
 from neurofm.nn.losses import distance, zscore
 from neurofm.published.brainomni import load
+from pretrain.import_published import main as import_published
 
 FLOATS = 1e-4  # relative to the largest value
 INDICES = 0.995
@@ -27,14 +30,20 @@ class Golden(NamedTuple):
     metrics: dict[str, float]
 
 
-@pytest.fixture(scope="module")
-def reference(golden) -> Golden:
+@pytest.fixture(scope="module", params=["published", "imported"])
+def reference(request, golden, tmp_path_factory) -> Golden:
     folder = golden("brainomni")
+    if request.param == "published":
+        model = load(folder)
+    else:
+        out = tmp_path_factory.mktemp("imported") / "out"
+        assert import_published([str(folder), "--family=brainomni", f"--out={out}"]) == 0
+        model = hub.load(out)
     io = load_file(folder / "io.safetensors")
     valid = torch.ones(io["x"].shape[:2], dtype=torch.bool)
     metrics = json.loads((folder / "metrics.json").read_text())
     # Their sensor types 0, 1, 2 are our kinds eeg, mag and planar_grad.
-    return Golden(load(folder), io, Batch(io["x"], io["pos"], io["sensor_type"], valid), metrics)
+    return Golden(model, io, Batch(io["x"], io["pos"], io["sensor_type"], valid), metrics)
 
 
 def assert_close(ours: Tensor, theirs: Tensor) -> None:
