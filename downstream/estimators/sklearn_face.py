@@ -37,7 +37,7 @@ from ..embed import contract_of
 from . import epochs
 from .fit_epochs import fit_epochs, held_out
 
-FIXED_POOLS = ("covariance", "mean")  # those that nothing has to be learned for
+FIXED_POOLS = ("covariances", "covariance", "mean")  # those that nothing has to be learned for
 
 
 class _OfEpochs(BaseEstimator):
@@ -114,11 +114,12 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
 
     model: folder or repository of a BrainOmni or a decoder, or one that is loaded (which cloning
         copies). info: the `mne.Info` of arrays; Epochs bring their own.
-    pool: "covariance" between latent sources, as matrix logarithm, or their "mean" over frames.
+    pool: "covariance" between latent sources, as matrix logarithm; "covariances": that, and the
+        same of the tokens' codes; or their "mean" over frames.
     batch_windows: epochs encoded at a time.
     """
 
-    def __init__(self, model, info=None, pool="covariance", batch_windows=16):
+    def __init__(self, model, info=None, pool="covariances", batch_windows=16):
         self.model = model
         self.info = info
         self.pool = pool
@@ -139,16 +140,17 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
         return self._apply(self.network_, X, "pool")
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """"covariance_SOURCE_SOURCE" or "mean_SOURCE_DIM"."""
+        """"covariance_SOURCE_SOURCE", "codes_SOURCE_SOURCE" or "mean_SOURCE_DIM"."""
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
         inner = self.network_.config.backbone
         n = inner.tokenizer.n_sources
-        if self.pool == "covariance":
-            places = zip(*np.triu_indices(n), strict=True)
-        else:
-            places = np.ndindex(n, inner.dim)
-        return np.array([f"{self.pool}_{i}_{j}" for i, j in places], dtype=object)
+        pairs = list(zip(*np.triu_indices(n), strict=True))
+        places = {"covariances": {"covariance": pairs, "codes": pairs},
+                  "covariance": {"covariance": pairs},
+                  "mean": {"mean": np.ndindex(n, inner.dim)}}[self.pool]
+        return np.array([f"{name}_{i}_{j}" for name, each in places.items() for i, j in each],
+                        dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -160,7 +162,7 @@ class _Trained(_OfEpochs):
     """Training and its parameters, which classifier and regressor have in common."""
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
+        self, model, info=None, mode="frozen", pool="covariances", recentred=False,
         head="mlp", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
         random_state=None, verbose=False,
@@ -266,7 +268,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     """
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
+        self, model, info=None, mode="frozen", pool="covariances", recentred=False,
         head="mlp", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300, lr=1e-3,
         weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,

@@ -8,6 +8,7 @@ is the other head. The tokenizer is always frozen; the transformer is too, or tr
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import comb
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from ..nn.second_order import log_gram
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from .brainomni import BrainOmni, BrainOmniConfig
 
-POOLS = ("covariance", "mean", "attention")
+POOLS = ("covariances", "covariance", "mean", "attention")
 HEADS = ("mlp", "linear")
 MODES = ("frozen", "full", "lora", "dora")
 LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
@@ -37,8 +38,9 @@ class DecoderConfig(NeuroFMConfig):
         them once trained. rank: of those changes. layer_decay: factor on the learning rate for
         each layer further from the head, where they train along.
     pool: what the head sees of a window's features: "covariance" between sources over frames, as
-        matrix logarithm; their "mean" over frames, as published; or all of them by learned
-        "attention".
+        matrix logarithm; "covariances": that, and the same of the codes that its tokens stand for
+        (blocks mix sources, which blurs how they went together); their "mean" over frames, as
+        published; or all of them by learned "attention".
     recentred: the head sees a person's features minus their mean over windows of that person, for
         which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
     head: "mlp" is the published one, "linear" a linear probe. hidden_dim, dropout: of the head.
@@ -55,7 +57,7 @@ class DecoderConfig(NeuroFMConfig):
         mode: str = "frozen",
         rank: int = 8,
         layer_decay: float = 0.75,
-        pool: str = "covariance",
+        pool: str = "covariances",
         recentred: bool = False,
         head: str = "mlp",
         hidden_dim: int = 256,
@@ -93,9 +95,10 @@ class DecoderConfig(NeuroFMConfig):
 
     @property
     def n_features(self) -> int:
-        """Width of what the head sees: pairs of sources, sources × dim, or dim of every place."""
-        n = self.backbone.tokenizer.n_sources
-        return {"covariance": n * (n + 1) // 2, "mean": n * self.backbone.dim,
+        """Width of what the head sees: pairs of sources (twice, with the codes'), sources × dim, or
+        dim of every place."""
+        n, pairs = self.backbone.tokenizer.n_sources, comb(self.backbone.tokenizer.n_sources + 1, 2)
+        return {"covariances": 2 * pairs, "covariance": pairs, "mean": n * self.backbone.dim,
                 "attention": self.backbone.dim}[self.pool]
 
     @property
@@ -279,7 +282,11 @@ class Decoder(NeuroFMPreTrainedModel):
     def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch *place feature"]:
         """What the head sees of a window: see `DecoderConfig.pool`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.mode != "frozen"):
-            features = self.backbone.embed(batch)
+            tokens = self.backbone.tokenize(batch)
+            features = self.backbone.embed(tokens)
+            if self.config.pool == "covariances":
+                codes = self.backbone.tokenizer.quantizer.codes(tokens.ids)
+                return torch.cat([log_gram(features), log_gram(codes)], dim=1)
             if self.config.pool == "covariance":
                 return log_gram(features)
             if self.config.pool == "mean":

@@ -176,7 +176,7 @@ def test_evaluation_grid_search_over_the_pool(model):
     x, y, groups = people(4, seed=5)
     pipeline = make_pipeline(NeuroFMEmbedding(model, INFO), StandardScaler(),
                              LogisticRegression(C=0.01, max_iter=1000))
-    pools = ["covariance", "mean"]
+    pools = ["covariances", "mean"]
     search = GridSearchCV(pipeline, {"neurofmembedding__pool": pools}, n_jobs=1, cv=GroupKFold(2))
     search.fit(x, y, groups=groups)
     assert search.best_score_ > 0.8
@@ -279,14 +279,15 @@ def test_evaluation_longer_epochs_and_their_contract(model):
     pairs = np.concatenate([x, x[:, :, ::-1]], axis=2)[:, :, :500]  # 3.906 s
     made = NeuroFMEmbedding(model, INFO).fit(pairs)
     assert made.network_.contract.window_samples == 500
-    assert made.transform(pairs).shape == (32, 36)
+    assert made.transform(pairs).shape == (32, 72)
     with pytest.raises(ValueError, match=r"wanted epochs of 3.90625 s, .* got 2 s"):
         made.transform(x)
 
 
 def test_evaluation_feature_names(model, strangers):
     x = strangers[0][:4]
-    for pool, n, last in (("covariance", 36, "covariance_7_7"), ("mean", 256, "mean_7_31")):
+    for pool, n, last in (("covariances", 72, "codes_7_7"), ("covariance", 36, "covariance_7_7"),
+                          ("mean", 256, "mean_7_31")):
         made = NeuroFMEmbedding(model, INFO, pool=pool).set_output(transform="pandas").fit(x)
         table = made.transform(x)
         assert isinstance(table, pd.DataFrame)

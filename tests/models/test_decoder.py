@@ -15,7 +15,7 @@ from neurofm.training.schedule import parameter_groups
 
 def make(
     mode: str = "frozen", head: str = "mlp", classes=("left", "right", "rest"),
-    pool: str = "covariance",
+    pool: str = "covariances",
 ) -> Decoder:
     tokenizer = small.tokenizer()
     backbone = BrainOmni(BrainOmniConfig(dim=32, n_heads=4, n_blocks=3), tokenizer=tokenizer)
@@ -32,7 +32,7 @@ def tokens(n: int = 6, frames: int = 24, seed: int = 0) -> Tokens:
 
 @pytest.mark.parametrize("mode", ["frozen", "full"])
 @pytest.mark.parametrize("head", ["mlp", "linear"])
-@pytest.mark.parametrize("pool", ["covariance", "mean"])
+@pytest.mark.parametrize("pool", ["covariances", "covariance", "mean"])
 def test_comes_back_from_disk(tmp_path, mode, head, pool):
     decoder = make(mode, head, pool=pool)
     assert decoder.pool(tokens()).shape == (6, decoder.config.n_features)
