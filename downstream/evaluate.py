@@ -140,7 +140,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     methods.check(names, list(run.models), task.number)
     _check_extras(run, task, names)
     every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
-    parts = folds(every, run.protocol, run.min_subjects)
+    parts = folds(every, run.protocol, run.min_subjects, task.trial)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
     opened = {"": open_backbone(run.model),
               **{name: open_backbone(path) for name, path in run.models.items()}}

@@ -90,7 +90,7 @@ def exchanges(codes: np.ndarray, subjects: np.ndarray, recordings: np.ndarray) -
     from 0. Windows of a recording are in the order of time."""
     of_recording = _rows(recordings)
     if any(len(set(codes[rows].tolist())) > 1 for rows in of_recording):
-        if _in_blocks(codes, of_recording):
+        if in_blocks(codes, of_recording):
             return Exchanges("blocks of windows of a recording",
                              tuple(_blocks(codes, rows) for rows in of_recording), len(codes))
         ones = tuple(Group(rows, np.ones(len(rows), int), codes[rows]) for rows in of_recording)
@@ -120,7 +120,7 @@ def _blocks(codes: np.ndarray, rows: np.ndarray) -> Group:
     return Group(rows, np.diff(np.r_[starts, len(rows)]), codes[rows][starts], moving=True)
 
 
-def _in_blocks(codes: np.ndarray, of_recording: list[np.ndarray]) -> bool:
+def in_blocks(codes: np.ndarray, of_recording: list[np.ndarray]) -> bool:
     """Whether labels of neighbouring windows agree far more often than in a random order."""
     changes = expected = 0.0
     for rows in of_recording:

@@ -11,7 +11,7 @@ from ..report import contract_in_words
 from ..tasks import Task
 from . import attribution, attribution_figure, comparison, methods, written
 from .comparison_page import About
-from .protocol import in_words
+from .protocol import in_words, said_of_whom
 
 
 def finish(
@@ -41,7 +41,8 @@ def finish(
     about = About(
         title=task.question, model=run.model, parents=parents,
         protocol=how(run, task, parts), split=whose(parts),
-        remarks=[*task.remarks, *left_out(data, parts, narrow), *unmapped],
+        remarks=[*said_of_whom(run.protocol), *task.remarks, *left_out(data, parts, narrow),
+                 *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
         attribution=picture, curves=curves,
@@ -78,13 +79,16 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
     return [
         f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
         f"{task.trial} belong together.",
-        f"Protocol: {in_words(run.protocol, parts)}.",
+        f"Protocol: {in_words(run.protocol, parts, task.trial)}.",
         f"Every method tried up to {run.tuning} setting(s); the validation subjects of each fold "
         f"chose one, and the step to stop at. The test windows of a fold were used once.",
         f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers.",
-        ("No recording or copy of a file stands on two sides of a fold (checked); people do, that "
-         "is the question." if run.protocol.kind == "sessions" else
-         "No subject, recording or copy of a file stands on two sides of a fold (checked)."),
+        {"sessions": "No recording or copy of a file stands on two sides of a fold (checked); "
+                     "people do, that is the question.",
+         "within": "No two windows on different sides of a fold share samples (checked); people "
+                   "and recordings stand on all sides, that is the question.",
+         }.get(run.protocol.kind, "No subject, recording or copy of a file stands on two sides of "
+               "a fold (checked)."),
     ]
 
 
