@@ -11,7 +11,7 @@ from ..report import contract_in_words
 from ..tasks import Task
 from . import attribution, attribution_figure, comparison, methods, written
 from .comparison_page import About
-from .protocol import in_words, said_of_whom
+from .protocol import in_words, said_of_whom, what_a_fold_is
 
 
 def finish(
@@ -26,7 +26,8 @@ def finish(
     """
     data, names = parts[0], list(dict.fromkeys(predictions["method"]))
     baselines = {name for name in names if not methods.is_network(name)}
-    result = comparison.compare(predictions, data.classes, names, baselines, task.per)
+    result = comparison.compare(predictions, data.classes, names, baselines, task.per,
+                                what_a_fold_is(run.protocol))
     predictions.to_parquet(out / "predictions.parquet", index=False)
     files = ["predictions.parquet", "run.yaml"]
     config.save(run, out)
