@@ -40,7 +40,7 @@ def finish(
     except ValueError as error:  # unlike devices have no one map; the scores stand without it
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
-        title=task.question, model=run.model, parents=parents,
+        title=task.question, model=run.model or "", parents=parents,
         protocol=how(run, task, parts), split=whose(parts),
         remarks=[*said_of_whom(run.protocol), *task.remarks, *left_out(data, parts, narrow),
                  *unmapped],
@@ -83,7 +83,10 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
         f"Protocol: {in_words(run.protocol, parts, task.trial)}.",
         f"Every method tried up to {run.tuning} setting(s); the validation subjects of each fold "
         f"chose one, and the step to stop at. The test windows of a fold were used once.",
-        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers.",
+        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers."
+        if run.model or run.models else
+        f"No pretrained model was compared. Baselines that draw numbers were trained with "
+        f"{run.seeds} seed(s).",
         {"sessions": "No recording or copy of a file stands on two sides of a fold (checked); "
                      "people do, that is the question.",
          "within": "No two windows on different sides of a fold share samples (checked); people "
