@@ -14,7 +14,6 @@ missing and writes the report.
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from accelerate import Accelerator
+from filelock import FileLock
 
 from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
@@ -29,7 +29,9 @@ from neurofm.training.loop import Stopped, TrainConfig
 
 from . import baselines, features, tasks
 from .evaluation import few_shot, identity, judged, methods
+from .evaluation.choice import Diverged, in_words
 from .evaluation.fitted import Baselines, Networks
+from .evaluation.jobs import Job, work
 from .evaluation.protocol import SAME_PEOPLE, Protocol, folds
 from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
 from .labelled import Labelled, checked, labelled
@@ -91,21 +93,6 @@ class EvaluateConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         part_of(self.part)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One method trained on one fold, the `number`-th, with one seed."""
-
-    number: int
-    fold: Labelled
-    method: str
-    seed: int
-
-    @property
-    def file(self) -> str:
-        name = f"{self.number:03d}-{self.fold.fold}__{self.method}__{self.seed}"
-        return "".join(c if c.isalnum() or c in "-_.@" else "-" for c in name) + ".parquet"
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -181,12 +168,32 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     else:
         print(f"{task.question}\n{parts[0].describe()}"
               + (f"\n… and {len(parts) - 1} more folds" if len(parts) > 1 else ""), flush=True)
-        _work(jobs[first::of], jobs, networks, simple, out, models)
+    if run.jobs == 1 or not run.part:
+        ledgers = {name: hub.read_ledger(path) for name, path in models.items()}
+        work(jobs[first::of], jobs, out, wait=not run.part,
+             make=lambda job: _answered(job, networks, simple, out, ledgers))
     if run.part:
-        done = sum((out / "parts" / job.file).exists() for job in jobs)
+        done = sum(job.is_done(out) for job in jobs)
         print(f"{done} of {len(jobs)} jobs are done; when all are, call without --part for the "
               f"report")
         return 0
+    with FileLock(out / ".report.lock"):  # one call writes it; another finds it written
+        if artifacts.finished(out, "results", config=asked, parents=parents):
+            print(f"{out} was finished by another call")
+        else:
+            _report(run, asked, task, parts, narrow, jobs, networks, simple, parents)
+        for folder in ("parts", "runs"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        (out / ".report.lock").unlink(missing_ok=True)
+    return 0
+
+
+def _report(
+    run: EvaluateConfig, asked: dict, task: tasks.Task, parts: list[Labelled],
+    narrow: list[Labelled], jobs: list[Job], networks, simple, parents: dict[str, str],
+) -> None:
+    """All jobs' predictions → probes, tables, page, seal."""
+    out = Path(run.out)
     table = pd.concat([pd.read_parquet(out / "parts" / job.file) for job in jobs],
                       ignore_index=True)
     known_networks = networks if run.model else None  # probes are of the model evaluated
@@ -194,9 +201,6 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         if run.shots else None
     known = identity.probe(known_networks, simple, parts[0])
     judged.finish(out, run, asked, task, parts, narrow, table, curves, known, parents)
-    for folder in ("parts", "runs"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    return 0
 
 
 def _check_extras(run: EvaluateConfig, task: tasks.Task, names: list[str]) -> None:
@@ -254,36 +258,27 @@ def narrowed(parts: list[Labelled], few: Labelled) -> list[Labelled]:
     ]
 
 
-def _work(
-    mine: list[Job], jobs: list[Job], networks, simple, out: Path, models: dict[str, str]
-) -> None:
-    """Do the jobs that are not done yet."""
-    (out / "parts").mkdir(parents=True, exist_ok=True)
-    ledgers = {name: hub.read_ledger(path) for name, path in models.items()}
-    for job in mine:
-        kept = out / "parts" / job.file
-        if kept.exists():
-            continue
-        began = time.perf_counter()
-        if methods.is_network(job.method):
-            folder = out / "runs" / job.file.removesuffix(".parquet")
-            answers, setting = networks.answers(job.method, job.fold, job.seed, folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            what = methods.network(job.method)
-            ledger = None if what.random else ledgers[what.model]
-        else:
-            answers, setting = simple.answers(job.method, job.fold, job.seed)
-            ledger = None
-        table = table_of(job.fold, answers, ledger)
-        table.insert(1, "method", job.method)
-        table.insert(2, "seed", job.seed)
-        table["setting"] = " ".join(f"{key}={value}" for key, value in setting.items())
-        temporary = kept.with_name(f".{kept.name}.part")  # the file appears when it is complete
-        table.to_parquet(temporary, index=False)
-        temporary.replace(kept)
-        done = sum((out / "parts" / one.file).exists() for one in jobs)
-        print(f"[{done}/{len(jobs)}] {job.fold.fold} {job.method} seed {job.seed}: "
-              f"{time.perf_counter() - began:.0f} s", flush=True)
+def _answered(
+    job: Job, networks, simple, out: Path, ledgers: dict[str, dict | None]
+) -> pd.DataFrame:
+    """A job's predictions."""
+    if methods.is_network(job.method):
+        folder = out / "runs" / job.file.removesuffix(".parquet")
+        answers, setting = networks.answers(job.method, job.fold, job.seed, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        what = methods.network(job.method)
+        ledger = None if what.random else ledgers[what.model]
+    else:
+        answers, setting = simple.answers(job.method, job.fold, job.seed)
+        ledger = None
+    if not np.isfinite(answers).all():
+        raise Diverged(f"with {in_words(setting)}: answers to test windows are NaN or infinite, "
+                       f"though those to validation windows were not")
+    table = table_of(job.fold, answers, ledger)
+    table.insert(1, "method", job.method)
+    table.insert(2, "seed", job.seed)
+    table["setting"] = in_words(setting) if setting else ""
+    return table
 
 
 def _share(argv: list[str], run: EvaluateConfig) -> None:

@@ -9,7 +9,7 @@ from neurofm import artifacts, config
 from ..labelled import Labelled
 from ..report import contract_in_words
 from ..tasks import Task
-from . import attribution, attribution_figure, comparison, methods, written
+from . import attribution, attribution_figure, choice, comparison, methods, written
 from .comparison_page import About
 from .protocol import in_words, said_of_whom, what_a_fold_is
 
@@ -43,7 +43,7 @@ def finish(
         title=task.question, model=run.model or "", parents=parents,
         protocol=how(run, task, parts), split=whose(parts),
         remarks=[*said_of_whom(run.protocol), *task.remarks, *left_out(data, parts, narrow),
-                 *unmapped],
+                 *diverged(predictions), *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
         attribution=picture, curves=curves,
@@ -114,6 +114,19 @@ def probed(known: dict[str, float]) -> list[str]:
             "A high share means that features tell people apart, so a decoder of labels that are "
             "the same all through a person could remember people. Re-centring a whole recording "
             "pushes its halves apart, so it can fall below chance."]
+
+
+def diverged(predictions: pd.DataFrame) -> list[str]:
+    """Settings that counted as the worst because their training diverged, in lines."""
+    lines, mark = [], f"{choice.DIVERGED}="
+    each = predictions.drop_duplicates(["method", "fold", "seed"])
+    for method, part in each.groupby("method", sort=False):
+        lost = part.loc[part["setting"].str.contains(mark, regex=False), "setting"]
+        if len(lost):
+            names = sorted(set(lost.str.rpartition(mark)[2]))
+            lines.append(f"{method}: in {len(lost)} of {len(part)} trainings a setting diverged "
+                         f"and counted as the worst ({'; '.join(names)}); see the column setting")
+    return lines
 
 
 def left_out(data: Labelled, parts: list[Labelled], narrow: list[Labelled]) -> list[str]:

@@ -9,8 +9,8 @@ import torch
 from planted import make_corpus
 
 from downstream import features
-from downstream.evaluate import Job
 from downstream.evaluation import leaks
+from downstream.evaluation.jobs import Job
 from downstream.evaluation.protocol import Protocol, folds, in_words
 from downstream.features import InMemory
 from downstream.labelled import labelled
