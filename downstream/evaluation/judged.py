@@ -62,17 +62,26 @@ def explain(
     """Maps of a method from its test answers, mean over seeds: files, (PNG, caption)."""
     part = predictions[predictions["method"] == method]
     columns = [f"p_{name}" for name in data.classes] or ["predicted"]
-    answers = part.groupby("window")[columns].mean()
+    by_window = part.groupby("window")
+    answers, fold = by_window[columns].mean(), pd.factorize(by_window["fold"].first())[0]
     windows = answers.index.to_numpy()
     found = attribution.of_answers(answers.to_numpy(float), data.classes, data.corpus, windows,
-                                   data.target[windows])
+                                   data.target[windows], folds=fold)
     table = pd.concat([one.table() for one in found], ignore_index=True)
     table.to_csv(out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
     attribution_figure.draw(out / "attribution.png", found, data.classes, f"{method}, test")
     return ["attribution.tsv", "attribution.png"], (out / "attribution.png", (
         f"Patterns of {method} over test windows (Haufe et al. 2014): how band power goes with "
         f"what it answers. Ringed channels are above what chance reaches in 1 of 20; a pattern "
-        f"shows where the signal goes with the answer, not that the decoder reads that channel."))
+        f"shows where the signal goes with the answer, not that the decoder reads that channel."
+        + "".join(f" {kind}, {output}: nothing is ringed; {why}."
+                  for kind, output, why in unringed(found))))
+
+
+def unringed(found: list[attribution.Attribution]) -> list[tuple[str, str, str]]:
+    """(kind of sensor, output, why nothing is ringed) where nothing is."""
+    return [(each.kind, output, why) for each in found for k, output in enumerate(each.outputs)
+            if (why := each.why_none(k))]
 
 
 def how(run, task: Task, parts: list[Labelled]) -> list[str]:
