@@ -1,6 +1,7 @@
 """Compare a pretrained model with the same network untrained and with baselines, on unseen people.
 
     neurofm evaluate --corpus labelled/ --model runs/brainomni --out results/
+    neurofm evaluate --corpus labelled/ --out results/      simple methods alone, without a model
     neurofm evaluate --config … --part 3/16        one of 16 jobs of an array; any order, any time
     neurofm evaluate --config … --jobs 4           four processes here
 
@@ -13,7 +14,6 @@ missing and writes the report.
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from accelerate import Accelerator
+from filelock import FileLock
 
 from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
@@ -28,8 +29,10 @@ from neurofm.training.loop import Stopped, TrainConfig
 
 from . import baselines, features, tasks
 from .evaluation import few_shot, identity, judged, methods
+from .evaluation.choice import Diverged, in_words
 from .evaluation.fitted import Baselines, Networks
-from .evaluation.protocol import Protocol, folds
+from .evaluation.jobs import Job, work
+from .evaluation.protocol import SAME_PEOPLE, Protocol, folds
 from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
 from .labelled import Labelled, checked, labelled
 from .predictions import table_of
@@ -44,11 +47,12 @@ class EvaluateConfig:
     """A comparison on one labelled corpus.
 
     corpus: a sealed corpus with labels. model: checkpoint of a BrainOmni (or a decoder, whose
-    backbone is taken). models: further ones by name, for methods NAME@MODEL. out: folder of the
-    results. task: what is asked (`downstream.tasks`). protocol: who trains, who chooses, who
-    judges (`downstream.evaluation.protocol`).
-    methods: see `downstream.evaluation.methods`; empty = all that fit. seeds: trainings of each
-    network, 5 or more. tuning: settings a method tries; validation subjects choose one of them.
+    backbone is taken); without one only baselines can be compared. models: further ones by name,
+    for methods NAME@MODEL. out: folder of the results. task: what is asked (`downstream.tasks`).
+    protocol: who trains, who chooses, who judges (`downstream.evaluation.protocol`).
+    methods: see `downstream.evaluation.methods`; empty = all that fit (without a model:
+    baselines). seeds: trainings of each network, 5 or more. tuning: settings a method tries;
+    validation subjects choose one of them.
     shots: numbers of labelled windows a class of a new person, for calibration curves; empty =
     none. explain: method whose attribution maps are drawn; "" = the best network.
     only: column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
@@ -61,8 +65,8 @@ class EvaluateConfig:
     """
 
     corpus: str
-    model: str
     out: str
+    model: str | None = None
     task: str = "labels"
     protocol: Protocol = field(default_factory=Protocol)
     methods: list[str] = field(default_factory=list)
@@ -91,21 +95,6 @@ class EvaluateConfig:
         part_of(self.part)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One method trained on one fold, the `number`-th, with one seed."""
-
-    number: int
-    fold: Labelled
-    method: str
-    seed: int
-
-    @property
-    def file(self) -> str:
-        name = f"{self.number:03d}-{self.fold.fold}__{self.method}__{self.seed}"
-        return "".join(c if c.isalnum() or c in "-_.@" else "-" for c in name) + ".parquet"
-
-
 def part_of(text: str) -> tuple[int, int]:
     """(k − 1, n) of "k/n"; "" is all."""
     try:
@@ -130,22 +119,22 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     """Train, judge, compare, seal; prints the table. argv: of the call, for further processes."""
     out, task = Path(run.out), tasks.find(run.task)
     corpus = Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)} | {
-        f"model {name}": hub.fingerprint(path) for name, path in run.models.items()}
+    models = ({"": run.model} if run.model else {}) | run.models
+    parents = {"data": corpus.fingerprint} | {
+        f"model {name}".strip(): hub.fingerprint(path) for name, path in models.items()}
     asked = {k: v for k, v in config.resolved(run).items() if k not in HOW_IT_RUNS}
     if artifacts.finished(out, "results", config=asked, parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
-    names = run.methods or methods.fitting(task.number)
-    methods.check(names, list(run.models), task.number)
+    names = run.methods or methods.fitting(task.number, bool(run.model))
+    methods.check(names, list(models), task.number)
     _check_extras(run, task, names)
     every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
-    parts = folds(every, run.protocol, run.min_subjects)
+    parts = folds(every, run.protocol, run.min_subjects, task.trial)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
-    opened = {"": open_backbone(run.model),
-              **{name: open_backbone(path) for name, path in run.models.items()}}
+    opened = {name: open_backbone(path) for name, path in models.items()}
     for name, model in opened.items():
-        features.check_contract(model, run.models.get(name, run.model), corpus)
+        features.check_contract(model, models[name], corpus)
     # Before hours of training: whether the baselines can take the windows at all.
     narrow, simple = parts, None
     if not all(methods.is_network(name) for name in names):
@@ -179,20 +168,39 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     else:
         print(f"{task.question}\n{parts[0].describe()}"
               + (f"\n… and {len(parts) - 1} more folds" if len(parts) > 1 else ""), flush=True)
-        _work(jobs[first::of], jobs, networks, simple, out, run)
+    if run.jobs == 1 or not run.part:
+        ledgers = {name: hub.read_ledger(path) for name, path in models.items()}
+        work(jobs[first::of], jobs, out, wait=not run.part,
+             make=lambda job: _answered(job, networks, simple, out, ledgers))
     if run.part:
-        done = sum((out / "parts" / job.file).exists() for job in jobs)
+        done = sum(job.is_done(out) for job in jobs)
         print(f"{done} of {len(jobs)} jobs are done; when all are, call without --part for the "
               f"report")
         return 0
+    with FileLock(out / ".report.lock"):  # one call writes it; another finds it written
+        if artifacts.finished(out, "results", config=asked, parents=parents):
+            print(f"{out} was finished by another call")
+        else:
+            _report(run, asked, task, parts, narrow, jobs, networks, simple, parents)
+        for folder in ("parts", "runs"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        (out / ".report.lock").unlink(missing_ok=True)
+    return 0
+
+
+def _report(
+    run: EvaluateConfig, asked: dict, task: tasks.Task, parts: list[Labelled],
+    narrow: list[Labelled], jobs: list[Job], networks, simple, parents: dict[str, str],
+) -> None:
+    """All jobs' predictions → probes, tables, page, seal."""
+    out = Path(run.out)
     table = pd.concat([pd.read_parquet(out / "parts" / job.file) for job in jobs],
                       ignore_index=True)
-    curves = few_shot.curves(run.shots, networks, simple, parts, run.seeds) if run.shots else None
-    known = identity.probe(networks, parts[0])
+    known_networks = networks if run.model else None  # probes are of the model evaluated
+    curves = few_shot.curves(run.shots, known_networks, simple, parts, run.seeds) \
+        if run.shots else None
+    known = identity.probe(known_networks, simple, parts[0])
     judged.finish(out, run, asked, task, parts, narrow, table, curves, known, parents)
-    for folder in ("parts", "runs"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    return 0
 
 
 def _check_extras(run: EvaluateConfig, task: tasks.Task, names: list[str]) -> None:
@@ -202,8 +210,14 @@ def _check_extras(run: EvaluateConfig, task: tasks.Task, names: list[str]) -> No
     if task.per == "subject" and run.baselines_only:
         raise ValueError("baselines_only cannot be had where a whole subject is judged: methods "
                          "would be compared on unlike windows; restrict all of them with only")
+    if run.tokens and not run.model:
+        raise ValueError("tokens are those of a model, and no model is given: name it with "
+                         "--model, or leave tokens out")
     if not run.shots:
         return
+    if run.protocol.kind in SAME_PEOPLE:
+        raise ValueError(f"shots are of new people, but protocol.kind={run.protocol.kind} trains "
+                         f"on the people whom it judges; leave shots out")
     if min(run.shots) < 0 or max(run.shots) < 1:
         raise ValueError(f"shots are numbers of windows a class, 0 or more, got {run.shots}")
     if task.number or task.per == "subject":
@@ -244,35 +258,27 @@ def narrowed(parts: list[Labelled], few: Labelled) -> list[Labelled]:
     ]
 
 
-def _work(mine: list[Job], jobs: list[Job], networks, simple, out: Path, run) -> None:
-    """Do the jobs that are not done yet."""
-    (out / "parts").mkdir(parents=True, exist_ok=True)
-    ledgers = {name: hub.read_ledger(path)
-               for name, path in {"": run.model, **run.models}.items()}
-    for job in mine:
-        kept = out / "parts" / job.file
-        if kept.exists():
-            continue
-        began = time.perf_counter()
-        if methods.is_network(job.method):
-            folder = out / "runs" / job.file.removesuffix(".parquet")
-            answers, setting = networks.answers(job.method, job.fold, job.seed, folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            what = methods.network(job.method)
-            ledger = None if what.random else ledgers[what.model]
-        else:
-            answers, setting = simple.answers(job.method, job.fold, job.seed)
-            ledger = None
-        table = table_of(job.fold, answers, ledger)
-        table.insert(1, "method", job.method)
-        table.insert(2, "seed", job.seed)
-        table["setting"] = " ".join(f"{key}={value}" for key, value in setting.items())
-        temporary = kept.with_name(f".{kept.name}.part")  # the file appears when it is complete
-        table.to_parquet(temporary, index=False)
-        temporary.replace(kept)
-        done = sum((out / "parts" / one.file).exists() for one in jobs)
-        print(f"[{done}/{len(jobs)}] {job.fold.fold} {job.method} seed {job.seed}: "
-              f"{time.perf_counter() - began:.0f} s", flush=True)
+def _answered(
+    job: Job, networks, simple, out: Path, ledgers: dict[str, dict | None]
+) -> pd.DataFrame:
+    """A job's predictions."""
+    if methods.is_network(job.method):
+        folder = out / "runs" / job.file.removesuffix(".parquet")
+        answers, setting = networks.answers(job.method, job.fold, job.seed, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        what = methods.network(job.method)
+        ledger = None if what.random else ledgers[what.model]
+    else:
+        answers, setting = simple.answers(job.method, job.fold, job.seed)
+        ledger = None
+    if not np.isfinite(answers).all():
+        raise Diverged(f"with {in_words(setting)}: answers to test windows are NaN or infinite, "
+                       f"though those to validation windows were not")
+    table = table_of(job.fold, answers, ledger)
+    table.insert(1, "method", job.method)
+    table.insert(2, "seed", job.seed)
+    table["setting"] = in_words(setting) if setting else ""
+    return table
 
 
 def _share(argv: list[str], run: EvaluateConfig) -> None:

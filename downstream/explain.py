@@ -20,7 +20,7 @@ from neurofm.data.corpus import Corpus
 from . import features
 from .decoding.one import open_decoder
 from .evaluation import attribution, attribution_figure
-from .evaluation.attribution import LEVEL, Attribution
+from .evaluation.attribution import Attribution
 from .labelled import labelled
 
 
@@ -105,9 +105,7 @@ def in_words(found: list[Attribution], n: int = 3) -> list[str]:
             lines.append(
                 f"{each.kind}, {output}: most at {most}; {int(each.above[k].sum())} of {size.size} "
                 f"above chance"
-                + ("" if each.p_labels[k] < LEVEL else
-                   f", none counted: held-out labels are not told apart (p = "
-                   f"{each.p_labels[k]:.2g})")
+                + (f", none counted: {why}" if (why := each.why_none(k)) else "")
             )
     return lines
 

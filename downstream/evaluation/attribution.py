@@ -55,7 +55,8 @@ class Attribution:
     20 draws any entry is larger than its own.
     edges_hz: of the bins of `spectrum`: root mean square over channels of the pattern, dB;
     spectrum_threshold: as threshold, for the bins.
-    p_labels: p of the labels being told apart no better when exchanged. exchanged: what was.
+    p_labels: p of the labels being told apart no better when exchanged; least_p: the least that
+    these exchanges allow; both NaN where none can be had. exchanged: what was.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Attribution:
     spectrum: Float[np.ndarray, "output bin"]
     spectrum_threshold: Float[np.ndarray, "output bin"]
     p_labels: Float[np.ndarray, " output"]
+    least_p: Float[np.ndarray, " output"]
     exchanged: str
     subjects: int
     windows: int
@@ -77,6 +79,20 @@ class Attribution:
         """Entries above chance, of outputs that tell held-out labels apart."""
         told = (self.p_labels < LEVEL)[:, None, None]
         return told & (np.abs(self.pattern) > self.threshold)
+
+    def why_none(self, k: int) -> str:
+        """Why nothing is marked for the k-th output; "" where something may be."""
+        p, least = self.p_labels[k], self.least_p[k]
+        if p < LEVEL:
+            return ""
+        if p != p:
+            return (f"no p can be given: labels could only be exchanged between {self.exchanged}, "
+                    f"and these were trained on as well as judged")
+        if least >= LEVEL:
+            return (f"no p can fall below {least:.2g}, as labels can be exchanged between "
+                    f"{self.exchanged} in so few ways: whether they are told apart (p = {p:.2g}) "
+                    f"is left open")
+        return f"held-out labels are not told apart (p = {p:.2g})"
 
     def table(self) -> pd.DataFrame:
         """A row an output, channel and band."""
@@ -89,6 +105,7 @@ class Attribution:
                         "low_hz": low, "high_hz": high, "pattern_db": self.pattern[k, c, b],
                         "threshold_db": self.threshold[k, c, b],
                         "above_chance": self.above[k, c, b], "p_labels": self.p_labels[k],
+                        "least_p": self.least_p[k],
                         "subjects": self.subjects, "windows": self.windows,
                     })
         return pd.DataFrame(rows)
@@ -114,13 +131,15 @@ def maps(
 def of_answers(
     answers: Float[np.ndarray, "window answer"], classes: tuple[str, ...], corpus: Corpus,
     windows: Int[np.ndarray, " window"], target: np.ndarray, *, draws: int = 500, seed: int = 0,
+    folds: np.ndarray | None = None,
 ) -> list[Attribution]:
     """The same for answers known already, of any method: probabilities of the classes, or (without
-    classes) numbers."""
+    classes) numbers. folds: the fold that each window was the test of, as in `exchanges`."""
     _check(answers, classes, corpus, windows, target)
     order = np.lexsort([corpus.windows[name].to_numpy()[windows] for name in ("start_s",
                                                                               "recording")])
     answers, windows, target = answers[order], np.asarray(windows)[order], target[order]
+    fold = np.zeros(len(order), dtype=int) if folds is None else folds[order]
     outputs, names = outputs_of(answers, classes)
     layouts = [corpus.layout(window) for window in windows.tolist()]
     found = []
@@ -128,7 +147,7 @@ def of_answers(
         rows = np.array([index in layout.kind for layout in layouts])
         if rows.any():
             found.append(_of_kind(kind, outputs[:, rows], names, classes, corpus, windows[rows],
-                                  target[rows], draws, seed))
+                                  target[rows], fold[rows], draws, seed))
     return found
 
 
@@ -143,14 +162,16 @@ def outputs_of(
     return (odds[1:], classes[1:]) if len(classes) == 2 else (odds, classes)
 
 
-def _of_kind(kind, outputs, names, classes, corpus, windows, target, draws, seed) -> Attribution:
+def _of_kind(
+    kind, outputs, names, classes, corpus, windows, target, fold, draws, seed
+) -> Attribution:
     bands, edges = _intervals(corpus)
     intervals = [*bands.values(), *itertools.pairwise(edges)]
     sensors, power = _power(corpus, windows, kind, intervals)
     _, subject = np.unique(corpus.subjects(windows), return_inverse=True)
     recording = np.unique(corpus.windows["recording"].to_numpy()[windows], return_inverse=True)[1]
     values, codes = np.unique(target, return_inverse=True)
-    swap = exchanges(codes, subject, recording)
+    swap = exchanges(codes, subject, recording, fold)
     # Centred where labels differ, so that what sets recordings or people apart is left out unless
     # it is the question.
     group = {"recordings of a subject": subject, "subjects": np.zeros_like(subject)}.get(
@@ -159,7 +180,8 @@ def _of_kind(kind, outputs, names, classes, corpus, windows, target, draws, seed
     weighted = _weighted(power, group, subject).reshape(len(windows), -1)
     rng = np.random.default_rng(seed)
     labellings = np.concatenate([codes[None], swap.labellings(draws, seed)])
-    kept = {"pattern": [], "threshold": [], "spectrum": [], "spectrum_threshold": [], "p": []}
+    kept = {"pattern": [], "threshold": [], "spectrum": [], "spectrum_threshold": [], "p": [],
+            "least": []}
     n_channels, n_bands = len(sensors), len(bands)
     for k, output in enumerate(outputs):
         many = np.stack([output, *(_shifted(output, recording, subject, swap.unit, rng)
@@ -173,13 +195,17 @@ def _of_kind(kind, outputs, names, classes, corpus, windows, target, draws, seed
         middle = bins.mean(axis=0)
         kept["spectrum_threshold"].append(middle + _threshold(bins, middle))
         wanted = values if not classes else values == classes.index(names[k])
-        told = (wanted.astype(float)[labellings] * many[0] * _weights(subject)).sum(axis=1)
-        as_good = told[1:] >= told[0] - 1e-12
-        kept["p"].append(as_good.mean() if swap.exact else (1 + as_good.sum()) / (1 + draws))
+        labels = wanted.astype(float)[labellings]
+        told = (labels * many[0] * _weights(subject)).sum(axis=1)
+        same = (labels[1:] == labels[0]).all(axis=1)  # whatever is said, these are as good
+        for name, as_good in (("p", told[1:] >= told[0] - 1e-12), ("least", same)):
+            kept[name].append(np.nan if not swap.count else as_good.mean() if swap.exact
+                              else (1 + as_good.sum()) / (1 + draws))
     made = {name: np.array(value) for name, value in kept.items()}
     return Attribution(
         kind, sensors, names, bands, made["pattern"], made["threshold"], edges, made["spectrum"],
-        made["spectrum_threshold"], made["p"], swap.unit, len(np.unique(subject)), len(windows),
+        made["spectrum_threshold"], made["p"], made["least"], swap.unit, len(np.unique(subject)),
+        len(windows),
     )
 
 

@@ -46,10 +46,13 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[:, columns]))
         bar.ax.tick_params(labelsize=7)
         bar.set_label("power (dB) for 1 standard deviation of output", fontsize=8)
+    least = np.concatenate([each.least_p for each in found])
+    limit = "" if not (least >= LEVEL).any() else \
+        f";\nwith so few ways to exchange them no p can fall below {np.nanmin(least):.2g}"
     figure.suptitle(
         f"Where power goes with the decoder's output: {who}. Ringed: more than 19 of 20 draws of "
         f"shifted outputs anywhere\nin the row, in these people. p: labels told apart as well when "
-        f"exchanged ({found[0].exchanged}); from {LEVEL:g} on nothing is ringed",
+        f"exchanged ({found[0].exchanged}); from {LEVEL:g} on nothing is ringed{limit}",
         fontsize=9, x=0.01, ha="left",
     )
     figure.savefig(path, dpi=130)
@@ -103,7 +106,9 @@ def _spectrum(axis, each: Attribution, k: int, last: bool) -> None:
                   xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points",
                   ha="right", va="bottom", fontsize=7, color="0.4")
     people = f"{each.subjects} {'person' if each.subjects == 1 else 'people'}"
-    axis.set_title(f"{people}, {each.windows} windows, p = {each.p_labels[k]:.2g}", fontsize=8)
+    p = each.p_labels[k]
+    axis.set_title(f"{people}, {each.windows} windows, {'no p' if p != p else f'p = {p:.2g}'}",
+                   fontsize=8)
     for low, _ in each.bands.values():
         axis.axvline(low, color="0.9", lw=0.8, zorder=-1)
     axis.set(xlim=(each.edges_hz[0], each.edges_hz[-1]), ylim=(0, None))

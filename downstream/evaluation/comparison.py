@@ -2,8 +2,9 @@
 
     result = compare(predictions, classes, methods, baselines, per="window")
 
-What is compared is balanced accuracy, or the mean absolute error of numbers, over test subjects;
-other metrics stand beside it. Statistics are in `statistics.py`.
+What is compared is balanced accuracy, or the mean absolute error of numbers, over test subjects,
+or over the folds of a single one (`unit.py`); other metrics stand beside it. Statistics are in
+`statistics.py`.
 """
 
 from dataclasses import dataclass
@@ -12,17 +13,19 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from . import metrics, scores, statistics
-from .exchanges import FEW_LABELLINGS
+from . import metrics, notes, scores, statistics
+from . import unit as units_of
 from .scores import Named
+from .unit import Unit
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """table: a row a method, in the order asked for. subjects: a row a method and subject.
-    differences: a row a pair of methods. best: of all methods; best_network, best_baseline: None
-    where there is none. ranks: over subjects, in the order of the table; None for one method or
-    one subject. alike: methods that are not told apart, as lists of names, best first.
+    """unit: what intervals, differences and ranks are over: subjects, or one subject's folds;
+    units: their names. table: a row a method, in the order asked for. each: a row a method and
+    unit. differences: a row a pair of methods. best: of all methods; best_network, best_baseline:
+    None where there is none. ranks: over units, in the order of the table; None for one method or
+    one unit. alike: methods that are not told apart, as lists of names, best first.
     by_window: the same with a window as the unit that is scored, where per is "subject".
     leaked: test subjects that a network has seen. notes: what a reader must know.
     """
@@ -31,9 +34,10 @@ class Comparison:
     per: str
     networks: tuple[str, ...]
     named: dict[str, Named]
-    people: np.ndarray
+    unit: Unit
+    units: np.ndarray
     table: pd.DataFrame
-    subjects: pd.DataFrame
+    each: pd.DataFrame
     differences: pd.DataFrame
     best: str
     best_network: str | None
@@ -84,11 +88,13 @@ class Comparison:
 def compare(
     predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str],
     baselines: set[str] = frozenset(), per: str = "window",
+    fold: tuple[str, str] = ("fold", "folds"),
 ) -> Comparison:
     """predictions: a row a method, seed and test window: method, seed, window, subject, recording,
     label, predicted, p_CLASS of each class, seen_in_pretraining. classes: empty where labels are
     numbers. baselines: which of the methods are. per: what is scored, each "window" or each
-    "subject", whose windows' probabilities (numbers) are averaged first.
+    "subject", whose windows' probabilities (numbers) are averaged first. fold: what folds are, one
+    and many in words.
 
     Raises ValueError, naming the method, for predictions that cannot be compared.
     """
@@ -96,11 +102,13 @@ def compare(
         raise ValueError(f"per must be 'window' or 'subject', got {per!r}")
     methods = list(dict.fromkeys(methods))
     networks = tuple(name for name in methods if name not in baselines)
-    named, people = scores.read(predictions, tuple(classes), methods)  # checks, before merging
+    unit = units_of.of(predictions, fold, per)
+    named, units = scores.read(predictions, tuple(classes), methods, unit)  # checks, then merges
     by_window = None
     if per == "subject":
         by_window = compare(predictions, classes, methods, baselines, "window")
-        named, people = scores.read(scores.merged(predictions, classes), tuple(classes), methods)
+        named, units = scores.read(scores.merged(predictions, classes), tuple(classes), methods,
+                                   unit)
     table = _table(named, methods, networks)
     score, better = ("balanced_accuracy", 1) if classes else ("mae", -1)
     order = [methods[k] for k in np.argsort(-better * table[score].to_numpy(), kind="stable")]
@@ -108,17 +116,18 @@ def compare(
     differences = _differences(named)
     ranks, alike = _ranks(named, differences, better)
     result = Comparison(
-        tuple(classes), per, networks, named, people, table, _subjects(named, people), differences,
-        order[0], next((name for name in order if name in networks), None), best_baseline,
-        ranks, alike, by_window, _leaked(predictions, networks), [],
+        tuple(classes), per, networks, named, unit, units, table, _each(named, unit, units),
+        differences, order[0], next((name for name in order if name in networks), None),
+        best_baseline, ranks, alike, by_window, _leaked(predictions, networks), [],
     )
     if best_baseline is not None and len(methods) > 1:
         _to_best_baseline(result)
-    result.notes.extend(_notes(result))
-    if "fold" in predictions and (folds := predictions["fold"].nunique()) > 1:
+    result.notes.extend(notes.of(result))
+    folds = predictions["fold"].nunique() if "fold" in predictions else 1
+    if folds > 1 and not unit.person:
         result.notes.append(
-            f"scores are of {folds} folds together, whose models share most of their training "
-            f"subjects; intervals and tests take test subjects for independent, which they are "
+            f"scores are of {folds} {fold[1]} together, whose models share most of what they were "
+            f"trained on; intervals and tests take test subjects for independent, which they are "
             f"not quite (Bengio & Grandvalet 2004)")
     return result
 
@@ -130,8 +139,8 @@ def _table(named: dict[str, Named], methods: list[str], networks: tuple[str, ...
         score = statistics.interval(method.score)
         chance, p = by_chance[name]
         row = {"method": name, "kind": "network" if name in networks else "baseline",
-               "seeds": len(method.said), "subjects": len(method.people),
-               "windows": len(method.windows),
+               "seeds": len(method.said), "subjects": len(np.unique(method.subjects)),
+               "units": len(method.units), "windows": len(method.windows),
                "balanced_accuracy" if method.classes else "mae": score.mean,
                "low": score.low, "high": score.high, "chance": chance.mean,
                "chance_low": chance.low, "chance_high": chance.high, "p_chance": p,
@@ -160,21 +169,24 @@ def _chances(named: dict[str, Named]) -> dict[str, tuple[statistics.Chance, floa
                 np.stack([(named[name].named == k).mean(axis=0) for k in range(len(one.classes))],
                          axis=1) for name in names
             ], axis=2)
-            chances = statistics.chances(one.target, shares, one.subjects, one.recordings)
+            chances = statistics.chances(one.target, shares, one.subjects, one.recordings,
+                                         units=one.unit_of, folds=one.folds)
         else:
             chances = statistics.chances_of_numbers(
-                one.target, [named[name].said for name in names], one.subjects, one.recordings)
+                one.target, [named[name].said for name in names], one.subjects, one.recordings,
+                units=one.unit_of, folds=one.folds)
         found |= dict(zip(names, chances, strict=True))
     return found
 
 
-def _subjects(named: dict[str, Named], people: np.ndarray) -> pd.DataFrame:
+def _each(named: dict[str, Named], unit: Unit, units: np.ndarray) -> pd.DataFrame:
     rows = []
     for name, method in named.items():
         score = method.score.mean(axis=0)
-        for place, person in enumerate(method.people):
-            own = method.subjects == person
-            row = {"method": name, "subject": people[person], "windows": int(own.sum())}
+        for place, code in enumerate(method.units):
+            own = method.unit_of == code
+            row = {"method": name, **({"subject": unit.person} if unit.person else {}),
+                   unit.column: units[code], "windows": int(own.sum())}
             if method.classes:
                 row["balanced_accuracy"] = statistics.of_subjects(method.score)[place]
                 row |= {f"recall_{c}": score[place, k] for k, c in enumerate(method.classes)}
@@ -196,7 +208,7 @@ def _differences(named: dict[str, Named]) -> pd.DataFrame:
         if not len(one.windows):
             continue
         found, p = statistics.difference(one.score, other.score)
-        row = {"method": first, "other": second, "subjects": len(one.people),
+        row = {"method": first, "other": second, "units": len(one.units),
                "windows": len(one.windows), "difference": found.mean, "difference_low": found.low,
                "difference_high": found.high, "p_permutation": p,
                "p_wilcoxon": statistics.wilcoxon(one.score, other.score)}
@@ -210,8 +222,8 @@ def _differences(named: dict[str, Named]) -> pd.DataFrame:
 
 
 def _difference_of_r(one: Named, other: Named) -> dict[str, float]:
-    """Pearson's r minus another method's: the same people drawn for both."""
-    metric, n = metrics.REGRESSION["pearson"], len(one.people)
+    """Pearson's r minus another method's: the same units drawn for both."""
+    metric, n = metrics.REGRESSION["pearson"], len(one.units)
     mean, drawn = [], []
     for place, method in enumerate((one, other)):
         tables = method.counted(metric)
@@ -241,7 +253,7 @@ def _to_best_baseline(result: Comparison) -> None:
 def _ranks(
     named: dict[str, Named], differences: pd.DataFrame, better: int
 ) -> tuple[statistics.Ranks | None, list[list[str]]]:
-    """Ranks over subjects on the windows that all methods named."""
+    """Ranks over units on the windows that all methods named."""
     names = list(named)
     common = named[names[0]].windows
     for method in named.values():
@@ -267,57 +279,3 @@ def _leaked(predictions: pd.DataFrame, networks: tuple[str, ...]) -> list[str]:
         return []
     own = predictions[predictions["method"].isin(networks)]
     return sorted(set(own.loc[own["seen_in_pretraining"].astype(bool), "subject"].astype(str)))
-
-
-def _notes(result: Comparison) -> list[str]:
-    """What a reader must know about this comparison."""
-    table, found = result.table, []
-    n, most = int(table["subjects"].max()), int(table["windows"].max())
-    short = table[table["windows"] < most]
-    if len(short):
-        found.append(
-            f"{', '.join(short['method'])} named fewer of the {most} test windows "
-            f"({', '.join(str(v) for v in sorted(set(short['windows'])))}: other layouts); "
-            f"differences are on the test windows that both named"
-        )
-    if n == 1:
-        found.append("with one test subject nothing can be said of other people: there is no "
-                     "interval and no test")
-    elif len(table) > 1 and statistics.least_p(n) >= 0.05:
-        found.append(f"with {n} test subjects no difference between methods can have a p below "
-                     f"{statistics.least_p(n):.3g}: look at the intervals")
-    if 1 < n < 10:
-        found.append(f"intervals from {n} test subjects are rough: of simulated studies with 3, 4 "
-                     f"and 6 subjects 77, 90 and 93 of 100 had the truth in their interval, "
-                     f"instead of 95")
-    if not result.classes:
-        one = result.named[result.best]
-        constant = np.array([one.target[one.subjects == s].mean() for s in one.people])
-        error = np.abs(constant - np.median(constant)).mean()
-        found.append(f"naming the test subjects' own median for everybody would have a mean "
-                     f"absolute error of {error:.3g}")
-    few = table[table["labellings"] < FEW_LABELLINGS]
-    if len(few):
-        ways, unit = int(few["labellings"].iloc[0]), few["exchanged"].iloc[0]
-        found.append(
-            f"labels can be exchanged between {unit} in {ways} ways only, so p of chance cannot "
-            f"fall below 1/{ways} = {1 / ways:.3g}, and no 95 % range of chance can be given; "
-            f"whether an interval reaches down to chance says more"
-        )
-    networks = table[table["kind"] == "network"]
-    if len(networks) and networks["seeds"].min() < 5:
-        seeds = int(networks["seeds"].min())
-        found.append(f"{seeds} seed{'s' * (seeds > 1)} of a network: intervals say little of what "
-                     f"another training would give")
-    if any("recentred" in name for name in table["method"]):
-        found.append("recentred methods use all of a test subject's windows, without labels; the "
-                     "others name each window by itself")
-    for name, method in result.named.items():
-        if method.classes and result.per == "window":
-            lacking = int(np.isnan(method.score[0]).any(axis=1).sum())
-            if lacking:
-                found.append(f"{lacking} of {len(method.people)} test subjects have no window of "
-                             f"some class ({name}); classes still weigh alike, each over the "
-                             f"subjects who have it")
-                break
-    return found

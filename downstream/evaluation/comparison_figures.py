@@ -52,12 +52,13 @@ def calibrated(result: Comparison) -> list[str]:
 
 
 def compared(path: Path, result: Comparison) -> None:
-    """Methods from best to worst: the mean and its interval, a dot a subject, a thin line joining
-    a subject's dots."""
+    """Methods from best to worst: the mean and its interval, a dot a unit (subject, or fold of one
+    subject), a thin line joining a unit's dots."""
     plt = pyplot()
     methods = result.by_score
     figure, axis = plt.subplots(figsize=(9, 1.3 + 0.46 * len(methods)), layout="constrained")
-    each = result.subjects.pivot(index="subject", columns="method", values=result.score)[methods]
+    each = result.each.pivot(index=result.unit.column, columns="method",
+                             values=result.score)[methods]
     low = np.nanmin([each.min(axis=None), result.table["low"].min()])
     high = np.nanmax([each.max(axis=None), result.table["high"].max()])
     places = np.arange(len(methods))
@@ -86,7 +87,7 @@ def compared(path: Path, result: Comparison) -> None:
     if result.classes:  # an accuracy cannot leave 0 … 1
         axis.set_xlim(max(-0.02, min(low, chance) - 0.05), min(1.02, high + 0.05))
     n = len(each)
-    axis.set_xlabel(f"{TITLES[result.score]} (n = {n} test subject{'s' * (n != 1)})")
+    axis.set_xlabel(f"{TITLES[result.score]} (n = {result.unit.counted(n)})")
     _legend(axis, result)
     _bare(axis)
     _save(plt, figure, path)
@@ -110,7 +111,8 @@ def ranks(path: Path, result: Comparison) -> None:
     axis.xaxis.tick_top()
     axis.xaxis.set_label_position("top")
     axis.set_xticks(np.arange(1, max(n, 2) + 1, max(1, n // 12)))
-    axis.set_xlabel(f"average rank over {result.ranks.n} test subjects (1 = best)", fontsize=9)
+    over = result.unit.counted(result.ranks.n)
+    axis.set_xlabel(f"average rank over {over} (1 = best)", fontsize=9)
     axis.spines[["left", "right", "bottom"]].set_visible(False)
     for place, k in enumerate(order):
         left = place < half
@@ -247,12 +249,12 @@ def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
 
 
 def _reliability(one: "Named") -> tuple[np.ndarray, ...]:
-    """(windows, mean confidence, share right, its interval over subjects) of each bin; windows
-    are the mean over seeds."""
-    n = len(one.people)
+    """(windows, mean confidence, share right, its interval over units) of each bin; windows are the
+    mean over seeds."""
+    n = len(one.units)
     table = np.mean(one.counted(metrics.CLASSIFICATION["calibration_error"]), axis=0)
-    people = statistics.resampled(n, 1000, 0)
-    again = np.einsum("ds,sbk->dbk", people, table)
+    units = statistics.resampled(n, 1000, 0)
+    again = np.einsum("ds,sbk->dbk", units, table)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = again[..., 2] / again[..., 0]
         total = table.sum(axis=0)
@@ -274,7 +276,7 @@ def _legend(axis, result: Comparison) -> None:
                ((True, _NETWORK, "network: mean, 95 % interval"),
                 (False, _BASELINE, "baseline: mean, 95 % interval")) if is_network in there]
     handles.append(Line2D([], [], color="0.6", marker="o", lw=0.7, ms=4, alpha=0.8,
-                          label="one test subject"))
+                          label=result.unit.counted(1)))
     axis.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False,
                        fontsize=8.5)
 

@@ -5,6 +5,12 @@ each other whatever their label: whole subjects where each has one label (a diag
 whole recordings of a subject where each has one label (a task); blocks of windows where labels
 come in long runs; single windows where labels follow each other in any order (events). Where there
 are few ways to exchange, all of them are gone through (Fisher 1935), else some are drawn.
+
+Methods are not trained again for exchanged labels. So windows of a recording that was the test in
+several folds (blocks of time) exchange labels within a fold only. And a larger unit that stands in
+several folds (a recording of one label, cut in blocks) was trained on under its own label: whoever
+knows it again answers that label, whatever it means. Such units keep their labels; if no others are
+left, nothing can be exchanged and there is no p.
 """
 
 import itertools
@@ -49,8 +55,8 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Exchanges:
-    """unit: what is exchanged, in words. count: how many labellings there are, the true one among
-    them."""
+    """unit: what is exchanged, in words. groups: none where all such units stand in several folds.
+    count: how many labellings there are, the true one among them; 0 = none can be had."""
 
     unit: str
     groups: tuple[Group, ...]
@@ -58,7 +64,7 @@ class Exchanges:
 
     @property
     def count(self) -> int:
-        return math.prod(group.count for group in self.groups)
+        return math.prod(group.count for group in self.groups) if self.groups else 0
 
     @property
     def exact(self) -> bool:
@@ -66,6 +72,8 @@ class Exchanges:
 
     def labellings(self, draws: int, seed: int) -> np.ndarray:
         """Codes [labelling, window]: all there are if that is few, else `draws` at random."""
+        if not self.count:
+            return np.empty((0, self.n_windows), dtype=np.int16)
         if self.exact:
             return np.stack(list(self._all()))
         rng, out = np.random.default_rng(seed), []
@@ -85,24 +93,38 @@ class Exchanges:
             yield codes
 
 
-def exchanges(codes: np.ndarray, subjects: np.ndarray, recordings: np.ndarray) -> Exchanges:
+def exchanges(
+    codes: np.ndarray, subjects: np.ndarray, recordings: np.ndarray,
+    folds: np.ndarray | None = None,
+) -> Exchanges:
     """codes: label of each window as a number. subjects, recordings: whose and which, as numbers
-    from 0. Windows of a recording are in the order of time."""
-    of_recording = _rows(recordings)
+    from 0; folds: the fold that each window was the test of (None: one). Windows of a recording
+    are in the order of time."""
+    of_recording, n = _rows(recordings), len(codes)
+    fold = np.zeros(n, dtype=int) if folds is None else folds
     if any(len(set(codes[rows].tolist())) > 1 for rows in of_recording):
-        if _in_blocks(codes, of_recording):
-            return Exchanges("blocks of windows of a recording",
-                             tuple(_blocks(codes, rows) for rows in of_recording), len(codes))
-        ones = tuple(Group(rows, np.ones(len(rows), int), codes[rows]) for rows in of_recording)
-        return Exchanges("windows of a recording", ones, len(codes))
-    of_subject: dict[int, list[np.ndarray]] = {}
-    for rows in of_recording:
-        of_subject.setdefault(int(subjects[rows[0]]), []).append(rows)
-    if any(len({int(codes[rows[0]]) for rows in units}) > 1 for units in of_subject.values()):
-        return Exchanges("recordings of a subject",
-                         tuple(_units(codes, units) for units in of_subject.values()), len(codes))
-    people = [np.concatenate(units) for units in of_subject.values()]
-    return Exchanges("subjects", (_units(codes, people),), len(codes))
+        if not in_blocks(codes, of_recording):
+            ones = [rows[part] for rows in of_recording for part in _rows(fold[rows])]
+            return Exchanges("windows of a recording", tuple(
+                Group(rows, np.ones(len(rows), int), codes[rows]) for rows in ones), n)
+        unit, moving, groups = "blocks of windows of a recording", True, []
+        for rows in of_recording:
+            runs = np.split(rows, np.flatnonzero(np.diff(codes[rows])) + 1)
+            groups += [[run for run in runs if fold[run[0]] == k] for k in np.unique(fold[rows])]
+    else:
+        unit, moving, of_subject = "recordings of a subject", False, {}
+        for rows in of_recording:
+            of_subject.setdefault(int(subjects[rows[0]]), []).append(rows)
+        groups = list(of_subject.values())
+        if not any(len({int(codes[rows[0]]) for rows in units}) > 1 for units in groups):
+            unit, groups = "subjects", [[np.concatenate(units) for units in groups]]
+    made, kept = [], []
+    for units in groups:
+        inside = [rows for rows in units if len(np.unique(fold[rows])) == 1]
+        made += [_units(codes, inside, moving)] if inside else []
+        kept += [_units(codes, [rows]) for rows in units if len(np.unique(fold[rows])) > 1]
+    nothing = kept and math.prod(group.count for group in made) == 1
+    return Exchanges(unit, () if nothing else (*made, *kept), n)
 
 
 def _rows(codes: np.ndarray) -> list[np.ndarray]:
@@ -110,17 +132,12 @@ def _rows(codes: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
-def _units(codes: np.ndarray, units: list[np.ndarray]) -> Group:
+def _units(codes: np.ndarray, units: list[np.ndarray], moving: bool = False) -> Group:
     return Group(np.concatenate(units), np.array([len(rows) for rows in units]),
-                 np.array([codes[rows[0]] for rows in units]))
+                 np.array([codes[rows[0]] for rows in units]), moving)
 
 
-def _blocks(codes: np.ndarray, rows: np.ndarray) -> Group:
-    starts = np.flatnonzero(np.r_[True, np.diff(codes[rows]) != 0])
-    return Group(rows, np.diff(np.r_[starts, len(rows)]), codes[rows][starts], moving=True)
-
-
-def _in_blocks(codes: np.ndarray, of_recording: list[np.ndarray]) -> bool:
+def in_blocks(codes: np.ndarray, of_recording: list[np.ndarray]) -> bool:
     """Whether labels of neighbouring windows agree far more often than in a random order."""
     changes = expected = 0.0
     for rows in of_recording:

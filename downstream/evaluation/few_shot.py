@@ -25,8 +25,9 @@ def curves(
     seeds), subjects; and, for every method but the first, its difference to "pretrained" paired
     over subjects (gain, gain_low, gain_high: the pretrained's minus its own).
 
-    networks, simple: of the evaluation (simple may be None). seeds: draws of shots, and random
-    networks. Raises ValueError for labels that are numbers, or where nobody has enough windows.
+    networks, simple: of the evaluation (either may be None: no curves of theirs). seeds: draws of
+    shots, and random networks. Raises ValueError for labels that are numbers, or where nobody has
+    enough windows.
     """
     if not parts[0].classes:
         raise ValueError("shots: calibration curves are of classes, these labels are numbers")
@@ -50,7 +51,7 @@ def curves(
 def _features(networks, simple, fold: Labelled, seed: int) -> dict[str, tuple]:
     """name → (windows, values [window, feature])."""
     found = {}
-    for name, random in (("pretrained", False), ("random weights", True)):
+    for name, random in (("pretrained", False), ("random weights", True)) if networks else ():
         source = networks.features(random, fold, seed)
         found[name] = (source.windows, source.values.flatten(1).numpy())
     if simple is not None:

@@ -21,19 +21,11 @@ from ..finetune import build
 from ..fit import fit
 from ..labelled import Labelled, sensors_of
 from ..predictions import predict
-from . import methods, statistics
+from . import methods
+from .choice import chosen
 from .methods import Network
 
 RECIPE = {"lr", "weight_decay"}  # settings of training; the others are the decoder's
-
-
-def score(data: Labelled, split: str, answers: np.ndarray) -> float:
-    """What settings are chosen by: balanced accuracy, or mean absolute error with a minus."""
-    _, target, subjects = data.of(split)
-    if not data.classes:
-        return -float(np.abs(answers[:, 0] - target).mean())
-    recall, _ = statistics.recalls(target, answers.argmax(axis=1), subjects, len(data.classes))
-    return statistics.balanced_accuracy(recall)
 
 
 @dataclass(eq=False)
@@ -59,15 +51,13 @@ class Networks:
 
     def answers(self, name: str, data: Labelled, seed: int, out: Path) -> tuple[np.ndarray, dict]:
         """(answers to the fold's test windows, the setting that validation subjects chose)."""
-        what, best, chosen = methods.network(name), -np.inf, None
-        device = self.accelerator.device
-        for number, setting in enumerate(methods.settings(what, self.tuning)):
+        what, device = methods.network(name), self.accelerator.device
+
+        def attempt(number: int, setting: dict):
             decoder, pooled = self._trained(what, setting, data, seed, out / str(number))
-            found = score(data, "validation",
-                          predict(decoder, pooled, data.windows["validation"], device))
-            if chosen is None or found > best:
-                best, chosen = found, (decoder, pooled, setting)
-        decoder, pooled, setting = chosen
+            return (decoder, pooled), predict(decoder, pooled, data.windows["validation"], device)
+
+        (decoder, pooled), setting = chosen(methods.settings(what, self.tuning), data, attempt)
         return predict(decoder, pooled, data.windows["test"], device), setting
 
     def features(self, random: bool, data: Labelled, seed: int) -> InMemory:
@@ -142,16 +132,15 @@ class Baselines:
                  for split, windows in data.windows.items()}
         _, target, subjects = data.of("train")
         _, wanted, watched = data.of("validation")
-        best, chosen = -np.inf, None
         rate = {} if make.SEES == "covariances" else {"sfreq": data.corpus.contract.sfreq}
-        for setting in make.SETTINGS[: self.tuning]:
+
+        def attempt(_: int, setting: dict):
             baseline = make(seed, **setting, **rate)
             baseline.fit(shown["train"], target, subjects,
                          (shown["validation"], wanted, watched))
-            found = score(data, "validation", baseline.predict(shown["validation"], watched))
-            if chosen is None or found > best:
-                best, chosen = found, (baseline, setting)
-        baseline, setting = chosen
+            return baseline, baseline.predict(shown["validation"], watched)
+
+        baseline, setting = chosen(make.SETTINGS[: self.tuning], data, attempt)
         return baseline.predict(shown["test"], data.of("test")[2]), setting
 
     @cached_property

@@ -16,18 +16,28 @@ from ..features import InMemory
 from ..labelled import Labelled
 
 
-def probe(networks, data: Labelled) -> dict[str, float]:
+def probe(networks, simple, data: Labelled) -> dict[str, float]:
     """Share of windows of training subjects whose subject is named rightly: pretrained, the same
-    re-centred, random weights; and chance, the share of the subject who has most."""
+    re-centred, random weights, log band power; and chance, the share of the subject who has most.
+
+    networks, simple: of the evaluation; either may be None, and its features are left out.
+    """
     windows = data.windows["train"]
     first, second = halves(data, windows)
     if len(np.unique(data.corpus.subjects(second))) < 2:
         return {}
-    pretrained = networks.features(False, data, 0)
-    sources = {"pretrained": pretrained,
-               "pretrained, re-centred": features.recentred(pretrained, [windows]),
-               "random weights": networks.features(True, data, 0)}
-    found = {name: _named(source, first, second) for name, source in sources.items()}
+    found = {}
+    if networks is not None:
+        pretrained = networks.features(False, data, 0)
+        sources = {"pretrained": pretrained,
+                   "pretrained, re-centred": features.recentred(pretrained, [windows]),
+                   "random weights": networks.features(True, data, 0)}
+        found = {name: _of_features(source, first, second) for name, source in sources.items()}
+    # Where baselines take part of the windows alone, theirs would be another question.
+    if simple is not None and np.isin(windows, simple.windows).all():
+        power = (simple.log_power[np.searchsorted(simple.windows, part)]
+                 for part in (first, second))
+        found["log band power"] = _named(*power, *map(data.corpus.subjects, (first, second)))
     counts = np.unique(data.corpus.subjects(second), return_counts=True)[1]
     return {**found, "chance": float(counts.max() / counts.sum())}
 
@@ -45,7 +55,12 @@ def halves(data: Labelled, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def _named(source: InMemory, first: np.ndarray, second: np.ndarray) -> float:
+def _of_features(source: InMemory, first: np.ndarray, second: np.ndarray) -> float:
+    seen, asked = (source.take(part).flatten(1).numpy() for part in (first, second))
+    return _named(seen, asked, source.whose(first), source.whose(second))
+
+
+def _named(seen: np.ndarray, asked: np.ndarray, whose: np.ndarray, wanted: np.ndarray) -> float:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=200))
-    model.fit(source.take(first).flatten(1).numpy(), source.whose(first))
-    return float(model.score(source.take(second).flatten(1).numpy(), source.whose(second)))
+    model.fit(seen, whose)
+    return float(model.score(asked, wanted))

@@ -9,9 +9,9 @@ from neurofm import artifacts, config, hub
 from ..labelled import Labelled
 from ..report import contract_in_words
 from ..tasks import Task
-from . import attribution, attribution_figure, comparison, methods, written
+from . import attribution, attribution_figure, choice, comparison, methods, written
 from .comparison_page import About
-from .protocol import in_words
+from .protocol import in_words, said_of_whom, what_a_fold_is
 
 
 def finish(
@@ -26,7 +26,8 @@ def finish(
     """
     data, names = parts[0], list(dict.fromkeys(predictions["method"]))
     baselines = {name for name in names if not methods.is_network(name)}
-    result = comparison.compare(predictions, data.classes, names, baselines, task.per)
+    result = comparison.compare(predictions, data.classes, names, baselines, task.per,
+                                what_a_fold_is(run.protocol))
     predictions.to_parquet(out / "predictions.parquet", index=False)
     files = ["predictions.parquet", "run.yaml"]
     config.save(run, out)
@@ -39,10 +40,10 @@ def finish(
     except ValueError as error:  # unlike devices have no one map; the scores stand without it
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
-        title=task.question, model=run.model, parents=parents,
+        title=task.question, model=run.model or "", parents=parents,
         protocol=[*how(run, task, parts), *which(run, parents)], split=whose(parts),
-        remarks=[*doubts(run, names, parts), *task.remarks, *left_out(data, parts, narrow),
-                 *unmapped],
+        remarks=[*said_of_whom(run.protocol), *doubts(run, names, parts), *task.remarks,
+                 *left_out(data, parts, narrow), *diverged(predictions), *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
         attribution=picture, curves=curves,
@@ -61,17 +62,26 @@ def explain(
     """Maps of a method from its test answers, mean over seeds: files, (PNG, caption)."""
     part = predictions[predictions["method"] == method]
     columns = [f"p_{name}" for name in data.classes] or ["predicted"]
-    answers = part.groupby("window")[columns].mean()
+    by_window = part.groupby("window")
+    answers, fold = by_window[columns].mean(), pd.factorize(by_window["fold"].first())[0]
     windows = answers.index.to_numpy()
     found = attribution.of_answers(answers.to_numpy(float), data.classes, data.corpus, windows,
-                                   data.target[windows])
+                                   data.target[windows], folds=fold)
     table = pd.concat([one.table() for one in found], ignore_index=True)
     table.to_csv(out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
     attribution_figure.draw(out / "attribution.png", found, data.classes, f"{method}, test")
     return ["attribution.tsv", "attribution.png"], (out / "attribution.png", (
         f"Patterns of {method} over test windows (Haufe et al. 2014): how band power goes with "
         f"what it answers. Ringed channels are above what chance reaches in 1 of 20; a pattern "
-        f"shows where the signal goes with the answer, not that the decoder reads that channel."))
+        f"shows where the signal goes with the answer, not that the decoder reads that channel."
+        + "".join(f" {kind}, {output}: nothing is ringed; {why}."
+                  for kind, output, why in unringed(found))))
+
+
+def unringed(found: list[attribution.Attribution]) -> list[tuple[str, str, str]]:
+    """(kind of sensor, output, why nothing is ringed) where nothing is."""
+    return [(each.kind, output, why) for each in found for k, output in enumerate(each.outputs)
+            if (why := each.why_none(k))]
 
 
 def how(run, task: Task, parts: list[Labelled]) -> list[str]:
@@ -79,13 +89,19 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
     return [
         f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
         f"{task.trial} belong together.",
-        f"Protocol: {in_words(run.protocol, parts)}.",
+        f"Protocol: {in_words(run.protocol, parts, task.trial)}.",
         f"Every method tried up to {run.tuning} setting(s); the validation subjects of each fold "
         f"chose one, and the step to stop at. The test windows of a fold were used once.",
-        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers.",
-        ("No recording or copy of a file stands on two sides of a fold (checked); people do, that "
-         "is the question." if run.protocol.kind == "sessions" else
-         "No subject, recording or copy of a file stands on two sides of a fold (checked)."),
+        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers."
+        if run.model or run.models else
+        f"No pretrained model was compared. Baselines that draw numbers were trained with "
+        f"{run.seeds} seed(s).",
+        {"sessions": "No recording or copy of a file stands on two sides of a fold (checked); "
+                     "people do, that is the question.",
+         "within": "No two windows on different sides of a fold share samples (checked); people "
+                   "and recordings stand on all sides, that is the question.",
+         }.get(run.protocol.kind, "No subject, recording or copy of a file stands on two sides of "
+               "a fold (checked)."),
     ]
 
 
@@ -140,6 +156,19 @@ def probed(known: dict[str, float]) -> list[str]:
             "A high share means that features tell people apart, so a decoder of labels that are "
             "the same all through a person could remember people. Re-centring a whole recording "
             "pushes its halves apart, so it can fall below chance."]
+
+
+def diverged(predictions: pd.DataFrame) -> list[str]:
+    """Settings that counted as the worst because their training diverged, in lines."""
+    lines, mark = [], f"{choice.DIVERGED}="
+    each = predictions.drop_duplicates(["method", "fold", "seed"])
+    for method, part in each.groupby("method", sort=False):
+        lost = part.loc[part["setting"].str.contains(mark, regex=False), "setting"]
+        if len(lost):
+            names = sorted(set(lost.str.rpartition(mark)[2]))
+            lines.append(f"{method}: in {len(lost)} of {len(part)} trainings a setting diverged "
+                         f"and counted as the worst ({'; '.join(names)}); see the column setting")
+    return lines
 
 
 def left_out(data: Labelled, parts: list[Labelled], narrow: list[Labelled]) -> list[str]:

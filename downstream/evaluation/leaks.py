@@ -1,7 +1,9 @@
 """What must not stand on both sides of a split, looked for in every fold before anything trains.
 
 A person (unless the question is about the same person on another day), a file under two names, and
-windows of one recording, which may belong to one trial or share samples. Scores of a split with
+windows of one recording, which may belong to one trial or share samples. Where the question is
+about other stretches of the same recordings, no two windows that share samples: `neurofm ingest`
+cuts one window at an event, so no event is on both sides either. Scores of a split with
 such a leak say how well things are remembered, not how well they are decoded; public code has had
 each of these (LibEER's issue 12, EEG-Conformer's issue 52).
 """
@@ -16,10 +18,13 @@ from neurofm.data.windows import SplitLeakError
 from ..labelled import Labelled
 
 
-def refuse(data: Labelled, *, same_people: bool = False) -> Labelled:
+def refuse(
+    data: Labelled, *, same_people: bool = False, same_recordings: bool = False
+) -> Labelled:
     """The same; SplitLeakError if two of its splits share what they must not.
 
     same_people: the protocol compares sessions of the same people, so these may be shared.
+    same_recordings: it compares stretches of the same recordings; samples may not be shared.
     """
     corpus, where = data.corpus, f"{data.corpus.folder} (fold {data.fold})"
     for one, other in itertools.combinations(data.windows, 2):
@@ -36,6 +41,14 @@ def refuse(data: Labelled, *, same_people: bool = False) -> Labelled:
                 f"{copies[0][1]} ({other}), {len(copies)} such pair(s): one person under two "
                 f"names; leave one out and ingest again"
             )
+        if same_recordings:
+            if pairs := overlapping(corpus, here, there):
+                raise SplitLeakError(
+                    f"{where}: {len(pairs)} pair(s) of windows, such as "
+                    f"{corpus.source(pairs[0][0])} ({one}) and {corpus.source(pairs[0][1])} "
+                    f"({other}), share samples"
+                )
+            continue
         rows = np.intersect1d(data.recordings(one), data.recordings(other))
         if len(rows):
             raise SplitLeakError(
@@ -58,11 +71,14 @@ def copied(corpus: Corpus, here: np.ndarray, there: np.ndarray) -> list[tuple[st
             if (code := table["sha256"].iat[row]) in first and first[code] != row]
 
 
-def overlapping(corpus: Corpus, here: np.ndarray, there: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of windows (here, there) of the same recording that share samples."""
+def overlapping(
+    corpus: Corpus, here: np.ndarray, there: np.ndarray, gap_s: float = 0.0
+) -> list[tuple[int, int]]:
+    """Pairs of windows (here, there) of the same recording that share samples, or have less than
+    `gap_s` between them."""
     recording = corpus.windows["recording"].to_numpy()
     start_s = corpus.windows["start_s"].to_numpy()
-    length_s = corpus.contract.window_s - 0.5 / corpus.contract.sfreq
+    length_s = corpus.contract.window_s + gap_s - 0.5 / corpus.contract.sfreq
     found = []
     for row in np.intersect1d(recording[here], recording[there]):
         left, right = (part[recording[part] == row] for part in (here, there))

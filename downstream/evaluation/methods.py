@@ -75,7 +75,7 @@ def settings(what: Network, tuning: int) -> tuple[dict, ...]:
 def check(names: list[str], models: list[str], number: bool) -> None:
     """Raise ValueError for a method that there is not, or not for this kind of label.
 
-    models: names of other pretrained models. number: labels are numbers.
+    models: names of the pretrained models, "" the one evaluated. number: labels are numbers.
     """
     known = [*NETWORKS, *baselines.INDEX]
     unknown = [name for name in names
@@ -88,6 +88,10 @@ def check(names: list[str], models: list[str], number: bool) -> None:
         raise ValueError(f"methods: named twice: {', '.join(twice)}")
     for name in names:
         model = name.partition("@")[2]
+        if is_network(name) and not model and "" not in models:
+            raise ValueError(f"methods: {name} is a network of a pretrained model, and none is "
+                             f"given: name it, --model=FOLDER, or ask for baselines: "
+                             f"{', '.join(fitting(number, model=False))}")
         if model and model not in models:
             turned = f"{name.partition('@')[0]}{RECENTRED}@{model.removesuffix(RECENTRED)}"
             hint = f"or write {turned}" if model.endswith(RECENTRED) else "or leave it out"
@@ -95,13 +99,12 @@ def check(names: list[str], models: list[str], number: bool) -> None:
                              f"--models.{model}=FOLDER, {hint}")
         if not is_network(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
-            fitting = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION]
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
-                             f"{', '.join(fitting)}")
+                             f"{', '.join(fitting(number, model=False))}")
 
 
-def fitting(number: bool) -> list[str]:
-    """All methods for this kind of label."""
+def fitting(number: bool, model: bool = True) -> list[str]:
+    """All methods for this kind of label; without a model, baselines."""
     networks = [*NETWORKS, *(f"{name}{RECENTRED}" for name in ("frozen", "full", "random_frozen"))]
-    return [*networks, *(one for one in baselines.INDEX
-                         if number == baselines.find(one).REGRESSION)]
+    simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION]
+    return [*networks, *simple] if model else simple

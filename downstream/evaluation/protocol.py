@@ -1,8 +1,8 @@
 """Protocols: ways to part people, sessions or devices into train, validation and test.
 
-`folds` yields a `Labelled` for each fold, checked for leaks. In every one of them the validation
-windows are of other people (sessions, devices) than the training and the test windows, so that
-steps and settings can be chosen without a look at the test.
+`folds` gives a `Labelled` for each fold, checked for leaks. In every one of them the validation
+windows are of other people (sessions, devices, stretches of time) than the training and the test
+windows, so that steps and settings can be chosen without a look at the test.
 """
 
 import re
@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from ..labelled import Labelled, checked, described
-from . import leaks
+from . import blocks, leaks
+
+# Whoever is judged was trained on, too: the question is another day, or another stretch of time.
+SAME_PEOPLE = ("sessions", "within")
+MISSING = ("", "n/a", "nan", "None")  # what tables write where there is no value
 
 
 @dataclass
@@ -24,20 +27,32 @@ class Protocol:
     `validation_subjects` and `test`; "sessions" = each subject's last session is the test, the one
     before chooses, the others train (column = "run": runs instead of sessions); "across" = each
     value of `column` (a device, a site, a data set) is the test once, trained on subjects recorded
-    otherwise.
+    otherwise; "within" = for one person or one recording: every recording is cut in `folds` blocks
+    of time, each the test once, the next one chooses, the others train (`blocks`). "sessions" and
+    "within" train one model on everybody together, not one a person, and judge it on the same
+    people, so their scores say nothing of other people.
 
+    rotate: of sessions, each is the test once and the one before it chooses (before the first: the
+    last), as in MOABB's CrossSession. By default nothing is trained on what came after the test,
+    which is how a decoder is used; but a single person then has one fold and no interval.
+    gap_s: of within, seconds left out on the training side of a border. None = 0 where trials are
+    events (each is a trial of its own), else one window: windows laid end to end share the state
+    that a person is in, and what zero-phase filters smear over their common edge.
     validation: share of the subjects that are not the test's (of kfold, loso, across) by whom steps
     and settings are chosen. train, validation_subjects, test: names of subjects, or ranges such as
     "1-70". column: column or attribute of recordings. seed: of the parting.
     """
 
-    kind: Literal["stored", "kfold", "loso", "published", "sessions", "across"] = "stored"
+    kind: Literal["stored", "kfold", "loso", "published", "sessions", "across",
+                  "within"] = "stored"
     folds: int = 5
     validation: float = 0.2
     train: list[str] = field(default_factory=list)
     validation_subjects: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
     column: str = ""
+    rotate: bool = False
+    gap_s: float | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -46,6 +61,15 @@ class Protocol:
         if not 0 < self.validation < 1:
             raise ValueError(f"protocol.validation is a share of the subjects, between 0 and 1, "
                              f"got {self.validation}")
+        if self.kind == "within" and self.folds < 3:
+            raise ValueError(f"protocol.kind is within: wanted three blocks at least, to train, to "
+                             f"choose and to test, got protocol.folds={self.folds}")
+        if self.gap_s is not None and not self.gap_s >= 0:
+            raise ValueError(f"protocol.gap_s is a time, 0 s or more, got {self.gap_s}")
+        for name, kind in (("rotate", "sessions"), ("gap_s", "within")):
+            if getattr(self, name) and self.kind != kind:
+                raise ValueError(f"protocol.{name} is of protocol.kind={kind}, but the kind is "
+                                 f"{self.kind}: leave it out")
         named = {"train": self.train, "validation_subjects": self.validation_subjects,
                  "test": self.test}
         missing = [name for name, value in named.items() if not value]
@@ -56,29 +80,73 @@ class Protocol:
                              "recordings, such as session, dataset, sensors or site")
 
 
-def folds(data: Labelled, protocol: Protocol, min_subjects: int = 2) -> list[Labelled]:
-    """The folds, each checked: enough subjects of every class, nothing on both sides."""
-    found = list(KINDS[protocol.kind](data, protocol))
+def folds(
+    data: Labelled, protocol: Protocol, min_subjects: int = 2, trial: str = "recording"
+) -> list[Labelled]:
+    """The folds, each checked: enough subjects of every class, nothing on both sides.
+
+    min_subjects: fewest training subjects of a class; 1 where the same people are judged. trial:
+    which windows belong together, as in `Task`.
+    """
+    kind, same = protocol.kind, protocol.kind in SAME_PEOPLE
+    if same:
+        _check_labels_vary(data, kind)
+    found = list(blocks.within(data, protocol.folds, gap_s(protocol, data, trial))
+                 if kind == "within" else KINDS[kind](data, protocol))
     for fold in found:
-        leaks.refuse(checked(fold, min_subjects, whole=len(found) == 1),
-                     same_people=protocol.kind == "sessions")
+        leaks.refuse(checked(fold, 1 if same else min_subjects, whole=len(found) == 1),
+                     same_people=same, same_recordings=kind == "within")
     judged = np.concatenate([fold.windows["test"] for fold in found])
     assert len(set(judged)) == len(judged), "a window is tested twice"
     return found
 
 
-def in_words(protocol: Protocol, found: list[Labelled]) -> str:
+def gap_s(protocol: Protocol, data: Labelled, trial: str) -> float:
+    """Seconds left out at the borders of blocks of time."""
+    if protocol.gap_s is not None:
+        return protocol.gap_s
+    return 0.0 if trial == "event" else data.corpus.contract.window_s
+
+
+def in_words(protocol: Protocol, found: list[Labelled], trial: str = "recording") -> str:
     """One line for the page."""
     n = len({subject for fold in found for subject in fold.of("test")[2]})
+    people = f"{n} subject{'s' * (n != 1)}"
+    column, gap = protocol.column or "session", gap_s(protocol, found[0], trial)
+    beside = "those that share samples with it" + (
+        f" or lie within {gap:g} s of it" if gap else "")
     return {
         "stored": f"the corpus's own split, {n} test subjects",
         "kfold": f"{len(found)} folds by subject, each of {n} subjects tested once",
         "loso": f"leave one subject out, {n} subjects",
         "published": f"published split, {n} test subjects",
-        "sessions": f"each subject's last {protocol.column or 'session'}, trained on the earlier "
-                    f"ones, {n} subjects",
+        "sessions": f"each {column} of a subject tested once ({len(found)} folds), the one before "
+                    f"chooses, trained on the others, earlier and later, {people}"
+                    if protocol.rotate else
+                    f"each subject's last {column}, trained on the earlier ones, {people}",
         "across": f"each {protocol.column} left out once ({len(found)}), tested on {n} subjects",
+        "within": f"every recording cut in {len(found)} blocks of time, each tested once, the next "
+                  f"one chooses, the others train without {beside}; one model for {people}",
     }[protocol.kind]
+
+
+def what_a_fold_is(protocol: Protocol) -> tuple[str, str]:
+    """One and several, in words."""
+    column = protocol.column or "session"
+    return {"within": ("block of time", "blocks of time"),
+            "sessions": (column, f"{column}s")}.get(protocol.kind, ("fold", "folds"))
+
+
+def said_of_whom(protocol: Protocol) -> list[str]:
+    """What a reader must know about whom scores are of, in lines."""
+    if protocol.kind == "within":
+        return ["scores are of later or earlier stretches of the same recordings that were trained "
+                "on: they say nothing of other people, nor of another day or another placement of "
+                "the sensors"]
+    if protocol.kind == "sessions":
+        return [f"scores are of another {protocol.column or 'session'} of the same people who were "
+                f"trained on: they say nothing of other people"]
+    return []
 
 
 def _stored(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
@@ -112,8 +180,9 @@ def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
     windows = data.all
     rows = data.corpus.windows["recording"].to_numpy()[windows]
     column = protocol.column or "session"
-    session = _column(data, column).to_numpy()[rows]
-    of, place = data.corpus.subjects(windows), np.zeros(len(windows), dtype=int)
+    session = _column(data, column)[rows]
+    of = data.corpus.subjects(windows)
+    place, count = np.zeros((2, len(windows)), dtype=int)
     for subject in np.unique(of):
         own = sorted(set(session[of == subject]), key=_natural)
         if len(own) < 3:
@@ -121,15 +190,24 @@ def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
                 f"{data.corpus.folder}: {subject} has {len(own)} {column}(s) ({', '.join(own)}); "
                 f"wanted three: to train, to choose steps and settings, to test"
             )
-        for back, name in ((1, own[-1]), (2, own[-2])):  # the last but one chooses
-            place[(of == subject) & (session == name)] = back
-    yield _parted(data, f"last {column}", windows, place == 1, place == 2)
+        count[of == subject] = len(own)
+        for at, name in enumerate(own):
+            place[(of == subject) & (session == name)] = at
+    if not protocol.rotate:
+        yield _parted(data, f"last {column}", windows, place == count - 1, place == count - 2)
+        return
+    for k in range(count.max()):
+        judged = count > k  # who has fewer sessions trains, after each of theirs was the test
+        test, chosen = place == k, judged & (place == (k - 1) % count)
+        names = set(session[test])
+        name = f"{column} {names.pop() if len(names) == 1 else k + 1}"
+        yield _parted(data, name, windows, test, chosen)
 
 
 def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
     windows = data.all
     rows = data.corpus.windows["recording"].to_numpy()[windows]
-    value = _column(data, protocol.column).to_numpy()[rows]
+    value = _column(data, protocol.column)[rows]
     of = data.corpus.subjects(windows)
     if len(set(value)) < 2:
         raise ValueError(f"{data.corpus.folder}: all recordings have {protocol.column}="
@@ -151,13 +229,35 @@ def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
                       chosen[test | rest] & ~test[test | rest])
 
 
-def _column(data: Labelled, name: str) -> pd.Series:
-    """A column, or attribute, of all recordings, as text."""
+def _column(data: Labelled, name: str) -> np.ndarray:
+    """A column, or attribute, of all recordings, as text; every labelled recording has one."""
     table = described(data.corpus)
     if name not in table:
         raise ValueError(f"{data.corpus.folder}: protocol.column={name}: recordings have no such "
                          f"column or attribute; there are {', '.join(table.columns)}")
-    return table[name].map(str)
+    value = table[name].map(str).to_numpy()
+    rows = np.unique(data.corpus.windows["recording"].to_numpy()[data.all])
+    without = table["recording"].to_numpy()[rows[np.isin(value[rows], MISSING)]]
+    if len(without):
+        more = f" and {len(without) - 8} more" if len(without) > 8 else ""
+        raise ValueError(
+            f"{data.corpus.folder}: {len(without)} of {len(rows)} recordings have no {name}, so "
+            f"nobody knows on which side they belong: {', '.join(without[:8])}{more}; leave them "
+            f"out (--only.…), or ingest again so that they have one"
+        )
+    return value
+
+
+def _check_labels_vary(data: Labelled, kind: str) -> None:
+    """Raise ValueError where everybody has one label: then to know the person is to know it."""
+    of, target = data.corpus.subjects(data.all), data.target[data.all]
+    people = np.unique(of)
+    if len(people) > 1 and all(len(np.unique(target[of == one])) == 1 for one in people):
+        raise ValueError(
+            f"{data.corpus.folder}: every subject has one label all through, and protocol.kind="
+            f"{kind} trains on those whom it judges: scores would say how well people are "
+            f"recognised; choose protocol.kind=kfold or loso"
+        )
 
 
 KINDS = {"stored": _stored, "kfold": _kfold, "loso": _kfold, "published": _published,

@@ -1,7 +1,7 @@
 """Predictions of several methods as arrays, and every metric of them with its interval.
 
 `read` checks the table of predictions and cuts it by method; everything after is arrays with the
-subjects and recordings as numbers that mean the same in all methods.
+subjects, recordings and folds as numbers that mean the same in all methods.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import pandas as pd
 from . import statistics
 from .metrics import Metric
 from .statistics import DRAWS, Estimate
+from .unit import Unit
 
 COLUMNS = ("method", "seed", "window", "subject", "recording", "label", "predicted")
 
@@ -21,8 +22,9 @@ COLUMNS = ("method", "seed", "window", "subject", "recording", "label", "predict
 @dataclass(frozen=True, eq=False)
 class Named:
     """What one method said. windows: ascending. target: class indices or numbers, [window].
-    said: probabilities [seed, window, class] or numbers [seed, window]. subjects, recordings: as
-    numbers, [window]. classes: empty where numbers are predicted."""
+    said: probabilities [seed, window, class] or numbers [seed, window]. subjects, recordings,
+    folds: as numbers, [window]. unit_of: of these, subjects or folds: what intervals are over.
+    classes: empty where numbers are predicted."""
 
     windows: np.ndarray
     target: np.ndarray
@@ -30,6 +32,8 @@ class Named:
     named: np.ndarray
     subjects: np.ndarray
     recordings: np.ndarray
+    folds: np.ndarray
+    unit_of: np.ndarray
     classes: tuple[str, ...]
 
     def among(self, windows: np.ndarray) -> "Named":
@@ -40,24 +44,25 @@ class Named:
         return dataclasses.replace(
             self, windows=self.windows[keep], target=self.target[keep], said=self.said[:, keep],
             named=self.named[:, keep], subjects=self.subjects[keep],
-            recordings=self.recordings[keep],
+            recordings=self.recordings[keep], folds=self.folds[keep],
+            unit_of=self.unit_of[keep],
         )
 
     @cached_property
-    def people(self) -> np.ndarray:
-        """Subjects there are, ascending."""
-        return np.unique(self.subjects)
+    def units(self) -> np.ndarray:
+        """Units there are, ascending."""
+        return np.unique(self.unit_of)
 
     @cached_property
     def who(self) -> np.ndarray:
-        """Place among `people` of each window's subject."""
-        return np.searchsorted(self.people, self.subjects)
+        """Place among `units` of each window's unit."""
+        return np.searchsorted(self.units, self.unit_of)
 
     def counted(self, metric: Metric) -> list[np.ndarray]:
-        """The metric's table [subject, …] of each seed, the rough one where there is one."""
+        """The metric's table [unit, …] of each seed, the rough one where there is one."""
         count = metric.rough or metric.count
         if count not in self._tables:
-            self._tables[count] = [count(self.target, said, self.who, len(self.people))
+            self._tables[count] = [count(self.target, said, self.who, len(self.units))
                                    for said in self.said]
         return self._tables[count]
 
@@ -67,11 +72,11 @@ class Named:
 
     @cached_property
     def score(self) -> np.ndarray:
-        """What methods are compared by: recall [seed, subject, class], or the mean absolute error
-        [seed, subject, 1]."""
+        """What methods are compared by: recall [seed, unit, class], or the mean absolute error
+        [seed, unit, 1]."""
         if self.classes:
             return np.stack([
-                statistics.recalls(self.target, one, self.subjects, len(self.classes))[0]
+                statistics.recalls(self.target, one, self.unit_of, len(self.classes))[0]
                 for one in self.named
             ])
         windows = np.bincount(self.who)
@@ -79,8 +84,10 @@ class Named:
                          for one in self.said])[..., None]
 
 
-def read(predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str]) -> dict:
-    """(method → Named, names of the subjects). Raises ValueError for what cannot be compared."""
+def read(
+    predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str], unit: Unit
+) -> tuple[dict[str, Named], np.ndarray]:
+    """(method → Named, names of the units). Raises ValueError for what cannot be compared."""
     wanted = [*COLUMNS, *(f"p_{name}" for name in classes)]
     if missing := [name for name in wanted if name not in predictions]:
         raise ValueError(f"predictions: no column {missing}; wanted {wanted}, "
@@ -104,20 +111,22 @@ def read(predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str]
         raise ValueError(f"predictions: wanted numbers in {texts}, as no classes are given, got "
                          f"values such as {predictions[texts[0]].iloc[0]!r}")
     # Names as numbers once: comparing strings a million times is most of the work otherwise.
-    subject, subjects = pd.factorize(predictions["subject"].astype(str), sort=True)
+    subject, names = pd.factorize(predictions["subject"].astype(str), sort=True)
+    fold, in_turn = pd.factorize(predictions["fold"].astype(str)) if "fold" in predictions \
+        else (np.zeros(len(predictions), dtype=int), [])
     short = predictions[["method", "seed", "window", *wanted[len(COLUMNS):]]].assign(
-        subject=subject, recording=pd.factorize(predictions["recording"])[0],
+        subject=subject, recording=pd.factorize(predictions["recording"])[0], fold=fold,
         **{name: pd.Categorical(predictions[name], categories=list(classes)).codes if classes
            else predictions[name] for name in ("label", "predicted")},
     )
     found, rows = {}, short.groupby("method", sort=False).indices
     for name in methods:
         part = short.iloc[rows[name]].sort_values(["seed", "window"], kind="stable")
-        found[name] = _named(name, part, classes)
-    return found, np.asarray(subjects)
+        found[name] = _named(name, part, classes, unit)
+    return found, np.asarray(in_turn if unit.person else names)
 
 
-def _named(method: str, part: pd.DataFrame, classes: tuple[str, ...]) -> Named:
+def _named(method: str, part: pd.DataFrame, classes: tuple[str, ...], unit: Unit) -> Named:
     n = part["seed"].nunique()
     windows = part["window"].to_numpy().reshape(n, -1) if len(part) % n == 0 else None
     if windows is None or (windows != windows[0]).any() or len(set(windows[0])) < windows.shape[1]:
@@ -134,8 +143,8 @@ def _named(method: str, part: pd.DataFrame, classes: tuple[str, ...]) -> Named:
         target = one["label"].to_numpy(float)
     if not (np.isfinite(said).all() and np.isfinite(target).all()):
         raise ValueError(f"predictions of {method}: wanted finite numbers, got infinite ones")
-    return Named(windows[0], target, said, named,
-                 one["subject"].to_numpy(), one["recording"].to_numpy(), classes)
+    whose = (one[name].to_numpy() for name in ("subject", "recording", "fold", unit.column))
+    return Named(windows[0], target, said, named, *whose, classes)
 
 
 def merged(predictions: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -164,12 +173,12 @@ def merged(predictions: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
 
 
 def estimate(metric: Metric, method: Named, seed: int = 0) -> tuple[Estimate, int]:
-    """(a metric with its interval over subjects and seeds, number of subjects it is a mean over).
+    """(a metric with its interval over units and seeds, number of units it is a mean over).
 
-    Over subjects who have every class, where at least half have; else 0 subjects: of everybody's
-    windows together.
+    Over units that have every class, where at least half have; else 0 units: of all their windows
+    together.
     """
-    n = len(method.people)
+    n = len(method.units)
     if not metric.pooled:
         whole = _with_every_class(method)
         if len(whole) >= max(2, n / 2):
@@ -189,21 +198,21 @@ def estimate(metric: Metric, method: Named, seed: int = 0) -> tuple[Estimate, in
 def drawn(
     metric: Metric, tables: list[np.ndarray], seed: int = 0, training: int = 1
 ) -> np.ndarray:
-    """A pooled metric of people and seeds drawn again, [draw]. tables: [subject, …] a seed. seed:
-    of the people drawn, training: of the seeds drawn."""
+    """A pooled metric of units and seeds drawn again, [draw]. tables: [unit, …] a seed. seed: of
+    the units drawn, training: of the seeds drawn."""
     n = len(tables[0])
     draws = DRAWS // 2 if metric.rough else DRAWS
-    people = statistics.resampled(n, draws, seed)
+    units = statistics.resampled(n, draws, seed)
     seeds = statistics.resampled(len(tables), draws, training) / len(tables)
     total = np.zeros(draws)
     for weight, table in zip(seeds.T, tables, strict=True):
-        again = (people @ table.reshape(n, -1)).reshape(draws, *table.shape[1:])
+        again = (units @ table.reshape(n, -1)).reshape(draws, *table.shape[1:])
         total += weight * metric.compute(again)
     return total
 
 
 def _with_every_class(method: Named) -> np.ndarray:
-    has = np.zeros((len(method.people), len(method.classes)), dtype=bool)
+    has = np.zeros((len(method.units), len(method.classes)), dtype=bool)
     has[method.who, method.target] = True
     return np.flatnonzero(has.all(axis=1))
 

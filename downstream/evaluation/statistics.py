@@ -2,8 +2,9 @@
 
 Windows of one person are not independent, so nothing here resamples windows: intervals come from
 resampling subjects (and training seeds), differences are paired over subjects, chance is what
-exchanged labels give. Bootstrap: Efron & Tibshirani 1993, ch. 13, with quantiles widened for few
-subjects (Hesterberg 2015, "expanded percentile"); correction: Holm 1979; ranks: Demšar 2006.
+exchanged labels give. With one subject, folds take the subjects' place (`unit`).
+Bootstrap: Efron & Tibshirani 1993, ch. 13, with quantiles widened for few subjects (Hesterberg
+2015, "expanded percentile"); correction: Holm 1979; ranks: Demšar 2006.
 
 A score array is [seed, subject, class]: recalls; or [seed, subject, 1]: an error, any one number.
 """
@@ -36,7 +37,8 @@ class Estimate:
 class Chance(Estimate):
     """Mean and 95 % range of the score under exchanged labels. unit: what was exchanged. count:
     labellings there are; with fewer than 40 the range is that of a handful of values, and p cannot
-    fall below 1/count. exact: all of them were gone through."""
+    fall below 1/count; with none (0) the mean is that of answers which do not know the label, and
+    there is neither range nor p. exact: all of them were gone through."""
 
     unit: str = ""
     count: int = 0
@@ -141,32 +143,40 @@ def chance(
 
 def chances(
     target: np.ndarray, named: np.ndarray, subjects: np.ndarray, recordings: np.ndarray,
-    draws: int = 1000, seed: int = 0,
+    draws: int = 1000, seed: int = 0, units: np.ndarray | None = None,
+    folds: np.ndarray | None = None,
 ) -> list[tuple[Chance, float]]:
     """`chance` of several methods on the same windows.
 
-    named: [window, class, method], the share of seeds that named the window so.
+    named: [window, class, method], the share of seeds that named the window so. units: whose
+    scores are averaged (None: subjects). folds: the fold that each window was the test of.
     """
-    people = np.unique(subjects, return_inverse=True)[1]
-    ways = exchanges(target, people, np.unique(recordings, return_inverse=True)[1])
-    observed = _of_labellings(target[None], named, people)[0]
-    drawn = _of_labellings(ways.labellings(draws, seed), named, people)
+    units = _numbered(subjects if units is None else units)
+    ways = exchanges(target, _numbered(subjects), _numbered(recordings), folds)
+    if not ways.count:
+        return [_no_chance(1 / len(np.unique(target)), ways)] * named.shape[2]
+    observed = _of_labellings(target[None], named, units)[0]
+    drawn = _of_labellings(ways.labellings(draws, seed), named, units)
     return [_chance(one, true, ways) for one, true in zip(drawn.T, observed, strict=True)]
 
 
 def chances_of_numbers(
     numbers: np.ndarray, predicted: list[np.ndarray], subjects: np.ndarray,
-    recordings: np.ndarray, draws: int = 1000, seed: int = 0,
+    recordings: np.ndarray, draws: int = 1000, seed: int = 0, units: np.ndarray | None = None,
+    folds: np.ndarray | None = None,
 ) -> list[tuple[Chance, float]]:
     """The same for mean absolute errors, of which low ones are good.
 
     numbers: [window]. predicted: [seed, window] of each method.
     """
-    people = np.unique(subjects, return_inverse=True)[1]
+    people = _numbered(subjects)
+    unit = people if units is None else _numbered(units)
     values, codes = np.unique(numbers, return_inverse=True)
-    ways = exchanges(codes, people, np.unique(recordings, return_inverse=True)[1])
+    ways = exchanges(codes, people, _numbered(recordings), folds)
+    if not ways.count:
+        return [_no_chance(np.nan, ways)] * len(predicted)
     labels = ways.labellings(draws, seed)
-    weight = 1 / np.bincount(people)[people] / (people.max() + 1)  # subjects weigh alike
+    weight = 1 / np.bincount(unit)[unit] / (unit.max() + 1)  # units weigh alike
     one_of = np.unique(people, return_index=True)[1]
     found = []
     for each in predicted:
@@ -180,6 +190,14 @@ def chances_of_numbers(
             drawn = np.array([np.abs(each - values[one]).mean(axis=0) @ weight for one in labels])
         found.append(_chance(drawn, observed, ways, better=-1))
     return found
+
+
+def _numbered(names: np.ndarray) -> np.ndarray:
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _no_chance(mean: float, ways: Exchanges) -> tuple[Chance, float]:
+    return Chance(mean, np.nan, np.nan, ways.unit, 0, True), np.nan
 
 
 def _chance(

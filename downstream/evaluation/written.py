@@ -7,14 +7,14 @@ import pandas as pd
 
 from neurofm import artifacts
 
-from . import comparison_figures, comparison_page
+from . import comparison_figures, comparison_page, printed
 from .comparison import Comparison
 from .comparison_page import About
 
 
 def to_text(result: Comparison) -> str:
     """The finding and the table, for a terminal."""
-    table = comparison_page.shown(result).to_string(index=False)
+    table = printed.shown(result).to_string(index=False)
     return f"{table}\n{comparison_page.finding(result)}"
 
 
@@ -29,7 +29,8 @@ def write(out: Path, result: Comparison, about: About) -> list[str]:
         files.append(name)
 
     keep(result.table, "table.tsv")
-    keep(result.subjects, "subjects.tsv")
+    units = f"{result.unit.column}s"
+    keep(result.each, f"{units}.tsv")
     keep(result.differences, "differences.tsv")
     if result.by_window is not None:
         keep(result.by_window.table, "table_windows.tsv")
@@ -38,8 +39,9 @@ def write(out: Path, result: Comparison, about: About) -> list[str]:
         "best": result.best, "best_network": result.best_network,
         "best_baseline": result.best_baseline, "finding": comparison_page.finding(result),
         "methods": json.loads(result.table.to_json(orient="records")),
-        "subjects": {name: part[result.score].tolist()
-                     for name, part in result.subjects.groupby("method", sort=False)},
+        "intervals_over": result.unit.many,
+        units: {name: part[result.score].tolist()
+                for name, part in result.each.groupby("method", sort=False)},
         "friedman_p": None if result.ranks is None or result.ranks.p != result.ranks.p
         else result.ranks.p,
         "alike": result.alike, "leaked": result.leaked,

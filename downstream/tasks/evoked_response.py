@@ -10,6 +10,6 @@ TASK = Task(
     window_s=1.0,
     label="label: {source: event, tmin_s: -0.2, mapping: {target: target, standard: non-target}}",
     trial="event",
-    remarks=("Where stimuli follow each other within a window, windows of one recording overlap; "
-             "they all stay on one side of the split.",),
+    remarks=("Where stimuli follow each other within a window, windows overlap; those that share "
+             "samples never stand on two sides of a split.",),
 )

@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from downstream.baselines import spectra
-from downstream.evaluation import attribution
+from downstream.evaluation import attribution, attribution_figure
 from downstream.evaluation.attribution_figure import flattened
+from downstream.explain import in_words
 from downstream.explain import main as explain
 from downstream.finetune import main as finetune
 from neurofm import hub
@@ -263,9 +264,41 @@ def test_tasks_are_compared_between_recordings_of_a_person(planted, tmp_path):
                                     draws=100)
     assert found.exchanged == "recordings of a subject"
     assert found.subjects == 7
-    assert found.p_labels[0] == pytest.approx(1 / 2**7)
+    assert found.p_labels[0] == found.least_p[0] == pytest.approx(1 / 2**7)
+    assert found.why_none(0) == ""
     alpha = found.pattern[0, :, list(found.bands).index("alpha")]
     assert np.corrcoef(alpha, sides(found.sensors))[0, 1] > 0.6
+
+
+def test_why_nothing_is_marked_is_said(planted, tmp_path):
+    """Two people with a recording of each task: labels change places in four ways only. And the
+    same recordings cut in blocks of time: in none."""
+    corpus = Corpus.open(planted.corpus)
+    two = Corpus.open(rewritten(corpus, tmp_path / "tasks", task_each=True))
+    few = np.unique(two.subjects(np.arange(len(two))))[:2]
+    windows = np.flatnonzero(np.isin(two.subjects(np.arange(len(two))), few))
+    target = np.array([CLASSES.index(label) for label in two.labels(windows)])
+    p = np.where(target == 1, 0.8, 0.2)
+    answers = np.stack([1 - p, p], axis=1)
+    found, = attribution.of_answers(answers, CLASSES, two, windows, target, draws=50)
+    assert found.p_labels[0] == found.least_p[0] == 1 / 4
+    assert "no p can fall below 0.25, as labels can be exchanged" in found.why_none(0)
+    assert in_words([found])[0].endswith(f"none counted: {found.why_none(0)}")
+    assert found.table()["least_p"].eq(0.25).all()
+    blocks = two.windows["row"].to_numpy()[windows] // 4
+    cut, = attribution.of_answers(answers, CLASSES, two, windows, target, draws=50, folds=blocks)
+    assert np.isnan([cut.p_labels[0], cut.least_p[0]]).all()
+    assert "were trained on as well as judged" in cut.why_none(0)
+    assert not cut.above.any()
+    for each in (found, cut):
+        attribution_figure.draw(tmp_path / "map.png", [each], CLASSES, "test")
+    # With enough ways to exchange, p is about the labels and that is what is said.
+    everybody = np.arange(len(two))
+    shuffled = np.random.default_rng(0).permutation(len(two)) % 2
+    answers = np.full((len(two), 2), 0.5)
+    other, = attribution.of_answers(answers, CLASSES, two, everybody, shuffled, draws=50)
+    assert other.least_p[0] < 0.05
+    assert other.why_none(0) == "held-out labels are not told apart (p = 1)"
 
 
 def test_places_are_flattened_with_the_nose_up_and_the_left_on_the_left():

@@ -144,7 +144,7 @@ def test_every_pair_is_compared_and_turned_around_right(result):
     assert back["difference"] == -there["difference"]
     assert (back["difference_low"], back["difference_high"]) == (
         -there["difference_high"], -there["difference_low"])
-    each = result.subjects.pivot(index="subject", columns="method", values="balanced_accuracy")
+    each = result.each.pivot(index="subject", columns="method", values="balanced_accuracy")
     assert there["difference"] == pytest.approx((each["frozen"] - each["random"]).mean())
     assert there["p_wilcoxon"] == pytest.approx(
         stats.wilcoxon(each["frozen"], each["random"]).pvalue)
@@ -158,7 +158,7 @@ def test_a_class_that_a_subject_lacks():
     assert np.isfinite(found.table["balanced_accuracy"]).all()
     assert any("1 of 8 test subjects have no window of some class" in v for v in found.notes)
     assert (found.table["auroc_subjects"] == 7).all()
-    one = found.subjects.set_index(["subject", "method"]).loc[("sub-02", "frozen")]
+    one = found.each.set_index(["subject", "method"]).loc[("sub-02", "frozen")]
     assert np.isnan(one["recall_c"])
     assert one["balanced_accuracy"] == pytest.approx((one["recall_a"] + one["recall_b"]) / 2)
 
@@ -235,6 +235,72 @@ def test_folds_are_told_of():
     assert any("4 folds" in v for v in compare(table, classes, list(SKILLS), BASELINES).notes)
 
 
+BLOCKS = ("block of time", "blocks of time")
+
+
+def of_one(skills: dict[str, float], n_folds: int = 6) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The same predictions as blocks of time of one recording of one person."""
+    table, classes = named(skills, n_subjects=n_folds)
+    fold = [f"block {int(name[-2:]) + 1}" for name in table["subject"]]
+    return table.assign(fold=fold, subject="one/S001", recording="R04"), classes
+
+
+def test_one_person_is_judged_over_folds(tmp_path):
+    table, classes = of_one(SKILLS)
+    found = compare(table, classes, list(SKILLS), BASELINES, fold=BLOCKS)
+    people = compare(table.assign(subject=table["fold"], recording=table["fold"]), classes,
+                     list(SKILLS), BASELINES)
+    for column in ("balanced_accuracy", "low", "high", "difference_low", "p_difference", "auroc"):
+        assert np.allclose(found.table[column], people.table[column], equal_nan=True), column
+    assert np.array_equal(found.ranks.mean, people.ranks.mean)
+    assert (found.table["subjects"] == 1).all()
+    assert (found.table["units"] == 6).all()
+    assert found.table["exchanged"].iloc[0] == "windows of a recording"
+    assert found.row("frozen")["p_chance"] < 0.01
+    said = ("one person (one/S001): intervals, differences and ranks are over 6 blocks of time "
+            "(folds) and speak of this person only")
+    assert any(note.startswith(said) for note in found.notes)
+    assert "over 6 blocks of time of one person" in comparison_page.finding(found)
+    printed = to_text(found)
+    assert "balanced accuracy [95 % over blocks of time]" in printed
+    assert "subjects" not in printed
+    files = write(tmp_path, found, About("x"))
+    assert "folds.tsv" in files
+    each = pd.read_csv(tmp_path / "folds.tsv", sep="\t")
+    assert set(each["fold"]) == {f"block {k}" for k in range(1, 7)}
+    assert set(each["subject"]) == {"one/S001"}
+    page = re.sub(r"base64,[^\"]*", "", (tmp_path / "report.html").read_text())
+    for wrong in ("over subjects", "test subjects", "other people of this kind", "subject by"):
+        assert wrong not in page, wrong
+    assert said in page
+    assert json.loads((tmp_path / "table.json").read_text())["intervals_over"] == BLOCKS[1]
+
+
+def test_two_folds_of_one_person_make_no_interval():
+    table, classes = of_one(SKILLS, n_folds=2)
+    found = compare(table, classes, list(SKILLS), BASELINES, fold=BLOCKS)
+    assert (found.table["units"] == 1).all()
+    assert np.isnan(found.table["low"]).all()
+    assert found.ranks is None
+    assert any("there is no interval and no test" in note for note in found.notes)
+
+
+def test_recordings_of_one_label_in_blocks_have_an_interval_and_no_p(tmp_path):
+    """Eyes open and closed: one recording each, both cut in the same blocks of time."""
+    table, classes = of_one({"frozen": 3.0, "base_csp": 2.0}, n_folds=5)
+    found = compare(table.assign(recording=table["label"]), classes, ["frozen", "base_csp"],
+                    {"base_csp"}, fold=BLOCKS)
+    assert np.isnan(found.table["p_chance"]).all()
+    assert found.table["chance"].tolist() == [0.5, 0.5]
+    assert (found.table["low"] > 0.6).all()
+    text = to_text(found)
+    assert "chance is 0.500 (no p of chance can be given)" in text
+    assert any("whoever knows such a one again is right" in note for note in found.notes)
+    assert not any("1/0" in note or "inf" in note for note in found.notes)
+    write(tmp_path, found, About("x"))
+    assert "there is no p of chance" in (tmp_path / "report.html").read_text()
+
+
 def test_files_and_what_the_page_says(result, tmp_path):
     about = About(
         "Telling a from b", question="Is it a or b?", model="runs/m", parents={"data": "abc"},
@@ -286,7 +352,7 @@ def test_few_exchanges_are_explained(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "in 16 ways only, so p of chance cannot fall below 1/16" in page
     assert "the least that 16 exchanges allow" in page
-    assert "with 4 subjects no p can be below .125" in page
+    assert "with 4 test subjects no p can be below .125" in page
 
 
 @pytest.mark.parametrize("n_subjects", [1, 2])

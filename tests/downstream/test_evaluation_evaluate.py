@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from planted import make_backbone, make_corpus
 
+from downstream import baselines
 from downstream.baselines import spectra
 from downstream.evaluate import main as evaluate
-from downstream.evaluation import fitted
+from downstream.evaluation import fitted, methods
 from neurofm import artifacts, cli, hub
 from neurofm.data.corpus import Corpus
 
@@ -57,6 +58,62 @@ def test_every_method_names_the_same_windows(results):
     assert len(set(named.values())) == 1
     probability = table.pivot(index="window", columns=["method", "seed"], values="p_left")
     assert not np.allclose(probability["frozen", 0], probability["frozen", 1], atol=1e-4)
+
+
+def test_baselines_without_a_model(planted, results, tmp_path, capsys):
+    out, common = tmp_path / "out", [f"--corpus={planted.corpus}", *QUICK]
+    assert evaluate([*common, f"--out={out}", "--methods=[csp_lda,band_power_lr]",
+                     "--shots=[1,3]"]) == 0
+    table, whole = (pd.read_csv(folder / "table.tsv", sep="\t").set_index("method")
+                    for folder in (out, results))
+    for column in ("balanced_accuracy", "low", "high", "p_chance"):
+        assert table[column].equals(whole.loc[["csp_lda", "band_power_lr"], column])
+    assert set(artifacts.open_sealed(out, "results", hashes=True).parents) == {"data"}
+    page = (out / "report.html").read_text()
+    assert "No pretrained model was compared" in page
+    assert "log band power" in page
+    assert "Model None" not in page
+    curves = pd.read_csv(out / "calibration_curves.tsv", sep="\t")
+    assert not curves["method"].str.contains("pretrained|random").any()
+    assert evaluate([*common, f"--out={out}", "--methods=[csp_lda,band_power_lr]",
+                     "--shots=[1,3]"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert methods.fitting(False, model=False) == [
+        name for name in baselines.INDEX if not baselines.find(name).REGRESSION]
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--methods=[csp_lda,frozen]"], "frozen is a network of a pretrained model, and none is"),
+    (["--tokens=somewhere"], "tokens are those of a model"),
+    (["--methods=[csp_lda]", "--shots=[1]", "--protocol.kind=within"], "shots are of new people"),
+])
+def test_bad_input_without_a_model(planted, tmp_path, capsys, more, said):
+    assert cli.main(["evaluate", f"--corpus={planted.corpus}", f"--out={tmp_path / 'out'}",
+                     *more]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_person_from_corpus_to_page(tmp_path, capsys):
+    """Blocks of time of one person's only recording, with a planted effect; and without it."""
+    for effect, low, high in ((0.9, 0.8, 1.0), (0.0, 0.2, 0.75)):
+        corpus = make_corpus(tmp_path / f"corpus-{effect}", split=["train"], n_windows=80,
+                             effect=effect)
+        out = tmp_path / f"out-{effect}"
+        assert evaluate([f"--corpus={corpus}", f"--out={out}", "--methods=[csp_lda,band_power_lr]",
+                         "--protocol.kind=within", "--protocol.folds=6"]) == 0
+        said = capsys.readouterr().out
+        assert "one person (planted/00): intervals, differences and ranks are over 6 blocks" in said
+        assert "nor of another day" in said
+        table = pd.read_csv(out / "table.tsv", sep="\t").set_index("method")
+        assert table["balanced_accuracy"].between(low, high).all(), table
+        assert (table["low"] <= table["balanced_accuracy"]).all()  # NaN would not be
+        assert (table["high"] > 0.5).all()
+        assert (table["p_chance"] < 0.01).all() == (effect > 0)
+        assert (table["windows"] == 80).all()
+        page = (out / "report.html").read_text()
+        assert "every recording cut in 6 blocks of time, each tested once" in page
+        assert "those that share samples with it or lie within 2 s of it" in page
 
 
 def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsys):

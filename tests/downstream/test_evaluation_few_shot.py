@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from downstream.evaluation import few_shot, identity, leaks
+from downstream.evaluation.fitted import Baselines
 from downstream.features import InMemory
 from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
@@ -88,10 +89,19 @@ def test_identity_probe_tells_people_from_noise(data):
     def face(k, who, rng):
         return rng.standard_normal(6) + 6 * np.random.default_rng(who).standard_normal(6)
 
-    found = identity.probe(networks(data, face, noise), data)
+    found = identity.probe(networks(data, face, noise), None, data)
     assert found["pretrained"] > 0.8
     assert found["pretrained, re-centred"] < found["pretrained"] - 0.4
     assert abs(found["random weights"] - found["chance"]) < 0.15
     first, second = identity.halves(data, data.windows["train"])
     assert not set(first) & set(second)
     assert not leaks.overlapping(data.corpus, first, second)
+
+
+def test_without_a_model_probes_are_of_band_power(data):
+    simple = Baselines(data, data.all, tuning=1)
+    assert set(identity.probe(None, simple, data)) == {"log band power", "chance"}
+    table = few_shot.curves([1], None, simple, [data], seeds=1)
+    assert set(table["method"]) == {"log band power, alone", "log band power, with others"}
+    few = Baselines(data, data.windows["test"], tuning=1)  # of one layout, say
+    assert set(identity.probe(None, few, data)) == {"chance"}

@@ -9,8 +9,8 @@ import torch
 from planted import make_corpus
 
 from downstream import features
-from downstream.evaluate import Job
 from downstream.evaluation import leaks
+from downstream.evaluation.jobs import Job
 from downstream.evaluation.protocol import Protocol, folds, in_words
 from downstream.features import InMemory
 from downstream.labelled import labelled
@@ -93,6 +93,53 @@ def test_cross_session_tests_the_last_one(tmp_path):
     assert fold.fold == "last run"
 
 
+def test_every_session_is_tested_once_where_they_take_turns(tmp_path):
+    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
+    protocol = Protocol("sessions", column="run", rotate=True)
+    found = folds(data, protocol)
+    assert [fold.fold for fold in found] == ["run 0", "run 1", "run 2"]
+    for fold, runs in zip(found, (("0", "2", "1"), ("1", "0", "2"), ("2", "1", "0")), strict=True):
+        for split, run in zip(("test", "validation", "train"), runs, strict=True):
+            rows = fold.recordings(split)
+            assert set(fold.corpus.recordings["run"].iloc[rows]) == {run}, (fold.fold, split)
+    judged = np.sort(np.concatenate([fold.windows["test"] for fold in found]))
+    assert np.array_equal(judged, data.all)
+    assert "earlier and later" in in_words(protocol, found)
+
+
+def test_who_has_fewer_sessions_trains_when_theirs_are_over(tmp_path):
+    folder = make_corpus(tmp_path / "corpus", caps=(16, 12, 9, 7), n_windows=4)
+    data = labelled(Corpus.open(folder))
+    table = data.corpus.recordings
+    short = (table["subject"] == "03") & (table["run"] == "3")
+    gone = short.to_numpy()[data.corpus.windows["recording"].to_numpy()]
+    target = np.where(gone, -1, data.target)
+    windows = {split: own[target[own] >= 0] for split, own in data.windows.items()}
+    fewer = dataclasses.replace(data, target=target, windows=windows)
+    found = folds(fewer, Protocol("sessions", column="run", rotate=True))
+    assert len(found) == 4
+    assert "planted/03" not in people(found[3], "test") | people(found[3], "validation")
+    assert "planted/03" in people(found[3], "train")
+    assert "planted/03" in people(found[0], "validation")  # by its own last run, 2
+
+
+def test_recordings_without_the_attribute_are_named(data):
+    table = data.corpus.recordings
+    for kind, missing in (("across", None), ("sessions", "n/a")):
+        site = table["run"].where(table["subject"] != "04", missing)
+        corpus = dataclasses.replace(data.corpus, recordings=table.assign(session=site))
+        with pytest.raises(ValueError, match=r"1 of 14 recordings have no session.*sub-04_run-0"):
+            folds(dataclasses.replace(data, corpus=corpus), Protocol(kind, column="session"))
+
+
+def test_a_label_that_is_the_same_all_through_a_person_is_not_asked_of_the_same_person(data):
+    subject = np.array([int(key[-2:]) for key in data.corpus.subjects(np.arange(len(data.target)))])
+    told = dataclasses.replace(data, target=(subject % 2).astype(np.int64))
+    for protocol in (Protocol("within"), Protocol("sessions", column="run")):
+        with pytest.raises(ValueError, match="how well people are recognised"):
+            folds(told, protocol)
+
+
 def test_cross_device_leaves_a_device_and_its_people_out(data):
     table = data.corpus.recordings
     site = np.where(table["subject"].astype(int) < 5, "a", "b")
@@ -151,7 +198,11 @@ def test_overlapping_finds_each_pair_once(data):
 def test_bad_input_protocol():
     for fields, message in [({"folds": 1}, "at least 2"), ({"validation": 1.0}, "share"),
                             ({"kind": "published"}, "names nobody"),
-                            ({"kind": "across"}, "no column")]:
+                            ({"kind": "across"}, "no column"),
+                            ({"kind": "within", "folds": 2}, "three blocks"),
+                            ({"kind": "within", "gap_s": -1.0}, "0 s or more"),
+                            ({"kind": "kfold", "gap_s": 2.0}, "is of protocol.kind=within"),
+                            ({"kind": "kfold", "rotate": True}, "is of protocol.kind=sessions")]:
         with pytest.raises(ValueError, match=message):
             Protocol(**fields)
 

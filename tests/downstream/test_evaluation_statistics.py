@@ -181,6 +181,77 @@ def test_every_labelling_is_counted_once():
     assert len(events.labellings(1, 0)) == 20
 
 
+def test_labels_of_windows_change_places_within_a_fold_only():
+    """One recording cut in three blocks of time, labels in any order."""
+    codes = np.array([0, 1, 1, 0, 1, 0, 1, 1, 0])
+    one, fold = np.zeros(9, int), np.repeat([0, 1, 2], 3)
+    ways = exchanges(codes, one, one, fold)
+    assert (ways.unit, ways.count) == ("windows of a recording", 27)
+    found = ways.labellings(5, 0)
+    assert len({tuple(row) for row in found.tolist()}) == 27
+    for k in range(3):
+        assert (found[:, fold == k].sum(axis=1) == codes[fold == k].sum()).all()
+
+
+def test_recordings_of_one_label_that_are_cut_in_blocks_cannot_be_exchanged():
+    """Eyes open and closed, a recording each, every block of both tested once. A method that knows
+    recordings apart, by an electrode that came loose, is always right; no p may call that skill."""
+    target = np.repeat([0, 1], 15)
+    who, fold = np.zeros(30, int), np.tile(np.repeat(np.arange(5), 3), 2)
+    found, p = statistics.chances(target, _shares(target), who, target, folds=fold, units=fold)[0]
+    assert (found.count, found.unit) == (0, "recordings of a subject")
+    assert found.mean == 0.5
+    assert np.isnan([p, found.low, found.high]).all()
+    # Whole recordings tested in turn were not trained on: three of each can be exchanged.
+    recording = np.repeat(np.arange(6), 5)
+    found, p = statistics.chances(np.repeat([0, 1] * 3, 5), _shares(np.repeat([0, 1] * 3, 5)), who,
+                                  recording, folds=recording, units=recording)[0]
+    assert (found.count, p) == (20, 1 / 20)
+
+
+def test_runs_of_labels_are_exchanged_unless_a_fold_ends_in_one():
+    codes, one = np.tile(np.repeat([0, 1], 5), 6), np.zeros(60, int)
+    whole = exchanges(codes, one, one, np.repeat(np.arange(3), 20))
+    assert (whole.unit, whole.count) == ("blocks of windows of a recording", 6**3)
+    # The run from window 15 to 20 is in two folds and keeps its label, the others change places.
+    cut = exchanges(codes, one, one, np.repeat(np.arange(3), [18, 22, 20]))
+    assert cut.count == 3 * 6 * 6
+    found = cut.labellings(5, 0)
+    assert len({tuple(row) for row in found.tolist()}) == cut.count
+    assert (found[:, 15:20] == codes[15:20]).all()
+    assert (found.sum(axis=1) == codes.sum()).all()
+    assert exchanges(codes[:10], one[:10], one[:10], np.arange(10) // 3).count == 0
+
+
+def test_chance_within_blocks_of_time_is_found_as_often_as_it_says():
+    """One person, five blocks, methods that know nothing but lean to one side in each block."""
+    rng, p_values = np.random.default_rng(0), []
+    fold, one = np.repeat(np.arange(5), 12), np.zeros(60, int)
+    for repeat in range(150):
+        target = rng.integers(2, size=60)
+        said = (rng.random(60) < np.repeat(rng.uniform(0.1, 0.9, 5), 12)).astype(int)
+        p_values.append(statistics.chances(target, _shares(said), one, one, 199, repeat,
+                                           units=fold, folds=fold)[0][1])
+    assert np.mean(np.array(p_values) <= 0.05) < 0.1
+    assert 0.4 < np.mean(p_values) < 0.6
+    right = np.where(rng.random(60) < 0.8, target, 1 - target)
+    assert statistics.chances(target, _shares(right), one, one, units=fold,
+                              folds=fold)[0][1] < 0.01
+
+
+def test_numbers_that_are_the_same_all_through_a_recording_in_blocks_have_no_chance():
+    numbers, fold = np.repeat([20.0, 50.0], 10), np.tile(np.arange(5), 4)
+    (found, p), = statistics.chances_of_numbers(
+        numbers, [numbers[None]], np.zeros(20, int), numbers, folds=fold, units=fold)
+    assert found.count == 0
+    assert np.isnan([found.mean, p]).all()
+
+
+def _shares(said: np.ndarray) -> np.ndarray:
+    """[window, class, method] of one method with one seed."""
+    return np.stack([said == 0, said == 1], axis=1)[..., None].astype(float)
+
+
 def test_many_windows_of_one_label_are_no_burden():
     codes = np.zeros(5000, int)
     codes[7] = 1
