@@ -10,6 +10,7 @@ from neurofm.data.batch import Tokens
 from neurofm.data.contract import InputContract
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.models.decoder import Decoder, DecoderConfig, Pooled
+from neurofm.nn.second_order import log_gram
 from neurofm.training.schedule import parameter_groups
 
 
@@ -75,6 +76,18 @@ def test_windows_of_any_length(frames):
     probability = make().predict(tokens(frames=frames))
     assert probability.shape == (6, 3)
     assert torch.allclose(probability.sum(dim=1), torch.ones(6))
+
+
+def test_covariances_are_those_of_features_and_of_codes():
+    decoder, batch = make(), tokens()
+    found, n = decoder.pool(batch), decoder.config.n_features // 2
+    assert torch.equal(found[:, :n], log_gram(decoder.embed(batch)))
+    codes = decoder.backbone.tokenizer.quantizer.codes(batch.ids)
+    assert torch.equal(found[:, n:], log_gram(codes))
+    assert torch.equal(found[:, :n], make(pool="covariance").pool(batch))
+    full = make("full").train()
+    full(batch)[0].backward()  # codes take nothing of the gradient from the features
+    assert full.backbone.blocks[0].over_sources.qkv.weight.grad.abs().max() > 0
 
 
 def test_cached_features_give_the_same_loss():
