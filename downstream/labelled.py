@@ -48,7 +48,8 @@ class Labelled:
             _, target, subjects = self.of(split)
             counts = ", ".join(f"{(target == k).sum()} {name}"
                                for k, name in enumerate(self.classes)) or f"{len(target)} windows"
-            lines.append(f"{split}: {len(set(subjects))} subjects, {counts}")
+            n = len(set(subjects))
+            lines.append(f"{split}: {n} subject{'s' * (n != 1)}, {counts}")
         return "\n".join(lines)
 
 

@@ -309,7 +309,9 @@ def _method(result: Comparison) -> list[str]:
         f"Hesterberg 2015). Windows are never drawn: those of one "
         f"{'stretch of time' if result.unit.person else 'person'} are not independent.",
         f"Chance: labels exchanged between {result.table['exchanged'].iloc[0]}, the largest units "
-        f"that could have been otherwise; {printed.ways(result.table.iloc[0])}.",
+        f"that could have been otherwise; {printed.ways(result.table.iloc[0])}."
+        if result.table["labellings"].iloc[0] else
+        "Chance: what answers that do not know the label score; no labels could be exchanged.",
         "The best baseline was picked by its test score, in its favour.",
     ]
     return lines

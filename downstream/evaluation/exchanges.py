@@ -105,7 +105,9 @@ def exchanges(
     if any(len(set(codes[rows].tolist())) > 1 for rows in of_recording):
         if not in_blocks(codes, of_recording):
             ones = [rows[part] for rows in of_recording for part in _rows(fold[rows])]
-            return Exchanges("windows of a recording", tuple(
+            parted = len(ones) > len(of_recording)
+            unit = "windows of a recording" + " within a fold" * parted
+            return Exchanges(unit, tuple(
                 Group(rows, np.ones(len(rows), int), codes[rows]) for rows in ones), n)
         unit, moving, groups = "blocks of windows of a recording", True, []
         for rows in of_recording:

@@ -90,7 +90,7 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
         f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
         f"{task.trial} belong together.",
         f"Protocol: {in_words(run.protocol, parts, task.trial)}.",
-        f"Every method tried up to {run.tuning} setting(s); the validation subjects of each fold "
+        f"Every method tried up to {run.tuning} setting(s); the validation windows of each fold "
         f"chose one, and the step to stop at. The test windows of a fold were used once.",
         f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers."
         if run.model or run.models else

@@ -36,8 +36,6 @@ def shown(result: Comparison) -> pd.DataFrame:
 def ways(row: pd.Series) -> str:
     """How many exchanges of labels there are, and what was done with them."""
     n = int(row["labellings"])
-    if n == 0:
-        return "none of them can be, see below"
     if n < 10**15:
         how = "all gone through" if n <= ENUMERATED else "1,000 drawn"
         return f"{n:,} ways, {how}"

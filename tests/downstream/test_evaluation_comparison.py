@@ -255,7 +255,7 @@ def test_one_person_is_judged_over_folds(tmp_path):
     assert np.array_equal(found.ranks.mean, people.ranks.mean)
     assert (found.table["subjects"] == 1).all()
     assert (found.table["units"] == 6).all()
-    assert found.table["exchanged"].iloc[0] == "windows of a recording"
+    assert found.table["exchanged"].iloc[0] == "windows of a recording within a fold"
     assert found.row("frozen")["p_chance"] < 0.01
     said = ("one person (one/S001): intervals, differences and ranks are over 6 blocks of time "
             "(folds) and speak of this person only")

@@ -13,6 +13,7 @@ from downstream.evaluate import main as evaluate
 from downstream.evaluation import fitted, methods
 from neurofm import artifacts, cli, hub
 from neurofm.data.corpus import Corpus
+from preprocessing.ingest import main as ingest
 
 QUICK = ["--train.steps=30", "--seeds=2", "--tuning=1"]
 METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
@@ -57,7 +58,7 @@ def test_every_method_names_the_same_windows(results):
     assert len(named) == 6
     assert len(set(named.values())) == 1
     probability = table.pivot(index="window", columns=["method", "seed"], values="p_left")
-    assert not np.allclose(probability["frozen", 0], probability["frozen", 1], atol=1e-4)
+    assert not np.allclose(probability["frozen", 0], probability["frozen", 1], atol=0)
 
 
 def test_baselines_without_a_model(planted, results, tmp_path, capsys):
@@ -114,6 +115,39 @@ def test_one_person_from_corpus_to_page(tmp_path, capsys):
         page = (out / "report.html").read_text()
         assert "every recording cut in 6 blocks of time, each tested once" in page
         assert "those that share samples with it or lie within 2 s of it" in page
+
+
+def test_networks_within_several_people(planted, tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", split=["train"] * 3, n_windows=24)
+    chosen = words(planted, tmp_path / "out", ["frozen", "csp_lda"], "--protocol.kind=within",
+                   "--protocol.folds=3", "--seeds=1")
+    assert evaluate([f"--corpus={corpus}", *chosen[1:]]) == 0
+    table = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").set_index("method")
+    assert (table["units"] == 3).all()  # people, as there are several
+    assert (table["balanced_accuracy"] > 0.8).all()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "one model for 3 subjects" in page
+    assert "over 3 test subjects" in page
+
+
+def test_real_eyes_open_and_closed_of_one_person(data, tmp_path, capsys):
+    """One recording of each: alpha tells them apart, and no p of chance is made up for it."""
+    assert ingest([str(data / "eegmmidb"), f"--out={tmp_path / 'corpus'}", "--contract.window_s=4",
+                   "--contract.lowpass_hz=75", "--exclude=['R(04|06|08|10|12|14)[.]edf$']",
+                   "--label.source=entity", "--label.name=run",
+                   '--label.mapping={"01": "open", "02": "closed"}', "--workers=1",
+                   r"--files=[{pattern: 'S(?P<subject>\d{3})R(?P<run>\d{2})\.edf$'}]"]) == 0
+    out = tmp_path / "out"
+    assert evaluate([f"--corpus={tmp_path / 'corpus'}", f"--out={out}", "--task=eyes",
+                     "--methods=[csp_lda,band_power_lr]", "--protocol.kind=within"]) == 0
+    table = pd.read_csv(out / "table.tsv", sep="\t")
+    assert (table["balanced_accuracy"] > 0.9).all()
+    assert (table["units"] == 5).all()
+    assert (table["chance"] == 0.5).all()
+    assert table["p_chance"].isna().all()
+    assert "no p of chance can be given" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert "nothing is ringed; no p can be given" in page
 
 
 def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsys):

@@ -186,7 +186,7 @@ def test_labels_of_windows_change_places_within_a_fold_only():
     codes = np.array([0, 1, 1, 0, 1, 0, 1, 1, 0])
     one, fold = np.zeros(9, int), np.repeat([0, 1, 2], 3)
     ways = exchanges(codes, one, one, fold)
-    assert (ways.unit, ways.count) == ("windows of a recording", 27)
+    assert (ways.unit, ways.count) == ("windows of a recording within a fold", 27)
     found = ways.labellings(5, 0)
     assert len({tuple(row) for row in found.tolist()}) == 27
     for k in range(3):
