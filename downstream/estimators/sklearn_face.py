@@ -115,7 +115,7 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
     model: folder or repository of a BrainOmni or a decoder, or one that is loaded (which cloning
         copies). info: the `mne.Info` of arrays; Epochs bring their own.
     pool: "covariance" between latent sources, as matrix logarithm; "covariances": that, and the
-        same of the tokens' codes; or their "mean" over frames.
+        same of the tokens' codes, whole and by waveform; or their "mean" over frames.
     batch_windows: epochs encoded at a time.
     """
 
@@ -140,13 +140,14 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
         return self._apply(self.network_, X, "pool")
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """"covariance_SOURCE_SOURCE", "codes_SOURCE_SOURCE" or "mean_SOURCE_DIM"."""
+        """"covariance_SOURCE_SOURCE", "codes_…", "waveformsGROUP_…", or "mean_SOURCE_DIM"."""
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
         inner = self.network_.config.backbone
         n = inner.tokenizer.n_sources
         pairs = list(zip(*np.triu_indices(n), strict=True))
-        places = {"covariances": {"covariance": pairs, "codes": pairs},
+        waves = {f"waveforms{k}": pairs for k in range(self.network_.config.n_waveforms)}
+        places = {"covariances": {"covariance": pairs, "codes": pairs, **waves},
                   "covariance": {"covariance": pairs},
                   "mean": {"mean": np.ndindex(n, inner.dim)}}[self.pool]
         return np.array([f"{name}_{i}_{j}" for name, each in places.items() for i, j in each],

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Movable, Tokens
 from ..nn.attentive_pool import AttentivePool
-from ..nn.second_order import log_gram
+from ..nn.second_order import log_gram, log_grams
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from .brainomni import BrainOmni, BrainOmniConfig
 
 POOLS = ("covariances", "covariance", "mean", "attention")
 HEADS = ("mlp", "linear")
 MODES = ("frozen", "full", "lora", "dora")
+WAVEFORMS = 16  # groups of them in "covariances"
 LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
 
 
@@ -39,8 +40,8 @@ class DecoderConfig(NeuroFMConfig):
         each layer further from the head, where they train along.
     pool: what the head sees of a window's features: "covariance" between sources over frames, as
         matrix logarithm; "covariances": that, and the same of the codes that its tokens stand for
-        (blocks mix sources, which blurs how they went together); their "mean" over frames, as
-        published; or all of them by learned "attention".
+        (blocks mix sources, which blurs how they went together), as a whole and in groups of like
+        waveforms; their "mean" over frames, as published; or all of them by learned "attention".
     recentred: the head sees a person's features minus their mean over windows of that person, for
         which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
     head: "mlp" is the published one, "linear" a linear probe. hidden_dim, dropout: of the head.
@@ -95,11 +96,16 @@ class DecoderConfig(NeuroFMConfig):
 
     @property
     def n_features(self) -> int:
-        """Width of what the head sees: pairs of sources (twice, with the codes'), sources × dim, or
-        dim of every place."""
+        """Width of what the head sees: pairs of sources (of each covariance), sources × dim, or dim
+        of every place."""
         n, pairs = self.backbone.tokenizer.n_sources, comb(self.backbone.tokenizer.n_sources + 1, 2)
-        return {"covariances": 2 * pairs, "covariance": pairs, "mean": n * self.backbone.dim,
-                "attention": self.backbone.dim}[self.pool]
+        return {"covariances": (2 + self.n_waveforms) * pairs, "covariance": pairs,
+                "mean": n * self.backbone.dim, "attention": self.backbone.dim}[self.pool]
+
+    @property
+    def n_waveforms(self) -> int:
+        """Groups of waveforms."""
+        return min(WAVEFORMS, self.backbone.tokenizer.dim)
 
     @property
     def regression(self) -> bool:
@@ -285,8 +291,11 @@ class Decoder(NeuroFMPreTrainedModel):
             tokens = self.backbone.tokenize(batch)
             features = self.backbone.embed(tokens)
             if self.config.pool == "covariances":
-                codes = self.backbone.tokenizer.quantizer.codes(tokens.ids)
-                return torch.cat([log_gram(features), log_gram(codes)], dim=1)
+                quantizer = self.backbone.tokenizer.quantizer
+                codes, examples = quantizer.codes(tokens.ids), quantizer.first_codes()
+                return torch.cat([
+                    log_gram(features), log_gram(codes),
+                    log_grams(codes, examples, self.config.n_waveforms)], dim=1)
             if self.config.pool == "covariance":
                 return log_gram(features)
             if self.config.pool == "mean":

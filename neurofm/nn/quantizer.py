@@ -78,6 +78,10 @@ class ResidualQuantizer(nn.Module):
         return sum(self._up(level, self.codebook[level][ids[..., level]])
                    for level in range(self.n_levels))
 
+    def first_codes(self) -> Float[Tensor, "code dim"]:
+        """The codes of the first level, which most of a feature is made of, as features."""
+        return self._up(0, self.codebook[0])
+
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Quantized:
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()

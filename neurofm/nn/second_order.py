@@ -5,7 +5,7 @@ A mean over frames loses that, since waves of any phase average to nothing; the 
 sources keeps it. Its matrix logarithm makes the curved space of such matrices flat (log-Euclidean
 metric, Arsigny et al. 2007), where a linear classifier works and where subtracting a person's mean
 re-centres that person. It is to features what "tangent space + logistic regression" (Barachant et
-al. 2012) is to signals. Measured on validation people: see README, "Decoding".
+al. 2012) is to signals. Measured: README, "Rest against mental arithmetic".
 """
 
 import torch
@@ -29,6 +29,22 @@ def log_gram(
         log = _Log.apply((1 - SHRINKAGE) * gram + SHRINKAGE * mean * eye)
     row, column = torch.triu_indices(n, n, device=x.device)
     return log[..., row, column] * torch.where(row == column, 1.0, 2**0.5)
+
+
+def log_grams(
+    features: Float[Tensor, "batch source frame dim"], examples: Float[Tensor, "example dim"],
+    n_groups: int,
+) -> Float[Tensor, "batch group_pair"]:
+    """`log_gram` of each of `n_groups` parts of the features, one after the other.
+
+    The parts are spans of neighbouring principal directions of `examples`. Where features stand for
+    short waveforms, as a tokenizer's do, directions of like size are waves of like frequency: this
+    is to `log_gram` what a filter bank is to one covariance over all frequencies.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        _, directions = torch.linalg.eigh(examples.float().mT @ examples.float())
+        parts = (features.float() @ directions).tensor_split(n_groups, dim=-1)
+    return torch.cat([log_gram(part) for part in parts], dim=1)
 
 
 class _Log(torch.autograd.Function):

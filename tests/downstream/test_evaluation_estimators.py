@@ -279,15 +279,15 @@ def test_evaluation_longer_epochs_and_their_contract(model):
     pairs = np.concatenate([x, x[:, :, ::-1]], axis=2)[:, :, :500]  # 3.906 s
     made = NeuroFMEmbedding(model, INFO).fit(pairs)
     assert made.network_.contract.window_samples == 500
-    assert made.transform(pairs).shape == (32, 72)
+    assert made.transform(pairs).shape == (32, 18 * 36)
     with pytest.raises(ValueError, match=r"wanted epochs of 3.90625 s, .* got 2 s"):
         made.transform(x)
 
 
 def test_evaluation_feature_names(model, strangers):
     x = strangers[0][:4]
-    for pool, n, last in (("covariances", 72, "codes_7_7"), ("covariance", 36, "covariance_7_7"),
-                          ("mean", 256, "mean_7_31")):
+    for pool, n, last in (("covariances", 18 * 36, "waveforms15_7_7"),
+                          ("covariance", 36, "covariance_7_7"), ("mean", 256, "mean_7_31")):
         made = NeuroFMEmbedding(model, INFO, pool=pool).set_output(transform="pandas").fit(x)
         table = made.transform(x)
         assert isinstance(table, pd.DataFrame)

@@ -80,10 +80,11 @@ def test_windows_of_any_length(frames):
 
 def test_covariances_are_those_of_features_and_of_codes():
     decoder, batch = make(), tokens()
-    found, n = decoder.pool(batch), decoder.config.n_features // 2
+    found, n = decoder.pool(batch), 4 * 5 // 2
     assert torch.equal(found[:, :n], log_gram(decoder.embed(batch)))
     codes = decoder.backbone.tokenizer.quantizer.codes(batch.ids)
-    assert torch.equal(found[:, n:], log_gram(codes))
+    assert torch.equal(found[:, n : 2 * n], log_gram(codes))
+    assert found.shape[1] == decoder.config.n_features == n * (2 + decoder.config.n_waveforms)
     assert torch.equal(found[:, :n], make(pool="covariance").pool(batch))
     full = make("full").train()
     full(batch)[0].backward()  # codes take nothing of the gradient from the features

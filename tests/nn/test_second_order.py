@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from neurofm.nn.second_order import SHRINKAGE, _Log, log_gram
+from neurofm.nn.second_order import SHRINKAGE, _Log, log_gram, log_grams
 
 
 def test_is_the_logarithm_of_the_shrunk_gram_matrix():
@@ -64,3 +64,26 @@ def test_is_as_exact_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         found = log_gram(x)
     torch.testing.assert_close(found, log_gram(x))
+
+
+def test_groups_part_waveforms_of_unlike_size():
+    """Two rhythms, a strong and a weak one: each has a covariance of its own, not one for both."""
+    random = torch.Generator().manual_seed(0)
+    strong, weak = torch.linalg.qr(torch.randn(8, 8, generator=random))[0].split(4, dim=1)
+    examples = torch.cat([10 * strong.mT, weak.mT])
+    x = torch.randn(3, 5, 20, 4, generator=random)
+    y = torch.randn(3, 5, 20, 4, generator=random)
+    both = x @ weak.mT + 10 * y @ strong.mT
+    found = log_grams(both, examples, 2)
+    assert torch.allclose(found[:, :15], log_gram(x), atol=1e-3)
+    assert torch.allclose(found[:, 15:], log_gram(10 * y), atol=1e-3)
+    louder = log_grams(x @ weak.mT + 30 * y @ strong.mT, examples, 2)
+    assert torch.allclose(louder[:, :15], found[:, :15], atol=1e-3)
+
+
+def test_groups_do_not_depend_on_the_sign_or_turn_of_directions():
+    random = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 4, 10, 6, generator=random)
+    assert torch.allclose(log_grams(x, torch.eye(6), 1), log_gram(x), atol=1e-4)
+    assert torch.allclose(log_grams(x, torch.eye(6)[:3] * 2, 2),
+                          log_grams(x, -torch.eye(6)[:3], 2), atol=1e-4)
