@@ -157,10 +157,11 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         None if run.tokens is None else lambda: features.read_tokens(
             run.tokens, run.model, corpus, windows, every.target),
     )
-    jobs = [
+    jobs = [  # methods of one fold and seed follow each other: random weights share their tokens
         Job(number, fold if methods.is_network(name) else small, name, seed)
-        for number, (fold, small) in enumerate(zip(parts, narrow, strict=True)) for name in names
-        for seed in range(run.seeds if methods.is_network(name) or drawn(name) else 1)
+        for number, (fold, small) in enumerate(zip(parts, narrow, strict=True))
+        for seed in range(run.seeds) for name in names
+        if seed == 0 or methods.is_network(name) or drawn(name)
     ]
     first, of = part_of(run.part)
     if run.jobs > 1:
