@@ -119,7 +119,7 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
     batch_windows: epochs encoded at a time.
     """
 
-    def __init__(self, model, info=None, pool="covariances", batch_windows=16):
+    def __init__(self, model, info=None, pool="covariance", batch_windows=16):
         self.model = model
         self.info = info
         self.pool = pool
@@ -163,7 +163,7 @@ class _Trained(_OfEpochs):
     """Training and its parameters, which classifier and regressor have in common."""
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariances", recentred=False,
+        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
         head="mlp", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
         random_state=None, verbose=False,
@@ -269,7 +269,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     """
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariances", recentred=False,
+        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
         head="mlp", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300, lr=1e-3,
         weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,

@@ -1,8 +1,8 @@
 """The methods of a comparison, by name: networks, pretrained or not, and baselines.
 
     frozen, linear, attentive                  heads on the pretrained network as it is
-    features_pool, mean_pool                   "frozen" without the covariance of tokens' codes, and
-                                               with the published mean over frames instead
+    covariances, covariance, mean_pool         "frozen" with that pool (`DecoderConfig`): with the
+                                               tokens' codes, without them, as published
     full, lora, dora                           the transformer, or adapters of it, trains along
     random, random_frozen                      "full" and "frozen" from random weights
     csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
@@ -39,7 +39,8 @@ NETWORKS = {
     "frozen": Network(),
     "linear": Network(architecture={"head": "linear"}),
     "attentive": Network(architecture={"pool": "attention", "head": "linear"}),
-    "features_pool": Network(architecture={"pool": "covariance"}),
+    "covariances": Network(architecture={"pool": "covariances"}),
+    "covariance": Network(architecture={"pool": "covariance"}),
     "mean_pool": Network(architecture={"pool": "mean"}),
     "full": Network("full"),
     "lora": Network("lora"),

@@ -58,7 +58,7 @@ class DecoderConfig(NeuroFMConfig):
         mode: str = "frozen",
         rank: int = 8,
         layer_decay: float = 0.75,
-        pool: str = "covariances",
+        pool: str = "covariance",
         recentred: bool = False,
         head: str = "mlp",
         hidden_dim: int = 256,

@@ -169,7 +169,7 @@ def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsy
     calls.clear()
     calls.extend([None] * 3)  # no further stop
     assert evaluate(words(planted, out)) == 0
-    assert calls[3:] == [("random_frozen", 0), ("random_frozen", 1)]
+    assert calls[3:] == [("frozen", 1), ("random_frozen", 1)]
     finished, whole = (pd.read_parquet(folder / "predictions.parquet") for folder in (out, results))
     assert finished.equals(whole)
     assert evaluate(words(planted, out)) == 0

@@ -16,7 +16,7 @@ from neurofm.training.schedule import parameter_groups
 
 def make(
     mode: str = "frozen", head: str = "mlp", classes=("left", "right", "rest"),
-    pool: str = "covariances",
+    pool: str = "covariance",
 ) -> Decoder:
     tokenizer = small.tokenizer()
     backbone = BrainOmni(BrainOmniConfig(dim=32, n_heads=4, n_blocks=3), tokenizer=tokenizer)
@@ -79,14 +79,14 @@ def test_windows_of_any_length(frames):
 
 
 def test_covariances_are_those_of_features_and_of_codes():
-    decoder, batch = make(), tokens()
+    decoder, batch = make(pool="covariances"), tokens()
     found, n = decoder.pool(batch), 4 * 5 // 2
     assert torch.equal(found[:, :n], log_gram(decoder.embed(batch)))
     codes = decoder.backbone.tokenizer.quantizer.codes(batch.ids)
     assert torch.equal(found[:, n : 2 * n], log_gram(codes))
     assert found.shape[1] == decoder.config.n_features == n * (2 + decoder.config.n_waveforms)
     assert torch.equal(found[:, :n], make(pool="covariance").pool(batch))
-    full = make("full").train()
+    full = make("full", pool="covariances").train()
     full(batch)[0].backward()  # codes take nothing of the gradient from the features
     assert full.backbone.blocks[0].over_sources.qkv.weight.grad.abs().max() > 0
 

@@ -194,18 +194,19 @@ def test_window_length_that_ratios_do_not_divide():
 
 
 def test_a_few_steps_lower_the_loss():
-    """On one simulated batch the tokenizer fits what it sees, quantiser and all."""
+    """On one simulated batch the tokenizer fits what it sees, quantiser and all. (When it leaves
+    zero depends on the processor's rounding: after 80 steps on one, after 40 on another.)"""
     tokenizer, batch = small.tokenizer(spatial="leadfield", noise=0.0).train(), small.batch()
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=3e-3)
     losses = []
-    for _ in range(80):
+    for _ in range(160):
         loss, metrics = tokenizer(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] - 0.3
-    assert metrics["pearson"] > 0.3
+    assert losses[-1] < losses[0] - 0.5
+    assert metrics["pearson"] > 0.5
 
 
 def test_quantisation_begins_when_its_time_has_come(tmp_path):
