@@ -110,7 +110,7 @@ def ranks(path: Path, result: Comparison) -> None:
     axis.set_yticks([])
     axis.xaxis.tick_top()
     axis.xaxis.set_label_position("top")
-    axis.set_xticks(np.arange(1, max(n, 2) + 1, max(1, n // 12)))
+    axis.set_xticks(np.arange(1, max(n, 2) + 1, max(1, -(-n // 12))))
     over = result.unit.counted(result.ranks.n)
     axis.set_xlabel(f"average rank over {over} (1 = best)", fontsize=9)
     axis.spines[["left", "right", "bottom"]].set_visible(False)
