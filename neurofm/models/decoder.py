@@ -325,5 +325,5 @@ class Decoder(NeuroFMPreTrainedModel):
     ) -> Float[Tensor, "batch output"]:
         """`predict`, from what `pool` gave."""
         if self.config.recentred:
-            pooled = pooled - (self.head.centre if centre is None else centre)
+            pooled = pooled - (self.head.centre if centre is None else centre.to(pooled.device))
         return self.head.predict(pooled)
