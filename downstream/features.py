@@ -4,17 +4,18 @@ The tokenizer is frozen in every mode, so signals are encoded once; with a froze
 its pooled features are all that the head ever sees.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from neurofm import artifacts
 from neurofm.data.batch import Tokens
 from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
+from neurofm.data.sensors import Sensors
 from neurofm.data.tokens import TokenSet
 from neurofm.models.decoder import Decoder, Pooled
 
@@ -24,28 +25,32 @@ class InMemory:
 
     windows: numbers, ascending (a corpus's window indices). values: int16 [window, source, frame,
     level] (tokens) or float32 [window, (place,) feature]. target: class index (int64) or number
-    (float32) of each, [window]. subjects: whose each is, [window]. source: what messages call each.
+    (float32) of each, [window]. subjects: whose each is, [window]. devices: number of the device
+    that each was recorded with, [window]; None = one device. source: what messages call each.
     """
 
     def __init__(
         self, windows: np.ndarray, values: Tensor, target: np.ndarray, subjects: np.ndarray,
-        source: Callable[[int], str] = "window {}".format,
+        source: Callable[[int], str] = "window {}".format, devices: np.ndarray | None = None,
     ):
         assert len(windows) == len(values) == len(target) == len(subjects), (
             len(windows), values.shape, target.shape, subjects.shape)
         self.windows, self.values, self.source = windows, values, source
         self.target, self.subjects = torch.from_numpy(np.asarray(target)), np.asarray(subjects)
+        self.devices = np.zeros(len(windows), dtype=int) if devices is None else devices
 
     @classmethod
     def of_corpus(
         cls, corpus: Corpus, windows: np.ndarray, values: Tensor, target: np.ndarray
     ) -> "InMemory":
         """target: of every window of the corpus."""
-        return cls(windows, values, target[windows], corpus.subjects(windows), corpus.source)
+        return cls(windows, values, target[windows], corpus.subjects(windows), corpus.source,
+                   devices(corpus)[corpus.windows["recording"].to_numpy()[windows]])
 
     def with_(self, values: Tensor) -> "InMemory":
         """The same windows with other values."""
-        return InMemory(self.windows, values, self.target.numpy(), self.subjects, self.source)
+        return InMemory(self.windows, values, self.target.numpy(), self.subjects, self.source,
+                        self.devices)
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """All alike: nothing is padded."""
@@ -60,6 +65,14 @@ class InMemory:
     def whose(self, windows: np.ndarray) -> np.ndarray:
         """Subjects of the given windows, in their order."""
         return self.subjects[self.rows(windows)]
+
+    def alike(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Those of the rows that are of one person by one device, then of the next: what
+        re-centring takes together. Another device sees the same person differently."""
+        whose = np.unique(self.subjects[rows], return_inverse=True)[1]
+        group = np.unique([whose, self.devices[rows]], axis=1, return_inverse=True)[1].ravel()
+        for each in np.unique(group):
+            yield rows[group == each]
 
     def take(self, windows: np.ndarray) -> Tensor:
         """Values of the given windows, in their order."""
@@ -128,17 +141,16 @@ def pooled(
 
 
 def recentred(source: InMemory, parts: Collection[np.ndarray]) -> InMemory:
-    """Features with each subject's own mean removed: no label is used, but all of a subject's
-    windows are.
+    """Features with the mean of each subject (by each device) removed: no label is used, but all
+    of a subject's windows are.
 
     parts: windows (of train, of validation, of test), each re-centred for itself, so that nothing
     of a test reaches a training where both are of the same people. Other windows stay as they are.
     """
     values = source.values.clone()
     for part in parts:
-        rows = source.rows(part)
-        for subject in np.unique(source.subjects[rows]):
-            own = torch.from_numpy(rows[source.subjects[rows] == subject])
+        for rows in source.alike(source.rows(part)):
+            own = torch.from_numpy(rows)
             values[own] -= centre(values[own])
     return source.with_(values)
 
@@ -150,10 +162,22 @@ def centre(features: Float[Tensor, "window *place feature"]) -> Float[Tensor, " 
 
 
 def centre_of_all(source: InMemory, windows: np.ndarray) -> Float[Tensor, " feature"]:
-    """Mean over the windows' subjects of their centres: the likeliest one of somebody unknown."""
-    rows = source.rows(windows)
-    return torch.stack([centre(source.values[torch.from_numpy(rows[source.subjects[rows] == who])])
-                        for who in np.unique(source.subjects[rows])]).mean(dim=0)
+    """Mean over the windows' subjects (by each device) of their centres: the likeliest one of
+    somebody unknown."""
+    return torch.stack([centre(source.values[torch.from_numpy(rows)])
+                        for rows in source.alike(source.rows(windows))]).mean(dim=0)
+
+
+def devices(corpus: Corpus) -> Int[np.ndarray, " recording"]:
+    """Number of the device of each recording: layouts that resemble each other are one."""
+    seen: list[Sensors] = []
+    number = {}
+    for key, layout in corpus.layouts.items():
+        same = (k for k, other in enumerate(seen) if layout.resembles(other))
+        number[key] = next(same, len(seen))
+        if number[key] == len(seen):
+            seen.append(layout)
+    return np.array([number[key] for key in corpus.recordings["layout"]], dtype=int)
 
 
 def check_contract(model, path: str, corpus: Corpus) -> None:

@@ -17,6 +17,7 @@ from neurofm.training.loop import TrainConfig, train, validate
 
 from . import adapters, features
 from .features import InMemory
+from .linear_head import solve
 
 
 def fit(
@@ -28,7 +29,8 @@ def fit(
 
     source: tokens. training, validation: numbers of its windows; without validation windows
     training goes on to its end. how, how_full: of the head, and of everything that trains after it
-    where the mode is not "frozen". pooled: features of the backbone as it came, where they are
+    where the mode is not "frozen"; of a linear head only how.weight_decay counts, the penalty of
+    what is solved. pooled: features of the backbone as it came, where they are
     known already. temperature: whether the validation windows choose one.
     Returns what the head sees of all windows of `source`, not re-centred.
 
@@ -43,7 +45,12 @@ def fit(
 
     def fit_head(seen: InMemory, where: Path) -> None:
         rows = torch.from_numpy(seen.rows(training))
-        decoder.to(device).head.fit(seen.values[rows].to(device), seen.target[rows].to(device))
+        values, target = seen.values[rows].to(device), seen.target[rows].to(device)
+        decoder.to(device).head.fit(values, target)
+        if decoder.config.solved:
+            loss = solve(decoder.head, values, target, how.weight_decay)
+            say(f"the linear head is solved: loss {loss:.4g} of {len(rows)} training windows")
+            return
         _train(decoder.head, seen, training, validation, how, where, accelerator, say)
 
     if not frozen:

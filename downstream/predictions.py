@@ -19,20 +19,17 @@ def predict(
 ) -> np.ndarray:
     """Probabilities [window, class], or numbers [window, 1], of windows whose features are known.
 
-    A decoder that re-centres takes the mean of each subject's windows among those given.
+    A decoder that re-centres takes the mean of each subject's windows (by each device) among those
+    given.
     """
     decoder.to(device).eval()
     rows = pooled.rows(windows)
     answers = np.empty((len(windows), len(decoder.classes) or 1))
-    groups = [rows == rows]  # one group, unless every person has a centre
-    if decoder.config.recentred:
-        subjects = pooled.subjects[rows]
-        groups = [subjects == subject for subject in np.unique(subjects)]
-    for group in groups:
-        values = pooled.values[torch.from_numpy(rows[group])]
+    for group in pooled.alike(rows) if decoder.config.recentred else [rows]:
+        values = pooled.values[torch.from_numpy(group)]
         centre = features.centre(values).to(device) if decoder.config.recentred else None
         parts = [decoder.name(part.to(device), centre) for part in values.split(batch_windows)]
-        answers[group] = torch.cat(parts).double().cpu().numpy()
+        answers[np.isin(rows, group)] = torch.cat(parts).double().cpu().numpy()
     return answers
 
 

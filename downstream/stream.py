@@ -21,6 +21,7 @@ import torch
 
 from neurofm import artifacts, config, hub
 from neurofm.data.batch import Batch, collate
+from neurofm.data.sensors import Sensors
 from neurofm.models.decoder import Decoder
 from preprocessing.streaming import CausalStandardizer, LiveWindow
 
@@ -138,9 +139,9 @@ def stream(run: StreamConfig) -> int:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"--out {out}: wanted a new folder, but it holds other things (perhaps a "
                          f"stream that was killed: its predictions.tsv is good); choose another")
-    centre = _centre(run, decoder)
     feed = _feed(run)
     standardizer = CausalStandardizer(feed.template, decoder.contract, run.hop_s)
+    centre = _centre(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
     for text in standardizer.differences():
         print(f"note: {text}")
@@ -229,15 +230,17 @@ def _say(row: dict) -> None:
           flush=True)
 
 
-def _centre(run: StreamConfig, decoder: Decoder) -> Centre | Running | None:
+def _centre(
+    run: StreamConfig, decoder: Decoder, sensors: Sensors
+) -> Centre | Running | None:
     """What windows are compared with, where the decoder re-centres."""
     if not decoder.config.recentred:
         return None
     if not run.centre_on:
         return Running(decoder, run.prior_windows)
     asked = _as_file(run, run.centre_on)
-    return centring.of({path: centring.pooled_live(decoder, read(asked, path))
-                        for path in run.centre_on})
+    known = {path: centring.seen_live(decoder, read(asked, path)) for path in run.centre_on}
+    return centring.of(known, sensors)
 
 
 def _as_file(run: StreamConfig, paths: list[str]) -> DecodeConfig:

@@ -1,8 +1,8 @@
 """Whose mean a re-centring decoder takes away; no label is needed for it.
 
-Such a decoder compares a window with its person's others. They come from recordings: the one that
-is decoded, or those of the same person that are named. In a stream they are the windows that have
-come so far, and at first the training people's mean counts for most.
+Such a decoder compares a window with its person's others by the same device. They come from
+recordings: the one that is decoded, or those of the same person that are named. In a stream they
+are the windows that have come so far, and at first the training people's mean counts for most.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from neurofm.data.batch import collate
 from neurofm.data.recording import Recording
+from neurofm.data.sensors import Sensors
 from neurofm.models.decoder import Decoder
 from preprocessing.standardize import Standardized
 from preprocessing.streaming import CausalStandardizer
 
 from .. import features
 from ..embed import of_recording
+from ..labelled import sensors_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +40,25 @@ class Centre:
                 f"average, and answers are off: give recordings that hold all of them (centre_on).")
 
 
-@torch.no_grad()
-def pooled(decoder: Decoder, windows: Standardized, batch_windows: int) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Seen:
     """What the head would see of each window of a recording, before re-centring; on the CPU."""
-    device = next(decoder.parameters()).device
-    return torch.cat([decoder.pool(batch.to(device)).float().cpu()
-                      for batch in of_recording(windows, batch_windows)])
+
+    sensors: Sensors
+    pooled: Float[Tensor, "window *place feature"]
 
 
 @torch.no_grad()
-def pooled_live(decoder: Decoder, recording: Recording) -> Tensor:
-    """The same of the windows that a stream of this recording would have: filters that know only
+def seen(decoder: Decoder, windows: Standardized, batch_windows: int) -> Seen:
+    """Of a recording as a whole."""
+    device = next(decoder.parameters()).device
+    return Seen(windows.sensors, torch.cat([decoder.pool(batch.to(device)).float().cpu()
+                                            for batch in of_recording(windows, batch_windows)]))
+
+
+@torch.no_grad()
+def seen_live(decoder: Decoder, recording: Recording) -> Seen:
+    """Of the windows that a stream of this recording would have: filters that know only
     the past shift features a little, and the centre with them."""
     standardizer = CausalStandardizer(recording, decoder.contract)
     device, parts = next(decoder.parameters()).device, []
@@ -62,13 +72,25 @@ def pooled_live(decoder: Decoder, recording: Recording) -> Tensor:
         raise ValueError(f"{recording.source}: wanted at least one good window of "
                          f"{decoder.contract.window_s:g} s to centre on, found none in "
                          f"{recording.duration_s:g} s; name another recording")
-    return torch.cat(parts)
+    return Seen(standardizer.sensors, torch.cat(parts))
 
 
-def of(seen: dict[str, Tensor]) -> Centre:
-    """The centre of a person. seen: recording → what `pooled` gives of it."""
-    together = torch.cat(list(seen.values()))
-    return Centre(features.centre(together), len(together), tuple(seen))
+def of(known: dict[str, Seen], sensors: Sensors) -> Centre:
+    """The centre of a person for a recording with these sensors. known: path → what was seen of the
+    person's recordings, by the same device; else ValueError."""
+    other = [path for path, one in known.items() if not one.sensors.resembles(sensors)]
+    if other:
+        theirs = known[other[0]].sensors
+        raise ValueError(f"centre_on: {other[0]} has other sensors ({in_words(theirs)}) than what "
+                         f"is decoded ({in_words(sensors)}), and another device sees the same "
+                         f"person differently; name recordings of one device")
+    together = torch.cat([one.pooled for one in known.values()])
+    return Centre(features.centre(together), len(together), tuple(known))
+
+
+def in_words(sensors: Sensors) -> str:
+    """Such as "19 eeg (Fp1 … O2)"."""
+    return f"{sensors_of(sensors)} ({sensors.names[0]} … {sensors.names[-1]})"
 
 
 class Running:

@@ -21,9 +21,9 @@ from neurofm.models.decoder import Decoder
 from preprocessing import archive, quality
 from preprocessing.archive import Job
 
-from . import centring, decoded_page
-from .centring import Centre
-from .one import DecodeConfig, check_centre_on, cut, decode_one, open_decoder, read
+from . import decoded_page
+from .centring import Seen
+from .one import DecodeConfig, check_centre_on, decode_one, open_decoder, seen_of
 
 FAILED = 3  # exit status when some recordings failed, as of `neurofm ingest`
 SUMMARY = "summary.tsv"
@@ -59,7 +59,7 @@ class Many:
         self.run, self.decoder, self.out = run, decoder, Path(run.out)
         self.parents = {"model": hub.fingerprint(run.model)}
         self.of_person: dict[str, list[str]] = {}  # path → recordings to be centred on
-        self._centres: dict[tuple[str, ...], Centre | None] = {}
+        self._known: dict[tuple[str, ...], dict[str, Seen]] = {}
         table = self.out / SUMMARY
         rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
                 .to_dict("records") if table.exists() else [])
@@ -107,24 +107,26 @@ class Many:
                 people.setdefault(who, []).append(job.path)
         self.of_person = {path: sorted(paths) for paths in people.values() for path in paths}
 
-    def _centre(self, run: DecodeConfig) -> Centre | None:
-        """Of the person of a recording; what cannot be read is told where that is decoded."""
+    def _known_of(self, run: DecodeConfig) -> dict[str, Seen] | None:
+        """The person's recordings by the same device, unless others were asked for; what cannot be
+        read is told where that is decoded."""
         if not self.decoder.config.recentred:
             return None
         paths = tuple(run.centre_on or run.recording)
-        if paths not in self._centres:
-            seen = {}
+        if paths not in self._known:
+            known = {}
             for path in paths:
                 try:
-                    windows = cut(read(run, path), self.decoder, run)
+                    known[path] = seen_of(path, run, self.decoder)
                 except (ValueError, OSError):
                     if path in self.run.centre_on or paths == (path,):
                         raise
-                    continue
-                seen[path] = centring.pooled(self.decoder, windows, run.batch_windows)
-            # People come one after the other: the last one's is enough to keep.
-            self._centres = {paths: centring.of(seen) if seen else None}
-        return self._centres[paths]
+            # People come one after the other: the last one's are enough to keep.
+            self._known = {paths: known}
+        known, own = self._known[paths], self._known[paths].get(run.recording[0])
+        if self.run.centre_on or own is None:
+            return known
+        return {path: one for path, one in known.items() if one.sensors.resembles(own.sensors)}
 
     def is_done(self, job: Job) -> bool:
         """Whether its results are there, of this decoder and settings, and it has not changed."""
@@ -146,7 +148,7 @@ class Many:
             if self._is_of(name, job):  # as it was before the file changed
                 shutil.rmtree(self.out / name)
             one = self._one(job, name)
-            table, windows = decode_one(one, self.decoder, self.parents, self._centre(one))
+            table, windows = decode_one(one, self.decoder, self.parents, self._known_of(one))
         except (ValueError, OSError) as error:
             return self.fail(job.path, str(error), row)
         except MemoryError:

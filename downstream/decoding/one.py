@@ -26,7 +26,7 @@ from preprocessing.standardize import Standardized, standardize
 from .. import figures
 from ..embed import contract_of, of_recording
 from . import centring, decoded_page
-from .centring import Centre
+from .centring import Centre, Seen
 
 
 @dataclass
@@ -96,20 +96,20 @@ def decode_single(run: DecodeConfig) -> int:
 
 
 def decode_one(
-    run: DecodeConfig, decoder: Decoder, parents: dict[str, str], centre: Centre | None = None
+    run: DecodeConfig, decoder: Decoder, parents: dict[str, str],
+    known: dict[str, Seen] | None = None,
 ) -> tuple[pd.DataFrame, Standardized]:
     """Write predictions, figure and page of the one recording of `run`, and seal the folder.
 
-    centre: of the person, where the decoder re-centres; None = as `run` says.
+    known: recordings of the person, where the decoder re-centres; None = as `run` says.
     """
     out = Path(run.out)
     recording = read(run)
-    windows = cut(recording, decoder, run)
-    if decoder.config.recentred and centre is None:
-        centre = centring.of({
-            path: centring.pooled(decoder, cut(read(run, path), decoder, run), run.batch_windows)
-            for path in run.centre_on or run.recording
-        })
+    windows, centre = cut(recording, decoder, run), None
+    if decoder.config.recentred:
+        if known is None:
+            known = {path: seen_of(path, run, decoder) for path in run.centre_on or run.recording}
+        centre = centring.of(known, windows.sensors)
     table = predict(decoder, windows, run.batch_windows, run.abstain_below, centre)
     # Under another name until complete: a crash leaves no folder that looks like a result.
     unfinished = out.with_name(f".{out.name}.part-{os.getpid()}")
@@ -169,6 +169,11 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
     jobs = archive.find([str(path)]).jobs
     identity = jobs[0].identity() if jobs else {}
     return recording.with_(**identity, source=str(path))
+
+
+def seen_of(path: str, run: DecodeConfig, decoder: Decoder) -> Seen:
+    """A recording as a re-centring decoder sees it."""
+    return centring.seen(decoder, cut(read(run, path), decoder, run), run.batch_windows)
 
 
 def cut(recording: Recording, decoder: Decoder, run: DecodeConfig) -> Standardized:

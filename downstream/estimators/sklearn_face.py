@@ -164,7 +164,7 @@ class _Trained(_OfEpochs):
 
     def __init__(
         self, model, info=None, mode="frozen", pool="covariance", recentred=False,
-        head="mlp", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
+        head="linear", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
         random_state=None, verbose=False,
     ):
@@ -253,7 +253,8 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     mode: "frozen" trains the head alone; "full" then the transformer with it, "lora" and "dora"
         low-rank changes of it, as `neurofm finetune` does. pool, head, hidden_dim, dropout, rank,
         label_smoothing: see `DecoderConfig`.
-    n_steps, lr, weight_decay: of training the head. n_steps_full, lr_full: of what comes after it.
+    n_steps, lr, weight_decay: of training the head; a linear one is solved, with the penalty
+        weight_decay. n_steps_full, lr_full: of what comes after it.
         (Not `steps`: whatever has those passes for a Pipeline, with MOABB at least.)
     batch_windows: epochs a step, and encoded at a time.
     recentred: each group's mean feature is taken away, without labels; epochs to be predicted
@@ -270,8 +271,8 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
 
     def __init__(
         self, model, info=None, mode="frozen", pool="covariance", recentred=False,
-        head="mlp", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300, lr=1e-3,
-        weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
+        head="linear", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300,
+        lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,
     ):
         super().__init__(

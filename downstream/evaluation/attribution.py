@@ -36,7 +36,9 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import KINDS, Sensors
 from neurofm.models.decoder import Decoder
 
+from .. import features
 from ..baselines.spectra import BANDS
+from ..predictions import predict
 from .exchanges import exchanges
 
 NAMES = ("delta", "theta", "alpha", "beta", "low gamma")
@@ -117,15 +119,18 @@ def maps(
     batch_windows: int = 16, draws: int = 500, seed: int = 0,
 ) -> list[Attribution]:
     """Patterns of a decoder over windows (indices) it was not trained on, one for each kind of
-    sensor. target: class index, or number, of each of the windows."""
-    device, rule = next(decoder.parameters()).device, decoder.contract.geometry
-    answers = [
-        decoder.predict(corpus.batch(windows[at : at + batch_windows], geometry=rule).to(device))
-        .double().cpu()
-        for at in range(0, len(windows), batch_windows)
-    ]
-    found = torch.cat(answers).numpy() if answers else np.zeros((0, len(decoder.classes) or 1))
-    return of_answers(found, decoder.classes, corpus, windows, target, draws=draws, seed=seed)
+    sensor. target: class index, or number, of each of the windows. Where the decoder re-centres,
+    each person's average is that of these windows."""
+    _check_enough(corpus, windows)
+    device, order = next(decoder.parameters()).device, np.argsort(windows)
+    windows, target = np.asarray(windows)[order], np.asarray(target)[order]
+    every = np.zeros(len(corpus.windows), dtype=target.dtype)
+    every[windows] = target
+    tokens = features.tokens(decoder, corpus, windows, every, batch_windows=batch_windows,
+                             device=device)
+    pooled = features.pooled(decoder, tokens, batch_windows=batch_windows, device=device)
+    return of_answers(predict(decoder, pooled, windows, device), decoder.classes, corpus, windows,
+                      target, draws=draws, seed=seed)
 
 
 def of_answers(
@@ -349,10 +354,14 @@ def _shifted(
     return out + (own[of] + apart)[recording]
 
 
+def _check_enough(corpus: Corpus, windows: np.ndarray) -> None:
+    if len(windows) < 3:
+        raise ValueError(f"{corpus.folder}: a map needs at least 3 windows, got {len(windows)}")
+
+
 def _check(answers, classes, corpus: Corpus, windows: np.ndarray, target: np.ndarray) -> None:
     where = corpus.folder
-    if len(windows) < 3:
-        raise ValueError(f"{where}: a map needs at least 3 windows, got {len(windows)}")
+    _check_enough(corpus, windows)
     if answers.shape != (len(windows), len(classes) or 1) or len(target) != len(windows):
         raise ValueError(
             f"{where}: wanted answers [{len(windows)}, {len(classes) or 1}] and a target of each "

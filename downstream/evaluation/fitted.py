@@ -57,7 +57,8 @@ class Networks:
             decoder, pooled = self._trained(what, setting, data, seed, out / str(number))
             return (decoder, pooled), predict(decoder, pooled, data.windows["validation"], device)
 
-        (decoder, pooled), setting = chosen(methods.settings(what, self.tuning), data, attempt)
+        tried = methods.settings(what, self.tuning, self.architecture)
+        (decoder, pooled), setting = chosen(tried, data, attempt)
         return predict(decoder, pooled, data.windows["test"], device), setting
 
     def features(self, random: bool, data: Labelled, seed: int) -> InMemory:

@@ -1,9 +1,13 @@
 """The methods of a comparison, by name: networks, pretrained or not, and baselines.
 
-    frozen, linear, attentive                  heads on the pretrained network as it is
-    covariances, covariance, mean_pool         "frozen" with that pool (`DecoderConfig`): with the
-                                               tokens' codes, without them, as published
+    frozen, mlp, attentive                     heads on the pretrained network as it is: a linear
+                                               probe (solved), two layers as published, and one
+                                               that pools by attention
+    covariances, covariance                    "frozen" with that pool (`DecoderConfig`): with the
+                                               tokens' codes, and without them
+    mean_pool                                  pool and head as published
     full, lora, dora                           the transformer, or adapters of it, trains along
+                                               with the published head
     random, random_frozen                      "full" and "frozen" from random weights
     csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
     NAME_recentred                             each subject's windows re-centred, without labels
@@ -15,6 +19,8 @@ score best.
 """
 
 from dataclasses import dataclass, field
+
+from neurofm.models.decoder import DecoderConfig
 
 from .. import baselines
 
@@ -37,21 +43,22 @@ class Network:
 
 NETWORKS = {
     "frozen": Network(),
-    "linear": Network(architecture={"head": "linear"}),
+    "mlp": Network(architecture={"head": "mlp"}),
     "attentive": Network(architecture={"pool": "attention", "head": "linear"}),
     "covariances": Network(architecture={"pool": "covariances"}),
     "covariance": Network(architecture={"pool": "covariance"}),
-    "mean_pool": Network(architecture={"pool": "mean"}),
-    "full": Network("full"),
-    "lora": Network("lora"),
-    "dora": Network("dora"),
-    "random": Network("full", random=True),
+    "mean_pool": Network(architecture={"pool": "mean", "head": "mlp"}),
+    "full": Network("full", {"head": "mlp"}),
+    "lora": Network("lora", {"head": "mlp"}),
+    "dora": Network("dora", {"head": "mlp"}),
+    "random": Network("full", {"head": "mlp"}, random=True),
     "random_frozen": Network(random=True),
 }
-# What a head may try besides the run's own recipe, the first `tuning` of them; and what trains
-# along: factors on the learning rate.
+# What a head may try besides the run's own recipe, the first `tuning` of them; a linear one, which
+# is solved, tries penalties; and what trains along: factors on the learning rate.
 HEAD_SETTINGS = ({}, {"lr": 3e-3}, {"lr": 3e-4, "weight_decay": 0.05}, {"dropout": 0.5},
                  {"lr": 1e-4, "weight_decay": 0.05}, {"lr": 3e-3, "dropout": 0.5})
+LINEAR_SETTINGS = ({}, *({"weight_decay": penalty} for penalty in (10.0, 0.1, 100.0, 0.01, 1e-3)))
 FULL_SETTINGS = ({}, {"lr_factor": 3.0}, {"lr_factor": 0.3}, {"layer_decay": 0.5},
                  {"lr_factor": 10.0}, {"layer_decay": 1.0})
 
@@ -68,9 +75,11 @@ def network(name: str) -> Network:
     return Network(found.mode, found.architecture, found.random, base.endswith(RECENTRED), model)
 
 
-def settings(what: Network, tuning: int) -> tuple[dict, ...]:
-    """The settings that a network tries."""
-    return (HEAD_SETTINGS if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
+def settings(what: Network, tuning: int, architecture: dict) -> tuple[dict, ...]:
+    """The settings that a network tries. architecture: fields of DecoderConfig for all networks."""
+    made = DecoderConfig(**architecture | what.architecture)
+    head = LINEAR_SETTINGS if made.solved else HEAD_SETTINGS
+    return (head if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
 
 
 def check(names: list[str], models: list[str], number: bool) -> None:

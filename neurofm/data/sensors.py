@@ -123,6 +123,13 @@ class Sensors:
             raise ValueError(f"geometry rule must be 'head' or 'centred', got {rule!r}")
         return np.concatenate([position, self.orientation], axis=1).astype(np.float32)
 
+    def resembles(self, other: "Sensors") -> bool:
+        """Whether both can be of one device: the same kinds of sensors, and four of five of the
+        larger set's names in both (a few are left out where they were bad)."""
+        shared = len(set(self.names) & set(other.names))
+        return (set(self.kinds) == set(other.kinds)
+                and shared >= 0.8 * max(len(self), len(other)))
+
     def to_dict(self) -> dict[str, list]:
         """Plain lists, for JSON and Arrow; an unknown place is None."""
         position = self.position.astype(object)

@@ -2,8 +2,8 @@
 
 Source: "BrainOmni" (arXiv 2505.18185, sec. 4): features are averaged over frames, sources are
 flattened, then dropout, Linear → 256, SELU, Linear → classes, with label smoothing 0.1. Ours by
-default: how sources go together (`neurofm.nn.second_order`) instead of the average. A linear probe
-is the other head. The tokenizer is always frozen; the transformer is too, or trains along.
+default: how sources go together (`neurofm.nn.second_order`) instead of the average, and a linear
+probe. The tokenizer is always frozen; the transformer is too, or trains along.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,15 @@ from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from .brainomni import BrainOmni, BrainOmniConfig
 
 POOLS = ("covariances", "covariance", "mean", "attention")
-HEADS = ("mlp", "linear")
+HEADS = ("linear", "mlp")
 MODES = ("frozen", "full", "lora", "dora")
 WAVEFORMS = 16  # groups of them in "covariances"
 LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
 
 
 class DecoderConfig(NeuroFMConfig):
-    """The defaults are the published head on the published "tiny" model, but for `pool`.
+    """The defaults are for the published "tiny" model; the published decoder has pool "mean" and
+    head "mlp".
 
     backbone: config of the BrainOmni inside. classes: names of the classes, in the order of the
         probabilities; the names are the labels of the corpus. None at all = regression: the
@@ -44,7 +45,9 @@ class DecoderConfig(NeuroFMConfig):
         waveforms; their "mean" over frames, as published; or all of them by learned "attention".
     recentred: the head sees a person's features minus their mean over windows of that person, for
         which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
-    head: "mlp" is the published one, "linear" a linear probe. hidden_dim, dropout: of the head.
+    head: "linear" is a linear probe, which is solved rather than trained (`solved`) with the
+        recipe's weight_decay as its penalty; "mlp" is the published one. hidden_dim, dropout: of
+        the head, where it is trained.
     label_smoothing: share of the target spread evenly over the classes.
     """
 
@@ -60,7 +63,7 @@ class DecoderConfig(NeuroFMConfig):
         layer_decay: float = 0.75,
         pool: str = "covariance",
         recentred: bool = False,
-        head: str = "mlp",
+        head: str = "linear",
         hidden_dim: int = 256,
         dropout: float = 0.1,
         label_smoothing: float = 0.1,
@@ -106,6 +109,11 @@ class DecoderConfig(NeuroFMConfig):
     def n_waveforms(self) -> int:
         """Groups of waveforms."""
         return min(WAVEFORMS, self.backbone.tokenizer.dim)
+
+    @property
+    def solved(self) -> bool:
+        """True where the head has one best set of weights (`downstream.linear_head`)."""
+        return self.head == "linear" and self.pool != "attention"
 
     @property
     def regression(self) -> bool:

@@ -136,7 +136,7 @@ def tiny():
 
 
 @parametrize_with_checks([
-    ClassifierOfTables(None, n_steps=40, batch_windows=64, hidden_dim=32),
+    ClassifierOfTables(None, head="mlp", n_steps=40, batch_windows=64, hidden_dim=32),
     RegressorOfTables(None, n_steps=10, batch_windows=64, hidden_dim=32),
     EmbeddingOfTables(None, batch_windows=64),
 ])

@@ -61,10 +61,10 @@ def test_two_calls_at_once_do_each_job_once(corpus, tmp_path):
 def test_a_setting_that_diverges_is_the_worst(planted, tmp_path, monkeypatch, capsys):
     """A head trained with an absurd learning rate: its loss becomes NaN in a few steps."""
     monkeypatch.setattr(methods, "HEAD_SETTINGS", (WILD, {"lr": 1e-3}))
-    chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", "--methods=[frozen]",
+    chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", "--methods=[mlp]",
               "--train.steps=30", "--seeds=1"]
     assert evaluate([*chosen, f"--out={tmp_path / 'out'}", "--tuning=2"]) == 0
-    note = "frozen: in 1 of 1 trainings a setting diverged and counted as the worst (lr=1e+30)"
+    note = "mlp: in 1 of 1 trainings a setting diverged and counted as the worst (lr=1e+30)"
     assert note in capsys.readouterr().out
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
     assert set(table["setting"]) == {"lr=0.001 diverged=lr=1e+30"}
@@ -79,9 +79,9 @@ def test_a_method_whose_settings_all_diverge_fails_after_the_others(
     out = tmp_path / "out"
     chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
               "--train.steps=10", "--seeds=1", "--tuning=2"]
-    assert cli.main(["evaluate", *chosen, "--methods=[frozen,csp_lda]"]) == 1
+    assert cli.main(["evaluate", *chosen, "--methods=[mlp,csp_lda]"]) == 1
     said = capsys.readouterr().err
-    assert "frozen, fold stored, seed 0: all of its settings diverged (with lr=1e+30: " in said
+    assert "mlp, fold stored, seed 0: all of its settings diverged (with lr=1e+30: " in said
     assert "1 of 2 jobs have no answers, the others are done and kept" in said
     assert (out / "parts" / "000-stored__csp_lda__0.parquet").exists()
     assert not artifacts.is_sealed(out)

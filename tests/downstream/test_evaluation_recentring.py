@@ -1,10 +1,11 @@
 """A decoder that re-centres: trained and saved so, and given a person's average in use."""
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from planted import CONTRACT
+from planted import CONTRACT, cap, make_corpus
 from test_decode import decode, save_raw
 
 from downstream import features
@@ -12,7 +13,9 @@ from downstream import stream as stream_module
 from downstream.decoding import centring
 from downstream.decoding.centring import Running
 from downstream.estimators.sklearn_face import NeuroFMClassifier
+from downstream.evaluation import attribution
 from downstream.finetune import main as finetune
+from downstream.predictions import predict
 from downstream.stream import read_table
 from neurofm import hub
 from neurofm.data.corpus import Corpus
@@ -71,6 +74,64 @@ def test_centre_of_nobody_known_is_the_training_peoples(recentred, planted):
     assert (odds[0] - odds[1]).abs().max() > 0.1
 
 
+@pytest.fixture(scope="module")
+def two_caps(tmp_path_factory):
+    """A corpus of people recorded by 16 and by 24 electrodes."""
+    return Corpus.open(make_corpus(tmp_path_factory.mktemp("two") / "caps", caps=(16, 24)))
+
+
+def test_a_person_has_an_average_for_each_device(recentred, two_caps):
+    model, windows = hub.load(recentred), two_caps.select("test")
+    target = np.zeros(len(two_caps.windows), dtype=np.int64)
+    pooled = features.pooled(model, features.tokens(model, two_caps, windows, target))
+    said = predict(model, pooled, windows, "cpu")
+    layout = np.array([len(two_caps.layout(w)) for w in windows])
+    subject = two_caps.subjects(windows)
+    for who in np.unique(subject):
+        for n in (16, 24):
+            own = np.flatnonzero((subject == who) & (layout == n))
+            seen = model.pool(two_caps.batch(windows[own]))
+            assert np.allclose(model.name(seen, features.centre(seen)), said[own], atol=1e-4)
+    moved = features.recentred(pooled, [windows]).values
+    assert moved[torch.from_numpy(layout == 16)].mean(0).abs().max() < 1e-4
+    # A few channels left out as bad are the same device still: an average of each recording alone
+    # would take away what sets rest and task apart.
+    whole = cap(16)
+    assert whole.resembles(whole[2:])
+    assert not whole.resembles(whole[4:])
+    assert not whole.resembles(cap(24))
+
+
+def test_maps_are_of_what_a_re_centring_decoder_says_of_each_person(recentred, two_caps):
+    model, windows = hub.load(recentred), two_caps.select("test")
+    windows = windows[[len(two_caps.layout(w)) == 16 for w in windows]]
+    target = (two_caps.windows["label"].to_numpy()[windows] == "right").astype(np.int64)
+    found, = attribution.maps(model, two_caps, windows, target, draws=20)
+    answers = np.empty((len(windows), 2))
+    for who in np.unique(two_caps.subjects(windows)):
+        own = np.flatnonzero(two_caps.subjects(windows) == who)
+        seen = model.pool(two_caps.batch(windows[own]))
+        answers[own] = model.name(seen, features.centre(seen)).numpy()
+    wanted, = attribution.of_answers(answers, model.classes, two_caps, windows, target, draws=20)
+    assert np.allclose(found.pattern, wanted.pattern, atol=1e-3)
+
+
+def test_recordings_of_a_person_by_another_device_are_not_averaged(recentred, blocks, tmp_path,
+                                                                   capsys):
+    left, right = sorted(blocks.glob("*.fif"))
+    small = mne.io.read_raw_fif(right, verbose="ERROR").pick(slice(0, 10))
+    small.save(blocks / "sub-77_task-small_raw.fif", verbose="ERROR")
+    assert decode(blocks, recentred, tmp_path / "out") == 0
+    together = shares(tmp_path / "out")
+    assert together["left"] > 0.8
+    assert together["right"] < 0.2
+    page = (tmp_path / "out" / "sub-77_task-small_raw" / "report.html").read_text()
+    assert "average over 12 windows of sub-77_task-small_raw.fif" in page
+    one = blocks / "sub-77_task-small_raw.fif"
+    assert decode(left, recentred, tmp_path / "one", f"--centre_on=[{left},{one}]") == 1
+    assert "has other sensors (10 eeg" in capsys.readouterr().err
+
+
 def test_one_file_is_centred_on_itself_or_on_others(recentred, blocks, tmp_path):
     left, right = sorted(blocks.glob("*.fif"))
     for name, words in (("alone", []), ("given", [f"--centre_on=[{left},{right}]"])):
@@ -78,7 +139,7 @@ def test_one_file_is_centred_on_itself_or_on_others(recentred, blocks, tmp_path)
     alone, given = (pd.read_csv(tmp_path / name / "predictions.tsv", sep="\t")
                     for name in ("alone", "given"))
     model = hub.load(recentred)
-    seen = [centring.pooled(model, standardize(readers.read(path), model.contract), 4)
+    seen = [centring.seen(model, standardize(readers.read(path), model.contract), 4).pooled
             for path in (left, right)]
     for table, centre in ((alone, seen[0].mean(0)), (given, torch.cat(seen).mean(0))):
         assert np.allclose(table[P], model.name(seen[0], centre), atol=1e-4)

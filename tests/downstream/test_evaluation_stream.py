@@ -174,7 +174,8 @@ def test_signal_lost_on_the_way(decoder, tmp_path):
 def test_a_number_instead_of_classes(planted, replayed, tmp_path, capsys):
     backbone = hub.load(planted.backbone)
     torch.manual_seed(0)
-    model = Decoder(DecoderConfig(backbone=backbone.config, classes=()), backbone).eval()
+    config = DecoderConfig(backbone=backbone.config, classes=(), head="mlp")
+    model = Decoder(config, backbone).eval()
     model.contract = CONTRACT
     hub.save_checkpoint(model, tmp_path / "regressor", config={}, parents={},
                         ledger={"recordings": []}, metrics={})

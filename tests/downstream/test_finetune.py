@@ -83,7 +83,8 @@ def test_weights_are_those_of_the_lowest_validation_loss(planted, tmp_path):
     """With labels that mean nothing the validation loss only rises once training windows are
     learned by heart."""
     out, folder = tmp_path / "out", make_corpus(tmp_path / "corpus", shuffled=True)
-    run(folder, planted.backbone, out, "--train.validate_every=1", "--train.lr=1e-2")
+    run(folder, planted.backbone, out, "--train.validate_every=1", "--train.lr=1e-2",
+        "--architecture.head=mlp")
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     losses = [line["val/loss"] for line in lines if "val/loss" in line]
     assert min(losses) < 0.9 * losses[-1]

@@ -15,7 +15,7 @@ from neurofm.training.schedule import parameter_groups
 
 
 def make(
-    mode: str = "frozen", head: str = "mlp", classes=("left", "right", "rest"),
+    mode: str = "frozen", head: str = "linear", classes=("left", "right", "rest"),
     pool: str = "covariance",
 ) -> Decoder:
     tokenizer = small.tokenizer()
