@@ -161,7 +161,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         Job(number, fold if methods.is_network(name) else small, name, seed)
         for number, (fold, small) in enumerate(zip(parts, narrow, strict=True))
         for seed in range(run.seeds) for name in names
-        if seed == 0 or methods.is_network(name) or drawn(name)
+        if seed == 0 or methods.is_network(name) or baselines.find(name).DRAWS
     ]
     first, of = part_of(run.part)
     if run.jobs > 1:
@@ -241,11 +241,6 @@ def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
             f"--classes=[…]"
         )
     return task.classes
-
-
-def drawn(name: str) -> bool:
-    """True for baselines that draw random numbers, so that seeds matter."""
-    return baselines.find(name).SEES == "signals"
 
 
 def narrowed(parts: list[Labelled], few: Labelled) -> list[Labelled]:

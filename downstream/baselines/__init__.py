@@ -5,6 +5,7 @@ A baseline is a class with
     SEES                         "covariances" in bands (`spectra`), or "signals" as the corpus
                                  has them
     REGRESSION                   True: predicts a number
+    DRAWS                        True: draws random numbers, so that seeds matter
     SETTINGS                     tuple of dicts: validation subjects choose one. Six for each
                                  method, the likeliest first, so that fewer can be tried
     __init__(seed, **setting)    those that see signals also take `sfreq`, in Hz
@@ -27,6 +28,7 @@ NAMES = {
     "csp_lda": ("csp_lda", "CSPLDA"),
     "tangent_lr": ("tangent", "TangentLR"),
     "filter_bank_tangent_lr": ("tangent", "FilterBankTangentLR"),
+    "means_lda": ("means_lda", "MeansLDA"),
     "eegnet": ("eegnet", "EEGNetBaseline"),
     "shallow_convnet": ("shallow_convnet", "ShallowConvNetBaseline"),
     "band_power_ridge": ("band_power", "BandPowerRidge"),

@@ -16,6 +16,7 @@ ALPHA_BETA, THETA_TO_BETA = (2, 3), (1, 2, 3)
 class CSPLDA:
     SEES = "covariances"
     REGRESSION = False
+    DRAWS = False
     SETTINGS = tuple(
         {"bands": bands, "n_filters": n}
         for bands in (ALPHA_BETA, spectra.ALL, THETA_TO_BETA) for n in (4, 8)

@@ -29,6 +29,7 @@ class Linear:
 
     SEES = "covariances"
     REGRESSION = False
+    DRAWS = False
     recentred = False
 
     def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray, validation=None) -> None:

@@ -92,6 +92,7 @@ class Network:
 
     SEES = "signals"
     REGRESSION = False
+    DRAWS = True
     SETTINGS = SETTINGS
     recentred = False
 

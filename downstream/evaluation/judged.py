@@ -96,6 +96,9 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
         if run.model or run.models else
         f"No pretrained model was compared. Baselines that draw numbers were trained with "
         f"{run.seeds} seed(s).",
+        "No recording or copy of a file of the test stands on another side (checked); people do, "
+        "that is the question, and trials of one recording train and choose."
+        if run.protocol.trials else
         {"sessions": "No recording or copy of a file stands on two sides of a fold (checked); "
                      "people do, that is the question.",
          "within": "No two windows on different sides of a fold share samples (checked); people "

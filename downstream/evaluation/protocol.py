@@ -32,6 +32,9 @@ class Protocol:
     "within" train one model on everybody together, not one a person, and judge it on the same
     people, so their scores say nothing of other people.
 
+    trials: of sessions, for people who have two: the first trains, but for `validation` of its
+    trials, every n-th of each class, which choose; windows that share samples with these are left
+    out. Only where trials are events.
     rotate: of sessions, each is the test once and the one before it chooses (before the first: the
     last), as in MOABB's CrossSession. By default nothing is trained on what came after the test,
     which is how a decoder is used; but a single person then has one fold and no interval.
@@ -51,6 +54,7 @@ class Protocol:
     validation_subjects: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
     column: str = ""
+    trials: bool = False
     rotate: bool = False
     gap_s: float | None = None
     seed: int = 0
@@ -66,7 +70,8 @@ class Protocol:
                              f"choose and to test, got protocol.folds={self.folds}")
         if self.gap_s is not None and not self.gap_s >= 0:
             raise ValueError(f"protocol.gap_s is a time, 0 s or more, got {self.gap_s}")
-        for name, kind in (("rotate", "sessions"), ("gap_s", "within")):
+        for name, kind in (("rotate", "sessions"), ("trials", "sessions"),
+                           ("gap_s", "within")):
             if getattr(self, name) and self.kind != kind:
                 raise ValueError(f"protocol.{name} is of protocol.kind={kind}, but the kind is "
                                  f"{self.kind}: leave it out")
@@ -75,6 +80,9 @@ class Protocol:
         missing = [name for name, value in named.items() if not value]
         if self.kind == "published" and missing:
             raise ValueError(f"protocol.kind is published, but protocol.{missing[0]} names nobody")
+        if self.rotate and self.trials:
+            raise ValueError("protocol.trials tests the last session alone: leave protocol.rotate "
+                             "out, or protocol.trials")
         if self.kind == "across" and not self.column:
             raise ValueError("protocol.kind is across, but protocol.column names no column of the "
                              "recordings, such as session, dataset, sensors or site")
@@ -91,11 +99,15 @@ def folds(
     kind, same = protocol.kind, protocol.kind in SAME_PEOPLE
     if same:
         _check_labels_vary(data, kind)
+    if protocol.trials and trial != "event":
+        raise ValueError("protocol.trials deals out trials of one session, but windows of this "
+                         "task are no trials of their own: their neighbours would be on both "
+                         "sides; use protocol.kind=within")
     found = list(blocks.within(data, protocol.folds, gap_s(protocol, data, trial))
                  if kind == "within" else KINDS[kind](data, protocol))
     for fold in found:
         leaks.refuse(checked(fold, 1 if same else min_subjects, whole=len(found) == 1),
-                     same_people=same, same_recordings=kind == "within")
+                     same_people=same, same_recordings=kind == "within" or protocol.trials)
     judged = np.concatenate([fold.windows["test"] for fold in found])
     assert len(set(judged)) == len(judged), "a window is tested twice"
     return found
@@ -123,6 +135,9 @@ def in_words(protocol: Protocol, found: list[Labelled], trial: str = "recording"
         "sessions": f"each {column} of a subject tested once ({len(found)} folds), the one before "
                     f"chooses, trained on the others, earlier and later, {people}"
                     if protocol.rotate else
+                    f"each subject's last {column}, trained on the earlier ones but for every "
+                    f"{every(protocol)}th trial of a class, by which is chosen, {people}"
+                    if protocol.trials else
                     f"each subject's last {column}, trained on the earlier ones, {people}",
         "across": f"each {protocol.column} left out once ({len(found)}), tested on {n} subjects",
         "within": f"every recording cut in {len(found)} blocks of time, each tested once, the next "
@@ -185,14 +200,23 @@ def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
     place, count = np.zeros((2, len(windows)), dtype=int)
     for subject in np.unique(of):
         own = sorted(set(session[of == subject]), key=_natural)
-        if len(own) < 3:
+        if len(own) < 3 - protocol.trials:
             raise ValueError(
                 f"{data.corpus.folder}: {subject} has {len(own)} {column}(s) ({', '.join(own)}); "
-                f"wanted three: to train, to choose steps and settings, to test"
+                + ("wanted two: to train and to choose, to test" if protocol.trials else
+                   "wanted three: to train, to choose steps and settings, to test; of two the "
+                   "first can do both, by trials: protocol.trials=true")
             )
         count[of == subject] = len(own)
         for at, name in enumerate(own):
             place[(of == subject) & (session == name)] = at
+    if protocol.trials:
+        test = place == count - 1
+        fold = _parted(data, f"last {column}", windows, test, ~test & _nth(data, protocol))
+        fold.windows["train"] = blocks.apart(data.corpus, fold.windows["train"],
+                                             fold.windows["validation"], 0.0)
+        yield fold
+        return
     if not protocol.rotate:
         yield _parted(data, f"last {column}", windows, place == count - 1, place == count - 2)
         return
@@ -202,6 +226,23 @@ def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
         names = set(session[test])
         name = f"{column} {names.pop() if len(names) == 1 else k + 1}"
         yield _parted(data, name, windows, test, chosen)
+
+
+def every(protocol: Protocol) -> int:
+    """One trial of so many chooses."""
+    return max(2, round(1 / protocol.validation))
+
+
+def _nth(data: Labelled, protocol: Protocol) -> np.ndarray:
+    """bool [labelled window]: every n-th of each recording and class, in the order of time."""
+    windows, table, n = data.all, data.corpus.windows, every(protocol)
+    recording, start_s = (table[name].to_numpy()[windows] for name in ("recording", "start_s"))
+    target, chosen = data.target[windows], np.zeros(len(windows), dtype=bool)
+    for row in np.unique(recording):
+        for value in np.unique(target[recording == row]):
+            own = np.flatnonzero((recording == row) & (target == value))
+            chosen[own[np.argsort(start_s[own], kind="stable")][n // 2 :: n]] = True
+    return chosen
 
 
 def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:

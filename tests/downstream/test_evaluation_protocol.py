@@ -93,6 +93,30 @@ def test_cross_session_tests_the_last_one(tmp_path):
     assert fold.fold == "last run"
 
 
+def test_trials_of_the_only_other_session_choose(tmp_path):
+    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12), n_windows=20)))
+    protocol = Protocol("sessions", column="run", trials=True)
+    (fold,) = folds(data, protocol, trial="event")
+    for split, runs in (("test", {"1"}), ("validation", {"0"}), ("train", {"0"})):
+        assert set(fold.corpus.recordings["run"].iloc[fold.recordings(split)]) == runs, split
+    _, target, subjects = fold.of("validation")
+    assert len(target) == 14 * 4  # of ten trials of each of two classes, two
+    assert all((target[subjects == one] == k).sum() == 2 for one in set(subjects) for k in (0, 1))
+    assert len(fold.all) == len(data.all)
+    assert "every 5th trial of a class" in in_words(protocol, [fold], "event")
+    with pytest.raises(ValueError, match="neighbours"):
+        folds(data, protocol, trial="recording")
+    with pytest.raises(ValueError, match=r"protocol\.trials=true"):
+        folds(data, Protocol("sessions", column="run"), trial="event")
+    # Trials that overlap: those beside one that chooses do not train.
+    table = data.corpus.windows
+    dense = dataclasses.replace(data, corpus=dataclasses.replace(
+        data.corpus, windows=table.assign(start_s=table["start_s"] / 2)))
+    (fold,) = folds(dense, protocol, trial="event")
+    assert leaks.overlapping(fold.corpus, fold.windows["train"], fold.windows["validation"]) == []
+    assert 0 < len(fold.windows["train"]) < len(data.all) / 2 - 14 * 4
+
+
 def test_every_session_is_tested_once_where_they_take_turns(tmp_path):
     data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
     protocol = Protocol("sessions", column="run", rotate=True)
@@ -202,7 +226,9 @@ def test_bad_input_protocol():
                             ({"kind": "within", "folds": 2}, "three blocks"),
                             ({"kind": "within", "gap_s": -1.0}, "0 s or more"),
                             ({"kind": "kfold", "gap_s": 2.0}, "is of protocol.kind=within"),
-                            ({"kind": "kfold", "rotate": True}, "is of protocol.kind=sessions")]:
+                            ({"kind": "kfold", "rotate": True}, "is of protocol.kind=sessions"),
+                            ({"kind": "kfold", "trials": True}, "is of protocol.kind=sessions"),
+                            ({"kind": "sessions", "trials": True, "rotate": True}, "last session")]:
         with pytest.raises(ValueError, match=message):
             Protocol(**fields)
 
