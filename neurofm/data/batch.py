@@ -45,6 +45,8 @@ class Batch(Movable):
     geometry: position and orientation (`Sensors.geometry`), 0 where padded.
     kind: index into `neurofm.data.sensors.KINDS`.
     valid: True = a real sensor, False = padding.
+    t_r: repetition time of each window in seconds, where it is fMRI.
+    measured: False = a volume that is missing, was scrubbed, or is padding; None = all were.
     target: class index or value of each window, for downstream training.
     seed: random seed of each window; None = torch's global generator.
     source: the recording each window comes from, for messages.
@@ -57,6 +59,8 @@ class Batch(Movable):
     target: Tensor | None = None
     seed: Int[Tensor, " batch"] | None = None
     source: list[str] = field(default_factory=list)
+    t_r: Float[Tensor, " batch"] | None = None
+    measured: Bool[Tensor, "batch time"] | None = None
 
 
 @dataclass

@@ -6,6 +6,7 @@ from importlib import import_module
 INDEX = {
     "brain_tokenizer": ("neurofm.tokenizers.brain_tokenizer", "BrainTokenizer"),
     "brainomni": ("neurofm.models.brainomni", "BrainOmni"),
+    "brainmae": ("neurofm.models.brainmae", "BrainMAE"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
 }
 

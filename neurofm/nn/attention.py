@@ -69,7 +69,8 @@ def rotate(
 
 
 class SelfAttention(nn.Module):
-    """Self-attention over one axis, with rotary positions if a table is given."""
+    """Self-attention over one axis, with rotary positions if a table is given; places where a mask
+    is False are not looked at."""
 
     def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
         super().__init__()
@@ -82,11 +83,12 @@ class SelfAttention(nn.Module):
         self,
         x: Float[Tensor, "batch n dim"],
         table: Float[Tensor, "2 n half"] | None = None,
+        mask: Bool[Tensor, "batch n"] | None = None,
     ) -> Float[Tensor, "batch n dim"]:
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         if table is not None:
             q, k = rotate(q, table), rotate(k, table)
-        return self.out(attend(q, k, v, self.n_heads, dropout=self.dropout * self.training))
+        return self.out(attend(q, k, v, self.n_heads, mask, self.dropout * self.training))
 
 
 class CrissCrossBlock(nn.Module):

@@ -6,7 +6,7 @@ model is judged by one cross-attention instead.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -19,7 +19,13 @@ class AttentivePool(nn.Module):
         self.query = nn.Parameter(torch.zeros(n_heads, dim))
         self.n_heads = n_heads
 
-    def forward(self, x: Float[Tensor, "batch place dim"]) -> Float[Tensor, "batch dim"]:
-        weight = torch.einsum("bpd,hd->bhp", x, self.query / x.shape[-1] ** 0.5).softmax(dim=-1)
+    def forward(
+        self, x: Float[Tensor, "batch place dim"], mask: Bool[Tensor, "batch place"] | None = None
+    ) -> Float[Tensor, "batch dim"]:
+        """Places where `mask` is False do not count; without any the result is 0."""
+        score = torch.einsum("bpd,hd->bhp", x, self.query / x.shape[-1] ** 0.5)
+        if mask is not None:
+            score = score.masked_fill(~mask[:, None], -torch.inf)
+        weight = score.softmax(dim=-1).nan_to_num(0.0)
         parts = x.unflatten(-1, (self.n_heads, -1))
         return torch.einsum("bhp,bphk->bhk", weight, parts).flatten(1)

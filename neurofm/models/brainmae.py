@@ -1,0 +1,281 @@
+"""BrainMAE: states of the brain from fMRI, trained by filling in regions that were hidden.
+
+Source: "BrainMAE" (arXiv 2406.17086; no code was published). A scan is cut in segments; graph
+attention between regions makes one state of each segment (transient state encoder), a transformer
+over segments puts states in context, and what was measured in every region is read off them.
+
+`paper()` is that model. The defaults leave out what limits it: regions are known by where they lie
+instead of by their number, so any atlas can be read; segments are of fixed seconds at any
+repetition time, with volumes missing (`neurofm.nn.segments`); and a hidden region is filled in from
+the regions seen in the same segment as well as from the state, which alone is a narrow door.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from ..nn.attention import FeedForward, SelfAttention, rotary_table
+from ..nn.attentive_pool import AttentivePool
+from ..nn.regions import AdaptiveBlock, NumberedRegions, PlacedRegions, StaticGraphBlock
+from ..nn.seeded import window_generators
+from ..nn.segments import Segments, cut
+from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+
+REGIONS = ("placed", "numbered")
+
+
+class BrainMAEConfig(NeuroFMConfig):
+    """regions: "placed" reads the centre of each region, "numbered" has a table of `n_regions` rows
+        for the regions of one atlas, as published.
+    segment_s, t_r: length of a segment and spacing of the taps of its kernel, seconds; at that
+        repetition time the kernel is applied as it is.
+    dim, n_heads, dropout: of all blocks. n_static, n_adaptive: blocks of the state encoder whose
+        graph is of regions alone, and blocks that look at what was measured (0 = SG-TSE, else
+        AG-TSE). self_loops: a region may take from itself (an ablation of the paper).
+    n_blocks: over segments. n_decoder: graph blocks between states and what is read off them.
+    narrow: regions are filled in from states alone, and hidden regions stand in every graph, as
+        published; else from the regions seen in the segment, too.
+    hidden: share of the regions hidden in a segment, drawn between these two.
+    hidden_weight: λ, what hidden regions weigh in the loss; those seen weigh 1 − λ.
+    """
+
+    model_type = "neurofm_brainmae"
+
+    def __init__(
+        self,
+        regions: str = "placed",
+        n_regions: int = 0,
+        segment_s: float = 17.64,
+        t_r: float = 0.735,
+        dim: int = 128,
+        n_heads: int = 4,
+        dropout: float = 0.0,
+        n_static: int = 2,
+        n_adaptive: int = 2,
+        self_loops: bool = False,
+        n_blocks: int = 2,
+        n_decoder: int = 1,
+        narrow: bool = False,
+        hidden: Sequence[float] = (0.0, 0.8),
+        hidden_weight: float = 0.75,
+        **of_transformers,
+    ):
+        self.regions = regions
+        self.n_regions = n_regions
+        self.segment_s = segment_s
+        self.t_r = t_r
+        self.dim = dim
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.n_static = n_static
+        self.n_adaptive = n_adaptive
+        self.self_loops = self_loops
+        self.n_blocks = n_blocks
+        self.n_decoder = n_decoder
+        self.narrow = narrow
+        self.hidden = tuple(hidden)
+        self.hidden_weight = hidden_weight
+        super().__init__(**of_transformers)
+        self.require(regions in REGIONS, f"regions must be one of {REGIONS}, got {regions!r}")
+        self.require(
+            (n_regions > 0) == (regions == "numbered"),
+            f"n_regions is the number of regions of the atlas where regions is 'numbered', and 0 "
+            f"where it is 'placed', got {n_regions} and {regions!r}",
+        )
+        self.require(
+            0 < 2 * t_r <= segment_s,
+            f"t_r and segment_s are seconds, with two taps in a segment at least, got {t_r} and "
+            f"{segment_s}",
+        )
+        self.require(
+            dim % n_heads == 0 and dim % 2 == 0,
+            f"dim ({dim}) must be even and a multiple of n_heads ({n_heads})",
+        )
+        self.require(n_static + n_adaptive > 0, "n_static + n_adaptive must be at least 1")
+        self.require(
+            len(self.hidden) == 2 and 0 <= self.hidden[0] <= self.hidden[1] < 1,
+            f"hidden are two shares, 0 <= low <= high < 1, got {hidden}",
+        )
+        self.require(
+            0 <= hidden_weight <= 1, f"hidden_weight must be in [0, 1], got {hidden_weight}"
+        )
+
+    @property
+    def n_taps(self) -> int:
+        """Taps of the kernel of a segment."""
+        return round(self.segment_s / self.t_r)
+
+    @classmethod
+    def paper(cls, **fields) -> "BrainMAEConfig":
+        """The published model (AG-TSE on Schaefer's 100 regions, segments of 15 s of HCP's 0.72 s);
+        its width and number of heads are not stated. `fields` as for the class."""
+        return cls(**{"regions": "numbered", "n_regions": 100, "segment_s": 15.12, "t_r": 0.72,
+                      "n_static": 3, "n_adaptive": 1, "narrow": True, **fields})
+
+
+class BrainMAE(NeuroFMPreTrainedModel):
+    """Filling in of hidden regions; features of regions and states of segments."""
+
+    config_class = BrainMAEConfig
+
+    def __init__(self, config: BrainMAEConfig):
+        super().__init__(config)
+        dim, heads, dropout = config.dim, config.n_heads, config.dropout
+        self.regions = (PlacedRegions(dim) if config.regions == "placed"
+                        else NumberedRegions(dim, config.n_regions))
+        self.kernel = nn.Linear(config.n_taps, dim)
+        self.hidden_token = nn.Parameter(0.02 * torch.randn(dim))
+
+        def static(n: int) -> nn.ModuleList:
+            return nn.ModuleList(StaticGraphBlock(dim, heads, dropout, config.self_loops)
+                                 for _ in range(n))
+
+        self.static = static(config.n_static)
+        self.adaptive = nn.ModuleList(AdaptiveBlock(dim, heads, dropout)
+                                      for _ in range(config.n_adaptive))
+        self.pool = AttentivePool(dim, heads)
+        self.over_segments = nn.ModuleList(SegmentBlock(dim, heads, dropout)
+                                           for _ in range(config.n_blocks))
+        self.state_to_region = nn.Linear(dim, dim)
+        self.decoder = static(config.n_decoder)
+        self.norm_out = nn.RMSNorm(dim, eps=1e-6)
+        self.read_off = nn.Linear(dim, config.n_taps)
+        self.post_init()
+
+    def no_decay(self, name: str, parameter: Tensor) -> bool:
+        """True for parameters without weight decay: norms, biases and the hidden token."""
+        return parameter.ndim < 2 or name.endswith("bias")
+
+    # ------------------------------------------------------------------- parts
+
+    def cut(self, batch: Batch) -> Segments:
+        """The batch in segments, on the grid of the kernel."""
+        if batch.t_r is None:
+            raise ValueError("BrainMAE reads fMRI: wanted windows with their repetition time "
+                             "(Batch.t_r, seconds), got none; are these EEG or MEG?")
+        measured = batch.measured
+        if measured is None:
+            measured = torch.ones_like(batch.signal[:, 0], dtype=torch.bool)
+        return cut(batch.signal, batch.t_r, measured, self.config.segment_s, self.config.n_taps)
+
+    def _encode(
+        self, seg: Segments, regions: Float[Tensor, "batch region dim"],
+        valid: Bool[Tensor, "batch region"], hidden: Bool[Tensor, "batch segment region"] | None,
+    ) -> tuple[Float[Tensor, "batch segment region dim"], Float[Tensor, "batch segment dim"],
+               Bool[Tensor, "batch segment region"]]:
+        """(regions, states in context, which regions could be looked at)."""
+        x = self.kernel(seg.taps).transpose(1, 2)
+        seen = valid[:, None].expand(x.shape[:3])
+        if hidden is not None:
+            x = torch.where(hidden[..., None], self.hidden_token.to(x.dtype), x)
+            seen = seen if self.config.narrow else seen & ~hidden
+        x = x + regions[:, None]
+        for block in [*self.static, *self.adaptive]:
+            x = block(x, regions, seen)
+        state = self.pool(x.flatten(0, 1), seen.flatten(0, 1)).unflatten(0, x.shape[:2])
+        table = rotary_table(state.shape[1], self.config.dim, state.device)
+        for block in self.over_segments:
+            state = block(state, table, seg.valid)
+        return x, state, seen
+
+    def _fill_in(self, x, state, regions, seen) -> Float[Tensor, "batch region segment tap"]:
+        """What every region should have measured, on the grid of the kernel."""
+        y = self.state_to_region(state)[:, :, None] + regions[:, None]
+        y = y if self.config.narrow else y + x
+        for block in self.decoder:
+            y = block(y, regions, seen)
+        return self.read_off(self.norm_out(y)).transpose(1, 2)
+
+    def _hide(self, batch: Batch, n_segments: int) -> Bool[Tensor, "batch segment region"]:
+        """Regions hidden in each segment: a share drawn for it, of the regions there are."""
+        low, high = self.config.hidden
+        hidden = torch.zeros(len(batch), n_segments, batch.valid.shape[1], dtype=torch.bool,
+                             device=batch.signal.device)
+        generators = window_generators(batch.seed, len(batch), batch.signal.device)
+        for row, generator in enumerate(generators):
+            n = int(batch.valid[row].sum())
+            drawn = torch.rand(n_segments, 1 + n, generator=generator, device=hidden.device)
+            share = low + (high - low) * drawn[:, :1]
+            order = drawn[:, 1:].argsort(dim=1).argsort(dim=1)
+            hidden[row][:, batch.valid[row]] = order < (share * n).round()
+        return hidden
+
+    # --------------------------------------------------------------------- use
+
+    def embed(self, batch: Batch) -> Float[Tensor, "batch region segment dim"]:
+        """Features of each region in each segment, states added; 0 where there is no region or too
+        little was measured."""
+        seg, regions = self.cut(batch), self.regions(batch.geometry)
+        x, state, _ = self._encode(seg, regions, batch.valid, None)
+        there = seg.valid[:, None, :, None] & batch.valid[:, :, None, None]
+        return (x + state[:, :, None]).transpose(1, 2).float() * there
+
+    def states(self, batch: Batch) -> tuple[Float[Tensor, "batch segment dim"],
+                                            Bool[Tensor, "batch segment"]]:
+        """(state of each segment in context, segments of which enough was measured)."""
+        seg = self.cut(batch)
+        _, state, _ = self._encode(seg, self.regions(batch.geometry), batch.valid, None)
+        return state.float() * seg.valid[..., None], seg.valid
+
+    def graph(
+        self, geometry: Float[Tensor, "batch region 6"], valid: Bool[Tensor, "batch region"]
+    ) -> Float[Tensor, "batch region region"]:
+        """How much each region takes from each other: mean over heads and static blocks."""
+        regions = self.regions(geometry)
+        return torch.stack([block.graph(regions, valid[:, None]).mean(dim=(1, 2))
+                            for block in self.static]).mean(dim=0)
+
+    def fill_in(
+        self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
+    ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
+        """(what should have been measured, in the volumes of each segment; the segments). hidden:
+        regions that may not be looked at; None = all may."""
+        seg, regions = self.cut(batch), self.regions(batch.geometry)
+        x, state, seen = self._encode(seg, regions, batch.valid, hidden)
+        taps = self._fill_in(x, state, regions, seen)
+        return torch.einsum("bsvm,brsm->brsv", seg.weight.to(taps), taps), seg
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Hide, fill in, compare → (loss, metrics), means over windows.
+
+        loss: λ · mean squared error of hidden regions + (1 − λ) · of those seen, over volumes that
+        were measured. metrics: r2_hidden, r2_seen: share of the variance about 0 that is filled in.
+        """
+        n = self.cut(batch).valid.shape[1]
+        hidden = self._hide(batch, n)
+        found, seg = self.fill_in(batch, hidden)
+        counted = (seg.measured & seg.valid[..., None])[:, None] & batch.valid[:, :, None, None]
+        error = torch.square(found.float() - seg.volumes.float())
+        hidden, weight = hidden.transpose(1, 2), self.config.hidden_weight
+        loss, metrics = 0.0, {}
+        for name, share, which in (("hidden", weight, hidden), ("seen", 1 - weight, ~hidden)):
+            rows = counted & which[..., None]
+            # A window in which nothing was hidden has no error there, and so no share of the loss.
+            of = rows.sum(dim=(1, 2, 3)).clamp(min=1)
+            wrong = (error * rows).sum(dim=(1, 2, 3)) / of
+            power = (torch.square(seg.volumes) * rows).sum(dim=(1, 2, 3)) / of
+            loss = loss + share * wrong.mean()
+            metrics[f"r2_{name}"] = (1 - wrong.mean() / power.mean().clamp(min=1e-12)).detach()
+        return loss, metrics
+
+
+class SegmentBlock(nn.Module):
+    """Segments attend to each other (rotary: what counts is how far apart they lie)."""
+
+    def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.norm_attention = nn.RMSNorm(dim, eps=1e-6)
+        self.attention = SelfAttention(dim, n_heads, dropout)
+        self.norm_feedforward = nn.RMSNorm(dim, eps=1e-6)
+        self.feedforward = FeedForward(dim, dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch segment dim"], table: Float[Tensor, "2 segment half"],
+        valid: Bool[Tensor, "batch segment"],
+    ) -> Float[Tensor, "batch segment dim"]:
+        mask = valid | ~valid.any(dim=1, keepdim=True)
+        x = x + self.attention(self.norm_attention(x), table, mask)
+        return x + self.feedforward(self.norm_feedforward(x))
