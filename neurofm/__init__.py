@@ -18,6 +18,7 @@ _INDEX = {
     "Recording": "neurofm.data.recording",
     "Events": "neurofm.data.recording",
     "InputContract": "neurofm.data.contract",
+    "FMRIContract": "neurofm.data.fmri_contract",
     "Batch": "neurofm.data.batch",
     "Tokens": "neurofm.data.batch",
     "Corpus": "neurofm.data.corpus",

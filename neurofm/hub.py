@@ -200,17 +200,15 @@ def card(model, ledger: dict, metrics: dict[str, float]) -> str:
         for entry in published)
     # As published; what was trained on them since is under the terms of whoever trained it.
     licence = "" if roles or not published else f"license: {published[0]['licence'].lower()}\n"
+    kind = "fmri" if contract.modality == "fmri" else "eeg, meg"
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items()))
     return f"""---
 library_name: neurofm
-{licence}tags: [eeg, meg, brain, {model.config.model_type}]
+{licence}tags: [{kind}, brain, {model.config.model_type}]
 ---
 # {type(model).__name__}
 
-{n_parameters / 1e6:.2f} M parameters. Takes {", ".join(contract.kinds)} signals at
-{contract.sfreq:g} Hz, {contract.highpass_hz}–{contract.lowpass_hz} Hz, reference
-{contract.reference}, windows of {contract.window_s:g} s; `neurofm decode` and `neurofm.embed`
-bring a recording there by themselves.
+{n_parameters / 1e6:.2f} M parameters. {contract.in_words()}
 
 {trained}
 | metric | value |

@@ -16,8 +16,8 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file, logging
 
+from .data.contract import EEG_MEG, Contract
 from .data.contract import FILE_NAME as CONTRACT_FILE
-from .data.contract import InputContract
 
 # What transformers itself hands to a config besides its declared fields.
 _KEYS_OF_TRANSFORMERS = frozenset({
@@ -64,16 +64,17 @@ class NeuroFMConfig(PreTrainedConfig):
 class NeuroFMPreTrainedModel(PreTrainedModel):
     """Base of tokenizers and models.
 
-    contract: the `InputContract` of the signals it takes, None before training; saved as
+    contract: the `Contract` of the signals it takes, None before training; saved as
         `preprocessor_config.json` beside the weights.
     """
 
     config_class = NeuroFMConfig
+    modality = EEG_MEG  # of the contracts whose signals it takes
     main_input_name = "batch"
 
     def __init__(self, config: NeuroFMConfig):
         super().__init__(config)
-        self.contract: InputContract | None = None
+        self.contract: Contract | None = None
 
     def _init_weights(self, module: nn.Module) -> None:
         """Linear and Embedding as published BrainOmni starts them; other layers start themselves
@@ -162,7 +163,7 @@ def _refuse_differences(name: str, path, info: dict) -> None:
         )
 
 
-def _find_contract(path, where: dict) -> InputContract | None:
+def _find_contract(path, where: dict) -> Contract | None:
     if path is None:
         return None
     found = cached_file(
@@ -170,4 +171,4 @@ def _find_contract(path, where: dict) -> InputContract | None:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )  # fmt: skip
-    return None if found is None else InputContract.load(Path(found).parent)
+    return None if found is None else Contract.load(Path(found).parent)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from neurofm import artifacts, config
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
+from neurofm.data.fmri_contract import FMRIContract
 
 from . import archive, montage, quality_page, readers, report, workers
 from .labels import LabelRule
@@ -36,7 +37,8 @@ class IngestConfig:
 
     paths: files or folders (searched through); BIDS folders are recognised.
     out: folder of the corpus.
-    contract: what every window becomes.
+    modality: what the recordings are. contract: what every window of EEG or MEG becomes. fmri:
+    what every window of fMRI becomes.
     dataset: name of the data set instead of the folder's.
     montage: of MNE, for electrodes without positions in the file.
     unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
@@ -52,7 +54,9 @@ class IngestConfig:
 
     paths: list[str]
     out: str
+    modality: Literal["eeg_meg", "fmri"] = "eeg_meg"
     contract: InputContract = field(default_factory=InputContract)
+    fmri: FMRIContract = field(default_factory=FMRIContract)
     dataset: str | None = None
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
@@ -71,6 +75,15 @@ class IngestConfig:
             raise ValueError("give files or folders: neurofm ingest PATH… --out corpus/")
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
+        other = "contract" if self.modality == "fmri" else "fmri"
+        if getattr(self, other) != (InputContract() if other == "contract" else FMRIContract()):
+            raise ValueError(f"modality is {self.modality}, so {other} would be ignored: leave it "
+                             f"out, or give the other modality")
+
+    @property
+    def wanted(self) -> Contract:
+        """What every window becomes."""
+        return self.fmri if self.modality == "fmri" else self.contract
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,7 +101,7 @@ def ingest(run: IngestConfig) -> int:
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
                          exclude=run.exclude, arrays=run.arrays)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays)
-    shaping = Shaping(run.contract, reading, run.label)
+    shaping = Shaping(run.wanted, reading, run.label)
     prepare(run.out)
     with _only_one(run.out):  # from before the records are read until the corpus is sealed
         return _ingest(run, found, Records.open(run.out, shaping), shaping, begin)
@@ -153,7 +166,7 @@ def _seal(run: IngestConfig, records: Records, found, worked: bool, begin: float
     sealed = records.seal(corpus, config.resolved(run))
     if not worked and not sealed:
         print(f"{run.out} is finished and nothing is new: nothing to do")
-    quality_page.write(Path(run.out), corpus, records.failures, run.contract)
+    quality_page.write(Path(run.out), corpus, records.failures, run.wanted)
     report.print_summary(corpus, records.failures, Path(run.out), run.splits,
                          seconds=time.perf_counter() - begin)
     report.print_notes(corpus, found, run.splits, run.label)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neurofm.data import corpus
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
 
 from . import labels, quality, readers, records
 from .archive import Job
@@ -19,7 +19,7 @@ from .standardize import ContractError, standardize
 class Shaping:
     """Everything in an ingest's configuration that shapes windows: one corpus has one of them."""
 
-    contract: InputContract = field(default_factory=InputContract)
+    contract: Contract = field(default_factory=InputContract)
     reading: ReadOptions = field(default_factory=ReadOptions)
     label: LabelRule = field(default_factory=LabelRule)
 
@@ -70,7 +70,7 @@ def _read(job: Job, shaping: Shaping):
     options = shaping.reading
     recording = readers.read(job.path, montage=options.montage, unknown_head=options.unknown_head,
                              rename=options.rename, metadata=options.metadata,
-                             arrays=options.arrays)
+                             arrays=options.arrays.of(job.attributes, job.path))
     attributes = {**recording.attributes, **job.attributes}
     return recording.with_(**job.identity(), source=job.source, attributes=attributes)
 

@@ -3,7 +3,8 @@
 Keys: sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
 interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, where no notch removes
-it), highpass_hz (what a short recording can meet), windows_left_out (reason → number).
+it), highpass_hz (what a short recording can meet), windows_left_out (reason → number); of fMRI also
+scrubbed (volumes that were not measured or marked bad).
 """
 
 import json
@@ -37,6 +38,8 @@ def remarks(quality: dict) -> list[str]:
         found.append(f"mains of {quality['line_left_hz']:g} Hz not in contract.notch_hz")
     if quality["lost_s"]:
         found.append(f"{quality['lost_s']:g} s lost (missing or held values)")
+    if quality.get("scrubbed"):
+        found.append(f"{quality['scrubbed']} volumes scrubbed or missing")
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{number} windows left out: {reason}")
     return found

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.fft import rfft
 
 from neurofm.data import shards
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
+from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.windows import SPLITS, subject_keys
 
 from . import quality
@@ -25,14 +26,15 @@ _COLUMNS = ("recording", "subject", "session", "task", "run", "split", "channels
             "windows", "Hz", "amplitude", "line noise", "remarks")
 
 
-def write(out: Path, tables, failures: dict[str, dict], contract: InputContract) -> None:
+def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> None:
     """Write `out`/quality.html; the shards of `tables` lie in `out`/windows."""
     found = [quality.from_text(text) for text in tables.recordings["quality"]]
     parts = [
         f"<h1>{html.escape(out.resolve().name)}: {len(tables.recordings)} recordings, "
         f"{tables.recordings['duration_s'].sum() / 3600:.2f} h</h1>",
         _failures(failures), _contract(contract), _splits(tables), _layouts(tables),
-        _spectra(out, tables, contract), _recordings(tables, found),
+        "" if contract.modality == "fmri" else _spectra(out, tables, contract),
+        _recordings(tables, found),
     ]
     (out / "quality.html").write_text(_HEAD + "\n".join(parts), encoding="utf-8")
 
@@ -44,7 +46,26 @@ def _failures(failures: dict[str, dict]) -> str:
     return f"<h2>{len(failures)} failed</h2>" + _table(("recording", "reason"), rows)
 
 
-def _contract(contract: InputContract) -> str:
+def _fmri_contract(contract: FMRIContract) -> str:
+    low, high = contract.highpass_hz, contract.lowpass_hz
+    rows = [
+        ("trend", "a straight line taken out" if contract.detrend else "kept"),
+        ("band", f"{'open' if low is None else f'{low:g}'} – "
+                 f"{'open' if high is None else f'{high:g}'} Hz, zero phase"),
+        ("rate", "the scan's own repetition time"),
+        ("scale", {"roi_std": "each region z-scored over its scan",
+                   "none": "as in the file"}[contract.scale]),
+        ("window", "the whole scan" if contract.window_s is None else
+         f"{contract.window_s:g} s, one each {contract.stride_s or contract.window_s:g} s"),
+        ("scrubbed or missing volumes", f"stay in their places as NaN; windows with less than "
+                                        f"{contract.min_measured:.0%} measured are left out"),
+    ]
+    return "<h2>What every window is</h2>" + _table((), rows)
+
+
+def _contract(contract: Contract) -> str:
+    if contract.modality == "fmri":
+        return _fmri_contract(contract)
     low, high = contract.highpass_hz, contract.lowpass_hz
     lines = " and ".join(f"{line:g}" for line in contract.notch_hz)
     scale = {"kind_std": "each window over the standard deviation of its kind of sensor",

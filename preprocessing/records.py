@@ -52,7 +52,7 @@ class Records:
         """
         folder, kept = Path(out), Path(out) / FOLDER
         _check_settings(folder, kept / "settings.json", shaping.to_dict(),
-                        type(shaping)().to_dict())
+                        type(shaping)(contract=type(shaping.contract)()).to_dict())
         records = cls(folder, shaping)
         for name, target in (("done", records.finished), ("failed", records.failures)):
             for path in sorted((kept / name).glob("*.json")):

@@ -15,10 +15,12 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
 from neurofm.data.contract import InputContract
+from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
 from . import segments, steps
+from .standardize_fmri import StandardizedScan, standardize_fmri
 from .steps.refusal import ContractError
 from .steps.scale import scale
 
@@ -67,11 +69,12 @@ class Standardized:
 
 def standardize(
     recording: Recording,
-    contract: InputContract,
+    contract: InputContract | FMRIContract,
     *,
     onsets_s: Float[np.ndarray, " onset"] | None = None,
-) -> Standardized:
-    """Apply `contract` to `recording` (a Recording, or an `mne.io.Raw` or `mne.Epochs`).
+) -> Standardized | StandardizedScan:
+    """Apply `contract` to `recording` (a Recording, or an `mne.io.Raw` or `mne.Epochs`); for fMRI
+    see `standardize_fmri`.
 
     onsets_s: cut windows that begin at these seconds instead of contiguous ones; those that do not
         fit into a continuous stretch are left out, and counted in quality["windows_left_out"].
@@ -81,6 +84,8 @@ def standardize(
         from .readers import from_raw
 
         recording = from_raw(recording)
+    if isinstance(contract, FMRIContract):
+        return standardize_fmri(recording, contract, onsets_s=onsets_s)
     quality: dict = {"windows_left_out": {}}
     _check_length(recording, contract)
     for step in steps.ORDER:

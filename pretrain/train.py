@@ -172,6 +172,10 @@ def open_data(folder: str) -> Corpus | TokenSet:
 def build(run: PretrainConfig, data: Corpus | TokenSet):
     """A new model with random weights, its contract that of the data."""
     architecture = _architecture(run)
+    if (wanted := run.model_class.modality) != data.contract.modality:
+        raise ValueError(f"model {run.model!r} learns from {wanted}, but {run.data} holds "
+                         f"{data.contract.modality}: choose another model, or ingest other "
+                         f"recordings")
     if run.tokenizer is None:
         if isinstance(data, TokenSet):
             raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
@@ -182,7 +186,7 @@ def build(run: PretrainConfig, data: Corpus | TokenSet):
         tokenizer = open_tokenizer(run.tokenizer)
         _check_tokenizer(run, data, tokenizer)
         model = run.model_class(architecture, tokenizer=tokenizer)
-    model.contract = data.contract.with_(positions="required")
+    model.contract = data.contract.for_networks()
     return model
 
 

@@ -81,24 +81,36 @@ def collate(
     target=None,
     seed=None,
     source: list[str] | None = None,
+    t_r=None,
 ) -> Batch:
-    """Windows [channel, time] of equal length → Batch, channels padded to the largest layout."""
+    """Windows [channel, time] → Batch, channels padded to the largest layout.
+
+    t_r: repetition times, where windows are fMRI: they may then have unlike lengths, and volumes
+    that are NaN, and times that are padded, were not measured.
+    """
     lengths = {signal.shape[1] for signal in signals}
-    if len(lengths) != 1:
+    if len(lengths) != 1 and t_r is None:
         raise ValueError(f"windows of a batch must have one length, got {sorted(lengths)} samples")
-    n, width, n_times = len(signals), max(map(len, layouts)), lengths.pop()
+    n, width, n_times = len(signals), max(map(len, layouts)), max(lengths)
     signal = torch.zeros(n, width, n_times)
     geometry = torch.zeros(n, width, 6)
     kind = torch.zeros(n, width, dtype=torch.int64)
     valid = torch.zeros(n, width, dtype=torch.bool)
     for i, (window, layout) in enumerate(zip(signals, layouts, strict=True)):
         rows = len(layout)
-        signal.numpy()[i, :rows] = window  # a view: windows of a corpus are read-only
+        signal.numpy()[i, :rows, : window.shape[1]] = window  # a view: a corpus is read-only
         geometry[i, :rows] = torch.from_numpy(_geometry(layout, rule))
         kind[i, :rows] = torch.from_numpy(layout.kind.astype(np.int64))
         valid[i, :rows] = True
+    measured = None
+    if t_r is not None:
+        measured = torch.zeros(n, n_times, dtype=torch.bool)
+        for i, window in enumerate(signals):
+            measured[i, : window.shape[1]] = torch.from_numpy(np.isfinite(window).all(axis=0))
+        signal = torch.where(measured[:, None], signal, 0.0)
+        t_r = torch.as_tensor(t_r, dtype=torch.float32)
     return Batch(
-        signal, geometry, kind, valid,
+        signal, geometry, kind, valid, t_r=t_r, measured=measured,
         target=None if target is None else torch.as_tensor(target),
         seed=None if seed is None else torch.as_tensor(seed, dtype=torch.int64),
         source=source or [],

@@ -16,10 +16,82 @@ from typing import Literal
 from .sensors import KINDS, GeometryRule
 
 FILE_NAME = "preprocessor_config.json"
+EEG_MEG = "EEG or MEG"  # modality of an InputContract
 
 
 @dataclass(frozen=True)
-class InputContract:
+class Contract:
+    """What contracts of every modality can do. A contract is a frozen dataclass with the fields
+    `corpus`, `contract_version` and what happens to a signal."""
+
+    FREE = frozenset({"corpus"})  # fields in which signals may differ and still be alike
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of what happens to a signal (the corpus it was used on left out)."""
+        fields = {**self.to_dict(), "corpus": ""}
+        fields.pop("contract_version")
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    def differences(self, other: "Contract") -> list[str]:
+        """What makes signals of `other` unlike signals of this one, 'field: this, other'; see
+        `FREE` for what does not count."""
+        if type(self) is not type(other):
+            return [f"modality: {self.modality}, {other.modality}"]
+        ours, theirs = self.to_dict(), other.to_dict()
+        return [f"{name}: {ours.get(name)}, {theirs.get(name)}"
+                for name in ours if name not in self.FREE and ours[name] != theirs.get(name)]
+
+    def for_networks(self):
+        """The contract of a network trained on such signals."""
+        return self
+
+    def with_(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        """Plain values."""
+        return {name: list(value) if isinstance(value, tuple) else value
+                for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict, where: str = "contract"):
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in fields.keys() - known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
+            raise ValueError(f"{where}: unknown field {key!r}{hint}")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value
+                      for name, value in fields.items()})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `preprocessor_config.json` into `folder`."""
+        path = Path(folder) / FILE_NAME
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        return path
+
+    @staticmethod
+    def load(folder: str | Path) -> "Contract":
+        """The contract in a folder, of whatever modality."""
+        path = Path(folder) / FILE_NAME
+        if not path.exists():
+            raise ValueError(
+                f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
+                f"save the model with its contract, or write one by hand"
+            )
+        fields = json.loads(path.read_text())
+        if fields.get("contract_version") != 1:
+            raise ValueError(f"{path}: contract_version 1 can be read here, got "
+                             f"{fields.get('contract_version')}; a newer neurofm wrote it: upgrade")
+        if fields.get("modality") == "fmri":
+            from .fmri_contract import FMRIContract
+
+            return FMRIContract.from_dict(fields, where=str(path))
+        return InputContract.from_dict(fields, where=str(path))
+
+
+@dataclass(frozen=True)
+class InputContract(Contract):
     """Standardisation of EEG and MEG; the defaults are BrainOmni's (arXiv 2505.18185, app. B).
 
     sfreq: sampling rate of the windows, Hz.
@@ -63,6 +135,12 @@ class InputContract:
     max_bad: float = 0.3
     corpus: str = ""
     contract_version: int = 1
+
+    modality = EEG_MEG
+    # Length of windows, thresholds of quality; and whether places are required: what counts are
+    # the sensors there (`Corpus.check_places`).
+    FREE = frozenset({"corpus", "window_s", "stride_s", "amplitude_uv", "max_bad",
+                      "bad_channels_iqr", "positions"})
 
     def __post_init__(self):
         if self.contract_version != 1:
@@ -110,63 +188,21 @@ class InputContract:
     def stride_samples(self) -> int:
         return round((self.stride_s or self.window_s) * self.sfreq)
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of what happens to a signal (the corpus it was used on left out)."""
-        fields = {**self.to_dict(), "corpus": ""}
-        fields.pop("contract_version")
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    def in_words(self) -> str:
+        """For a model card."""
+        return (f"Takes {', '.join(self.kinds)} signals at\n{self.sfreq:g} Hz, "
+                f"{self.highpass_hz}–{self.lowpass_hz} Hz, reference\n{self.reference}, windows of "
+                f"{self.window_s:g} s; `neurofm decode` and `neurofm.embed`\nbring a recording "
+                f"there by themselves.")
 
-    def differences(self, other: "InputContract") -> list[str]:
-        """What makes signals of `other` unlike signals of this one, 'field: this, other'.
-
-        Window length, thresholds of quality and the corpus's name do not count; nor does whether
-        places are required: what counts are the sensors there (`Corpus.check_places`).
-        """
-        free = {"corpus", "window_s", "stride_s", "amplitude_uv", "max_bad", "bad_channels_iqr",
-                "positions"}
-        ours, theirs = self.to_dict(), other.to_dict()
-        return [f"{name}: {ours[name]}, {theirs[name]}"
-                for name in ours if name not in free and ours[name] != theirs[name]]
-
-    def with_(self, **changes) -> "InputContract":
-        return dataclasses.replace(self, **changes)
+    def for_networks(self) -> "InputContract":
+        """Networks read where sensors are."""
+        return self.with_(positions="required")
 
     def to_dict(self) -> dict:
         """Plain values. `positions` only where it is not the default: corpora and checkpoints made
         before it was there, and the same made now, have the same fingerprints."""
-        fields = {name: list(value) if isinstance(value, tuple) else value
-                  for name, value in dataclasses.asdict(self).items()}
+        fields = super().to_dict()
         if self.positions == "required":
             fields.pop("positions")
         return fields
-
-    @classmethod
-    def from_dict(cls, fields: dict, where: str = "contract") -> "InputContract":
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in fields.keys() - known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
-            raise ValueError(f"{where}: unknown field {key!r}{hint}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value
-                      for name, value in fields.items()})
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `preprocessor_config.json` into `folder`."""
-        path = Path(folder) / FILE_NAME
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-        return path
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "InputContract":
-        path = Path(folder) / FILE_NAME
-        if not path.exists():
-            raise ValueError(
-                f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
-                f"save the model with its contract, or write one by hand"
-            )
-        fields = json.loads(path.read_text())
-        if fields.get("contract_version") != 1:
-            raise ValueError(f"{path}: contract_version 1 can be read here, got "
-                             f"{fields.get('contract_version')}; a newer neurofm wrote it: upgrade")
-        return cls.from_dict(fields, where=str(path))

@@ -2,7 +2,7 @@
 
     corpus/
       manifest.json               written last
-      preprocessor_config.json    the InputContract that every window meets
+      preprocessor_config.json    the contract that every window meets
       recordings.parquet          a row a recording: BIDS identity, split, quality, layout
       windows.parquet             a row a window: recording, row in its shard, start, label
       layouts.json                each sensor layout once, referred to by fingerprint
@@ -19,7 +19,7 @@ import pandas as pd
 
 from .. import artifacts
 from . import shards
-from .contract import InputContract
+from .contract import Contract
 from .sensors import GeometryRule, Sensors
 from .windows import WindowTable, check_splits, read_table
 
@@ -44,7 +44,7 @@ class Corpus(WindowTable):
         layouts = json.loads((folder / "layouts.json").read_text())
         return cls(
             folder,
-            InputContract.load(folder).with_(corpus=manifest.fingerprint),
+            Contract.load(folder).with_(corpus=manifest.fingerprint),
             read_table(folder / "recordings.parquet"),
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,
@@ -59,7 +59,8 @@ class Corpus(WindowTable):
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
     def signal(self, window: int | np.integer) -> np.ndarray:
-        """Signal of a window, float32 [channel, time]: read-only, over the memory map."""
+        """Signal of a window, float32 [channel, time]: read-only, over the memory map. Volumes of
+        fMRI that were not measured are NaN."""
         return self._read(window).reshape(len(self.layout(window)), -1)
 
     def layout(self, window: int | np.integer) -> Sensors:
@@ -97,8 +98,15 @@ class Corpus(WindowTable):
         return collate(
             [self.signal(w) for w in windows.tolist()], [self.layout(w) for w in windows.tolist()],
             geometry or self.contract.geometry, seed=seeds, target=target,
-            source=[self.source(w) for w in windows.tolist()],
+            source=[self.source(w) for w in windows.tolist()], t_r=self.t_r(windows),
         )
+
+    def t_r(self, windows: np.ndarray) -> np.ndarray | None:
+        """Repetition time of each of the windows in seconds; None where they are not fMRI."""
+        if self.contract.modality != "fmri":
+            return None
+        sfreq = self.recordings["sfreq_original"].to_numpy(float)
+        return 1 / sfreq[self._index[0][windows]]
 
 
 def write_shard(folder: str | Path, recording: str, signals) -> str:
@@ -109,7 +117,7 @@ def write_shard(folder: str | Path, recording: str, signals) -> str:
 
 def seal(
     folder: str | Path,
-    contract: InputContract,
+    contract: Contract,
     recordings: pd.DataFrame,
     windows: pd.DataFrame,
     layouts: dict[str, Sensors],

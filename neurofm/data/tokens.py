@@ -19,7 +19,7 @@ import torch
 from .. import artifacts
 from . import shards
 from .batch import Tokens
-from .contract import InputContract
+from .contract import Contract
 from .corpus import Corpus
 from .windows import WindowTable, read_table
 
@@ -42,7 +42,7 @@ class TokenSet(WindowTable):
         manifest = artifacts.open_sealed(folder, "tokens")
         return cls(
             folder,
-            InputContract.load(folder),
+            Contract.load(folder),
             read_table(folder / "recordings.parquet"),
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,

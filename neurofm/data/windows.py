@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from . import shards
-from .contract import InputContract
+from .contract import Contract
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,7 +26,7 @@ class WindowTable:
     """
 
     folder: Path
-    contract: InputContract
+    contract: Contract
     recordings: pd.DataFrame
     windows: pd.DataFrame
     fingerprint: str

@@ -120,6 +120,7 @@ class BrainMAE(NeuroFMPreTrainedModel):
     """Filling in of hidden regions; features of regions and states of segments."""
 
     config_class = BrainMAEConfig
+    modality = "fmri"
 
     def __init__(self, config: BrainMAEConfig):
         super().__init__(config)

@@ -1,19 +1,26 @@
 """What a file does not say of itself, and a user must."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+from .errors import ReadError
 
 
 @dataclass(frozen=True)
 class ArrayTable:
     """What a plain array does not say of itself.
 
-    sfreq: Hz. axes: order of the array's axes; where one of them is the trial, trials are laid end
-    to end and nothing runs from one into the next. kind: of all sensors. unit: of the numbers (for
-    planar gradiometers a metre, "1" = SI). names: of the channels, or channels: a table (.ced,
-    .tsv, .csv) with columns name/labels and, where known, x, y, z. variable: which one of a .mat
-    or .npz file; "" = the only one.
+    sfreq: Hz; of fMRI t_r instead: the repetition time in seconds, or the name of the column (of
+    the table of files, of participants.tsv) or of the key (of the .json beside the file) that says
+    it. axes: order of the array's axes; where one of them is the trial, trials are laid end to end
+    and nothing runs from one into the next. kind: of all sensors. unit: of the numbers (for planar
+    gradiometers a metre, "1" = SI). names: of the channels, where the file does not name them.
+    channels: a table (.ced, .tsv, .csv) with columns name/labels/roi and, where known, x, y, z in
+    `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centres are taken; where
+    channels have names (by the file, or `names`) they are looked up in it, else it has a row for
+    each, in their order. variable: which one of a .mat or .npz file; "" = the only one.
     labels: parts of the file's name and what stands for them in the name of the file beside it
     that holds a label a trial: {X_: y_} makes y_train.npy of X_train.npy. label_variable: which
     variable of that file (without `labels`: of the array's own file) they are. A label is the
@@ -21,6 +28,7 @@ class ArrayTable:
     """
 
     sfreq: float = 0.0
+    t_r: str = ""
     axes: Literal[
         "time,channel", "channel,time", "trial,channel,time", "trial,time,channel",
         "channel,time,trial", "time,channel,trial", "channel,trial,time", "time,trial,channel",
@@ -29,12 +37,17 @@ class ArrayTable:
     kind: Literal["eeg", "mag", "planar_grad", "axial_grad", "roi"] = "eeg"
     names: tuple[str, ...] = ()
     channels: str = ""
+    channels_unit: Literal["m", "mm"] = "m"
     variable: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     label_variable: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))
+        if self.sfreq and self.t_r:
+            raise ValueError("arrays.sfreq and arrays.t_r say the same: give one of them")
+        if self.t_r and self.kind != "roi":
+            raise ValueError(f"arrays.t_r is of fMRI (arrays.kind: roi), got kind {self.kind}")
         wanted = {"eeg": "V", "roi": ""}.get(self.kind, "T")
         if self.sfreq and wanted and self.unit[-1] not in (wanted, "1"):
             raise ValueError(f"arrays.unit must be one of {wanted} (with n, u … before it) or 1 "
@@ -50,7 +63,27 @@ class ArrayTable:
     @property
     def given(self) -> bool:
         """Whether plain arrays can be read by it."""
-        return self.sfreq > 0
+        return self.sfreq > 0 or bool(self.t_r)
+
+    def of(self, attributes: dict[str, str], path: str | Path) -> "ArrayTable":
+        """For one file, whose repetition time may stand in its attributes or in a sidecar."""
+        if not self.t_r:
+            return self
+        said = attributes.get(self.t_r, self.t_r)
+        sidecar = Path(str(path).removesuffix(".gz")).with_suffix(".json")
+        if said == self.t_r and sidecar.is_file():
+            said = json.loads(sidecar.read_text()).get(self.t_r, said)
+        try:
+            t_r = float(said)
+        except (TypeError, ValueError):
+            raise ReadError(path, f"wanted a repetition time in seconds, but arrays.t_r says "
+                                  f"{self.t_r!r} and neither the tables nor {sidecar.name} have a "
+                                  f"number under that name") from None
+        if not 0.1 <= t_r <= 20:
+            unit = "; it seems to be in milliseconds" if 100 <= t_r <= 20_000 else ""
+            raise ReadError(path, f"wanted a repetition time in seconds, got {t_r:g}{unit}; "
+                                  f"correct it where it stands, it is never guessed")
+        return replace(self, sfreq=1 / t_r, t_r="")
 
     @property
     def has_labels(self) -> bool:

@@ -1,6 +1,8 @@
-"""Plain arrays (.npy, .npz, .mat, .csv) → Recording, by a small table of what they do not say."""
+"""Plain arrays (.npy, .npz, .mat, .csv, AFNI's .1D, XCP-D's *timeseries.tsv) → Recording, by a
+small table of what they do not say."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +11,19 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import HEAD_CENTRE_M, KINDS, Sensors
 
 from .. import montage
-from . import trials
+from . import atlas, trials
 from .errors import ReadError
 
-EXTENSIONS = (".npy", ".npz", ".mat", ".csv")
+EXTENSIONS = (".npy", ".npz", ".mat", ".csv", ".1d")
+_TEXT = (".csv", ".1d", ".1d.gz", "timeseries.tsv")  # with or without a line of names
 _FACTOR = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9, "T": 1.0, "pT": 1e-12, "fT": 1e-15,
            "1": 1.0}
 _TEMPLATE_RADIUS_M = 0.095
 
 
 def claims(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
+    name = path.name.lower()
+    return path.suffix.lower() in EXTENSIONS or name.endswith(_TEXT)
 
 
 def read(path: Path, options) -> Recording:
@@ -29,7 +33,7 @@ def read(path: Path, options) -> Recording:
         raise ReadError(path, "a plain array does not say its sampling rate, unit and channels: "
                               "give them under `arrays:` (sfreq, unit, axes, names or channels)")
     axes = table.axes.split(",")
-    array = _load(path, table.variable, len(axes))
+    array, named = _load(path, table.variable, len(axes)), _names_in(path)
     if array.ndim != len(axes) or array.size == 0:
         more = ("" if "trial" in axes or array.ndim != 3 else
                 " (of trials: arrays.axes: trial,channel,time)")
@@ -44,11 +48,13 @@ def read(path: Path, options) -> Recording:
         signal, events = trials.end_to_end(turned, table.sfreq, labels)
     else:
         signal, events = array.T if axes[0] == "time" else array, Events.none()
-    if len(signal) > signal.shape[1] and "trial" not in axes:  # trials may be short
+    # Trials may be short, and so are scans: whose regions are named is checked by their number.
+    known = "trial" in axes or (table.kind == "roi" and (named or table.names or table.channels))
+    if len(signal) > signal.shape[1] and not known:
         other = ",".join(reversed(axes))
         raise ReadError(path, f"as {table.axes}, shape {array.shape} would be {len(signal)} "
                               f"channels of {signal.shape[1]} samples; give arrays.axes: {other}")
-    names, position = _channels(path, table, len(signal), options.montage)
+    names, position = _channels(path, table, named, len(signal), options.montage)
     kind = np.full(len(signal), KINDS.index(table.kind))
     sensors = Sensors(tuple(names), kind, position, np.zeros_like(position))
     scaled = np.ascontiguousarray(signal, dtype=np.float32) * np.float32(_FACTOR[table.unit])
@@ -80,8 +86,10 @@ def _arrays(path: Path) -> np.ndarray | dict:
         suffix = path.suffix.lower()
         if suffix == ".npy":
             return np.load(path, allow_pickle=False)
-        if suffix == ".csv":
-            return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_header_lines(path))
+        if path.name.lower().endswith(_TEXT):
+            return np.genfromtxt(path, delimiter=_delimiter(path), comments=None, ndmin=2,
+                                 skip_header=1 if _names_in(path) else 0,
+                                 missing_values=["n/a"], dtype=np.float64)
         if suffix == ".npz":
             return dict(np.load(path, allow_pickle=False))
         from pymatreader import read_mat
@@ -121,22 +129,44 @@ def _labels(path: Path, table, n_trials: int) -> list[str | None]:
     return trials.as_text(values.ravel().tolist())
 
 
-def _header_lines(path: Path) -> int:
-    with open(path, encoding="utf-8-sig") as file:
-        first = file.readline().split(",")[0].strip()
+def _delimiter(path: Path) -> str | None:
+    """Of a text file's columns; None = any white space."""
+    name = path.name.lower()
+    return "," if name.endswith(".csv") else "\t" if name.endswith(".tsv") else None
+
+
+def _names_in(path: Path) -> list[str]:
+    """The names that the first line of a text file holds; none where it holds numbers."""
+    if not path.name.lower().endswith(_TEXT):
+        return []
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig") as file:
+        first = [part.strip().strip('"') for part in file.readline().split(_delimiter(path))]
     try:
-        float(first)
+        [float(part) for part in first]
     except ValueError:
-        return 1
-    return 0
+        return [part.removeprefix("#") for part in first if part not in ("", "#")]
+    return []
 
 
-def _channels(path: Path, table, n: int, montage_name: str) -> tuple[list[str], np.ndarray]:
-    """Names and positions [n, 3] (metres, head frame; NaN unknown)."""
+def _channels(
+    path: Path, table, named: list[str], n: int, montage_name: str
+) -> tuple[list[str], np.ndarray]:
+    """Names and positions [n, 3] (metres, head frame; NaN unknown). named: in the file itself."""
     position = np.full((n, 3), np.nan, dtype=np.float32)
-    names = list(table.names) or [f"{table.kind}{i + 1:03d}" for i in range(n)]
+    given = list(table.names) or named
+    names = given or [f"{table.kind}{i + 1:03d}" for i in range(n)]
     if table.channels:
-        names, position = read_channel_table(Path(table.channels))
+        listed, places = _listed(table)
+        if given and len(set(listed)) == len(listed):
+            if missing := [name for name in given if name not in listed]:
+                raise ReadError(path, f"wanted all of its {len(given)} channels in "
+                                      f"{table.channels}, which lacks {', '.join(missing[:8])}"
+                                      f"{', …' if len(missing) > 8 else ''}; it has "
+                                      f"{', '.join(listed[:8])}, …")
+            places = places[[listed.index(name) for name in given]]
+            listed = given
+        names, position = list(listed), places
     if len(names) != n:
         raise ReadError(path, f"wanted {len(names)} channels as named in arrays, got {n} along the "
                               f"channel axis of {table.axes}")
@@ -146,11 +176,21 @@ def _channels(path: Path, table, n: int, montage_name: str) -> tuple[list[str], 
     return names, position
 
 
-def read_channel_table(path: Path) -> tuple[list[str], np.ndarray]:
+def _listed(table) -> tuple[list[str], np.ndarray]:
+    """Names and places (metres) in the table or image of channels."""
+    if not atlas.claims(table.channels):
+        return read_channel_table(Path(table.channels), table.channels_unit)
+    if not Path(table.channels).is_file():
+        raise ValueError(f"arrays.channels: there is no file {table.channels}")
+    names, places = atlas.centres(table.channels)
+    return list(names), places.astype(np.float32)
+
+
+def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarray]:
     """Names and positions of an EEGLAB .ced or a .tsv/.csv with columns name, x, y, z.
 
     EEGLAB's axes are nose and left ear on a sphere of any radius: turned and put on a head. Other
-    tables are in metres in the head frame. A column `Number` gives the order.
+    tables are in `unit` in the head frame. A column `Number` gives the order.
     """
     if not path.is_file():
         raise ValueError(f"arrays.channels: there is no file {path}")
@@ -160,7 +200,8 @@ def read_channel_table(path: Path) -> tuple[list[str], np.ndarray]:
             for row in rows]
     if rows and "number" in rows[0]:
         rows.sort(key=lambda row: int(row["number"]))
-    column = next((name for name in ("labels", "name", "label") if rows and name in rows[0]), None)
+    column = next((name for name in ("labels", "name", "label", "roi")
+                   if rows and name in rows[0]), None)
     if column is None:
         raise ValueError(f"arrays.channels {path}: wanted a column name or labels, got "
                          f"{list(rows[0]) if rows else 'no rows'}")
@@ -169,10 +210,12 @@ def read_channel_table(path: Path) -> tuple[list[str], np.ndarray]:
         position = position[:, [1, 0, 2]] * (-1, 1, 1)
         radius = np.nanmedian(np.linalg.norm(position, axis=1))
         position = position / radius * _TEMPLATE_RADIUS_M + HEAD_CENTRE_M
+    elif unit == "mm":
+        position = position / 1000
     largest = np.nanmax(np.abs(position), initial=0.0)
     if largest > 1:
         raise ValueError(f"arrays.channels {path}: wanted positions in metres, but {largest:g} is "
-                         f"none of a head; they are probably in mm or cm: convert x, y and z")
+                         f"none of a head; they are probably in mm: arrays.channels_unit: mm")
     return [row[column] for row in rows], position.astype(np.float32)
 
 

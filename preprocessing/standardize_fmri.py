@@ -1,0 +1,191 @@
+"""One scan → what an FMRIContract says: the same code for an archive and for a new scan.
+
+The repetition time is never changed. Volumes that were scrubbed or are missing stay in their places
+as NaN: filters do not see them (nilearn's `signal.clean` bridges them), models mask them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+
+from neurofm.data.fmri_contract import FMRIContract
+from neurofm.data.recording import Recording
+from neurofm.data.sensors import Sensors
+
+from . import segments
+from .steps.refusal import ContractError, some
+
+_FEWEST = 10  # volumes of a window: a correlation of fewer says nothing
+
+
+@dataclass(frozen=True, eq=False)
+class StandardizedScan:
+    """A scan that meets its contract.
+
+    signal: NaN where nothing was measured. sfreq: 1 / repetition time. start: first volume of each
+    window; length: volumes of a window. onset: which of the given onsets each belongs to. quality:
+    see `preprocessing.quality`.
+    """
+
+    signal: Float32[np.ndarray, "region volume"]
+    sensors: Sensors
+    contract: FMRIContract
+    sfreq: float
+    start: Int64[np.ndarray, " window"]
+    length: int
+    onset: Int64[np.ndarray, " window"]
+    source: str = ""
+    quality: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Each window, float32 [region, volume]."""
+        for start in self.start.tolist():
+            yield self.signal[:, start : start + self.length]
+
+    @property
+    def start_s(self) -> Float64[np.ndarray, " window"]:
+        """Start of each window in seconds from the scan's first volume."""
+        return self.start / self.sfreq
+
+
+def standardize_fmri(
+    recording: Recording, contract: FMRIContract, *,
+    onsets_s: Float[np.ndarray, " onset"] | None = None,
+) -> StandardizedScan:
+    """Apply `contract` to a scan of regions.
+
+    onsets_s: cut windows that begin at these seconds instead of contiguous ones.
+    Raises ContractError (a ValueError) naming the file, what was wanted, what came, what to do.
+    """
+    _check(recording, contract)
+    measured = _measured(recording)
+    quality = _nothing_found(recording, measured)
+    recording = _with_signal(recording, measured, quality)
+    signal = np.full(recording.signal.shape, np.nan, dtype=np.float32)
+    signal[:, measured] = _clean(recording, contract, measured)
+    if contract.scale == "roi_std":
+        part = signal[:, measured]
+        mean, std = part.mean(axis=1, keepdims=True), part.std(axis=1, keepdims=True)
+        signal = (signal - mean) / std
+    length = (recording.n_times if contract.window_s is None
+              else round(contract.window_s * recording.sfreq))
+    if onsets_s is None:
+        start = _contiguous(recording, contract, length)
+        onset = np.arange(len(start))
+    else:
+        start = np.round(np.asarray(onsets_s, dtype=float) * recording.sfreq).astype(np.int64)
+        onset = np.flatnonzero((start >= 0) & (start + length <= recording.n_times))
+        _count(quality, "reach beyond the scan", len(start) - len(onset))
+        start = start[onset]
+    share = np.array([measured[at : at + length].mean() for at in start.tolist()])
+    keep = share >= contract.min_measured
+    _count(quality, f"with less than {contract.min_measured:.0%} of the volumes measured",
+           int((~keep).sum()))
+    if not keep.any():
+        raise ContractError(
+            recording.source, "at least one window with enough volumes measured",
+            f"none is left: {quality['windows_left_out'] or 'no onset was given'}",
+            "lower fmri.min_measured, or leave the scan out",
+        )
+    onset = onset[keep] if onsets_s is not None else np.arange(int(keep.sum()))
+    return StandardizedScan(signal, recording.sensors, contract, recording.sfreq, start[keep],
+                            length, onset, recording.source, quality)
+
+
+def _check(recording: Recording, contract: FMRIContract) -> None:
+    kinds = sorted(set(recording.sensors.kinds))
+    t_r = 1 / recording.sfreq
+    if kinds != ["roi"]:
+        raise ContractError(recording.source, "time series of brain regions (kind roi)",
+                            f"this is {', '.join(kinds)}",
+                            "ingest EEG and MEG with contract instead of fmri, or say what the "
+                            "arrays are: arrays.kind: roi")
+    if not recording.sensors.has_position.all():
+        lost = some(np.array(recording.sensors.names)[~recording.sensors.has_position])
+        raise ContractError(recording.source, "the centre of every region", f"none is known of "
+                            f"{lost}", "give arrays.channels, a table with columns name, x, y, z")
+    if not 0.1 <= t_r <= 20:
+        raise ContractError(recording.source, "a repetition time of 0.1 to 20 s",
+                            f"it is {t_r:g} s", "correct it: it may be in milliseconds")
+    nyquist = recording.sfreq / 2
+    if contract.lowpass_hz is not None and contract.lowpass_hz >= nyquist:
+        raise ContractError(recording.source, f"the band up to {contract.lowpass_hz:g} Hz",
+                            f"a repetition time of {t_r:g} s holds nothing above {nyquist:g} Hz",
+                            "lower fmri.lowpass_hz, or leave the scan out")
+    length = (recording.n_times if contract.window_s is None
+              else round(contract.window_s * recording.sfreq))
+    if not _FEWEST <= length <= recording.n_times:
+        wanted = (f"{_FEWEST} volumes at least" if contract.window_s is None
+                  else f"{contract.window_s:g} s for one window ({length} volumes, at least "
+                       f"{_FEWEST})")
+        raise ContractError(recording.source, wanted, f"the scan has {recording.n_times} of "
+                            f"{t_r:g} s", "give a longer scan, or another fmri.window_s")
+
+
+def _measured(recording: Recording) -> Bool[np.ndarray, " volume"]:
+    """Volumes that hold numbers and do not lie in a stretch marked bad."""
+    measured = np.isfinite(recording.signal).all(axis=0)
+    middle_s = (np.arange(recording.n_times) + 0.5) / recording.sfreq
+    for begin_s, end_s in segments.bad_stretches(recording):
+        measured &= ~((middle_s > begin_s) & (middle_s < end_s))
+    if measured.sum() < _FEWEST:
+        raise ContractError(recording.source, f"{_FEWEST} volumes that were measured",
+                            f"{measured.sum()} of {recording.n_times} are neither missing nor "
+                            f"scrubbed", "leave the scan out")
+    return measured
+
+
+def _with_signal(recording: Recording, measured, quality: dict) -> Recording:
+    """Without regions that are the same all through: outside the field of view, mostly."""
+    part = recording.signal[:, measured].astype(np.float64)
+    flat = part.std(axis=1) <= 1e-9 * np.abs(part).max(axis=1, initial=0.0)
+    if flat.all():
+        raise ContractError(recording.source, "regions with a signal", "all of them are flat",
+                            "check what is in the file")
+    quality["bads"] = {name: "flat" for name, bad in zip(recording.sensors.names, flat, strict=True)
+                       if bad}
+    return recording.pick(~flat)
+
+
+def _clean(recording: Recording, contract: FMRIContract, measured
+           ) -> Float[np.ndarray, "region measured"]:
+    """Detrended and band-passed, of the volumes that were measured."""
+    if not (contract.detrend or contract.highpass_hz or contract.lowpass_hz):
+        return recording.signal[:, measured]
+    from nilearn.signal import clean
+
+    signal = np.where(measured, recording.signal, 0.0).astype(np.float64).T
+    filtered = bool(contract.highpass_hz or contract.lowpass_hz)
+    return clean(
+        signal, detrend=contract.detrend, standardize=None, t_r=1 / recording.sfreq,
+        filter="butterworth" if filtered else False, high_pass=contract.highpass_hz,
+        low_pass=contract.lowpass_hz,
+        sample_mask=None if measured.all() else np.flatnonzero(measured),
+    ).T
+
+
+def _contiguous(recording: Recording, contract: FMRIContract, length: int) -> np.ndarray:
+    if contract.window_s is None:
+        return np.zeros(1, dtype=np.int64)
+    step = max(1, round((contract.stride_s or contract.window_s) * recording.sfreq))
+    last = recording.n_times - length
+    start = list(range(0, last + 1, step))
+    return np.array(start if start[-1] == last else [*start, last], dtype=np.int64)
+
+
+def _nothing_found(recording: Recording, measured) -> dict:
+    return {"sfreq_original": recording.sfreq, "band_missing_hz": [], "bads": {},
+            "without_position": [], "interpolated": [], "left_out": [], "nan_share": 0.0,
+            "lost_s": 0.0, "amplitude": {}, "line_noise": {}, "line_left_hz": None,
+            "highpass_hz": None, "windows_left_out": {},
+            "scrubbed": int((~measured).sum())}
+
+
+def _count(quality: dict, reason: str, number: int) -> None:
+    if number:
+        quality["windows_left_out"][reason] = number
