@@ -126,8 +126,9 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     if artifacts.finished(out, "results", config=asked, parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
-    names = run.methods or methods.fitting(task.number, bool(run.model))
-    methods.check(names, list(models), task.number)
+    fmri = corpus.contract.modality == "fmri"
+    names = run.methods or methods.fitting(task.number, bool(run.model), fmri)
+    methods.check(names, list(models), task.number, fmri)
     _check_extras(run, task, names)
     every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
     parts = folds(every, run.protocol, run.min_subjects, task.trial)

@@ -189,6 +189,9 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
     if model.contract is None:
         raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which "
                          f"signals it takes; save it with its contract")
+    if model.contract.modality != corpus.contract.modality:
+        raise ValueError(f"{path} takes {model.contract.modality}, but {corpus.folder} holds "
+                         f"{corpus.contract.modality}: choose another model, or another corpus")
     corpus.check_places(path)
     # Kinds are allowed, not promised: what counts are the sensors that are there.
     present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}

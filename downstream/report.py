@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract
+from neurofm.data.fmri_contract import FMRIContract
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
@@ -114,8 +115,10 @@ def figure(path: str | Path, alt: str, caption: str = "") -> str:
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def contract_in_words(contract: InputContract) -> list[tuple[str, str]]:
+def contract_in_words(contract: Contract) -> list[tuple[str, str]]:
     """What was done to a recording before a model saw it."""
+    if contract.modality == "fmri":
+        return _fmri_in_words(contract)
     low = "0" if contract.highpass_hz is None else f"{contract.highpass_hz:g}"
     high = f"{contract.sfreq / 2:g}" if contract.lowpass_hz is None else f"{contract.lowpass_hz:g}"
     notch = ", ".join(f"{f:g} Hz" for f in contract.notch_hz)
@@ -141,6 +144,22 @@ def contract_in_words(contract: InputContract) -> list[tuple[str, str]]:
         ("Windows", f"{contract.window_s:g} s, one every {stride_s:g} s"),
         ("Scale", scale),
         ("Trained on corpus", contract.corpus or "unknown"),
+    ]
+
+
+def _fmri_in_words(contract: FMRIContract) -> list[tuple[str, str]]:
+    low, high = ("open" if edge is None else f"{edge:g}"
+                 for edge in (contract.highpass_hz, contract.lowpass_hz))
+    return [
+        ("Signals", "time series of brain regions, at the scan's own repetition time"),
+        ("Trend", "a straight line taken out" if contract.detrend else "kept"),
+        ("Band", f"{low}–{high} Hz"),
+        ("Windows", "whole scans" if contract.window_s is None else f"{contract.window_s:g} s"),
+        ("Scale", {"roi_std": "each region z-scored over its scan",
+                   "none": "as in the file"}[contract.scale]),
+        ("Volumes scrubbed or missing", f"left out; at least {contract.min_measured:.0%} of a "
+                                        f"window were measured"),
+        ("Corpus", contract.corpus or "unknown"),
     ]
 
 

@@ -2,15 +2,16 @@
 
 A baseline is a class with
 
-    SEES                         "covariances" in bands (`spectra`), or "signals" as the corpus
-                                 has them
+    SEES                         "covariances" in bands (`spectra`), "signals" as the corpus has
+                                 them, or "scans" of fMRI
     REGRESSION                   True: predicts a number
     DRAWS                        True: draws random numbers, so that seeds matter
     SETTINGS                     tuple of dicts: validation subjects choose one. Six for each
                                  method, the likeliest first, so that fewer can be tried
     __init__(seed, **setting)    those that see signals also take `sfreq`, in Hz
     fit(x, target, subjects, validation)
-        x           float64 [window, band, channel, channel], or float32 [window, channel, time]
+        x           float64 [window, band, channel, channel], float32 [window, channel, time], or
+                    object [window] of arrays [region, volume], of volumes that were measured
         target      class indices (int), or numbers
         subjects    whose window it is, [window]
         validation  (x, target, subjects) of people not trained on, to stop by; networks only
@@ -33,9 +34,15 @@ NAMES = {
     "shallow_convnet": ("shallow_convnet", "ShallowConvNetBaseline"),
     "band_power_ridge": ("band_power", "BandPowerRidge"),
     "tangent_ridge": ("tangent", "TangentRidge"),
+    "fc_lr": ("connectivity", "CorrelationLR"),
+    "fc_tangent_lr": ("connectivity", "TangentFCLR"),
+    "fc_ridge": ("connectivity", "CorrelationRidge"),
+    "fc_tangent_ridge": ("connectivity", "TangentFCRidge"),
 }
 _RECENTRED = "_recentred"
-INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()}
+# Connectivity is of whole scans: re-centred, nothing would be left of somebody's only one.
+INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()
+                 if not name.startswith("fc_")}
 
 
 def find(name: str) -> type:

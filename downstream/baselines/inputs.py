@@ -2,7 +2,8 @@
 
 import numpy as np
 
-SHAPES = {"covariances": "[window, band, channel, channel]", "signals": "[window, channel, time]"}
+SHAPES = {"covariances": "[window, band, channel, channel]", "signals": "[window, channel, time]",
+          "scans": "[window] of time series"}
 
 
 def check_training(
@@ -38,7 +39,7 @@ def check_windows(
     if like is not None and x.shape[1:] != like:
         raise ValueError(f"fitted to windows of {like}, these are {x.shape[1:]} ({SHAPES[sees]}): "
                          f"give the same channels, in the same order, and the same length")
-    finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+    finite = np.array([np.isfinite(window).all() for window in x])
     if not finite.all():
         raise ValueError(f"{(~finite).sum()} of {len(x)} windows hold NaN or Inf, the first is "
                          f"window {int(np.flatnonzero(~finite)[0])}: leave them out")

@@ -55,7 +55,7 @@ def _features(networks, simple, fold: Labelled, seed: int) -> dict[str, tuple]:
         source = networks.features(random, fold, seed)
         found[name] = (source.windows, source.values.flatten(1).numpy())
     if simple is not None:
-        found["log band power"] = (simple.windows, simple.log_power)
+        found[simple.simplest] = (simple.windows, simple.features)
     return found
 
 

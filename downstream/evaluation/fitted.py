@@ -128,12 +128,13 @@ class Baselines:
     def answers(self, name: str, data: Labelled, seed: int) -> tuple[np.ndarray, dict]:
         """(answers to the fold's test windows, the setting that validation subjects chose)."""
         make = baselines.find(name)
-        x = self._covariances if make.SEES == "covariances" else self._signals
+        x = {"covariances": lambda: self._covariances, "signals": lambda: self._signals,
+             "scans": lambda: self._scans}[make.SEES]()
         shown = {split: x[np.searchsorted(self.windows, windows)]
                  for split, windows in data.windows.items()}
         _, target, subjects = data.of("train")
         _, wanted, watched = data.of("validation")
-        rate = {} if make.SEES == "covariances" else {"sfreq": data.corpus.contract.sfreq}
+        rate = {"sfreq": data.corpus.contract.sfreq} if make.SEES == "signals" else {}
 
         def attempt(_: int, setting: dict):
             baseline = make(seed, **setting, **rate)
@@ -144,9 +145,19 @@ class Baselines:
         baseline, setting = chosen(make.SETTINGS[: self.tuning], data, attempt)
         return baseline.predict(shown["test"], data.of("test")[2]), setting
 
+    @property
+    def simplest(self) -> str:
+        """What `features` are."""
+        fmri = self.data.corpus.contract.modality == "fmri"
+        return "functional connectivity" if fmri else "log band power"
+
     @cached_property
-    def log_power(self) -> np.ndarray:
-        """Log power of every channel in every band, [window, band · channel]."""
+    def features(self) -> np.ndarray:
+        """Log power of every channel in every band, [window, band · channel]; of fMRI the
+        correlation of every pair of regions, [window, pair]."""
+        if self.data.corpus.contract.modality == "fmri":
+            upper = np.triu_indices(len(self.channels), 1)
+            return np.stack([np.corrcoef(scan)[upper] for scan in self._scans])
         power = np.diagonal(self._covariances, axis1=2, axis2=3)
         return np.log(np.maximum(power, 1e-12)).reshape(len(power), -1)
 
@@ -159,6 +170,14 @@ class Baselines:
     @cached_property
     def _signals(self) -> np.ndarray:
         return np.stack([self._signal(self.data.corpus, w) for w in self.windows.tolist()])
+
+    @cached_property
+    def _scans(self) -> np.ndarray:
+        out = np.empty(len(self.windows), dtype=object)
+        for row, window in enumerate(self.windows.tolist()):
+            signal = self._signal(self.data.corpus, window)
+            out[row] = signal[:, np.isfinite(signal).all(axis=0)]
+        return out
 
     def _signal(self, corpus: Corpus, window: int) -> np.ndarray:
         names = corpus.layout(window).names

@@ -24,7 +24,7 @@ def probe(networks, simple, data: Labelled) -> dict[str, float]:
     """
     windows = data.windows["train"]
     first, second = halves(data, windows)
-    if len(np.unique(data.corpus.subjects(second))) < 2:
+    if len(first) == 0 or len(np.unique(data.corpus.subjects(second))) < 2:
         return {}
     found = {}
     if networks is not None:
@@ -35,9 +35,9 @@ def probe(networks, simple, data: Labelled) -> dict[str, float]:
         found = {name: _of_features(source, first, second) for name, source in sources.items()}
     # Where baselines take part of the windows alone, theirs would be another question.
     if simple is not None and np.isin(windows, simple.windows).all():
-        power = (simple.log_power[np.searchsorted(simple.windows, part)]
+        power = (simple.features[np.searchsorted(simple.windows, part)]
                  for part in (first, second))
-        found["log band power"] = _named(*power, *map(data.corpus.subjects, (first, second)))
+        found[simple.simplest] = _named(*power, *map(data.corpus.subjects, (first, second)))
     counts = np.unique(data.corpus.subjects(second), return_counts=True)[1]
     return {**found, "chance": float(counts.max() / counts.sum())}
 
@@ -51,7 +51,7 @@ def halves(data: Labelled, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         own = recording == row
         middle = np.median(start_s[own])
         first.append(windows[own & (start_s < middle)])
-        second.append(windows[own & (start_s >= middle + data.corpus.contract.window_s)])
+        second.append(windows[own & (start_s >= middle + (data.corpus.contract.window_s or 0.0))])
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 

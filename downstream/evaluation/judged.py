@@ -37,7 +37,7 @@ def finish(
     explained = run.explain or (result.best_network or result.best)
     try:
         maps, picture, unmapped = *explain(out, explained, predictions, data), []
-    except ValueError as error:  # unlike devices have no one map; the scores stand without it
+    except ValueError as error:  # unlike devices, fMRI; the scores stand without a map
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     about = About(
         title=task.question, model=run.model or "", parents=parents,
@@ -60,6 +60,8 @@ def explain(
     out: Path, method: str, predictions: pd.DataFrame, data: Labelled
 ) -> tuple[list[str], tuple[Path, str] | None]:
     """Maps of a method from its test answers, mean over seeds: files, (PNG, caption)."""
+    if data.corpus.contract.modality == "fmri":
+        raise ValueError("maps on the scalp are of EEG and MEG")
     part = predictions[predictions["method"] == method]
     columns = [f"p_{name}" for name in data.classes] or ["predicted"]
     by_window = part.groupby("window")
@@ -189,4 +191,4 @@ def seen_contract(data: Labelled):
     """The contract, with the kinds of sensor that there are."""
     kinds = {kind for layout in data.corpus.layouts.values() for kind in layout.kinds}
     contract = data.corpus.contract
-    return contract.with_(kinds=tuple(kind for kind in contract.kinds if kind in kinds))
+    return contract.of_kinds(kinds)

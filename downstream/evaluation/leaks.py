@@ -78,7 +78,11 @@ def overlapping(
     `gap_s` between them."""
     recording = corpus.windows["recording"].to_numpy()
     start_s = corpus.windows["start_s"].to_numpy()
-    length_s = corpus.contract.window_s + gap_s - 0.5 / corpus.contract.sfreq
+    if corpus.contract.window_s is None:  # whole scans: one window a recording
+        return []
+    fmri = corpus.contract.modality == "fmri"
+    sfreq = corpus.recordings["sfreq_original"].max() if fmri else corpus.contract.sfreq
+    length_s = corpus.contract.window_s + gap_s - 0.5 / sfreq
     found = []
     for row in np.intersect1d(recording[here], recording[there]):
         left, right = (part[recording[part] == row] for part in (here, there))

@@ -82,10 +82,11 @@ def settings(what: Network, tuning: int, architecture: dict) -> tuple[dict, ...]
     return (head if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
 
 
-def check(names: list[str], models: list[str], number: bool) -> None:
-    """Raise ValueError for a method that there is not, or not for this kind of label.
+def check(names: list[str], models: list[str], number: bool, fmri: bool = False) -> None:
+    """Raise ValueError for a method that there is not, or not for this kind of label or signal.
 
-    models: names of the pretrained models, "" the one evaluated. number: labels are numbers.
+    models: names of the pretrained models, "" the one evaluated. number: labels are numbers. fmri:
+    the corpus is of scans.
     """
     known = [*NETWORKS, *baselines.INDEX]
     unknown = [name for name in names
@@ -101,7 +102,7 @@ def check(names: list[str], models: list[str], number: bool) -> None:
         if is_network(name) and not model and "" not in models:
             raise ValueError(f"methods: {name} is a network of a pretrained model, and none is "
                              f"given: name it, --model=FOLDER, or ask for baselines: "
-                             f"{', '.join(fitting(number, model=False))}")
+                             f"{', '.join(fitting(number, model=False, fmri=fmri))}")
         if model and model not in models:
             turned = f"{name.partition('@')[0]}{RECENTRED}@{model.removesuffix(RECENTRED)}"
             hint = f"or write {turned}" if model.endswith(RECENTRED) else "or leave it out"
@@ -110,11 +111,16 @@ def check(names: list[str], models: list[str], number: bool) -> None:
         if not is_network(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
-                             f"{', '.join(fitting(number, model=False))}")
+                             f"{', '.join(fitting(number, model=False, fmri=fmri))}")
+        if not is_network(name) and fmri != (baselines.find(name).SEES == "scans"):
+            kind = "fMRI" if fmri else "EEG or MEG"
+            raise ValueError(f"methods: {name} does not read {kind}; these do: "
+                             f"{', '.join(fitting(number, model=False, fmri=fmri))}")
 
 
-def fitting(number: bool, model: bool = True) -> list[str]:
-    """All methods for this kind of label; without a model, baselines."""
+def fitting(number: bool, model: bool = True, fmri: bool = False) -> list[str]:
+    """All methods for this kind of label and signal; without a model, baselines."""
     networks = [*NETWORKS, *(f"{name}{RECENTRED}" for name in ("frozen", "full", "random_frozen"))]
-    simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION]
+    simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION
+              and fmri == (baselines.find(one).SEES == "scans")]
     return [*networks, *simple] if model else simple

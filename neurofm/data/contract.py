@@ -46,6 +46,10 @@ class Contract:
         """The contract of a network trained on such signals."""
         return self
 
+    def of_kinds(self, kinds):
+        """The contract of signals that hold these kinds of sensor alone."""
+        return self
+
     def with_(self, **changes):
         return dataclasses.replace(self, **changes)
 
@@ -187,6 +191,10 @@ class InputContract(Contract):
     @property
     def stride_samples(self) -> int:
         return round((self.stride_s or self.window_s) * self.sfreq)
+
+    def of_kinds(self, kinds) -> "InputContract":
+        """The contract of signals that hold these kinds of sensor alone."""
+        return self.with_(kinds=tuple(kind for kind in self.kinds if kind in set(kinds)))
 
     def in_words(self) -> str:
         """For a model card."""
