@@ -182,13 +182,18 @@ class BrainMAE(NeuroFMPreTrainedModel):
             state = block(state, table, seg.valid)
         return x, state, seen
 
-    def _fill_in(self, x, state, regions, seen) -> Float[Tensor, "batch region segment tap"]:
-        """What every region should have measured, on the grid of the kernel."""
+    def _fill_in(
+        self, batch: Batch, seg: Segments, hidden: Bool[Tensor, "batch segment region"] | None
+    ) -> Float[Tensor, "batch region segment volume"]:
+        """What every region should have measured, in the volumes of each segment."""
+        regions = self.regions(batch.geometry)
+        x, state, seen = self._encode(seg, regions, batch.valid, hidden)
         y = self.state_to_region(state)[:, :, None] + regions[:, None]
         y = y if self.config.narrow else y + x
         for block in self.decoder:
             y = block(y, regions, seen)
-        return self.read_off(self.norm_out(y)).transpose(1, 2)
+        taps = self.read_off(self.norm_out(y))
+        return torch.einsum("bsvm,bsrm->brsv", seg.weight.to(taps), taps)
 
     def _hide(self, batch: Batch, n_segments: int) -> Bool[Tensor, "batch segment region"]:
         """Regions hidden in each segment: a share drawn for it, of the regions there are."""
@@ -234,10 +239,8 @@ class BrainMAE(NeuroFMPreTrainedModel):
     ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
         """(what should have been measured, in the volumes of each segment; the segments). hidden:
         regions that may not be looked at; None = all may."""
-        seg, regions = self.cut(batch), self.regions(batch.geometry)
-        x, state, seen = self._encode(seg, regions, batch.valid, hidden)
-        taps = self._fill_in(x, state, regions, seen)
-        return torch.einsum("bsvm,brsm->brsv", seg.weight.to(taps), taps), seg
+        seg = self.cut(batch)
+        return self._fill_in(batch, seg, hidden), seg
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Hide, fill in, compare → (loss, metrics), means over windows.
@@ -245,9 +248,9 @@ class BrainMAE(NeuroFMPreTrainedModel):
         loss: λ · mean squared error of hidden regions + (1 − λ) · of those seen, over volumes that
         were measured. metrics: r2_hidden, r2_seen: share of the variance about 0 that is filled in.
         """
-        n = self.cut(batch).valid.shape[1]
-        hidden = self._hide(batch, n)
-        found, seg = self.fill_in(batch, hidden)
+        seg = self.cut(batch)
+        hidden = self._hide(batch, seg.valid.shape[1])
+        found = self._fill_in(batch, seg, hidden)
         counted = (seg.measured & seg.valid[..., None])[:, None] & batch.valid[:, :, None, None]
         error = torch.square(found.float() - seg.volumes.float())
         hidden, weight = hidden.transpose(1, 2), self.config.hidden_weight
