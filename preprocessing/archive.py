@@ -77,12 +77,13 @@ def find(
     table: str = "",
     exclude: list[str] = (),
     arrays: ArrayTable | None = None,
+    images: bool = False,
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
     dataset: name instead of the folder's. files, table: see `whose.NameTables`. exclude: regular
     expressions of paths to pass over. arrays: what plain arrays found in folders are; None, or
-    without a sampling rate, leaves them there.
+    without a sampling rate, leaves them there. images: whether those of fMRI are wanted.
     """
     arrays = arrays if arrays is not None and arrays.given else None
     tables = NameTables(files, table)
@@ -94,7 +95,7 @@ def find(
         if not path.exists():
             found.missing.append((given, "there is no such file or folder"))
             continue
-        for job, known in _jobs(path, found, arrays):
+        for job, known in _jobs(path, found, arrays, images):
             if job.path in seen or any(pattern.search(job.source) for pattern in skip):
                 continue
             seen.add(job.path)
@@ -107,7 +108,7 @@ def find(
     return found
 
 
-def _jobs(path: Path, found: Found, arrays: ArrayTable | None):
+def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool):
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
     if root is not None:
@@ -120,9 +121,9 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None):
     if not path.is_dir() or readers.claims(path):
         yield _plain(path, path.parent, arrays)
         return
-    for file in _walk(path, found, arrays):
+    for file in _walk(path, found, arrays, images):
         if bids.is_root(file):
-            yield from _jobs(file, found, arrays)
+            yield from _jobs(file, found, arrays, images)
         else:
             yield _plain(file, path, arrays)
 
@@ -158,7 +159,9 @@ def _recordings(path: Path, found: Found) -> Iterable[Path]:
     return _walk(path, Found(missing=found.missing))
 
 
-def _walk(folder: Path, found: Found, arrays: ArrayTable | None = None):
+def _walk(
+    folder: Path, found: Found, arrays: ArrayTable | None = None, images: bool = False
+):
     """Files that some reader claims, and BIDS folders; formats that are folders are not entered.
 
     arrays: .csv, .mat and .npy count too, except those that hold the labels of others: without a
@@ -177,12 +180,12 @@ def _walk(folder: Path, found: Found, arrays: ArrayTable | None = None):
             if bids.is_root(entry):
                 yield entry
             elif not _leads_back(entry):
-                yield from _walk(entry, found, arrays)
+                yield from _walk(entry, found, arrays, images)
         elif _is_companion(entry):
             continue
         elif entry in labels:
             found.passed_over["labels of trials"] += 1
-        elif (not readers.claims(entry, arrays=arrays is not None)
+        elif (not readers.claims(entry, arrays=arrays is not None, images=images)
               or _NO_RECORDING.search(entry.name)):
             found.passed_over[entry.suffix or "no extension"] += 1
         elif _is_later_part(entry):

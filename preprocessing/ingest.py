@@ -24,7 +24,7 @@ from . import archive, montage, quality_page, readers, report, workers
 from .labels import LabelRule
 from .one_recording import Shaping, ingest_one
 from .progress import Progress
-from .readers import ArrayTable, ReadOptions
+from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import FOLDER, Records, assemble, prepare
 from .splits import SplitRule
 
@@ -44,7 +44,7 @@ class IngestConfig:
     unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
     rename: channel name in the files → electrode.
     metadata: column of epochs' metadata whose values their events are called by.
-    arrays: how to read plain arrays (.npy, .mat, .csv).
+    arrays: how to read plain arrays (.npy, .mat, .csv, .1D). images: how to read images of fMRI.
     files, table: whose recordings those of plain folders are (see `whose`).
     exclude: regular expressions of paths to pass over.
     label: where labels come from.
@@ -63,6 +63,7 @@ class IngestConfig:
     rename: dict[str, str] = field(default_factory=dict)
     metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
+    images: ImageTable = field(default_factory=ImageTable)
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
     exclude: list[str] = field(default_factory=list)
@@ -99,8 +100,9 @@ def ingest(run: IngestConfig) -> int:
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
-                         exclude=run.exclude, arrays=run.arrays)
-    reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays)
+                         exclude=run.exclude, arrays=run.arrays, images=run.images.given)
+    reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
+                          run.images)
     shaping = Shaping(run.wanted, reading, run.label)
     prepare(run.out)
     with _only_one(run.out):  # from before the records are read until the corpus is sealed

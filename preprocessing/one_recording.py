@@ -70,7 +70,8 @@ def _read(job: Job, shaping: Shaping):
     options = shaping.reading
     recording = readers.read(job.path, montage=options.montage, unknown_head=options.unknown_head,
                              rename=options.rename, metadata=options.metadata,
-                             arrays=options.arrays.of(job.attributes, job.path))
+                             arrays=options.arrays.of(job.attributes, job.path),
+                             images=options.images)
     attributes = {**recording.attributes, **job.attributes}
     return recording.with_(**job.identity(), source=job.source, attributes=attributes)
 

@@ -17,7 +17,7 @@ from neurofm.data.sensors import Sensors
 from . import segments
 from .steps.refusal import ContractError, some
 
-_FEWEST = 10  # volumes of a window: a correlation of fewer says nothing
+_FEWEST = 10  # volumes of a scan that can be filtered and scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +119,10 @@ def _check(recording: Recording, contract: FMRIContract) -> None:
                             "lower fmri.lowpass_hz, or leave the scan out")
     length = (recording.n_times if contract.window_s is None
               else round(contract.window_s * recording.sfreq))
-    if not _FEWEST <= length <= recording.n_times:
+    if recording.n_times < _FEWEST or not 2 <= length <= recording.n_times:
         wanted = (f"{_FEWEST} volumes at least" if contract.window_s is None
-                  else f"{contract.window_s:g} s for one window ({length} volumes, at least "
-                       f"{_FEWEST})")
+                  else f"{contract.window_s:g} s for one window ({length} volumes, of two at "
+                       f"least)")
         raise ContractError(recording.source, wanted, f"the scan has {recording.n_times} of "
                             f"{t_r:g} s", "give a longer scan, or another fmri.window_s")
 

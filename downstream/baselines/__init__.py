@@ -34,6 +34,7 @@ NAMES = {
     "shallow_convnet": ("shallow_convnet", "ShallowConvNetBaseline"),
     "band_power_ridge": ("band_power", "BandPowerRidge"),
     "tangent_ridge": ("tangent", "TangentRidge"),
+    "pattern_lr": ("pattern", "PatternLR"),
     "fc_lr": ("connectivity", "CorrelationLR"),
     "fc_tangent_lr": ("connectivity", "TangentFCLR"),
     "fc_ridge": ("connectivity", "CorrelationRidge"),

@@ -11,17 +11,20 @@ from types import ModuleType
 from neurofm.data.recording import Recording
 
 from .errors import ReadError
-from .options import ArrayTable, ReadOptions
+from .options import ArrayTable, ImageTable, ReadOptions
 
-__all__ = ["ArrayTable", "ReadError", "ReadOptions", "claims", "from_raw", "read"]
+__all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "from_raw", "read"]
 
-_READERS = ("mne_raw", "timeseries")
+_READERS = ("mne_raw", "nifti", "timeseries")
 
 
-def claims(path: str | Path, *, arrays: bool = True) -> bool:
-    """Whether some reader takes files of this name; plain arrays only if `arrays`."""
+def claims(path: str | Path, *, arrays: bool = True, images: bool = True) -> bool:
+    """Whether some reader takes files of this name; plain arrays only if `arrays`, images of fMRI
+    only if `images`."""
     reader = _reader(Path(path))
-    return reader is not None and (arrays or not reader.__name__.endswith(".timeseries"))
+    if reader is None:
+        return False
+    return {"timeseries": arrays, "nifti": images}.get(reader.__name__.rpartition(".")[2], True)
 
 
 def is_array(suffix: str) -> bool:
@@ -39,6 +42,7 @@ def read(
     rename: dict[str, str] | None = None,
     metadata: str = "",
     arrays: ArrayTable | None = None,
+    images: ImageTable | None = None,
 ) -> Recording:
     """Read one file (or folder, where that is the format) → Recording in SI units.
 
@@ -54,9 +58,9 @@ def read(
     if reader is None:
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
-                              f"and arrays (.npy, .npz, .mat, .csv) are")
+                              f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz) are")
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
-                          arrays or ArrayTable())
+                          arrays or ArrayTable(), images or ImageTable())
     if path.name.startswith("sub-"):
         from .. import bids
 

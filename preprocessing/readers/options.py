@@ -99,6 +99,26 @@ class ArrayTable:
 
 
 @dataclass(frozen=True)
+class ImageTable:
+    """What images of fMRI (4-D NIfTI, named …bold….nii.gz) become.
+
+    atlas: an image of labels, or of maps (four axes), resampled to the image; or "voxels": every
+    voxel of the mask is a region. mask: an image on the same grid, of voxels that count; "" = those
+    that are not the same all through. events: name of the file of events beside the image; "" = as
+    BIDS names it.
+    """
+
+    atlas: str = ""
+    mask: str = ""
+    events: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether images can be read by it."""
+        return bool(self.atlas)
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """montage: of MNE, for electrodes without positions in the file.
 
@@ -106,7 +126,7 @@ class ReadOptions:
     of the helmet is taken for the middle of the head ("helmet").
     rename: channel name in the file → electrode, before anything is made of the names.
     metadata: column of epochs' metadata whose values their events are called by; "" = by event_id.
-    arrays: how plain arrays are to be read.
+    arrays: how plain arrays are to be read. images: how images of fMRI are.
     """
 
     montage: str = "standard_1005"
@@ -114,3 +134,4 @@ class ReadOptions:
     rename: dict[str, str] = field(default_factory=dict)
     metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
+    images: ImageTable = field(default_factory=ImageTable)

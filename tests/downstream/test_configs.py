@@ -20,4 +20,4 @@ def test_configs_hold_only_known_keys(repo, command):
         task = tasks.find(run.task)
         assert run.classes or task.classes or task.number
         names = getattr(run, "methods", None) or fitting(task.number)
-        check(names, [""], task.number, fmri=path.stem.startswith("abide"))
+        check(names, [""], task.number, fmri=path.stem.startswith(("abide", "haxby")))

@@ -1,0 +1,20 @@
+"""Mean of every region over a window, and logistic regression: which pattern of activity a task
+gives (Haxby et al. 2001, Science 293:2425)."""
+
+import numpy as np
+
+from . import recentring
+from .linear import Linear, logistic
+
+
+class PatternLR(Linear):
+    SEES = "scans"
+    SETTINGS = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
+
+    def __init__(self, seed: int, c: float):
+        self.model = logistic(c)
+
+    def features(self, x: np.ndarray, subjects: np.ndarray, training: bool) -> np.ndarray:
+        """Means over the volumes that were measured, [window, region]."""
+        features = np.stack([np.asarray(scan, dtype=np.float64).mean(axis=1) for scan in x])
+        return recentring.log_power(features, subjects) if self.recentred else features

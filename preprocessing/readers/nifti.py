@@ -1,0 +1,186 @@
+"""Images of the brain over time (4-D NIfTI) → Recording of an atlas's regions, through nilearn.
+
+The repetition time is the image's own (its header, and the .json beside it where there is one); if
+they disagree, or the header says none, that is an error: it is never guessed.
+"""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from neurofm.data.recording import Events, Recording
+from neurofm.data.sensors import KINDS, Sensors
+
+from ..steps.refusal import some
+from .errors import ReadError
+
+VOXELS = "voxels"  # in place of an atlas: every voxel of the mask is a region
+_IMAGE = re.compile(r"(^|[_-])bold([_-][^.]*)?\.nii(\.gz)?$", re.IGNORECASE)
+_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_MOST_VOXELS = 5000  # as regions
+_LEAST_SHARE = 0.5  # of an atlas's regions that an image must hold
+
+
+def claims(path: Path) -> bool:
+    return bool(_IMAGE.search(path.name))
+
+
+def read(path: Path, options) -> Recording:
+    """Mean signal of every region of `options.images.atlas` in every volume."""
+    import nibabel
+
+    table = options.images
+    if not table.given:
+        raise ReadError(path, f"an image does not say what its regions are: give images.atlas, an "
+                              f"image of labels or of maps, or {VOXELS}")
+    try:
+        image = nibabel.load(path)
+    except Exception as error:
+        raise ReadError(path, f"cannot be read as NIfTI: {error}") from error
+    if len(image.shape) != 4 or image.shape[3] < 2:
+        raise ReadError(path, f"wanted an image over time (four axes), got shape {image.shape}; "
+                              f"pass over anatomical images (exclude: [pattern])")
+    t_r = repetition_time(path, image)
+    names, position, signal = _regions(path, image, table)
+    sensors = Sensors(tuple(names), np.full(len(names), KINDS.index("roi")), position,
+                      np.zeros((len(names), 3)))
+    return Recording(signal.astype(np.float32), 1 / t_r, sensors, _events(path, table),
+                     source=str(path))
+
+
+def repetition_time(path: Path, image) -> float:
+    """Seconds from volume to volume."""
+    unit = image.header.get_xyzt_units()[1]
+    step = float(image.header.get_zooms()[3])
+    said = step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None
+    sidecar = Path(str(path).removesuffix(".gz")).with_suffix(".json")
+    beside = json.loads(sidecar.read_text()).get("RepetitionTime") if sidecar.is_file() else None
+    if said and beside and abs(said - beside) > 0.01 * beside:
+        raise ReadError(path, f"its header says a repetition time of {said:g} s, {sidecar.name} "
+                              f"{beside:g} s: correct the wrong one")
+    t_r = beside or said
+    if t_r is None:
+        raise ReadError(path, f"its header says no repetition time ({step:g}, unit {unit}), and "
+                              f"no {sidecar.name} with RepetitionTime (seconds) lies beside it: "
+                              f"write one")
+    if not 0.1 <= t_r <= 20:
+        raise ReadError(path, f"wanted a repetition time in seconds, got {t_r:g} ({unit}); correct "
+                              f"it in the header or in {sidecar.name}")
+    return float(t_r)
+
+
+def _regions(path: Path, image, table):
+    """(names, centres [n, 3] in metres, signal [n, volume])."""
+    mask = _mask(path, image, table)
+    if table.atlas == VOXELS:
+        return _voxels(path, image, mask)
+    atlas = _opened(path, table.atlas, "images.atlas")
+    if len(atlas.shape) == 4:
+        return _maps(path, image, mask, atlas)
+    from nilearn.image import resample_to_img
+
+    # To the image's own grid, by the nearest label: what is measured is not interpolated.
+    labels = np.asarray(resample_to_img(
+        atlas, _first(image), interpolation="nearest", force_resample=True, copy_header=True,
+    ).dataobj).round().astype(np.int64)
+    wanted = np.setdiff1d(np.unique(np.asarray(atlas.dataobj).round().astype(np.int64)), [0])
+    labels = np.where(mask, labels, 0)
+    code, of = np.unique(labels[labels != 0], return_inverse=True)
+    _check_overlap(path, table.atlas, len(code), len(wanted), wanted[~np.isin(wanted, code)])
+    count = np.bincount(of)
+    data = np.asarray(image.dataobj, dtype=np.float32)[labels != 0]
+    signal = np.zeros((len(code), data.shape[1]))
+    np.add.at(signal, of, data)
+    place = np.zeros((len(code), 3))
+    np.add.at(place, of, _places(image)[labels != 0])
+    return list(map(str, code.tolist())), place / count[:, None], signal / count[:, None]
+
+
+def _voxels(path: Path, image, mask):
+    if mask.sum() > _MOST_VOXELS:
+        raise ReadError(path, f"images.atlas is {VOXELS}, but {mask.sum()} voxels lie in the mask, "
+                              f"more than {_MOST_VOXELS}: give a mask of fewer, or an atlas")
+    names = ["-".join(map(str, index)) for index in np.argwhere(mask).tolist()]
+    return names, _places(image)[mask], np.asarray(image.dataobj, dtype=np.float32)[mask]
+
+
+def _maps(path: Path, image, mask, atlas):
+    """Of a probabilistic atlas: by least squares, as nilearn's NiftiMapsMasker."""
+    from nilearn.image import resample_to_img
+
+    maps = np.asarray(resample_to_img(atlas, _first(image), force_resample=True, copy_header=True)
+                      .dataobj, dtype=np.float64)
+    weight = maps[mask]
+    there = weight.sum(axis=0) > 0
+    _check_overlap(path, "images.atlas", int(there.sum()), len(there), np.flatnonzero(~there))
+    weight = weight[:, there]
+    place = weight.T @ _places(image)[mask] / weight.sum(axis=0)[:, None]
+    data = np.asarray(image.dataobj, dtype=np.float64)[mask]
+    signal = np.linalg.lstsq(weight, data, rcond=None)[0]
+    return [f"map{k + 1}" for k in np.flatnonzero(there)], place, signal
+
+
+def _mask(path: Path, image, table) -> np.ndarray:
+    """bool [x, y, z]: voxels that count; by default those that are not the same all through."""
+    if not table.mask:
+        data = np.asarray(image.dataobj)
+        return data.std(axis=3) > 0
+    mask = _opened(path, table.mask, "images.mask")
+    if mask.shape[:3] != image.shape[:3] or not np.allclose(mask.affine, image.affine, atol=1e-3):
+        raise ReadError(path, f"images.mask {table.mask} has shape {mask.shape} and another grid "
+                              f"than the image ({image.shape[:3]}): give a mask on its grid")
+    return np.asarray(mask.dataobj).reshape(image.shape[:3]) != 0
+
+
+def _opened(path: Path, file: str, key: str):
+    import nibabel
+
+    if not Path(file).is_file():
+        raise ReadError(path, f"{key}: there is no file {file}")
+    return nibabel.load(file)
+
+
+def _first(image):
+    """The image's grid."""
+    import nibabel
+
+    return nibabel.Nifti1Image(np.zeros(image.shape[:3], dtype=np.float32), image.affine)
+
+
+def _places(image) -> np.ndarray:
+    """[x, y, z, 3] centres of voxels in metres."""
+    import nibabel
+
+    index = np.moveaxis(np.indices(image.shape[:3]), 0, -1)
+    return nibabel.affines.apply_affine(image.affine, index) / 1000
+
+
+def _check_overlap(path: Path, atlas: str, found: int, wanted: int, lost) -> None:
+    """Raise ReadError where the atlas and the image lie apart."""
+    if found < _LEAST_SHARE * wanted:
+        raise ReadError(path, f"{atlas} has {wanted} regions, but only {found} of them lie in the "
+                              f"image (not {some(map(str, lost))}): they are of different spaces, "
+                              f"or the image holds part of the brain; register it first")
+
+
+def _events(path: Path, table) -> Events:
+    """Of the events file (BIDS: onset, duration, trial_type) beside the image."""
+    name = table.events or re.sub(r"(_space-[^_]+|_desc-[^_]+|_res-[^_]+)*_bold\.nii(\.gz)?$",
+                                  "_events.tsv", path.name)
+    file = path.with_name(name)
+    if not file.is_file() or file == path:
+        if table.events:
+            raise ReadError(path, f"images.events: there is no {name} beside it")
+        return Events.none()
+    with open(file, newline="", encoding="utf-8-sig") as opened:
+        rows = list(csv.DictReader(opened, delimiter="\t"))
+    if rows and not {"onset", "trial_type"} <= set(rows[0]):
+        raise ReadError(path, f"{name}: wanted columns onset, duration and trial_type, got "
+                              f"{', '.join(rows[0])}")
+    seconds = [[0.0 if row.get(key) in (None, "", "n/a") else float(row[key])
+                for key in ("onset", "duration")] for row in rows]
+    onset, duration = np.array(seconds).reshape(-1, 2).T
+    return Events(onset, duration, tuple(row["trial_type"] for row in rows))
