@@ -34,7 +34,8 @@ EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
 
 
 def head_training() -> TrainConfig:
-    """Of the head alone: a few passes over strongly decayed weights. Chosen on the training and
+    """Of the head alone: a few passes over strongly decayed weights; of a linear head, which is
+    solved, weight_decay is the penalty and nothing else counts. Chosen on the training and
     validation people of eegmat and of the demo's simulation, taking turns."""
     return TrainConfig(
         steps=300, batch_windows=32, lr=1e-3, weight_decay=1.0, log_every=100, validate_every=10,
