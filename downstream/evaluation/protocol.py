@@ -170,14 +170,15 @@ def _stored(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
 
 def _kfold(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
     people = _dealt(data, np.random.default_rng(protocol.seed))
-    n = len(people) if protocol.kind == "loso" else protocol.folds
+    n, label = len(people) if protocol.kind == "loso" else protocol.folds, _label_of(data)
     if n > len(people):
         raise ValueError(f"{data.corpus.folder}: {n} folds of {len(people)} subjects; wanted at "
                          f"most as many folds as subjects")
     windows, of = data.all, data.corpus.subjects(data.all)
     for k in range(n):
         test = people[k::n]
-        chosen = _watched([one for one in people if one not in set(test)], protocol.validation, k)
+        chosen = _watched([one for one in people if one not in set(test)], protocol.validation, k,
+                          label)
         name = test[0] if protocol.kind == "loso" else f"fold-{k + 1}"
         yield _parted(data, name, windows, np.isin(of, test), np.isin(of, chosen))
 
@@ -265,7 +266,7 @@ def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
                 f"{left_out}, so nobody else is left to train on; cross-{protocol.column} needs "
                 f"subjects of their own"
             )
-        chosen = np.isin(of, _watched(people, protocol.validation, k))
+        chosen = np.isin(of, _watched(people, protocol.validation, k, _label_of(data)))
         yield _parted(data, left_out, windows[test | rest], test[test | rest],
                       chosen[test | rest] & ~test[test | rest])
 
@@ -324,12 +325,27 @@ def _dealt(data: Labelled, rng) -> list[str]:
     return sorted(people, key=lambda one: mean[one])
 
 
-def _watched(people: list[str], share: float, start: int) -> list[str]:
+def _label_of(data: Labelled) -> dict[str, int]:
+    """The class of each subject, where everybody has one all through (sex, a diagnosis)."""
+    windows = data.all if data.classes else data.all[:0]
+    of, target = data.corpus.subjects(windows), data.target[windows]
+    found = {one: np.unique(target[of == one]) for one in np.unique(of)}
+    return ({one: int(values[0]) for one, values in found.items()}
+            if all(len(values) == 1 for values in found.values()) else {})
+
+
+def _watched(people: list[str], share: float, start: int, label: dict[str, int]) -> list[str]:
     """The validation subjects among `people` (which are dealt): spread over them evenly, beginning
-    elsewhere in each fold."""
+    elsewhere in each fold; and one more of a class that would have none, if it has two or more.
+    label: class of each subject, {} where a subject may have several."""
     n = max(1, round(share * len(people)))
     places = (np.arange(n) * len(people) // n + start) % len(people)
-    return [people[place] for place in places]
+    chosen = [people[place] for place in places]
+    for value in sorted(set(label.values()) - {label[one] for one in chosen if label}):
+        left = [one for one in people if label[one] == value]
+        if len(left) > 1:
+            chosen.append(left[start % len(left)])
+    return chosen
 
 
 def _named(wanted: list[str], present: np.ndarray) -> list[str]:

@@ -61,6 +61,18 @@ def test_leave_one_out_of_a_diagnosis_has_one_class_in_its_test(data):
     assert all(len(set(fold.of("test")[1])) == 1 for fold in found)
 
 
+def test_a_rare_class_has_somebody_in_validation(data):
+    """Four of fourteen people have the other label, as few men among many women."""
+    rare = {f"planted/{k:02d}" for k in (2, 5, 9, 11)}
+    of = data.corpus.subjects(np.arange(len(data.target)))
+    told = dataclasses.replace(data, target=np.isin(of, sorted(rare)).astype(np.int64))
+    found = folds(told, Protocol("kfold", folds=4), min_subjects=1)
+    for fold in found:
+        for split in ("train", "validation"):
+            assert people(fold, split) & rare, (fold.fold, split)
+            assert people(fold, split) - rare, (fold.fold, split)
+
+
 def test_published_split_by_ranges(data):
     protocol = Protocol("published", train=["0-8"], validation_subjects=["9", "10"],
                         test=["S11-S13"])
