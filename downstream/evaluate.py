@@ -31,7 +31,7 @@ from . import baselines, features, tasks
 from .evaluation import few_shot, identity, judged, methods
 from .evaluation.choice import Diverged, in_words
 from .evaluation.fitted import Baselines, Networks
-from .evaluation.jobs import Job, work
+from .evaluation.jobs import Job, share, work
 from .evaluation.protocol import SAME_PEOPLE, Protocol, folds
 from .finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
 from .labelled import Labelled, checked, labelled
@@ -61,7 +61,7 @@ class EvaluateConfig:
     classes, architecture, tokens, min_subjects, encode_windows, train, train_full: as in
     `neurofm finetune`; the seeds of train are 0 … seeds − 1. train_random: as train_full, for the
     method random.
-    part: "k/n" does every n-th job from the k-th on (1 … n). jobs: processes that share the work.
+    part: "k/n" does the k-th of n shares of the work (1 … n). jobs: processes that share the work.
     """
 
     corpus: str
@@ -172,7 +172,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
               + (f"\n… and {len(parts) - 1} more folds" if len(parts) > 1 else ""), flush=True)
     if run.jobs == 1 or not run.part:
         ledgers = {name: hub.read_ledger(path) for name, path in models.items()}
-        work(jobs[first::of], jobs, out, wait=not run.part,
+        work(share(jobs, first, of), jobs, out, wait=not run.part,
              make=lambda job: _answered(job, networks, simple, out, ledgers))
     if run.part:
         done = sum(job.is_done(out) for job in jobs)

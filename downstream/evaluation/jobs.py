@@ -7,6 +7,7 @@ Each is done once, however many calls share the folder, and what is done is kept
 """
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,6 +80,14 @@ def work(
             f"{failed[0]}" + (f"; and {len(failed) - 1} more" if len(failed) > 1 else "")
             + ". Leave the method out (--methods), or lower its learning rate and choose another "
             "--out")
+
+
+def share(jobs: list[Job], k: int, n: int) -> list[Job]:
+    """The k-th (from 0) of n shares of the jobs: every n-th fold and seed with all of its methods,
+    which have work in common; or, where there are too few of these, every n-th job."""
+    groups = [list(group) for _, group in
+              itertools.groupby(jobs, key=lambda job: (job.number, job.seed))]
+    return [job for group in groups[k::n] for job in group] if len(groups) >= n else jobs[k::n]
 
 
 @contextlib.contextmanager

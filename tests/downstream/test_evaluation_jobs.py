@@ -12,6 +12,7 @@ from planted import make_corpus
 
 from downstream.evaluate import main as evaluate
 from downstream.evaluation import choice, fitted, methods
+from downstream.evaluation.jobs import Job, share
 from downstream.labelled import labelled
 from neurofm import artifacts, cli
 from neurofm.data.corpus import Corpus
@@ -40,6 +41,19 @@ def test_a_job_that_another_call_is_at_is_left_to_it(corpus, tmp_path, capsys):
         assert "5 of 6 jobs are done" in said
     assert evaluate(words(corpus, out)) == 0
     assert "[6/6] fold-1 csp_lda seed 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 40])
+def test_shares_are_all_of_the_work_and_keep_methods_of_a_fold_and_seed_together(n):
+    jobs = [Job(number, None, method, seed) for number in range(2) for seed in range(3)
+            for method in ("frozen", "random", "csp_lda") if seed == 0 or method != "csp_lda"]
+    shares = [share(jobs, k, n) for k in range(n)]
+    assert sorted(jobs.index(job) for part in shares for job in part) == list(range(len(jobs)))
+    if n <= 6:
+        where = [{k for k, part in enumerate(shares) for job in part
+                  if (job.number, job.seed) == group} for group in {(j.number, j.seed)
+                                                                    for j in jobs}]
+        assert all(len(each) == 1 for each in where)
 
 
 def test_two_calls_at_once_do_each_job_once(corpus, tmp_path):
