@@ -10,9 +10,10 @@ from downstream import baselines
 from downstream.baselines import eegnet, network, recentring, shallow_convnet, spectra, tangent
 
 SFREQ = 256.0
-CLASSIFIERS = [name for name in baselines.NAMES if not baselines.find(name).REGRESSION]
+OF_EEG = [name for name in baselines.NAMES if baselines.find(name).SEES != "scans"]
+CLASSIFIERS = [name for name in OF_EEG if not baselines.find(name).REGRESSION]
 RHYTHMIC = [name for name in CLASSIFIERS if name != "means_lda"]  # read rhythms of any phase
-REGRESSORS = [name for name in baselines.NAMES if baselines.find(name).REGRESSION]
+REGRESSORS = [name for name in OF_EEG if baselines.find(name).REGRESSION]
 NETWORKS = ["eegnet", "shallow_convnet"]
 
 
