@@ -19,7 +19,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import GeometryRule
 from preprocessing import readers
-from preprocessing.standardize import Standardized, standardize
+from preprocessing.standardize import Standardized, StandardizedScan, standardize
 
 from .features import check_contract
 
@@ -74,15 +74,19 @@ def contract_of(model):
     return model.contract
 
 
-def of_recording(windows: Standardized, batch_windows: int) -> Iterator[Batch]:
+def of_recording(
+    windows: Standardized | StandardizedScan, batch_windows: int
+) -> Iterator[Batch]:
     """Windows of one standardised recording, in their order."""
     waiting: list[np.ndarray] = []
+    fmri = windows.contract.modality == "fmri"
     for number, window in enumerate(windows, start=1):
         waiting.append(window)
         if len(waiting) == batch_windows or number == len(windows):
             n = len(waiting)
             yield collate(waiting, [windows.sensors] * n, windows.contract.geometry,
-                          source=[windows.source] * n)
+                          source=[windows.source] * n,
+                          t_r=np.full(n, 1 / windows.sfreq) if fmri else None)
             waiting = []
 
 

@@ -30,8 +30,8 @@ def fit(
     source: tokens. training, validation: numbers of its windows; without validation windows
     training goes on to its end. how, how_full: of the head, and of everything that trains after it
     where the mode is not "frozen"; of a linear head only how.weight_decay counts, the penalty of
-    what is solved. pooled: features of the backbone as it came, where they are
-    known already. temperature: whether the validation windows choose one.
+    what is solved. pooled: features of the backbone as it came, where they are known already.
+    temperature: whether the validation windows choose one.
     Returns what the head sees of all windows of `source`, not re-centred.
 
     A decoder that re-centres trains its head on each subject's features minus their mean. What

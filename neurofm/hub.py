@@ -218,6 +218,6 @@ library_name: neurofm
 ```python
 import neurofm
 model = neurofm.load("PATH OR ORG/NAME")
-features = neurofm.embed(raw, model)
+features = neurofm.embed({"scan" if kind == "fmri" else "raw"}, model)
 ```
 """

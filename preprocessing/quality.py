@@ -38,6 +38,9 @@ def remarks(quality: dict) -> list[str]:
         found.append(f"mains of {quality['line_left_hz']:g} Hz not in contract.notch_hz")
     if quality["lost_s"]:
         found.append(f"{quality['lost_s']:g} s lost (missing or held values)")
+    if "scrubbed" in quality and quality["left_out"]:
+        found.append(f"{len(quality['left_out'])} regions of the atlas outside the image: "
+                     f"{some(quality['left_out'])}")
     if quality.get("scrubbed"):
         found.append(f"{quality['scrubbed']} volumes scrubbed or missing")
     for reason, number in quality["windows_left_out"].items():

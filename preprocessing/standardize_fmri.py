@@ -180,7 +180,8 @@ def _contiguous(recording: Recording, contract: FMRIContract, length: int) -> np
 
 def _nothing_found(recording: Recording, measured) -> dict:
     return {"sfreq_original": recording.sfreq, "band_missing_hz": [], "bads": {},
-            "without_position": [], "interpolated": [], "left_out": [], "nan_share": 0.0,
+            "without_position": [], "interpolated": [], "nan_share": 0.0,
+            "left_out": recording.attributes.get("regions_outside", "").split(),
             "lost_s": 0.0, "amplitude": {}, "line_noise": {}, "line_left_hz": None,
             "highpass_hz": None, "windows_left_out": {},
             "scrubbed": int((~measured).sum())}

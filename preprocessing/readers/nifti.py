@@ -20,6 +20,7 @@ from .errors import ReadError
 VOXELS = "voxels"  # in place of an atlas: every voxel of the mask is a region
 _IMAGE = re.compile(r"(^|[_-])bold([_-][^.]*)?\.nii(\.gz)?$", re.IGNORECASE)
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+OUTSIDE = "regions_outside"  # attribute: regions of the atlas that the image does not hold
 _MOST_VOXELS = 5000  # as regions
 _LEAST_SHARE = 0.5  # of an atlas's regions that an image must hold
 
@@ -44,11 +45,11 @@ def read(path: Path, options) -> Recording:
         raise ReadError(path, f"wanted an image over time (four axes), got shape {image.shape}; "
                               f"pass over anatomical images (exclude: [pattern])")
     t_r = repetition_time(path, image)
-    names, position, signal = _regions(path, image, table)
+    names, position, signal, lost = _regions(path, image, table)
     sensors = Sensors(tuple(names), np.full(len(names), KINDS.index("roi")), position,
                       np.zeros((len(names), 3)))
     return Recording(signal.astype(np.float32), 1 / t_r, sensors, _events(path, table),
-                     source=str(path))
+                     source=str(path), attributes={OUTSIDE: " ".join(lost)} if lost else {})
 
 
 def repetition_time(path: Path, image) -> float:
@@ -73,13 +74,13 @@ def repetition_time(path: Path, image) -> float:
 
 
 def _regions(path: Path, image, table):
-    """(names, centres [n, 3] in metres, signal [n, volume])."""
+    """(names, centres [n, 3] in metres, signal [n, volume], regions that the image lacks)."""
     mask = _mask(path, image, table)
     if table.atlas == VOXELS:
         return _voxels(path, image, mask)
     atlas = _opened(path, table.atlas, "images.atlas")
     if len(atlas.shape) == 4:
-        return _maps(path, image, mask, atlas)
+        return _maps(path, image, mask, atlas, table)
     from nilearn.image import resample_to_img
 
     # To the image's own grid, by the nearest label: what is measured is not interpolated.
@@ -89,14 +90,15 @@ def _regions(path: Path, image, table):
     wanted = np.setdiff1d(np.unique(np.asarray(atlas.dataobj).round().astype(np.int64)), [0])
     labels = np.where(mask, labels, 0)
     code, of = np.unique(labels[labels != 0], return_inverse=True)
-    _check_overlap(path, table.atlas, len(code), len(wanted), wanted[~np.isin(wanted, code)])
+    lost = [str(label) for label in wanted[~np.isin(wanted, code)].tolist()]
+    _check_overlap(path, table.atlas, len(code), lost)
     count = np.bincount(of)
     data = np.asarray(image.dataobj, dtype=np.float32)[labels != 0]
     signal = np.zeros((len(code), data.shape[1]))
     np.add.at(signal, of, data)
     place = np.zeros((len(code), 3))
     np.add.at(place, of, _places(image)[labels != 0])
-    return list(map(str, code.tolist())), place / count[:, None], signal / count[:, None]
+    return list(map(str, code.tolist())), place / count[:, None], signal / count[:, None], lost
 
 
 def _voxels(path: Path, image, mask):
@@ -104,10 +106,10 @@ def _voxels(path: Path, image, mask):
         raise ReadError(path, f"images.atlas is {VOXELS}, but {mask.sum()} voxels lie in the mask, "
                               f"more than {_MOST_VOXELS}: give a mask of fewer, or an atlas")
     names = ["-".join(map(str, index)) for index in np.argwhere(mask).tolist()]
-    return names, _places(image)[mask], np.asarray(image.dataobj, dtype=np.float32)[mask]
+    return names, _places(image)[mask], np.asarray(image.dataobj, dtype=np.float32)[mask], []
 
 
-def _maps(path: Path, image, mask, atlas):
+def _maps(path: Path, image, mask, atlas, table):
     """Of a probabilistic atlas: by least squares, as nilearn's NiftiMapsMasker."""
     from nilearn.image import resample_to_img
 
@@ -115,12 +117,13 @@ def _maps(path: Path, image, mask, atlas):
                       .dataobj, dtype=np.float64)
     weight = maps[mask]
     there = weight.sum(axis=0) > 0
-    _check_overlap(path, "images.atlas", int(there.sum()), len(there), np.flatnonzero(~there))
+    lost = [f"map{k + 1}" for k in np.flatnonzero(~there)]
+    _check_overlap(path, table.atlas, int(there.sum()), lost)
     weight = weight[:, there]
     place = weight.T @ _places(image)[mask] / weight.sum(axis=0)[:, None]
     data = np.asarray(image.dataobj, dtype=np.float64)[mask]
     signal = np.linalg.lstsq(weight, data, rcond=None)[0]
-    return [f"map{k + 1}" for k in np.flatnonzero(there)], place, signal
+    return [f"map{k + 1}" for k in np.flatnonzero(there)], place, signal, lost
 
 
 def _mask(path: Path, image, table) -> np.ndarray:
@@ -158,12 +161,13 @@ def _places(image) -> np.ndarray:
     return nibabel.affines.apply_affine(image.affine, index) / 1000
 
 
-def _check_overlap(path: Path, atlas: str, found: int, wanted: int, lost) -> None:
+def _check_overlap(path: Path, atlas: str, found: int, lost: list[str]) -> None:
     """Raise ReadError where the atlas and the image lie apart."""
+    wanted = found + len(lost)
     if found < _LEAST_SHARE * wanted:
         raise ReadError(path, f"{atlas} has {wanted} regions, but only {found} of them lie in the "
-                              f"image (not {some(map(str, lost))}): they are of different spaces, "
-                              f"or the image holds part of the brain; register it first")
+                              f"image (not {some(lost)}): they are of different spaces, or the "
+                              f"image holds part of the brain; register it first")
 
 
 def _events(path: Path, table) -> Events:

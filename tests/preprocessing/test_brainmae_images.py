@@ -8,8 +8,11 @@ import pytest
 
 from neurofm import cli
 from neurofm.data.corpus import Corpus
+from neurofm.data.fmri_contract import FMRIContract
 from preprocessing import readers
+from preprocessing.quality import remarks
 from preprocessing.readers import ImageTable, ReadError
+from preprocessing.standardize import standardize
 
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 AFFINE[:3, 3] = (-18, -24, -12)
@@ -97,6 +100,15 @@ def test_bad_input_an_atlas_of_another_space(tmp_path):
         readers.read(path, images=atlas(tmp_path))
     with pytest.raises(ReadError, match=r"images\.atlas"):
         readers.read(path)
+
+
+def test_regions_that_the_image_lacks_are_told(tmp_path):
+    path, _ = bold(tmp_path, shift_mm=18.0)  # slab 10 lies before the image now
+    read = readers.read(path, images=atlas(tmp_path))
+    assert read.sensors.names == ("20", "30")
+    done = standardize(read, FMRIContract())
+    assert done.quality["left_out"] == ["10"]
+    assert "1 regions of the atlas outside the image: 10" in remarks(done.quality)
 
 
 @pytest.mark.parametrize(("t_r", "unit", "beside", "wanted"), [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+import neurofm
 from neurofm import cli, hub
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
@@ -253,6 +254,8 @@ def test_pretraining_by_the_command(corpus, tmp_path, capsys):
     assert model.contract == corpus.contract
     assert "fmri" in (out / "README.md").read_text()
     assert model.embed(corpus.batch(np.arange(2))).shape[:2] == (2, 9)
+    assert "neurofm.embed(scan, model)" in (out / "README.md").read_text()
+    assert neurofm.embed(scan(n=120), model).shape[:2] == (2, 9)  # as the card says
 
 
 def test_bad_input_a_model_of_eeg_for_scans(corpus, tmp_path, capsys):
