@@ -15,7 +15,7 @@ def attach(decoder: Decoder) -> None:
     """Put adapters of rank `config.rank` beside every matrix that the features depend on."""
     import peft
 
-    used = [*decoder.backbone.blocks[:-1], decoder.backbone.project, decoder.backbone.near]
+    used = decoder.backbone.used(decoder.config.pool)
     inside = {id(module) for part in used for module in part.modules()}
     names = [name for name, module in decoder.backbone.named_modules()
              if isinstance(module, nn.Linear) and id(module) in inside]

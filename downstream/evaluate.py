@@ -46,9 +46,10 @@ MAY_GROW = ("methods", "seeds", "explain", "shots")  # what may change until the
 class EvaluateConfig:
     """A comparison on one labelled corpus.
 
-    corpus: a sealed corpus with labels. model: checkpoint of a BrainOmni (or a decoder, whose
-    backbone is taken); without one only baselines can be compared. models: further ones by name,
-    for methods NAME@MODEL. out: folder of the results. task: what is asked (`downstream.tasks`).
+    corpus: a sealed corpus with labels. model: checkpoint of a BrainOmni or a BrainMAE (or a
+    decoder, whose backbone is taken); without one only baselines can be compared. models: further
+    ones by name, for methods NAME@MODEL. out: folder of the results. task: what is asked
+    (`downstream.tasks`).
     protocol: who trains, who chooses, who judges (`downstream.evaluation.protocol`).
     methods: see `downstream.evaluation.methods`; empty = all that fit (without a model:
     baselines). seeds: trainings of each network, 5 or more. tuning: settings a method tries;
@@ -127,13 +128,16 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
         print(f"{out} is finished: nothing to do")
         return 0
     fmri = corpus.contract.modality == "fmri"
-    names = run.methods or methods.fitting(task.number, bool(run.model), fmri)
-    methods.check(names, list(models), task.number, fmri)
+    if run.methods:  # before models are opened
+        methods.check(run.methods, list(models), task.number, fmri)
+    opened = {name: open_backbone(path) for name, path in models.items()}
+    pools = {name: model.config.pools for name, model in opened.items()}
+    names = run.methods or methods.fitting(task.number, pools.get("", ()), fmri)
+    methods.check_pools(names, pools, run.architecture)
     _check_extras(run, task, names)
     every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
     parts = folds(every, run.protocol, run.min_subjects, task.trial)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
-    opened = {name: open_backbone(path) for name, path in models.items()}
     for name, model in opened.items():
         features.check_contract(model, models[name], corpus)
     # Before hours of training: whether the baselines can take the windows at all.

@@ -1,54 +1,47 @@
 """What a decoder trains on, made once: tokens of labelled windows, or pooled features.
 
-The tokenizer is frozen in every mode, so signals are encoded once; with a frozen transformer too,
-its pooled features are all that the head ever sees.
+A tokenizer is frozen in every mode, so signals are encoded once (a model without one reads them
+again); with all of the model frozen, its pooled features are all that the head ever sees.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from neurofm import artifacts
-from neurofm.data.batch import Tokens
+from neurofm.data.batch import Batch, Tokens
 from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
-from neurofm.data.sensors import Sensors
+from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.data.tokens import TokenSet
 from neurofm.models.decoder import Decoder, Pooled
 
 
-class InMemory:
-    """Tokens or features of some windows, asked for by the windows' numbers.
+class Known:
+    """Some windows and what is known of them; a subclass says what `batch` gives.
 
-    windows: numbers, ascending (a corpus's window indices). values: int16 [window, source, frame,
-    level] (tokens) or float32 [window, (place,) feature]. target: class index (int64) or number
+    windows: numbers, ascending (a corpus's window indices). target: class index (int64) or number
     (float32) of each, [window]. subjects: whose each is, [window]. devices: number of the device
     that each was recorded with, [window]; None = one device. source: what messages call each.
     """
 
     def __init__(
-        self, windows: np.ndarray, values: Tensor, target: np.ndarray, subjects: np.ndarray,
+        self, windows: np.ndarray, target: np.ndarray, subjects: np.ndarray,
         source: Callable[[int], str] = "window {}".format, devices: np.ndarray | None = None,
     ):
-        assert len(windows) == len(values) == len(target) == len(subjects), (
-            len(windows), values.shape, target.shape, subjects.shape)
-        self.windows, self.values, self.source = windows, values, source
+        assert len(windows) == len(target) == len(subjects), (
+            len(windows), target.shape, subjects.shape)
+        self.windows, self.source = windows, source
         self.target, self.subjects = torch.from_numpy(np.asarray(target)), np.asarray(subjects)
         self.devices = np.zeros(len(windows), dtype=int) if devices is None else devices
 
-    @classmethod
-    def of_corpus(
-        cls, corpus: Corpus, windows: np.ndarray, values: Tensor, target: np.ndarray
-    ) -> "InMemory":
-        """target: of every window of the corpus."""
-        return cls(windows, values, target[windows], corpus.subjects(windows), corpus.source,
-                   devices(corpus)[corpus.windows["recording"].to_numpy()[windows]])
-
     def with_(self, values: Tensor) -> "InMemory":
-        """The same windows with other values."""
+        """The same windows with values."""
         return InMemory(self.windows, values, self.target.numpy(), self.subjects, self.source,
                         self.devices)
 
@@ -74,40 +67,79 @@ class InMemory:
         for each in np.unique(group):
             yield rows[group == each]
 
+    def about(self, windows: np.ndarray, seeds: np.ndarray | None) -> dict:
+        """Fields of a batch that tell of the windows."""
+        return {
+            "target": self.target[torch.from_numpy(self.rows(windows))],
+            "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
+            "source": [self.source(w) for w in windows.tolist()],
+        }
+
+
+class InMemory(Known):
+    """Tokens or features of windows. values: int16 [window, source, frame, level] (tokens) or
+    float32 [window, (place,) feature]; the rest as in `Known`."""
+
+    def __init__(self, windows: np.ndarray, values: Tensor, *about, **more):
+        assert len(windows) == len(values), (len(windows), values.shape)
+        super().__init__(windows, *about, **more)
+        self.values = values
+
     def take(self, windows: np.ndarray) -> Tensor:
         """Values of the given windows, in their order."""
         return self.values[torch.from_numpy(self.rows(windows))]
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None):
         """Tokens or Pooled of the windows, with their targets."""
-        rows = torch.from_numpy(self.rows(windows))
-        about = {
-            "target": self.target[rows],
-            "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
-            "source": [self.source(w) for w in windows.tolist()],
-        }
-        if self.values.is_floating_point():
-            return Pooled(self.values[rows], **about)
-        return Tokens(self.values[rows].long(), **about)
+        values, about = self.take(windows), self.about(windows, seeds)
+        return Pooled(values, **about) if values.is_floating_point() else Tokens(
+            values.long(), **about)
+
+
+class OfCorpus(Known):
+    """Windows whose signals are read when they are asked for.
+
+    target: of every window of the corpus. geometry: rule by which the model reads places.
+    """
+
+    def __init__(
+        self, corpus: Corpus, windows: np.ndarray, target: np.ndarray, geometry: GeometryRule
+    ):
+        super().__init__(windows, target[windows], corpus.subjects(windows), corpus.source,
+                         devices(corpus)[corpus.windows["recording"].to_numpy()[windows]])
+        self.corpus, self.geometry = corpus, geometry
+
+    def widths(self, windows: np.ndarray) -> np.ndarray:
+        """Number of channels of each of the windows."""
+        return self.corpus.widths(windows)
+
+    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
+        """Signals of the windows, with their targets."""
+        batch = self.corpus.batch(windows, geometry=self.geometry)
+        return replace(batch, **self.about(windows, seeds))
 
 
 @torch.no_grad()
-def tokens(
+def prepared(
     decoder: Decoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
     batch_windows: int = 16, device: torch.device | str = "cpu",
-) -> InMemory:
-    """Encode the windows with the decoder's tokenizer."""
-    tokenizer = decoder.backbone.tokenizer.to(device).eval()
+) -> Known:
+    """What the decoder trains on: its windows' tokens, encoded here; where its model reads signals,
+    those."""
+    signals = OfCorpus(corpus, windows, target, decoder.contract.geometry)
+    decoder.to(device).eval()
     order = np.argsort(corpus.widths(windows), kind="stable")  # little padding
     values = None
     for start in range(0, len(order), batch_windows):
         rows = order[start : start + batch_windows]
-        batch = corpus.batch(windows[rows], geometry=decoder.contract.geometry)
-        ids = tokenizer.encode(batch.to(device)).ids.to("cpu", torch.int16)
+        found = decoder.backbone.prepare(signals.batch(windows[rows]).to(device))
+        if not isinstance(found, Tokens):
+            return signals
+        ids = found.ids.to("cpu", torch.int16)
         if values is None:
             values = torch.empty(len(windows), *ids.shape[1:], dtype=torch.int16)
         values[torch.from_numpy(rows)] = ids
-    return InMemory.of_corpus(corpus, windows, values, target)
+    return signals.with_(values)
 
 
 def read_tokens(
@@ -123,20 +155,23 @@ def read_tokens(
             f"of {model}); tokenize again, or leave --tokens out"
         )
     values = torch.from_numpy(np.stack([found.ids(w) for w in windows.tolist()]).astype(np.int16))
-    return InMemory.of_corpus(corpus, windows, values, target)
+    return OfCorpus(corpus, windows, target, corpus.contract.geometry).with_(values)
 
 
 @torch.no_grad()
 def pooled(
-    decoder: Decoder, source: InMemory, *, batch_windows: int = 32,
+    decoder: Decoder, source: Known, *, batch_windows: int = 32,
     device: torch.device | str = "cpu",
 ) -> InMemory:
-    """Pooled features of all windows of a token source."""
+    """Pooled features of all windows of a source."""
     decoder.to(device).eval()
     parts = [
-        decoder.pool(Tokens(ids.long().to(device))).float().cpu()
-        for ids in source.values.split(batch_windows)
+        decoder.pool(source.batch(source.windows[start : start + batch_windows]).to(device))
+        .float().cpu() for start in range(0, len(source.windows), batch_windows)
     ]
+    if parts[0].ndim == 3:  # scans of unlike lengths: places that there are not are 0
+        most = max(part.shape[1] for part in parts)
+        parts = [F.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts]
     return source.with_(torch.cat(parts))
 
 
@@ -205,6 +240,8 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
             f"{'; '.join(differing)}); {_what_to_do(model.contract, path, corpus)}"
         )
     inner = getattr(model, "backbone", model)
+    if corpus.contract.modality == "fmri":
+        return
     length = getattr(inner, "tokenizer", inner).config.window_length
     if corpus.contract.window_samples < length:
         seconds = length / corpus.contract.sfreq

@@ -20,8 +20,9 @@ import pandas as pd
 import torch
 
 from neurofm import artifacts, config, hub
+from neurofm.data.contract import EEG_MEG
 from neurofm.data.corpus import Corpus
-from neurofm.models.brainomni import BrainOmni
+from neurofm.models.backbone import Backbone
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
 
@@ -60,8 +61,9 @@ def random_training() -> TrainConfig:
 class FinetuneConfig:
     """A decoder's training.
 
-    corpus: a sealed corpus with labels. model: checkpoint folder or repository of a BrainOmni (or
-    of a decoder, whose backbone is taken). out: folder of the run, which becomes the checkpoint.
+    corpus: a sealed corpus with labels. model: checkpoint folder or repository of a BrainOmni or a
+    BrainMAE (or of a decoder, whose backbone is taken). out: folder of the run, which becomes the
+    checkpoint.
     mode: "frozen" trains the head alone; "full" does that first and then the transformer with it,
     since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
     arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the transformer's own matrices.
@@ -131,7 +133,7 @@ def finetune(run: FinetuneConfig) -> int:
     if run.tokens and not run.random_weights:
         source = features.read_tokens(run.tokens, run.model, corpus, data.all, data.target)
     else:
-        source = features.tokens(decoder, corpus, data.all, data.target,
+        source = features.prepared(decoder, corpus, data.all, data.target,
                                  batch_windows=run.encode_windows, device=accelerator.device)
     pooled = fit(decoder, source, data.windows["train"], data.windows["validation"], run.train,
                  run.train_full, out, accelerator, say=say)
@@ -149,21 +151,21 @@ def finetune(run: FinetuneConfig) -> int:
     return 0
 
 
-def open_backbone(path: str) -> BrainOmni:
+def open_backbone(path: str) -> Backbone:
     """The pretrained model in a checkpoint, on the CPU."""
     model = hub.load(path)
     if isinstance(model, Decoder):
         model.backbone.contract = model.contract
         return model.backbone
-    if not isinstance(model, BrainOmni):
-        raise ValueError(f"{path}: wanted a pretrained BrainOmni, this is a "
-                         f"{type(model).__name__}; first `neurofm tokenize` and `neurofm pretrain "
-                         f"--model brainomni` with it")
+    if not isinstance(model, Backbone):
+        raise ValueError(f"{path}: wanted a pretrained model with features, such as a BrainOmni, "
+                         f"this is a {type(model).__name__}; first `neurofm tokenize` and `neurofm "
+                         f"pretrain --model brainomni` with it")
     return model
 
 
 def build(
-    pretrained: BrainOmni, data: Labelled, mode: str, architecture: dict, seed: int, *,
+    pretrained: Backbone, data: Labelled, mode: str, architecture: dict, seed: int, *,
     random_weights: bool = False,
 ) -> Decoder:
     """A decoder whose head (with random_weights: everything) is drawn from `seed`."""
@@ -171,34 +173,25 @@ def build(
     settings = DecoderConfig(backbone=pretrained.config, classes=data.classes, mode=mode,
                              **architecture)
     decoder = Decoder(settings, None if random_weights else pretrained)
-    # Of the kinds that the corpus might have held, the decoder knows those it did hold.
-    layouts = [data.corpus.layouts[key] for key in
-               data.corpus.recordings["layout"].iloc[data.recordings("train")].unique()]
-    present = {kind for layout in layouts for kind in layout.kinds}
-    decoder.contract = data.corpus.contract.with_(
-        kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present),
-        geometry=pretrained.contract.geometry,
-        positions="required",
-    )
+    decoder.contract = data.corpus.contract
+    if decoder.contract.modality == EEG_MEG:
+        # Of the kinds that the corpus might have held, the decoder knows those it did hold.
+        layouts = [data.corpus.layouts[key] for key in
+                   data.corpus.recordings["layout"].iloc[data.recordings("train")].unique()]
+        present = {kind for layout in layouts for kind in layout.kinds}
+        decoder.contract = decoder.contract.with_(
+            kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present),
+            geometry=pretrained.contract.geometry,
+            positions="required",
+        )
     if random_weights:
-        _start_codebooks(decoder, data, seed)
+        windows, at_most = data.windows["train"], 64
+        drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),
+                                                   replace=False)
+        decoder.backbone.start(data.corpus.batch(drawn[i : i + 16],
+                                                 geometry=decoder.contract.geometry)
+                               for i in range(0, len(drawn), 16))
     return decoder.eval()
-
-
-@torch.no_grad()
-def _start_codebooks(decoder: Decoder, data: Labelled, seed: int, at_most: int = 64) -> None:
-    """A random tokenizer gets codes by k-means of its own features of training windows: that is
-    part of how the quantiser starts, and random codes would throw most of the signal away."""
-    tokenizer = decoder.backbone.tokenizer
-    windows = data.windows["train"]
-    drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)), replace=False)
-    tokenizer.quantizer.bypassed.fill_(False)
-    rule = decoder.contract.geometry
-    embedded = [tokenizer.embed(data.corpus.batch(drawn[i : i + 16], geometry=rule))
-                for i in range(0, len(drawn), 16)]
-    tokenizer.quantizer.train()
-    tokenizer.quantizer(torch.cat(embedded))
-    tokenizer.quantizer.eval()
 
 
 def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:

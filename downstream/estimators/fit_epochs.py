@@ -77,6 +77,6 @@ def fit_epochs(
 @torch.no_grad()
 def _encode(decoder: Decoder, batches: Iterable[Batch]) -> Tensor:
     """Tokens of all epochs, int16, on the CPU."""
-    tokenizer, device = decoder.backbone.tokenizer.eval(), decoder.device
-    return torch.cat([tokenizer.encode(batch.to(device)).ids.to("cpu", torch.int16)
+    backbone, device = decoder.backbone.eval(), decoder.device
+    return torch.cat([backbone.prepare(batch.to(device)).ids.to("cpu", torch.int16)
                       for batch in batches])

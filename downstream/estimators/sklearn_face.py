@@ -146,7 +146,7 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
         inner = self.network_.config.backbone
         n = inner.tokenizer.n_sources
         pairs = list(zip(*np.triu_indices(n), strict=True))
-        waves = {f"waveforms{k}": pairs for k in range(self.network_.config.n_waveforms)}
+        waves = {f"waveforms{k}": pairs for k in range(inner.n_waveforms)}
         places = {"covariances": {"covariance": pairs, "codes": pairs, **waves},
                   "covariance": {"covariance": pairs},
                   "mean": {"mean": np.ndindex(n, inner.dim)}}[self.pool]

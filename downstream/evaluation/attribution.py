@@ -126,7 +126,7 @@ def maps(
     windows, target = np.asarray(windows)[order], np.asarray(target)[order]
     every = np.zeros(len(corpus.windows), dtype=target.dtype)
     every[windows] = target
-    tokens = features.tokens(decoder, corpus, windows, every, batch_windows=batch_windows,
+    tokens = features.prepared(decoder, corpus, windows, every, batch_windows=batch_windows,
                              device=device)
     pooled = features.pooled(decoder, tokens, batch_windows=batch_windows, device=device)
     return of_answers(predict(decoder, pooled, windows, device), decoder.classes, corpus, windows,

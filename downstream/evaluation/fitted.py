@@ -10,7 +10,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from neurofm.data.corpus import Corpus
-from neurofm.models.brainomni import BrainOmni
+from neurofm.models.backbone import Backbone
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig
 
@@ -37,7 +37,7 @@ class Networks:
     read_tokens: tokens of `windows` by the model evaluated, where they are on disk.
     """
 
-    models: dict[str, BrainOmni]
+    models: dict[str, Backbone]
     windows: np.ndarray
     architecture: dict
     train: TrainConfig
@@ -57,7 +57,8 @@ class Networks:
             decoder, pooled = self._trained(what, setting, data, seed, out / str(number))
             return (decoder, pooled), predict(decoder, pooled, data.windows["validation"], device)
 
-        tried = methods.settings(what, self.tuning, self.architecture)
+        tried = methods.settings(what, self.tuning, self.architecture,
+                                 self.models[what.model].config)
         (decoder, pooled), setting = chosen(tried, data, attempt)
         return predict(decoder, pooled, data.windows["test"], device), setting
 
@@ -91,7 +92,7 @@ class Networks:
         def make():
             if self.read_tokens and not what.random and not what.model:
                 return self.read_tokens()
-            return features.tokens(decoder, data.corpus, self.windows, data.target,
+            return features.prepared(decoder, data.corpus, self.windows, data.target,
                                    batch_windows=self.encode_windows,
                                    device=self.accelerator.device)
 

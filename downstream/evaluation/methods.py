@@ -20,6 +20,7 @@ score best.
 
 from dataclasses import dataclass, field
 
+from neurofm.models.backbone import BackboneConfig
 from neurofm.models.decoder import DecoderConfig
 
 from .. import baselines
@@ -75,9 +76,12 @@ def network(name: str) -> Network:
     return Network(found.mode, found.architecture, found.random, base.endswith(RECENTRED), model)
 
 
-def settings(what: Network, tuning: int, architecture: dict) -> tuple[dict, ...]:
-    """The settings that a network tries. architecture: fields of DecoderConfig for all networks."""
-    made = DecoderConfig(**architecture | what.architecture)
+def settings(
+    what: Network, tuning: int, architecture: dict, backbone: BackboneConfig
+) -> tuple[dict, ...]:
+    """The settings that a network tries. architecture: fields of DecoderConfig for all networks.
+    backbone: config of the pretrained model."""
+    made = DecoderConfig(**{"backbone": backbone, **architecture, **what.architecture})
     head = LINEAR_SETTINGS if made.solved else HEAD_SETTINGS
     return (head if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
 
@@ -102,7 +106,7 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
         if is_network(name) and not model and "" not in models:
             raise ValueError(f"methods: {name} is a network of a pretrained model, and none is "
                              f"given: name it, --model=FOLDER, or ask for baselines: "
-                             f"{', '.join(fitting(number, model=False, fmri=fmri))}")
+                             f"{', '.join(fitting(number, fmri=fmri))}")
         if model and model not in models:
             turned = f"{name.partition('@')[0]}{RECENTRED}@{model.removesuffix(RECENTRED)}"
             hint = f"or write {turned}" if model.endswith(RECENTRED) else "or leave it out"
@@ -111,16 +115,34 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
         if not is_network(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
-                             f"{', '.join(fitting(number, model=False, fmri=fmri))}")
+                             f"{', '.join(fitting(number, fmri=fmri))}")
         if not is_network(name) and fmri != (baselines.find(name).SEES == "scans"):
             kind = "fMRI" if fmri else "EEG or MEG"
             raise ValueError(f"methods: {name} does not read {kind}; these do: "
-                             f"{', '.join(fitting(number, model=False, fmri=fmri))}")
+                             f"{', '.join(fitting(number, fmri=fmri))}")
 
 
-def fitting(number: bool, model: bool = True, fmri: bool = False) -> list[str]:
-    """All methods for this kind of label and signal; without a model, baselines."""
+def check_pools(
+    names: list[str], pools: dict[str, tuple[str, ...]], architecture: dict
+) -> None:
+    """Raise ValueError for networks with a pool that their model cannot make.
+
+    pools: those of each model, by its name. architecture: fields of DecoderConfig for all.
+    """
+    for name in filter(is_network, names):
+        what = network(name)
+        pool = (architecture | what.architecture).get("pool", "")
+        if pool and pool not in pools[what.model]:
+            raise ValueError(f"methods: {name} pools by {pool!r}, which this model cannot; it can "
+                             f"by {', '.join(pools[what.model])}: leave {name} out")
+
+
+def fitting(number: bool, pools: tuple[str, ...] = (), fmri: bool = False) -> list[str]:
+    """All methods for this kind of label and signal. pools: of the model; none = without a model,
+    baselines alone."""
     networks = [*NETWORKS, *(f"{name}{RECENTRED}" for name in ("frozen", "full", "random_frozen"))]
+    networks = [name for name in networks
+                if network(name).architecture.get("pool", "") in ("", *pools)]
     simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION
               and fmri == (baselines.find(one).SEES == "scans")]
-    return [*networks, *simple] if model else simple
+    return [*networks, *simple] if pools else simple

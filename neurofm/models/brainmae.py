@@ -7,10 +7,14 @@ over segments puts states in context, and what was measured in every region is r
 `paper()` is that model. The defaults leave out what limits it: regions are known by where they lie
 instead of by their number, so any atlas can be read; segments are of fixed seconds at any
 repetition time, with volumes missing (`neurofm.nn.segments`); and a hidden region is filled in from
-the regions seen in the same segment as well as from the state, which alone is a narrow door.
+more than the state, which alone is a narrow door: from the regions seen in the same segment, by the
+best linear guess (`neurofm.nn.region_factors`) and what the network corrects of it, and from itself
+in other segments. What a region differs by from that guess is read beside what it measured.
 """
 
 from collections.abc import Sequence
+from math import comb
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,15 +23,17 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..nn.attention import FeedForward, SelfAttention, rotary_table
 from ..nn.attentive_pool import AttentivePool
+from ..nn.region_factors import RegionFactors
 from ..nn.regions import AdaptiveBlock, NumberedRegions, PlacedRegions, StaticGraphBlock
+from ..nn.second_order import log_of
 from ..nn.seeded import window_generators
 from ..nn.segments import Segments, cut
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from .backbone import Backbone, BackboneConfig
 
 REGIONS = ("placed", "numbered")
 
 
-class BrainMAEConfig(NeuroFMConfig):
+class BrainMAEConfig(BackboneConfig):
     """regions: "placed" reads the centre of each region, "numbered" has a table of `n_regions` rows
         for the regions of one atlas, as published.
     segment_s, t_r: length of a segment and spacing of the taps of its kernel, seconds; at that
@@ -37,7 +43,8 @@ class BrainMAEConfig(NeuroFMConfig):
         AG-TSE). self_loops: a region may take from itself (an ablation of the paper).
     n_blocks: over segments. n_decoder: graph blocks between states and what is read off them.
     narrow: regions are filled in from states alone, and hidden regions stand in every graph, as
-        published; else from the regions seen in the segment, too.
+        published; else from the regions seen in the segment, too, and from other segments.
+    n_factors: of the linear guess of each region from the others; 0 = without it, as published.
     hidden: share of the regions hidden in a segment, drawn between these two.
     hidden_weight: λ, what hidden regions weigh in the loss; those seen weigh 1 − λ.
     """
@@ -59,6 +66,7 @@ class BrainMAEConfig(NeuroFMConfig):
         n_blocks: int = 2,
         n_decoder: int = 1,
         narrow: bool = False,
+        n_factors: int = 64,
         hidden: Sequence[float] = (0.0, 0.8),
         hidden_weight: float = 0.75,
         **of_transformers,
@@ -76,6 +84,7 @@ class BrainMAEConfig(NeuroFMConfig):
         self.n_blocks = n_blocks
         self.n_decoder = n_decoder
         self.narrow = narrow
+        self.n_factors = n_factors
         self.hidden = tuple(hidden)
         self.hidden_weight = hidden_weight
         super().__init__(**of_transformers)
@@ -96,6 +105,11 @@ class BrainMAEConfig(NeuroFMConfig):
         )
         self.require(n_static + n_adaptive > 0, "n_static + n_adaptive must be at least 1")
         self.require(
+            n_factors >= 0 and not (narrow and n_factors),
+            f"n_factors must be 0 or more, and 0 where regions are filled in from states alone "
+            f"(narrow), got {n_factors}",
+        )
+        self.require(
             len(self.hidden) == 2 and 0 <= self.hidden[0] <= self.hidden[1] < 1,
             f"hidden are two shares, 0 <= low <= high < 1, got {hidden}",
         )
@@ -108,15 +122,24 @@ class BrainMAEConfig(NeuroFMConfig):
         """Taps of the kernel of a segment."""
         return round(self.segment_s / self.t_r)
 
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Without factors there is no covariance of them."""
+        return ("covariance", "mean", "attention") if self.n_factors else ("mean", "attention")
+
+    def n_pooled(self, pool: str) -> int:
+        """Width of what `BrainMAE.pooled` gives: pairs of factors, or of a state."""
+        return comb(self.n_factors + 1, 2) if pool == "covariance" else self.dim
+
     @classmethod
     def paper(cls, **fields) -> "BrainMAEConfig":
         """The published model (AG-TSE on Schaefer's 100 regions, segments of 15 s of HCP's 0.72 s);
         its width and number of heads are not stated. `fields` as for the class."""
         return cls(**{"regions": "numbered", "n_regions": 100, "segment_s": 15.12, "t_r": 0.72,
-                      "n_static": 3, "n_adaptive": 1, "narrow": True, **fields})
+                      "n_static": 3, "n_adaptive": 1, "narrow": True, "n_factors": 0, **fields})
 
 
-class BrainMAE(NeuroFMPreTrainedModel):
+class BrainMAE(Backbone):
     """Filling in of hidden regions; features of regions and states of segments."""
 
     config_class = BrainMAEConfig
@@ -128,6 +151,9 @@ class BrainMAE(NeuroFMPreTrainedModel):
         self.regions = (PlacedRegions(dim) if config.regions == "placed"
                         else NumberedRegions(dim, config.n_regions))
         self.kernel = nn.Linear(config.n_taps, dim)
+        if config.n_factors:
+            self.factors = RegionFactors(dim, config.n_factors)
+            self.surprise = nn.Linear(config.n_taps, dim)
         self.hidden_token = nn.Parameter(0.02 * torch.randn(dim))
 
         def static(n: int) -> nn.ModuleList:
@@ -165,34 +191,51 @@ class BrainMAE(NeuroFMPreTrainedModel):
     def _encode(
         self, seg: Segments, regions: Float[Tensor, "batch region dim"],
         valid: Bool[Tensor, "batch region"], hidden: Bool[Tensor, "batch segment region"] | None,
-    ) -> tuple[Float[Tensor, "batch segment region dim"], Float[Tensor, "batch segment dim"],
-               Bool[Tensor, "batch segment region"]]:
-        """(regions, states in context, which regions could be looked at)."""
-        x = self.kernel(seg.taps).transpose(1, 2)
-        seen = valid[:, None].expand(x.shape[:3])
+    ) -> "Encoded":
+        """Segments, of which the hidden regions may not be looked at."""
+        taps = seg.taps.transpose(1, 2)
+        seen = valid[:, None].expand(taps.shape[:3])
+        if hidden is not None and not self.config.narrow:
+            seen = seen & ~hidden
+        guess = torch.zeros_like(taps)
+        x = self.kernel(taps)
+        if self.config.n_factors:
+            guess = self.factors(taps, regions, seen).guess.to(taps.dtype)
+            x = torch.where(seen[..., None], x + self.surprise(taps - guess), self.kernel(guess))
         if hidden is not None:
-            x = torch.where(hidden[..., None], self.hidden_token.to(x.dtype), x)
-            seen = seen if self.config.narrow else seen & ~hidden
+            token = self.hidden_token.to(x.dtype)
+            x = torch.where(hidden[..., None], token + x if self.config.n_factors else token, x)
         x = x + regions[:, None]
         for block in [*self.static, *self.adaptive]:
             x = block(x, regions, seen)
         state = self.pool(x.flatten(0, 1), seen.flatten(0, 1)).unflatten(0, x.shape[:2])
-        table = rotary_table(state.shape[1], self.config.dim, state.device)
+        rows = state[:, :, None] if self.config.narrow else torch.cat([state[:, :, None], x], dim=2)
+        rows = self._over_segments(rows, seg.valid)
+        return Encoded(x if self.config.narrow else rows[:, :, 1:], rows[:, :, 0], seen, guess)
+
+    def _over_segments(
+        self, rows: Float[Tensor, "batch segment row dim"], valid: Bool[Tensor, "batch segment"]
+    ) -> Float[Tensor, "batch segment row dim"]:
+        """States, and regions, each in the context of itself in other segments."""
+        batch, n, width, dim = rows.shape
+        table = rotary_table(n, dim, rows.device)
+        mask = valid[:, None].expand(-1, width, -1).reshape(-1, n)
+        x = rows.transpose(1, 2).reshape(-1, n, dim)
         for block in self.over_segments:
-            state = block(state, table, seg.valid)
-        return x, state, seen
+            x = block(x, table, mask)
+        return x.view(batch, width, n, dim).transpose(1, 2)
 
     def _fill_in(
         self, batch: Batch, seg: Segments, hidden: Bool[Tensor, "batch segment region"] | None
     ) -> Float[Tensor, "batch region segment volume"]:
         """What every region should have measured, in the volumes of each segment."""
         regions = self.regions(batch.geometry)
-        x, state, seen = self._encode(seg, regions, batch.valid, hidden)
+        x, state, seen, guess = self._encode(seg, regions, batch.valid, hidden)
         y = self.state_to_region(state)[:, :, None] + regions[:, None]
         y = y if self.config.narrow else y + x
         for block in self.decoder:
             y = block(y, regions, seen)
-        taps = self.read_off(self.norm_out(y))
+        taps = guess + self.read_off(self.norm_out(y))
         return torch.einsum("bsvm,bsrm->brsv", seg.weight.to(taps), taps)
 
     def _hide(self, batch: Batch, n_segments: int) -> Bool[Tensor, "batch segment region"]:
@@ -215,7 +258,7 @@ class BrainMAE(NeuroFMPreTrainedModel):
         """Features of each region in each segment, states added; 0 where there is no region or too
         little was measured."""
         seg, regions = self.cut(batch), self.regions(batch.geometry)
-        x, state, _ = self._encode(seg, regions, batch.valid, None)
+        x, state, _, _ = self._encode(seg, regions, batch.valid, None)
         there = seg.valid[:, None, :, None] & batch.valid[:, :, None, None]
         return (x + state[:, :, None]).transpose(1, 2).float() * there
 
@@ -223,8 +266,43 @@ class BrainMAE(NeuroFMPreTrainedModel):
                                             Bool[Tensor, "batch segment"]]:
         """(state of each segment in context, segments of which enough was measured)."""
         seg = self.cut(batch)
-        _, state, _ = self._encode(seg, self.regions(batch.geometry), batch.valid, None)
+        state = self._encode(seg, self.regions(batch.geometry), batch.valid, None).state
         return state.float() * seg.valid[..., None], seg.valid
+
+    def pooled(self, batch: Batch, pool: str) -> Float[Tensor, "batch *place feature"]:
+        """One vector of each scan. "covariance": how the factors that regions have in common go
+        together over the scan, as matrix logarithm: connectivity, in a space that is the same for
+        any atlas. "mean": of the states over segments. "attention": the state of each segment."""
+        if pool != "covariance":
+            states, valid = self.states(batch)
+            if pool == "attention":
+                return states
+            return states.sum(dim=1) / valid.sum(dim=1, keepdim=True).clamp(min=1)
+        seg = self.cut(batch)
+        seen = batch.valid[:, None].expand(-1, seg.valid.shape[1], -1)
+        taps, regions = seg.taps.transpose(1, 2), self.regions(batch.geometry)
+        _, scores, doubt = self.factors(taps, regions, seen)
+        # What is expected of z z', given the scan: of the guesses, and of what they leave open.
+        each = scores @ scores.mT / scores.shape[-1] + doubt
+        weight = seg.valid / seg.valid.sum(dim=1, keepdim=True).clamp(min=1)
+        return log_of(torch.einsum("bs,bskl->bkl", weight, each))
+
+    def used(self, pool: str) -> list[nn.Module]:
+        """All but what fills in; of "covariance" regions and factors alone."""
+        if pool == "covariance":
+            return [self.regions, self.factors]
+        factors = [self.factors, self.surprise] if self.config.n_factors else []
+        return [self.regions, self.kernel, *factors, self.static, self.adaptive, self.pool,
+                self.over_segments]
+
+    def layer(self, name: str) -> tuple[int, int]:
+        """(layer of a parameter: regions, kernel and factors, graph blocks, over segments; their
+        number)."""
+        n = len(self.static) + len(self.adaptive)
+        part, number = [*name.split("."), ""][:2]
+        if part in ("static", "adaptive"):
+            return 1 + int(number) + len(self.static) * (part == "adaptive"), n + 2
+        return n + 1 if part in ("pool", "over_segments") else 0, n + 2
 
     def graph(
         self, geometry: Float[Tensor, "batch region 6"], valid: Bool[Tensor, "batch region"]
@@ -264,6 +342,16 @@ class BrainMAE(NeuroFMPreTrainedModel):
             loss = loss + share * wrong.mean()
             metrics[f"r2_{name}"] = (1 - wrong.mean() / power.mean().clamp(min=1e-12)).detach()
         return loss, metrics
+
+
+class Encoded(NamedTuple):
+    """regions: features. state: of each segment, in context. seen: which regions could be looked
+    at. guess: of each region by the others that were seen, 0 without factors."""
+
+    regions: Float[Tensor, "batch segment region dim"]
+    state: Float[Tensor, "batch segment dim"]
+    seen: Bool[Tensor, "batch segment region"]
+    guess: Float[Tensor, "batch segment region tap"]
 
 
 class SegmentBlock(nn.Module):

@@ -4,6 +4,9 @@ Source: "BrainOmni" (arXiv 2505.18185, sec. 3.3). The tokenizer is frozen and tr
 model; its codebooks turn token ids into features, so training needs tokens alone, not signals.
 """
 
+from collections.abc import Iterable
+from math import comb
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -13,14 +16,16 @@ from ..data.batch import Batch, Tokens
 from ..nn.attention import CrissCrossBlock, rotary_table
 from ..nn.code_head import CodebookHead, LinearHead
 from ..nn.neighbours import Neighbours
+from ..nn.second_order import log_gram, log_grams
 from ..nn.seeded import window_generators
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+from .backbone import Backbone, BackboneConfig
 
 HEADS = ("linear", "codebook")
+WAVEFORMS = 16  # groups of them in the pool "covariances"
 
 
-class BrainOmniConfig(NeuroFMConfig):
+class BrainOmniConfig(BackboneConfig):
     """The defaults are the published "tiny" model; `base()` gives the other one.
 
     tokenizer: config of the tokenizer inside. dim, n_heads, n_blocks, dropout: of the transformer.
@@ -91,13 +96,30 @@ class BrainOmniConfig(NeuroFMConfig):
         """Levels of tokens that are predicted."""
         return self.tokenizer.n_levels if self.n_levels is None else self.n_levels
 
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """See `BrainOmni.pooled`."""
+        return "covariance", "covariances", "mean", "attention"
+
+    @property
+    def n_waveforms(self) -> int:
+        """Groups of waveforms in the pool "covariances"."""
+        return min(WAVEFORMS, self.tokenizer.dim)
+
+    def n_pooled(self, pool: str) -> int:
+        """Width of what `BrainOmni.pooled` gives: pairs of sources (of each covariance), sources ×
+        dim, or dim of every place."""
+        n, pairs = self.tokenizer.n_sources, comb(self.tokenizer.n_sources + 1, 2)
+        return {"covariances": (2 + self.n_waveforms) * pairs, "covariance": pairs,
+                "mean": n * self.dim, "attention": self.dim}[pool]
+
     @classmethod
     def base(cls, **fields) -> "BrainOmniConfig":
         """The published "base" model: width 512, 16 heads. `fields` as for the class."""
         return cls(**{"dim": 512, "n_heads": 16, **fields})
 
 
-class BrainOmni(NeuroFMPreTrainedModel):
+class BrainOmni(Backbone):
     """Masked prediction of tokens; features for downstream tasks.
 
     tokenizer: a trained one, whose weights are copied in and whose config replaces
@@ -194,6 +216,48 @@ class BrainOmni(NeuroFMPreTrainedModel):
         for block in self.blocks[:-1]:
             x = block(x, table)
         return F.normalize(x.float(), dim=-1)
+
+    def prepare(self, batch: Batch | Tokens) -> Tokens:
+        """Its tokens: the tokenizer is frozen."""
+        return self.tokenize(batch)
+
+    @torch.no_grad()
+    def start(self, batches: Iterable[Batch]) -> None:
+        """A random tokenizer gets codes by k-means of its own features: that is part of how a
+        quantiser starts, and random codes would throw most of the signal away."""
+        embedded = torch.cat([self.tokenizer.embed(batch) for batch in batches])
+        quantizer = self.tokenizer.quantizer
+        quantizer.bypassed.fill_(False)
+        quantizer.train()
+        quantizer(embedded)
+        quantizer.eval()
+
+    def pooled(self, batch: Batch | Tokens, pool: str) -> Float[Tensor, "batch *place feature"]:
+        """One vector of each window. "covariance": how sources go together over frames, as matrix
+        logarithm. "covariances": that, and the same of the codes that its tokens stand for (blocks
+        mix sources, which blurs how they went together), as a whole and in groups of like
+        waveforms. "mean": over frames, sources side by side, as published. "attention": features
+        of all places."""
+        tokens = self.tokenize(batch)
+        features = self.embed(tokens)
+        if pool == "covariances":
+            codes = self.tokenizer.quantizer.codes(tokens.ids)
+            examples = self.tokenizer.quantizer.first_codes()
+            return torch.cat([log_gram(features), log_gram(codes),
+                              log_grams(codes, examples, self.config.n_waveforms)], dim=1)
+        if pool == "covariance":
+            return log_gram(features)
+        if pool == "mean":
+            return features.mean(dim=2).flatten(1)
+        return features.flatten(1, 2)
+
+    def used(self, pool: str) -> list[nn.Module]:
+        """All but what features never see: the last block, the token head."""
+        return [self.project, self.near, *self.blocks[:-1]]
+
+    def layer(self, name: str) -> tuple[int, int]:
+        """(layer of a parameter: 0 = before the blocks; number of layers)."""
+        return int(name.split(".")[1]) + 1 if name.startswith("blocks.") else 0, len(self.blocks)
 
     def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict the codes of masked positions → (loss, metrics).

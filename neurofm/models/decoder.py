@@ -1,14 +1,14 @@
-"""Decoder: a pretrained BrainOmni with a head that names the class of a window, or a number.
+"""Decoder: a pretrained model with a head that names the class of a window, or a number.
 
 Source: "BrainOmni" (arXiv 2505.18185, sec. 4): features are averaged over frames, sources are
 flattened, then dropout, Linear → 256, SELU, Linear → classes, with label smoothing 0.1. Ours by
 default: how sources go together (`neurofm.nn.second_order`) instead of the average, and a linear
-probe. The tokenizer is always frozen; the transformer is too, or trains along.
+probe. What stands below the head (`neurofm.models.backbone`) is frozen or trains along; a tokenizer
+is frozen always.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import comb
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Movable, Tokens
 from ..nn.attentive_pool import AttentivePool
-from ..nn.second_order import log_gram, log_grams
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
-from .brainomni import BrainOmni, BrainOmniConfig
+from . import find
+from .backbone import Backbone, BackboneConfig
+from .brainomni import BrainOmniConfig
 
-POOLS = ("covariances", "covariance", "mean", "attention")
 HEADS = ("linear", "mlp")
 MODES = ("frozen", "full", "lora", "dora")
-WAVEFORMS = 16  # groups of them in "covariances"
 LEAST_STD = 0.02  # about the median deviation of a pretrained backbone's features
 
 
@@ -32,17 +31,16 @@ class DecoderConfig(NeuroFMConfig):
     """The defaults are for the published "tiny" model; the published decoder has pool "mean" and
     head "mlp".
 
-    backbone: config of the BrainOmni inside. classes: names of the classes, in the order of the
+    backbone: config of the model inside. classes: names of the classes, in the order of the
         probabilities; the names are the labels of the corpus. None at all = regression: the
         decoder predicts a number.
     mode: "frozen" trains the head alone; "full" trains the transformer with it; "lora" and "dora"
         train low-rank changes of its matrices with it (`downstream.adapters`), which are part of
         them once trained. rank: of those changes. layer_decay: factor on the learning rate for
         each layer further from the head, where they train along.
-    pool: what the head sees of a window's features: "covariance" between sources over frames, as
-        matrix logarithm; "covariances": that, and the same of the codes that its tokens stand for
-        (blocks mix sources, which blurs how they went together), as a whole and in groups of like
-        waveforms; their "mean" over frames, as published; or all of them by learned "attention".
+    pool: what the head sees of a window, as the model inside makes it (its `pooled`): "covariance"
+        of what it takes for sources, a "mean", or all places by learned "attention"; "" = the first
+        of those it can make.
     recentred: the head sees a person's features minus their mean over windows of that person, for
         which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
     head: "linear" is a linear probe, which is solved rather than trained (`solved`) with the
@@ -52,16 +50,16 @@ class DecoderConfig(NeuroFMConfig):
     """
 
     model_type = "neurofm_decoder"
-    sub_configs = {"backbone": BrainOmniConfig}  # noqa: RUF012 (transformers' convention)
+    sub_configs = {"backbone": NeuroFMConfig}  # noqa: RUF012 (transformers' convention)
 
     def __init__(
         self,
-        backbone: BrainOmniConfig | dict | None = None,
+        backbone: BackboneConfig | dict | None = None,
         classes: Sequence[str] = ("0", "1"),
         mode: str = "frozen",
         rank: int = 8,
         layer_decay: float = 0.75,
-        pool: str = "covariance",
+        pool: str = "",
         recentred: bool = False,
         head: str = "linear",
         hidden_dim: int = 256,
@@ -69,14 +67,14 @@ class DecoderConfig(NeuroFMConfig):
         label_smoothing: float = 0.1,
         **of_transformers,
     ):
-        if not isinstance(backbone, BrainOmniConfig):
-            backbone = BrainOmniConfig(**(backbone or {}))
+        if not isinstance(backbone, BackboneConfig):
+            backbone = _config(backbone or {})
         self.backbone = backbone
         self.classes = tuple(str(name) for name in classes)
         self.mode = mode
         self.rank = rank
         self.layer_decay = layer_decay
-        self.pool = pool
+        self.pool = pool or backbone.pools[0]
         self.recentred = recentred
         self.head = head
         self.hidden_dim = hidden_dim
@@ -91,7 +89,8 @@ class DecoderConfig(NeuroFMConfig):
         self.require(mode in MODES, f"mode must be one of {MODES}, got {mode!r}")
         self.require(rank >= 1, f"rank must be at least 1, got {rank}")
         self.require(0 < layer_decay <= 1, f"layer_decay must be in (0, 1], got {layer_decay}")
-        self.require(pool in POOLS, f"pool must be one of {POOLS}, got {pool!r}")
+        self.require(self.pool in backbone.pools,
+                     f"pool must be one of {backbone.pools}, got {pool!r}")
         self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
         self.require(
             0 <= label_smoothing < 1, f"label_smoothing must be in [0, 1), got {label_smoothing}"
@@ -99,16 +98,8 @@ class DecoderConfig(NeuroFMConfig):
 
     @property
     def n_features(self) -> int:
-        """Width of what the head sees: pairs of sources (of each covariance), sources × dim, or dim
-        of every place."""
-        n, pairs = self.backbone.tokenizer.n_sources, comb(self.backbone.tokenizer.n_sources + 1, 2)
-        return {"covariances": (2 + self.n_waveforms) * pairs, "covariance": pairs,
-                "mean": n * self.backbone.dim, "attention": self.backbone.dim}[self.pool]
-
-    @property
-    def n_waveforms(self) -> int:
-        """Groups of waveforms."""
-        return min(WAVEFORMS, self.backbone.tokenizer.dim)
+        """Width of what the head sees of a window, or of each of its places."""
+        return self.backbone.n_pooled(self.pool)
 
     @property
     def solved(self) -> bool:
@@ -121,12 +112,19 @@ class DecoderConfig(NeuroFMConfig):
         return not self.classes
 
 
+def _config(fields: dict) -> BackboneConfig:
+    """The config that has these fields; its kind stands in `model_type`."""
+    kind = fields.get("model_type", BrainOmniConfig.model_type).removeprefix("neurofm_")
+    return find(kind).config_class(**fields)
+
+
 @dataclass
 class Pooled(Movable):
     """Pooled features of a batch of windows; `target`, `seed` and `source` as in Batch.
 
     With a frozen backbone these are computed once, and the head trains on them alone. Where the
-    head itself pools (by attention) there is a further axis, of places.
+    head itself pools (by attention) there is a further axis, of places; where all features are 0
+    there is none.
     """
 
     features: Float[Tensor, "batch *place feature"]
@@ -162,8 +160,8 @@ class Head(nn.Module):
         else:
             self.register_buffer("class_weight", torch.ones(n_outputs))
             self.register_buffer("temperature", torch.ones(1))
-        attentive = config.pool == "attention"
-        self.pool = AttentivePool(n, config.backbone.n_heads) if attentive else nn.Identity()
+        if config.pool == "attention":
+            self.pool = AttentivePool(n, config.backbone.n_heads)
         if config.head == "mlp":
             self.layers = nn.Sequential(
                 nn.Dropout(config.dropout), nn.Linear(n, config.hidden_dim), nn.SELU(),
@@ -175,7 +173,8 @@ class Head(nn.Module):
     @torch.no_grad()
     def fit(self, features: Float[Tensor, "window *place feature"], target: Tensor):
         """Take mean, deviation and frequencies from the training windows; nothing else."""
-        std, mean = torch.std_mean(features.float().flatten(0, -2), dim=0, correction=0)
+        places = features.float().flatten(0, -2)
+        std, mean = torch.std_mean(places[places.any(dim=1)], dim=0, correction=0)
         self.mean.copy_(mean)
         self.scale.copy_(1 / std.clamp(min=self.least_std))
         if self.regression:
@@ -202,7 +201,8 @@ class Head(nn.Module):
         self, features: Float[Tensor, "batch *place feature"]
     ) -> Float[Tensor, "batch output"]:
         """One output a class, before softmax and temperature; or one, in deviations."""
-        return self.layers(self.pool((features.float() - self.mean) * self.scale))
+        x = (features.float() - self.mean) * self.scale
+        return self.layers(self.pool(x, features.any(dim=-1)) if x.ndim == 3 else x)
 
     def predict(
         self, features: Float[Tensor, "batch *place feature"]
@@ -243,11 +243,13 @@ class Decoder(NeuroFMPreTrainedModel):
 
     config_class = DecoderConfig
 
-    def __init__(self, config: DecoderConfig, backbone: BrainOmni | None = None):
+    def __init__(self, config: DecoderConfig, backbone: Backbone | None = None):
         if backbone is not None:
             config = DecoderConfig(**{**config.to_dict(), "backbone": backbone.config})
         super().__init__(config)
-        self.backbone = BrainOmni(config.backbone)
+        kind = config.backbone.model_type.removeprefix("neurofm_")
+        self.backbone: Backbone = find(kind)(config.backbone)
+        self.modality = self.backbone.modality
         self.head = Head(config)
         self.post_init()
         if backbone is not None:
@@ -256,13 +258,12 @@ class Decoder(NeuroFMPreTrainedModel):
         self.choose_trainable()
 
     def choose_trainable(self) -> None:
-        """Only what features depend on: the last block, the token head and the mask token of the
-        backbone never enter them, and unused parameters would stop distributed training."""
+        """Only what the pooled features depend on: unused parameters would stop distributed
+        training."""
         self.backbone.requires_grad_(False)
         if self.config.mode == "full":
-            self.backbone.project.requires_grad_(True)
-            self.backbone.near.requires_grad_(True)
-            self.backbone.blocks[:-1].requires_grad_(True)
+            for part in self.backbone.used(self.config.pool):
+                part.requires_grad_(True)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Decoder":
@@ -281,8 +282,7 @@ class Decoder(NeuroFMPreTrainedModel):
         the head (ULMFiT, arXiv 1801.06146; BEiT's form of it)."""
         if not name.startswith("backbone."):
             return 1.0
-        n_layers = len(self.backbone.blocks)
-        layer = int(name.split(".")[2]) + 1 if name.startswith("backbone.blocks.") else 0
+        layer, n_layers = self.backbone.layer(name.removeprefix("backbone."))
         return self.config.layer_decay ** (n_layers - layer)
 
     @property
@@ -296,19 +296,7 @@ class Decoder(NeuroFMPreTrainedModel):
     def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch *place feature"]:
         """What the head sees of a window: see `DecoderConfig.pool`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.mode != "frozen"):
-            tokens = self.backbone.tokenize(batch)
-            features = self.backbone.embed(tokens)
-            if self.config.pool == "covariances":
-                quantizer = self.backbone.tokenizer.quantizer
-                codes, examples = quantizer.codes(tokens.ids), quantizer.first_codes()
-                return torch.cat([
-                    log_gram(features), log_gram(codes),
-                    log_grams(codes, examples, self.config.n_waveforms)], dim=1)
-            if self.config.pool == "covariance":
-                return log_gram(features)
-            if self.config.pool == "mean":
-                return features.mean(dim=2).flatten(1)
-            return features.flatten(1, 2)
+            return self.backbone.pooled(batch, self.config.pool)
 
     def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict each window's target → (loss, metrics); `batch.target` holds class indices, or

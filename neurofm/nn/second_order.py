@@ -26,9 +26,14 @@ def log_gram(
         gram = x @ x.mT / x.shape[-1]
         mean = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None].clamp_min(1e-12)
         eye = torch.eye(n, device=x.device)
-        log = _Log.apply((1 - SHRINKAGE) * gram + SHRINKAGE * mean * eye)
-    row, column = torch.triu_indices(n, n, device=x.device)
-    return log[..., row, column] * torch.where(row == column, 1.0, 2**0.5)
+        return log_of((1 - SHRINKAGE) * gram + SHRINKAGE * mean * eye)
+
+
+def log_of(matrix: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch pair"]:
+    """Logarithm of symmetric positive definite matrices, its entries as in `log_gram`."""
+    n = matrix.shape[-1]
+    row, column = torch.triu_indices(n, n, device=matrix.device)
+    return _Log.apply(matrix)[..., row, column] * torch.where(row == column, 1.0, 2**0.5)
 
 
 def log_grams(

@@ -7,6 +7,7 @@ from downstream.evaluate import EvaluateConfig
 from downstream.evaluation.methods import check, fitting
 from downstream.finetune import FinetuneConfig
 from neurofm import config
+from neurofm.models.brainomni import BrainOmniConfig
 
 
 @pytest.mark.parametrize("command", ["finetune", "evaluate"])
@@ -19,5 +20,5 @@ def test_configs_hold_only_known_keys(repo, command):
                            command=command)
         task = tasks.find(run.task)
         assert run.classes or task.classes or task.number
-        names = getattr(run, "methods", None) or fitting(task.number)
+        names = getattr(run, "methods", None) or fitting(task.number, BrainOmniConfig().pools)
         check(names, [""], task.number, fmri=path.stem.startswith(("abide", "haxby")))

@@ -121,7 +121,7 @@ def test_each_model_reads_places_by_its_own_rule(corpus, imported):
     decoder = build(model, data, "frozen", {}, 0)
     assert decoder.contract.geometry == "centred"
     windows = np.arange(3)
-    found = features.tokens(decoder, opened, windows, data.target).values.long()
+    found = features.prepared(decoder, opened, windows, data.target).values.long()
     with torch.no_grad():
         by_rule = {rule: model.tokenizer.encode(opened.batch(windows, geometry=rule)).ids
                    for rule in ("centred", "head")}

@@ -83,7 +83,7 @@ def two_caps(tmp_path_factory):
 def test_a_person_has_an_average_for_each_device(recentred, two_caps):
     model, windows = hub.load(recentred), two_caps.select("test")
     target = np.zeros(len(two_caps.windows), dtype=np.int64)
-    pooled = features.pooled(model, features.tokens(model, two_caps, windows, target))
+    pooled = features.pooled(model, features.prepared(model, two_caps, windows, target))
     said = predict(model, pooled, windows, "cpu")
     layout = np.array([len(two_caps.layout(w)) for w in windows])
     subject = two_caps.subjects(windows)

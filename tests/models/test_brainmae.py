@@ -13,7 +13,8 @@ N = 12
 
 def make(seed: int = 0, **fields) -> BrainMAE:
     torch.manual_seed(seed)
-    config = BrainMAEConfig(**{"dim": 32, "n_heads": 4, **fields})
+    n_factors = 0 if fields.get("narrow") else 8
+    config = BrainMAEConfig(**{"dim": 32, "n_heads": 4, "n_factors": n_factors, **fields})
     model = BrainMAE(config).eval()
     with torch.no_grad():  # as after some training: queries start at 0, where all weigh alike
         model.pool.query.normal_()

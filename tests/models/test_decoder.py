@@ -84,7 +84,8 @@ def test_covariances_are_those_of_features_and_of_codes():
     assert torch.equal(found[:, :n], log_gram(decoder.embed(batch)))
     codes = decoder.backbone.tokenizer.quantizer.codes(batch.ids)
     assert torch.equal(found[:, n : 2 * n], log_gram(codes))
-    assert found.shape[1] == decoder.config.n_features == n * (2 + decoder.config.n_waveforms)
+    n_groups = decoder.config.backbone.n_waveforms
+    assert found.shape[1] == decoder.config.n_features == n * (2 + n_groups)
     assert torch.equal(found[:, :n], make(pool="covariance").pool(batch))
     full = make("full", pool="covariances").train()
     full(batch)[0].backward()  # codes take nothing of the gradient from the features
