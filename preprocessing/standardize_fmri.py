@@ -72,6 +72,7 @@ def standardize_fmri(
         part = signal[:, measured]
         mean, std = part.mean(axis=1, keepdims=True), part.std(axis=1, keepdims=True)
         signal = (signal - mean) / std
+        quality["region_std"] = [float(f"{value:.5g}") for value in std[:, 0]]
     length = (recording.n_times if contract.window_s is None
               else round(contract.window_s * recording.sfreq))
     if onsets_s is None:

@@ -3,7 +3,7 @@
 A baseline is a class with
 
     SEES                         "covariances" in bands (`spectra`), "signals" as the corpus has
-                                 them, or "scans" of fMRI
+                                 them, or "scans" of fMRI ("unscaled_scans": in the file's unit)
     REGRESSION                   True: predicts a number
     DRAWS                        True: draws random numbers, so that seeds matter
     SETTINGS                     tuple of dicts: validation subjects choose one. Six for each
@@ -35,6 +35,8 @@ NAMES = {
     "band_power_ridge": ("band_power", "BandPowerRidge"),
     "tangent_ridge": ("tangent", "TangentRidge"),
     "pattern_lr": ("pattern", "PatternLR"),
+    "roi_variance_lr": ("roi_variance", "ROIVarianceLR"),
+    "roi_variance_ridge": ("roi_variance", "ROIVarianceRidge"),
     "fc_lr": ("connectivity", "CorrelationLR"),
     "fc_tangent_lr": ("connectivity", "TangentFCLR"),
     "fc_ridge": ("connectivity", "CorrelationRidge"),
@@ -43,7 +45,7 @@ NAMES = {
 _RECENTRED = "_recentred"
 # Connectivity is of whole scans: re-centred, nothing would be left of somebody's only one.
 INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()
-                 if not name.startswith("fc_")}
+                 if not name.startswith(("fc_", "roi_"))}
 
 
 def find(name: str) -> type:

@@ -3,7 +3,7 @@
 import numpy as np
 
 SHAPES = {"covariances": "[window, band, channel, channel]", "signals": "[window, channel, time]",
-          "scans": "[window] of time series"}
+          "scans": "[window] of time series", "unscaled_scans": "[window] of time series"}
 
 
 def check_training(

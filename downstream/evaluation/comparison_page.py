@@ -30,7 +30,8 @@ class About:
     protocol, split: lines of how it was trained and on whom. remarks: what a reader must know,
     said before the comparison's own notes. contract: what was done to signals, in pairs. probe:
     lines on how well the person is recognised. attribution: (PNG, caption). curves: table of
-    method, shots, mean, low, high. unit: of the numbers predicted, such as "years".
+    method, shots, mean, low, high. learned: what the model knows besides the task, (heading, PNG,
+    caption). unit: of the numbers predicted, such as "years".
     """
 
     title: str
@@ -44,6 +45,7 @@ class About:
     probe: list[str] = field(default_factory=list)
     attribution: tuple[Path, str] | None = None
     curves: pd.DataFrame | None = None
+    learned: list[tuple[str, Path, str]] = field(default_factory=list)
     unit: str = ""
 
 
@@ -123,6 +125,8 @@ def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
         ("With a few labelled examples of a new person", _curves(about, figures)),
         ("Where on the head, and at which frequencies", "" if about.attribution is None
          else report.figure(*_attribution(about))),
+        *((heading, report.figure(path, heading, caption))
+          for heading, path, caption in about.learned),
         ("Is the person recognised?", report.bullets(about.probe) if about.probe else ""),
         ("Who was trained on and who was judged", report.bullets(about.split)
          if about.split else ""),

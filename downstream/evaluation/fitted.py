@@ -1,6 +1,7 @@
 """Methods at work: train on a fold, let its validation subjects choose, answer its test windows."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -130,7 +131,7 @@ class Baselines:
         """(answers to the fold's test windows, the setting that validation subjects chose)."""
         make = baselines.find(name)
         x = {"covariances": lambda: self._covariances, "signals": lambda: self._signals,
-             "scans": lambda: self._scans}[make.SEES]()
+             "scans": lambda: self._scans, "unscaled_scans": self._unscaled}[make.SEES]()
         shown = {split: x[np.searchsorted(self.windows, windows)]
                  for split, windows in data.windows.items()}
         _, target, subjects = data.of("train")
@@ -178,6 +179,22 @@ class Baselines:
         for row, window in enumerate(self.windows.tolist()):
             signal = self._signal(self.data.corpus, window)
             out[row] = signal[:, np.isfinite(signal).all(axis=0)]
+        return out
+
+    def _unscaled(self) -> np.ndarray:
+        """Scans in the units of their files."""
+        corpus, out = self.data.corpus, self._scans.copy()
+        if corpus.contract.scale == "none":
+            return out
+        for row, window in enumerate(self.windows.tolist()):
+            about = corpus.recordings.iloc[corpus.windows["recording"].iloc[window]]
+            std = json.loads(about["quality"]).get("region_std")
+            if std is None:
+                raise ValueError(f"{corpus.folder}: was made before the deviations of regions were "
+                                 f"kept; ingest again, or leave ROI variance out")
+            names = corpus.layout(window).names
+            scale = np.array([std[names.index(name)] for name in self.channels])
+            out[row] = out[row] * scale[:, None]
         return out
 
     def _signal(self, corpus: Corpus, window: int) -> np.ndarray:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from neurofm import artifacts, config, hub
 
+from .. import brain_figures
+from ..finetune import open_backbone
 from ..labelled import Labelled
 from ..report import contract_in_words
 from ..tasks import Task
@@ -39,6 +41,7 @@ def finish(
         maps, picture, unmapped = *explain(out, explained, predictions, data), []
     except ValueError as error:  # unlike devices, fMRI; the scores stand without a map
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
+    learned = brain(out, run.model, data) if run.model else []
     about = About(
         title=task.question, model=run.model or "", parents=parents,
         protocol=[*how(run, task, parts), *which(run, parents)], split=whose(parts),
@@ -46,9 +49,9 @@ def finish(
                  *left_out(data, parts, narrow), *diverged(predictions), *unmapped],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
-        attribution=picture, curves=curves,
+        attribution=picture, curves=curves, learned=learned,
     )
-    files += written.write(out, result, about) + maps
+    files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
     artifacts.seal(out, "results", config=asked, parents=parents, files=sorted(set(files)))
     print(written.to_text(result))
     for note in [*about.remarks, *result.notes]:
@@ -78,6 +81,20 @@ def explain(
         f"shows where the signal goes with the answer, not that the decoder reads that channel."
         + "".join(f" {kind}, {output}: nothing is ringed; {why}."
                   for kind, output, why in unringed(found))))
+
+
+def brain(out: Path, model_path: str, data: Labelled) -> list[tuple[str, Path, str]]:
+    """Pictures of what a model of fMRI has learned: (heading, PNG, caption)."""
+    model = open_backbone(model_path)
+    if model.modality != "fmri":
+        return []
+    shown = data.windows["test"][:12]
+    brain_figures.draw_graph(out / "graph.png", model, data.corpus, int(shown[0]))
+    brain_figures.draw_sequences(out / "states.png", brain_figures.sequences(
+        model, data.corpus, data.windows["train"], shown))
+    return [("What regions take from each other", out / "graph.png", brain_figures.GRAPH),
+            ("States over time", out / "states.png",
+             brain_figures.states_in_words(model.config.segment_s))]
 
 
 def unringed(found: list[attribution.Attribution]) -> list[tuple[str, str, str]]:

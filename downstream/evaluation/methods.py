@@ -116,7 +116,7 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
             kind = "a number" if number else "classes"
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
                              f"{', '.join(fitting(number, fmri=fmri))}")
-        if not is_network(name) and fmri != (baselines.find(name).SEES == "scans"):
+        if not is_network(name) and fmri != baselines.find(name).SEES.endswith("scans"):
             kind = "fMRI" if fmri else "EEG or MEG"
             raise ValueError(f"methods: {name} does not read {kind}; these do: "
                              f"{', '.join(fitting(number, fmri=fmri))}")
@@ -144,5 +144,5 @@ def fitting(number: bool, pools: tuple[str, ...] = (), fmri: bool = False) -> li
     networks = [name for name in networks
                 if network(name).architecture.get("pool", "") in ("", *pools)]
     simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION
-              and fmri == (baselines.find(one).SEES == "scans")]
+              and fmri == baselines.find(one).SEES.endswith("scans")]
     return [*networks, *simple] if pools else simple

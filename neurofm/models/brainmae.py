@@ -320,6 +320,14 @@ class BrainMAE(Backbone):
         seg = self.cut(batch)
         return self._fill_in(batch, seg, hidden), seg
 
+    def guess(
+        self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
+    ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
+        """As `fill_in`, by the linear guess from other regions alone; 0 without factors."""
+        seg = self.cut(batch)
+        guess = self._encode(seg, self.regions(batch.geometry), batch.valid, hidden).guess
+        return torch.einsum("bsvm,bsrm->brsv", seg.weight.to(guess), guess), seg
+
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Hide, fill in, compare → (loss, metrics), means over windows.
 

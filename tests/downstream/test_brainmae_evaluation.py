@@ -1,19 +1,25 @@
 """fMRI through the evaluation that exists: connectivity as baseline, people and sites held out."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from downstream import baselines
 from downstream.evaluate import main as evaluate
 from downstream.evaluation import methods
 from downstream.features import check_contract
+from downstream.fill_in import main as fill_in
+from downstream.finetune import main as finetune
+from neurofm import hub
 from neurofm.data import corpus as corpora
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.sensors import Sensors
+from pretrain.train import main as pretrain
 
 N = 8
 
@@ -50,7 +56,8 @@ def corpus(tmp_path_factory):
             "recording": name, "dataset": "simulated", "subject": name, "session": None,
             "task": None, "run": None, "split": "train", "layout": layout.fingerprint,
             "n_channels": N, "n_windows": 1, "duration_s": signal.shape[1] / sfreq,
-            "sfreq_original": sfreq, "bads": "", "quality": "{}",
+            "sfreq_original": sfreq, "bads": "",
+            "quality": json.dumps({"region_std": [1.0 + (label == "patient")] * N}),
             "attributes": {"site": site, "age": str(20 + person)}, "source": name,
             "sha256": digest})
         windows.append({"recording": person, "row": 0, "start_s": 0.0, "label": label})
@@ -73,6 +80,7 @@ def test_connectivity_tells_patients_of_other_people_and_sites(corpus, tmp_path,
     assert {"fc_lr", "fc_tangent_lr"} <= set(table.index)  # all that fit are the default
     assert table.loc["fc_lr", "balanced_accuracy"] > 0.85
     assert table.loc["fc_tangent_lr", "balanced_accuracy"] > 0.85
+    assert table.loc["roi_variance_lr", "balanced_accuracy"] > 0.95  # patients vary twice as much
     assert (table["subjects"] == 30).all()
     page = (out / "report.html").read_text()
     assert "own repetition time" in page
@@ -101,8 +109,6 @@ def test_bad_input_methods_of_the_other_modality(corpus, planted):
                                  (["fc_lr"], False, "does not read EEG or MEG")):
         with pytest.raises(ValueError, match=message):
             methods.check(names, [""], number=False, fmri=fmri)
-    from neurofm import hub
-
     with pytest.raises(ValueError, match="holds fmri"):
         check_contract(hub.load(planted.backbone), "model", corpus)
 
@@ -122,3 +128,77 @@ def test_age_from_connectivity_is_a_number(corpus, tmp_path):
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert {"fc_ridge", "fc_tangent_ridge"} <= set(table["method"])
     assert np.isfinite(table["mae"]).all()
+
+
+@pytest.fixture(scope="module")
+def model(corpus, tmp_path_factory):
+    """A BrainMAE after a few steps on the scans."""
+    out = tmp_path_factory.mktemp("model") / "brainmae"
+    architecture = {"dim": 16, "n_heads": 2, "n_static": 1, "n_adaptive": 1, "n_blocks": 1,
+                    "n_factors": 6}
+    assert pretrain(["--model=brainmae", f"--data={corpus.folder}", f"--out={out}",
+                     f"--architecture={json.dumps(architecture)}", "--train.steps=30",
+                     "--train.batch_windows=4", "--train.lr=3e-3"]) == 0
+    return out
+
+
+def test_networks_stand_in_the_table_beside_connectivity(corpus, model, tmp_path):
+    out = tmp_path / "out"
+    assert evaluate([f"--corpus={corpus.folder}", f"--model={model}", f"--out={out}", *WORDS,
+                     "--protocol.kind=kfold", "--protocol.folds=3", "--train.steps=20",
+                     "--train_full.steps=2", "--train_random.steps=2",
+                     "--methods=[frozen,attentive,mean_pool,full,lora,random_frozen,random,fc_lr]"
+                     ]) == 0
+    table = pd.read_csv(out / "table.tsv", sep="\t").set_index("method")
+    assert table.loc["frozen", "balanced_accuracy"] > 0.8  # as connectivity: factors go together
+    assert table["balanced_accuracy"].between(0, 1).all()
+    page = (out / "report.html").read_text()
+    assert "What regions take from each other" in page
+    assert "States over time" in page
+    with pytest.raises(ValueError, match="covariances pools by 'covariances', which this model"):
+        evaluate([f"--corpus={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}",
+                  *WORDS, "--methods=[covariances]"])
+
+
+@pytest.mark.parametrize("mode", ["frozen", "full"])
+def test_a_decoder_of_scans_names_a_new_one(corpus, model, tmp_path, mode):
+    folder = tmp_path / "split"
+    for row in range(30):
+        corpora.write_shard(folder, f"p{row}", [corpus.signal(row)])
+    split = ["train"] * 18 + ["validation"] * 4 + ["test"] * 8
+    corpora.seal(folder, FMRIContract(), corpus.recordings.assign(split=split), corpus.windows,
+                 corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
+    out = tmp_path / "decoder"
+    assert finetune([f"--corpus={folder}", f"--model={model}", f"--out={out}", f"--mode={mode}",
+                     "--classes=[patient,control]", "--train_full.steps=3"]) == 0
+    decoder = hub.load(out)
+    assert decoder.modality == "fmri"
+    found = decoder.predict(corpus.batch(np.arange(30)))
+    assert torch.allclose(found.sum(dim=1), torch.ones(30))
+    # Any other repetition time, length and number of regions: it is the same decoder.
+    shorter = corpus.batch(np.array([1]))
+    cut = dataclasses.replace(shorter, signal=shorter.signal[:, :7, :60],
+                              geometry=shorter.geometry[:, :7], valid=shorter.valid[:, :7],
+                              kind=shorter.kind[:, :7], measured=shorter.measured[:, :60])
+    assert decoder.predict(cut).shape == (1, 2)
+
+
+def test_filled_in_regions_are_compared_with_ridge(corpus, model, tmp_path):
+    folder = tmp_path / "split"
+    for row in range(30):
+        corpora.write_shard(folder, f"p{row}", [corpus.signal(row)])
+    split = ["train"] * 18 + ["validation"] * 4 + ["test"] * 8
+    corpora.seal(folder, FMRIContract(), corpus.recordings.assign(split=split), corpus.windows,
+                 corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
+    out = tmp_path / "filled"
+    command = [f"--corpus={folder}", f"--model={model}", f"--out={out}", "--shares=[0.5]"]
+    assert fill_in(command) == 0
+    table = pd.read_csv(out / "table.tsv", sep="\t")
+    assert table["hidden"].tolist() == ["segments", "whole scan"]
+    assert (table["subjects"] == 8).all()
+    # Two networks of four regions and noise of as much power: half of it can be told, at most.
+    assert table["r2_ridge"].between(0.15, 0.5).all()
+    assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
+    assert fill_in(command) == 0  # finished: nothing is done
+    with pytest.raises(ValueError, match="no window with split='test'"):
+        fill_in([f"--corpus={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}"])

@@ -194,3 +194,50 @@ def test_bad_input_without_repetition_time_or_with_another_atlas():
         make().embed(changed(scans(), t_r=None))
     with pytest.raises(ValueError, match="30 regions of one atlas"):
         make(regions="numbered", n_regions=30).embed(scans())
+
+
+def test_pooled_features_have_one_width_for_any_atlas_and_length():
+    model = make()
+    for pool in model.config.pools:
+        one, two = (model.pooled(batch, pool) for batch in (
+            scans(regions=12), scans(t_r=3.0, seconds=200.0, regions=30)))
+        assert one.shape[-1] == two.shape[-1] == model.config.n_pooled(pool)
+        assert torch.isfinite(two).all()
+    assert make(narrow=True).config.pools == ("mean", "attention")
+
+
+def test_pooled_covariance_does_not_know_padding_or_the_order_of_regions():
+    model, batch = make(), scans(seconds=88.2)
+    found = model.pooled(batch, "covariance")
+    assert torch.allclose(model.pooled(padded(batch, 5, 37), "covariance"), found, atol=1e-4)
+    order = torch.randperm(N)
+    moved = changed(batch, signal=batch.signal[:, order], geometry=batch.geometry[:, order])
+    assert torch.allclose(model.pooled(moved, "covariance"), found, atol=1e-4)
+
+
+def test_what_is_trained_along_is_what_features_depend_on():
+    for fields in ({}, {"narrow": True}):
+        model, batch = make(**fields), scans()
+        for pool in model.config.pools:
+            model.zero_grad()
+            model.pooled(batch, pool).square().sum().backward()
+            used = {id(p) for part in model.used(pool) for p in part.parameters()}
+            for name, parameter in model.named_parameters():
+                moved = parameter.grad is not None and parameter.grad.abs().max() > 0
+                assert moved <= (id(parameter) in used), (pool, name)
+                layer, n_layers = model.layer(name)
+                assert 0 <= layer < n_layers
+            assert sum(p.grad is not None for part in model.used(pool)
+                       for p in part.parameters()) > 0
+
+
+def test_a_guess_is_corrected_by_the_region_itself_in_other_segments():
+    """Of a hidden region the guess knows the same segment's others; the model knows more."""
+    model, batch = make(), scans()
+    signal = batch.signal.clone().requires_grad_(True)
+    hidden = torch.zeros(2, model.cut(batch).valid.shape[1], N, dtype=torch.bool)
+    hidden[:, 2, 3] = True
+    guess, _ = model.guess(changed(batch, signal=signal), hidden)
+    guess[:, 3, 2].sum().backward()
+    assert signal.grad[:, 3].abs().max() == 0
+    assert signal.grad[:, 4, 18:26].abs().max() > 0
