@@ -255,6 +255,9 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
 
 def _what_to_do(contract: InputContract, path: str, corpus: Corpus) -> str:
     """About a corpus that does not meet a model's contract: not every recording can."""
+    if contract.modality == "fmri":
+        return (f"ingest it again as the model wants it: neurofm ingest … --modality fmri "
+                f"--fmri={path}/preprocessor_config.json")
     rate = corpus.recordings["sfreq_original"].to_numpy(float)
     slow = rate[rate < 2 * (contract.lowpass_hz or 0)]
     if len(slow):

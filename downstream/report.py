@@ -156,7 +156,11 @@ def _fmri_in_words(contract: FMRIContract) -> list[tuple[str, str]]:
         ("Band", f"{low}–{high} Hz"),
         ("Windows", "whole scans" if contract.window_s is None else f"{contract.window_s:g} s"),
         ("Scale", {"roi_std": "each region z-scored over its scan",
+                   "training_iqr": "each region by its median and interquartile range in training "
+                                   "people",
                    "none": "as in the file"}[contract.scale]),
+        ("Confounds", f"{', '.join(contract.confounds)}, as fMRIPrep found them, taken out"
+         if contract.confounds else "none taken out here"),
         ("Volumes scrubbed or missing", f"left out; at least {contract.min_measured:.0%} of a "
                                         f"window were measured"),
         ("Corpus", contract.corpus or "unknown"),

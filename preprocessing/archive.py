@@ -113,7 +113,7 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool):
     root = bids.find_root(path)
     if root is not None:
         aside = Found(missing=found.missing)
-        here = list(_bids_jobs(path, root, aside))
+        here = list(_bids_jobs(path, root, aside, images))
         if here:
             found.passed_over += aside.passed_over
             yield from here
@@ -128,7 +128,7 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool):
             yield _plain(file, path, arrays)
 
 
-def _bids_jobs(path: Path, root: Path, found: Found):
+def _bids_jobs(path: Path, root: Path, found: Found, images: bool):
     """Recordings of the BIDS folder `root` at or below `path`; those not named by BIDS are counted.
 
     Only subjects' folders count: derivatives, sourcedata and code are other things' copies.
@@ -137,10 +137,11 @@ def _bids_jobs(path: Path, root: Path, found: Found):
         folders = [folder for folder in sorted(root.glob("sub-*")) if folder.is_dir()]
     else:
         folders = [path] if path.relative_to(root).parts[0].startswith("sub-") else []
-    for file in (file for folder in folders for file in _recordings(folder, found)):
-        entities = bids.entities(file)
+    for file in (file for folder in folders for file in _recordings(folder, found, images)):
+        entities = bids.entities(file, images)
         if entities is None and file != path:
-            found.passed_over["not named as BIDS names EEG and MEG"] += 1
+            kind = "fMRI" if images else "EEG and MEG"
+            found.passed_over[f"not named as BIDS names {kind}"] += 1
         elif entities is None:
             return  # given by its own name: then it is wanted, as a plain file
         elif entities["subject"] == "emptyroom":
@@ -152,11 +153,11 @@ def _bids_jobs(path: Path, root: Path, found: Found):
                       attributes=person), True
 
 
-def _recordings(path: Path, found: Found) -> Iterable[Path]:
+def _recordings(path: Path, found: Found, images: bool) -> Iterable[Path]:
     """`path` itself if it is a recording, else those below it; sidecars are not counted."""
     if not path.is_dir() or readers.claims(path):
         return [path]
-    return _walk(path, Found(missing=found.missing))
+    return _walk(path, Found(missing=found.missing), images=images)
 
 
 def _walk(

@@ -14,12 +14,12 @@ from pathlib import Path
 from neurofm.data.recording import Recording
 
 from . import segments
-from .readers import mne_raw
+from .readers import mne_raw, nifti
 from .readers.errors import ReadError
 from .readers.options import ReadOptions
 
 ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
-_SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg")
+_SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg", "bold")
 _NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[a-z]+)"
                    r"(?P<extension>\..+)?")
 
@@ -33,10 +33,11 @@ def find_root(path: Path) -> Path | None:
     return next((folder for folder in (path, *path.parents) if is_root(folder)), None)
 
 
-def entities(path: Path) -> dict[str, str | None] | None:
-    """Subject, session, task and run of a recording named as BIDS names EEG and MEG, else None."""
+def entities(path: Path, images: bool = False) -> dict[str, str | None] | None:
+    """Subject, session, task and run of a recording named as BIDS names EEG and MEG (images: fMRI),
+    else None."""
     match = _NAME.fullmatch(path.name)
-    if match is None or match["suffix"] not in ("eeg", "meg"):
+    if match is None or match["suffix"] not in (("bold",) if images else ("eeg", "meg")):
         return None
     said = dict(part.split("-") for part in match["entities"].split("_"))
     return {name: said.get(short) for name, short in ENTITIES.items()}
@@ -68,8 +69,11 @@ def _sidecar_names(folder: Path, mtime_ns: int) -> list[str]:
 
 
 def participants(root: Path) -> dict[str, dict[str, str]]:
-    """Subject label → its row of participants.tsv, without what is n/a."""
+    """Subject label → its row of participants.tsv, without what is n/a. Derivatives that have none
+    take that of the folder they were made from."""
     path = root / "participants.tsv"
+    if not path.is_file() and root.parent.name == "derivatives":
+        path = root.parent.parent / "participants.tsv"
     return _participants(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
@@ -88,6 +92,12 @@ def _participants(path: Path, mtime_ns: int) -> dict[str, dict[str, str]]:
 
 def read(path: Path, root: Path, options: ReadOptions) -> Recording:
     """Read one recording with its sidecars, its identity and its subject's attributes."""
+    if nifti.claims(path):
+        identity = entities(path, images=True) or {}
+        person = participants(root).get(identity.get("subject"), {})
+        recording = nifti.read(path, options)
+        return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
+                               **identity)
     import mne_bids
 
     exclude = mne_raw.check_header(path)

@@ -54,7 +54,7 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
         window_labels = [names[i] for i in done.onset]
     else:
         window_labels = [labels.of_recording(recording, shaping.label, job.label)] * len(done)
-    digest = corpus.write_shard(out, job.id, done)
+    digest = corpus.write_shard(out, job.id, done.stored())
     row = {
         "recording": job.id, **job.identity(), "layout": done.sensors.fingerprint,
         "n_channels": len(done.sensors), "n_windows": len(done),

@@ -54,7 +54,10 @@ def _fmri_contract(contract: FMRIContract) -> str:
                  f"{'open' if high is None else f'{high:g}'} Hz, zero phase"),
         ("rate", "the scan's own repetition time"),
         ("scale", {"roi_std": "each region z-scored over its scan",
+                   "training_iqr": "each region by its median and interquartile range in training "
+                                   "people",
                    "none": "as in the file"}[contract.scale]),
+        ("confounds", ", ".join(contract.confounds) or "none taken out"),
         ("window", "the whole scan" if contract.window_s is None else
          f"{contract.window_s:g} s, one each {contract.stride_s or contract.window_s:g} s"),
         ("scrubbed or missing volumes", f"stay in their places as NaN; windows with less than "

@@ -21,6 +21,7 @@ from neurofm.data.sensors import Sensors
 from neurofm.data.windows import read_table
 
 from .archive import Job
+from .region_statistics import training_iqr
 from .splits import SplitRule, assign
 
 FOLDER = ".ingest"
@@ -120,7 +121,10 @@ class Records:
         for shard in (self.folder / "windows").iterdir():
             if shard.name not in wanted:
                 shard.unlink()  # of a recording that has changed and now fails, or half written
-        corpus.seal(self.folder, self.shaping.contract, tables.recordings, tables.windows,
+        contract = self.shaping.contract
+        if contract.to_dict()["scale"] == "training_iqr" and not contract.statistics:
+            contract = contract.with_(statistics=training_iqr(self.folder, tables))
+        corpus.seal(self.folder, contract, tables.recordings, tables.windows,
                     tables.layouts, failures, settings)
         return True
 

@@ -52,6 +52,10 @@ class Standardized:
         for start in self.start:
             yield self._window(int(start))
 
+    def stored(self) -> Iterator[np.ndarray]:
+        """Each window as a corpus keeps it: scaled."""
+        return iter(self)
+
     def _window(self, start: int) -> np.ndarray:
         part = self.signal[:, start:start + self.contract.window_samples]
         return scale(part, self.sensors.kind, self.contract)

@@ -24,7 +24,8 @@ _FEWEST = 10  # volumes of a scan that can be filtered and scaled
 class StandardizedScan:
     """A scan that meets its contract.
 
-    signal: NaN where nothing was measured. sfreq: 1 / repetition time. start: first volume of each
+    signal: NaN where nothing was measured; where the contract scales by training people, not scaled
+    yet. sfreq: 1 / repetition time. start: first volume of each
     window; length: volumes of a window. onset: which of the given onsets each belongs to. quality:
     see `preprocessing.quality`.
     """
@@ -44,6 +45,11 @@ class StandardizedScan:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Each window, float32 [region, volume]."""
+        for window in self.stored():
+            yield self.contract.scaled(window, self.sensors.names)
+
+    def stored(self) -> Iterator[np.ndarray]:
+        """Each window as a corpus keeps it."""
         for start in self.start.tolist():
             yield self.signal[:, start : start + self.length]
 
@@ -63,11 +69,18 @@ def standardize_fmri(
     Raises ContractError (a ValueError) naming the file, what was wanted, what came, what to do.
     """
     _check(recording, contract)
-    measured = _measured(recording)
+    confounds, kept = _confounds(recording, contract)
+    measured = _measured(recording, kept)
     quality = _nothing_found(recording, measured)
     recording = _with_signal(recording, measured, quality)
+    if contract.statistics:
+        try:
+            contract.scaled(recording.signal[:, :1], recording.sensors.names)
+        except ValueError as problem:
+            raise ContractError(recording.source, "the regions of the training people",
+                                str(problem), "give the atlas that they had") from problem
     signal = np.full(recording.signal.shape, np.nan, dtype=np.float32)
-    signal[:, measured] = _clean(recording, contract, measured)
+    signal[:, measured] = _clean(recording, contract, measured, confounds)
     if contract.scale == "roi_std":
         part = signal[:, measured]
         mean, std = part.mean(axis=1, keepdims=True), part.std(axis=1, keepdims=True)
@@ -128,9 +141,38 @@ def _check(recording: Recording, contract: FMRIContract) -> None:
                             f"{t_r:g} s", "give a longer scan, or another fmri.window_s")
 
 
-def _measured(recording: Recording) -> Bool[np.ndarray, " volume"]:
-    """Volumes that hold numbers and do not lie in a stretch marked bad."""
-    measured = np.isfinite(recording.signal).all(axis=0)
+def _confounds(
+    recording: Recording, contract: FMRIContract
+) -> tuple[Float[np.ndarray, "volume confound"] | None, Bool[np.ndarray, " volume"]]:
+    """What fMRIPrep found that is no brain activity, and volumes that are not scrubbed by it."""
+    kept = np.ones(recording.n_times, dtype=bool)
+    if not contract.confounds:
+        return None, kept
+    from nilearn.interfaces.fmriprep import load_confounds
+
+    wanted = f"what fMRIPrep writes of it ({', '.join(contract.confounds)})"
+    if not recording.image:
+        raise ContractError(recording.source, wanted, "it is a table of regions, beside which "
+                            "nothing is looked for", "leave fmri.confounds empty, or give images")
+    scrub = {"fd_threshold": contract.fd_mm} if "scrub" in contract.confounds else {}
+    try:
+        found, sample_mask = load_confounds(recording.image, strategy=contract.confounds, **scrub)
+    except Exception as problem:  # of many kinds: no file, no column, another version
+        raise ContractError(recording.source, wanted, f"nilearn says: {problem}",
+                            "give fMRIPrep's …desc-preproc_bold with its "
+                            "…desc-confounds_timeseries.tsv and .json beside it") from problem
+    if len(found) != recording.n_times:
+        raise ContractError(recording.source, wanted, f"they are of {len(found)} volumes, the scan "
+                            f"has {recording.n_times}", "check which scan they are of")
+    if sample_mask is not None:
+        kept = np.isin(np.arange(recording.n_times), sample_mask)
+    return found.to_numpy(dtype=np.float64), kept
+
+
+def _measured(recording: Recording, kept: Bool[np.ndarray, " volume"]
+              ) -> Bool[np.ndarray, " volume"]:
+    """Volumes of those kept that hold numbers and do not lie in a stretch marked bad."""
+    measured = np.isfinite(recording.signal).all(axis=0) & kept
     middle_s = (np.arange(recording.n_times) + 0.5) / recording.sfreq
     for begin_s, end_s in segments.bad_stretches(recording):
         measured &= ~((middle_s > begin_s) & (middle_s < end_s))
@@ -153,10 +195,12 @@ def _with_signal(recording: Recording, measured, quality: dict) -> Recording:
     return recording.pick(~flat)
 
 
-def _clean(recording: Recording, contract: FMRIContract, measured
+def _clean(recording: Recording, contract: FMRIContract, measured, confounds
            ) -> Float[np.ndarray, "region measured"]:
-    """Detrended and band-passed, of the volumes that were measured."""
-    if not (contract.detrend or contract.highpass_hz or contract.lowpass_hz):
+    """Detrended, band-passed and without confounds (in one step: Lindquist et al. 2019, Human Brain
+    Mapping 40:2358), of the volumes that were measured."""
+    if not (contract.detrend or contract.highpass_hz or contract.lowpass_hz
+            or confounds is not None):
         return recording.signal[:, measured]
     from nilearn.signal import clean
 
@@ -165,7 +209,7 @@ def _clean(recording: Recording, contract: FMRIContract, measured
     return clean(
         signal, detrend=contract.detrend, standardize=None, t_r=1 / recording.sfreq,
         filter="butterworth" if filtered else False, high_pass=contract.highpass_hz,
-        low_pass=contract.lowpass_hz,
+        low_pass=contract.lowpass_hz, confounds=confounds,
         sample_mask=None if measured.all() else np.flatnonzero(measured),
     ).T
 

@@ -39,7 +39,10 @@ class Contract:
         if type(self) is not type(other):
             return [f"modality: {self.modality}, {other.modality}"]
         ours, theirs = self.to_dict(), other.to_dict()
-        return [f"{name}: {ours.get(name)}, {theirs.get(name)}"
+        def short(value) -> str:
+            return f"those of {len(value)} regions" if isinstance(value, dict) else str(value)
+
+        return [f"{name}: {short(ours.get(name))}, {short(theirs.get(name))}"
                 for name in ours if name not in self.FREE and ours[name] != theirs.get(name)]
 
     def for_networks(self):

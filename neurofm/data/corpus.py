@@ -56,12 +56,16 @@ class Corpus(WindowTable):
         super().__post_init__()
         layouts = [self.layouts[key] for key in self.recordings["layout"]]
         object.__setattr__(self, "_layout", layouts)
+        # What training people are is known only when all are there: shards stay as they came.
+        object.__setattr__(self, "_scaled", self.contract.to_dict()["scale"] == "training_iqr")
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
     def signal(self, window: int | np.integer) -> np.ndarray:
         """Signal of a window, float32 [channel, time]: read-only, over the memory map. Volumes of
         fMRI that were not measured are NaN."""
-        return self._read(window).reshape(len(self.layout(window)), -1)
+        layout = self.layout(window)
+        signal = self._read(window).reshape(len(layout), -1)
+        return self.contract.scaled(signal, layout.names) if self._scaled else signal
 
     def layout(self, window: int | np.integer) -> Sensors:
         return self._layout[self._index[0][window]]

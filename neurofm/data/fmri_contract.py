@@ -1,9 +1,16 @@
 """FMRIContract: what a model of fMRI was trained on, and what a new scan must become."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float32
+
 from .contract import Contract
+
+CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma", "scrub",
+             "non_steady_state")
 
 
 @dataclass(frozen=True)
@@ -16,8 +23,14 @@ class FMRIContract(Contract):
     detrend: a straight line is taken out of every region.
     highpass_hz, lowpass_hz: edges of the band-pass (Butterworth, zero phase, as nilearn's
         `signal.clean` does it); None leaves that side open.
-    scale: "roi_std" z-scores every region over the volumes of its scan that were measured; "none"
+    confounds: strategy of nilearn's `load_confounds` by which what fMRIPrep found is taken out of
+        an image's regions, such as motion, wm_csf, scrub (volumes that moved more than `fd_mm` are
+        left out); empty = nothing is.
+    scale: "roi_std" z-scores every region over the volumes of its scan that were measured;
+        "training_iqr" takes `statistics` (how much a person's regions vary stays visible); "none"
         keeps the units of the file.
+    statistics: region → (median, interquartile range), medians over the training people's scans;
+        an ingest fills them in, from its training split alone.
     window_s, stride_s: length and spacing of windows, seconds; window_s None = the whole scan,
         stride None = window length. The tail is kept as a last window that ends with the scan.
     min_measured: least share of a window's volumes that must have been measured (not scrubbed, not
@@ -28,7 +41,10 @@ class FMRIContract(Contract):
     detrend: bool = True
     highpass_hz: float | None = 0.008
     lowpass_hz: float | None = 0.1
-    scale: Literal["roi_std", "none"] = "roi_std"
+    confounds: tuple[str, ...] = ()
+    fd_mm: float = 0.5
+    scale: Literal["roi_std", "training_iqr", "none"] = "roi_std"
+    statistics: dict[str, tuple[float, float]] = field(default_factory=dict)
     window_s: float | None = None
     stride_s: float | None = None
     min_measured: float = 0.5
@@ -41,12 +57,30 @@ class FMRIContract(Contract):
     positions = "required"
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
 
+    def scaled(
+        self, signal: Float32[np.ndarray, "region volume"], names: Sequence[str]
+    ) -> Float32[np.ndarray, "region volume"]:
+        """Regions by `statistics`, where that is how they are scaled. Raises ValueError for regions
+        that the training people's scans do not have."""
+        if self.scale != "training_iqr":
+            return signal
+        if lost := [name for name in names if name not in self.statistics]:
+            raise ValueError(
+                f"regions are scaled by what they are in training people, and nothing is known of "
+                f"{', '.join(lost[:5])}{', …' if len(lost) > 5 else ''}: ingest first, which fills "
+                f"in fmri.statistics, and give the same atlas"
+            )
+        median, spread = np.array([self.statistics[name] for name in names], dtype=np.float32).T
+        return (signal - median[:, None]) / spread[:, None]
+
     def in_words(self) -> str:
         """For a model card."""
         low, high = ("open" if edge is None else f"{edge:g}"
                      for edge in (self.highpass_hz, self.lowpass_hz))
         window = "whole scans" if self.window_s is None else f"windows of {self.window_s:g} s"
         trend = "detrended, " if self.detrend else ""
+        if self.confounds:
+            trend = f"{', '.join(self.confounds)} taken out as fMRIPrep found them,\n{trend}"
         return (f"Takes fMRI as time series of brain regions with their centres\n(MNI space), at "
                 f"the repetition time of the scan: {trend}{low}–{high} Hz, scale {self.scale},\n"
                 f"{window}.")
@@ -55,6 +89,9 @@ class FMRIContract(Contract):
         if self.contract_version != 1:
             raise ValueError(f"contract_version 1 can be read here, got {self.contract_version}; "
                              f"a newer neurofm wrote it: upgrade")
+        statistics = {name: tuple(pair) for name, pair in self.statistics.items()}
+        object.__setattr__(self, "statistics", statistics)
+        object.__setattr__(self, "confounds", tuple(self.confounds))
         for name in ("highpass_hz", "lowpass_hz", "window_s", "stride_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -67,6 +104,13 @@ class FMRIContract(Contract):
         if self.stride_s is not None and (self.window_s is None or self.stride_s > self.window_s):
             raise ValueError(f"fmri.stride_s must be at most fmri.window_s ({self.window_s}), got "
                              f"{self.stride_s}: a larger stride would drop signal in silence")
+        if self.statistics and self.scale != "training_iqr":
+            raise ValueError(f"fmri.statistics are of scale training_iqr, got scale {self.scale}")
+        if unknown := sorted(set(self.confounds) - set(CONFOUNDS)):
+            raise ValueError(f"fmri.confounds: unknown {', '.join(unknown)}; nilearn knows "
+                             f"{', '.join(CONFOUNDS)}")
+        if not self.fd_mm > 0:
+            raise ValueError(f"fmri.fd_mm must be above 0, got {self.fd_mm}")
         if not 0 < self.min_measured <= 1:
             raise ValueError(f"fmri.min_measured is a share of volumes, above 0 to 1, got "
                              f"{self.min_measured}")

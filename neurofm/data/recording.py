@@ -33,7 +33,8 @@ class Recording:
     subject, session, task, run, dataset: BIDS identity, None where unknown. source: the file.
     bads: names of sensors marked bad by the file or found bad. attributes: further columns known
     of the subject or the recording (age, sex, diagnosis …). band_hz: what the recorder or an
-    earlier filter let through (high-pass, low-pass edge), None where unknown.
+    earlier filter let through (high-pass, low-pass edge), None where unknown. image: full path of
+    the image whose regions these are, for what lies beside it; "" where it is no image.
     """
 
     signal: np.ndarray
@@ -49,6 +50,7 @@ class Recording:
     bads: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
     band_hz: tuple[float | None, float | None] = (None, None)
+    image: str = ""
 
     def __post_init__(self):
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.sensors):

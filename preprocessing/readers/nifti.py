@@ -49,7 +49,8 @@ def read(path: Path, options) -> Recording:
     sensors = Sensors(tuple(names), np.full(len(names), KINDS.index("roi")), position,
                       np.zeros((len(names), 3)))
     return Recording(signal.astype(np.float32), 1 / t_r, sensors, _events(path, table),
-                     source=str(path), attributes={OUTSIDE: " ".join(lost)} if lost else {})
+                     source=str(path), image=str(path),
+                     attributes={OUTSIDE: " ".join(lost)} if lost else {})
 
 
 def repetition_time(path: Path, image) -> float:
@@ -57,7 +58,7 @@ def repetition_time(path: Path, image) -> float:
     unit = image.header.get_xyzt_units()[1]
     step = float(image.header.get_zooms()[3])
     said = step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None
-    sidecar = Path(str(path).removesuffix(".gz")).with_suffix(".json")
+    sidecar = _sidecar(path)
     beside = json.loads(sidecar.read_text()).get("RepetitionTime") if sidecar.is_file() else None
     if said and beside and abs(said - beside) > 0.01 * beside:
         raise ReadError(path, f"its header says a repetition time of {said:g} s, {sidecar.name} "
@@ -71,6 +72,20 @@ def repetition_time(path: Path, image) -> float:
         raise ReadError(path, f"wanted a repetition time in seconds, got {t_r:g} ({unit}); correct "
                               f"it in the header or in {sidecar.name}")
     return float(t_r)
+
+
+def _sidecar(path: Path) -> Path:
+    """The .json that says the repetition time: beside the image or, in BIDS, further up."""
+    from .. import bids
+
+    beside = Path(str(path).removesuffix(".gz")).with_suffix(".json")
+    root = bids.find_root(path.absolute().parent)
+    if root is None:
+        return beside
+    named = [file for file in bids.sidecars(path.absolute(), root)
+             if file.name.endswith("bold.json")
+             and "RepetitionTime" in json.loads(file.read_text())]
+    return named[0] if named else beside
 
 
 def _regions(path: Path, image, table):

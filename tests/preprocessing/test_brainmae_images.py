@@ -12,7 +12,7 @@ from neurofm.data.fmri_contract import FMRIContract
 from preprocessing import readers
 from preprocessing.quality import remarks
 from preprocessing.readers import ImageTable, ReadError
-from preprocessing.standardize import standardize
+from preprocessing.standardize import ContractError, standardize
 
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 AFFINE[:3, 3] = (-18, -24, -12)
@@ -147,3 +147,89 @@ def test_from_images_to_a_corpus_by_the_command(tmp_path):
     assert corpus.windows["start_s"].tolist() == [4.0, 40.0] * 3
     assert sorted(set(corpus.recordings["subject"])) == ["0", "1", "2"]
     assert corpus.batch(corpus.select()).signal.shape == (6, 3, 6)
+
+
+def fmriprep(root, subjects=("01", "02"), volumes: int = VOLUMES):
+    """Derivatives as fMRIPrep writes them; in volume 20 the head moved, and the slabs with it."""
+    rng = np.random.default_rng(1)
+    (root / "dataset_description.json").parent.mkdir(parents=True, exist_ok=True)
+    (root / "dataset_description.json").write_text(json.dumps({
+        "Name": "fMRIPrep", "BIDSVersion": "1.4.0", "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "fMRIPrep", "Version": "23.1.0"}]}))
+    for subject in subjects:
+        func = root / f"sub-{subject}" / "func"
+        func.mkdir(parents=True)
+        stem = f"sub-{subject}_task-rest"
+        path, _ = bold(func, f"{stem}_space-MNI_desc-preproc_bold.nii.gz")
+        image = nibabel.load(path)
+        moved = np.zeros((6, volumes))
+        moved[0] = rng.standard_normal(volumes)
+        data = np.asarray(image.dataobj) + 3 * moved[0]
+        data[..., 20] += 40
+        nibabel.save(nibabel.Nifti1Image(data.astype(np.float32), image.affine, image.header), path)
+        nibabel.save(nibabel.Nifti1Image(np.ones(SHAPE, dtype=np.int16), image.affine),
+                     func / f"{stem}_space-MNI_desc-brain_mask.nii.gz")
+        names = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
+        columns = {}
+        for name, value in zip(names, moved, strict=True):
+            step = np.concatenate([[np.nan], np.diff(value)])
+            columns |= {name: value, f"{name}_derivative1": step, f"{name}_power2": value**2,
+                        f"{name}_derivative1_power2": step**2}
+        far = np.full(volumes, 0.1)
+        far[20] = 3.0
+        columns |= {"framewise_displacement": far, "std_dvars": np.full(volumes, 1.0),
+                    "csf": rng.standard_normal(volumes),
+                    "white_matter": rng.standard_normal(volumes)}
+        rows = ["\t".join(columns)] + [
+            "\t".join("n/a" if np.isnan(v) else f"{v:.6f}" for v in row)
+            for row in zip(*columns.values(), strict=True)]
+        (func / f"{stem}_desc-confounds_timeseries.tsv").write_text("\n".join(rows) + "\n")
+        (func / f"{stem}_desc-confounds_timeseries.json").write_text("{}")
+    return root
+
+
+def test_what_fmriprep_found_is_taken_out_and_scrubbed(tmp_path):
+    root = fmriprep(tmp_path / "ds" / "derivatives" / "fmriprep")
+    (tmp_path / "ds" / "participants.tsv").write_text("participant_id\tage\nsub-01\t31\n")
+    out = tmp_path / "corpus"
+    words = ["ingest", str(root), f"--out={out}", "--modality=fmri", "--workers=1",
+             f"--images.atlas={atlas(tmp_path).atlas}", "--splits.fractions=[0.5,0.5,0]",
+             "--fmri.lowpass_hz=null"]
+    assert cli.main([*words, "--fmri.confounds=[motion,wm_csf,scrub]"]) == 0
+    corpus = Corpus.open(out)
+    assert corpus.recordings["subject"].tolist() == ["01", "02"]
+    assert json.loads(corpus.recordings["attributes"][0])["age"] == "31"
+    signal = corpus.signal(0)
+    assert 20 in np.flatnonzero(np.isnan(signal).all(axis=0))
+    left = signal[:, np.isfinite(signal).all(axis=0)]
+    plain = tmp_path / "plain"
+    assert cli.main([*words[:2], f"--out={plain}", *words[3:]]) == 0
+    kept = Corpus.open(plain).signal(0)
+
+    def movement(x):  # the one that was planted is the same in all slabs
+        return np.corrcoef(x)[np.triu_indices(3, 1)].mean()
+
+    assert movement(kept) > 0.9
+    assert abs(movement(left)) < 0.4
+
+
+def test_bad_input_confounds_that_are_not_there(tmp_path):
+    path, _ = bold(tmp_path, "sub-1_task-rest_desc-preproc_bold.nii.gz")
+    scan = readers.read(path, images=atlas(tmp_path))
+    with pytest.raises(ContractError, match="what fMRIPrep writes of it"):
+        standardize(scan, FMRIContract(confounds=("motion",)))
+    with pytest.raises(ContractError, match="it is a table of regions"):
+        standardize(scan.with_(image=""), FMRIContract(confounds=("motion",)))
+    with pytest.raises(ValueError, match="unknown moton; nilearn knows"):
+        FMRIContract(confounds=("moton",))
+
+
+def test_a_repetition_time_may_stand_at_the_top_of_a_bids_folder(tmp_path):
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    (tmp_path / "task-rest_bold.json").write_text('{"RepetitionTime": 1.5}')
+    func = tmp_path / "sub-1" / "ses-a" / "func"
+    func.mkdir(parents=True)
+    path, _ = bold(func, "sub-1_ses-a_task-rest_run-2_bold.nii.gz", t_r=0.0, unit="unknown")
+    found = readers.read(path, images=atlas(tmp_path))
+    assert found.sfreq == pytest.approx(1 / 1.5)
+    assert (found.subject, found.session, found.task, found.run) == ("1", "a", "rest", "2")

@@ -262,3 +262,40 @@ def test_bad_input_a_model_of_eeg_for_scans(corpus, tmp_path, capsys):
     assert cli.main(["pretrain", "--model=brain_tokenizer", f"--data={corpus.folder}",
                      f"--out={tmp_path / 'm'}", "--train.steps=1"]) == 1
     assert "holds fmri" in capsys.readouterr().err
+
+
+def test_regions_are_scaled_by_training_people_alone(archive, tmp_path):
+    out = tmp_path / "corpus"
+    words = ["ingest", str(archive), f"--out={out}", "--modality=fmri", "--workers=1",
+             "--fmri.scale=training_iqr", f"--table={archive / 'people.tsv'}", "--arrays.t_r=t_r",
+             "--arrays.kind=roi", "--arrays.unit=1", "--arrays.channels_unit=mm",
+             f"--arrays.channels={archive / 'centres.tsv'}",
+             r'--files=[{"pattern": "(?P<subject>p\\d)_rois"}]',
+             "--splits.fractions=[0.5,0.25,0.25]"]
+    assert cli.main(words) == 0
+    corpus = Corpus.open(out)
+    statistics = corpus.contract.statistics
+    assert set(statistics) == {f"R{i}" for i in range(9)}
+    raw = {w: standardize(readers.read(archive / f"{corpus.recordings['subject'][w]}_rois.1D.gz",
+                                       arrays=table_of(archive).of(
+                                           {"t_r": str(1 / corpus.recordings["sfreq_original"][w])},
+                                           "x")), FMRIContract(scale="none")).signal
+           for w in range(8)}
+    spread = [np.subtract(*np.quantile(raw[w][3], (0.75, 0.25))) for w in corpus.select("train")]
+    assert statistics["R3"][1] == pytest.approx(np.median(spread), rel=1e-4)
+    for w in range(8):  # everybody by the same numbers
+        wanted = (raw[w][3] - statistics["R3"][0]) / statistics["R3"][1]
+        assert np.allclose(corpus.signal(w)[3], wanted, atol=1e-4)
+    # A new scan by the contract that travels with a checkpoint.
+    person = corpus.recordings["subject"][0]
+    one = readers.read(archive / f"{person}_rois.1D.gz", arrays=table_of(archive).of(
+        {"t_r": str(1 / corpus.recordings["sfreq_original"][0])}, "x"))
+    assert np.allclose(next(iter(standardize(one, corpus.contract))), corpus.signal(0), atol=1e-4)
+    corpus.contract.save(tmp_path)
+    assert corpus.contract.differences(FMRIContract.load(tmp_path)) == []
+    other = one.with_(sensors=Sensors.from_dict({**one.sensors.to_dict(), "names": [
+        f"Q{i}" for i in range(9)]}))
+    with pytest.raises(ContractError, match="nothing is known of Q0"):
+        standardize(other, corpus.contract)
+    with pytest.raises(ValueError, match="ingest first"):
+        next(iter(standardize(one, FMRIContract(scale="training_iqr"))))
