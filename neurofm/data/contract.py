@@ -68,8 +68,13 @@ class Contract:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
             raise ValueError(f"{where}: unknown field {key!r}{hint}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value
-                      for name, value in fields.items()})
+
+        def tuples(value):
+            if isinstance(value, dict):
+                return {name: tuples(inner) for name, inner in value.items()}
+            return tuple(value) if isinstance(value, list) else value
+
+        return cls(**{name: tuples(value) for name, value in fields.items()})
 
     def save(self, folder: str | Path) -> Path:
         """Write `preprocessor_config.json` into `folder`."""

@@ -89,9 +89,6 @@ class FMRIContract(Contract):
         if self.contract_version != 1:
             raise ValueError(f"contract_version 1 can be read here, got {self.contract_version}; "
                              f"a newer neurofm wrote it: upgrade")
-        statistics = {name: tuple(pair) for name, pair in self.statistics.items()}
-        object.__setattr__(self, "statistics", statistics)
-        object.__setattr__(self, "confounds", tuple(self.confounds))
         for name in ("highpass_hz", "lowpass_hz", "window_s", "stride_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
