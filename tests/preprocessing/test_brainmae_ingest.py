@@ -276,20 +276,20 @@ def test_regions_are_scaled_by_training_people_alone(archive, tmp_path):
     corpus = Corpus.open(out)
     statistics = corpus.contract.statistics
     assert set(statistics) == {f"R{i}" for i in range(9)}
-    raw = {w: standardize(readers.read(archive / f"{corpus.recordings['subject'][w]}_rois.1D.gz",
-                                       arrays=table_of(archive).of(
-                                           {"t_r": str(1 / corpus.recordings["sfreq_original"][w])},
-                                           "x")), FMRIContract(scale="none")).signal
-           for w in range(8)}
+
+    def read(w: int) -> Recording:
+        t_r = str(1 / corpus.recordings["sfreq_original"][w])
+        return readers.read(archive / f"{corpus.recordings['subject'][w]}_rois.1D.gz",
+                            arrays=table_of(archive, t_r=t_r).of({}, "x"))
+
+    raw = {w: standardize(read(w), FMRIContract(scale="none")).signal for w in range(8)}
     spread = [np.subtract(*np.quantile(raw[w][3], (0.75, 0.25))) for w in corpus.select("train")]
     assert statistics["R3"][1] == pytest.approx(np.median(spread), rel=1e-4)
     for w in range(8):  # everybody by the same numbers
         wanted = (raw[w][3] - statistics["R3"][0]) / statistics["R3"][1]
         assert np.allclose(corpus.signal(w)[3], wanted, atol=1e-4)
     # A new scan by the contract that travels with a checkpoint.
-    person = corpus.recordings["subject"][0]
-    one = readers.read(archive / f"{person}_rois.1D.gz", arrays=table_of(archive).of(
-        {"t_r": str(1 / corpus.recordings["sfreq_original"][0])}, "x"))
+    one = read(0)
     assert np.allclose(next(iter(standardize(one, corpus.contract))), corpus.signal(0), atol=1e-4)
     corpus.contract.save(tmp_path)
     assert corpus.contract.differences(FMRIContract.load(tmp_path)) == []
