@@ -13,8 +13,8 @@ from pathlib import Path
 
 from neurofm.data.recording import Recording
 
-from . import segments
-from .readers import mne_raw, nifti
+from . import readers, segments
+from .readers import mne_raw
 from .readers.errors import ReadError
 from .readers.options import ReadOptions
 
@@ -92,10 +92,10 @@ def _participants(path: Path, mtime_ns: int) -> dict[str, dict[str, str]]:
 
 def read(path: Path, root: Path, options: ReadOptions) -> Recording:
     """Read one recording with its sidecars, its identity and its subject's attributes."""
-    if nifti.claims(path):
+    if reader := readers.of_images(path):
         identity = entities(path, images=True) or {}
         person = participants(root).get(identity.get("subject"), {})
-        recording = nifti.read(path, options)
+        recording = reader.read(path, options)
         return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
                                **identity)
     import mne_bids

@@ -15,7 +15,8 @@ from .options import ArrayTable, ImageTable, ReadOptions
 
 __all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "from_raw", "read"]
 
-_READERS = ("mne_raw", "nifti", "timeseries")
+_IMAGES = ("cifti", "gifti", "nifti")
+_READERS = ("mne_raw", *_IMAGES, "timeseries")
 
 
 def claims(path: str | Path, *, arrays: bool = True, images: bool = True) -> bool:
@@ -24,7 +25,14 @@ def claims(path: str | Path, *, arrays: bool = True, images: bool = True) -> boo
     reader = _reader(Path(path))
     if reader is None:
         return False
-    return {"timeseries": arrays, "nifti": images}.get(reader.__name__.rpartition(".")[2], True)
+    wanted = {"timeseries": arrays, **dict.fromkeys(_IMAGES, images)}
+    return wanted.get(reader.__name__.rpartition(".")[2], True)
+
+
+def of_images(path: Path) -> ModuleType | None:
+    """The reader of an image of fMRI; None where it is none."""
+    found = _reader(path)
+    return found if found and found.__name__.rpartition(".")[2] in _IMAGES else None
 
 
 def is_array(suffix: str) -> bool:
@@ -58,7 +66,8 @@ def read(
     if reader is None:
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
-                              f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz) are")
+                              f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
+                              f"…func.gii, …dtseries.nii) are")
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
                           arrays or ArrayTable(), images or ImageTable())
     if path.name.startswith("sub-"):

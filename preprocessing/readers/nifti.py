@@ -19,6 +19,7 @@ from .errors import ReadError
 
 VOXELS = "voxels"  # in place of an atlas: every voxel of the mask is a region
 _IMAGE = re.compile(r"(^|[_-])bold([_-][^.]*)?\.nii(\.gz)?$", re.IGNORECASE)
+_EXTENSION = re.compile(r"(\.(func|dtseries|ptseries))?\.(nii|gii)(\.gz)?$")
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 OUTSIDE = "regions_outside"  # attribute: regions of the atlas that the image does not hold
 _MOST_VOXELS = 5000  # as regions
@@ -34,7 +35,7 @@ def read(path: Path, options) -> Recording:
     import nibabel
 
     table = options.images
-    if not table.given:
+    if not table.atlas:
         raise ReadError(path, f"an image does not say what its regions are: give images.atlas, an "
                               f"image of labels or of maps, or {VOXELS}")
     try:
@@ -48,7 +49,7 @@ def read(path: Path, options) -> Recording:
     names, position, signal, lost = _regions(path, image, table)
     sensors = Sensors(tuple(names), np.full(len(names), KINDS.index("roi")), position,
                       np.zeros((len(names), 3)))
-    return Recording(signal.astype(np.float32), 1 / t_r, sensors, _events(path, table),
+    return Recording(signal.astype(np.float32), 1 / t_r, sensors, events_of(path, table),
                      source=str(path), image=str(path),
                      attributes={OUTSIDE: " ".join(lost)} if lost else {})
 
@@ -58,7 +59,7 @@ def repetition_time(path: Path, image) -> float:
     unit = image.header.get_xyzt_units()[1]
     step = float(image.header.get_zooms()[3])
     said = step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None
-    sidecar = _sidecar(path)
+    sidecar = sidecar_of(path)
     beside = json.loads(sidecar.read_text()).get("RepetitionTime") if sidecar.is_file() else None
     if said and beside and abs(said - beside) > 0.01 * beside:
         raise ReadError(path, f"its header says a repetition time of {said:g} s, {sidecar.name} "
@@ -74,11 +75,11 @@ def repetition_time(path: Path, image) -> float:
     return float(t_r)
 
 
-def _sidecar(path: Path) -> Path:
+def sidecar_of(path: Path) -> Path:
     """The .json that says the repetition time: beside the image or, in BIDS, further up."""
     from .. import bids
 
-    beside = Path(str(path).removesuffix(".gz")).with_suffix(".json")
+    beside = path.with_name(_EXTENSION.sub("", path.name) + ".json")
     root = bids.find_root(path.absolute().parent)
     if root is None:
         return beside
@@ -185,10 +186,11 @@ def _check_overlap(path: Path, atlas: str, found: int, lost: list[str]) -> None:
                               f"image holds part of the brain; register it first")
 
 
-def _events(path: Path, table) -> Events:
+def events_of(path: Path, table) -> Events:
     """Of the events file (BIDS: onset, duration, trial_type) beside the image."""
-    name = table.events or re.sub(r"(_space-[^_]+|_desc-[^_]+|_res-[^_]+)*_bold\.nii(\.gz)?$",
-                                  "_events.tsv", path.name)
+    stem = _EXTENSION.sub("", path.name)
+    name = table.events or re.sub(r"(_(hemi|space|desc|res|den)-[^_]+)*_bold$", "_events",
+                                  stem) + ".tsv"
     file = path.with_name(name)
     if not file.is_file() or file == path:
         if table.events:

@@ -100,22 +100,26 @@ class ArrayTable:
 
 @dataclass(frozen=True)
 class ImageTable:
-    """What images of fMRI (4-D NIfTI, named …bold….nii.gz) become.
+    """What images of fMRI become: 4-D NIfTI named …bold….nii.gz, GIFTI (…hemi-L….func.gii with the
+    right hemisphere beside it), CIFTI (…dtseries.nii, …ptseries.nii).
 
-    atlas: an image of labels, or of maps (four axes), resampled to the image; or "voxels": every
-    voxel of the mask is a region. mask: an image on the same grid, of voxels that count; "" = those
-    that are not the same all through. events: name of the file of events beside the image; "" = as
-    BIDS names it.
+    atlas: of NIfTI an image of labels, or of maps (four axes), resampled to the image; or "voxels":
+    every voxel of the mask is a region. Of GIFTI labels of the left hemisphere's vertices, the
+    right one's beside it; of CIFTI a …dlabel.nii. mesh: of GIFTI and CIFTI, the left hemisphere's
+    surface (…surf.gii), the right one's beside it: where vertices lie. mask: of NIfTI an image on
+    the same grid, of voxels that count; "" = those that are not the same all through. events: name
+    of the file of events beside the image; "" = as BIDS names it.
     """
 
     atlas: str = ""
+    mesh: str = ""
     mask: str = ""
     events: str = ""
 
     @property
     def given(self) -> bool:
         """Whether images can be read by it."""
-        return bool(self.atlas)
+        return bool(self.atlas or self.mesh)
 
 
 @dataclass(frozen=True)
