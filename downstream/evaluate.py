@@ -28,7 +28,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.training.loop import Stopped, TrainConfig
 
 from . import baselines, features, tasks
-from .evaluation import few_shot, identity, judged, methods
+from .evaluation import covariates, few_shot, identity, judged, methods
 from .evaluation.choice import Diverged, in_words
 from .evaluation.fitted import Baselines, Networks
 from .evaluation.jobs import Job, share, work
@@ -39,7 +39,8 @@ from .predictions import table_of
 
 # What may differ between calls that share a folder; data and models are known by fingerprint.
 HOW_IT_RUNS = ("out", "part", "jobs", "corpus", "model", "models")
-MAY_GROW = ("methods", "seeds", "explain", "shots")  # what may change until the report is made
+# What may change until the report is made.
+MAY_GROW = ("methods", "seeds", "explain", "shots", "covariates")
 
 
 @dataclass
@@ -56,6 +57,8 @@ class EvaluateConfig:
     validation subjects choose one of them.
     shots: numbers of labelled windows a class of a new person, for calibration curves; empty =
     none. explain: method whose attribution maps are drawn; "" = the best network.
+    covariates: attributes of people (numbers, such as how much they moved) that answers are checked
+    against.
     only: column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
     baselines_only: the same for baselines alone, where the rest of the corpus has other layouts;
     differences are then taken on the windows that both can read.
@@ -76,6 +79,7 @@ class EvaluateConfig:
     tuning: int = 4
     shots: list[int] = field(default_factory=list)
     explain: str = ""
+    covariates: list[str] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
     baselines_only: dict[str, str] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
@@ -135,6 +139,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     names = run.methods or methods.fitting(task.number, pools.get("", ()), fmri)
     methods.check_pools(names, pools, run.architecture)
     _check_extras(run, task, names)
+    covariates.check(corpus, run.covariates)
     every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
     parts = folds(every, run.protocol, run.min_subjects, task.trial)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))

@@ -31,7 +31,7 @@ class About:
     said before the comparison's own notes. contract: what was done to signals, in pairs. probe:
     lines on how well the person is recognised. attribution: (PNG, caption). curves: table of
     method, shots, mean, low, high. learned: what the model knows besides the task, (heading, PNG,
-    caption). unit: of the numbers predicted, such as "years".
+    caption). covariates: see `covariates.table`. unit: of the numbers predicted, such as "years".
     """
 
     title: str
@@ -46,6 +46,7 @@ class About:
     attribution: tuple[Path, str] | None = None
     curves: pd.DataFrame | None = None
     learned: list[tuple[str, Path, str]] = field(default_factory=list)
+    covariates: pd.DataFrame | None = None
     unit: str = ""
 
 
@@ -125,6 +126,7 @@ def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
         ("With a few labelled examples of a new person", _curves(about, figures)),
         ("Where on the head, and at which frequencies", "" if about.attribution is None
          else report.figure(*_attribution(about))),
+        ("Do answers follow something else that is known of people?", _covariates(about)),
         *((heading, report.figure(path, heading, caption))
           for heading, path, caption in about.learned),
         ("Is the person recognised?", report.bullets(about.probe) if about.probe else ""),
@@ -169,6 +171,15 @@ def _curves(about: About, figures: dict[str, Path]) -> str:
         out["pretrained minus this [95 %]"] = printed.cells(
             table, "gain", "gain_low", "gain_high", True)
     return made + printed.folded(out, 10)
+
+
+def _covariates(about: About) -> str:
+    if about.covariates is None or not len(about.covariates):
+        return ""
+    return report.table(about.covariates, dense=True) + report.paragraph(
+        "r is Spearman's, of a method's answers and the covariate among people of one label (of "
+        "the label itself: of all people): 0 where answers do not follow it. low_half and "
+        "high_half are the score in people below and above the covariate's median.", "small")
 
 
 def _attribution(about: About) -> tuple[Path, str, str]:

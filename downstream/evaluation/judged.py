@@ -11,7 +11,15 @@ from ..finetune import open_backbone
 from ..labelled import Labelled
 from ..report import contract_in_words
 from ..tasks import Task
-from . import attribution, attribution_figure, choice, comparison, methods, written
+from . import (
+    attribution,
+    attribution_figure,
+    choice,
+    comparison,
+    covariates,
+    methods,
+    written,
+)
 from .comparison_page import About
 from .protocol import in_words, said_of_whom, what_a_fold_is
 
@@ -41,15 +49,20 @@ def finish(
         maps, picture, unmapped = *explain(out, explained, predictions, data), []
     except ValueError as error:  # unlike devices, fMRI; the scores stand without a map
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
+    beside = covariates.table(predictions, data.classes, data.corpus, run.covariates)
+    if len(beside):
+        beside.to_csv(out / "covariates.tsv", sep="\t", index=False, float_format="%.4f")
+        files.append("covariates.tsv")
     learned = brain(out, run.model, data) if run.model else []
     about = About(
         title=task.question, model=run.model or "", parents=parents,
         protocol=[*how(run, task, parts), *which(run, parents)], split=whose(parts),
         remarks=[*said_of_whom(run.protocol), *doubts(run, names, parts), *task.remarks,
-                 *left_out(data, parts, narrow), *diverged(predictions), *unmapped],
+                 *left_out(data, parts, narrow), *diverged(predictions), *unmapped,
+                 *(covariates.in_words(beside, result.best) if len(beside) else [])],
         contract=contract_in_words(seen_contract(data)),
         probe=probed(known),
-        attribution=picture, curves=curves, learned=learned,
+        attribution=picture, curves=curves, learned=learned, covariates=beside,
     )
     files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
     artifacts.seal(out, "results", config=asked, parents=parents, files=sorted(set(files)))

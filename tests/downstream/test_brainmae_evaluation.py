@@ -10,7 +10,7 @@ import torch
 
 from downstream import baselines
 from downstream.evaluate import main as evaluate
-from downstream.evaluation import methods
+from downstream.evaluation import covariates, methods
 from downstream.features import check_contract
 from downstream.fill_in import main as fill_in
 from downstream.finetune import main as finetune
@@ -146,6 +146,7 @@ def test_networks_stand_in_the_table_beside_connectivity(corpus, model, tmp_path
     out = tmp_path / "out"
     assert evaluate([f"--corpus={corpus.folder}", f"--model={model}", f"--out={out}", *WORDS,
                      "--protocol.kind=kfold", "--protocol.folds=3", "--train.steps=20",
+                     "--covariates=[age]",
                      "--train_full.steps=2", "--train_random.steps=2",
                      "--methods=[frozen,attentive,mean_pool,full,lora,random_frozen,random,fc_lr]"
                      ]) == 0
@@ -202,3 +203,30 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, model, tmp_path):
     assert fill_in(command) == 0  # finished: nothing is done
     with pytest.raises(ValueError, match="no window with split='test'"):
         fill_in([f"--corpus={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}"])
+
+
+def test_answers_that_follow_movement_are_told(corpus, tmp_path):
+    """Movement is planted in one method's answers, and in the label not at all."""
+    rng = np.random.default_rng(0)
+    moved = rng.random(30)
+    recordings = corpus.recordings.assign(attributes=[
+        json.dumps({"mean_fd": str(value)}) for value in moved])
+    people = dataclasses.replace(corpus, recordings=recordings)
+    label = np.array(["patient", "control"])[np.arange(30) % 2]
+    logit = {"follows": 3 * (moved - 0.5), "knows": np.where(label == "control", 2.0, -2.0)
+             + 0.1 * rng.standard_normal(30)}
+    tables = [pd.DataFrame({
+        "method": name, "seed": 0, "window": np.arange(30), "subject": recordings["subject"],
+        "recording": recordings["recording"], "label": label,
+        "p_patient": 1 / (1 + np.exp(value)), "p_control": 1 / (1 + np.exp(-value))})
+        for name, value in logit.items()]
+    found = covariates.table(pd.concat(tables), ("patient", "control"), people, ["mean_fd"])
+    found = found.set_index("method")
+    assert found.loc["follows", "r"] > 0.95
+    assert abs(found.loc["knows", "r"]) < 0.5
+    assert abs(found.loc[covariates.LABEL, "r"]) < 0.4
+    assert found.loc["knows", ["low_half", "high_half"]].tolist() == [1.0, 1.0]
+    with pytest.raises(ValueError, match="has a number 'mean_df'; columns and attrib"):
+        covariates.check(people, ["mean_df"])
+    said = covariates.in_words(found.reset_index(), "follows")
+    assert "answers of follows among people of one label: r = +1.00" in said[0]
