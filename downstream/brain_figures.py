@@ -24,8 +24,8 @@ GRAPH = (f"The strongest {1 - _EDGES:.0%} of the edges of the model's static gra
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """States of runs, grouped. names: of the runs. state: number of the group of each segment, −1
-    where too little was measured; groups are numbered by how often they come. segment_s: seconds.
-    share: of the segments of the training runs in each group."""
+    where too little was measured and at both ends; groups are numbered by how often they come.
+    segment_s: seconds. share: of the segments of the training runs in each group."""
 
     names: list[str]
     state: list[Int[np.ndarray, " segment"]]
@@ -41,17 +41,22 @@ def sequences(
 
     training, shown: numbers of windows.
     """
+    whole = corpus.contract.window_s is None
+
     def of(windows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         found = []
         for start in range(0, len(windows), at_once):
             batch = corpus.batch(windows[start : start + at_once], geometry="head")
-            states, valid = model.states(batch)
-            found += list(zip(states.numpy(), valid.numpy(), strict=True))
+            # In context states also say where in the scan they stand: at its ends, mostly.
+            states, valid = model.states(batch, in_context=False)
+            found += [(one.numpy(), _inside(there.numpy()) if whole else there.numpy())
+                      for one, there in zip(states, valid, strict=True)]
         return found
 
     known = np.concatenate([states[valid] for states, valid in of(training)])
-    groups = KMeans(N_STATES, n_init=4, random_state=0).fit(known.astype(np.float64))
-    count = np.bincount(groups.labels_, minlength=N_STATES)
+    groups = KMeans(min(N_STATES, len(known)), n_init=4, random_state=0)
+    groups.fit(known.astype(np.float64))
+    count = np.bincount(groups.labels_)
     rank = np.argsort(np.argsort(-count, kind="stable"))
     state = []
     for states, valid in of(shown):
@@ -60,14 +65,30 @@ def sequences(
             number[valid] = rank[groups.predict(states[valid].astype(np.float64))]
             number = number[: np.flatnonzero(valid)[-1] + 1]
         state.append(number)
-    return Sequences([corpus.source(w) for w in shown.tolist()], state, model.config.segment_s,
+    whose = corpus.recordings.iloc[corpus.windows["recording"].to_numpy()[shown]]
+    start_s = corpus.windows["start_s"].to_numpy()[shown]
+    names = [" ".join(str(part) for part in (row.subject, row.session, row.task, row.run)
+                      if part is not None) + (f", {at:g} s" if at else "")
+             for row, at in zip(whose.itertuples(), start_s.tolist(), strict=True)]
+    return Sequences(names, state, model.config.segment_s,
                      np.sort(count)[::-1] / count.sum())
+
+
+def _inside(valid: np.ndarray) -> np.ndarray:
+    """Without the first and the last segment, which filters bend: they would be groups of their
+    own (a band-pass holds both ends of a scan at 0)."""
+    at = np.flatnonzero(valid)
+    inside = valid.copy()
+    inside[at[[0, -1]] if len(at) else []] = False
+    return inside
 
 
 def states_in_words(segment_s: float) -> str:
     """A caption."""
     return (f"The model's states of segments of {segment_s:g} s in {N_STATES} groups, which were "
-            f"found in training people (k-means). What a group means is not known.")
+            f"found in training people (k-means; in brackets the share of their segments). What a "
+            f"group means is not known. Of whole scans the first and the last segment are left "
+            f"out: filters bend the ends.")
 
 
 def draw_sequences(path: str | Path, found: Sequences) -> None:
@@ -75,16 +96,17 @@ def draw_sequences(path: str | Path, found: Sequences) -> None:
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(9, 1.2 + 0.32 * len(found.names)), layout="constrained")
     for row, number in enumerate(found.state):
-        for k in range(N_STATES):
+        for k in range(len(found.share)):
             spans = [(i * found.segment_s, found.segment_s) for i in np.flatnonzero(number == k)]
             axis.broken_barh(spans, (row - 0.4, 0.8), color=COLOURS[k], lw=0)
-    axis.set(yticks=range(len(found.names)), xlabel="time (s)", ylim=(len(found.names) - 0.4, -0.6))
+    axis.set(yticks=range(len(found.names)), xlabel="time (s)", xlim=(0, None),
+             ylim=(len(found.names) - 0.4, -0.6))
     axis.set_yticklabels(found.names, fontsize=7)
     handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[k],
-                             label=f"state {k + 1} ({share:.0%} of training segments)")
+                             label=f"state {k + 1} ({share:.0%})")
                for k, share in enumerate(found.share)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=N_STATES, frameon=False,
-                  fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(found.share),
+                  frameon=False, fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -25,7 +25,7 @@ def decoded(
     )
     _signal(above, windows, n_channels)
     _answers(below, table, classes)
-    end_s = windows.signal.shape[1] / windows.contract.sfreq
+    end_s = windows.signal.shape[1] / windows.sfreq
     for start_s, stop_s in _uncovered(table, end_s):
         for axis in (above, below):
             axis.axvspan(start_s, stop_s, color="0.93", lw=0, zorder=-1)
@@ -95,7 +95,7 @@ def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
 
 
 def _signal(axis, windows: Standardized, n_channels: int) -> None:
-    signal, sfreq = windows.signal, windows.contract.sfreq
+    signal, sfreq = windows.signal, windows.sfreq
     rows = np.unique(np.linspace(0, len(signal) - 1, min(n_channels, len(signal))).round())
     kinds = np.array(windows.sensors.kinds)
     for place, row in enumerate(rows.astype(int)):
@@ -103,7 +103,7 @@ def _signal(axis, windows: Standardized, n_channels: int) -> None:
         # Kinds differ by orders of magnitude, so each has its own unit of height: the middle
         # channel's interquartile range, which a few artefacts do not move.
         alike = signal[kinds == kinds[row], :: max(1, signal.shape[1] // 10_000)]
-        low, high = np.percentile(alike, [25, 75], axis=1)
+        low, high = np.nanpercentile(alike, [25, 75], axis=1)
         axis.plot(time, trace / (5 * np.median(high - low) or 1.0) - place, color="0.25", lw=0.5)
     axis.set_yticks(-np.arange(len(rows)), [windows.sensors.names[int(row)] for row in rows])
     axis.set_ylim(-len(rows) + 0.2, 0.8)

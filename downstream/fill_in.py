@@ -4,7 +4,8 @@
 
 Regions are hidden in each segment, or all through the scan, where no other segment can help. Beside
 the model stands the best linear prediction of the hidden regions from those seen in the same
-volume, with the covariance of the training people and a penalty that the validation people choose.
+volume, with the covariance of the training people and a penalty that the validation people choose;
+and the same model from random weights.
 """
 
 import sys
@@ -71,7 +72,9 @@ def fill_in(run: FillInConfig) -> int:
     check_contract(model, run.model, corpus)
     windows = corpus.select(run.split)
     artifacts.claim(out, {**parents, **config.resolved(run)})
-    scores = pd.concat([score(model, corpus, windows, share, whole, run.seed)
+    torch.manual_seed(run.seed)
+    untrained = BrainMAE(model.config).eval()
+    scores = pd.concat([score(model, untrained, corpus, windows, share, whole, run.seed)
                         for whole in (False, True) for share in run.shares], ignore_index=True)
     table = summarise(scores)
     remarks = _remarks(run, corpus, windows)
@@ -94,11 +97,12 @@ def fill_in(run: FillInConfig) -> int:
 
 @torch.no_grad()
 def score(
-    model: BrainMAE, corpus: Corpus, windows: np.ndarray, share: float, whole: bool, seed: int
+    model: BrainMAE, untrained: BrainMAE, corpus: Corpus, windows: np.ndarray, share: float,
+    whole: bool, seed: int,
 ) -> pd.DataFrame:
     """A row a subject: R² of the hidden regions by the model, by its linear guess alone (NaN where
-    it has none) and by ridge; 1 − squared error / squares, over the hidden regions of all of the
-    subject's windows. whole: the same regions are hidden in all segments."""
+    it has none), by the untrained one and by ridge; 1 − squared error / squares, over the hidden
+    regions of all of the subject's windows. whole: the same regions are hidden in all segments."""
     ridge = Ridge.of(corpus, share, seed)
     rows = []
     for window in windows.tolist():
@@ -108,6 +112,7 @@ def score(
         hidden = hide(seg.valid.shape[1], len(names), share, whole, seed + window)
         found = {"model": model.fill_in(batch, hidden[None])[0],
                  "guess": model.guess(batch, hidden[None])[0],
+                 "random": untrained.fill_in(batch, hidden[None])[0],
                  "ridge": ridge.fill_in(seg.volumes, hidden, names)}
         counted = (hidden.T[None, :, :, None] & (seg.measured & seg.valid[..., None])[:, None])
         row = {"subject": corpus.subjects(np.array([window]))[0],
@@ -117,7 +122,7 @@ def score(
         rows.append(row)
     each = pd.DataFrame(rows).groupby("subject", sort=True).sum()
     table = pd.DataFrame({name: 1 - each[name] / each["squares"]
-                          for name in ("model", "guess", "ridge")})
+                          for name in ("model", "guess", "random", "ridge")})
     if not model.config.n_factors:
         table["guess"] = np.nan
     return table.reset_index().assign(share=share, hidden="whole scan" if whole else "segments")
@@ -206,7 +211,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
         for name in ("model", "ridge"):
             found = statistics.interval(value[name])
             row |= {f"r2_{name}": found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
-        row["r2_guess"] = float(part["guess"].mean())
+        row |= {f"r2_{name}": float(part[name].mean()) for name in ("guess", "random")}
         found, p = statistics.difference(value["model"], value["ridge"])
         row |= {"difference": found.mean, "low": found.low, "high": found.high, "p": p}
         rows.append(row)
@@ -253,8 +258,9 @@ def _page(run: FillInConfig, corpus: Corpus, model: BrainMAE, table: pd.DataFram
           remarks: list[str], out: Path) -> str:
     layout = sensors_of(corpus.layout(int(corpus.select(run.split)[0])))
     about = f"{run.model} on {run.corpus}, {run.split} split, {layout}"
-    shown = table.rename(columns={"r2_model": "R² model", "r2_ridge": "R² ridge",
-                                  "r2_guess": "R² linear guess of the model"})
+    shown = table.assign(p=[f"{p:.3f}" if p >= 0.001 else "< .001" for p in table["p"]]).rename(
+        columns={"r2_model": "R² model", "r2_ridge": "R² ridge",
+                 "r2_guess": "R² linear guess of the model", "r2_random": "R² random weights"})
     return report.page("Filling in hidden regions", about, [
         ("", "".join(report.paragraph(remark, "warning") for remark in remarks)),
         ("Hidden regions of people the model was not trained on", report.table(shown, dense=True)

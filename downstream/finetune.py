@@ -4,8 +4,11 @@
     neurofm finetune … --mode full                  the transformer trains along
     neurofm finetune … --random_weights true        the same network without pretraining
 
-The corpus's own split decides: train on train, take the step where the validation subjects' loss
-was lowest, report on test. The tokenizer is frozen, so signals are encoded once.
+    neurofm finetune … --protocol.kind sessions     for people whose earlier sessions are known
+
+The corpus's own split decides, or a fold of a protocol: train on train, take the step where the
+validation subjects' loss was lowest, report on test. A tokenizer is frozen, so signals are encoded
+once.
 """
 
 import dataclasses
@@ -27,6 +30,7 @@ from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
 
 from . import features, tasks
+from .evaluation.protocol import SAME_PEOPLE, Protocol, folds, said_of_whom
 from .fit import fit
 from .labelled import Labelled, checked, labelled
 from .predictions import judge, leak, predict, table_of
@@ -67,7 +71,9 @@ class FinetuneConfig:
     mode: "frozen" trains the head alone; "full" does that first and then the transformer with it,
     since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
     arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the transformer's own matrices.
-    task: what is asked (`downstream.tasks`); one of a number, such as age, gives a regression.
+    protocol, fold: who trains, chooses and judges, as in `neurofm evaluate`, and which of its folds
+    (from 0; -1 = the last). task: what is asked (`downstream.tasks`); one of a number, such as age,
+    gives a regression.
     random_weights: the same network, tokenizer included, without pretraining, as a comparison;
     give train_full a higher rate then (`neurofm evaluate` does so by itself).
     classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
@@ -86,6 +92,8 @@ class FinetuneConfig:
     out: str
     mode: Literal["frozen", "full", "lora", "dora"] = "frozen"
     task: str = "labels"
+    protocol: Protocol = field(default_factory=Protocol)
+    fold: int = 0
     random_weights: bool = False
     classes: list[str] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
@@ -116,8 +124,9 @@ def finetune(run: FinetuneConfig) -> int:
         print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
         return 0
     task = tasks.find(run.task)
-    data = checked(labelled(corpus, run.classes or task.classes, run.only, number=task.number),
-                   run.min_subjects)
+    every = labelled(corpus, run.classes or task.classes, run.only, number=task.number)
+    data = checked(one_fold(every, run, task), 1 if run.protocol.kind in SAME_PEOPLE
+                   else run.min_subjects, whole=run.protocol.kind == "stored")
     pretrained = open_backbone(run.model)
     features.check_contract(pretrained, run.model, corpus)
     artifacts.claim(out, {**parents, **config.resolved(run)})
@@ -141,14 +150,29 @@ def finetune(run: FinetuneConfig) -> int:
     ledger = None if run.random_weights else hub.read_ledger(run.model)
     table = table_of(data, probability, ledger)
     metrics = judge(table, data.classes)
+    remarks = said_of_whom(run.protocol)
+    metrics["same_people"] = bool(remarks)
     if accelerator.is_main_process:
         _seal(decoder.to("cpu"), run, data, table, metrics, parents, ledger, out)
         _tell(table, metrics, data, out, say)
         tested = corpus.recordings["dataset"].iloc[data.recordings("test")]
+        for remark in remarks:
+            say(f"note: {remark}")
         if unlisted := hub.doubt(ledger, tested):
             say(f"DOUBT: the model given: {unlisted}")
     accelerator.wait_for_everyone()
     return 0
+
+
+def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
+    """The fold of the protocol that is asked for."""
+    if run.protocol.kind == "stored":
+        return data
+    found = folds(data, run.protocol, run.min_subjects, task.trial)
+    if not -len(found) <= run.fold < len(found):
+        raise ValueError(f"fold must be 0 … {len(found) - 1} (or -1 for the last): the protocol "
+                         f"{run.protocol.kind} has {len(found)} here, got {run.fold}")
+    return found[run.fold]
 
 
 def open_backbone(path: str) -> Backbone:
@@ -222,9 +246,11 @@ def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) ->
 
 
 def _tell_classes(metrics: dict, say) -> None:
-    say(f"balanced accuracy on {metrics['subjects']} test subjects: "
-        f"{metrics['balanced_accuracy']:.3f} [{metrics['low']:.3f}, {metrics['high']:.3f}] (mean "
-        f"over subjects, 95 % bootstrap over subjects); chance {metrics['chance']:.3f}, p of "
+    n = metrics["subjects"]
+    say(f"balanced accuracy on {n} test subject{'s' * (n != 1)}: "
+        f"{metrics['balanced_accuracy']:.3f}"
+        + (f" [{metrics['low']:.3f}, {metrics['high']:.3f}] (mean over subjects, 95 % bootstrap "
+           f"over subjects)" if n > 1 else "") + f"; chance {metrics['chance']:.3f}, p of "
         f"chance {metrics['p_chance']:.3g} ({metrics['exchanges']:,} ways to exchange labels)")
 
 

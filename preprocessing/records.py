@@ -198,8 +198,8 @@ def _check_settings(folder: Path, path: Path, settings: dict, defaults: dict) ->
     """A setting that was not yet there when the folder was begun counts as its default."""
     settings = json.loads(json.dumps(settings))  # tuples to lists, as they come back
     defaults = json.loads(json.dumps(defaults))
-    if not path.exists():
-        artifacts.write_json(path, settings)
+    if not path.exists() or not any((path.parent / "done").glob("*.json")):
+        artifacts.write_json(path, settings)  # also where all failed: they are being mended
         return
     before = json.loads(path.read_text())
     for name, value in defaults.items():

@@ -52,6 +52,16 @@ class Standardized:
         for start in self.start:
             yield self._window(int(start))
 
+    @property
+    def sfreq(self) -> float:
+        """Of the windows, Hz."""
+        return self.contract.sfreq
+
+    @property
+    def stop_s(self) -> Float64[np.ndarray, " window"]:
+        """End of each window in seconds."""
+        return self.start_s + self.contract.window_s
+
     def stored(self) -> Iterator[np.ndarray]:
         """Each window as a corpus keeps it: scaled."""
         return iter(self)

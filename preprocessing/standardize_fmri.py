@@ -58,6 +58,11 @@ class StandardizedScan:
         """Start of each window in seconds from the scan's first volume."""
         return self.start / self.sfreq
 
+    @property
+    def stop_s(self) -> Float64[np.ndarray, " window"]:
+        """End of each window in seconds."""
+        return (self.start + self.length) / self.sfreq
+
 
 def standardize_fmri(
     recording: Recording, contract: FMRIContract, *,

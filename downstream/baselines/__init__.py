@@ -35,6 +35,7 @@ NAMES = {
     "band_power_ridge": ("band_power", "BandPowerRidge"),
     "tangent_ridge": ("tangent", "TangentRidge"),
     "pattern_lr": ("pattern", "PatternLR"),
+    "pattern_lda": ("pattern", "PatternLDA"),
     "roi_variance_lr": ("roi_variance", "ROIVarianceLR"),
     "roi_variance_ridge": ("roi_variance", "ROIVarianceRidge"),
     "fc_lr": ("connectivity", "CorrelationLR"),

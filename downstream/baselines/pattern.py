@@ -1,7 +1,8 @@
-"""Mean of every region over a window, and logistic regression: which pattern of activity a task
-gives (Haxby et al. 2001, Science 293:2425)."""
+"""Mean of every region over a window, and a linear model: which pattern of activity a task gives
+(Haxby et al. 2001, Science 293:2425)."""
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from . import recentring
 from .linear import Linear, logistic
@@ -18,3 +19,13 @@ class PatternLR(Linear):
         """Means over the volumes that were measured, [window, region]."""
         features = np.stack([np.asarray(scan, dtype=np.float64).mean(axis=1) for scan in x])
         return recentring.log_power(features, subjects) if self.recentred else features
+
+
+class PatternLDA(PatternLR):
+    """Discriminant analysis with a shrunk covariance: regions that go together count once."""
+
+    SETTINGS = ({"shrinkage": "auto"}, *({"shrinkage": share} for share in (0.9, 0.5, 0.99, 0.1,
+                                                                            0.01)))
+
+    def __init__(self, seed: int, shrinkage):
+        self.model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)

@@ -111,6 +111,8 @@ def _in_plain_words(windows: Standardized) -> list[str]:
                     f"decoder was trained without that.")
     if found["lost_s"]:
         said.append(f"For {found['lost_s']:g} s there was no signal; nothing was decoded there.")
+    if found.get("scrubbed"):
+        said.append(f"{found['scrubbed']} volumes were not measured or left out for movement.")
     for reason, number in found["windows_left_out"].items():
         said.append(f"{number} window{'s' * (number != 1)} not decoded: {reason}.")
     return said or [f"No fault was found: all {n_sensors} sensors have a signal of the usual size "
@@ -122,7 +124,9 @@ def _about_recording(recording: Recording, windows: Standardized) -> list[tuple[
     bads = [f"{name} ({reason})" for name, reason in found["bads"].items()]
     listed = [
         ("File", recording.source),
-        ("Length", f"{recording.duration_s:.1f} s at {recording.sfreq:g} Hz"),
+        ("Length", f"{recording.duration_s:.1f} s, {recording.n_times} volumes of "
+                   f"{1 / recording.sfreq:g} s" if windows.contract.modality == "fmri" else
+         f"{recording.duration_s:.1f} s at {recording.sfreq:g} Hz"),
         ("Sensors used", sensors_of(windows.sensors)),
         ("Bad", ", ".join(bads) or "none"),
         ("Interpolated", ", ".join(found["interpolated"]) or "none"),

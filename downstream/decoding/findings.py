@@ -60,19 +60,24 @@ def score(model: str, decoder: Decoder) -> tuple[str, bool]:
         return ("Nothing is stored with this decoder about how it does on people it was not "
                 "trained on. Without that, its answers should not be relied upon.", False)
     found = json.loads(path.read_text())
-    tested = f"On {found.get('subjects', '?')} people it was not trained on"
+    n, known = found.get("subjects", "?"), found.get("same_people", False)
+    people = "1 person" if n == 1 else f"{n} people"
+    tested = f"On {people} it was {'trained on, at another time,' if known else 'not trained on'}"
     if "balanced_accuracy" not in found:
         numbers = ", ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in found.items()
                             if isinstance(value, float))
         return (f"{tested}: {numbers} ({found.get('windows', '?')} windows).",
                 found.get("r2", 1.0) > 0)
     least = 1 / found["exchanges"] if found["exchanges"] else 1.0  # with few people p stays above
-    good = found["p_chance"] <= max(0.05, least) and found["low"] > found["chance"]
+    alone = found["low"] != found["low"]  # NaN: one person, over whom there is no interval
+    good = found["p_chance"] <= max(0.05, least) and (alone or found["low"] > found["chance"])
     right = round(100 * found["balanced_accuracy"])
     text = (f"{tested} it was right in about {right} of 100 windows, where guessing gives "
             f"{round(100 * found['chance'])} (balanced accuracy "
-            f"{found['balanced_accuracy']:.3f}, 95 % interval over people {found['low']:.3f} to "
-            f"{found['high']:.3f}; {found['windows']} windows; chance {found['chance']:.3f}, p = "
+            f"{found['balanced_accuracy']:.3f}"
+            + ("" if alone else f", 95 % interval over people {found['low']:.3f} to "
+                                f"{found['high']:.3f}")
+            + f"; {found['windows']} windows; chance {found['chance']:.3f}, p = "
             f"{found['p_chance']:.2g}).")
     if not good:
         text += " This cannot be told from guessing: its answers mean nothing."

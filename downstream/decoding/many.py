@@ -90,7 +90,8 @@ class Many:
 
     def look(self) -> archive.Found:
         """What recordings there are now; results are none."""
-        found = archive.find(self.run.recording, arrays=self.run.arrays)
+        found = archive.find(self.run.recording, arrays=self.run.arrays,
+                             images=self.run.images.given)
         here = Path(os.path.abspath(self.out))
         found.jobs = [job for job in found.jobs if not Path(job.path).is_relative_to(here)]
         return found

@@ -20,7 +20,7 @@ from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder
 from preprocessing import archive, quality, readers
 from preprocessing.labels import LabelRule, onsets
-from preprocessing.readers import ArrayTable
+from preprocessing.readers import ArrayTable, ImageTable
 from preprocessing.standardize import Standardized, standardize
 
 from .. import figures
@@ -41,7 +41,8 @@ class DecodeConfig:
     centre_on: recordings of the same person by which a decoder that re-centres knows that person's
     average, no labels needed; empty = the recording itself or, of several given at once, all of the
     same subject. Together they should hold all that is to be told apart.
-    montage, unknown_head, rename, arrays: as in `neurofm ingest`. batch_windows: decoded at a time.
+    montage, unknown_head, rename, arrays, images: as in `neurofm ingest`. batch_windows: decoded at
+    a time.
     watch: go on looking for new recordings in the given folders, until Ctrl-C. poll_s: seconds from
     one look to the next; a file is read once it has not changed in between. stop_after: end after
     so many recordings; 0 = never.
@@ -57,6 +58,7 @@ class DecodeConfig:
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
     arrays: ArrayTable = field(default_factory=ArrayTable)
+    images: ImageTable = field(default_factory=ImageTable)
     batch_windows: int = 16
     abstain_below: float = 0.0
     watch: bool = False
@@ -164,9 +166,10 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
     if path.is_dir() and not readers.claims(path):
         raise ValueError(f"{path}: wanted one recording, this is a folder; name a file in it")
     recording = readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
-                             rename=run.rename, arrays=run.arrays)
+                             rename=run.rename, arrays=run.arrays.of({}, path),
+                             images=run.images)
     # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
-    jobs = archive.find([str(path)]).jobs
+    jobs = archive.find([str(path)], images=run.images.given).jobs
     identity = jobs[0].identity() if jobs else {}
     return recording.with_(**identity, source=str(path))
 
@@ -199,7 +202,7 @@ def predict(
     ]).numpy()
     times = pd.DataFrame({
         "start_s": windows.start_s.round(6),
-        "stop_s": (windows.start_s + windows.contract.window_s).round(6),
+        "stop_s": windows.stop_s.round(6),
     })
     return times.join(named(outputs, decoder.classes, abstain_below))
 

@@ -5,10 +5,11 @@
                                                that pools by attention
     covariances, covariance                    "frozen" with that pool (`DecoderConfig`): with the
                                                tokens' codes, and without them
+    activity                                   "frozen" with that pool (of fMRI)
     mean_pool                                  pool and head as published
     full, lora, dora                           the transformer, or adapters of it, trains along
                                                with the published head
-    random, random_frozen                      "full" and "frozen" from random weights
+    random, random_frozen, random_activity     "full", "frozen", "activity" from random weights
     csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
     NAME_recentred                             each subject's windows re-centred, without labels
     NAME@MODEL                                 the same with another pretrained model, e.g.
@@ -48,12 +49,14 @@ NETWORKS = {
     "attentive": Network(architecture={"pool": "attention", "head": "linear"}),
     "covariances": Network(architecture={"pool": "covariances"}),
     "covariance": Network(architecture={"pool": "covariance"}),
+    "activity": Network(architecture={"pool": "activity"}),
     "mean_pool": Network(architecture={"pool": "mean", "head": "mlp"}),
     "full": Network("full", {"head": "mlp"}),
     "lora": Network("lora", {"head": "mlp"}),
     "dora": Network("dora", {"head": "mlp"}),
     "random": Network("full", {"head": "mlp"}, random=True),
     "random_frozen": Network(random=True),
+    "random_activity": Network(architecture={"pool": "activity"}, random=True),
 }
 # What a head may try besides the run's own recipe, the first `tuning` of them; a linear one, which
 # is solved, tries penalties; and what trains along: factors on the learning rate.

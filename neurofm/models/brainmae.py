@@ -125,11 +125,13 @@ class BrainMAEConfig(BackboneConfig):
     @property
     def pools(self) -> tuple[str, ...]:
         """Without factors there is no covariance of them."""
-        return ("covariance", "mean", "attention") if self.n_factors else ("mean", "attention")
+        own = ("covariance", "activity") if self.n_factors else ()
+        return *own, "mean", "attention"
 
     def n_pooled(self, pool: str) -> int:
-        """Width of what `BrainMAE.pooled` gives: pairs of factors, or of a state."""
-        return comb(self.n_factors + 1, 2) if pool == "covariance" else self.dim
+        """Width of what `BrainMAE.pooled` gives: pairs of factors, factors, or of a state."""
+        return {"covariance": comb(self.n_factors + 1, 2), "activity": self.n_factors}.get(
+            pool, self.dim)
 
     @classmethod
     def paper(cls, **fields) -> "BrainMAEConfig":
@@ -211,7 +213,8 @@ class BrainMAE(Backbone):
         state = self.pool(x.flatten(0, 1), seen.flatten(0, 1)).unflatten(0, x.shape[:2])
         rows = state[:, :, None] if self.config.narrow else torch.cat([state[:, :, None], x], dim=2)
         rows = self._over_segments(rows, seg.valid)
-        return Encoded(x if self.config.narrow else rows[:, :, 1:], rows[:, :, 0], seen, guess)
+        regions = x if self.config.narrow else rows[:, :, 1:]
+        return Encoded(regions, rows[:, :, 0], state, seen, guess)
 
     def _over_segments(
         self, rows: Float[Tensor, "batch segment row dim"], valid: Bool[Tensor, "batch segment"]
@@ -230,7 +233,7 @@ class BrainMAE(Backbone):
     ) -> Float[Tensor, "batch region segment volume"]:
         """What every region should have measured, in the volumes of each segment."""
         regions = self.regions(batch.geometry)
-        x, state, seen, guess = self._encode(seg, regions, batch.valid, hidden)
+        x, state, _, seen, guess = self._encode(seg, regions, batch.valid, hidden)
         y = self.state_to_region(state)[:, :, None] + regions[:, None]
         y = y if self.config.narrow else y + x
         for block in self.decoder:
@@ -258,22 +261,25 @@ class BrainMAE(Backbone):
         """Features of each region in each segment, states added; 0 where there is no region or too
         little was measured."""
         seg, regions = self.cut(batch), self.regions(batch.geometry)
-        x, state, _, _ = self._encode(seg, regions, batch.valid, None)
+        x, state, *_ = self._encode(seg, regions, batch.valid, None)
         there = seg.valid[:, None, :, None] & batch.valid[:, :, None, None]
         return (x + state[:, :, None]).transpose(1, 2).float() * there
 
-    def states(self, batch: Batch) -> tuple[Float[Tensor, "batch segment dim"],
-                                            Bool[Tensor, "batch segment"]]:
-        """(state of each segment in context, segments of which enough was measured)."""
+    def states(self, batch: Batch, in_context: bool = True) -> tuple[
+            Float[Tensor, "batch segment dim"], Bool[Tensor, "batch segment"]]:
+        """(state of each segment, segments of which enough was measured). in_context: after the
+        segments have seen each other; else of what was measured in the segment alone."""
         seg = self.cut(batch)
-        state = self._encode(seg, self.regions(batch.geometry), batch.valid, None).state
+        found = self._encode(seg, self.regions(batch.geometry), batch.valid, None)
+        state = found.state if in_context else found.alone
         return state.float() * seg.valid[..., None], seg.valid
 
     def pooled(self, batch: Batch, pool: str) -> Float[Tensor, "batch *place feature"]:
         """One vector of each scan. "covariance": how the factors that regions have in common go
         together over the scan, as matrix logarithm: connectivity, in a space that is the same for
-        any atlas. "mean": of the states over segments. "attention": the state of each segment."""
-        if pool != "covariance":
+        any atlas. "activity": how high each factor was, which tells blocks of a task apart. "mean":
+        of the states over segments. "attention": the state of each segment."""
+        if pool not in ("covariance", "activity"):
             states, valid = self.states(batch)
             if pool == "attention":
                 return states
@@ -282,14 +288,16 @@ class BrainMAE(Backbone):
         seen = batch.valid[:, None].expand(-1, seg.valid.shape[1], -1)
         taps, regions = seg.taps.transpose(1, 2), self.regions(batch.geometry)
         _, scores, doubt = self.factors(taps, regions, seen)
+        weight = seg.valid / seg.valid.sum(dim=1, keepdim=True).clamp(min=1)
+        if pool == "activity":
+            return torch.einsum("bs,bskt->bk", weight, scores) / scores.shape[-1]
         # What is expected of z z', given the scan: of the guesses, and of what they leave open.
         each = scores @ scores.mT / scores.shape[-1] + doubt
-        weight = seg.valid / seg.valid.sum(dim=1, keepdim=True).clamp(min=1)
         return log_of(torch.einsum("bs,bskl->bkl", weight, each))
 
     def used(self, pool: str) -> list[nn.Module]:
-        """All but what fills in; of "covariance" regions and factors alone."""
-        if pool == "covariance":
+        """All but what fills in; of pools of factors regions and factors alone."""
+        if pool in ("covariance", "activity"):
             return [self.regions, self.factors]
         factors = [self.factors, self.surprise] if self.config.n_factors else []
         return [self.regions, self.kernel, *factors, self.static, self.adaptive, self.pool,
@@ -353,11 +361,12 @@ class BrainMAE(Backbone):
 
 
 class Encoded(NamedTuple):
-    """regions: features. state: of each segment, in context. seen: which regions could be looked
-    at. guess: of each region by the others that were seen, 0 without factors."""
+    """regions: features. state: of each segment, in context; alone: before it was. seen: which
+    regions could be looked at. guess: of each region by the others, 0 without factors."""
 
     regions: Float[Tensor, "batch segment region dim"]
     state: Float[Tensor, "batch segment dim"]
+    alone: Float[Tensor, "batch segment dim"]
     seen: Bool[Tensor, "batch segment region"]
     guess: Float[Tensor, "batch segment region tap"]
 

@@ -204,6 +204,7 @@ def test_pooled_features_have_one_width_for_any_atlas_and_length():
         assert one.shape[-1] == two.shape[-1] == model.config.n_pooled(pool)
         assert torch.isfinite(two).all()
     assert make(narrow=True).config.pools == ("mean", "attention")
+    assert make().config.pools == ("covariance", "activity", "mean", "attention")
 
 
 def test_pooled_covariance_does_not_know_padding_or_the_order_of_regions():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neurofm import cli
 from preprocessing import ingest as ingest_module
 
 
@@ -192,3 +193,16 @@ def test_bad_input_an_error_of_ours_is_told_with_its_place(monkeypatch):
     reason = one_recording.ingest_one(None, "", None)
     assert "can't decode byte 0xff" in reason
     assert "test_ingest_bad_input.py:" in reason
+
+
+def test_settings_may_be_mended_where_nothing_is_done_yet(tmp_path, capsys):
+    """All recordings failed for a wrong setting: the same folder takes the right one."""
+    np.save(tmp_path / "one.npy", np.random.default_rng(0).standard_normal((2000, 4)))
+    words = ["ingest", str(tmp_path / "one.npy"), f"--out={tmp_path / 'out'}", "--arrays.sfreq=100",
+             "--arrays.unit=uV", "--contract.lowpass_hz=40", "--contract.sfreq=100",
+             "--contract.notch_hz=[]", "--workers=1"]
+    assert cli.main([*words, "--arrays.names=[Fz,Cz]"]) == 3
+    assert cli.main([*words, "--arrays.names=[Fz,Cz,Pz,Oz]"]) == 0
+    capsys.readouterr()
+    assert cli.main([*words, "--arrays.names=[Oz,Cz,Pz,Fz]"]) != 0  # now there is something
+    assert "one corpus has one contract" in capsys.readouterr().err
