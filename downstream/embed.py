@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from neurofm import artifacts, hub
@@ -25,11 +26,13 @@ from .features import check_contract
 
 
 def embed(recording, model, batch_windows: int = 16) -> Tensor:
-    """Features of every window, float32 [window, source, frame, dim], on the CPU.
+    """Features of every window, float32 [window, source, frame, dim], on the CPU; of fMRI [window,
+    region, segment, dim], 0 where a scan has no such region or segment.
 
     recording: an `mne.io.Raw` (loaded or not) or `mne.Epochs`, a path of a file or of a corpus, a
         Recording, or a Corpus. Windows follow each other as the contract says; a corpus has its
-        own. model: a tokenizer, BrainOmni or decoder (its backbone's features), or the path of one.
+        own. model: a tokenizer, a pretrained model or a decoder (its backbone's features), or the
+        path of one.
     Raises ContractError, ReadError (both ValueError) where the model cannot take the recording.
     """
     if isinstance(model, str | Path):
@@ -49,7 +52,14 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
             parts = [model.embed(batch.to(device)).float().cpu() for batch in batches]
     finally:
         model.train(training)
-    return torch.cat(parts)
+    return torch.cat(_alike(parts))
+
+
+def _alike(parts: list[Tensor]) -> list[Tensor]:
+    """Of one shape: scans have unlike lengths and regions, and what one lacks is 0."""
+    most = [max(part.shape[axis] for part in parts) for axis in (1, 2)]
+    return [F.pad(part, (0, 0, 0, most[1] - part.shape[2], 0, most[0] - part.shape[1]))
+            for part in parts]
 
 
 def as_recording(recording) -> Recording:

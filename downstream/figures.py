@@ -9,7 +9,7 @@ from neurofm.data.recording import Events
 from preprocessing.standardize import Standardized
 
 # Okabe & Ito 2008: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
 _COLUMNS = 2000  # points along the time axis; longer signals are drawn as their extremes
 
 

@@ -90,11 +90,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def _in_plain_words(windows: Standardized) -> list[str]:
     """What the steps found, for somebody who looks at recordings and not at code."""
     found, said = windows.quality, []
+    what = "regions" if windows.contract.modality == "fmri" else "sensors"
     bads, filled = list(found["bads"]), found["interpolated"]
     n_sensors = len(windows.sensors) + len(found["left_out"]) + len(found["without_position"])
     if bads:
         done = "filled in from their neighbours" if filled else "left out"
-        said.append(f"{len(bads)} of {n_sensors} sensors could not be used ({', '.join(bads)}) and "
+        said.append(f"{len(bads)} of {n_sensors} {what} could not be used ({', '.join(bads)}) and "
                     f"were {done}.")
     if found["without_position"]:
         said.append(f"The places of {', '.join(found['without_position'])} are not known; they "
@@ -115,7 +116,7 @@ def _in_plain_words(windows: Standardized) -> list[str]:
         said.append(f"{found['scrubbed']} volumes were not measured or left out for movement.")
     for reason, number in found["windows_left_out"].items():
         said.append(f"{number} window{'s' * (number != 1)} not decoded: {reason}.")
-    return said or [f"No fault was found: all {n_sensors} sensors have a signal of the usual size "
+    return said or [f"No fault was found: all {n_sensors} {what} have a signal of the usual size "
                     f"and are like each other."]
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+import neurofm
 from downstream import baselines
 from downstream.evaluate import main as evaluate
 from downstream.evaluation import covariates, methods
@@ -230,3 +231,14 @@ def test_answers_that_follow_movement_are_told(corpus, tmp_path):
         covariates.check(people, ["mean_df"])
     said = covariates.in_words(found.reset_index(), "follows")
     assert "answers of follows among people of one label: r = +1.00" in said[0]
+
+
+def test_features_of_scanners_side_by_side(corpus, model):
+    """Scans of unlike lengths: what the shorter one lacks is 0."""
+    found = neurofm.embed(corpus, str(model), batch_windows=1)
+    assert found.shape[:2] == (30, N)
+    short = [1 / sfreq > 2.5 for sfreq in corpus.recordings["sfreq_original"]]
+    one = neurofm.load(model).embed(corpus.batch(np.array([0])))
+    assert torch.allclose(found[0, :, : one.shape[2]], one[0], atol=1e-6)
+    assert torch.isfinite(found).all()
+    assert any(short)

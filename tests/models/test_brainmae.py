@@ -242,3 +242,11 @@ def test_a_guess_is_corrected_by_the_region_itself_in_other_segments():
     guess[:, 3, 2].sum().backward()
     assert signal.grad[:, 3].abs().max() == 0
     assert signal.grad[:, 4, 18:26].abs().max() > 0
+
+
+def test_the_published_plan_as_a_run(repo):
+    import yaml
+
+    run = yaml.safe_load((repo / "configs" / "pretrain" / "brainmae_paper.yaml").read_text())
+    wanted = BrainMAEConfig.paper().to_dict()
+    assert BrainMAEConfig(**run["architecture"]).to_dict() == wanted
