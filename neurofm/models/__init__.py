@@ -7,6 +7,10 @@ INDEX = {
     "brain_tokenizer": ("neurofm.tokenizers.brain_tokenizer", "BrainTokenizer"),
     "brainomni": ("neurofm.models.brainomni", "BrainOmni"),
     "brainmae": ("neurofm.models.brainmae", "BrainMAE"),
+    "ephys_tokenizer": ("neurofm.tokenizers.ephys_tokenizer", "EphysTokenizer"),
+    "mu_law": ("neurofm.tokenizers.mu_law", "MuLaw"),
+    "quantile": ("neurofm.tokenizers.quantile", "Quantile"),
+    "meg_gpt": ("neurofm.models.meg_gpt", "MEGGPT"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
 }
 

@@ -10,6 +10,7 @@ from importlib import import_module
 # Name in `neurofm import --family` → module. A new family adds its line here.
 INDEX = {
     "brainomni": "neurofm.published.brainomni",
+    "meg_gpt": "neurofm.published.meg_gpt",
 }
 
 

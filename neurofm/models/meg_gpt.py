@@ -1,0 +1,328 @@
+"""MEG-GPT: the next token of every channel from the tokens so far.
+
+Source: "MEG-GPT" (arXiv 2510.18080). Two bodies under one loss. "patched" is the published one, by
+its released layer plan: channels by their number and each by itself, a context of fixed length.
+"causal" leaves out what limits it: channels are known by where they lie and look at each other, so
+that any parcellation or cap can be read; positions are relative, and the past is remembered, so
+that a new sample costs the same however long it is.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from ..nn.attention import SelfAttention
+from ..nn.causal_attention import CausalAttention, Memory
+from ..nn.patched_attention import PatchedAttention, Plan
+from ..nn.regions import PlacedRegions
+from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
+
+BODIES = ("patched", "causal")
+ACTIVATIONS = {"gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "relu": nn.ReLU}
+RELEASED = ((100, 1, 25, 4, 8), (25, 4, 20, 4, 0), (20, 4, 10, 8, 0), (10, 8, 8, 8, 0),
+            (8, 8, 16, 1, 0))
+
+
+class MEGGPTConfig(NeuroFMConfig):
+    """tokenizer: config of the tokenizer inside. n_codes: labels there are; 0 = the tokenizer's.
+    body: see the top of the file. dim, n_heads, feedforward_dim, activation, dropout: of it.
+    predicted: how many of the last positions count in the loss; 0 = all.
+
+    Of "patched": plan: (n_in, len_in, n_out, len_out, band) of each layer (`nn.patched_attention`).
+    n_channels, n_sessions: numbered ones (0 sessions = no such embedding). token_dim, position_dim,
+    channel_dim, session_dim: widths of the embeddings; 0 = dim, others are brought there.
+    norm_first: norms stand before attention and feed-forward, as released; else after.
+    Of "causal": n_blocks. context: samples that a position sees.
+    """
+
+    model_type = "neurofm_meg_gpt"
+    sub_configs = {"tokenizer": EphysTokenizerConfig}  # noqa: RUF012 (transformers' convention)
+
+    def __init__(
+        self,
+        tokenizer: EphysTokenizerConfig | dict | None = None,
+        n_codes: int = 0,
+        body: str = "causal",
+        dim: int = 256,
+        n_heads: int = 4,
+        feedforward_dim: int = 1024,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        predicted: int = 0,
+        plan: Sequence[Sequence[int]] = (),
+        n_channels: int = 0,
+        n_sessions: int = 0,
+        token_dim: int = 0,
+        position_dim: int = 0,
+        channel_dim: int = 0,
+        session_dim: int = 0,
+        norm_first: bool = True,
+        n_blocks: int = 4,
+        context: int = 400,
+        **of_transformers,
+    ):
+        if not isinstance(tokenizer, EphysTokenizerConfig):
+            tokenizer = EphysTokenizerConfig(**(tokenizer or {}))
+        self.tokenizer = tokenizer
+        self.n_codes = n_codes or tokenizer.n_codes
+        self.body = body
+        self.dim = dim
+        self.n_heads = n_heads
+        self.feedforward_dim = feedforward_dim
+        self.activation = activation
+        self.dropout = dropout
+        self.predicted = predicted
+        self.plan = tuple(tuple(layer) for layer in plan)
+        self.n_channels = n_channels
+        self.n_sessions = n_sessions
+        self.token_dim = token_dim
+        self.position_dim = position_dim
+        self.channel_dim = channel_dim
+        self.session_dim = session_dim
+        self.norm_first = norm_first
+        self.n_blocks = n_blocks
+        self.context = context
+        super().__init__(**of_transformers)
+        self.require(body in BODIES, f"body must be one of {BODIES}, got {body!r}")
+        self.require(activation in ACTIVATIONS,
+                     f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}")
+        self.require(dim % (2 * n_heads) == 0,
+                     f"dim ({dim}) must be a multiple of twice n_heads ({n_heads})")
+        self.require((body == "patched") == bool(plan) and (body == "patched") == (n_channels > 0),
+                     f"plan and n_channels are of body 'patched', which needs both; got body "
+                     f"{body!r}, {len(plan)} layers and {n_channels} channels")
+        layers = [Plan(*layer) for layer in self.plan]
+        for one, two in itertools.pairwise(layers):
+            self.require(one.written == two.read,
+                         f"plan: a layer writes {one.written} positions, the next reads {two.read}")
+        for layer in layers:
+            self.require(layer.written <= layer.read,
+                         f"plan: a layer of {layer.read} positions cannot write {layer.written}")
+        if layers:
+            self.context = layers[0].read
+            self.predicted = layers[-1].written
+        self.require(0 <= self.predicted <= self.context and self.context >= 2,
+                     f"predicted must be 0 … context ({self.context}), got {self.predicted}")
+
+    @classmethod
+    def released(cls, **fields) -> "MEGGPTConfig":
+        """The model whose weights were published. `fields` as for the class."""
+        return cls(**{"body": "patched", "plan": RELEASED, "n_channels": 52, "n_codes": 66,
+                      "dropout": 0.2, "n_sessions": 612, "session_dim": 66, **fields})
+
+
+    @classmethod
+    def paper(cls, **fields) -> "MEGGPTConfig":
+        """The paper's: 80 samples (320 ms), four post-norm layers of 400, the last 8 positions
+        in the loss. How it patches is not stated: here it does not. `fields` as for the class."""
+        plan = (*((80, 1, 80, 1, 0) for _ in range(3)), (80, 1, 8, 1, 0))
+        return cls(**{"body": "patched", "plan": plan, "dim": 400, "feedforward_dim": 1600,
+                      "activation": "leaky_relu", "norm_first": False, "n_channels": 52,
+                      "n_codes": 66, "dropout": 0.2, "n_sessions": 612, **fields})
+
+
+class MEGGPT(NeuroFMPreTrainedModel):
+    """Next-token prediction; features for downstream tasks.
+
+    tokenizer: a trained one, whose weights are copied in and whose config replaces
+        `config.tokenizer`; None leaves a fresh one, to be filled by loading.
+    """
+
+    config_class = MEGGPTConfig
+
+    def __init__(self, config: MEGGPTConfig, tokenizer: EphysTokenizer | None = None):
+        if tokenizer is not None:
+            config = MEGGPTConfig(**{**config.to_dict(), "tokenizer": tokenizer.config,
+                                     "n_codes": tokenizer.config.n_codes})
+        super().__init__(config)
+        self.tokenizer = EphysTokenizer(config.tokenizer)
+        self.body = Patched(config) if config.body == "patched" else Causal(config)
+        self.head = nn.Linear(config.dim, config.n_codes)
+        self.post_init()
+        if tokenizer is not None:
+            self.tokenizer.load_state_dict(tokenizer.state_dict())
+            self.contract = tokenizer.contract
+        self.choose_trainable()
+
+    def choose_trainable(self) -> None:
+        """All but the tokenizer, which is trained on its own before."""
+        self.tokenizer.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "MEGGPT":
+        """Training mode, but for the tokenizer."""
+        super().train(mode)
+        self.tokenizer.eval()
+        return self
+
+    def no_decay(self, name: str, parameter: Tensor) -> bool:
+        """True for parameters without weight decay: norms and biases."""
+        return parameter.ndim < 2
+
+    def logits(
+        self, labels: Int[Tensor, "batch channel time"],
+        geometry: Float[Tensor, "batch channel 6"] | None = None,
+        valid: Bool[Tensor, "batch channel"] | None = None,
+        session: Int[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch channel predicted code"]:
+        """Scores of the token that follows each position; of "patched" the last ones of the plan.
+
+        geometry: where channels lie, which "causal" reads. session: number of each window's, where
+        sessions have embeddings; None = the mean of all of them, for one that was never seen.
+        """
+        return self.head(self.body(labels, geometry, valid, session))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predict each next token → (loss, metrics), means over positions, channels and windows.
+
+        loss: cross-entropy in nats. metrics: top1, top5.
+        """
+        labels = self.tokenizer.encode(batch).ids[..., 0]
+        wanted, scores = self.targets(labels), self.logits(
+            labels[..., -self.config.context - 1 : -1], batch.geometry, batch.valid)
+        n = wanted.shape[-1]
+        scores, chosen = scores[batch.valid][..., -n:, :].float(), wanted[batch.valid]
+        loss = F.cross_entropy(scores.flatten(0, 1), chosen.flatten())
+        best = scores.topk(min(5, scores.shape[-1]), dim=-1).indices == chosen[..., None]
+        return loss, {"top1": best[..., 0].float().mean(), "top5": best.any(-1).float().mean()}
+
+    def targets(self, labels: Int[Tensor, "batch channel time"]
+                ) -> Int[Tensor, "batch channel predicted"]:
+        """The tokens that are to be predicted."""
+        n = self.config.predicted or min(self.config.context, labels.shape[-1] - 1)
+        return labels[..., -n:]
+
+    def embed(self, batch: Batch) -> Float[Tensor, "batch channel time dim"]:
+        """Features of the last `context` samples (of "patched": of those its plan ends with)."""
+        labels = self.tokenizer.encode(batch).ids[..., 0]
+        return self.body(labels[..., -self.config.context :], batch.geometry, batch.valid,
+                         None).float()
+
+
+class Embedding(nn.Module):
+    """Numbers → vectors of `dim`, by a table of another width where asked for."""
+
+    def __init__(self, n: int, dim: int, width: int = 0):
+        super().__init__()
+        self.table = nn.Embedding(n, width or dim)
+        self.project = nn.Linear(width, dim) if width not in (0, dim) else nn.Identity()
+
+    def forward(self, number: Int[Tensor, "*place"]) -> Float[Tensor, "*place dim"]:
+        return self.project(self.table(number))
+
+    def mean(self) -> Float[Tensor, " dim"]:
+        """Of all rows."""
+        return self.project(self.table.weight).mean(dim=0)
+
+
+class Patched(nn.Module):
+    """The published body: channels are rows of their own."""
+
+    def __init__(self, config: MEGGPTConfig):
+        super().__init__()
+        dim = config.dim
+        self.token = Embedding(config.n_codes, dim, config.token_dim)
+        self.position = Embedding(config.context, dim, config.position_dim)
+        self.channel = Embedding(config.n_channels, dim, config.channel_dim)
+        if config.n_sessions:
+            self.session = Embedding(config.n_sessions, dim, config.session_dim)
+        self.layers = nn.ModuleList(PatchedLayer(config, Plan(*layer)) for layer in config.plan)
+        self.n_channels, self.context = config.n_channels, config.context
+
+    def forward(self, labels, geometry=None, valid=None, session=None
+                ) -> Float[Tensor, "batch channel written dim"]:
+        batch, channels, n_times = labels.shape
+        if channels != self.n_channels or n_times != self.context:
+            raise ValueError(
+                f"this model knows {self.n_channels} channels by their number and reads "
+                f"{self.context} samples, got {channels} channels and {n_times} samples: give "
+                f"those, or a model of body 'causal', which reads any"
+            )
+        x = (self.token(labels) + self.position.project(self.position.table.weight)
+             + self.channel.project(self.channel.table.weight)[:, None])
+        if hasattr(self, "session"):
+            whose = (self.session.mean() if session is None else self.session(session)[:, None])
+            x = x + whose[..., None, :]
+        x = x.flatten(0, 1)
+        for layer in self.layers:
+            x = layer(x)
+        return x.unflatten(0, (batch, channels))
+
+
+class PatchedLayer(nn.Module):
+    """Attention and feed-forward, each added to the last positions."""
+
+    def __init__(self, config: MEGGPTConfig, plan: Plan):
+        super().__init__()
+        self.written, self.norm_first = plan.written, config.norm_first
+        self.norm_attention, self.norm_feedforward = (nn.LayerNorm(config.dim) for _ in range(2))
+        self.attention = PatchedAttention(config.dim, config.n_heads, plan)
+        self.up = nn.Linear(config.dim, config.feedforward_dim)
+        self.down = nn.Linear(config.feedforward_dim, config.dim)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "row read dim"]) -> Float[Tensor, "row written dim"]:
+        if not self.norm_first:
+            x = self.norm_attention(x[:, -self.written :] + self.dropout(self.attention(x)))
+            return self.norm_feedforward(x + self._fed(x))
+        x = x[:, -self.written :] + self.dropout(self.attention(self.norm_attention(x)))
+        return x + self._fed(self.norm_feedforward(x))
+
+    def _fed(self, x: Float[Tensor, "row written dim"]) -> Float[Tensor, "row written dim"]:
+        return self.dropout(self.down(self.dropout(self.activation(self.up(x)))))
+
+
+class Causal(nn.Module):
+    """Channels at one time look at each other, then each at its own past."""
+
+    def __init__(self, config: MEGGPTConfig):
+        super().__init__()
+        self.token = Embedding(config.n_codes, config.dim, config.token_dim)
+        self.place = PlacedRegions(config.dim)
+        self.blocks = nn.ModuleList(CausalBlock(config) for _ in range(config.n_blocks))
+        self.norm = nn.RMSNorm(config.dim, eps=1e-6)
+
+    def memory(self) -> list[Memory]:
+        """An empty one of each block."""
+        return [Memory(block.over_time.reach) for block in self.blocks]
+
+    def forward(self, labels, geometry, valid=None, session=None, memory=None
+                ) -> Float[Tensor, "batch channel time dim"]:
+        """memory: of the labels before these, which are then added to it."""
+        if valid is None:
+            valid = torch.ones(labels.shape[:2], dtype=torch.bool, device=labels.device)
+        place = self.place(geometry)
+        x = self.token(labels) + place[:, :, None]
+        for k, block in enumerate(self.blocks):
+            x = block(x, place, valid, None if memory is None else memory[k])
+        return self.norm(x)
+
+
+class CausalBlock(nn.Module):
+    def __init__(self, config: MEGGPTConfig):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.RMSNorm(config.dim, eps=1e-6) for _ in range(3))
+        self.over_channels = SelfAttention(config.dim, config.n_heads, config.dropout)
+        self.over_time = CausalAttention(config.dim, config.n_heads, config.context,
+                                         config.dropout)
+        self.up = nn.Linear(config.dim, config.feedforward_dim)
+        self.down = nn.Linear(config.feedforward_dim, config.dim)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "batch channel time dim"], place, valid, memory=None):
+        batch, channels, n_times, _ = x.shape
+        y = self.norms[0](x) + place[:, :, None]  # who is asked, besides what it holds
+        mask = valid | ~valid.any(dim=1, keepdim=True)
+        mask = mask[:, None].expand(-1, n_times, -1).reshape(-1, channels)
+        y = self.over_channels(y.transpose(1, 2).flatten(0, 1), None, mask)
+        x = x + self.dropout(y.unflatten(0, (batch, n_times)).transpose(1, 2))
+        y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
+        x = x + self.dropout(y.unflatten(0, (batch, channels)))
+        return x + self.dropout(self.down(self.activation(self.up(self.norms[2](x)))))

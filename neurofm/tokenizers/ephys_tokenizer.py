@@ -1,0 +1,165 @@
+"""EphysTokenizer: a token a sample, learned by reconstruction; of MEG-GPT.
+
+Source: "MEG-GPT" (arXiv 2510.18080) and "EphysTokenizer" (arXiv 2602.16626). A recurrent network
+reads a channel forward in time and names a token at each sample; each token stands for one kernel,
+and the signal is the sum of the kernels of its tokens. While training, a token is a mixture of
+softmax and choice, whose share of the choice grows.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
+
+SHARPNESS = 10.0  # published: logits are divided by 0.1
+
+
+class EphysTokenizerConfig(SampleTokenizerConfig):
+    """The defaults are the released tokenizer, but for the margin.
+
+    n_tokens: that there may be; n_used: that the training data used (found after training).
+    n_units: of the recurrent network. kernel: samples of a token's kernel.
+    window_length: samples encoded from a state of 0. margin: samples at the begin of a window that
+        only warm the state up; they are encoded by the window before. 0 = as published, where the
+        first samples of a window are reconstructed worse.
+    mixed_until: share of a training run in which tokens are mixed with their softmax, ever less.
+    """
+
+    model_type = "neurofm_ephys_tokenizer"
+
+    def __init__(
+        self,
+        n_tokens: int = 128,
+        n_used: int = 0,
+        n_units: int = 128,
+        kernel: int = 10,
+        window_length: int = 200,
+        margin: int = 40,
+        mixed_until: float = 0.9,
+        **of_transformers,
+    ):
+        self.n_tokens = n_tokens
+        self.n_used = n_used
+        self.n_units = n_units
+        self.kernel = kernel
+        self.window_length = window_length
+        self.margin = margin
+        self.mixed_until = mixed_until
+        super().__init__(**of_transformers)
+        self.require(n_tokens >= 2 and n_units >= 1 and kernel >= 1,
+                     f"n_tokens must be at least 2, n_units and kernel at least 1, got {n_tokens}, "
+                     f"{n_units} and {kernel}")
+        self.require(0 <= n_used <= n_tokens,
+                     f"n_used must be 0 … n_tokens ({n_tokens}), got {n_used}")
+        self.require(0 <= margin < window_length,
+                     f"margin must be 0 or more and below window_length ({window_length}), got "
+                     f"{margin}")
+        self.require(0 < mixed_until <= 1, f"mixed_until must be in (0, 1], got {mixed_until}")
+
+
+class EphysTokenizer(SampleTokenizer):
+    """Channels ↔ tokens; weights are shared by all channels."""
+
+    config_class = EphysTokenizerConfig
+
+    def __init__(self, config: EphysTokenizerConfig):
+        super().__init__(config)
+        self.encoder = nn.GRU(1, config.n_units, batch_first=True)
+        self.to_token = nn.Linear(config.n_units, config.n_tokens)
+        self.norm = nn.LayerNorm(config.n_tokens)
+        # As published there are as many outputs as tokens, which are summed: a kernel a token.
+        self.kernels = nn.Conv1d(config.n_tokens, config.n_tokens, config.kernel)
+        self.mixture = 1.0  # 1 = softmax alone, 0 = the choice alone; follows from the step
+        self.post_init()
+
+    def anneal(self, progress: float) -> None:
+        """`progress` 0 … 1 of a training run: how much of a token is still its softmax."""
+        self.mixture = max(0.0, 1.0 - progress / self.config.mixed_until)
+
+    def no_decay(self, name: str, parameter: Tensor) -> bool:
+        """True for parameters without weight decay: norms and biases."""
+        return parameter.ndim < 2
+
+    # ----------------------------------------------------------------- encoding
+
+    def logits(
+        self, signal: Float[Tensor, "row time"], state: Float[Tensor, "1 row unit"] | None = None
+    ) -> tuple[Float[Tensor, "row time token"], Float[Tensor, "1 row unit"]]:
+        """(scores of tokens at each sample, state after the last one)."""
+        hidden, state = self.encoder(signal[..., None].to(self.to_token.weight.dtype), state)
+        return SHARPNESS * self.norm(self.to_token(hidden)), state
+
+    def tokens(self, signal: Float[Tensor, "row time"]) -> Int[Tensor, "row time"]:
+        """Windows that overlap by the margin, each from a state of 0; see `margin`."""
+        length, margin, n_times = self.config.window_length, self.config.margin, signal.shape[1]
+        stride = length - margin
+        n = max(0, -(-(n_times - length) // stride)) + 1
+        padded = F.pad(signal, (0, (n - 1) * stride + length - n_times))
+        windows = padded.unfold(1, length, stride)
+        found = torch.cat([  # rows a few at a time: a recording has a hundred thousand samples
+            self.logits(part)[0].argmax(dim=-1) for part in windows.flatten(0, 1).split(4096)])
+        found = found.view(len(signal), n, length)
+        inner = found[:, :, margin:].flatten(1)
+        return torch.cat([found[:, 0, :margin], inner], dim=1)[:, :n_times]
+
+    # ----------------------------------------------------------------- decoding
+
+    def table(self) -> tuple[Float[Tensor, "token sample"], Float[Tensor, ""]]:
+        """(kernel of each token, its last value at the token's own sample; level of the signal)."""
+        return self.kernels.weight.sum(dim=0), self.kernels.bias.sum()
+
+    def signal(self, tokens: Int[Tensor, "row time"]) -> Float[Tensor, "row time"]:
+        """Sum of kernels; nothing comes before its token."""
+        table, level = self.table()
+        table = torch.cat([table, torch.zeros_like(table[:1])])  # row −1: no such token
+        found = level.expand(tokens.shape).clone()
+        for back in range(min(self.config.kernel, tokens.shape[1])):
+            now = table[:, self.config.kernel - 1 - back]
+            found[:, back:] += now[tokens[:, : tokens.shape[1] - back]]
+        return found
+
+    # ----------------------------------------------------------------- training
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruct → (loss, metrics). loss: mean squared error of real channels. metrics: pve,
+        percentage of variance explained by the mixture; in evaluation, with chosen tokens."""
+        rows = batch.signal[batch.valid].float()
+        length = self.config.window_length
+        whole = rows.shape[1] // length * length
+        if whole == 0:
+            raise ValueError(f"this tokenizer trains on windows of {length} samples or more, got "
+                             f"{rows.shape[1]}")
+        rows = rows[:, :whole].reshape(-1, length)
+        logits, _ = self.logits(rows)
+        chosen = logits.argmax(dim=-1)
+        if self.training:
+            hard = F.one_hot(chosen, self.config.n_tokens).to(logits.dtype)
+            weight = self.mixture * logits.softmax(dim=-1) + (1 - self.mixture) * hard
+            table, level = self.table()
+            padded = F.pad(weight.transpose(1, 2), (self.config.kernel - 1, 0))
+            found = F.conv1d(padded, table[None])[:, 0] + level
+        else:
+            found = self.signal(chosen)
+        # Windows have equally many samples but not channels; each channel counts once.
+        loss = torch.square(rows - found).mean()
+        return loss, {"pve": variance_explained(found, rows).detach()}
+
+    def stream(self) -> "Stream":
+        """For signals that come bit by bit."""
+        return Stream(self)
+
+
+class Stream:
+    """Tokens of a signal as it comes, channel by channel; the state is all that is kept."""
+
+    def __init__(self, tokenizer: EphysTokenizer):
+        self.tokenizer, self.state = tokenizer, None
+
+    @torch.no_grad()
+    def push(self, signal: Float[Tensor, "channel time"]) -> Int[Tensor, "channel time"]:
+        """Labels of the next samples."""
+        logits, self.state = self.tokenizer.logits(signal, self.state)
+        return self.tokenizer.vocabulary.label_of[logits.argmax(dim=-1)]

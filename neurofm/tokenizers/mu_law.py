@@ -1,0 +1,57 @@
+"""μ-law: samples are squeezed by a logarithm and rounded; nothing is learned.
+
+Source: ITU-T G.711's curve, as in the comparison of MEG tokenizers (arXiv 2602.16626): clipped at
+±4 deviations, n levels, μ = n − 1.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
+
+
+class MuLawConfig(SampleTokenizerConfig):
+    """n_tokens: levels. clip: deviations beyond which a sample is the last level."""
+
+    model_type = "neurofm_mu_law"
+
+    def __init__(self, n_tokens: int = 108, n_used: int = 0, clip: float = 4.0,
+                 **of_transformers):
+        self.n_tokens = n_tokens
+        self.n_used = n_used
+        self.clip = clip
+        super().__init__(**of_transformers)
+        self.require(n_tokens >= 2 and clip > 0,
+                     f"n_tokens must be at least 2 and clip above 0, got {n_tokens} and {clip}")
+
+
+class MuLaw(SampleTokenizer):
+    config_class = MuLawConfig
+
+    def __init__(self, config: MuLawConfig):
+        super().__init__(config)
+        # transformers does not save a model without a parameter
+        self.clip = nn.Parameter(torch.tensor(float(config.clip)), requires_grad=False)
+        self.post_init()
+
+    def tokens(self, signal: Float[Tensor, "row time"]) -> Int[Tensor, "row time"]:
+        mu, clip = self.config.n_tokens - 1, self.clip
+        x = (signal / clip).clamp(-1, 1)
+        squeezed = x.sign() * torch.log1p(mu * x.abs()) / math.log1p(mu)
+        return ((squeezed + 1) / 2 * mu).round().long()
+
+    def signal(self, tokens: Int[Tensor, "row time"]) -> Float[Tensor, "row time"]:
+        mu, clip = self.config.n_tokens - 1, self.clip
+        squeezed = 2 * tokens.float() / mu - 1
+        x = squeezed.sign() * torch.expm1(squeezed.abs() * math.log1p(mu)) / mu
+        return torch.where(tokens < 0, 0.0, x * clip)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """There is nothing to train: the error, and pve as in EphysTokenizer."""
+        rows = batch.signal[batch.valid].float()
+        found = self.signal(self.tokens(rows))
+        return torch.square(rows - found).mean(), {"pve": variance_explained(found, rows)}

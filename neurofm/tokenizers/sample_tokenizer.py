@@ -1,0 +1,83 @@
+"""What tokenizers of single samples share: a token for each sample of each channel, and back.
+
+Every channel is tokenized by itself, with the same weights, so there may be any number of them, in
+any order. Signals are z-scored channels (contract scale "channel_std").
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..data.batch import Batch, Tokens
+from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from .vocabulary import Vocabulary
+
+
+class SampleTokenizerConfig(NeuroFMConfig):
+    """Has `n_tokens` and `n_used` (0 until tokens were counted).
+
+    window_length: fewest samples that are encoded together.
+    """
+
+    window_length = 1
+
+    def __init__(self, **of_transformers):
+        super().__init__(**of_transformers)  # else transformers makes one that takes no such keys
+
+    @property
+    def n_codes(self) -> int:
+        """Labels there are: of tokens in use, and 0."""
+        return (self.n_used or self.n_tokens) + 1
+
+
+class SampleTokenizer(NeuroFMPreTrainedModel, ABC):
+    """Base: a subclass has `tokens` and `signal`."""
+
+    reads_places = False
+
+    def __init__(self, config: SampleTokenizerConfig):
+        super().__init__(config)
+        self.vocabulary = Vocabulary(config.n_tokens)
+
+    @abstractmethod
+    def tokens(self, signal: Float[Tensor, "row time"]) -> Int[Tensor, "row time"]:
+        """Token of every sample of single channels."""
+
+    @abstractmethod
+    def signal(self, tokens: Int[Tensor, "row time"]) -> Float[Tensor, "row time"]:
+        """Single channels from tokens; −1 = a token that is not known."""
+
+    @torch.no_grad()
+    def encode(self, batch: Batch) -> Tokens:
+        """Labels [batch, channel, time, 1]; 0 where a channel is padding."""
+        tokens = self.tokens(batch.signal.flatten(0, 1)).view(batch.signal.shape)
+        labels = self.vocabulary.label_of[tokens] * batch.valid[..., None]
+        return Tokens(labels[..., None], batch.target, batch.seed, batch.source)
+
+    @torch.no_grad()
+    def decode(
+        self, tokens: Tokens | Int[Tensor, "batch channel time 1"], *_, n_times: int | None = None
+    ) -> Float[Tensor, "batch channel time"]:
+        """Signals from labels. Where sensors are (geometry, kind, valid) is not read."""
+        labels = (tokens.ids if isinstance(tokens, Tokens) else tokens)[..., 0]
+        rows = self.vocabulary.token_of[labels].flatten(0, 1)
+        return self.signal(rows).view(labels.shape)[..., :n_times]
+
+    @torch.no_grad()
+    def finish(self, batches) -> str:
+        """After training: order the vocabulary by the training windows → what came of it."""
+        count = torch.zeros_like(self.vocabulary.label_of)
+        for batch in batches:
+            tokens = self.tokens(batch.signal.flatten(0, 1)).view(batch.signal.shape)[batch.valid]
+            count += torch.bincount(tokens.flatten(), minlength=len(count))
+        self.config.n_used = self.vocabulary.order(count)
+        return f"{self.config.n_used} of {self.config.n_tokens} tokens are in use"
+
+
+def variance_explained(
+    found: Float[Tensor, "*batch time"], signal: Float[Tensor, "*batch time"]
+) -> Tensor:
+    """100 · (1 − Σ (x − x̂)² / Σ x²), over everything."""
+    return 100 * (1 - torch.square(signal - found).sum() / torch.square(signal).sum())

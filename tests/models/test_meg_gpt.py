@@ -1,0 +1,142 @@
+"""MEG-GPT: nothing of the future, any channels, and a memory that changes nothing."""
+
+import pytest
+import torch
+
+import neurofm
+from neurofm.data.batch import Batch
+from neurofm.models.meg_gpt import MEGGPT, MEGGPTConfig
+
+CODES = 12
+PLANS = {
+    "released": MEGGPTConfig.released,
+    "paper": MEGGPTConfig.paper,
+}
+
+
+def make(plan: str = "ours", **fields) -> MEGGPT:
+    torch.manual_seed(0)
+    small = {"dim": 32, "n_heads": 4, "feedforward_dim": 64, "n_codes": CODES}
+    if plan == "ours":
+        config = MEGGPTConfig(**{**small, "n_blocks": 2, "context": 40, **fields})
+    else:
+        config = PLANS[plan](**{**small, "n_channels": 3, "n_sessions": 2, "session_dim": 8,
+                                **fields})
+    model = MEGGPT(config).eval()
+    with torch.no_grad():  # as after some training: small weights would hide a leak
+        for parameter in model.body.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.3)
+    return model
+
+
+def labels(n_times: int, channels: int = 3, n: int = 2) -> torch.Tensor:
+    return torch.randint(CODES, (n, channels, n_times), generator=torch.Generator().manual_seed(1))
+
+
+def places(channels: int = 3, n: int = 2) -> torch.Tensor:
+    place = torch.randn(n, channels, 6, generator=torch.Generator().manual_seed(2))
+    return place * torch.tensor([0.6, 0.6, 0.6, 0, 0, 0])
+
+
+@pytest.mark.parametrize("plan", ["released", "paper", "ours"])
+def test_no_output_knows_what_comes_after_it(plan):
+    model = make(plan)
+    n_times = model.config.context
+    seen, geometry = labels(n_times), places()
+    before = model.logits(seen, geometry)
+    n_written = before.shape[2]
+    for t in range(n_times - n_written, n_times, 3):
+        other = seen.clone()
+        other[:, :, t:] = (other[:, :, t:] + 1) % CODES
+        after = model.logits(other, geometry)
+        earlier = t - (n_times - n_written)  # outputs that stand before sample t
+        assert torch.equal(after[:, :, :earlier], before[:, :, :earlier])
+        assert not torch.allclose(after[:, :, earlier], before[:, :, earlier])
+
+
+def test_channels_by_where_they_lie_in_any_order_and_number():
+    model, seen, geometry = make(), labels(20, 5), places(5)
+    found = model.logits(seen, geometry)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    assert torch.allclose(model.logits(seen[:, order], geometry[:, order]), found[:, order],
+                          atol=1e-5)
+    valid = torch.ones(2, 7, dtype=torch.bool)
+    valid[:, 5:] = False
+    more = torch.cat([seen, labels(20, 2)], dim=1)
+    padded = model.logits(more, torch.cat([geometry, places(2)], dim=1), valid)
+    assert torch.allclose(padded[:, :5], found, atol=1e-5)
+    alone = model.logits(seen[:, :1], geometry[:, :1])
+    assert not torch.allclose(alone, found[:, :1], atol=1e-2)  # the others were looked at
+
+
+def test_memory_changes_nothing():
+    model, seen, geometry = make(), labels(30), places()
+    whole = model.logits(seen, geometry)
+    memory, parts = model.body.memory(), []
+    for start, stop in ((0, 7), (7, 8), (8, 30)):
+        body = model.body(seen[..., start:stop], geometry, memory=memory)
+        parts.append(model.head(body))
+    assert torch.allclose(torch.cat(parts, dim=2), whole, atol=1e-5)
+
+
+def test_a_session_that_was_never_seen_is_the_mean_of_those_that_were():
+    model, seen = make("released"), labels(100)
+    one, two = (model.logits(seen, session=torch.full((2,), k)) for k in (0, 1))
+    assert not torch.allclose(one, two, atol=1e-3)
+    with torch.no_grad():
+        model.body.session.table.weight.copy_(
+            model.body.session.table.weight.mean(dim=0).expand(2, -1))
+    assert torch.allclose(model.logits(seen), model.logits(seen, session=torch.zeros(2).long()),
+                          atol=1e-5)
+
+
+def test_bad_input_a_numbered_model_for_other_channels():
+    model = make("released")
+    with pytest.raises(ValueError, match="knows 3 channels by their number and reads 100 samples"):
+        model.logits(labels(100, 4))
+    with pytest.raises(ValueError, match="a layer writes 8 positions, the next reads 9"):
+        MEGGPTConfig(body="patched", plan=((10, 1, 8, 1, 0), (9, 1, 3, 1, 0)), n_channels=2)
+    with pytest.raises(ValueError, match="plan and n_channels are of body 'patched'"):
+        MEGGPTConfig(body="patched")
+
+
+def test_learns_that_a_channel_follows_another():
+    """One channel repeats what another said a sample ago: only a look at it can tell."""
+    torch.manual_seed(0)
+    model = MEGGPT(MEGGPTConfig(dim=32, n_heads=2, feedforward_dim=64, n_codes=5, n_blocks=1,
+                                context=16)).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    geometry = places(2, 16)[:1].expand(16, -1, -1)
+    for _ in range(150):
+        leader = torch.randint(1, 5, (16, 17))
+        follower = torch.cat([torch.ones(16, 1).long(), leader[:, :-1]], dim=1)
+        seen = torch.stack([leader, follower], dim=1)
+        scores = model.logits(seen[..., :-1], geometry)
+        loss = torch.nn.functional.cross_entropy(scores[:, 1].flatten(0, 1),
+                                                 seen[:, 1, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2  # by itself: log 4 = 1.39
+
+
+@pytest.mark.parametrize("plan", ["released", "ours"])
+def test_meg_gpt_comes_back_from_disk(tmp_path, plan):
+    model, seen = make(plan), labels(100 if plan == "released" else 20)
+    model.save_pretrained(tmp_path)
+    loaded = neurofm.load(tmp_path).eval()
+    assert torch.allclose(loaded.logits(seen, places()), model.logits(seen, places()), atol=1e-5)
+
+
+def test_loss_is_of_the_tokens_that_follow():
+    model = make(n_codes=0)
+    signal = torch.randn(2, 3, 60, generator=torch.Generator().manual_seed(3))
+    batch = Batch(signal, places(), torch.zeros(2, 3).long(), torch.ones(2, 3).bool())
+    loss, metrics = model(batch)
+    seen = model.tokenizer.encode(batch).ids[..., 0]
+    scores = model.logits(seen[..., -41:-1], places())
+    wanted = torch.nn.functional.cross_entropy(scores.flatten(0, 2), seen[..., -40:].flatten())
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert 0 <= metrics["top1"] <= metrics["top5"] <= 1
+    assert model.embed(batch).shape == (2, 3, 40, 32)
