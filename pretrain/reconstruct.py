@@ -5,10 +5,11 @@
 Everything is encoded with no channel hidden, decoded, and compared channel by channel (Pearson r
 over the tokenizer's windows). Beside it stands principal component analysis with as many components
 as the tokenizer has sources, without any quantisation: what a linear code of that rank could do.
+Tokenizers of single samples: `reconstruct_samples`.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from neurofm import artifacts, cli, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.nn.losses import pearson
 from neurofm.nn.quantizer import perplexity
+from neurofm.tokenizers.sample_tokenizer import SampleTokenizer
 
+from .reconstruct_samples import compare
 from .report import reconstruction_figure
 from .tokenize import check_contract, open_tokenizer
 
@@ -31,6 +34,7 @@ class ReconstructConfig:
     corpus: a sealed corpus.
     tokenizer: checkpoint of a tokenizer.
     out: folder of the table and the figure.
+    beside: checkpoints of other tokenizers of single samples, for the same table.
     split: whose recordings are reconstructed.
     batch_windows: windows encoded at a time.
     """
@@ -38,6 +42,7 @@ class ReconstructConfig:
     corpus: str
     tokenizer: str
     out: str
+    beside: list[str] = field(default_factory=list)
     split: str = "test"
     batch_windows: int = 16
 
@@ -70,6 +75,11 @@ def reconstruct(run: ReconstructConfig) -> int:
               f"data: what follows is not generalisation for them")
     if unlisted := hub.doubt(hub.read_ledger(run.tokenizer), used["dataset"]):
         print(f"DOUBT: the tokenizer: {unlisted}")
+    if isinstance(tokenizer, SampleTokenizer):
+        return _samples(run, tokenizer, corpus, windows, made_from, out)
+    if run.beside:
+        raise ValueError("beside: tokenizers of single samples are compared side by side, and this "
+                         "is another kind; leave it out")
     scores, uses = score(tokenizer, corpus, windows, run.batch_windows)
     table = summarise(scores, corpus, windows, tokenizer.config.n_sources)
     out.mkdir(parents=True, exist_ok=True)
@@ -84,6 +94,24 @@ def reconstruct(run: ReconstructConfig) -> int:
     print(table.to_string(index=False, float_format="{:.3f}".format))
     print("codebook perplexity a level, of", f"{tokenizer.config.n_codes}:",
           " ".join(f"{value:.0f}" for value in perplexities))
+    print(f"results in {out}")
+    return 0
+
+
+def _samples(run, tokenizer, corpus: Corpus, windows, made_from: dict, out: Path) -> int:
+    every = {run.tokenizer: tokenizer, **{path: open_tokenizer(path) for path in run.beside}}
+    for path in run.beside:
+        if not isinstance(every[path], SampleTokenizer):
+            raise ValueError(f"beside: {path} is no tokenizer of single samples")
+        if differing := [line for line in every[path].contract.differences(corpus.contract)
+                         if not line.startswith(("kinds:", "notch_hz:", "lowpass_hz:"))]:
+            print(f"note: {path} was made for other signals ({'; '.join(differing)})")
+    table = compare(every, corpus, windows, run.batch_windows)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "reconstruction.tsv", sep="\t", index=False)
+    artifacts.seal(out, "results", config=config.resolved(run), parents=made_from,
+                   files=["reconstruction.tsv"])
+    print(table.to_string(index=False, float_format="{:.2f}".format))
     print(f"results in {out}")
     return 0
 

@@ -57,6 +57,11 @@ def tokenize(run: TokenizeConfig) -> int:
         return 0
     tokenizer = open_tokenizer(run.tokenizer)
     check_contract(tokenizer, corpus)
+    if not getattr(tokenizer, "reads_places", True) and len(set(corpus.widths(
+            np.arange(len(corpus))))) > 1:
+        raise ValueError(f"{run.corpus}: tokens of this tokenizer are of channels, and recordings "
+                         f"have unlike numbers of them: ingest one layout (or its parcels), or "
+                         f"train from the corpus itself")
     if tokenizer.config.n_codes > 2**15:
         raise ValueError(f"{run.tokenizer} has {tokenizer.config.n_codes} codes a level; tokens "
                          f"are stored as int16, up to {2**15}")
@@ -109,7 +114,8 @@ def check_contract(tokenizer, corpus: Corpus) -> None:
     if tokenizer.contract is None:
         raise ValueError(f"the tokenizer has no {CONTRACT_FILE}, so it is unknown which signals it "
                          f"takes: save it with its contract")
-    corpus.check_places("the tokenizer")
+    if getattr(tokenizer, "reads_places", True):
+        corpus.check_places("the tokenizer")
     if differing := tokenizer.contract.differences(corpus.contract):
         raise ValueError(
             f"{corpus.folder} does not meet the tokenizer's contract (field: tokenizer, corpus; "

@@ -35,6 +35,7 @@ from .tokenize import check_contract, open_tokenizer
 
 EXIT_STOPPED = 85  # asked to stop, state saved: the batch scripts put the job back in the queue
 EXIT_NOT_A_NUMBER = 3
+LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
 
 # Settings that change where, how often or how fast, but not what is learned: a run may be continued
 # with others. (Paths are compared by the fingerprints of what lies there.)
@@ -149,13 +150,14 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}")
     if held_out is None:
         say("no validation split is held out: no metric of unseen subjects is logged")
-    train(
-        model, data, windows, run.train, out, accelerator,
-        validation=None if held_out is None else (data, held_out),
-        hyperparameters=flat(config.resolved(run)), say=say,
-    )
+    if n_trained:
+        train(
+            model, data, windows, run.train, out, accelerator,
+            validation=None if held_out is None else (data, held_out),
+            hyperparameters=flat(config.resolved(run)), say=say,
+        )
     if accelerator.is_main_process:
-        _seal(run, data, windows, parents, out)
+        _seal(run, data, windows, parents, out, say)
         say(f"checkpoint {hub.fingerprint(out)} in {out}")
     accelerator.wait_for_everyone()
     return 0
@@ -180,7 +182,8 @@ def build(run: PretrainConfig, data: Corpus | TokenSet):
         if isinstance(data, TokenSet):
             raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
                              f"tokens: name the corpus they were made from")
-        data.check_places(f"model {run.model!r}")
+        if getattr(run.model_class, "reads_places", True):
+            data.check_places(f"model {run.model!r}")
         model = run.model_class(architecture)
     else:
         tokenizer = open_tokenizer(run.tokenizer)
@@ -255,14 +258,19 @@ def _has(data: Corpus | TokenSet, split: str) -> bool:
     return bool((data.recordings["split"] == split).any())
 
 
-def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Path):
+def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Path, say):
     """Make the checkpoint out of the last state: its weights are whole, while those of the model
-    just trained may be spread over processes."""
-    model = build(run, data)
-    state.load_weights(state.finished(out / "state")[-1] / "model.safetensors", model)
-    last: dict[str, float] = {}
-    for line in read_lines(out / "log.jsonl"):
-        last |= line
+    just trained may be spread over processes. A model that looks through the training windows once
+    more at the end (`finish`: to order its vocabulary) does so here."""
+    model, last = build(run, data), {}
+    if states := state.finished(out / "state"):
+        state.load_weights(states[-1] / "model.safetensors", model)
+        for line in read_lines(out / "log.jsonl"):
+            last |= line
+    if hasattr(model, "finish"):
+        chosen = np.random.default_rng(run.train.seed).permutation(windows)[:LOOKED_THROUGH]
+        say(model.eval().finish(data.batch(np.sort(chosen[i : i + 16]))
+                                for i in range(0, len(chosen), 16)))
     hub.save_checkpoint(
         model, out, config=config.resolved(run), parents=parents,
         ledger=hub.training_ledger(
@@ -270,7 +278,7 @@ def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Pa
         ),
         metrics={name: value for name, value in last.items() if name.startswith("val/")},
     )
-    shutil.rmtree(out / "state")
+    shutil.rmtree(out / "state", ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     low, high."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-    looks = [(c, m) for m, c in zip("osD^vP*", COLOURS, strict=True)]
+    looks = [(c, m) for m, c in zip("osD^vP*X", COLOURS, strict=True)]
     for k, (name, part) in enumerate(curves.groupby("method", sort=False)):
         part = part.sort_values("shots")
         colour, marker = looks[k % len(looks)]

@@ -9,6 +9,7 @@ that a new sample costs the same however long it is.
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from ..nn.attention import SelfAttention
 from ..nn.causal_attention import CausalAttention, Memory
 from ..nn.patched_attention import PatchedAttention, Plan
 from ..nn.regions import PlacedRegions
+from ..nn.seeded import window_generators
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
 
@@ -182,7 +184,7 @@ class MEGGPT(NeuroFMPreTrainedModel):
 
         loss: cross-entropy in nats. metrics: top1, top5.
         """
-        labels = self.tokenizer.encode(batch).ids[..., 0]
+        labels = self.tokenizer.encode(self._cropped(batch)).ids[..., 0]
         wanted, scores = self.targets(labels), self.logits(
             labels[..., -self.config.context - 1 : -1], batch.geometry, batch.valid)
         n = wanted.shape[-1]
@@ -190,6 +192,22 @@ class MEGGPT(NeuroFMPreTrainedModel):
         loss = F.cross_entropy(scores.flatten(0, 1), chosen.flatten())
         best = scores.topk(min(5, scores.shape[-1]), dim=-1).indices == chosen[..., None]
         return loss, {"top1": best[..., 0].float().mean(), "top5": best.any(-1).float().mean()}
+
+    def _cropped(self, batch: Batch) -> Batch:
+        """A stretch of each window that is as long as the context, from anywhere (by the window's
+        seed), with what warms the tokenizer up before it; in evaluation the last one."""
+        length = self.config.context + 1 + self.config.tokenizer.margin
+        spare = batch.signal.shape[-1] - length
+        if spare < 0:
+            raise ValueError(f"this model reads {length} samples (its context, one that follows "
+                             f"and what warms its tokenizer up), windows have "
+                             f"{batch.signal.shape[-1]}: ingest longer ones")
+        first = [spare] * len(batch)
+        if self.training and spare:
+            generators = window_generators(batch.seed, len(batch), torch.device("cpu"))
+            first = [int(torch.randint(spare + 1, (1,), generator=one)) for one in generators]
+        parts = [row[:, at : at + length] for row, at in zip(batch.signal, first, strict=True)]
+        return replace(batch, signal=torch.stack(parts))
 
     def targets(self, labels: Int[Tensor, "batch channel time"]
                 ) -> Int[Tensor, "batch channel predicted"]:

@@ -20,5 +20,7 @@ def test_configs_hold_only_known_keys(repo, command):
                            command=command)
         task = tasks.find(run.task)
         assert run.classes or task.classes or task.number
-        names = getattr(run, "methods", None) or fitting(task.number, BrainOmniConfig().pools)
-        check(names, [""], task.number, fmri=path.stem.startswith(("abide", "haxby")))
+        fmri = path.stem.startswith(("abide", "haxby"))
+        names = getattr(run, "methods", None) or fitting(
+            task.number, BrainOmniConfig().pools[2:], fmri)
+        check(names, [""], task.number, fmri=fmri)

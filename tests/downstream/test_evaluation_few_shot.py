@@ -9,7 +9,7 @@ import torch
 
 from downstream.evaluation import few_shot, identity, leaks
 from downstream.evaluation.fitted import Baselines
-from downstream.features import InMemory
+from downstream.features import OfCorpus
 from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
 
@@ -29,7 +29,7 @@ def networks(data, pretrained, random) -> SimpleNamespace:
     def source(make):
         values = [make(k, who, rng) for k, who in zip(data.target[windows], of, strict=True)]
         values = torch.tensor(np.array(values), dtype=torch.float32)
-        return InMemory.of_corpus(data.corpus, windows, values, data.target)
+        return OfCorpus(data.corpus, windows, data.target, "head").with_(values)
 
     both = {False: source(pretrained), True: source(random)}
     return SimpleNamespace(features=lambda drawn, fold, seed: both[drawn])

@@ -12,7 +12,7 @@ from downstream import features
 from downstream.evaluation import leaks
 from downstream.evaluation.jobs import Job
 from downstream.evaluation.protocol import Protocol, folds, in_words
-from downstream.features import InMemory
+from downstream.features import OfCorpus
 from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
@@ -258,7 +258,7 @@ def test_recentring_of_training_windows_sees_no_test_window(data):
     moved = values.clone()
     moved[1::2] += 9
     before, after = (features.recentred(
-        InMemory.of_corpus(data.corpus, windows, part, data.target), parts)
+        OfCorpus(data.corpus, windows, data.target, "head").with_(part), parts)
         for part in (values, moved))
     assert torch.equal(before.take(parts[0]), after.take(parts[0]))
     assert torch.allclose(before.take(parts[1]), after.take(parts[1]), atol=1e-5)
