@@ -6,6 +6,7 @@ import torch
 import neurofm
 from neurofm.data.batch import Batch
 from neurofm.models.meg_gpt import MEGGPT, MEGGPTConfig
+from neurofm.models.meg_gpt_generate import draw, generate, unigram_prompt
 
 CODES = 12
 PLANS = {
@@ -141,3 +142,47 @@ def test_loss_is_of_the_tokens_that_follow():
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
     assert 0 <= metrics["top1"] <= metrics["top5"] <= 1
     assert model.embed(batch).shape == (2, 3, 40, 32)
+
+
+def test_generation_is_the_same_with_and_without_memory():
+    model = make()
+    prompt, geometry = labels(10), places()
+    cached = generate(model, prompt, 25, geometry, seed=3)
+    anew = generate(model, prompt, 25, geometry, seed=3, cached=False)
+    assert cached.shape == (2, 3, 25)
+    assert torch.equal(cached, anew)
+    assert not torch.equal(generate(model, prompt, 25, geometry, seed=4), cached)
+    assert (cached > 0).all()  # a label that training never saw is never drawn
+
+
+def test_the_memory_of_generation_does_not_grow():
+    model = make(context=16)
+    memory = model.body.memory()
+    for start in range(0, 60, 5):
+        model.body(labels(60)[..., start : start + 5], places(), memory=memory)
+    assert all(one.key.shape[2] == 16 for one in memory)
+    assert all(one.seen == 60 for one in memory)
+
+
+def test_labels_are_drawn_from_the_likeliest():
+    scores = torch.log(torch.tensor([[[0.3, 0.4, 0.2, 0.07, 0.03]]])).expand(4000, 1, -1)
+    generator = torch.Generator().manual_seed(0)
+    drawn = draw(scores, 0.8, generator)
+    share = torch.bincount(drawn.flatten(), minlength=5) / 4000
+    assert share[0] == 0
+    assert share[3] == share[4] == 0  # of 0.4, 0.2, 0.07, 0.03 the first two hold 0.86
+    assert share[1].item() == pytest.approx(2 / 3, abs=0.03)
+    drawn = draw(scores, 1.0, generator)
+    assert (torch.bincount(drawn.flatten(), minlength=5)[1:] > 0).all()
+
+
+def test_generates_from_the_released_plan_too():
+    model = make("released")
+    found = generate(model, labels(100), 3, seed=1)
+    assert found.shape == (2, 3, 3)
+    with pytest.raises(ValueError, match="as long as the context, 100 samples, got 40"):
+        generate(model, labels(40), 3)
+    prompt = unigram_prompt(torch.tensor([5, 1, 0, 3]), (2, 3, 500), seed=0)
+    share = torch.bincount(prompt.flatten(), minlength=4) / prompt.numel()
+    assert share[1].item() == pytest.approx(0.25, abs=0.03)
+    assert share[0] == share[2] == 0

@@ -1,0 +1,72 @@
+"""Signals out of a trained MEGGPT, sample by sample.
+
+Of body "causal" the past is kept as keys and values, so that a sample costs the same however long
+it is; "patched" reads its whole context anew for each, as released.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .meg_gpt import MEGGPT
+
+
+@torch.no_grad()
+def generate(
+    model: MEGGPT, prompt: Int[Tensor, "batch channel time"], n: int,
+    geometry: Float[Tensor, "batch channel 6"] | None = None, *, temperature: float = 1.0,
+    top_p: float = 0.99, seed: int = 0, session: Int[Tensor, " batch"] | None = None,
+    cached: bool = True,
+) -> Int[Tensor, "batch channel new"]:
+    """`n` labels that follow the prompt (which is not returned).
+
+    temperature: of the scores; top_p: labels are drawn from the fewest that hold this share.
+    geometry: where channels lie, which "causal" reads. session: as in `MEGGPT.logits`.
+    cached: False = everything is read anew for each sample, to compare.
+    """
+    if n < 1 or not temperature > 0 or not 0 < top_p <= 1:
+        raise ValueError(f"wanted n ≥ 1 samples, a temperature above 0 and top_p in (0, 1], got "
+                         f"{n}, {temperature} and {top_p}")
+    context, causal = model.config.context, model.config.body == "causal"
+    if not causal and prompt.shape[-1] < context:
+        raise ValueError(f"a prompt must be as long as the context, {context} samples, got "
+                         f"{prompt.shape[-1]}")
+    generator = torch.Generator(prompt.device).manual_seed(seed)
+    memory = model.body.memory() if causal and cached else None
+    seen, found = prompt, []
+    new = prompt
+    for _ in range(n):
+        if memory is not None:
+            body = model.body(new, geometry, memory=memory)
+        else:
+            body = model.body(seen if causal else seen[..., -context:], geometry, None, session)
+        scores = model.head(body[:, :, -1]).float() / temperature
+        new = draw(scores, top_p, generator)[..., None]
+        found.append(new)
+        if memory is None:
+            seen = torch.cat([seen, new], dim=-1)
+    return torch.cat(found, dim=-1)
+
+
+def draw(
+    scores: Float[Tensor, "batch channel code"], top_p: float, generator: torch.Generator
+) -> Int[Tensor, "batch channel"]:
+    """A label of each channel, of the fewest that hold `top_p`; never 0, which training has not
+    seen."""
+    scores = scores.clone()
+    scores[..., 0] = -torch.inf
+    share, label = scores.softmax(dim=-1).sort(dim=-1, descending=True)
+    share = torch.where(share.cumsum(dim=-1) - share < top_p, share, 0.0)
+    place = torch.multinomial(share.flatten(0, 1), 1, generator=generator)
+    return label.flatten(0, 1).gather(1, place).view(scores.shape[:-1])
+
+
+def unigram_prompt(
+    count: Int[Tensor, " code"], shape: tuple[int, int, int], seed: int
+) -> Int[Tensor, "batch channel time"]:
+    """Labels drawn by how often they come. count: of each label."""
+    generator = torch.Generator().manual_seed(seed)
+    share = count.double()
+    share[0] = 0
+    n = shape[0] * shape[1] * shape[2]
+    return torch.multinomial(share, n, replacement=True, generator=generator).view(shape)
