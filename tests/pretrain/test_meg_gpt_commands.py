@@ -1,0 +1,100 @@
+"""MEG-GPT by commands: tokenizer of samples, table beside baselines, model, signals out of it."""
+
+import json
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+from corpora import SFREQ, make
+
+from neurofm import cli, hub
+from neurofm.data.corpus import Corpus
+from neurofm.data.tokens import TokenSet
+
+TOKENIZER = {"n_tokens": 24, "n_units": 16, "window_length": 32, "margin": 8, "kernel": 6}
+MODEL = {"dim": 16, "n_heads": 2, "feedforward_dim": 32, "n_blocks": 1, "context": 24}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("corpus") / "corpus", n_channels=(6,))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
+    assert cli.main(["pretrain", "--model=ephys_tokenizer", f"--data={corpus}", f"--out={out}",
+                     f"--architecture={json.dumps(TOKENIZER)}", "--train.steps=150",
+                     "--train.lr=1e-2", "--train.weight_decay=0", "--train.batch_windows=8"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(corpus, tokenizer, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "meg_gpt"
+    assert cli.main(["pretrain", "--model=meg_gpt", f"--data={corpus}", f"--out={out}",
+                     f"--tokenizer={tokenizer}", f"--architecture={json.dumps(MODEL)}",
+                     "--train.steps=30", "--train.lr=3e-3", "--train.batch_windows=8"]) == 0
+    return out
+
+
+def test_the_vocabulary_is_ordered_and_tokens_are_made_of_it(corpus, tokenizer, tmp_path):
+    found = hub.load(tokenizer)
+    assert 2 < found.config.n_used <= 24
+    assert found.config.n_codes == found.config.n_used + 1
+    out = tmp_path / "tokens"
+    assert cli.main(["tokenize", f"--corpus={corpus}", f"--tokenizer={tokenizer}",
+                     f"--out={out}"]) == 0
+    tokens = TokenSet.open(out)
+    assert tokens.shape == (6, 128, 1)
+    ids = np.concatenate([tokens.ids(w).ravel() for w in tokens.select("train").tolist()])
+    count = np.bincount(ids, minlength=found.config.n_codes)
+    assert count[0] == 0  # nothing in the training windows is unknown
+    assert (np.diff(count[1:]) <= 0.1 * count[1]).all()  # the frequent ones first
+
+
+def test_reconstruction_stands_beside_mu_law_and_quantiles(corpus, tokenizer, tmp_path):
+    mu_law, out = tmp_path / "mu_law", tmp_path / "table"
+    assert cli.main(["pretrain", "--model=mu_law", f"--data={corpus}", f"--out={mu_law}",
+                     "--architecture={n_tokens: 16}"]) == 0
+    assert cli.main(["reconstruct", f"--corpus={corpus}", f"--tokenizer={tokenizer}",
+                     f"--out={out}", f"--beside=[{mu_law}]"]) == 0
+    table = pd.read_csv(out / "reconstruction.tsv", sep="\t").set_index("tokenizer")
+    assert len(table) == 4
+    used = hub.load(tokenizer).config.n_used
+    assert {f"mu_law ({used})", f"quantile ({used})"} <= set(table.index)
+    assert table.loc[str(tokenizer), "pve"] > 60
+    assert table.loc[f"mu_law ({used})", "pve"] > 60
+    assert (table["subjects"] == 1).all()
+
+
+def test_signals_out_of_a_model(corpus, model, tmp_path):
+    out = tmp_path / "generated"
+    words = ["generate", f"--model={model}", f"--corpus={corpus}", f"--out={out}", "--split=train",
+             "--people=2", "--seconds=3", "--burn_in_s=0.5"]
+    assert cli.main(words) == 0
+    files = sorted(out.glob("*_raw.fif"))
+    assert len(files) == 2
+    raw = mne.io.read_raw_fif(files[0], verbose="ERROR")
+    assert raw.n_times == 3 * SFREQ
+    assert raw.ch_names == list(Corpus.open(corpus).layout(0).names)
+    signal = raw.get_data() / 1e-5
+    assert np.isfinite(signal).all()
+    assert 0.1 < signal.std() < 3
+    assert cli.main(words) == 0  # finished
+    again = tmp_path / "again"
+    assert cli.main([word if not word.startswith("--out") else f"--out={again}"
+                     for word in words]) == 0
+    other = mne.io.read_raw_fif(again / files[0].name, verbose="ERROR").get_data()
+    assert np.array_equal(other, raw.get_data())  # equal seeds, equal dreams
+
+
+def test_bad_input_generate_and_mixed_layouts(corpus, tokenizer, tmp_path, capsys):
+    assert cli.main(["generate", f"--model={tokenizer}", f"--corpus={corpus}",
+                     f"--out={tmp_path / 'x'}"]) != 0
+    assert "wanted a MEGGPT" in capsys.readouterr().err
+    mixed = make(tmp_path / "mixed", n_channels=(5, 6))
+    assert cli.main(["tokenize", f"--corpus={mixed}", f"--tokenizer={tokenizer}",
+                     f"--out={tmp_path / 'y'}"]) != 0
+    assert "unlike numbers of them" in capsys.readouterr().err
