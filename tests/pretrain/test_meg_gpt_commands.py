@@ -35,7 +35,7 @@ def model(corpus, tokenizer, tmp_path_factory):
     out = tmp_path_factory.mktemp("model") / "meg_gpt"
     assert cli.main(["pretrain", "--model=meg_gpt", f"--data={corpus}", f"--out={out}",
                      f"--tokenizer={tokenizer}", f"--architecture={json.dumps(MODEL)}",
-                     "--train.steps=30", "--train.lr=3e-3", "--train.batch_windows=8"]) == 0
+                     "--train.steps=150", "--train.lr=1e-2", "--train.batch_windows=8"]) == 0
     return out
 
 
@@ -98,3 +98,18 @@ def test_bad_input_generate_and_mixed_layouts(corpus, tokenizer, tmp_path, capsy
     assert cli.main(["tokenize", f"--corpus={mixed}", f"--tokenizer={tokenizer}",
                      f"--out={tmp_path / 'y'}"]) != 0
     assert "unlike numbers of them" in capsys.readouterr().err
+
+
+def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
+    out = tmp_path / "next"
+    assert cli.main(["next_token", f"--corpus={corpus}", f"--model={model}", f"--out={out}",
+                     "--split=train", "--order=12"]) == 0
+    table = pd.read_csv(out / "table.tsv", sep="\t").set_index("prediction")
+    assert table.index.tolist() == ["model", "autoregression", "bigram", "unigram"]
+    nats = table["nats"]
+    assert nats["autoregression"] < nats["bigram"] < nats["unigram"]  # smooth signals
+    assert nats["unigram"] < np.log(hub.load(model).config.n_codes)
+    assert nats["model"] < nats["unigram"]  # a few steps are enough for that
+    assert (table["subjects"] == 4).all()
+    assert table.loc["unigram", "model minus it"] == pytest.approx(nats["model"] - nats["unigram"],
+                                                                  abs=1e-3)
