@@ -10,6 +10,7 @@ that a new sample costs the same however long it is.
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from math import comb
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +18,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..nn.anchors import N_ANCHORS, anchored
 from ..nn.attention import SelfAttention
 from ..nn.causal_attention import CausalAttention, Memory
 from ..nn.patched_attention import PatchedAttention, Plan
 from ..nn.regions import PlacedRegions
+from ..nn.second_order import log_gram
 from ..nn.seeded import window_generators
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
+from .backbone import Backbone, BackboneConfig
 
 BODIES = ("patched", "causal")
 ACTIVATIONS = {"gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "relu": nn.ReLU}
@@ -31,7 +34,7 @@ RELEASED = ((100, 1, 25, 4, 8), (25, 4, 20, 4, 0), (20, 4, 10, 8, 0), (10, 8, 8,
             (8, 8, 16, 1, 0))
 
 
-class MEGGPTConfig(NeuroFMConfig):
+class MEGGPTConfig(BackboneConfig):
     """tokenizer: config of the tokenizer inside. n_codes: labels there are; 0 = the tokenizer's.
     body: see the top of the file. dim, n_heads, feedforward_dim, activation, dropout: of it.
     predicted: how many of the last positions count in the loss; 0 = all.
@@ -112,6 +115,15 @@ class MEGGPTConfig(NeuroFMConfig):
         self.require(0 <= self.predicted <= self.context and self.context >= 2,
                      f"predicted must be 0 … context ({self.context}), got {self.predicted}")
 
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """See `MEGGPT.pooled`."""
+        return "covariance", "mean"
+
+    def n_pooled(self, pool: str) -> int:
+        """Width of what `MEGGPT.pooled` gives."""
+        return comb(N_ANCHORS + 1, 2) if pool == "covariance" else N_ANCHORS * self.dim
+
     @classmethod
     def released(cls, **fields) -> "MEGGPTConfig":
         """The model whose weights were published. `fields` as for the class."""
@@ -129,7 +141,7 @@ class MEGGPTConfig(NeuroFMConfig):
                       "n_codes": 66, "dropout": 0.2, "n_sessions": 612, **fields})
 
 
-class MEGGPT(NeuroFMPreTrainedModel):
+class MEGGPT(Backbone):
     """Next-token prediction; features for downstream tasks.
 
     tokenizer: a trained one, whose weights are copied in and whose config replaces
@@ -219,6 +231,28 @@ class MEGGPT(NeuroFMPreTrainedModel):
         """The tokens that are to be predicted."""
         n = self.config.predicted or min(self.config.context, labels.shape[-1] - 1)
         return labels[..., -n:]
+
+    def pooled(self, batch: Batch, pool: str) -> Float[Tensor, "batch feature"]:
+        """One vector of each window, of features brought to places that are the same for every
+        layout. "covariance": how these go together over time, as matrix logarithm. "mean": over
+        time, places side by side, as published (there: channels)."""
+        labels = self.tokenizer.encode(batch).ids[..., 0]
+        if self.config.body == "patched":
+            labels = labels[..., -self.config.context :]
+        features = self.body(labels, batch.geometry, batch.valid, None).float()
+        features = anchored(features, batch.geometry, batch.valid)
+        return log_gram(features) if pool == "covariance" else features.mean(dim=2).flatten(1)
+
+    def used(self, pool: str) -> list[nn.Module]:
+        """All but the head of the tokens."""
+        return [self.body]
+
+    def layer(self, name: str) -> tuple[int, int]:
+        """(layer of a parameter: 0 = embeddings; number of layers)."""
+        blocks = self.body.layers if self.config.body == "patched" else self.body.blocks
+        parts = name.split(".")
+        inside = len(parts) > 2 and parts[1] in ("layers", "blocks")
+        return int(parts[2]) + 1 if inside else 0, len(blocks) + 1
 
     def embed(self, batch: Batch) -> Float[Tensor, "batch channel time dim"]:
         """Features of the last `context` samples (of "patched": of those its plan ends with)."""

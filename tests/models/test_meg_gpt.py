@@ -186,3 +186,26 @@ def test_generates_from_the_released_plan_too():
     share = torch.bincount(prompt.flatten(), minlength=4) / prompt.numel()
     assert share[1].item() == pytest.approx(0.25, abs=0.03)
     assert share[0] == share[2] == 0
+
+
+@pytest.mark.parametrize("pool", ["covariance", "mean"])
+def test_pooled_features_know_where_but_not_which_layout(pool):
+    model = make(n_codes=0)
+
+    def batch(channels: int, order=None) -> Batch:
+        signal = torch.randn(2, channels, 100, generator=torch.Generator().manual_seed(4))
+        geometry, valid = places(channels), torch.ones(2, channels).bool()
+        if order is not None:
+            signal, geometry = signal[:, order], geometry[:, order]
+        return Batch(signal, geometry, torch.zeros(2, channels).long(), valid)
+
+    found = model.pooled(batch(7), pool)
+    assert found.shape == (2, model.config.n_pooled(pool))
+    assert torch.allclose(model.pooled(batch(7, torch.randperm(7)), pool), found, atol=1e-4)
+    assert model.pooled(batch(11), pool).shape == found.shape
+    moved = batch(7)
+    moved.geometry = moved.geometry.flip(1)
+    assert not torch.allclose(model.pooled(moved, pool), found, atol=1e-2)
+    for name, _ in model.body.named_parameters():
+        layer, n = model.layer(f"body.{name}")
+        assert 0 <= layer < n
