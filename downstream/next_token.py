@@ -147,7 +147,7 @@ def predicted(
     signal: Float[Tensor, "row time"], weights: Float[Tensor, " order"]
 ) -> Float[Tensor, "row later"]:
     """What the autoregression says of each sample from the order-th on."""
-    return F.conv1d(signal[:, None], weights[None, None])[:, 0, :-1]
+    return F.conv1d(signal[:, None], weights[None, None])[:, 0, :-1].contiguous()
 
 
 @torch.no_grad()
