@@ -21,6 +21,22 @@ GRAPH = (f"The strongest {1 - _EDGES:.0%} of the edges of the model's static gra
          f"measure of anybody's connectivity.")
 
 
+def draw(
+    out: Path, model: BrainMAE, corpus: Corpus, training: np.ndarray, shown: np.ndarray
+) -> list[tuple[str, Path, str]]:
+    """Both pictures, as far as there is something to see: (heading, PNG, caption)."""
+    found = []
+    if len(model.static):
+        draw_graph(out / "graph.png", model, corpus, int(shown[0]))
+        found.append(("What regions take from each other", out / "graph.png", GRAPH))
+    states = sequences(model, corpus, training, shown)
+    if states is not None:
+        draw_sequences(out / "states.png", states)
+        found.append(("States over time", out / "states.png",
+                      states_in_words(model.config.segment_s)))
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """States of runs, grouped. names: of the runs. state: number of the group of each segment, −1
@@ -36,8 +52,9 @@ class Sequences:
 @torch.no_grad()
 def sequences(
     model: BrainMAE, corpus: Corpus, training: np.ndarray, shown: np.ndarray, at_once: int = 8
-) -> Sequences:
+) -> Sequences | None:
     """Groups of states are found by k-means on the training windows; others are put to the nearest.
+    None where no training window has a segment to be grouped.
 
     training, shown: numbers of windows.
     """
@@ -54,6 +71,8 @@ def sequences(
         return found
 
     known = np.concatenate([states[valid] for states, valid in of(training)])
+    if len(known) == 0:
+        return None
     groups = KMeans(min(N_STATES, len(known)), n_init=4, random_state=0)
     groups.fit(known.astype(np.float64))
     count = np.bincount(groups.labels_)

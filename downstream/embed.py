@@ -57,6 +57,8 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
 
 def _alike(parts: list[Tensor]) -> list[Tensor]:
     """Of one shape: scans have unlike lengths and regions, and what one lacks is 0."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return parts
     most = [max(part.shape[axis] for part in parts) for axis in (1, 2)]
     return [F.pad(part, (0, 0, 0, most[1] - part.shape[2], 0, most[0] - part.shape[1]))
             for part in parts]

@@ -81,13 +81,11 @@ def fill_in(run: FillInConfig) -> int:
     scores.to_csv(out / "subjects.tsv", sep="\t", index=False, float_format="%.4f")
     table.to_csv(out / "table.tsv", sep="\t", index=False, float_format="%.4f")
     _draw(out / "fill_in.png", scores)
-    brain_figures.draw_graph(out / "graph.png", model, corpus, int(windows[0]))
-    brain_figures.draw_sequences(out / "states.png", brain_figures.sequences(
-        model, corpus, corpus.select("train"), windows[: run.n_runs]))
-    (out / "report.html").write_text(_page(run, corpus, model, table, remarks, out))
+    learned = brain_figures.draw(out, model, corpus, corpus.select("train"), windows[: run.n_runs])
+    (out / "report.html").write_text(_page(run, corpus, table, remarks, learned, out))
     artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
-                   files=["subjects.tsv", "table.tsv", "fill_in.png", "graph.png", "states.png",
-                          "report.html"])
+                   files=["subjects.tsv", "table.tsv", "fill_in.png", "report.html",
+                          *(path.name for _, path, _ in learned)])
     print(table.to_string(index=False, float_format="{:.3f}".format))
     for remark in remarks:
         print(f"note: {remark}")
@@ -254,8 +252,8 @@ def _draw(path: Path, scores: pd.DataFrame) -> None:
     plt.close(figure)
 
 
-def _page(run: FillInConfig, corpus: Corpus, model: BrainMAE, table: pd.DataFrame,
-          remarks: list[str], out: Path) -> str:
+def _page(run: FillInConfig, corpus: Corpus, table: pd.DataFrame, remarks: list[str],
+          learned: list[tuple[str, Path, str]], out: Path) -> str:
     layout = sensors_of(corpus.layout(int(corpus.select(run.split)[0])))
     about = f"{run.model} on {run.corpus}, {run.split} split, {layout}"
     shown = table.assign(p=[f"{p:.3f}" if p >= 0.001 else "< .001" for p in table["p"]]).rename(
@@ -271,11 +269,7 @@ def _page(run: FillInConfig, corpus: Corpus, model: BrainMAE, table: pd.DataFram
              "whole scan; hidden in segments, it also sees the region itself in other segments.",
              "small")),
         ("", report.figure(out / "fill_in.png", "R² of model and ridge", "A dot a person.")),
-        ("What regions take from each other", report.figure(
-            out / "graph.png", "graph of regions on a glass brain", brain_figures.GRAPH)),
-        ("States over time", report.figure(
-            out / "states.png", "sequence of states of runs",
-            brain_figures.states_in_words(model.config.segment_s))),
+        *((heading, report.figure(path, heading, caption)) for heading, path, caption in learned),
         ("Signals", report.pairs(report.contract_in_words(corpus.contract))),
     ])
 

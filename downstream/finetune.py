@@ -3,7 +3,6 @@
     neurofm finetune --corpus labelled/ --model runs/brainomni --out runs/decoder
     neurofm finetune … --mode full                  the transformer trains along
     neurofm finetune … --random_weights true        the same network without pretraining
-
     neurofm finetune … --protocol.kind sessions     for people whose earlier sessions are known
 
 The corpus's own split decides, or a fold of a protocol: train on train, take the step where the
@@ -143,7 +142,7 @@ def finetune(run: FinetuneConfig) -> int:
         source = features.read_tokens(run.tokens, run.model, corpus, data.all, data.target)
     else:
         source = features.prepared(decoder, corpus, data.all, data.target,
-                                 batch_windows=run.encode_windows, device=accelerator.device)
+                                   batch_windows=run.encode_windows, device=accelerator.device)
     pooled = fit(decoder, source, data.windows["train"], data.windows["validation"], run.train,
                  run.train_full, out, accelerator, say=say)
     probability = predict(decoder, pooled, data.windows["test"], accelerator.device)

@@ -122,7 +122,7 @@ class Records:
             if shard.name not in wanted:
                 shard.unlink()  # of a recording that has changed and now fails, or half written
         contract = self.shaping.contract
-        if contract.to_dict()["scale"] == "training_iqr" and not contract.statistics:
+        if contract.scale == "training_iqr" and not contract.statistics:
             contract = contract.with_(statistics=training_iqr(self.folder, tables))
         corpus.seal(self.folder, contract, tables.recordings, tables.windows,
                     tables.layouts, failures, settings)

@@ -72,7 +72,7 @@ def run_generate(run: GenerateConfig) -> int:
     if not isinstance(model, MEGGPT):
         raise ValueError(f"{run.model}: wanted a MEGGPT, which draws the next token, this is a "
                          f"{type(model).__name__}")
-    check_contract(model.tokenizer_with_contract(), corpus)
+    check_contract(model, corpus)
     device = find_device(run.device)
     model.to(device)
     artifacts.claim(out, {**parents, **config.resolved(run)})

@@ -127,7 +127,7 @@ def maps(
     every = np.zeros(len(corpus.windows), dtype=target.dtype)
     every[windows] = target
     tokens = features.prepared(decoder, corpus, windows, every, batch_windows=batch_windows,
-                             device=device)
+                               device=device)
     pooled = features.pooled(decoder, tokens, batch_windows=batch_windows, device=device)
     return of_answers(predict(decoder, pooled, windows, device), decoder.classes, corpus, windows,
                       target, draws=draws, seed=seed)

@@ -94,8 +94,8 @@ class Networks:
             if self.read_tokens and not what.random and not what.model:
                 return self.read_tokens()
             return features.prepared(decoder, data.corpus, self.windows, data.target,
-                                   batch_windows=self.encode_windows,
-                                   device=self.accelerator.device)
+                                     batch_windows=self.encode_windows,
+                                     device=self.accelerator.device)
 
         return self._once("tokens", what, data, seed, make)
 
@@ -184,7 +184,7 @@ class Baselines:
     def _unscaled(self) -> np.ndarray:
         """Scans in the units of their files."""
         corpus, out = self.data.corpus, self._scans.copy()
-        if corpus.contract.scale == "none":
+        if corpus.contract.scale != "roi_std":  # else no scan's own deviation was divided out
             return out
         for row, window in enumerate(self.windows.tolist()):
             about = corpus.recordings.iloc[corpus.windows["recording"].iloc[window]]

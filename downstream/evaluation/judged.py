@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm import artifacts, config, hub
+from neurofm.models.brainmae import BrainMAE
 
 from .. import brain_figures
 from ..finetune import open_backbone
@@ -97,17 +98,14 @@ def explain(
 
 
 def brain(out: Path, model_path: str, data: Labelled) -> list[tuple[str, Path, str]]:
-    """Pictures of what a model of fMRI has learned: (heading, PNG, caption)."""
-    model = open_backbone(model_path)
-    if model.modality != "fmri":
+    """Pictures of what a BrainMAE has learned: (heading, PNG, caption)."""
+    if data.corpus.contract.modality != "fmri":
         return []
-    shown = data.windows["test"][:12]
-    brain_figures.draw_graph(out / "graph.png", model, data.corpus, int(shown[0]))
-    brain_figures.draw_sequences(out / "states.png", brain_figures.sequences(
-        model, data.corpus, data.windows["train"], shown))
-    return [("What regions take from each other", out / "graph.png", brain_figures.GRAPH),
-            ("States over time", out / "states.png",
-             brain_figures.states_in_words(model.config.segment_s))]
+    model = open_backbone(model_path)
+    if not isinstance(model, BrainMAE):
+        return []
+    return brain_figures.draw(out, model, data.corpus, data.windows["train"],
+                              data.windows["test"][:12])
 
 
 def unringed(found: list[attribution.Attribution]) -> list[tuple[str, str, str]]:

@@ -57,7 +57,7 @@ class Corpus(WindowTable):
         layouts = [self.layouts[key] for key in self.recordings["layout"]]
         object.__setattr__(self, "_layout", layouts)
         # What training people are is known only when all are there: shards stay as they came.
-        object.__setattr__(self, "_scaled", self.contract.to_dict()["scale"] == "training_iqr")
+        object.__setattr__(self, "_scaled", self.contract.scale == "training_iqr")
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
     def signal(self, window: int | np.integer) -> np.ndarray:

@@ -205,11 +205,6 @@ class MEGGPT(Backbone):
         best = scores.topk(min(5, scores.shape[-1]), dim=-1).indices == chosen[..., None]
         return loss, {"top1": best[..., 0].float().mean(), "top5": best.any(-1).float().mean()}
 
-    def tokenizer_with_contract(self) -> EphysTokenizer:
-        """The tokenizer inside, which takes the signals that the model does."""
-        self.tokenizer.contract = self.contract
-        return self.tokenizer
-
     def _cropped(self, batch: Batch) -> Batch:
         """A stretch of each window that is as long as the context, from anywhere (by the window's
         seed), with what warms the tokenizer up before it; in evaluation the last one."""

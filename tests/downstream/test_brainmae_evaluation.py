@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import neurofm
-from downstream import baselines
+from downstream import baselines, brain_figures
 from downstream.evaluate import main as evaluate
 from downstream.evaluation import covariates, methods
 from downstream.features import check_contract
@@ -20,6 +20,7 @@ from neurofm.data import corpus as corpora
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.sensors import Sensors
+from neurofm.models.brainmae import BrainMAE, BrainMAEConfig
 from pretrain.train import main as pretrain
 
 N = 8
@@ -233,12 +234,42 @@ def test_answers_that_follow_movement_are_told(corpus, tmp_path):
     assert "answers of follows among people of one label: r = +1.00" in said[0]
 
 
-def test_features_of_scanners_side_by_side(corpus, model):
-    """Scans of unlike lengths: what the shorter one lacks is 0."""
-    found = neurofm.embed(corpus, str(model), batch_windows=1)
-    assert found.shape[:2] == (30, N)
-    short = [1 / sfreq > 2.5 for sfreq in corpus.recordings["sfreq_original"]]
-    one = neurofm.load(model).embed(corpus.batch(np.array([0])))
-    assert torch.allclose(found[0, :, : one.shape[2]], one[0], atol=1e-6)
-    assert torch.isfinite(found).all()
-    assert any(short)
+def test_features_of_scans_of_unlike_lengths(corpus, model, tmp_path):
+    """What the shorter one lacks is 0, and the rest as it would be alone."""
+    folder = tmp_path / "unlike"
+    for row in range(30):
+        corpora.write_shard(folder, f"p{row}", [corpus.signal(row)[:, : 40 if row == 4 else None]])
+    corpora.seal(folder, FMRIContract(), corpus.recordings, corpus.windows, corpus.layouts,
+                 pd.DataFrame(columns=["source", "reason"]), {})
+    found = neurofm.embed(folder, str(model), batch_windows=1)
+    assert found.shape[:3] == (30, N, 14)  # 240 s in segments of 17.64 s
+    short = neurofm.load(model).embed(Corpus.open(folder).batch(np.array([4])))[0]
+    assert short.shape[1] == 5  # 80 s
+    assert torch.allclose(found[4, :, :5], short, atol=1e-6)
+    assert found[4, :, 5:].abs().max() == 0
+    assert found[3, :, 5:13].abs().max() > 0
+
+
+def test_variance_of_regions_where_training_people_scale(corpus, tmp_path):
+    """Nothing was divided out of a scan by itself then, so nothing has to be multiplied again."""
+    folder, contract = tmp_path / "scaled", FMRIContract(
+        scale="training_iqr", statistics={f"R{i}": (0.0, 2.0) for i in range(N)})
+    for row in range(30):
+        loud = 2.0 if row % 2 == 0 else 1.0  # patients
+        corpora.write_shard(folder, f"p{row}", [loud * corpus.signal(row)])
+    corpora.seal(folder, contract, corpus.recordings.assign(quality="{}"), corpus.windows,
+                 corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
+    assert np.allclose(Corpus.open(folder).signal(1), corpus.signal(1) / 2, equal_nan=True)
+    out = tmp_path / "out"
+    assert evaluate([f"--corpus={folder}", f"--out={out}", *WORDS, "--protocol.kind=kfold",
+                     "--protocol.folds=3", "--methods=[roi_variance_lr]"]) == 0
+    table = pd.read_csv(out / "table.tsv", sep="\t")
+    assert table["balanced_accuracy"][0] > 0.95
+
+
+def test_pictures_where_there_is_nothing_to_draw(corpus, tmp_path):
+    """No static graph, and scans of two segments, both of them ends: a report must not fail."""
+    torch.manual_seed(0)
+    model = BrainMAE(BrainMAEConfig(dim=16, n_heads=2, n_static=0, n_adaptive=1, n_blocks=1,
+                                    n_factors=4, segment_s=130.0, t_r=2.0)).eval()
+    assert brain_figures.draw(tmp_path, model, corpus, np.arange(4), np.arange(2)) == []

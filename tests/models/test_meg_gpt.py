@@ -127,6 +127,9 @@ def test_meg_gpt_comes_back_from_disk(tmp_path, plan):
     model, seen = make(plan), labels(100 if plan == "released" else 20)
     model.save_pretrained(tmp_path)
     loaded = neurofm.load(tmp_path).eval()
+    before, after = model.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
     assert torch.allclose(loaded.logits(seen, places()), model.logits(seen, places()), atol=1e-5)
 
 
