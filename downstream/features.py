@@ -227,13 +227,14 @@ def check_contract(model, path: str, corpus: Corpus) -> None:
     if model.contract.modality != corpus.contract.modality:
         raise ValueError(f"{path} takes {model.contract.modality}, but {corpus.folder} holds "
                          f"{corpus.contract.modality}: choose another model, or another corpus")
-    corpus.check_places(path)
+    if getattr(model, "reads_places", True):
+        corpus.check_places(path)
     # Kinds are allowed, not promised: what counts are the sensors that are there.
     present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}
     differing = [line for line in model.contract.differences(corpus.contract)
                  if not line.startswith(("kinds:", "geometry:"))]
-    if extra := sorted(present - set(model.contract.kinds)):
-        differing.append(f"kinds: {', '.join(model.contract.kinds)}, also {', '.join(extra)}")
+    if extra := sorted(present - set(model.contract.held_kinds)):
+        differing.append(f"kinds: {', '.join(model.contract.held_kinds)}, also {', '.join(extra)}")
     if differing:
         raise ValueError(
             f"{corpus.folder} does not meet the contract of {path} (model, corpus: "

@@ -202,8 +202,7 @@ def build(
         layouts = [data.corpus.layouts[key] for key in
                    data.corpus.recordings["layout"].iloc[data.recordings("train")].unique()]
         present = {kind for layout in layouts for kind in layout.kinds}
-        decoder.contract = decoder.contract.with_(
-            kinds=tuple(kind for kind in data.corpus.contract.kinds if kind in present),
+        decoder.contract = decoder.contract.of_kinds(present).with_(
             geometry=pretrained.contract.geometry,
             positions="required",
         )

@@ -160,7 +160,8 @@ def score(
         part = windows[start : start + at_once]
         batch = corpus.batch(part)
         labels = model.tokenizer.encode(batch).ids[..., 0]
-        scores = model.logits(labels[..., -context - 1 : -1], batch.geometry, batch.valid)
+        scores = model.logits(labels[..., -context - 1 : -1], batch.geometry, batch.valid,
+                              model.numbers(batch.subject))
         n = min(scores.shape[2], labels.shape[-1] - order)
         wanted, before = labels[..., -n:], labels[..., -n - 1 : -1]
         bins = torch.bucketize(

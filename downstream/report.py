@@ -132,10 +132,13 @@ def contract_in_words(contract: Contract) -> list[tuple[str, str]]:
     scale = {
         "kind_std": "each window divided by its standard deviation over all sensors of a kind",
         "channel_std": "each channel of each window to mean 0 and deviation 1",
+        "recording_std": "each channel to mean 0 and deviation 1 over its recording",
         "none": "SI units, unscaled",
     }[contract.scale]
     return [
         ("Sensors", ", ".join(contract.kinds)),
+        *([("Parcels", f"{len(contract.parcels.points)}, by {contract.parcels.method}, "
+                       f"{contract.parcels.head} head")] if contract.parcels else []),
         ("Band", f"{low}–{high} Hz" + (f", notches at {notch} and harmonics" if notch else "")),
         ("Sampling rate", f"{contract.sfreq:g} Hz"),
         ("Reference", {"average": "mean over the sensors of a kind",

@@ -19,6 +19,7 @@ from typing import Literal
 from neurofm import artifacts, config
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
+from neurofm.data.parcel_rule import ParcelRule
 
 from . import archive, montage, quality_page, readers, report, workers
 from .labels import LabelRule
@@ -38,7 +39,8 @@ class IngestConfig:
     paths: files or folders (searched through); BIDS folders are recognised.
     out: folder of the corpus.
     modality: what the recordings are. contract: what every window of EEG or MEG becomes. fmri:
-    what every window of fMRI becomes.
+    what every window of fMRI becomes. space: "parcels" makes sensors into parcels of the brain, as
+    `parcels` says (where a contract file does not say it already).
     dataset: name of the data set instead of the folder's.
     montage: of MNE, for electrodes without positions in the file.
     unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
@@ -57,6 +59,8 @@ class IngestConfig:
     modality: Literal["eeg_meg", "fmri"] = "eeg_meg"
     contract: InputContract = field(default_factory=InputContract)
     fmri: FMRIContract = field(default_factory=FMRIContract)
+    space: Literal["sensors", "parcels"] = "sensors"
+    parcels: ParcelRule = field(default_factory=ParcelRule)
     dataset: str | None = None
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
@@ -80,11 +84,22 @@ class IngestConfig:
         if getattr(self, other) != (InputContract() if other == "contract" else FMRIContract()):
             raise ValueError(f"modality is {self.modality}, so {other} would be ignored: leave it "
                              f"out, or give the other modality")
+        if self.parcels != ParcelRule() and (
+            self.space != "parcels" or self.modality == "fmri" or self.contract.parcels
+        ):
+            raise ValueError("parcels would be ignored: it is of space: parcels, modality eeg_meg, "
+                             "and of contracts that do not say it already")
 
     @property
     def wanted(self) -> Contract:
         """What every window becomes."""
-        return self.fmri if self.modality == "fmri" else self.contract
+        if self.modality == "fmri":
+            return self.fmri
+        if self.space == "sensors" or self.contract.parcels:
+            return self.contract
+        from .sources import parcellation
+
+        return self.contract.with_(parcels=parcellation.filled(self.parcels))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,7 +118,8 @@ def ingest(run: IngestConfig) -> int:
                          exclude=run.exclude, arrays=run.arrays, images=run.images.given)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images)
-    shaping = Shaping(run.wanted, reading, run.label)
+    wanted = run.wanted
+    shaping = Shaping(wanted, reading, run.label)
     prepare(run.out)
     with _only_one(run.out):  # from before the records are read until the corpus is sealed
         return _ingest(run, found, Records.open(run.out, shaping), shaping, begin)
@@ -168,7 +184,7 @@ def _seal(run: IngestConfig, records: Records, found, worked: bool, begin: float
     sealed = records.seal(corpus, config.resolved(run))
     if not worked and not sealed:
         print(f"{run.out} is finished and nothing is new: nothing to do")
-    quality_page.write(Path(run.out), corpus, records.failures, run.wanted)
+    quality_page.write(Path(run.out), corpus, records.failures, records.shaping.contract)
     report.print_summary(corpus, records.failures, Path(run.out), run.splits,
                          seconds=time.perf_counter() - begin)
     report.print_notes(corpus, found, run.splits, run.label)

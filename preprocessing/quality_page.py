@@ -72,7 +72,8 @@ def _contract(contract: Contract) -> str:
     low, high = contract.highpass_hz, contract.lowpass_hz
     lines = " and ".join(f"{line:g}" for line in contract.notch_hz)
     scale = {"kind_std": "each window over the standard deviation of its kind of sensor",
-             "channel_std": "each channel of a window z-scored", "none": "SI units"}
+             "channel_std": "each channel of a window z-scored",
+             "recording_std": "each channel z-scored over its recording", "none": "SI units"}
     rows = [
         ("band", f"{'open' if low is None else f'{low:g}'} – "
                  f"{'open' if high is None else f'{high:g}'} Hz, zero phase"),
@@ -82,6 +83,10 @@ def _contract(contract: Contract) -> str:
          f"ranges, interpolated" if contract.bad_channels == "log_psd" else "as marked in files"),
         ("sensors without a place", {"required": "left out", "optional": "kept, their place "
                                      "unknown: networks refuse them"}[contract.positions]),
+        *([("parcels", f"{len(contract.parcels.points)}, {contract.parcels.method}, "
+                       f"{contract.parcels.head} head"
+                       + (", orthogonalised" if contract.parcels.orthogonalize else ""))]
+          if contract.parcels else []),
         ("scale", scale[contract.scale]),
         ("window", f"{contract.window_s:g} s, one each "
                    f"{contract.stride_s or contract.window_s:g} s"),

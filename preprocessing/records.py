@@ -10,7 +10,7 @@ is new. `assemble` makes the corpus's tables out of them.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -124,9 +124,26 @@ class Records:
         contract = self.shaping.contract
         if contract.scale == "training_iqr" and not contract.statistics:
             contract = contract.with_(statistics=training_iqr(self.folder, tables))
+        rule = getattr(contract, "parcels", None)
+        if rule and not rule.signs:
+            contract = contract.with_(parcels=self._aligned(tables, rule))
         corpus.seal(self.folder, contract, tables.recordings, tables.windows,
                     tables.layouts, failures, settings)
         return True
+
+    def _aligned(self, tables: Tables, rule):
+        """Turn parcels so that recordings agree; the rule with what they agree on."""
+        from .sources import sign_alignment
+
+        template = sign_alignment.align(self.folder, tables, rule.lags)
+        for name, digest in zip(tables.recordings["recording"], tables.recordings["sha256"],
+                                strict=True):
+            if self.finished[name]["row"]["sha256"] != digest:
+                self.finished[name]["row"]["sha256"] = digest
+                artifacts.write_json(self.folder / FOLDER / "done" / f"{name}.json",
+                                     self.finished[name])
+        return replace(rule, signs=tuple(tuple(tuple(round(float(x), 4) for x in row)
+                                               for row in table) for table in template))
 
     def _stands(self, tables: Tables, failures: pd.DataFrame) -> bool:
         try:

@@ -46,6 +46,7 @@ class SimulateConfig:
         noise: factor on each device's sensor noise and power line.
         blinks_per_minute: eye blinks (0: none).
         trial_s: length of a trial.
+        comodulation: share of the slow waxing of rhythms that places have in common (0 to 1).
         seed: another seed is another population, of the same anatomy template.
     """
 
@@ -61,6 +62,7 @@ class SimulateConfig:
     noise: float = 1.0
     blinks_per_minute: float = 4.0
     trial_s: float = 4.0
+    comodulation: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -82,6 +84,8 @@ class SimulateConfig:
             raise ValueError(
                 f"a device stands once, either in `always` or in `devices`; twice are {twice}"
             )
+        if not 0 <= self.comodulation <= 1:
+            raise ValueError(f"comodulation is a share, 0 to 1, got {self.comodulation}")
         shortest = (self.trial_s + 3.0) * 2 + 4.0
         if self.minutes * 60 < shortest:
             raise ValueError(
@@ -173,7 +177,7 @@ def take_of(run: SimulateConfig, take: Take):
     person = brain(seed_of(run.seed, "brain", take.subject), run.reactivity)
     activity = live(
         person, seed_of(run.seed, "activity", *which), round(run.minutes * 60),
-        run.trial_s, run.blinks_per_minute,
+        run.trial_s, run.blinks_per_minute, run.comodulation,
     )
     measured = record(
         person, activity, take.device, seed_of(run.seed, "device", *which), run.noise

@@ -22,7 +22,7 @@ from neurofm.data.sensors import Sensors
 from . import segments, steps
 from .standardize_fmri import StandardizedScan, standardize_fmri
 from .steps.refusal import ContractError
-from .steps.scale import scale
+from .steps.scale import over_recording, scale
 
 __all__ = ["ContractError", "Standardized", "standardize"]
 
@@ -33,7 +33,8 @@ class Standardized:
 
     signal: at contract.sfreq: filtered, referenced, not yet scaled.
     start: first sample of each window. onset: which of the given onsets each window belongs to
-    (its own number where none were given). quality: see `quality`.
+    (its own number where none were given). quality: see `quality`. statistics: of each channel over
+    the recording, where the contract scales by them.
     """
 
     signal: Float32[np.ndarray, "channel time"]
@@ -43,6 +44,7 @@ class Standardized:
     onset: Int64[np.ndarray, " window"]
     source: str = ""
     quality: dict = field(default_factory=dict)
+    statistics: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -68,7 +70,7 @@ class Standardized:
 
     def _window(self, start: int) -> np.ndarray:
         part = self.signal[:, start:start + self.contract.window_samples]
-        return scale(part, self.sensors.kind, self.contract)
+        return scale(part, self.sensors.kind, self.contract, self.statistics)
 
     @cached_property
     def windows(self) -> Float32[np.ndarray, "window channel time"]:
@@ -120,9 +122,27 @@ def standardize(
         )
     if onsets_s is None:
         onset = np.arange(len(start))
+    statistics = None
+    if contract.scale == "recording_std":
+        statistics = over_recording(_good(recording))
     return Standardized(
-        recording.signal, recording.sensors, contract, start, onset, recording.source, quality
+        recording.signal, recording.sensors, contract, start, onset, recording.source, quality,
+        statistics,
     )
+
+
+def _good(recording: Recording) -> list[np.ndarray]:
+    """What is recorded and not marked bad; all that is recorded, where nothing else is left."""
+    bad = np.round(segments.bad_stretches(recording) * recording.sfreq).astype(int)
+    good = []
+    for begin, stop in segments.continuous(recording):
+        for first, last in bad:
+            if first < stop and last > begin:
+                good.append((begin, max(begin, first)))
+                begin = min(stop, max(begin, last))
+        good.append((begin, stop))
+    parts = [recording.signal[:, a:b] for a, b in good if b > a]
+    return parts or [recording.signal[:, a:b] for a, b in segments.continuous(recording)]
 
 
 def _check_length(recording: Recording, contract: InputContract) -> None:

@@ -18,7 +18,7 @@ from neurofm.data.sensors import Sensors
 from .causal import CausalFilter, CausalResampler, design_causal
 from .steps import amplitude, bad_channels, interpolate, positions, reference, select
 from .steps.refusal import ContractError
-from .steps.scale import scale
+from .steps.scale import over_recording, scale
 
 JUDGED_S = 30.0  # spectra of this much past decide which channels are bad
 _LEAST_JUDGED_S = 10.0  # fewer 2 s segments make spectra too rough to compare
@@ -50,6 +50,11 @@ class CausalStandardizer:
     """
 
     def __init__(self, template: Recording, contract: InputContract, hop_s: float | None = None):
+        if contract.parcels:
+            raise ContractError(
+                template.source, "sensors, window by window",
+                "parcels need the covariance of a whole recording",
+                "decode a file (neurofm decode), or take a model of sensors")
         self.contract, self.sfreq = contract, template.sfreq
         self._n_inputs = template.n_channels
         rows = np.arange(self._n_inputs, dtype=np.float32)[:, None]  # a row's value is its number
@@ -137,7 +142,13 @@ class CausalStandardizer:
             window = self._judged(window, stop, quality)
         except ContractError as error:
             return LiveWindow(*times, last, None, self.sensors, quality, error.reason)
-        return LiveWindow(*times, last, scale(window.signal, window.sensors.kind, contract),
+        statistics = None
+        if contract.scale == "recording_std":  # of what has been seen of it lately
+            past = self._part(max(0, stop - round(JUDGED_S * contract.sfreq)), stop)
+            statistics = over_recording([past.signal[[past.sensors.names.index(name)
+                                                      for name in window.sensors.names]]])
+        return LiveWindow(*times, last,
+                          scale(window.signal, window.sensors.kind, contract, statistics),
                           window.sensors, quality)
 
     def _judged(self, window: Recording, stop: int, quality: dict) -> Recording:
@@ -174,6 +185,9 @@ class CausalStandardizer:
         if self.lookahead_s:
             said.append(f"The change from {self.sfreq:g} to {self.contract.sfreq:g} Hz waits for "
                         f"{1e3 * self.lookahead_s:.0f} ms of signal after each window.")
+        if self.contract.scale == "recording_std":
+            said.append(f"Channels are scaled by their last {JUDGED_S:g} s; in a file by the whole "
+                        f"recording.")
         said.append(f"Bad channels are found in each window and the last {JUDGED_S:g} s before its "
                     f"end, and by their spectra only after the first {_LEAST_JUDGED_S:g} s; in a "
                     f"file the whole recording decides.")

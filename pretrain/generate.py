@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.models.meg_gpt import MEGGPT
-from neurofm.models.meg_gpt_generate import generate, unigram_prompt
 
 from .tokenize import check_contract, find_device
 
@@ -102,22 +100,15 @@ def _by_layout(corpus: Corpus, windows: np.ndarray) -> dict[str, np.ndarray]:
     return {key: windows[keys == key] for key in dict.fromkeys(keys)}
 
 
-@torch.no_grad()
 def dreamed(
     model: MEGGPT, corpus: Corpus, windows: np.ndarray, run: GenerateConfig, device
 ) -> np.ndarray:
     """float32 [window, channel, time]: what follows the burn-in."""
-    sfreq, context = corpus.contract.sfreq, model.config.context
-    n, burnt = round(run.seconds * sfreq), round(run.burn_in_s * sfreq)
-    batch = corpus.batch(windows).to(device)
-    prompt = model.tokenizer.encode(batch).ids[..., 0][..., -context:]
-    if run.prompt == "unigram":
-        count = torch.bincount(prompt.flatten(), minlength=model.config.n_codes)
-        prompt = unigram_prompt(count.cpu(), tuple(prompt.shape), run.seed).to(device)
-    labels = generate(model, prompt, n + burnt, batch.geometry, temperature=run.temperature,
-                      top_p=run.top_p, seed=run.seed)
-    whole = torch.cat([prompt, labels], dim=-1)[..., None]
-    return model.tokenizer.decode(whole)[..., -n:].cpu().numpy()
+    found = model.generate(
+        corpus.batch(windows).to(device), run.seconds, burn_in_s=run.burn_in_s,
+        unigram=run.prompt == "unigram", temperature=run.temperature, top_p=run.top_p,
+        seed=run.seed)
+    return found.cpu().numpy()
 
 
 def write_fif(path: Path, signal: np.ndarray, sensors: Sensors, sfreq: float) -> None:

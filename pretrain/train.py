@@ -40,7 +40,7 @@ LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
 # Settings that change where, how often or how fast, but not what is learned: a run may be continued
 # with others. (Paths are compared by the fingerprints of what lies there.)
 FREE = frozenset({
-    "data", "out", "tokenizer", "watch", "train.log_every", "train.validate_every",
+    "data", "out", "tokenizer", "init", "watch", "train.log_every", "train.validate_every",
     "train.save_every", "train.keep", "train.workers", "train.compile",
 })  # fmt: skip
 
@@ -53,6 +53,8 @@ class PretrainConfig:
     model: name of a tokenizer or model (`neurofm.models.INDEX`).
     architecture: fields of its config class; those left out keep their defaults.
     tokenizer: checkpoint of the tokenizer, for models over tokens.
+    init: checkpoint of the same model whose weights training begins with, as for unlabelled
+        adaptation to other data; architecture and tokenizer are then its own. "" = random weights.
     splits: whose recordings are trained on, of train, validation and test.
     watch: split whose metrics are logged on the way, if the data has it; nothing is chosen by them.
     train: see `neurofm.training.loop.TrainConfig`.
@@ -65,6 +67,7 @@ class PretrainConfig:
     watch: str = "validation"
     architecture: dict[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
+    init: str = ""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
@@ -80,7 +83,10 @@ class PretrainConfig:
                 f"from labels, which is not pretraining: `neurofm pretrain` a brainomni, then "
                 f"`neurofm finetune --model` with what that made"
             )
-        wants_tokenizer = "tokenizer" in made_from
+        if self.init and (self.architecture or self.tokenizer):
+            raise ValueError("init brings its own architecture and tokenizer: leave architecture "
+                             "and tokenizer out, or init")
+        wants_tokenizer = "tokenizer" in made_from and not self.init
         if wants_tokenizer and self.tokenizer is None:
             raise ValueError(f"model {self.model!r} reads tokens: name the checkpoint of the "
                              f"tokenizer that makes them, --tokenizer DIR")
@@ -132,10 +138,12 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
     watched = run.watch not in run.splits and _has(data, run.watch)
     held_out = data.select(run.watch) if watched else None
     torch.manual_seed(run.train.seed)
-    model = build(run, data)
+    model = build(run, data, windows)
     parents = {"data": data.fingerprint}
     if run.tokenizer:
         parents["tokenizer"] = hub.fingerprint(run.tokenizer)
+    if run.init:
+        parents["init"] = hub.fingerprint(run.init)
     made_from = {**parents, **_decisive(config.resolved(run))}
     if state.finished(out / "state"):
         artifacts.check_claim(out, made_from)  # by all processes, so that all end here
@@ -171,9 +179,13 @@ def open_data(folder: str) -> Corpus | TokenSet:
     return Corpus.open(folder) if kind == "corpus" else TokenSet.open(folder)
 
 
-def build(run: PretrainConfig, data: Corpus | TokenSet):
-    """A new model with random weights, its contract that of the data."""
+def build(run: PretrainConfig, data: Corpus | TokenSet, windows: np.ndarray):
+    """A new model with random weights, its contract that of the data. windows: to be trained on."""
+    if run.init:
+        return _begun(run, data)
     architecture = _architecture(run)
+    if hasattr(architecture, "meeting"):  # a model that knows people has to be told who they are
+        architecture = architecture.meeting(data.subjects(windows).tolist())
     if (wanted := run.model_class.modality) != data.contract.modality:
         raise ValueError(f"model {run.model!r} learns from {wanted}, but {run.data} holds "
                          f"{data.contract.modality}: choose another model, or ingest other "
@@ -190,6 +202,17 @@ def build(run: PretrainConfig, data: Corpus | TokenSet):
         _check_tokenizer(run, data, tokenizer)
         model = run.model_class(architecture, tokenizer=tokenizer)
     model.contract = data.contract.for_networks()
+    return model
+
+
+def _begun(run: PretrainConfig, data: Corpus | TokenSet):
+    """The model of `run.init`, to be trained on."""
+    model = hub.load(run.init)
+    if not isinstance(model, run.model_class):
+        raise ValueError(f"init {run.init} is a {type(model).__name__}, wanted a "
+                         f"{run.model_class.__name__} (model: {run.model})")
+    if isinstance(data, Corpus):
+        check_contract(model, data)
     return model
 
 
@@ -262,7 +285,7 @@ def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Pa
     """Make the checkpoint out of the last state: its weights are whole, while those of the model
     just trained may be spread over processes. A model that looks through the training windows once
     more at the end (`finish`: to order its vocabulary) does so here."""
-    model, last = build(run, data), {}
+    model, last = build(run, data, windows), {}
     if states := state.finished(out / "state"):
         state.load_weights(states[-1] / "model.safetensors", model)
         for line in read_lines(out / "log.jsonl"):
@@ -274,7 +297,8 @@ def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Pa
     hub.save_checkpoint(
         model, out, config=config.resolved(run), parents=parents,
         ledger=hub.training_ledger(
-            data, {"train": windows}, hub.read_ledger(run.tokenizer) if run.tokenizer else None
+            data, {"train": windows},
+            hub.read_ledger(run.tokenizer or run.init) if run.tokenizer or run.init else None
         ),
         metrics={name: value for name, value in last.items() if name.startswith("val/")},
     )

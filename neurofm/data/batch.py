@@ -49,7 +49,7 @@ class Batch(Movable):
     measured: False = a volume that is missing, was scrubbed, or is padding; None = all were.
     target: class index or value of each window, for downstream training.
     seed: random seed of each window; None = torch's global generator.
-    source: the recording each window comes from, for messages.
+    source: the recording each window comes from, for messages. subject: "dataset/subject", whose.
     """
 
     signal: Float[Tensor, "batch channel time"]
@@ -61,6 +61,7 @@ class Batch(Movable):
     source: list[str] = field(default_factory=list)
     t_r: Float[Tensor, " batch"] | None = None
     measured: Bool[Tensor, "batch time"] | None = None
+    subject: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -82,6 +83,7 @@ def collate(
     seed=None,
     source: list[str] | None = None,
     t_r=None,
+    subject: list[str] | None = None,
 ) -> Batch:
     """Windows [channel, time] → Batch, channels padded to the largest layout.
 
@@ -113,7 +115,7 @@ def collate(
         signal, geometry, kind, valid, t_r=t_r, measured=measured,
         target=None if target is None else torch.as_tensor(target),
         seed=None if seed is None else torch.as_tensor(seed, dtype=torch.int64),
-        source=source or [],
+        source=source or [], subject=subject or [],
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .parcel_rule import ParcelRule
 from .sensors import KINDS, GeometryRule
 
 FILE_NAME = "preprocessor_config.json"
@@ -43,7 +44,8 @@ class Contract:
             return f"those of {len(value)} regions" if isinstance(value, dict) else str(value)
 
         return [f"{name}: {short(ours.get(name))}, {short(theirs.get(name))}"
-                for name in ours if name not in self.FREE and ours[name] != theirs.get(name)]
+                for name in dict.fromkeys([*ours, *theirs])
+                if name not in self.FREE and ours.get(name) != theirs.get(name)]
 
     def for_networks(self):
         """The contract of a network trained on such signals."""
@@ -117,7 +119,8 @@ class InputContract(Contract):
     window_s, stride_s: length and spacing of windows, seconds; stride None = window length. The
         tail is kept as a last window that ends with the recording.
     scale: "kind_std" divides a window by the standard deviation over all sensors of a kind, so
-        relative amplitudes survive; "channel_std" z-scores each channel; "none" keeps SI units.
+        relative amplitudes survive; "channel_std" z-scores each channel of a window,
+        "recording_std" each channel over its whole recording; "none" keeps SI units.
     geometry: rule of `Sensors.geometry`.
     positions: sensors without a known place are left out ("required"; many of them, and the
         recording is refused), or kept without one ("optional"): for baselines, which read none.
@@ -125,6 +128,7 @@ class InputContract(Contract):
     amplitude_uv: EEG channels whose interquartile range (µV) lies outside are flat or absurd:
         the usual cause is a unit off by a factor of a thousand or a million.
     max_bad: share of channels that may be bad before a recording is refused.
+    parcels: how sensors (of the `kinds`) become parcels of the brain; None = they stay sensors.
     corpus: fingerprint of the corpus a checkpoint was trained on ("" before training).
     contract_version: of these fields; `preprocessor_config.json` holds them (positions only where
         it is "optional"), so that it can be given to `neurofm ingest --contract FILE` as it is.
@@ -140,19 +144,21 @@ class InputContract(Contract):
     bad_channels_iqr: float = 10.0
     window_s: float = 10.0
     stride_s: float | None = None
-    scale: Literal["kind_std", "channel_std", "none"] = "kind_std"
+    scale: Literal["kind_std", "channel_std", "recording_std", "none"] = "kind_std"
     geometry: GeometryRule = "head"
     positions: Literal["required", "optional"] = "required"
     amplitude_uv: tuple[float, float] = (0.1, 1000.0)
     max_bad: float = 0.3
+    parcels: ParcelRule | None = None
     corpus: str = ""
     contract_version: int = 1
 
     modality = EEG_MEG
     # Length of windows, thresholds of quality; and whether places are required: what counts are
-    # the sensors there (`Corpus.check_places`).
+    # the sensors there (`Corpus.check_places`). Nor which parcels there are: whether there are any
+    # counts (`differences`).
     FREE = frozenset({"corpus", "window_s", "stride_s", "amplitude_uv", "max_bad",
-                      "bad_channels_iqr", "positions"})
+                      "bad_channels_iqr", "positions", "parcels"})
 
     def __post_init__(self):
         if self.contract_version != 1:
@@ -160,6 +166,9 @@ class InputContract(Contract):
                              f"a newer neurofm wrote it: upgrade")
         for name in ("notch_hz", "kinds", "amplitude_uv"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.parcels and "roi" in self.kinds:
+            raise ValueError(f"contract.parcels makes parcels out of sensors, but contract.kinds "
+                             f"({', '.join(self.kinds)}) has parcels (roi): leave one of them out")
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
             raise ValueError(f"contract.kinds must be some of {list(KINDS)}, got {self.kinds}")
@@ -193,6 +202,27 @@ class InputContract(Contract):
             )
 
     @property
+    def space(self) -> Literal["sensors", "parcels"]:
+        """What the channels of windows are."""
+        return "parcels" if self.parcels or self.kinds == ("roi",) else "sensors"
+
+    @property
+    def held_kinds(self) -> tuple[str, ...]:
+        """Kinds of the channels of windows; `kinds` are those of the recordings."""
+        return ("roi",) if self.parcels else self.kinds
+
+    def differences(self, other: Contract) -> list[str]:
+        """As in `Contract`; parcels made here and parcels that came as such are alike."""
+        found = super().differences(other)
+        if isinstance(other, InputContract) and self.space != other.space:
+            return [f"space: {self.space}, {other.space}",
+                    *(line for line in found if not line.startswith("kinds:"))]
+        if isinstance(other, InputContract) and self.space == "parcels":
+            return [line for line in found
+                    if not line.startswith(("kinds:", "reference:", "bad_channels:"))]
+        return found
+
+    @property
     def window_samples(self) -> int:
         return round(self.window_s * self.sfreq)
 
@@ -202,11 +232,15 @@ class InputContract(Contract):
 
     def of_kinds(self, kinds) -> "InputContract":
         """The contract of signals that hold these kinds of sensor alone."""
+        if self.parcels:
+            return self
         return self.with_(kinds=tuple(kind for kind in self.kinds if kind in set(kinds)))
 
     def in_words(self) -> str:
         """For a model card."""
-        return (f"Takes {', '.join(self.kinds)} signals at\n{self.sfreq:g} Hz, "
+        made = (f", made into {len(self.parcels.points)} parcels of the brain" if self.parcels
+                else "")
+        return (f"Takes {', '.join(self.kinds)} signals{made} at\n{self.sfreq:g} Hz, "
                 f"{self.highpass_hz}–{self.lowpass_hz} Hz, reference\n{self.reference}, windows of "
                 f"{self.window_s:g} s; `neurofm decode` and `neurofm.embed`\nbring a recording "
                 f"there by themselves.")
@@ -215,10 +249,19 @@ class InputContract(Contract):
         """Networks read where sensors are."""
         return self.with_(positions="required")
 
+    @classmethod
+    def from_dict(cls, fields: dict, where: str = "contract") -> "InputContract":
+        """As `Contract.from_dict`."""
+        found = super().from_dict({**fields, "parcels": None}, where)
+        rule = fields.get("parcels")
+        return found.with_(parcels=ParcelRule.from_dict(rule, where)) if rule else found
+
     def to_dict(self) -> dict:
-        """Plain values. `positions` only where it is not the default: corpora and checkpoints made
-        before it was there, and the same made now, have the same fingerprints."""
+        """Plain values. `positions` and `parcels` only where they are not the defaults: corpora and
+        checkpoints made before they were there, and the same made now, have the same
+        fingerprints."""
         fields = super().to_dict()
-        if self.positions == "required":
-            fields.pop("positions")
+        for name, default in (("positions", "required"), ("parcels", None)):
+            if fields[name] == default:
+                fields.pop(name)
         return fields

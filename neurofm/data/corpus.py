@@ -103,6 +103,7 @@ class Corpus(WindowTable):
             [self.signal(w) for w in windows.tolist()], [self.layout(w) for w in windows.tolist()],
             geometry or self.contract.geometry, seed=seeds, target=target,
             source=[self.source(w) for w in windows.tolist()], t_r=self.t_r(windows),
+            subject=self.subjects(windows).tolist(),
         )
 
     def t_r(self, windows: np.ndarray) -> np.ndarray | None:

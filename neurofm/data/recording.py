@@ -34,7 +34,9 @@ class Recording:
     bads: names of sensors marked bad by the file or found bad. attributes: further columns known
     of the subject or the recording (age, sex, diagnosis …). band_hz: what the recorder or an
     earlier filter let through (high-pass, low-pass edge), None where unknown. image: full path of
-    the image whose regions these are, for what lies beside it; "" where it is no image.
+    the image whose regions these are, for what lies beside it; "" where it is no image. info: MNE's
+    description of the device (`mne.Info`, its channels named as here and at least these), for head
+    models; None where there is none. folder: where the file lies, for the same.
     """
 
     signal: np.ndarray
@@ -51,6 +53,8 @@ class Recording:
     attributes: dict[str, str] = field(default_factory=dict)
     band_hz: tuple[float | None, float | None] = (None, None)
     image: str = ""
+    info: object | None = None
+    folder: str = ""
 
     def __post_init__(self):
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.sensors):

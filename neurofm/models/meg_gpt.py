@@ -38,10 +38,14 @@ class MEGGPTConfig(BackboneConfig):
     """tokenizer: config of the tokenizer inside. n_codes: labels there are; 0 = the tokenizer's.
     body: see the top of the file. dim, n_heads, feedforward_dim, activation, dropout: of it.
     predicted: how many of the last positions count in the loss; 0 = all.
+    learn_people: each training person has an embedding, which says what spectra, rhythms and sizes
+    are theirs. people: "dataset/subject" of each, by number; filled in where training begins. Who
+    is not among them (and, in training, one window in ten) is the mean of all.
 
     Of "patched": plan: (n_in, len_in, n_out, len_out, band) of each layer (`nn.patched_attention`).
-    n_channels, n_sessions: numbered ones (0 sessions = no such embedding). token_dim, position_dim,
-    channel_dim, session_dim: widths of the embeddings; 0 = dim, others are brought there.
+    n_channels: numbered ones. n_sessions: of either body: people, or sessions known by number alone
+    (as of the published model); 0 = no such embedding. token_dim, position_dim, channel_dim,
+    session_dim: widths of the embeddings; 0 = dim, others are brought there.
     norm_first: norms stand before attention and feed-forward, as released; else after.
     Of "causal": n_blocks. context: samples that a position sees.
     """
@@ -60,6 +64,8 @@ class MEGGPTConfig(BackboneConfig):
         activation: str = "gelu",
         dropout: float = 0.0,
         predicted: int = 0,
+        learn_people: bool = False,
+        people: Sequence[str] = (),
         plan: Sequence[Sequence[int]] = (),
         n_channels: int = 0,
         n_sessions: int = 0,
@@ -83,9 +89,11 @@ class MEGGPTConfig(BackboneConfig):
         self.activation = activation
         self.dropout = dropout
         self.predicted = predicted
+        self.learn_people = learn_people
+        self.people = tuple(people)
         self.plan = tuple(tuple(layer) for layer in plan)
         self.n_channels = n_channels
-        self.n_sessions = n_sessions
+        self.n_sessions = n_sessions or len(self.people)
         self.token_dim = token_dim
         self.position_dim = position_dim
         self.channel_dim = channel_dim
@@ -102,6 +110,9 @@ class MEGGPTConfig(BackboneConfig):
         self.require((body == "patched") == bool(plan) and (body == "patched") == (n_channels > 0),
                      f"plan and n_channels are of body 'patched', which needs both; got body "
                      f"{body!r}, {len(plan)} layers and {n_channels} channels")
+        self.require(not self.people or self.n_sessions == len(self.people),
+                     f"people ({len(self.people)}) and n_sessions ({n_sessions}) disagree: leave "
+                     f"n_sessions out")
         layers = [Plan(*layer) for layer in self.plan]
         for one, two in itertools.pairwise(layers):
             self.require(one.written == two.read,
@@ -114,6 +125,12 @@ class MEGGPTConfig(BackboneConfig):
             self.predicted = layers[-1].written
         self.require(0 <= self.predicted <= self.context and self.context >= 2,
                      f"predicted must be 0 … context ({self.context}), got {self.predicted}")
+
+    def meeting(self, people: Sequence[str]) -> "MEGGPTConfig":
+        """With those who are trained on, where people are learned."""
+        if not self.learn_people or self.people:
+            return self
+        return MEGGPTConfig(**{**self.to_dict(), "people": sorted(set(people))})
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -186,8 +203,9 @@ class MEGGPT(Backbone):
     ) -> Float[Tensor, "batch channel predicted code"]:
         """Scores of the token that follows each position; of "patched" the last ones of the plan.
 
-        geometry: where channels lie, which "causal" reads. session: number of each window's, where
-        sessions have embeddings; None = the mean of all of them, for one that was never seen.
+        geometry: where channels lie, which "causal" reads. session: number of each window's person
+        (or session), where they have embeddings; −1, or None = the mean of all of them, for one
+        that was never seen.
         """
         return self.head(self.body(labels, geometry, valid, session))
 
@@ -197,13 +215,24 @@ class MEGGPT(Backbone):
         loss: cross-entropy in nats. metrics: top1, top5.
         """
         labels = self.tokenizer.encode(self._cropped(batch)).ids[..., 0]
+        whose = self.numbers(batch.subject)
+        if self.training and whose is not None and batch.seed is not None:
+            whose = torch.where(batch.seed % 10 == 0, -1, whose)
         wanted, scores = self.targets(labels), self.logits(
-            labels[..., -self.config.context - 1 : -1], batch.geometry, batch.valid)
+            labels[..., -self.config.context - 1 : -1], batch.geometry, batch.valid, whose)
         n = wanted.shape[-1]
         scores, chosen = scores[batch.valid][..., -n:, :].float(), wanted[batch.valid]
         loss = F.cross_entropy(scores.flatten(0, 1), chosen.flatten())
         best = scores.topk(min(5, scores.shape[-1]), dim=-1).indices == chosen[..., None]
         return loss, {"top1": best[..., 0].float().mean(), "top5": best.any(-1).float().mean()}
+
+    def numbers(self, people: Sequence[str]) -> Int[Tensor, " batch"] | None:
+        """Number of each person ("dataset/subject"), −1 for one never seen; None where people have
+        no names here."""
+        known = {name: number for number, name in enumerate(self.config.people)}
+        if not known or not people:
+            return None
+        return torch.tensor([known.get(name, -1) for name in people], device=self.device)
 
     def _cropped(self, batch: Batch) -> Batch:
         """A stretch of each window that is as long as the context, from anywhere (by the window's
@@ -220,6 +249,29 @@ class MEGGPT(Backbone):
             first = [int(torch.randint(spare + 1, (1,), generator=one)) for one in generators]
         parts = [row[:, at : at + length] for row, at in zip(batch.signal, first, strict=True)]
         return replace(batch, signal=torch.stack(parts))
+
+    def generate(
+        self, prompt: Batch, seconds: float, *, burn_in_s: float = 0.0, unigram: bool = False,
+        temperature: float = 1.0, top_p: float = 0.99, seed: int = 0,
+    ) -> Float[Tensor, "batch channel time"]:
+        """What follows windows of signal (`Corpus.batch`), as signals; burn_in_s of it are left
+        out. unigram: begin with labels drawn by how often the windows have them instead. Of people
+        who were learned each has their own embedding. Drawing is as in
+        `meg_gpt_generate.generate`, which works on labels."""
+        from .meg_gpt_generate import generate, unigram_prompt
+
+        if self.contract is None:
+            raise ValueError("this model has no contract, so seconds are unknown: use "
+                             "neurofm.models.meg_gpt_generate.generate, which counts samples")
+        n, burnt = (round(time * self.contract.sfreq) for time in (seconds, burn_in_s))
+        labels = self.tokenizer.encode(prompt).ids[..., 0][..., -self.config.context :]
+        if unigram:
+            count = torch.bincount(labels.flatten(), minlength=self.config.n_codes)
+            labels = unigram_prompt(count.cpu(), tuple(labels.shape), seed).to(labels.device)
+        new = generate(self, labels, n + burnt, prompt.geometry, temperature=temperature,
+                       top_p=top_p, seed=seed, session=self.numbers(prompt.subject))
+        whole = torch.cat([labels, new], dim=-1)[..., None]
+        return self.tokenizer.decode(whole)[..., -n:]
 
     def targets(self, labels: Int[Tensor, "batch channel time"]
                 ) -> Int[Tensor, "batch channel predicted"]:
@@ -267,9 +319,14 @@ class Embedding(nn.Module):
     def forward(self, number: Int[Tensor, "*place"]) -> Float[Tensor, "*place dim"]:
         return self.project(self.table(number))
 
-    def mean(self) -> Float[Tensor, " dim"]:
-        """Of all rows."""
-        return self.project(self.table.weight).mean(dim=0)
+    def of(self, number: Int[Tensor, " batch"] | None) -> Float[Tensor, "batch 1 1 dim"]:
+        """Of each window, to be added to [batch, channel, time, dim]; None and −1 = the mean."""
+        rows = self.project(self.table.weight)
+        mean = rows.mean(dim=0)
+        if number is None:
+            return mean[None, None, None]
+        chosen = torch.where((number < 0)[:, None], mean, rows[number.clamp_min(0)])
+        return chosen[:, None, None]
 
 
 class Patched(nn.Module):
@@ -298,8 +355,7 @@ class Patched(nn.Module):
         x = (self.token(labels) + self.position.project(self.position.table.weight)
              + self.channel.project(self.channel.table.weight)[:, None])
         if hasattr(self, "session"):
-            whose = (self.session.mean() if session is None else self.session(session)[:, None])
-            x = x + whose[..., None, :]
+            x = x + self.session.of(session)
         x = x.flatten(0, 1)
         for layer in self.layers:
             x = layer(x)
@@ -337,6 +393,8 @@ class Causal(nn.Module):
         super().__init__()
         self.token = Embedding(config.n_codes, config.dim, config.token_dim)
         self.place = PlacedRegions(config.dim)
+        if config.n_sessions:
+            self.session = Embedding(config.n_sessions, config.dim, config.session_dim)
         self.blocks = nn.ModuleList(CausalBlock(config) for _ in range(config.n_blocks))
         self.norm = nn.RMSNorm(config.dim, eps=1e-6)
 
@@ -351,6 +409,8 @@ class Causal(nn.Module):
             valid = torch.ones(labels.shape[:2], dtype=torch.bool, device=labels.device)
         place = self.place(geometry)
         x = self.token(labels) + place[:, :, None]
+        if hasattr(self, "session"):
+            x = x + self.session.of(session)
         for k, block in enumerate(self.blocks):
             x = block(x, place, valid, None if memory is None else memory[k])
         return self.norm(x)

@@ -21,7 +21,7 @@ def generate(
     """`n` labels that follow the prompt (which is not returned).
 
     temperature: of the scores; top_p: labels are drawn from the fewest that hold this share.
-    geometry: where channels lie, which "causal" reads. session: as in `MEGGPT.logits`.
+    geometry: where channels lie, which "causal" reads. session: whose, as in `MEGGPT.logits`.
     cached: False = everything is read anew for each sample, to compare.
     """
     if n < 1 or not temperature > 0 or not 0 < top_p <= 1:
@@ -37,7 +37,7 @@ def generate(
     new = prompt
     for _ in range(n):
         if memory is not None:
-            body = model.body(new, geometry, memory=memory)
+            body = model.body(new, geometry, None, session, memory)
         else:
             body = model.body(seen if causal else seen[..., -context:], geometry, None, session)
         scores = model.head(body[:, :, -1]).float() / temperature

@@ -4,6 +4,11 @@ Source: "MEG-GPT" (arXiv 2510.18080) and "EphysTokenizer" (arXiv 2602.16626). A 
 reads a channel forward in time and names a token at each sample; each token stands for one kernel,
 and the signal is the sum of the kernels of its tokens. While training, a token is a mixture of
 softmax and choice, whose share of the choice grows.
+
+From random weights (as published) most tokens die in the first steps of a short training. `start`
+"levels" begins instead as what a tokenizer of samples can always be, a quantiser of amplitudes:
+some units of the network copy the sample, a token is the nearest of spaced levels, a kernel is its
+level at the token's own sample. What it becomes is learned from there, all weights alike.
 """
 
 import torch
@@ -15,6 +20,10 @@ from ..data.batch import Batch
 from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
 
 SHARPNESS = 10.0  # published: logits are divided by 0.1
+STARTS = ("random", "levels")
+_COPIES = 16  # units that copy the sample at the start, as tanh(_SLOPE · sample)
+_SLOPE = 0.3
+_FURTHEST = 3.1 * _SLOPE  # levels are evenly spaced in ± this of tanh's values: dense about 0
 
 
 class EphysTokenizerConfig(SampleTokenizerConfig):
@@ -26,6 +35,7 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
         only warm the state up; they are encoded by the window before. 0 = as published, where the
         first samples of a window are reconstructed worse.
     mixed_until: share of a training run in which tokens are mixed with their softmax, ever less.
+    start: "random" weights, as published, or "levels"; see the top of the file.
     """
 
     model_type = "neurofm_ephys_tokenizer"
@@ -39,6 +49,7 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
         window_length: int = 200,
         margin: int = 40,
         mixed_until: float = 0.9,
+        start: str = "random",
         **of_transformers,
     ):
         self.n_tokens = n_tokens
@@ -48,6 +59,7 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
         self.window_length = window_length
         self.margin = margin
         self.mixed_until = mixed_until
+        self.start = start
         super().__init__(**of_transformers)
         self.require(n_tokens >= 2 and n_units >= 1 and kernel >= 1,
                      f"n_tokens must be at least 2, n_units and kernel at least 1, got {n_tokens}, "
@@ -58,6 +70,9 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
                      f"margin must be 0 or more and below window_length ({window_length}), got "
                      f"{margin}")
         self.require(0 < mixed_until <= 1, f"mixed_until must be in (0, 1], got {mixed_until}")
+        self.require(start in STARTS, f"start must be one of {STARTS}, got {start!r}")
+        self.require(start == "random" or n_units >= 2 * _COPIES,
+                     f"start {start!r} wants n_units of {2 * _COPIES} or more, got {n_units}")
 
 
 class EphysTokenizer(SampleTokenizer):
@@ -74,6 +89,27 @@ class EphysTokenizer(SampleTokenizer):
         self.kernels = nn.Conv1d(config.n_tokens, config.n_tokens, config.kernel)
         self.mixture = 1.0  # 1 = softmax alone, 0 = the choice alone; follows from the step
         self.post_init()
+        if config.start == "levels":
+            self._start_as_levels()
+
+    @torch.no_grad()
+    def _start_as_levels(self) -> None:
+        """A quantiser of amplitudes; see the top of the file."""
+        n, n_tokens = self.config.n_units, self.config.n_tokens
+        for parameter in self.encoder.parameters():  # gates: reset, update, new; n rows each
+            for gate in range(3):
+                parameter[gate * n : gate * n + _COPIES] = 0.0
+        self.encoder.bias_ih_l0[n : n + _COPIES] = -5.0  # always updated: nothing is kept
+        self.encoder.weight_ih_l0[2 * n : 2 * n + _COPIES] = _SLOPE
+        level = torch.linspace(-_FURTHEST, _FURTHEST, n_tokens, device=self.device)
+        # −(copy − level)² / 2 without the copy's own square, which all tokens share; / _SLOPE² for
+        # numbers near those of samples. The norm that follows changes no order.
+        self.to_token.weight.mul_(0.1)
+        self.to_token.weight[:, :_COPIES] = level[:, None] / _SLOPE**2 / _COPIES
+        self.to_token.bias.copy_(-level.square() / _SLOPE**2 / 2)
+        self.kernels.weight.zero_()
+        self.kernels.bias.zero_()
+        self.kernels.weight[:, :, -1] = torch.atanh(level) / _SLOPE / n_tokens
 
     def anneal(self, progress: float) -> None:
         """`progress` 0 … 1 of a training run: how much of a token is still its softmax."""

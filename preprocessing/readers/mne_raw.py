@@ -95,7 +95,8 @@ def convert(raw, options, source: str | None = None) -> Recording:
     info = raw.info
     source = source or str((getattr(raw, "filenames", None) or ["recording in memory"])[0])
     picks, dropped = _choose(info, options.rename)
-    if not picks:
+    parcels = [] if picks else _misc(info)
+    if not picks and not parcels:
         from collections import Counter
 
         came = Counter(raw.get_channel_types())
@@ -104,7 +105,9 @@ def convert(raw, options, source: str | None = None) -> Recording:
         raise ReadError(source, f"no EEG or MEG channel; it has {listed}{by_name}; where they are "
                                 f"EEG after all, correct their types in the file or channels.tsv, "
                                 f"or their names (rename: {{name: electrode}})")
-    sensors = _place(Sensors.from_info(info, picks), info, options)
+    sensors = _parcels(info, parcels) if parcels else _place(Sensors.from_info(info, picks), info,
+                                                             options)
+    picks = picks or parcels
     try:
         if isinstance(raw, mne.BaseEpochs):
             signal, events = _epochs(raw, picks, options.metadata, source)
@@ -129,7 +132,38 @@ def convert(raw, options, source: str | None = None) -> Recording:
         signal, float(info["sfreq"]), sensors, events, source=source,
         bads=tuple(renamed[name] for name in info["bads"] if name in renamed),
         band_hz=(info["highpass"] or None, lowpass), attributes=attributes,
+        info=None if parcels else _renamed(info, renamed), folder=_folder(raw),
     )
+
+
+def _renamed(info, names: dict[str, str]):
+    """A copy with the channels `names` alone, by their new names."""
+    import mne
+
+    kept = mne.pick_info(info, [info["ch_names"].index(name) for name in names])
+    mne.rename_channels(kept, {old: new for old, new in names.items() if old != new})
+    return kept
+
+
+def _folder(raw) -> str:
+    files = [file for file in getattr(raw, "filenames", None) or () if file]
+    return str(Path(files[0]).absolute().parent) if files else ""
+
+
+def _misc(info) -> list[int]:
+    """Miscellaneous channels: in a file without EEG and MEG, time series of parcels (as osl-ephys
+    and `neurofm generate` write them)."""
+    return [index for index, ch in enumerate(info["chs"]) if int(ch["kind"]) == 502]
+
+
+def _parcels(info, picks: list[int]) -> Sensors:
+    """Places are those of the file, if it has any."""
+    chs = [info["chs"][pick] for pick in picks]
+    position = np.array([np.asarray(ch["loc"][:3], dtype=float) for ch in chs])
+    nowhere = ~np.isfinite(position).all(1) | (np.abs(position).sum(1) == 0)
+    position[nowhere] = np.nan
+    return Sensors(tuple(ch["ch_name"] for ch in chs), np.full(len(chs), KINDS.index("roi")),
+                   position, np.zeros((len(chs), 3)))
 
 
 def _choose(info, rename: dict[str, str]) -> tuple[list[int], dict[str, str]]:

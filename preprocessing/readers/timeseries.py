@@ -1,4 +1,4 @@
-"""Plain arrays (.npy, .npz, .mat, .csv, AFNI's .1D, XCP-D's *timeseries.tsv) → Recording, by a
+"""Plain arrays (.npy, .npz, .mat, .h5, .csv, AFNI's .1D, XCP-D's *timeseries.tsv) → Recording, by a
 small table of what they do not say."""
 
 import csv
@@ -11,10 +11,10 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import HEAD_CENTRE_M, KINDS, Sensors
 
 from .. import montage
-from . import atlas, trials
+from . import atlas, hdf5, trials
 from .errors import ReadError
 
-EXTENSIONS = (".npy", ".npz", ".mat", ".csv", ".1d")
+EXTENSIONS = (".npy", ".npz", ".mat", ".csv", ".1d", *hdf5.EXTENSIONS)
 _TEXT = (".csv", ".1d", ".1d.gz", "timeseries.tsv")  # with or without a line of names
 _FACTOR = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9, "T": 1.0, "pT": 1e-12, "fT": 1e-15,
            "1": 1.0}
@@ -33,7 +33,7 @@ def read(path: Path, options) -> Recording:
         raise ReadError(path, "a plain array does not say its sampling rate, unit and channels: "
                               "give them under `arrays:` (sfreq, unit, axes, names or channels)")
     axes = table.axes.split(",")
-    array, named = _load(path, table.variable, len(axes)), _names_in(path)
+    array, named = _load(path, table.variable, axes)
     if array.ndim != len(axes) or array.size == 0:
         more = ("" if "trial" in axes or array.ndim != 3 else
                 " (of trials: arrays.axes: trial,channel,time)")
@@ -61,11 +61,16 @@ def read(path: Path, options) -> Recording:
     return Recording(scaled, table.sfreq, sensors, events, source=str(path))
 
 
-def _load(path: Path, variable: str, n_axes: int) -> np.ndarray:
-    """The one array of a file, or of those of a .npz or .mat with `n_axes` the one of that name."""
-    held = _arrays(path)
+def _load(path: Path, variable: str, axes: list[str]) -> tuple[np.ndarray, list[str]]:
+    """(the one array of a file, or of those of a .npz, .mat or .h5 with these axes the one of that
+    name; names of its channels where the file has them)."""
+    held, n_axes = _arrays(path), len(axes)
     if isinstance(held, np.ndarray):
-        return held
+        return held, _names_in(path)
+    apart = path.suffix.lower() in hdf5.EXTENSIONS and not variable and n_axes == 2
+    if apart and (found := hdf5.channels(held)) is not None:
+        names, array = found
+        return (array if axes[0] == "time" else array.T), names
     arrays = {name: value for name, value in held.items()
               if isinstance(value, np.ndarray) and value.ndim == n_axes
               and value.dtype.kind in "fiu"}
@@ -73,15 +78,15 @@ def _load(path: Path, variable: str, n_axes: int) -> np.ndarray:
         if variable not in arrays:
             raise ReadError(path, f"has no array {variable!r} with {n_axes} axes; it has "
                                   f"{', '.join(arrays) or 'none'}")
-        return arrays[variable]
+        return arrays[variable], []
     if len(arrays) != 1:
         raise ReadError(path, f"wanted one array with {n_axes} axes, it has "
                               f"{', '.join(arrays) or 'none'}; name it: arrays.variable")
-    return next(iter(arrays.values()))
+    return next(iter(arrays.values())), []
 
 
 def _arrays(path: Path) -> np.ndarray | dict:
-    """What a file holds: an array, or (.npz, .mat) several things by name."""
+    """What a file holds: an array, or (.npz, .mat, .h5) several things by name."""
     try:
         suffix = path.suffix.lower()
         if suffix == ".npy":
@@ -92,6 +97,8 @@ def _arrays(path: Path) -> np.ndarray | dict:
                                  missing_values=["n/a"], dtype=np.float64)
         if suffix == ".npz":
             return dict(np.load(path, allow_pickle=False))
+        if suffix in hdf5.EXTENSIONS:
+            return hdf5.arrays(path)
         from pymatreader import read_mat
 
         return read_mat(str(path))

@@ -10,10 +10,13 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float
 
-from .anatomy import Brain, Generator
+from .anatomy import Brain, Generator, seed_of
 
 SFREQ = 500.0  # of the activity, Hz; no device samples faster
 LABELS = ("left", "right")
+# First letter of a place's name → lobe.
+LOBES = {"A": "front", "F": "front", "C": "centre", "T": "side", "P": "back", "O": "back",
+         "I": "back"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,16 @@ def live(
     duration_s: int,
     trial_s: float = 4.0,
     blinks_per_minute: float = 4.0,
+    comodulation: float = 0.0,
 ) -> Activity:
-    """Let `brain` live for `duration_s` whole seconds, imagining hand movements now and then."""
+    """Let `brain` live for `duration_s` whole seconds, imagining hand movements now and then.
+
+    comodulation: share of the slow waxing that all places of a lobe have in common, on both sides,
+        as amplitude envelopes of resting networks do; backgrounds wax too where it is above 0.
+    """
     rng = np.random.default_rng(seed)
     n_times = round(duration_s * SFREQ)
+    common = _common_waxing(seed, n_times) if comodulation else {}
     trials = _trials(rng, duration_s, trial_s)
     course = np.empty((len(brain.generators), n_times), dtype=np.float32)
     for row, generator in zip(course, brain.generators, strict=True):
@@ -59,8 +68,12 @@ def live(
             row[:] = _blinks(rng, n_times, blinks_per_minute)
         elif generator.peak_hz is None:
             row[:] = shaped_noise(rng, 1, n_times, SFREQ, _background(generator))[0]
+            if (lobe := _lobe(generator)) in common:
+                size = 0.5 * np.sqrt(comodulation)
+                row *= np.exp(size * common[lobe] - size**2)
         else:
-            row[:] = _rhythm(rng, generator, n_times) * _reaction(rng, generator, trials, n_times)
+            row[:] = (_rhythm(rng, generator, n_times, common, comodulation)
+                      * _reaction(rng, generator, trials, n_times))
     return Activity(brain.coupling.astype(np.float32) @ course, course, trials)
 
 
@@ -87,17 +100,40 @@ def _background(generator: Generator):
     return power
 
 
-def _rhythm(rng: np.random.Generator, generator: Generator, n_times: int) -> np.ndarray:
+def _common_waxing(seed: int | list[int], n_times: int) -> dict[str, np.ndarray]:
+    """Lobe → what amplitudes in it share, unit variance, [time]; by a generator of its own, so that
+    the rest of a recording does not depend on it."""
+    rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), *seed_of("common waxing")])
+    return {lobe: shaped_noise(rng, 1, n_times, SFREQ, _slow)[0]
+            for lobe in dict.fromkeys(LOBES.values())}
+
+
+def _lobe(generator: Generator) -> str:
+    """Where a rhythm or a place's own background is; "" for what is of no one place."""
+    sort, _, place = generator.name.partition(" ")
+    if sort == "background":
+        return LOBES[place[0]]
+    return {"alpha": "back", "mu": "centre", "beta": "centre"}.get(sort, "")
+
+
+def _slow(hz):
+    return np.exp(-0.5 * (hz / 0.15) ** 2)
+
+
+def _rhythm(
+    rng: np.random.Generator, generator: Generator, n_times: int, common: dict[str, np.ndarray],
+    comodulation: float,
+) -> np.ndarray:
     """A narrow band whose amplitude waxes and wanes over seconds, unit variance, [time]."""
 
     def band(hz):
         return np.exp(-0.5 * ((hz - generator.peak_hz) / generator.width_hz) ** 2)
 
-    def slow(hz):
-        return np.exp(-0.5 * (hz / 0.15) ** 2)
-
     carrier = shaped_noise(rng, 1, n_times, SFREQ, band)[0]
-    drift = shaped_noise(rng, 1, n_times, SFREQ, slow)[0]
+    drift = shaped_noise(rng, 1, n_times, SFREQ, _slow)[0]
+    if common:
+        shared = common[_lobe(generator)]
+        drift = np.sqrt(comodulation) * shared + np.sqrt(1 - comodulation) * drift
     # exp of a Gaussian has mean square exp(2 · variance).
     return carrier * np.exp(generator.waxing * drift - generator.waxing**2)
 

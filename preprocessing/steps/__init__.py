@@ -12,7 +12,8 @@ The order and its reasons:
     amplitude    after the filter, which takes away offsets and drifts of DC amplifiers
     bad_channels spectra are compared within the band that models see
     interpolate  needs the bad ones known, and must precede the reference
-    reference    last: a bad channel would leak into all others through the average
+    reference    after it: a bad channel would leak into all others through the average
+    parcels      last, where asked for: an inverse wants clean, referenced sensors
 `scale` is applied to each window, see `standardize`.
 """
 
@@ -20,6 +21,7 @@ from . import (
     amplitude,
     bad_channels,
     interpolate,
+    parcels,
     positions,
     reference,
     resample,
@@ -27,4 +29,5 @@ from . import (
     select,
 )
 
-ORDER = (select, samples, positions, resample, amplitude, bad_channels, interpolate, reference)
+ORDER = (select, samples, positions, resample, amplitude, bad_channels, interpolate, reference,
+         parcels)

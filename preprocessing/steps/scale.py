@@ -1,7 +1,9 @@
 """Scaling of one window [channel, time], as the contract says.
 
 "kind_std" divides by the standard deviation over all sensors and samples of a kind, so that
-relative amplitudes survive (BrainOmni, arXiv 2505.18185, app. B); "channel_std" z-scores channels.
+relative amplitudes survive (BrainOmni, arXiv 2505.18185, app. B); "channel_std" z-scores channels
+of the window, "recording_std" by their mean and deviation over the recording (MEG-GPT,
+arXiv 2510.18080), so that what is loud stays loud.
 """
 
 import numpy as np
@@ -14,10 +16,17 @@ def scale(
     window: Float32[np.ndarray, "channel time"],
     kind: Int8[np.ndarray, " channel"],
     contract: InputContract,
+    recording: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Float32[np.ndarray, "channel time"]:
-    """A scaled copy, float32. A channel (or kind) without any variance comes out as zeros."""
+    """A scaled copy, float32. A channel (or kind) without any variance comes out as zeros.
+
+    recording: mean and deviation of each channel over the recording, for "recording_std".
+    """
     if contract.scale == "none":
         return window.copy()
+    if contract.scale == "recording_std":
+        mean, deviation = recording
+        return (window - mean[:, None]) / _nonzero(deviation)[:, None]
     # MEG is of the order of 1e-13: bring it near one before squares are taken in float32.
     peak = np.abs(window).max(1, initial=0.0)
     if contract.scale == "channel_std":
@@ -30,6 +39,21 @@ def scale(
         part = window[rows] / _nonzero(peak[rows].max())
         out[rows] = part / _nonzero(part.std())
     return out
+
+
+def over_recording(
+    stretches: list[Float32[np.ndarray, "channel time"]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, standard deviation) of each channel over all stretches, float32."""
+    peak = _nonzero(np.max([np.abs(part).max(axis=1) for part in stretches], axis=0))
+    n = sum(part.shape[1] for part in stretches)
+    scaled = [np.array([(row / size).sum(dtype=np.float64)
+                        for row, size in zip(part, peak, strict=True)]) for part in stretches]
+    mean = sum(scaled) / n
+    square = sum(np.array([np.square(row / size - middle, dtype=np.float64).sum()
+                           for row, size, middle in zip(part, peak, mean, strict=True)])
+                 for part in stretches)
+    return (mean * peak).astype(np.float32), (np.sqrt(square / n) * peak).astype(np.float32)
 
 
 def _nonzero(value):

@@ -1,0 +1,1 @@
+"""Judges of generated against real recordings: one file each, and what they are judged beside."""
