@@ -37,6 +37,9 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
     """
     if isinstance(model, str | Path):
         model = hub.load(model)
+    if not hasattr(model, "embed"):
+        raise ValueError(f"a {type(model).__name__} has tokens and no features (encode gives its "
+                         f"tokens); give a model trained on them, or a decoder")
     if isinstance(recording, str | Path) and _is_corpus(recording):
         recording = Corpus.open(recording)
     if isinstance(recording, Corpus):

@@ -194,14 +194,15 @@ def build(run: PretrainConfig, data: Corpus | TokenSet, windows: np.ndarray):
         if isinstance(data, TokenSet):
             raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
                              f"tokens: name the corpus they were made from")
-        if getattr(run.model_class, "reads_places", True):
-            data.check_places(f"model {run.model!r}")
         model = run.model_class(architecture)
     else:
         tokenizer = open_tokenizer(run.tokenizer)
         _check_tokenizer(run, data, tokenizer)
         model = run.model_class(architecture, tokenizer=tokenizer)
-    model.contract = data.contract.for_networks()
+    reads_places = getattr(model, "reads_places", True)
+    if isinstance(data, Corpus) and reads_places:
+        data.check_places(f"model {run.model!r}")
+    model.contract = data.contract.for_networks() if reads_places else data.contract
     return model
 
 

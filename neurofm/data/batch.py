@@ -42,7 +42,8 @@ class Batch(Movable):
     """Signals of a batch of windows.
 
     signal: standardised signal, 0 where padded.
-    geometry: position and orientation (`Sensors.geometry`), 0 where padded.
+    geometry: position and orientation (`Sensors.geometry`), 0 where padded; NaN where sensors of
+    a window have no known place.
     kind: index into `neurofm.data.sensors.KINDS`.
     valid: True = a real sensor, False = padding.
     t_r: repetition time of each window in seconds, where it is fMRI.
@@ -120,8 +121,10 @@ def collate(
 
 
 def _geometry(layout: Sensors, rule: str) -> np.ndarray:
-    """`layout.geometry(rule)`, computed once for a layout: thousands of windows share it."""
+    """`layout.geometry(rule)`, computed once for a layout: thousands of windows share it. NaN in a
+    layout with sensors of unknown place: nothing that reads places can overlook it."""
     cache = layout.__dict__.setdefault("_geometry", {})
     if rule not in cache:
-        cache[rule] = layout.geometry(rule)
+        cache[rule] = (layout.geometry(rule) if layout.has_position.all()
+                       else np.full((len(layout), 6), np.nan, dtype=np.float32))
     return cache[rule]

@@ -19,17 +19,14 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..nn.anchors import N_ANCHORS, anchored
-from ..nn.attention import SelfAttention
-from ..nn.causal_attention import CausalAttention, Memory
-from ..nn.patched_attention import PatchedAttention, Plan
-from ..nn.regions import PlacedRegions
+from ..nn.patched_attention import Plan
 from ..nn.second_order import log_gram
 from ..nn.seeded import window_generators
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
 from .backbone import Backbone, BackboneConfig
+from .meg_gpt_bodies import ACTIVATIONS, Causal, Patched
 
 BODIES = ("patched", "causal")
-ACTIVATIONS = {"gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "relu": nn.ReLU}
 RELEASED = ((100, 1, 25, 4, 8), (25, 4, 20, 4, 0), (20, 4, 10, 8, 0), (10, 8, 8, 8, 0),
             (8, 8, 16, 1, 0))
 
@@ -47,6 +44,8 @@ class MEGGPTConfig(BackboneConfig):
     (as of the published model); 0 = no such embedding. token_dim, position_dim, channel_dim,
     session_dim: widths of the embeddings; 0 = dim, others are brought there.
     norm_first: norms stand before attention and feed-forward, as released; else after.
+    channel_attention: channels at one time look at each other before each looks back, which the
+    released model does not.
     Of "causal": n_blocks. context: samples that a position sees.
     """
 
@@ -74,6 +73,7 @@ class MEGGPTConfig(BackboneConfig):
         channel_dim: int = 0,
         session_dim: int = 0,
         norm_first: bool = True,
+        channel_attention: bool = False,
         n_blocks: int = 4,
         context: int = 400,
         **of_transformers,
@@ -99,6 +99,7 @@ class MEGGPTConfig(BackboneConfig):
         self.channel_dim = channel_dim
         self.session_dim = session_dim
         self.norm_first = norm_first
+        self.channel_attention = channel_attention
         self.n_blocks = n_blocks
         self.context = context
         super().__init__(**of_transformers)
@@ -107,6 +108,9 @@ class MEGGPTConfig(BackboneConfig):
                      f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}")
         self.require(dim % (2 * n_heads) == 0,
                      f"dim ({dim}) must be a multiple of twice n_heads ({n_heads})")
+        self.require(not channel_attention or body == "patched",
+                     f"channel_attention is of body 'patched' (in {body!r} channels always look at "
+                     f"each other)")
         self.require((body == "patched") == bool(plan) and (body == "patched") == (n_channels > 0),
                      f"plan and n_channels are of body 'patched', which needs both; got body "
                      f"{body!r}, {len(plan)} layers and {n_channels} channels")
@@ -139,7 +143,9 @@ class MEGGPTConfig(BackboneConfig):
 
     def n_pooled(self, pool: str) -> int:
         """Width of what `MEGGPT.pooled` gives."""
-        return comb(N_ANCHORS + 1, 2) if pool == "covariance" else N_ANCHORS * self.dim
+        if pool == "covariance":
+            return comb(N_ANCHORS + 1, 2)
+        return (self.n_channels or N_ANCHORS) * self.dim
 
     @classmethod
     def released(cls, **fields) -> "MEGGPTConfig":
@@ -180,6 +186,11 @@ class MEGGPT(Backbone):
             self.tokenizer.load_state_dict(tokenizer.state_dict())
             self.contract = tokenizer.contract
         self.choose_trainable()
+
+    @property
+    def reads_places(self) -> bool:
+        """Whether it needs to know where channels lie."""
+        return self.config.body == "causal"
 
     def choose_trainable(self) -> None:
         """All but the tokenizer, which is trained on its own before."""
@@ -282,11 +293,13 @@ class MEGGPT(Backbone):
     def pooled(self, batch: Batch, pool: str) -> Float[Tensor, "batch feature"]:
         """One vector of each window, of features brought to places that are the same for every
         layout. "covariance": how these go together over time, as matrix logarithm. "mean": over
-        time, places side by side, as published (there: channels)."""
+        time, places side by side; of "patched" channels, as published."""
         labels = self.tokenizer.encode(batch).ids[..., 0]
         if self.config.body == "patched":
             labels = labels[..., -self.config.context :]
         features = self.body(labels, batch.geometry, batch.valid, None).float()
+        if pool == "mean" and self.config.body == "patched":
+            return features.mean(dim=2).flatten(1)
         features = anchored(features, batch.geometry, batch.valid)
         return log_gram(features) if pool == "covariance" else features.mean(dim=2).flatten(1)
 
@@ -306,135 +319,3 @@ class MEGGPT(Backbone):
         labels = self.tokenizer.encode(batch).ids[..., 0]
         return self.body(labels[..., -self.config.context :], batch.geometry, batch.valid,
                          None).float()
-
-
-class Embedding(nn.Module):
-    """Numbers → vectors of `dim`, by a table of another width where asked for."""
-
-    def __init__(self, n: int, dim: int, width: int = 0):
-        super().__init__()
-        self.table = nn.Embedding(n, width or dim)
-        self.project = nn.Linear(width, dim) if width not in (0, dim) else nn.Identity()
-
-    def forward(self, number: Int[Tensor, "*place"]) -> Float[Tensor, "*place dim"]:
-        return self.project(self.table(number))
-
-    def of(self, number: Int[Tensor, " batch"] | None) -> Float[Tensor, "batch 1 1 dim"]:
-        """Of each window, to be added to [batch, channel, time, dim]; None and −1 = the mean."""
-        rows = self.project(self.table.weight)
-        mean = rows.mean(dim=0)
-        if number is None:
-            return mean[None, None, None]
-        chosen = torch.where((number < 0)[:, None], mean, rows[number.clamp_min(0)])
-        return chosen[:, None, None]
-
-
-class Patched(nn.Module):
-    """The published body: channels are rows of their own."""
-
-    def __init__(self, config: MEGGPTConfig):
-        super().__init__()
-        dim = config.dim
-        self.token = Embedding(config.n_codes, dim, config.token_dim)
-        self.position = Embedding(config.context, dim, config.position_dim)
-        self.channel = Embedding(config.n_channels, dim, config.channel_dim)
-        if config.n_sessions:
-            self.session = Embedding(config.n_sessions, dim, config.session_dim)
-        self.layers = nn.ModuleList(PatchedLayer(config, Plan(*layer)) for layer in config.plan)
-        self.n_channels, self.context = config.n_channels, config.context
-
-    def forward(self, labels, geometry=None, valid=None, session=None
-                ) -> Float[Tensor, "batch channel written dim"]:
-        batch, channels, n_times = labels.shape
-        if channels != self.n_channels or n_times != self.context:
-            raise ValueError(
-                f"this model knows {self.n_channels} channels by their number and reads "
-                f"{self.context} samples, got {channels} channels and {n_times} samples: give "
-                f"those, or a model of body 'causal', which reads any"
-            )
-        x = (self.token(labels) + self.position.project(self.position.table.weight)
-             + self.channel.project(self.channel.table.weight)[:, None])
-        if hasattr(self, "session"):
-            x = x + self.session.of(session)
-        x = x.flatten(0, 1)
-        for layer in self.layers:
-            x = layer(x)
-        return x.unflatten(0, (batch, channels))
-
-
-class PatchedLayer(nn.Module):
-    """Attention and feed-forward, each added to the last positions."""
-
-    def __init__(self, config: MEGGPTConfig, plan: Plan):
-        super().__init__()
-        self.written, self.norm_first = plan.written, config.norm_first
-        self.norm_attention, self.norm_feedforward = (nn.LayerNorm(config.dim) for _ in range(2))
-        self.attention = PatchedAttention(config.dim, config.n_heads, plan)
-        self.up = nn.Linear(config.dim, config.feedforward_dim)
-        self.down = nn.Linear(config.feedforward_dim, config.dim)
-        self.activation = ACTIVATIONS[config.activation]()
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Float[Tensor, "row read dim"]) -> Float[Tensor, "row written dim"]:
-        if not self.norm_first:
-            x = self.norm_attention(x[:, -self.written :] + self.dropout(self.attention(x)))
-            return self.norm_feedforward(x + self._fed(x))
-        x = x[:, -self.written :] + self.dropout(self.attention(self.norm_attention(x)))
-        return x + self._fed(self.norm_feedforward(x))
-
-    def _fed(self, x: Float[Tensor, "row written dim"]) -> Float[Tensor, "row written dim"]:
-        return self.dropout(self.down(self.dropout(self.activation(self.up(x)))))
-
-
-class Causal(nn.Module):
-    """Channels at one time look at each other, then each at its own past."""
-
-    def __init__(self, config: MEGGPTConfig):
-        super().__init__()
-        self.token = Embedding(config.n_codes, config.dim, config.token_dim)
-        self.place = PlacedRegions(config.dim)
-        if config.n_sessions:
-            self.session = Embedding(config.n_sessions, config.dim, config.session_dim)
-        self.blocks = nn.ModuleList(CausalBlock(config) for _ in range(config.n_blocks))
-        self.norm = nn.RMSNorm(config.dim, eps=1e-6)
-
-    def memory(self) -> list[Memory]:
-        """An empty one of each block."""
-        return [Memory(block.over_time.reach) for block in self.blocks]
-
-    def forward(self, labels, geometry, valid=None, session=None, memory=None
-                ) -> Float[Tensor, "batch channel time dim"]:
-        """memory: of the labels before these, which are then added to it."""
-        if valid is None:
-            valid = torch.ones(labels.shape[:2], dtype=torch.bool, device=labels.device)
-        place = self.place(geometry)
-        x = self.token(labels) + place[:, :, None]
-        if hasattr(self, "session"):
-            x = x + self.session.of(session)
-        for k, block in enumerate(self.blocks):
-            x = block(x, place, valid, None if memory is None else memory[k])
-        return self.norm(x)
-
-
-class CausalBlock(nn.Module):
-    def __init__(self, config: MEGGPTConfig):
-        super().__init__()
-        self.norms = nn.ModuleList(nn.RMSNorm(config.dim, eps=1e-6) for _ in range(3))
-        self.over_channels = SelfAttention(config.dim, config.n_heads, config.dropout)
-        self.over_time = CausalAttention(config.dim, config.n_heads, config.context,
-                                         config.dropout)
-        self.up = nn.Linear(config.dim, config.feedforward_dim)
-        self.down = nn.Linear(config.feedforward_dim, config.dim)
-        self.activation = ACTIVATIONS[config.activation]()
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Float[Tensor, "batch channel time dim"], place, valid, memory=None):
-        batch, channels, n_times, _ = x.shape
-        y = self.norms[0](x) + place[:, :, None]  # who is asked, besides what it holds
-        mask = valid | ~valid.any(dim=1, keepdim=True)
-        mask = mask[:, None].expand(-1, n_times, -1).reshape(-1, channels)
-        y = self.over_channels(y.transpose(1, 2).flatten(0, 1), None, mask)
-        x = x + self.dropout(y.unflatten(0, (batch, n_times)).transpose(1, 2))
-        y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
-        x = x + self.dropout(y.unflatten(0, (batch, channels)))
-        return x + self.dropout(self.down(self.activation(self.up(self.norms[2](x)))))

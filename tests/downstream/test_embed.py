@@ -96,3 +96,10 @@ def test_bad_input(recording, planted):
     other.contract = CONTRACT.with_(reference="none")
     with pytest.raises(ValueError, match="reference: none, average"):
         neurofm.embed(Corpus.open(planted.corpus), other)
+
+
+def test_bad_input_a_tokenizer_of_samples_has_no_features(raw):
+    from neurofm.tokenizers.mu_law import MuLaw, MuLawConfig
+
+    with pytest.raises(ValueError, match="has tokens and no features"):
+        neurofm.embed(raw, MuLaw(MuLawConfig()))

@@ -5,6 +5,7 @@ import torch
 
 import neurofm
 from neurofm.data.batch import Batch
+from neurofm.data.contract import InputContract
 from neurofm.models.meg_gpt import MEGGPT, MEGGPTConfig
 from neurofm.models.meg_gpt_generate import draw, generate, unigram_prompt
 
@@ -40,9 +41,10 @@ def places(channels: int = 3, n: int = 2) -> torch.Tensor:
     return place * torch.tensor([0.6, 0.6, 0.6, 0, 0, 0])
 
 
-@pytest.mark.parametrize("plan", ["released", "paper", "ours"])
+@pytest.mark.parametrize("plan", ["released", "paper", "ours", "channels look at each other"])
 def test_no_output_knows_what_comes_after_it(plan):
-    model = make(plan)
+    model = (make("released", channel_attention=True) if plan.startswith("channels")
+             else make(plan))
     n_times = model.config.context
     seen, geometry = labels(n_times), places()
     before = model.logits(seen, geometry)
@@ -69,6 +71,19 @@ def test_channels_by_where_they_lie_in_any_order_and_number():
     assert torch.allclose(padded[:, :5], found, atol=1e-5)
     alone = model.logits(seen[:, :1], geometry[:, :1])
     assert not torch.allclose(alone, found[:, :1], atol=1e-2)  # the others were looked at
+
+
+def test_the_released_plan_looks_at_other_channels_only_where_asked_for():
+    seen = labels(100)
+    other = seen.clone()
+    other[:, 0] = (other[:, 0] + 1) % CODES
+    for looks in (False, True):
+        model = make("released", channel_attention=looks)
+        one, two = model.logits(seen), model.logits(other)
+        assert torch.allclose(one[:, 1:], two[:, 1:], atol=1e-5) != looks
+        assert not torch.allclose(one[:, 0], two[:, 0], atol=1e-3)
+    with pytest.raises(ValueError, match="channel_attention is of body 'patched'"):
+        make(channel_attention=True)
 
 
 def test_memory_changes_nothing():
@@ -212,3 +227,39 @@ def test_pooled_features_know_where_but_not_which_layout(pool):
     for name, _ in model.body.named_parameters():
         layer, n = model.layer(f"body.{name}")
         assert 0 <= layer < n
+
+
+@pytest.mark.parametrize("plan", ["released", "ours"])
+def test_people_have_embeddings_and_strangers_their_mean(plan):
+    people = {"n_sessions": 0, "people": ("a/1", "a/2", "a/3"), "learn_people": True}
+    model = make(plan, **people) if plan == "ours" else make(plan, **{**people, "session_dim": 8})
+    seen, geometry = labels(model.config.context), places()
+    assert model.numbers(["a/3", "b/9"]).tolist() == [2, -1]
+    assert model.numbers([]) is None
+    one, two, stranger, nobody = (
+        model.logits(seen, geometry, session=None if who is None else model.numbers([who] * 2))
+        for who in ("a/1", "a/2", "b/9", None))
+    assert not torch.allclose(one, two, atol=1e-3)
+    assert torch.allclose(stranger, nobody, atol=1e-6)
+    assert not torch.allclose(stranger, one, atol=1e-3)
+    with pytest.raises(ValueError, match="disagree"):
+        MEGGPTConfig(people=("a", "b"), n_sessions=3)
+
+
+def test_signals_that_follow_signals():
+    """`model.generate` is `generate` between encoding and decoding."""
+    model = make(tokenizer={"n_tokens": CODES - 1, "n_used": CODES - 1, "start": "levels"})
+    model.tokenizer.vocabulary.order(torch.arange(CODES - 1, 0, -1))
+    signal = torch.randn(2, 3, 60, generator=torch.Generator().manual_seed(0))
+    prompt = Batch(signal, places(), torch.zeros(2, 3).long(), torch.ones(2, 3).bool())
+    with pytest.raises(ValueError, match="no contract"):
+        model.generate(prompt, seconds=1.0)
+    model.contract = InputContract(sfreq=50.0, lowpass_hz=20.0)
+    found = model.generate(prompt, seconds=0.6, burn_in_s=0.1, seed=3)
+    assert found.shape == (2, 3, 30)
+    begin = model.tokenizer.encode(prompt).ids[..., 0][..., -40:]
+    new = generate(model, begin, 35, prompt.geometry, seed=3)
+    wanted = model.tokenizer.decode(torch.cat([begin, new], dim=-1)[..., None])[..., -30:]
+    assert torch.equal(found, wanted)
+    other = model.generate(prompt, seconds=0.6, burn_in_s=0.1, seed=3, unigram=True)
+    assert not torch.equal(other, found)

@@ -302,3 +302,16 @@ def test_command(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--out", str(out), "--subjets", "3"])
     assert "subjects" in capsys.readouterr().err
+
+
+def test_amplitudes_of_a_lobe_rise_together_where_asked_for():
+    person = brain(4)
+    apart, together = live(person, 7, 60), live(person, 7, 60, comodulation=0.8)
+    assert np.array_equal(apart.generators, live(person, 7, 60, comodulation=0.0).generators)
+    rows = [person.generator(f"alpha {side}") for side in ("left", "right")]
+
+    def likeness(activity) -> float:
+        size = np.abs(activity.generators[rows]).reshape(2, -1, 250).mean(axis=2)
+        return np.corrcoef(np.log(size))[0, 1]
+
+    assert likeness(together) > likeness(apart) + 0.2

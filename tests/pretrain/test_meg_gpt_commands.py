@@ -113,3 +113,67 @@ def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
     assert (table["subjects"] == 4).all()
     assert table.loc["unigram", "model minus it"] == pytest.approx(nats["model"] - nats["unigram"],
                                                                   abs=1e-3)
+
+
+def test_people_are_learned_and_signals_are_of_them(corpus, tokenizer, tmp_path):
+    out = tmp_path / "people"
+    words = ["pretrain", "--model=meg_gpt", f"--data={corpus}", f"--out={out}",
+             f"--tokenizer={tokenizer}", "--train.steps=40", "--train.lr=1e-2",
+             f"--architecture={json.dumps({**MODEL, 'learn_people': True})}"]
+    assert cli.main(words) == 0
+    model = hub.load(out)
+    assert model.config.people == tuple(f"simulated/{k:02d}" for k in range(4))  # of training
+    batch = Corpus.open(corpus).batch(np.array([0, 12, 60]))
+    assert model.numbers(batch.subject).tolist() == [0, 1, -1]
+    own, other = (model.generate(batch, 1.0, seed=1) for _ in range(2))
+    assert np.array_equal(own, other)
+    batch.subject = batch.subject[::-1]
+    assert not np.array_equal(model.generate(batch, 1.0, seed=1), own)
+    assert cli.main(words) == 0  # finished: nothing to do, by the same settings
+
+
+def test_adaptation_begins_with_a_checkpoint(corpus, model, tmp_path, capsys):
+    """`--init`: the weights of another run, trained on without labels."""
+    new = make(tmp_path / "new", n_channels=(9,), splits=("train",))
+    out = tmp_path / "adapted"
+    assert cli.main(["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
+                     f"--out={out}", "--train.steps=2", "--train.lr=1e-4"]) == 0
+    before, after = hub.load(model), hub.load(out)
+    moved = [(a - b).abs().max().item() for a, b in zip(before.parameters(), after.parameters(),
+                                                        strict=True)]
+    assert 0 < max(moved) < 1e-3
+    assert after.config.context == before.config.context
+    seen = {row["recording"] for row in hub.read_ledger(out)["recordings"]}
+    assert seen == {"sub-00", "sub-01", "sub-02", "sub-03"}  # the first ones too
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
+                  f"--out={tmp_path / 'x'}", "--architecture={dim: 8}"])
+    assert "init brings its own architecture" in capsys.readouterr().err
+    assert cli.main(["pretrain", "--model=ephys_tokenizer", f"--init={model}", f"--data={new}",
+                     f"--out={tmp_path / 'y'}"]) != 0
+    assert "wanted a EphysTokenizer" in capsys.readouterr().err
+
+
+def test_parcels_without_places_have_tokens_and_no_place_readers(tmp_path, data, capsys):
+    """HDF5 of parcels that do not say where they lie: tokenizer and numbered channels, not more."""
+    corpus, tokens = tmp_path / "corpus", tmp_path / "tokenizer"
+    assert cli.main(["ingest", str(data / "meg_parcels"), f"--out={corpus}", "--arrays.sfreq=600",
+                     "--arrays.kind=roi", "--arrays.unit=1", "--contract.kinds=[roi]",
+                     "--contract.sfreq=100", "--contract.highpass_hz=1", "--contract.lowpass_hz=40",
+                     "--contract.notch_hz=[]", "--contract.reference=none",
+                     "--contract.window_s=5", "--contract.scale=recording_std",
+                     "--contract.positions=optional", "--splits.fractions=[1,0,0]"]) == 0
+    assert cli.main(["pretrain", "--model=ephys_tokenizer", f"--data={corpus}", f"--out={tokens}",
+                     "--architecture={n_tokens: 24, start: levels, n_units: 32}",
+                     "--train.steps=3", "--train.batch_windows=2", "--train.lr=1e-4"]) == 0
+    words = ["pretrain", "--model=meg_gpt", f"--data={corpus}", f"--tokenizer={tokens}",
+             "--train.steps=2", "--train.batch_windows=1"]
+    plan = {"body": "patched", "plan": [[40, 1, 10, 4, 8], [10, 4, 8, 1, 0]], "n_channels": 34,
+            "dim": 16, "n_heads": 2, "feedforward_dim": 32}
+    assert cli.main([*words, f"--out={tmp_path / 'numbered'}",
+                     f"--architecture={json.dumps(plan)}"]) == 0
+    capsys.readouterr()
+    assert cli.main([*words, f"--out={tmp_path / 'placed'}",
+                     f"--architecture={json.dumps(MODEL)}"]) != 0
+    assert "no known place" in capsys.readouterr().err

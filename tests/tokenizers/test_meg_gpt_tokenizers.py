@@ -146,3 +146,43 @@ def test_padding_channels_have_no_token(trained):
     one = batch(signal(2, 400))
     one.valid[:, 1] = False
     assert (trained.encode(one).ids[:, 1] == 0).all()
+
+
+def test_a_start_as_levels_is_a_quantiser_and_stays_one_when_loaded(tmp_path):
+    torch.manual_seed(0)
+    model, x = EphysTokenizer(EphysTokenizerConfig(n_tokens=66, start="levels")), signal(6)
+    found = model.signal(model.tokens(x))
+    assert variance_explained(found, x) > 99
+    assert torch.bincount(model.tokens(x).flatten(), minlength=66).gt(0).sum() > 40
+    model.save_pretrained(tmp_path)
+    loaded = EphysTokenizer.from_pretrained(tmp_path)
+    assert torch.equal(loaded.tokens(x), model.tokens(x))
+    with pytest.raises(ValueError, match="n_units of 32 or more"):
+        EphysTokenizerConfig(n_units=16, start="levels")
+    with pytest.raises(ValueError, match="start must be one of"):
+        EphysTokenizerConfig(start="level")
+
+
+@pytest.mark.slow
+def test_explains_97_percent_of_signals_it_has_not_seen_and_keeps_its_tokens():
+    """Trained, with 66 tokens; as well at window edges as in the middle."""
+    torch.manual_seed(0)
+    model = EphysTokenizer(EphysTokenizerConfig(n_tokens=66, start="levels",
+                                                mixed_until=0.7)).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for step in range(n_steps := 100):
+        model.anneal(step / n_steps)
+        optimizer.param_groups[0]["lr"] = 1e-3 * (1 - step / n_steps)
+        loss, _ = model(batch(signal(32, 400, seed=step)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval().finish([batch(signal(16, 2000, seed=1000))])
+    x = signal(96, 4000, seed=6000)
+    found = model.decode(model.encode(batch(x))).flatten(0, 1)
+    assert variance_explained(found, x) > 97
+    assert 30 < model.config.n_used <= 66
+    stride = model.config.window_length - model.config.margin
+    place = (torch.arange(200, 4000) - model.config.margin) % stride
+    error = torch.square(x - found)[:, 200:]
+    assert error[:, place < 10].mean() < 1.15 * error[:, place >= 10].mean()
