@@ -49,8 +49,9 @@ def import_published(run: ImportConfig) -> int:
                          f"import` once for each")
     out, family = Path(run.out), published.find(run.family)
     origin: published.Origin = family.ORIGIN
-    found = files.locate(run.source[0], origin.variants, run.variant, run.revision)
-    parents = {"published": _fingerprint(*found)}
+    found = files.locate(run.source[0], origin.variants, run.variant, run.revision,
+                         bare=origin.bare)
+    parents = {"published": _fingerprint(*filter(None, found))}
     settings = config.resolved(run)
     if artifacts.finished(out, "checkpoint", config=settings, parents=parents):
         print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
@@ -62,6 +63,8 @@ def import_published(run: ImportConfig) -> int:
     hub.save_checkpoint(model, out, config=settings, parents=parents, metrics={},
                         ledger={"recordings": [], "published": [entry]})
     contract = model.contract
+    if left_out := getattr(model, "left_out", ()):
+        print(f"left out, since features need none of it: {', '.join(left_out)}")
     print(f"{type(model).__name__}, {model.num_parameters() / 1e6:.2f} M parameters, of "
           f"{entry['weights']} ({origin.licence}; {origin.paper})\n"
           f"takes {', '.join(contract.kinds)} at {contract.sfreq:g} Hz, {contract.highpass_hz:g}–"

@@ -11,6 +11,8 @@ INDEX = {
     "mu_law": ("neurofm.tokenizers.mu_law", "MuLaw"),
     "quantile": ("neurofm.tokenizers.quantile", "Quantile"),
     "meg_gpt": ("neurofm.models.meg_gpt", "MEGGPT"),
+    "labram": ("neurofm.models.labram", "LaBraM"),
+    "neurobolt": ("neurofm.models.neurobolt", "NeuroBOLT"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
 }
 

@@ -113,12 +113,15 @@ class PatchedLayer(nn.Module):
 
 
 class Causal(nn.Module):
-    """Channels at one time look at each other, then each at its own past."""
+    """Each channel looks at its own past, then channels at one time at each other."""
 
     def __init__(self, config: "MEGGPTConfig"):
         super().__init__()
         self.token = Embedding(config.n_codes, config.dim, config.token_dim)
         self.place = PlacedRegions(config.dim)
+        # As large as what stands beside it in attention, so that channels are told apart by where
+        # they lie from the first step on.
+        self.norm_place = nn.RMSNorm(config.dim, eps=1e-6)
         if config.n_sessions:
             self.session = Embedding(config.n_sessions, config.dim, config.session_dim)
         self.blocks = nn.ModuleList(CausalBlock(config) for _ in range(config.n_blocks))
@@ -137,6 +140,7 @@ class Causal(nn.Module):
         x = self.token(labels) + place[:, :, None]
         if hasattr(self, "session"):
             x = x + self.session.of(session)
+        place = self.norm_place(place)
         for k, block in enumerate(self.blocks):
             x = block(x, place, valid, None if memory is None else memory[k])
         return self.norm(x)
@@ -156,11 +160,11 @@ class CausalBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channel time dim"], place, valid, memory=None):
         batch, channels, n_times, _ = x.shape
+        y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
+        x = x + self.dropout(y.unflatten(0, (batch, channels)))
         y = self.norms[0](x) + place[:, :, None]  # who is asked, besides what it holds
         mask = valid | ~valid.any(dim=1, keepdim=True)
         mask = mask[:, None].expand(-1, n_times, -1).reshape(-1, channels)
         y = self.over_channels(y.transpose(1, 2).flatten(0, 1), None, mask)
         x = x + self.dropout(y.unflatten(0, (batch, n_times)).transpose(1, 2))
-        y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
-        x = x + self.dropout(y.unflatten(0, (batch, channels)))
         return x + self.dropout(self.down(self.activation(self.up(self.norms[2](x)))))

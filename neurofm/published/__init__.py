@@ -1,7 +1,8 @@
 """Weights that others published: one file a family turns their names into ours, strictly.
 
 A family's file has `ORIGIN`, and `read(config_file, weights_file)`, which gives a tokenizer or
-model of ours with its input contract. Folders and the Hub are `published.files`'s work.
+model of ours with its input contract (and with names of tensors `left_out`, if any). Folders and
+the Hub are `published.files`'s work.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from importlib import import_module
 INDEX = {
     "brainomni": "neurofm.published.brainomni",
     "meg_gpt": "neurofm.published.meg_gpt",
+    "labram": "neurofm.published.labram",
+    "neurobolt": "neurofm.published.neurobolt",
 }
 
 
@@ -18,9 +21,10 @@ INDEX = {
 class Origin:
     """Where a family's weights come from, and what they have seen.
 
-    repo: on the Hugging Face Hub. variants: folders in it, each with one model. licence, paper: of
-    the weights, and what describes them. datasets: what they were trained on, as far as that was
-    published, by the names the sets are known by. note: what is not known of it.
+    repo: on the Hugging Face Hub. variants: folders in it, each with one model; none = the weights
+    are not on the Hub, and repo is on GitHub. licence, paper: of the weights, and what describes
+    them. datasets: what they were trained on, as far as that was published, by the names the sets
+    are known by. note: what is not known of it. bare: weights may lie without a configuration.
     """
 
     repo: str
@@ -29,6 +33,7 @@ class Origin:
     paper: str
     datasets: tuple[str, ...]
     note: str
+    bare: bool = False
 
 
 def find(family: str):
