@@ -2,9 +2,9 @@
 with the number of tokens, not with its square.
 
 Source: "NeuroBOLT" (arXiv 2410.05341, sec. 3.2); linear attention from "Efficient Attention" (arXiv
-1812.01243); details by weights and outputs of the reference. A scale cuts a channel in windows twice
-as long as those of the scale before; the magnitudes of a window become features, and the windows of
-every scale are brought to the same steps in time, where scales are added.
+1812.01243); details by weights and outputs of the reference. A scale cuts a channel in windows,
+twice as long as those of the scale before; the magnitudes of a window become features, and the
+windows of every scale are brought to the same steps in time, where scales are added.
 """
 
 import math
