@@ -24,7 +24,7 @@ from ..nn.second_order import log_gram
 from ..nn.seeded import window_generators
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
 from .backbone import Backbone, BackboneConfig
-from .meg_gpt_bodies import ACTIVATIONS, Causal, Patched
+from .meg_gpt_bodies import ACTIVATIONS, Causal, Patched, start_small
 
 BODIES = ("patched", "causal")
 RELEASED = ((100, 1, 25, 4, 8), (25, 4, 20, 4, 0), (20, 4, 10, 8, 0), (10, 8, 8, 8, 0),
@@ -181,6 +181,7 @@ class MEGGPT(Backbone):
         self.tokenizer = EphysTokenizer(config.tokenizer)
         self.body = Patched(config) if config.body == "patched" else Causal(config)
         self.head = nn.Linear(config.dim, config.n_codes)
+        start_small(self.head)
         self.post_init()
         if tokenizer is not None:
             self.tokenizer.load_state_dict(tokenizer.state_dict())
@@ -194,7 +195,9 @@ class MEGGPT(Backbone):
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.3)
         elif isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
+            small = getattr(module, "starts_small", False)
+            std = 0.02 if small else module.in_features**-0.5
+            nn.init.trunc_normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 ACTIVATIONS = {"gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "relu": nn.ReLU}
 
 
+def start_small(*layers: nn.Linear) -> None:
+    """Mark layers that add to a residual stream (or end it): they begin near 0, so that a deep
+    model begins as a shallow one (see `MEGGPT._init_weights`)."""
+    for layer in layers:
+        layer.starts_small = True
+
+
 class Embedding(nn.Module):
     """Numbers → vectors of `dim`, by a table of another width where asked for."""
 
@@ -87,6 +94,7 @@ class PatchedLayer(nn.Module):
         self.down = nn.Linear(config.feedforward_dim, config.dim)
         self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
+        start_small(self.attention.out, self.down)
         if config.channel_attention:
             self.norm_channels = nn.LayerNorm(config.dim)
             self.over_channels = SelfAttention(config.dim, config.n_heads, config.dropout)
@@ -157,6 +165,7 @@ class CausalBlock(nn.Module):
         self.down = nn.Linear(config.feedforward_dim, config.dim)
         self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
+        start_small(self.over_time.out, self.down)
 
     def forward(self, x: Float[Tensor, "batch channel time dim"], place, valid, memory=None):
         batch, channels, n_times, _ = x.shape
