@@ -4,8 +4,10 @@
 
 Cross-entropy of the next token, in nats, on the last samples of each window (as many as the model's
 context). Beside the model stand how often tokens come (unigram), how often they follow each other
-(bigram), and a linear prediction of the sample (autoregression) whose value, in equally frequent
-bins, says how often each token came at it; all of the training people.
+(bigram), and a linear prediction of the next sample (autoregression) whose value, in equally
+frequent bins, says how often each token came at it; all of the training people. One autoregression
+reads what the tokens so far mean, as the model does; the other the signal itself, which tokens only
+round: where signals hold much less than half their sampling rate, that says more than any token.
 """
 
 import sys
@@ -27,6 +29,7 @@ from .evaluation import statistics
 from .features import check_contract
 
 BINS = 256  # of the linear prediction
+AUTOREGRESSIONS = ("autoregression", "autoregression of the signal")
 SMOOTHING = 0.1  # added to each count
 
 
@@ -90,43 +93,64 @@ def next_token(run: NextTokenConfig) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Linear:
+    """weights: of an autoregression, the latest sample last. border: between bins of what it
+    predicts. share: logarithm of how often each token came at each bin."""
+
+    weights: Float[Tensor, " order"]
+    border: Float[Tensor, " border"]
+    share: Float[Tensor, "bin code"]
+
+    @classmethod
+    def of(cls, rows, order: int, n: int) -> "Linear":
+        """rows: () → iterator of (signal, labels), [row, time] each; read three times. n: codes."""
+        square, product = torch.zeros(order, order).double(), torch.zeros(order).double()
+        for signal, _ in rows():
+            past = signal.double().unfold(1, order, 1)[:, :-1].flatten(0, 1)
+            square += past.T @ past
+            product += past.T @ signal.double()[:, order:].flatten()
+        ridge = 1e-6 * square.diagonal().mean() * torch.eye(order)
+        weights = torch.linalg.solve(square + ridge, product).float()
+        found = torch.cat([predicted(signal, weights).flatten()[::7] for signal, _ in rows()])
+        border = torch.quantile(found[:: max(1, len(found) // 1_000_000)],
+                                torch.arange(1, BINS) / BINS)
+        count = torch.zeros(BINS * n)
+        for signal, labels in rows():
+            of = torch.bucketize(predicted(signal, weights), border) * n + labels[:, order:]
+            count += torch.bincount(of.flatten(), minlength=BINS * n)
+        return cls(weights, border, _log(count.view(BINS, n)))
+
+    def shares(self, signal: Float[Tensor, "row time"]) -> Float[Tensor, "row later code"]:
+        """Logarithms, of each sample from the order-th on."""
+        return self.share[torch.bucketize(predicted(signal, self.weights), self.border)]
+
+
+@dataclass(frozen=True, eq=False)
 class Simple:
-    """Counts of tokens in the training people. weights: of the autoregression, the latest sample
-    last. border: between bins of what it predicts."""
+    """Of the training people: how often tokens come, and follow each other; autoregressions."""
 
     unigram: Float[Tensor, " code"]
     bigram: Float[Tensor, "code code"]
-    weights: Float[Tensor, " order"]
-    border: Float[Tensor, " border"]
-    linear: Float[Tensor, "bin code"]
+    linear: dict[str, Linear]
 
     @classmethod
     def of(
         cls, model: MEGGPT, corpus: Corpus, windows: np.ndarray, order: int, at_once: int
     ) -> "Simple":
         n = model.config.n_codes
-        square, product = torch.zeros(order, order).double(), torch.zeros(order).double()
-        for signal, _ in _rows(model, corpus, windows, at_once):
-            past = signal.double().unfold(1, order, 1)[:, :-1].flatten(0, 1)
-            now = signal.double()[:, order:].flatten()
-            square += past.T @ past
-            product += past.T @ now
-        ridge = 1e-6 * square.diagonal().mean() * torch.eye(order)
-        weights = torch.linalg.solve(square + ridge, product).float()
-        found = torch.cat([predicted(signal, weights).flatten()[::7]
-                           for signal, _ in _rows(model, corpus, windows, at_once)])
-        border = torch.quantile(found[:: max(1, len(found) // 1_000_000)],
-                                torch.arange(1, BINS) / BINS)
         unigram, bigram = torch.zeros(n), torch.zeros(n * n)
-        linear = torch.zeros(BINS * n)
-        for signal, labels in _rows(model, corpus, windows, at_once):
+        for _, _, labels in _rows(model, corpus, windows, at_once):
             unigram += torch.bincount(labels.flatten(), minlength=n)
             pair = labels[:, :-1] * n + labels[:, 1:]
             bigram += torch.bincount(pair.flatten(), minlength=n * n)
-            of = torch.bucketize(predicted(signal, weights), border) * n + labels[:, order:]
-            linear += torch.bincount(of.flatten(), minlength=BINS * n)
-        return cls(_log(unigram), _log(bigram.view(n, n)), weights, border,
-                   _log(linear.view(BINS, n)))
+        linear = {}
+        for which, name in enumerate(AUTOREGRESSIONS):
+            def rows(which=which):
+                for found in _rows(model, corpus, windows, at_once):
+                    yield found[which], found[2]
+
+            linear[name] = Linear.of(rows, order, n)
+        return cls(_log(unigram), _log(bigram.view(n, n)), linear)
 
 
 def _log(count: Tensor) -> Tensor:
@@ -136,11 +160,13 @@ def _log(count: Tensor) -> Tensor:
 
 
 def _rows(model: MEGGPT, corpus: Corpus, windows: np.ndarray, at_once: int):
-    """(signal, labels) of the channels of some windows after the others, [row, time]."""
+    """(what tokens mean, signal, labels) of the channels of some windows after the others,
+    [row, time]."""
     for start in range(0, len(windows), at_once):
         batch = corpus.batch(windows[start : start + at_once])
-        labels = model.tokenizer.encode(batch).ids[..., 0]
-        yield batch.signal[batch.valid], labels[batch.valid]
+        tokens = model.tokenizer.encode(batch)
+        yield (model.tokenizer.decode(tokens)[batch.valid], batch.signal[batch.valid],
+               tokens.ids[..., 0][batch.valid])
 
 
 def predicted(
@@ -155,21 +181,24 @@ def score(
     model: MEGGPT, simple: Simple, corpus: Corpus, windows: np.ndarray, at_once: int
 ) -> pd.DataFrame:
     """Mean cross-entropy of each subject (rows) by each prediction (columns); top1 of the model."""
-    rows, context, order = [], model.config.context, len(simple.weights)
+    rows, context = [], model.config.context
+    order = len(simple.linear[AUTOREGRESSIONS[0]].weights)
     for start in range(0, len(windows), at_once):
         part = windows[start : start + at_once]
         batch = corpus.batch(part)
-        labels = model.tokenizer.encode(batch).ids[..., 0]
+        tokens = model.tokenizer.encode(batch)
+        labels = tokens.ids[..., 0]
         scores = model.logits(labels[..., -context - 1 : -1], batch.geometry, batch.valid,
                               model.numbers(batch.subject))
         n = min(scores.shape[2], labels.shape[-1] - order)
         wanted, before = labels[..., -n:], labels[..., -n - 1 : -1]
-        bins = torch.bucketize(
-            predicted(batch.signal.flatten(0, 1), simple.weights), simple.border
-        ).view(*labels.shape[:2], -1)[..., -n:]
-        shares = {"model": scores[:, :, -n:].float().log_softmax(dim=-1),
-                  "autoregression": simple.linear[bins], "bigram": simple.bigram[before],
-                  "unigram": simple.unigram.expand(*wanted.shape, -1)}
+        shares = {"model": scores[:, :, -n:].float().log_softmax(dim=-1)}
+        for name, signal in zip(AUTOREGRESSIONS, (model.tokenizer.decode(tokens), batch.signal),
+                                strict=True):
+            linear = simple.linear[name].shares(signal.flatten(0, 1))
+            shares[name] = linear.view(*labels.shape[:2], *linear.shape[1:])[:, :, -n:]
+        shares |= {"bigram": simple.bigram[before],
+                   "unigram": simple.unigram.expand(*wanted.shape, -1)}
         hit = (scores[:, :, -n:].argmax(dim=-1) == wanted).float()
         for row, window in enumerate(part.tolist()):
             valid = batch.valid[row]

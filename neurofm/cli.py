@@ -12,8 +12,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 ORDER = (
-    "demo", "simulate", "ingest", "pretrain", "tokenize", "reconstruct", "generate", "import",
-    "finetune", "evaluate", "explain", "decode", "stream", "from_moabb",
+    "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "reconstruct", "generate",
+    "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "from_moabb",
 )
 
 

@@ -4,9 +4,14 @@
 
     sub-001/ses-eeg64/eeg/sub-001_ses-eeg64_task-imagery_run-01_eeg.fif   trials as annotations
     sub-001/ses-eeg64/eeg/sub-001_ses-eeg64_task-imagery_run-01_eeg.json  what it is; its ceiling
-    participants.tsv   age (alpha slows and 1/f flattens with it), sex, devices
+    participants.tsv   age (alpha slows and 1/f flattens with it), sex, devices (t_r of a scanner)
     ceiling.tsv        a row a recording: Pearson of noisy with noise-free signal
     truth/….npz        a file a recording: lead field, dipoles, what drives them
+
+With `--bold true` the EEG is recorded in an fMRI scanner, whose volumes are annotations R149:
+
+    sub-001/ses-eeg64/func/sub-001_ses-eeg64_task-imagery_run-01_timeseries.tsv   BOLD of regions
+    rois.tsv, rois.nii.gz, ceiling_bold.tsv   see `preprocessing.simulation.scan_files`
 
 Names, tables and sidecars are those of BIDS (a visit to a device is a session), but for one thing:
 BIDS has no FIF files for EEG, and other formats would not keep positions and annotations as they
@@ -48,6 +53,15 @@ class SimulateConfig:
         trial_s: length of a trial.
         comodulation: share of the slow waxing of rhythms that places have in common (0 to 1).
         seed: another seed is another population, of the same anatomy template.
+        bold: record EEG inside an fMRI scanner: BOLD of regions besides, and in the EEG what is
+            left of heartbeats and jerks of the head. The settings below are of the scanner.
+        t_r_s: repetition times of the scanner, seconds; subjects take turns.
+        n_rois: number of regions: the first ones of `preprocessing.simulation.regions.REGIONS`.
+        bold_snr: standard deviation of noise-free BOLD over that of its noise.
+        bcg_uv: peak of the heartbeat left in the EEG at a typical channel, µV.
+        motion_per_minute: jerks of the head.
+        gradient_residue_uv: amplitude left of gradients at the slices' frequency, µV (0: none).
+        unrelated: BOLD of other minutes, so that EEG says nothing about it (a null simulation).
     """
 
     out: str
@@ -64,9 +78,17 @@ class SimulateConfig:
     trial_s: float = 4.0
     comodulation: float = 0.0
     seed: int = 0
+    bold: bool = False
+    t_r_s: tuple[float, ...] = (2.1, 1.5, 3.0)
+    n_rois: int = 12
+    bold_snr: float = 1.0
+    bcg_uv: float = 3.0
+    motion_per_minute: float = 0.3
+    gradient_residue_uv: float = 0.0
+    unrelated: bool = False
 
     def __post_init__(self):
-        for name in ("always", "devices"):
+        for name in ("always", "devices", "t_r_s"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, least in (("subjects", 1), ("runs", 1), ("first_subject", 0), ("seed", 0)):
             if getattr(self, name) < least:
@@ -97,6 +119,25 @@ class SimulateConfig:
                 "reactivity, noise and blinks_per_minute must be ≥ 0 and trial_s > 0, got "
                 f"{self.reactivity}, {self.noise}, {self.blinks_per_minute} and {self.trial_s}"
             )
+        if not self.t_r_s:
+            raise ValueError("t_r_s wants one repetition time or more, got none")
+        for subject in range(len(self.t_r_s)):
+            self.scanner(subject)
+        if self.unrelated and not self.bold:
+            raise ValueError("unrelated says what BOLD is made of, but there is none: set bold too")
+        least_s = 8.0 + 5 * max(self.t_r_s)  # the first volume comes 5 to 8 s after the EEG begins
+        if self.bold and self.minutes * 60 < least_s:
+            raise ValueError(f"minutes must leave room for 5 volumes of {max(self.t_r_s):g} s: "
+                             f"≥ {least_s / 60:.2f}, got {self.minutes}")
+
+    def scanner(self, subject: int):
+        """The scanner as it is set for a subject. Raises ValueError if none can be set so."""
+        from .simulation import Scanner
+
+        return Scanner(
+            float(self.t_r_s[(subject - 1) % len(self.t_r_s)]), self.n_rois, self.bold_snr,
+            self.bcg_uv, self.motion_per_minute, self.gradient_residue_uv, self.unrelated,
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +170,7 @@ def simulate(run: SimulateConfig) -> Path:
     """
     from rich.progress import track
 
-    from .simulation import DEVICES
+    from .simulation import DEVICES, scan_files
 
     unknown = [name for name in (*run.always, *run.devices) if name not in DEVICES]
     if unknown:
@@ -137,6 +178,10 @@ def simulate(run: SimulateConfig) -> Path:
         raise ValueError(f"unknown device {unknown[0]!r}; "
                          + (f"did you mean {near[0]!r}? " if near else "")
                          + f"There are {', '.join(DEVICES)}")
+    if run.bold and not any(DEVICES[name].datatype == "eeg" for name in run.always + run.devices):
+        raise ValueError(f"bold wants an EEG device, since no other works in a scanner; got "
+                         f"{', '.join(run.always + run.devices)}: add one of "
+                         f"{', '.join(n for n, each in DEVICES.items() if each.datatype == 'eeg')}")
     folder = Path(run.out)
     wanted = takes(run)
     _check_ours(folder)
@@ -147,13 +192,16 @@ def simulate(run: SimulateConfig) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     config.save(run, folder)
     (folder / "truth").mkdir(exist_ok=True)
-    rows = [
+    made = [
         _one(folder, run, take)
         for take in track(wanted, "simulating", disable=not sys.stderr.isatty())
     ]
-    files = ["run.yaml", *_tables(folder, rows)]
+    rows = [sidecar["Simulated"] for sidecar in made]
+    files = ["run.yaml", *_tables(folder, run, rows)]
     for row in rows:
         files += [row["file"], str(Path(row["file"]).with_suffix(".json")), row["truth"]]
+    if run.bold:
+        files += scan_files.write_tables(folder, made, run.n_rois)
     artifacts.seal(folder, "archive", config=config.resolved(run), files=files)
     return folder
 
@@ -185,17 +233,40 @@ def take_of(run: SimulateConfig, take: Take):
     return person, activity, measured
 
 
+def scan_of(run: SimulateConfig, take: Take, person, activity, measured):
+    """(measurement, scan) of an EEG recording inside the scanner, from what `take_of` returns."""
+    from .simulation import live, scan, seed_of
+
+    which = (take.subject, take.device, take.run)
+    if run.unrelated:
+        activity = live(
+            person, seed_of(run.seed, "unrelated activity", *which), round(run.minutes * 60),
+            run.trial_s, run.blinks_per_minute, run.comodulation,
+        )
+    return scan(
+        person, activity, measured, run.scanner(take.subject),
+        seed_of(run.seed, "scanned", take.subject), seed_of(run.seed, "scan", *which),
+    )
+
+
 def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
-    """Make one recording unless it is there; returns its row of `ceiling.tsv`."""
-    from .simulation import DEVICES, ceiling
+    """Make one recording unless it is there; returns its sidecar, which holds its row of
+    `ceiling.tsv` and, of a scanned one, its files and rows of `ceiling_bold.tsv`."""
+    from .simulation import DEVICES, ceiling, scan_files
 
     datatype = DEVICES[take.device].datatype
     place = f"sub-{take.subject:03d}/ses-{take.device}/{datatype}/{take.name}_{datatype}"
     sidecar = folder / f"{place}.json"
     if sidecar.exists():  # written last
-        return json.loads(sidecar.read_text())["Simulated"]
+        return json.loads(sidecar.read_text())
     sidecar.parent.mkdir(parents=True, exist_ok=True)
     person, activity, measured = take_of(run, take)
+    truth, scanned = _truth(person, measured), {}
+    if run.bold and datatype == "eeg":
+        measured, scan = scan_of(run, take, person, activity, measured)
+        truth |= scan_files.truth(scan)
+        place_of_scan = f"sub-{take.subject:03d}/ses-{take.device}/func/{take.name}"
+        scanned = {"Scanned": scan_files.write_scan(folder, place_of_scan, TASK, scan)}
     raw = measured.raw
     noisy, sfreq = raw.get_data().astype(np.float32), raw.info["sfreq"]
     row = {
@@ -207,14 +278,16 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
         "ceiling_10s": round(ceiling(noisy, measured.clean, sfreq, 10.0), 4),
     }  # fmt: skip
     with open(folder / row["truth"], "wb") as file:
-        np.savez(file, **_truth(person, measured))
+        np.savez(file, **truth)
     unfinished = sidecar.with_name(f"unfinished_{datatype}.fif")
     raw.save(unfinished, overwrite=True, verbose="error")
     os.replace(unfinished, folder / row["file"])
-    artifacts.write_json(sidecar, {
+    content = {
         "TaskName": TASK, "SamplingFrequency": sfreq, "PowerLineFrequency": 50.0, "Simulated": row,
-    })  # fmt: skip
-    return row
+        **scanned,
+    }  # fmt: skip
+    artifacts.write_json(sidecar, content)
+    return content
 
 
 def _truth(person, measured) -> dict[str, np.ndarray]:
@@ -240,7 +313,7 @@ def _truth(person, measured) -> dict[str, np.ndarray]:
     }
 
 
-def _tables(folder: Path, rows: list[dict]) -> list[str]:
+def _tables(folder: Path, run: SimulateConfig, rows: list[dict]) -> list[str]:
     """Write what describes the whole archive; returns the names of the files."""
     import pandas as pd
 
@@ -250,6 +323,8 @@ def _tables(folder: Path, rows: list[dict]) -> list[str]:
         devices=("device", lambda column: ",".join(dict.fromkeys(column))),
     )
     people.insert(0, "participant_id", [f"sub-{subject}" for subject in people.index])
+    if run.bold:
+        people["t_r"] = [run.scanner(int(subject)).t_r_s for subject in people.index]
     people.to_csv(folder / "participants.tsv", sep="\t", index=False)
     table.drop(columns=["age", "sex"]).to_csv(folder / "ceiling.tsv", sep="\t", index=False)
     artifacts.write_json(folder / "dataset_description.json", {
@@ -276,6 +351,8 @@ def _check_same(folder: Path, run: SimulateConfig) -> None:
     if not path.exists():
         return
     before, now = yaml.safe_load(path.read_text()), config.resolved(run)
+    # What did not exist when the folder was begun was as its default is.
+    before = {**config.resolved(SimulateConfig(run.out)), **before}
     differs = [key for key in now if key != "out" and before.get(key) != now[key]]
     if differs:
         changes = ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in differs)

@@ -24,6 +24,8 @@ from accelerate import Accelerator, DistributedType
 
 from neurofm import artifacts, cli, config, hub, models
 from neurofm.data.corpus import Corpus
+from neurofm.data.pairs import Pairs
+from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
 from neurofm.data.windows import SPLITS
 from neurofm.training import state
@@ -87,7 +89,8 @@ class PretrainConfig:
             raise ValueError("init brings its own architecture and tokenizer: leave architecture "
                              "and tokenizer out, or init")
         wants_tokenizer = "tokenizer" in made_from and not self.init
-        if wants_tokenizer and self.tokenizer is None:
+        optional = getattr(self.model_class, "tokenizer_is_optional", False)
+        if wants_tokenizer and self.tokenizer is None and not optional:
             raise ValueError(f"model {self.model!r} reads tokens: name the checkpoint of the "
                              f"tokenizer that makes them, --tokenizer DIR")
         if self.tokenizer is not None and not wants_tokenizer:
@@ -171,21 +174,30 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
     return 0
 
 
-def open_data(folder: str) -> Corpus | TokenSet:
-    """A corpus or token set, whichever the folder is."""
+def open_data(folder: str) -> Corpus | TokenSet | Scans:
+    """A corpus, a token set or scans of EEG with fMRI, whichever the folder is."""
     kind = artifacts.open_sealed(folder).kind
+    if kind == "pairs":
+        return Scans(Pairs.open(folder))
     if kind not in ("corpus", "tokens"):
-        raise ValueError(f"{folder}: wanted a corpus or tokens to train on, this is a {kind}")
+        raise ValueError(f"{folder}: wanted a corpus, tokens or pairs to train on, this is a "
+                         f"{kind}")
     return Corpus.open(folder) if kind == "corpus" else TokenSet.open(folder)
 
 
-def build(run: PretrainConfig, data: Corpus | TokenSet, windows: np.ndarray):
+def build(run: PretrainConfig, data: Corpus | TokenSet | Scans, windows: np.ndarray):
     """A new model with random weights, its contract that of the data. windows: to be trained on."""
     if run.init:
         return _begun(run, data)
     architecture = _architecture(run)
-    if hasattr(architecture, "meeting"):  # a model that knows people has to be told who they are
-        architecture = architecture.meeting(data.subjects(windows).tolist())
+    if hasattr(architecture, "knowing"):  # what only the data knows: people, regions
+        architecture = architecture.knowing(data, windows)
+    if isinstance(data, Scans) != getattr(run.model_class, "reads_scans", False):
+        raise ValueError(f"model {run.model!r} learns from "
+                         f"{'other data than' if isinstance(data, Scans) else ''} EEG with fMRI "
+                         f"(neurofm pair), which {run.data} "
+                         f"{'is' if isinstance(data, Scans) else 'is not'}: choose another model, "
+                         f"or other data")
     if (wanted := run.model_class.modality) != data.contract.modality:
         raise ValueError(f"model {run.model!r} learns from {wanted}, but {run.data} holds "
                          f"{data.contract.modality}: choose another model, or ingest other "

@@ -13,6 +13,7 @@ INDEX = {
     "meg_gpt": ("neurofm.models.meg_gpt", "MEGGPT"),
     "labram": ("neurofm.models.labram", "LaBraM"),
     "neurobolt": ("neurofm.models.neurobolt", "NeuroBOLT"),
+    "neurobolt_sequence": ("neurofm.models.neurobolt_sequence", "NeuroBOLTSequence"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
 }
 

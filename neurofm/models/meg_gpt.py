@@ -130,11 +130,12 @@ class MEGGPTConfig(BackboneConfig):
         self.require(0 <= self.predicted <= self.context and self.context >= 2,
                      f"predicted must be 0 … context ({self.context}), got {self.predicted}")
 
-    def meeting(self, people: Sequence[str]) -> "MEGGPTConfig":
-        """With those who are trained on, where people are learned."""
+    def knowing(self, data, windows) -> "MEGGPTConfig":
+        """With those who are trained on, where people are learned. data, windows: what of."""
         if not self.learn_people or self.people:
             return self
-        return MEGGPTConfig(**{**self.to_dict(), "people": sorted(set(people))})
+        people = sorted(set(data.subjects(windows).tolist()))
+        return MEGGPTConfig(**{**self.to_dict(), "people": people})
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ class PatchedLayer(nn.Module):
 
 
 class Causal(nn.Module):
-    """Each channel looks at its own past, then channels at one time at each other."""
+    """Channels at one time look at each other, then each at its own past."""
 
     def __init__(self, config: "MEGGPTConfig"):
         super().__init__()
@@ -169,11 +169,11 @@ class CausalBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channel time dim"], place, valid, memory=None):
         batch, channels, n_times, _ = x.shape
-        y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
-        x = x + self.dropout(y.unflatten(0, (batch, channels)))
         y = self.norms[0](x) + place[:, :, None]  # who is asked, besides what it holds
         mask = valid | ~valid.any(dim=1, keepdim=True)
         mask = mask[:, None].expand(-1, n_times, -1).reshape(-1, channels)
         y = self.over_channels(y.transpose(1, 2).flatten(0, 1), None, mask)
         x = x + self.dropout(y.unflatten(0, (batch, n_times)).transpose(1, 2))
+        y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
+        x = x + self.dropout(y.unflatten(0, (batch, channels)))
         return x + self.dropout(self.down(self.activation(self.up(self.norms[2](x)))))

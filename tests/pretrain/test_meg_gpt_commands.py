@@ -105,7 +105,8 @@ def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
     assert cli.main(["next_token", f"--corpus={corpus}", f"--model={model}", f"--out={out}",
                      "--split=train", "--order=12"]) == 0
     table = pd.read_csv(out / "table.tsv", sep="\t").set_index("prediction")
-    assert table.index.tolist() == ["model", "autoregression", "bigram", "unigram"]
+    assert table.index.tolist() == ["model", "autoregression", "autoregression of the signal",
+                                    "bigram", "unigram"]
     nats = table["nats"]
     assert nats["autoregression"] < nats["bigram"] < nats["unigram"]  # smooth signals
     assert nats["unigram"] < np.log(hub.load(model).config.n_codes)

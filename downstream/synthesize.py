@@ -1,0 +1,201 @@
+"""fMRI out of EEG: time series of regions that a trained model gives for a recording.
+
+    neurofm synthesize sub-01_eeg.set --model runs/neurobolt --out results/ [--t_r 2.1]
+
+Writes, under names of BIDS derivatives, the series as a table with its sidecar, a figure, and with
+`--atlas` an image over time in which each voxel of a region has its value. Where the fMRI that was
+really measured is given (`--partner`), the page says how near each region comes, beside what the
+same series shifted in time would.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from neurofm import artifacts, config, hub
+from neurofm.data.batch import collate
+from neurofm.data.pair_batch import PairBatch
+from neurofm.data.recording import Recording
+from neurofm.data.scans import MEASURED_S
+from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
+from preprocessing import archive
+from preprocessing.pair import PairConfig
+from preprocessing.pairing import alignment, one_scan, partner
+from preprocessing.readers import ReadError
+from preprocessing.standardize import ContractError, standardize
+from preprocessing.steps.scale import scale
+
+from .synthesized import series_files, synthesized_page
+
+FAILED = 3  # exit status when some recordings failed
+
+
+@dataclass
+class SynthesizeConfig:
+    """EEG → regions of fMRI.
+
+    paths: EEG files, or folders (searched through). model: checkpoint of a neurobolt_sequence. out:
+    folder of the results.
+    t_r: seconds from volume to volume; 0 = where the triggers are. delay_s: of the first volume,
+    where t_r is given. trigger: annotation at each volume.
+    atlas: image of labels in which the regions are 1, 2, … in the model's order, or have the
+    numbers of `labels` (a table: name, index).
+    partner: as in `neurofm pair`: where the fMRI that was really measured lies.
+    drop, montage, rename, exclude: as in `neurofm pair`. n_surrogates: shifts in time that a region
+    is compared with.
+    """
+
+    paths: list[str]
+    model: str
+    out: str
+    t_r: float = 0.0
+    delay_s: float = 0.0
+    trigger: str = "R149"
+    atlas: str = ""
+    labels: str = ""
+    partner: dict[str, str] = field(default_factory=dict)
+    drop: list[str] = field(default_factory=lambda: PairConfig(["x"], "x").drop)
+    montage: str = "standard_1005"
+    rename: dict[str, str] = field(default_factory=dict)
+    exclude: list[str] = field(default_factory=list)
+    n_surrogates: int = 1000
+
+    def __post_init__(self):
+        if not self.paths:
+            raise ValueError("give files or folders of EEG: neurofm synthesize PATH… --model MODEL "
+                             "--out results/")
+        if self.t_r < 0 or self.n_surrogates < 100:
+            raise ValueError(f"wanted t_r of 0 or more and at least 100 surrogates, got "
+                             f"{self.t_r} and {self.n_surrogates}")
+        if self.labels and not self.atlas:
+            raise ValueError("labels are of an atlas: give --atlas too")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """values: [volume, roi], z-scored over the recording. volume_s: onset of each volume, seconds
+    from the EEG's first sample. measured: the real ones, cleaned as in training; None = not given.
+    """
+
+    name: str
+    source: str
+    values: Float[np.ndarray, "volume roi"]
+    volume_s: Float[np.ndarray, " volume"]
+    t_r: float
+    measured: Float[np.ndarray, "volume roi"] | None = None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 all well, 2 the command line, 3 some recordings failed."""
+    argv = sys.argv[1:] if argv is None else argv
+    return synthesize(config.parse(SynthesizeConfig, argv, command="synthesize",
+                                   positional="paths"))
+
+
+def synthesize(run: SynthesizeConfig) -> int:
+    """Synthesise, write, seal; prints what it does."""
+    out, parents = Path(run.out), {"model": hub.fingerprint(run.model)}
+    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
+        print(f"{out} is finished: nothing to do")
+        return 0
+    model = open_model(run.model)
+    atlas = series_files.open_atlas(run.atlas, run.labels, model.config.rois) if run.atlas else None
+    found = archive.find(run.paths, exclude=run.exclude)
+    failures = [(path, reason) for path, reason in found.missing]
+    if not found.jobs and not failures:
+        raise ValueError(f"{', '.join(run.paths)}: no EEG was found there")
+    artifacts.claim(out, {**parents, **config.resolved(run)})
+    out.mkdir(parents=True, exist_ok=True)
+    made, files = [], []
+    for job in found.jobs:
+        try:
+            series = one(run, model, job)
+        except (ReadError, ContractError) as error:
+            failures.append((job.source, error.reason))
+            print(f"failed: {job.source}: {error.reason}")
+            continue
+        files += series_files.write(out, series, model.config.rois, run.model, parents["model"],
+                                    atlas)
+        made.append(series)
+        print(f"{job.source}: {len(series.values)} volumes of {series.values.shape[1]} regions")
+    if made:
+        (out / "index.html").write_text(synthesized_page.page(out, run, model, made, failures))
+        pd.DataFrame(failures, columns=["source", "reason"]).to_csv(out / "failures.tsv", sep="\t",
+                                                                    index=False)
+        artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
+                       files=[*files, "index.html", "failures.tsv"])
+        print(f"page: {out / 'index.html'}")
+    return FAILED if failures else 0
+
+
+def open_model(path: str) -> NeuroBOLTSequence:
+    """A trained model with its contract."""
+    model = hub.load(path)
+    if not isinstance(model, NeuroBOLTSequence):
+        raise ValueError(f"{path}: wanted a neurobolt_sequence, this is a {type(model).__name__}; "
+                         f"train one: neurofm pretrain --model neurobolt_sequence --data PAIRS")
+    if model.contract is None:
+        raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which signals "
+                         f"it takes; save it with its contract")
+    return model.eval()
+
+
+def one(run: SynthesizeConfig, model: NeuroBOLTSequence, job) -> Series:
+    """The series of one recording."""
+    how = PairConfig(["x"], "x", drop=run.drop, montage=run.montage, rename=run.rename,
+                     partner=run.partner or {"/eeg/": "/func/"}).pairing
+    recording = one_scan.read(job, how)
+    bold = None
+    if run.partner:
+        bold = partner.read(partner.find(job.path, job.source, run.partner), how.reading)
+        if lost := [name for name in model.config.rois if name not in bold.rois.names]:
+            raise ReadError(job.path, f"its fMRI lacks regions of the model: {', '.join(lost[:5])}")
+    at = times(run, recording, bold)
+    values = predict(model, recording, at.first_volume_s, at.t_r, at.kept.stop - at.kept.start)
+    measured = None
+    if bold is not None:
+        from neurofm.data.bold import cleaned
+
+        rows = [bold.rois.names.index(name) for name in model.config.rois]
+        measured = cleaned(bold.signal[rows][:, at.kept], at.t_r, how.bold).T
+    name = job.source.rsplit("/", 1)[-1].split(".")[0].removesuffix("_eeg")
+    volume_s = at.first_volume_s + np.arange(len(values)) * at.t_r
+    return Series(name, job.source, values, volume_s, at.t_r, measured)
+
+
+def times(run: SynthesizeConfig, recording: Recording, bold) -> alignment.Alignment:
+    """When volumes are: by t_r, or the triggers."""
+    duration_s, source = recording.duration_s, recording.source
+    if run.t_r:
+        n = bold.signal.shape[1] if bold else int((duration_s - run.delay_s) / run.t_r)
+        return alignment.by_delay(run.delay_s, n, run.t_r, duration_s, source)
+    onset_s = alignment.triggers(recording.events, run.trigger, source)
+    n = bold.signal.shape[1] if bold else len(onset_s)
+    return alignment.by_triggers(onset_s, n, bold.t_r if bold else None, duration_s, source)
+
+
+@torch.no_grad()
+def predict(
+    model: NeuroBOLTSequence, recording: Recording, first_volume_s: float, t_r: float, n: int
+) -> Float[np.ndarray, "volume roi"]:
+    """Values of the model's regions at n volumes."""
+    done = standardize(recording, model.contract)
+    signal = scale(done.signal, done.sensors.kind, done.contract, done.statistics)
+    plain = collate([signal], [done.sensors], model.contract.geometry)
+    middle_s = first_volume_s + (np.arange(n) + MEASURED_S) * t_r
+    batch = PairBatch(
+        plain.signal, plain.geometry, plain.kind, plain.valid, torch.tensor([signal.shape[1]]),
+        torch.from_numpy(middle_s).float()[None],
+        torch.full((1, n, len(model.config.rois)), torch.nan))
+    values = model.predict(batch.to(model.device))[0].double().cpu().numpy()
+    spread = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

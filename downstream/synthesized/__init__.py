@@ -1,0 +1,1 @@
+"""What is written of synthesised series: tables, images, figures, a page."""

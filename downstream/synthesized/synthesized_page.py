@@ -1,0 +1,95 @@
+"""A page about synthesised series: what they are, how they look, how near the real ones come."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from .. import report
+
+LEAST_SHIFT_S = 20.0  # of a surrogate: BOLD is like itself at shorter ones
+
+
+def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> str:
+    """HTML of all recordings. made: Series of each."""
+    rois = model.config.rois
+    sections = [("What this is", report.paragraph(
+        f"Time series of {len(rois)} regions, synthesised from EEG by {Path(run.model).name}. "
+        f"Nothing here was measured by a scanner. Values are z-scored over a recording: sizes "
+        f"cannot be compared between recordings or people.", "lead") + report.pairs([
+            ("Recordings", ", ".join(series.source for series in made)),
+            ("Repetition time", ", ".join(f"{series.t_r:g} s" for series in made)),
+            ("Regions", ", ".join(rois)),
+            ("Model's input", model.contract.in_words().replace("\n", " "))]))]
+    compared = [series for series in made if series.measured is not None]
+    if compared:
+        table = pd.concat([nearness(series, rois, run.n_surrogates) for series in compared])
+        table.to_csv(out / "nearness.tsv", sep="\t", index=False, float_format="%.4f")
+        sections.append(("Beside what was measured", _said(table) + report.table(table)))
+    else:
+        sections.append(("Beside what was measured", report.paragraph(
+            "No measured fMRI was given (partner), so nothing is known of how near these come for "
+            "this person.", "warning")))
+    for series in made:
+        sections.append((series.name, report.figure(
+            out / f"{series.name}_desc-synthesized.png",
+            f"{series.source}: {len(series.values)} volumes; some of the regions.")))
+    if failures:
+        sections.append((f"{len(failures)} failed", report.bullets(
+            f"{source}: {reason}" for source, reason in failures)))
+    return report.page("fMRI synthesised from EEG", f"{len(made)} recordings", sections)
+
+
+def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
+    """A row a region: Pearson r of synthesised with measured, and p of circular shifts in time of
+    at least `LEAST_SHIFT_S` reaching it; `p (Holm)` is corrected for the regions."""
+    rows, p = [], []
+    for column, name in enumerate(rois):
+        r, shifted = against_shifts(series.values[:, column], series.measured[:, column],
+                                    series.t_r, n, seed)
+        p.append(np.nan if np.isnan(r) else (1 + (shifted >= r).sum()) / (1 + len(shifted)))
+        rows.append({"recording": series.name, "region": name, "r": r,
+                     "shifted, 95 %": np.nanquantile(shifted, 0.95) if len(shifted) else np.nan})
+    for row, one, corrected in zip(rows, p, holm(np.array(p)), strict=True):
+        row |= {"p": one, "p (Holm)": corrected}
+    return pd.DataFrame(rows)
+
+
+def against_shifts(
+    found: Float[np.ndarray, " volume"], measured: Float[np.ndarray, " volume"], t_r: float, n: int,
+    seed: int,
+) -> tuple[float, Float[np.ndarray, " shift"]]:
+    """(r, r of shifted ones); volumes not measured are left out of each."""
+    known = np.isfinite(measured)
+    least = int(np.ceil(LEAST_SHIFT_S / t_r))
+    if known.sum() < 10 or len(found) <= 2 * least or found[known].std() == 0:
+        return np.nan, np.empty(0)
+    shifts = np.arange(least, len(found) - least + 1)
+    if len(shifts) > n:
+        shifts = np.random.default_rng(seed).choice(shifts, n, replace=False)
+
+    def r(values) -> float:
+        return float(np.corrcoef(values[known], measured[known])[0, 1])
+
+    return r(found), np.array([r(np.roll(found, shift)) for shift in shifts])
+
+
+def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """Holm 1979; NaN stays NaN and does not count."""
+    out, order = np.full(len(p), np.nan), np.argsort(p)
+    order = order[np.isfinite(p[order])]
+    highest = 0.0
+    for place, k in enumerate(order):
+        highest = max(highest, min(1.0, p[k] * (len(order) - place)))
+        out[k] = highest
+    return out
+
+
+def _said(table: pd.DataFrame) -> str:
+    good = int((table["p (Holm)"] < 0.05).sum())
+    return report.paragraph(
+        f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
+        f"{table['recording'].nunique()} recording(s); {good} of {len(table)} are above what the "
+        f"same series shifted by {LEAST_SHIFT_S:g} s or more would reach (p < .05, Holm within a "
+        f"recording). One recording says little about others.")

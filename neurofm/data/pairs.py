@@ -1,0 +1,182 @@
+"""Pairs: scans of EEG and fMRI measured together, whole, on disk, sealed.
+
+    pairs/
+      manifest.json               written last
+      preprocessor_config.json    the contract that every EEG meets
+      bold_config.json            how regions are to be cleaned when they are used; not done here
+      scans.parquet               a row a scan: BIDS identity, split, times, quality, layout
+      layouts.json                each EEG layout once, referred to by fingerprint
+      rois.json                   the regions, the same in every scan
+      failures.tsv                what could not be paired, and why
+      eeg/ID.arrow                float32 [channel, time], the whole scan
+      bold/ID.arrow               float32 [roi, volume], in units of the file
+
+Regions are kept as they came: a filter over a whole scan would carry its test part into its
+training part. Whoever cuts a scan cleans the parts, by `bold_contract`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32, Float64
+
+from .. import artifacts
+from . import shards
+from .contract import Contract, InputContract
+from .fmri_contract import FMRIContract
+from .sensors import Sensors
+from .windows import check_splits, read_table, subject_keys
+
+BOLD_CONTRACT = "bold_config.json"
+SCAN_COLUMNS = (
+    "recording", "dataset", "subject", "session", "task", "run", "split", "layout", "n_channels",
+    "n_times", "duration_s", "sfreq_original", "t_r", "n_volumes", "first_volume_s",
+    "gradient_residue", "quality", "attributes", "source", "bold_source", "sha256_eeg",
+    "sha256_bold",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Scan i is `eeg(i)` with the sensors `layout(i)`, and `bold(i)` with the regions `rois`.
+
+    contract: what every EEG meets. bold_contract: how regions are to be cleaned. recordings: a row
+    a scan, see `SCAN_COLUMNS`.
+    """
+
+    folder: Path
+    contract: InputContract
+    bold_contract: FMRIContract
+    recordings: pd.DataFrame
+    layouts: dict[str, Sensors]
+    rois: Sensors
+    fingerprint: str
+    eeg_reader: shards.ShardReader
+    bold_reader: shards.ShardReader
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Pairs":
+        """Open sealed pairs; checks the files, and that no subject is in two splits."""
+        folder = Path(folder)
+        manifest = artifacts.open_sealed(folder, "pairs")
+        layouts = json.loads((folder / "layouts.json").read_text())
+        bold = json.loads((folder / BOLD_CONTRACT).read_text())
+        return cls(
+            folder,
+            Contract.load(folder).with_(corpus=manifest.fingerprint),
+            FMRIContract.from_dict(bold, where=str(folder / BOLD_CONTRACT)),
+            read_table(folder / "scans.parquet"),
+            {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
+            Sensors.from_dict(json.loads((folder / "rois.json").read_text())),
+            manifest.fingerprint,
+            shards.ShardReader(folder / "eeg", "float32"),
+            shards.ShardReader(folder / "bold", "float32"),
+        )
+
+    def __post_init__(self):
+        check_splits(self.recordings, self.folder)
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def eeg(self, scan: int | np.integer) -> Float32[np.ndarray, "channel time"]:
+        """The EEG of a scan at `contract.sfreq`: read-only, over the memory map."""
+        flat = self.eeg_reader.read(f"{self._of(scan, 'recording')}.arrow", 0)
+        return flat.reshape(len(self.layout(scan)), -1)
+
+    def bold(self, scan: int | np.integer) -> Float32[np.ndarray, "roi volume"]:
+        """The regions of a scan, NaN where not measured: read-only, over the memory map."""
+        flat = self.bold_reader.read(f"{self._of(scan, 'recording')}.arrow", 0)
+        return flat.reshape(len(self.rois), -1)
+
+    def layout(self, scan: int | np.integer) -> Sensors:
+        """The EEG's sensors."""
+        return self.layouts[self._of(scan, "layout")]
+
+    def t_r(self, scan: int | np.integer) -> float:
+        """Seconds from volume to volume by the EEG's clock."""
+        return float(self._of(scan, "t_r"))
+
+    def volume_s(self, scan: int | np.integer) -> Float64[np.ndarray, " volume"]:
+        """Trigger of each volume (when its acquisition begins), seconds from the EEG's first
+        sample."""
+        volume = np.arange(int(self._of(scan, "n_volumes")))
+        return float(self._of(scan, "first_volume_s")) + volume * self.t_r(scan)
+
+    def bad_s(self, scan: int | np.integer) -> Float64[np.ndarray, "stretch 2"]:
+        """Begin and end (seconds) of stretches of EEG marked bad or not recorded; a joint of two
+        pieces is a stretch of no length."""
+        found = json.loads(self._of(scan, "quality")).get("bad_s", [])
+        return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+    def select(self, split: str | None = None, **columns: str) -> np.ndarray:
+        """Indices of the scans of a split and with the given column values."""
+        keep = np.ones(len(self), dtype=bool)
+        for name, value in {"split": split, **columns}.items():
+            if value is not None:
+                keep &= (self.recordings[name] == value).to_numpy()
+        if not keep.any():
+            raise ValueError(
+                f"{self.folder}: wanted scans with split={split!r} {columns or ''}, there is none; "
+                f"splits hold {self.recordings['split'].value_counts().to_dict()} scans: choose "
+                f"another, or pair again with subjects named in it (splits.{split or 'test'})"
+            )
+        return np.flatnonzero(keep)
+
+    def subjects(self, scans: np.ndarray) -> np.ndarray:
+        """'dataset/subject' of each of the scans."""
+        return subject_keys(self.recordings).to_numpy()[scans]
+
+    def source(self, scan: int | np.integer) -> str:
+        """The EEG's file, for messages."""
+        return str(self._of(scan, "source"))
+
+    @property
+    def windows(self) -> pd.DataFrame:
+        """A row a scan, as `neurofm.hub.training_ledger` reads whose an index is."""
+        return pd.DataFrame({"recording": np.arange(len(self))})
+
+    def _of(self, scan: int | np.integer, column: str):
+        return self.recordings[column].iat[int(scan)]
+
+
+def write_scan(folder: str | Path, recording: str, eeg: np.ndarray, bold: np.ndarray
+               ) -> tuple[str, str]:
+    """Write EEG [channel, time] and regions [roi, volume] of a scan; returns both sha256."""
+    eeg, bold = (shards.write(Path(folder) / room / f"{recording}.arrow", "signal",
+                              [np.asarray(signal, dtype=np.float32)])
+                 for room, signal in (("eeg", eeg), ("bold", bold)))
+    return eeg, bold
+
+
+def seal(
+    folder: str | Path,
+    contract: InputContract,
+    bold_contract: FMRIContract,
+    scans: pd.DataFrame,
+    layouts: dict[str, Sensors],
+    rois: Sensors,
+    failures: pd.DataFrame,
+    config: dict,
+) -> artifacts.Manifest:
+    """Write the tables beside the scans and seal the pairs."""
+    folder = Path(folder)
+    missing = set(SCAN_COLUMNS) - set(scans.columns)
+    assert not missing, f"scans table lacks {missing}"
+    check_splits(scans, folder)
+    contract.save(folder)
+    artifacts.write_json(folder / BOLD_CONTRACT, bold_contract.to_dict())
+    scans.to_parquet(folder / "scans.parquet", index=False)
+    failures.to_csv(folder / "failures.tsv", sep="\t", index=False)
+    artifacts.write_json(folder / "layouts.json",
+                         {key: layout.to_dict() for key, layout in layouts.items()})
+    artifacts.write_json(folder / "rois.json", rois.to_dict())
+    hashes = {f"{room}/{name}.arrow": digest for room in ("eeg", "bold")
+              for name, digest in zip(scans["recording"], scans[f"sha256_{room}"], strict=True)}
+    tables = ["preprocessor_config.json", BOLD_CONTRACT, "scans.parquet", "failures.tsv",
+              "layouts.json", "rois.json"]
+    return artifacts.seal(folder, "pairs", config=config, files=[*tables, *hashes],
+                          known_hashes=hashes)

@@ -1,0 +1,99 @@
+"""Scans: whole scans of EEG and fMRI, side by side, as models of sequences take them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from .batch import collate
+from .bold import cleaned
+from .pair_batch import PairBatch
+from .pairs import Pairs
+
+MEASURED_S = 0.5  # share of the repetition time after its trigger at which a volume is measured
+
+
+@dataclass
+class Scans:
+    """What can be trained on (`neurofm.training.sampler.WindowSource`); a window is a scan.
+
+    parts: scan → (first, last + 1) volume that counts: targets are cleaned within it alone, and are
+        NaN elsewhere; scans that are not in it count whole.
+    """
+
+    pairs: Pairs
+    parts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _targets: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @property
+    def contract(self):
+        """That of the EEG."""
+        return self.pairs.contract
+
+    @property
+    def fingerprint(self) -> str:
+        return self.pairs.fingerprint
+
+    @property
+    def recordings(self):
+        """A row a scan."""
+        return self.pairs.recordings
+
+    @property
+    def windows(self):
+        """A row a scan, for ledgers."""
+        return self.pairs.windows
+
+    def select(self, split: str | None = None) -> np.ndarray:
+        """Indices of the scans of a split."""
+        return self.pairs.select(split)
+
+    def subjects(self, scans: np.ndarray) -> np.ndarray:
+        """'dataset/subject' of each of the scans."""
+        return self.pairs.subjects(scans)
+
+    def widths(self, scans: np.ndarray) -> np.ndarray:
+        """Number of channels of each of the scans."""
+        return self.pairs.recordings["n_channels"].to_numpy()[scans]
+
+    def volume_s(self, scan: int) -> np.ndarray:
+        """Middle of each volume's acquisition, seconds from the EEG's first sample."""
+        return self.pairs.volume_s(scan) + MEASURED_S * self.pairs.t_r(scan)
+
+    def target(self, scan: int) -> Float32[np.ndarray, "roi volume"]:
+        """Cleaned values of the volumes that count; NaN elsewhere."""
+        if scan not in self._targets:
+            bold = self.pairs.bold(scan)
+            first, last = self.parts.get(scan, (0, bold.shape[1]))
+            target = np.full(bold.shape, np.nan, dtype=np.float32)
+            target[:, first:last] = cleaned(bold[:, first:last], self.pairs.t_r(scan),
+                                            self.pairs.bold_contract)
+            self._targets[scan] = target
+        return self._targets[scan]
+
+    def batch(
+        self, scans: np.ndarray, seeds: np.ndarray | None = None, target=None
+    ) -> PairBatch:
+        """The scans side by side, padded in channels, samples and volumes."""
+        numbers = scans.tolist()
+        eeg = [self.pairs.eeg(scan) for scan in numbers]
+        longest = max(signal.shape[1] for signal in eeg)
+        padded = [np.pad(signal, ((0, 0), (0, longest - signal.shape[1]))) for signal in eeg]
+        plain = collate(padded, [self.pairs.layout(scan) for scan in numbers],
+                        self.pairs.contract.geometry)
+        values = [self.target(scan) for scan in numbers]
+        most = max(value.shape[1] for value in values)
+        volume_s = torch.full((len(numbers), most), torch.nan)
+        targets = torch.full((len(numbers), most, len(self.pairs.rois)), torch.nan)
+        for row, (scan, value) in enumerate(zip(numbers, values, strict=True)):
+            volume_s[row, : value.shape[1]] = torch.from_numpy(
+                self.volume_s(scan)[: value.shape[1]]).float()
+            targets[row, : value.shape[1]] = torch.from_numpy(value.T)
+        return PairBatch(
+            plain.signal, plain.geometry, plain.kind, plain.valid,
+            torch.tensor([signal.shape[1] for signal in eeg]), volume_s, targets,
+            seed=None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
+            source=[self.pairs.source(scan) for scan in numbers],
+            subject=self.pairs.subjects(scans).tolist(),
+        )

@@ -1,0 +1,93 @@
+"""What pairing tells a person on screen: a summary, notes, what looks wrong, failures."""
+
+import json
+from pathlib import Path
+
+from neurofm.data.windows import SPLITS, subject_keys
+
+from ..splits import SplitRule, unknown_names
+from ..steps.refusal import some
+from .gradient_residue import Residue
+
+_SHOWN = 20
+
+
+def print_all(scans, failures: list[tuple[str, str]], out: Path, rule: SplitRule, found, *,
+              seconds: float) -> None:
+    """scans: the table. failures: (source, reason). found: what `archive.find` gave."""
+    hours = scans["duration_s"].sum() / 3600
+    print(f"\npairs       {out}")
+    print(f"scans       {len(scans)} ({hours:.2f} h, {scans['n_volumes'].sum()} volumes), "
+          f"{len(failures)} failed, {seconds:.1f} s")
+    subjects = subject_keys(scans)
+    shares = [f"{split} {subjects[scans['split'] == split].nunique()} "
+              f"({(scans['split'] == split).sum()} scans)" for split in SPLITS]
+    print(f"subjects    {subjects.nunique()}: {', '.join(shares)}")
+    print(f"eeg         {_span(scans['n_channels'])} channels, {scans['layout'].nunique()} layouts")
+    print(f"bold        every {_span(scans['t_r'])} s, {_span(scans['n_volumes'])} volumes a scan")
+    if residues := [residue for _, residue in _residues(scans)]:
+        print(f"gradients   lines of the scanner are {max(r.median_db for r in residues):.1f} dB "
+              f"above their neighbours at most (median of lines), single lines "
+              f"{max(r.peak_db for r in residues):.1f} dB")
+    for note in _notes(scans, rule, found):
+        print(f"note        {note}")
+    if suspicious := _suspicious(scans):
+        print(f"warning     {some(suspicious)}: looks as if gradient artefacts were not taken out; "
+              f"correct the EEG first (template subtraction), or leave these out (exclude)")
+    print_failures(failures)
+
+
+def print_failures(failures: list[tuple[str, str]]) -> None:
+    """Each reason once, with the scans it holds for."""
+    if not failures:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for source, reason in failures:
+        by_reason.setdefault(reason, []).append(source)
+    print(f"failed      {len(failures)}:")
+    for reason, sources in list(by_reason.items())[:_SHOWN]:
+        print(f"  {some(sources, 4)}: {reason}")
+    if len(by_reason) > _SHOWN:
+        print("  … and more in failures.tsv")
+    print("  mend them and run the same command again: only these are tried again")
+
+
+def _notes(scans, rule: SplitRule, found) -> list[str]:
+    said: dict[str, list[str]] = {}
+    for source, text in zip(scans["source"], scans["quality"], strict=True):
+        for note in json.loads(text)["notes"]:
+            said.setdefault(note, []).append(source)
+    notes = [f"{some(sources, 4)}: {note}" for note, sources in said.items()]
+    if found.guessed:
+        notes.append(f"{found.guessed} recordings do not say whose they are: the file's name "
+                     f"stands for the subject (give `files` or `table` where one person has "
+                     f"several, or they could stand in two splits)")
+    if found.unused:
+        notes.append(f"the table names files that were not found: {some(found.unused, 4)}")
+    for split, share in zip(SPLITS, rule.fractions, strict=True):
+        if share and not (scans["split"] == split).any():
+            notes.append(f"no subject fell into {split}: name some with --splits.{split}")
+    attributes = [json.loads(text) for text in scans["attributes"]]
+    if unknown := unknown_names(scans.assign(attributes=attributes), rule):
+        notes.append(f"named in splits, but in no scan: {', '.join(unknown)}")
+    if short := int(scans["gradient_residue"].isna().sum()):
+        notes.append(f"{short} scans are too short to tell whether gradient artefacts are left")
+    return notes
+
+
+def _suspicious(scans) -> list[str]:
+    return [f"{source} ({residue.median_db:g} dB; {residue.peak_db:g} dB at "
+            f"{residue.peak_hz:g} Hz)" for source, residue in _residues(scans)
+            if residue.suspicious]
+
+
+def _residues(scans) -> list[tuple[str, Residue]]:
+    """(source, residue) of scans in which it could be measured."""
+    found = [(source, json.loads(text)["gradient"])
+             for source, text in zip(scans["source"], scans["quality"], strict=True)]
+    return [(source, Residue(**residue)) for source, residue in found if residue]
+
+
+def _span(values) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
