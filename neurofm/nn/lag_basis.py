@@ -1,8 +1,8 @@
-"""Smooth functions of delay: how much of a frame reaches a volume so many seconds later.
+"""How blood follows activity: the canonical response and its derivative, as functions of delay.
 
-A response of the blood to activity lasts half a minute and has no corners: a few bumps, each wider
-than the one before, describe any. They are functions of real seconds, so that frames and volumes
-may come at any rates and offsets.
+Double gamma of SPM (peak after 5 s, undershoot after 15 s, a sixth of its size; Friston et al.
+1998) and its derivative, by which a response may come earlier or later. They are functions of real
+seconds, so that frames and volumes may come at any rates and offsets.
 """
 
 import torch
@@ -10,19 +10,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 REACH_S = 24.0  # delays beyond are not looked at
-N_BUMPS = 8
+N_RESPONSES = 2
+
+
+def _gamma(delay: Tensor, shape: float) -> Tensor:
+    """Density of a gamma distribution of scale 1 s; 0 at delays of 0 or less."""
+    safe = delay.clamp(min=1e-6)
+    constant = torch.lgamma(torch.tensor(shape, device=delay.device, dtype=delay.dtype))
+    return torch.where(delay > 0, torch.exp((shape - 1) * safe.log() - safe - constant), 0.0)
+
+
+def canonical(delay: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Response to a moment of activity `delay` seconds ago."""
+    return _gamma(delay, 6.0) - _gamma(delay, 16.0) / 6
 
 
 def lag_basis(
     volume_s: Float[Tensor, "batch volume"], frame_s: Float[Tensor, " frame"], hop_s: float
-) -> Float[Tensor, "batch volume frame bump"]:
-    """Weight of each frame for each volume in each bump; 0 for frames after the volume or more than
-    `REACH_S` before it. A frame's weight is proportional to how long it lasts."""
+) -> Float[Tensor, "batch volume frame response"]:
+    """Weight of each frame for each volume in each response; 0 for frames after the volume or more
+    than `REACH_S` before it. A frame's weight is proportional to how long it lasts."""
     delay = volume_s[..., None] - frame_s
-    # Raised cosines over the square root of delay: narrow at short delays, wide at long ones.
-    place = torch.sqrt(delay.clamp(min=0)) / REACH_S**0.5 * (N_BUMPS + 1)
-    centre = torch.arange(1, N_BUMPS + 1, device=volume_s.device)
-    away = (place[..., None] - centre).clamp(-1.5, 1.5)
-    bump = 0.5 * (1 + torch.cos(away * torch.pi / 1.5))
+    early = canonical(delay + 0.5) - canonical(delay - 0.5)
     seen = (delay >= 0) & (delay < REACH_S)
-    return bump * seen[..., None] * hop_s
+    return torch.stack([canonical(delay), early], dim=-1) * seen[..., None] * hop_s
