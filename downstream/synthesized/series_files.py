@@ -1,12 +1,12 @@
 """Synthesised series as files under names of BIDS derivatives: table, sidecar, image over time."""
 
 import csv
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-import neurofm
 from neurofm import artifacts
 
 from ..figures import COLOURS, pyplot
@@ -24,7 +24,7 @@ def write(out: Path, series, rois: tuple[str, ...], model: str, fingerprint: str
         "Description": "Time series of brain regions, synthesised from EEG: not measured.",
         "RepetitionTime": series.t_r, "StartTime": round(float(series.volume_s[0]), 6),
         "Units": "arbitrary (z-scored over the recording)", "Sources": [series.source],
-        "GeneratedBy": [{"Name": "neurofm", "Version": neurofm.__version__,
+        "GeneratedBy": [{"Name": "neurofm", "Version": version("neurofm"),
                          "Model": Path(model).name, "ModelFingerprint": fingerprint}],
     })
     files = [f"{stem}_timeseries.tsv", f"{stem}_timeseries.json", f"{stem}.png"]

@@ -1,0 +1,100 @@
+"""From a simulated scanner to series of regions on disk, by the commands of a user."""
+
+import json
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurofm import cli, hub
+
+
+def run(*words: str) -> int:
+    return cli.main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """archive/ (4 people, 3 minutes), pairs/, model/."""
+    out = tmp_path_factory.mktemp("scanner")
+    assert run("simulate", f"--out={out / 'archive'}", "--bold=true", "--subjects=4",
+               "--minutes=3", "--always=[eeg19]", "--devices=[]", "--devices_per_subject=0") == 0
+    assert run("pair", out / "archive", f"--out={out / 'pairs'}",
+               f"--rois={out / 'archive' / 'rois.tsv'}", "--contract.sfreq=100",
+               "--contract.lowpass_hz=40", "--contract.notch_hz=[]",
+               '--splits.test=["004"]', '--splits.validation=["003"]') == 0
+    assert run("pretrain", "--model=neurobolt_sequence", f"--data={out / 'pairs'}",
+               f"--out={out / 'model'}", "--architecture={n_sources: 8}") == 0
+    return out
+
+
+def eeg_of(folder, subject: str):
+    return next((folder / "archive").glob(f"sub-{subject}/*/eeg/*_eeg.fif"))
+
+
+def test_pretrain_solves_and_says_whom_it_has_seen(folder):
+    model = hub.load(folder / "model")
+    assert model.config.sfreq == 100
+    assert "occipital left" in model.config.rois
+    assert model.read.weight.abs().max() > 0
+    seen = {row["subject"].rsplit("/", 1)[-1] for row in
+            hub.read_ledger(folder / "model")["recordings"]}
+    assert seen == {"001", "002"}
+
+
+def test_series_image_figure_and_page(folder, tmp_path, capsys):
+    out, eeg = tmp_path / "out", eeg_of(folder, "004")
+    words = ["synthesize", eeg, f"--model={folder / 'model'}", f"--out={out}",
+             f"--atlas={folder / 'archive' / 'rois.nii.gz'}",
+             '--partner={"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"}', "--n_surrogates=200"]
+    assert run(*words) == 0
+    stem = eeg.name.removesuffix("_eeg.fif") + "_desc-synthesized"
+    table = pd.read_csv(out / f"{stem}_timeseries.tsv", sep="\t")
+    sidecar = json.loads((out / f"{stem}_timeseries.json").read_text())
+    rois = hub.load(folder / "model").config.rois
+    assert tuple(table.columns) == rois
+    real = pd.read_csv(next((folder / "archive").glob("sub-004/*/func/*.tsv")), sep="\t")
+    assert len(table) == len(real)
+    assert np.allclose(table.mean(), 0, atol=1e-3)
+    assert np.allclose(table.std(ddof=0), 1, atol=1e-3)
+    assert sidecar["RepetitionTime"] in (2.1, 1.5, 3.0)
+    assert "not measured" in sidecar["Description"]
+    image = nibabel.load(out / f"{stem}_bold.nii.gz")
+    assert image.shape[3] == len(table)
+    assert image.header.get_zooms()[3] == pytest.approx(sidecar["RepetitionTime"])
+    labels = np.asarray(nibabel.load(folder / "archive" / "rois.nii.gz").dataobj)
+    voxel = tuple(np.argwhere(labels == 1)[0])
+    assert np.allclose(image.get_fdata()[voxel], table[rois[0]], atol=1e-3)
+    assert (image.get_fdata()[labels == 0] == 0).all()
+    assert (out / f"{stem}.png").stat().st_size > 5000
+    page = (out / "index.html").read_text()
+    assert "Nothing here was measured by a scanner" in page
+    assert "Holm" in page
+    assert "no label" in capsys.readouterr().out  # the global mean is no place
+    assert run(*words) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_without_triggers_a_repetition_time_is_said(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run("synthesize", eeg_of(folder, "003"), f"--model={folder / 'model'}", f"--out={out}",
+               "--t_r=1.0", "--delay_s=6") == 0
+    table = pd.read_csv(next(out.glob("*_timeseries.tsv")), sep="\t")
+    assert len(table) == 174
+    assert "nothing is known of how near" in (out / "index.html").read_text()
+
+
+def test_bad_input_synthesize(folder, tmp_path, capsys):
+    eeg, model = eeg_of(folder, "003"), folder / "model"
+    assert run("synthesize", eeg, f"--model={model}", f"--out={tmp_path / 'a'}",
+               "--trigger=S999") == 3
+    assert "an annotation S999 at each volume" in capsys.readouterr().out
+    assert run("synthesize", tmp_path, f"--model={model}", f"--out={tmp_path / 'b'}") != 0
+    assert "no EEG was found" in capsys.readouterr().err
+    assert run("synthesize", eeg, f"--model={model}", f"--out={tmp_path / 'c'}",
+               f"--atlas={tmp_path / 'none.nii.gz'}") != 0
+    assert "there is no file" in capsys.readouterr().err
+    assert run("pretrain", "--model=brainomni", f"--data={folder / 'pairs'}",
+               f"--tokenizer={model}", f"--out={tmp_path / 'd'}") != 0
+    assert "choose another model" in capsys.readouterr().err
