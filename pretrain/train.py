@@ -56,7 +56,8 @@ class PretrainConfig:
     architecture: fields of its config class; those left out keep their defaults.
     tokenizer: checkpoint of the tokenizer, for models over tokens.
     init: checkpoint of the same model whose weights training begins with, as for unlabelled
-        adaptation to other data; architecture and tokenizer are then its own. "" = random weights.
+        adaptation to other data; architecture and tokenizer are then its own, but for fields of
+        architecture on which no weight depends (a longer context). "" = random weights.
     splits: whose recordings are trained on, of train, validation and test.
     watch: split whose metrics are logged on the way, if the data has it; nothing is chosen by them.
     train: see `neurofm.training.loop.TrainConfig`.
@@ -85,9 +86,8 @@ class PretrainConfig:
                 f"from labels, which is not pretraining: `neurofm pretrain` a brainomni, then "
                 f"`neurofm finetune --model` with what that made"
             )
-        if self.init and (self.architecture or self.tokenizer):
-            raise ValueError("init brings its own architecture and tokenizer: leave architecture "
-                             "and tokenizer out, or init")
+        if self.init and self.tokenizer:
+            raise ValueError("init brings its own tokenizer: leave tokenizer out, or init")
         wants_tokenizer = "tokenizer" in made_from and not self.init
         optional = getattr(self.model_class, "tokenizer_is_optional", False)
         if wants_tokenizer and self.tokenizer is None and not optional:
@@ -226,7 +226,17 @@ def _begun(run: PretrainConfig, data: Corpus | TokenSet):
                          f"{run.model_class.__name__} (model: {run.model})")
     if isinstance(data, Corpus):
         check_contract(model, data)
-    return model
+    if not run.architecture:
+        return model
+    other = run.model_class(type(model.config)(**{**model.config.to_dict(), **run.architecture}))
+    try:
+        other.load_state_dict(model.state_dict())
+    except RuntimeError as problem:
+        raise ValueError(f"init {run.init}: architecture {run.architecture} changes the shape of "
+                         f"weights, which can then not be begun with: leave those fields out "
+                         f"({' '.join(str(problem).split())[:200]})") from problem
+    other.contract = model.contract
+    return other
 
 
 def _architecture(run: PretrainConfig):

@@ -147,10 +147,13 @@ def test_adaptation_begins_with_a_checkpoint(corpus, model, tmp_path, capsys):
     seen = {row["recording"] for row in hub.read_ledger(out)["recordings"]}
     assert seen == {"sub-00", "sub-01", "sub-02", "sub-03"}  # the first ones too
     capsys.readouterr()
-    with pytest.raises(SystemExit):
-        cli.main(["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
-                  f"--out={tmp_path / 'x'}", "--architecture={dim: 8}"])
-    assert "init brings its own architecture" in capsys.readouterr().err
+    words = ["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
+             "--train.steps=1", "--train.lr=1e-6"]
+    assert cli.main([*words, f"--out={tmp_path / 'longer'}", "--architecture={context: 40}"]) == 0
+    assert hub.load(tmp_path / "longer").config.context == 40  # no weight depends on it
+    capsys.readouterr()
+    assert cli.main([*words, f"--out={tmp_path / 'x'}", "--architecture={dim: 8}"]) != 0
+    assert "changes the shape of weights" in capsys.readouterr().err
     assert cli.main(["pretrain", "--model=ephys_tokenizer", f"--init={model}", f"--data={new}",
                      f"--out={tmp_path / 'y'}"]) != 0
     assert "wanted a EphysTokenizer" in capsys.readouterr().err
