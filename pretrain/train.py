@@ -27,6 +27,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
+from neurofm.data.volume_windows import VolumeWindows
 from neurofm.data.windows import SPLITS
 from neurofm.training import state
 from neurofm.training.finite import NotANumber
@@ -80,7 +81,7 @@ class PretrainConfig:
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise ValueError(f"splits must name whom to train on, each once; got {self.splits}")
         made_from = inspect.signature(self.model_class.__init__).parameters.keys()
-        if lacking := made_from - {"self", "config", "tokenizer"}:
+        if lacking := made_from - {"self", "config", "tokenizer", "labram"}:
             raise ValueError(
                 f"model {self.model!r} stands on another ({', '.join(sorted(lacking))}) and learns "
                 f"from labels, which is not pretraining: `neurofm pretrain` a brainomni, then "
@@ -137,6 +138,8 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
         say("FSDP was asked for, but cuts models over several GPUs only: here each process holds "
             "the whole model")
     data = open_data(run.data)
+    if isinstance(data, Scans) and getattr(run.model_class, "reads_volumes", False):
+        data = VolumeWindows(data, _architecture(run).n_times)
     windows = np.concatenate([data.select(split) for split in run.splits])
     watched = run.watch not in run.splits and _has(data, run.watch)
     held_out = data.select(run.watch) if watched else None
@@ -192,12 +195,12 @@ def build(run: PretrainConfig, data: Corpus | TokenSet | Scans, windows: np.ndar
     architecture = _architecture(run)
     if hasattr(architecture, "knowing"):  # what only the data knows: people, regions
         architecture = architecture.knowing(data, windows)
-    if isinstance(data, Scans) != getattr(run.model_class, "reads_scans", False):
+    of_scans = isinstance(data, Scans | VolumeWindows)
+    if of_scans != getattr(run.model_class, "reads_scans", False):
         raise ValueError(f"model {run.model!r} learns from "
-                         f"{'other data than' if isinstance(data, Scans) else ''} EEG with fMRI "
-                         f"(neurofm pair), which {run.data} "
-                         f"{'is' if isinstance(data, Scans) else 'is not'}: choose another model, "
-                         f"or other data")
+                         f"{'other data than' if of_scans else ''} EEG with fMRI (neurofm pair), "
+                         f"which {run.data} {'is' if of_scans else 'is not'}: choose another "
+                         f"model, or other data")
     if (wanted := run.model_class.modality) != data.contract.modality:
         raise ValueError(f"model {run.model!r} learns from {wanted}, but {run.data} holds "
                          f"{data.contract.modality}: choose another model, or ingest other "

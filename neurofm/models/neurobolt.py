@@ -99,6 +99,23 @@ class NeuroBOLTConfig(NeuroFMConfig):
         self.require(0 < layer_decay <= 1, f"layer_decay must be in (0, 1], got {layer_decay}")
 
 
+    def knowing(self, data, windows) -> "NeuroBOLTConfig":
+        """With the electrodes and regions of `neurofm.data.volume_windows.VolumeWindows`. Raises
+        ValueError where scans have unlike electrodes or are scaled, which the published model
+        cannot read."""
+        names = {data.pairs.layout(scan).names for scan in range(len(data.pairs))}
+        if len(names) > 1:
+            raise ValueError(f"{data.pairs.folder}: neurobolt knows electrodes by number, and scans "
+                             f"have {len(names)} caps: pair those of one, or train "
+                             f"neurobolt_sequence, which reads any")
+        if data.contract.scale != "none" or data.contract.sfreq != self.patch:
+            raise ValueError(f"{data.pairs.folder}: neurobolt reads volts at {self.patch} Hz, got "
+                             f"scale {data.contract.scale} at {data.contract.sfreq:g} Hz: pair "
+                             f"with --contract.scale none --contract.sfreq {self.patch}")
+        return NeuroBOLTConfig(**{**self.to_dict(), "channels": next(iter(names)),
+                                  "n_channels": 0, "n_rois": len(data.pairs.rois)})
+
+
 class NeuroBOLT(NeuroFMPreTrainedModel):
     """Values of regions from windows of EEG, in volts, at 200 Hz.
 
@@ -107,6 +124,8 @@ class NeuroBOLT(NeuroFMPreTrainedModel):
     """
 
     config_class = NeuroBOLTConfig
+    reads_scans = True
+    reads_volumes = True  # one at a time, each with the window before it
 
     def __init__(self, config: NeuroBOLTConfig, labram: LaBraM | None = None):
         super().__init__(config)

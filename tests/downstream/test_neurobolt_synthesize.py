@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 
 from neurofm import cli, hub
+from neurofm.data.pairs import Pairs
+from neurofm.data.scans import Scans
+from neurofm.data.volume_windows import VolumeWindows
 
 
 def run(*words: str) -> int:
@@ -98,3 +101,27 @@ def test_bad_input_synthesize(folder, tmp_path, capsys):
     assert run("pretrain", "--model=brainomni", f"--data={folder / 'pairs'}",
                f"--tokenizer={model}", f"--out={tmp_path / 'd'}") != 0
     assert "choose another model" in capsys.readouterr().err
+
+
+def test_the_published_model_trains_on_volumes(folder, tmp_path, capsys):
+    """NeuroBOLT itself, small: a window of EEG before each volume, electrodes by name."""
+    pairs, out = tmp_path / "pairs", tmp_path / "neurobolt"
+    small = ("--architecture={n_times: 800, n_blocks: 1, n_spectral_blocks: 1, n_scales: 2, "
+             "patch: 200, drop_path: 0.0}")
+    words = ["pretrain", "--model=neurobolt", small, "--train.steps=2", "--train.batch_windows=4"]
+    assert run(*words, f"--data={folder / 'pairs'}", f"--out={tmp_path / 'x'}") != 0
+    assert "--contract.scale none" in capsys.readouterr().err
+    assert run("pair", folder / "archive", f"--out={pairs}", "--contract.sfreq=200",
+               "--contract.lowpass_hz=70", "--contract.scale=none",
+               '--splits.test=["004"]', '--splits.validation=["003"]') == 0
+    assert run(*words, f"--data={pairs}", f"--out={out}") == 0
+    model = hub.load(out)
+    assert model.config.channels[:2] == ("Fp1", "Fp2")
+    data = VolumeWindows(Scans(Pairs.open(pairs)), 800)
+    windows = data.select("test")
+    batch = data.batch(windows[:3])
+    assert model.predict(batch).shape == (3, 12)
+    scan, volume, first = (int(column[windows[1]]) for column in data.index)
+    assert (first + 800) / 200 == pytest.approx(data.pairs.volume_s(scan)[volume], abs=0.003)
+    assert np.allclose(batch.signal[1].numpy(), data.pairs.eeg(scan)[:, first : first + 800])
+    assert np.allclose(batch.target[1].numpy(), data.data.target(scan)[:, volume], equal_nan=True)

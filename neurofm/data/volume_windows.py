@@ -1,0 +1,88 @@
+"""Windows of EEG that end with a volume of fMRI, one a volume: as NeuroBOLT was published."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .batch import Batch, collate
+from .scans import Scans
+
+
+@dataclass
+class VolumeWindows:
+    """What can be trained on (`training.sampler.WindowSource`); targets are cleaned regions.
+
+    n_times: samples of a window, the last one just before the volume's trigger. Volumes before
+    which there is less EEG, and those in which nothing was measured, have no window.
+    """
+
+    data: Scans
+    n_times: int
+
+    @cached_property
+    def index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(scan, volume, first sample) of each window."""
+        rows = []
+        pairs, sfreq = self.data.pairs, self.data.contract.sfreq
+        for scan in range(len(pairs)):
+            stop = np.round(pairs.volume_s(scan) * sfreq).astype(int)
+            first = stop - self.n_times
+            measured = np.isfinite(self.data.target(scan)).any(axis=0)
+            good = (first >= 0) & (stop <= pairs.eeg(scan).shape[1]) & measured
+            rows += [(scan, volume, first[volume]) for volume in np.flatnonzero(good)]
+        if not rows:
+            raise ValueError(f"{pairs.folder}: no volume has {self.n_times / sfreq:g} s of EEG "
+                             f"before it (n_times, at {sfreq:g} Hz); give shorter windows")
+        return tuple(np.array(column) for column in zip(*rows, strict=True))
+
+    @property
+    def contract(self):
+        """That of the EEG."""
+        return self.data.contract
+
+    @property
+    def pairs(self):
+        return self.data.pairs
+
+    @property
+    def fingerprint(self) -> str:
+        return self.data.fingerprint
+
+    @property
+    def recordings(self):
+        """A row a scan."""
+        return self.data.recordings
+
+    @property
+    def windows(self) -> pd.DataFrame:
+        """A row a window: its recording."""
+        return pd.DataFrame({"recording": self.index[0]})
+
+    def select(self, split: str | None = None) -> np.ndarray:
+        """Indices of the windows of a split."""
+        return np.flatnonzero(np.isin(self.index[0], self.data.select(split)))
+
+    def subjects(self, windows: np.ndarray) -> np.ndarray:
+        """'dataset/subject' of each of the windows."""
+        return self.data.subjects(self.index[0][windows])
+
+    def widths(self, windows: np.ndarray) -> np.ndarray:
+        """Number of channels of each of the windows."""
+        return self.data.widths(self.index[0][windows])
+
+    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
+        """The windows side by side, with `target` [batch, roi], NaN where not measured."""
+        rows = [tuple(int(column[w]) for column in self.index) for w in windows.tolist()]
+        pairs = self.data.pairs
+        return collate(
+            [pairs.eeg(scan)[:, first : first + self.n_times] for scan, _, first in rows],
+            [pairs.layout(scan) for scan, _, _ in rows], self.contract.geometry,
+            target=torch.from_numpy(np.stack([self.data.target(scan)[:, volume]
+                                              for scan, volume, _ in rows])),
+            seed=seeds, source=[f"{pairs.source(scan)}, volume {volume + 1}"
+                                for scan, volume, _ in rows],
+            subject=self.subjects(windows).tolist(),
+        )
