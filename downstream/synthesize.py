@@ -128,7 +128,8 @@ def synthesize(run: SynthesizeConfig) -> int:
         pd.DataFrame(failures, columns=["source", "reason"]).to_csv(out / "failures.tsv", sep="\t",
                                                                     index=False)
         artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
-                       files=[*files, "index.html", "failures.tsv"])
+                       files=[*files, "index.html", "failures.tsv",
+                              *(["nearness.tsv"] if run.partner else [])])
         print(f"page: {out / 'index.html'}")
     return FAILED if failures else 0
 

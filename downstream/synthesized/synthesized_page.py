@@ -21,7 +21,8 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
             ("Recordings", ", ".join(series.source for series in made)),
             ("Repetition time", ", ".join(f"{series.t_r:g} s" for series in made)),
             ("Regions", ", ".join(rois)),
-            ("Model's input", model.contract.in_words().replace("\n", " "))]))]
+            ("Model's input", f"EEG at {model.contract.sfreq:g} Hz, {model.contract.highpass_hz:g}–"
+                              f"{model.contract.lowpass_hz:g} Hz, any montage")]))]
     compared = [series for series in made if series.measured is not None]
     if compared:
         table = pd.concat([nearness(series, rois, run.n_surrogates) for series in compared])
@@ -38,7 +39,8 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
     if failures:
         sections.append((f"{len(failures)} failed", report.bullets(
             f"{source}: {reason}" for source, reason in failures)))
-    return report.page("fMRI synthesised from EEG", f"{len(made)} recordings", sections)
+    n = len(made)
+    return report.page("fMRI synthesised from EEG", f"{n} recording{'s' * (n > 1)}", sections)
 
 
 def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
@@ -90,6 +92,6 @@ def _said(table: pd.DataFrame) -> str:
     good = int((table["p (Holm)"] < 0.05).sum())
     return report.paragraph(
         f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
-        f"{table['recording'].nunique()} recording(s); {good} of {len(table)} are above what the "
+        f"{table['recording'].nunique()} recording(s): {good} of {len(table)} are above what the "
         f"same series shifted by {LEAST_SHIFT_S:g} s or more would reach (p < .05, Holm within a "
         f"recording). One recording says little about others.")

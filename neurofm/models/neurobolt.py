@@ -105,8 +105,8 @@ class NeuroBOLTConfig(NeuroFMConfig):
         cannot read."""
         names = {data.pairs.layout(scan).names for scan in range(len(data.pairs))}
         if len(names) > 1:
-            raise ValueError(f"{data.pairs.folder}: neurobolt knows electrodes by number, and scans "
-                             f"have {len(names)} caps: pair those of one, or train "
+            raise ValueError(f"{data.pairs.folder}: neurobolt knows electrodes by number, and "
+                             f"scans have {len(names)} caps: pair those of one, or train "
                              f"neurobolt_sequence, which reads any")
         if data.contract.scale != "none" or data.contract.sfreq != self.patch:
             raise ValueError(f"{data.pairs.folder}: neurobolt reads volts at {self.patch} Hz, got "
