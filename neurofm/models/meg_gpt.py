@@ -8,7 +8,7 @@ that a new sample costs the same however long it is.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import comb
 
@@ -304,6 +304,14 @@ class MEGGPT(Backbone):
         """The tokens that are to be predicted."""
         n = self.config.predicted or min(self.config.context, labels.shape[-1] - 1)
         return labels[..., -n:]
+
+    @torch.no_grad()
+    def start(self, batches: Iterable[Batch]) -> None:
+        """A random tokenizer orders its vocabulary; of its labels this model knows `n_codes`, and
+        what comes more rarely counts as never seen."""
+        self.tokenizer.finish(batches)
+        label = self.tokenizer.vocabulary.label_of
+        label[label >= self.config.n_codes] = 0
 
     def pooled(self, batch: Batch, pool: str) -> Float[Tensor, "batch feature"]:
         """One vector of each window, of features brought to places that are the same for every

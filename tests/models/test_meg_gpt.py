@@ -263,3 +263,15 @@ def test_signals_that_follow_signals():
     assert torch.equal(found, wanted)
     other = model.generate(prompt, seconds=0.6, burn_in_s=0.1, seed=3, unigram=True)
     assert not torch.equal(other, found)
+
+
+def test_random_weights_with_fewer_codes_than_their_tokenizer_has_tokens():
+    """A random start beside a trained model, some of whose tokens were never used."""
+    torch.manual_seed(0)
+    model = MEGGPT(MEGGPTConfig(dim=32, n_heads=2, feedforward_dim=32, n_blocks=1, context=40,
+                                n_codes=9, tokenizer={"n_tokens": 24, "n_used": 8})).eval()
+    signal = torch.randn(4, 3, 200, generator=torch.Generator().manual_seed(0))
+    batch = Batch(signal, places(3, 4), torch.zeros(4, 3).long(), torch.ones(4, 3).bool())
+    model.start([batch])
+    assert model.tokenizer.encode(batch).ids.max() < 9
+    assert model.pooled(batch, "covariance").isfinite().all()
