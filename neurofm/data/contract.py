@@ -47,6 +47,11 @@ class Contract:
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
 
+    @property
+    def held_kinds(self) -> tuple[str, ...]:
+        """Kinds of the channels of windows."""
+        return self.kinds
+
     def for_networks(self):
         """The contract of a network trained on such signals."""
         return self
@@ -209,7 +214,7 @@ class InputContract(Contract):
     @property
     def held_kinds(self) -> tuple[str, ...]:
         """Kinds of the channels of windows; `kinds` are those of the recordings."""
-        return ("roi",) if self.parcels else self.kinds
+        return ("roi",) if self.parcels else super().held_kinds
 
     def differences(self, other: Contract) -> list[str]:
         """As in `Contract`; parcels made here and parcels that came as such are alike."""
