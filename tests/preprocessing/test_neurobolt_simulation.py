@@ -313,7 +313,7 @@ def test_bad_input_is_explained(tmp_path, fields, said):
 def test_command_and_configuration(tmp_path, capsys):
     file = "configs/preprocessing/simulate_bold.yaml"
     run = config.parse(SimulateConfig, ["--config", file, "--out", "x"], command="simulate")
-    assert (run.subjects, run.minutes, run.t_r_s) == (16, 10.0, T_R_S)
+    assert (run.subjects, run.minutes, run.t_r_s) == (24, 10.0, T_R_S)
     out = tmp_path / "made"
     words = ["--subjects", "1", "--minutes", "0.5", "--t_r_s", "[2.0]"]
     assert main(["--config", file, "--out", str(out), *words]) == 0

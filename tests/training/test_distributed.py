@@ -210,7 +210,7 @@ def sharded_state_goes_on_in_one_process(work):
     """The state knows neither the wrapper nor the number of processes."""
     run = PretrainConfig(**run_settings(work), train=TrainConfig(**TRAIN))
     data = open_data(run.data)
-    model, out = build(run, data), work / "two/sharded"
+    model, out = build(run, data, data.select("train")), work / "two/sharded"
     assert state.finished(out / "state")[0].name == "step-00000007"
     artifacts.unseal(state.finished(out / "state")[-1])
     train(model, data, data.select("train"), run.train, out, accelerator_for(run.train, out),

@@ -77,7 +77,7 @@ def main(work: Path) -> None:
     windows = data.select("train")
     for stop_after in (7, None):
         torch.manual_seed(run.train.seed)
-        model = pretrain.train.build(run, data)
+        model = pretrain.train.build(run, data, windows)
         try:
             train(model, data, windows, run.train, Path(run.out), accelerator,
                   validation=(data, data.select("validation")), stop_after=stop_after)
