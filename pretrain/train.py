@@ -198,7 +198,7 @@ def build(run: PretrainConfig, data: Corpus | TokenSet | Scans, windows: np.ndar
     of_scans = isinstance(data, Scans | VolumeWindows)
     if of_scans != getattr(run.model_class, "reads_scans", False):
         raise ValueError(f"model {run.model!r} learns from "
-                         f"{'other data than' if of_scans else ''} EEG with fMRI (neurofm pair), "
+                         f"{'other data than ' if of_scans else ''}EEG with fMRI (neurofm pair), "
                          f"which {run.data} {'is' if of_scans else 'is not'}: choose another "
                          f"model, or other data")
     if (wanted := run.model_class.modality) != data.contract.modality:

@@ -49,11 +49,11 @@ class Null:
 
     @property
     def holm(self) -> Float[np.ndarray, " roi"]:
-        return _of_known(self.p, holm)
+        return of_known(self.p, holm)
 
     @property
     def q(self) -> Float[np.ndarray, " roi"]:
-        return _of_known(self.p, benjamini_hochberg)
+        return of_known(self.p, benjamini_hochberg)
 
 
 def moved(scans: list[Series], method: str, draws: int, seed: int) -> Null:
@@ -165,7 +165,8 @@ def _mean(parts: list[np.ndarray]) -> np.ndarray:
     return np.where(count > 0, np.where(known, whole, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _of_known(p: np.ndarray, correct) -> np.ndarray:
+def of_known(p: np.ndarray, correct) -> np.ndarray:
+    """p values corrected by `correct`; NaN stays NaN and does not count."""
     out, known = np.full(len(p), np.nan), np.isfinite(p)
     if known.any():
         out[known] = correct(p[known])

@@ -7,8 +7,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from .. import report
-
-LEAST_SHIFT_S = 20.0  # of a surrogate: BOLD is like itself at shorter ones
+from ..evaluation.statistics import holm
+from ..synthesis.surrogates import SHIFT_S, allowed_shifts, of_known
 
 
 def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> str:
@@ -45,7 +45,7 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
 
 def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
     """A row a region: Pearson r of synthesised with measured, and p of circular shifts in time of
-    at least `LEAST_SHIFT_S` reaching it; `p (Holm)` is corrected for the regions."""
+    at least `SHIFT_S` reaching it; `p (Holm)` is corrected for the regions."""
     rows, p = [], []
     for column, name in enumerate(rois):
         r, shifted = against_shifts(series.values[:, column], series.measured[:, column],
@@ -53,7 +53,7 @@ def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFra
         p.append(np.nan if np.isnan(r) else (1 + (shifted >= r).sum()) / (1 + len(shifted)))
         rows.append({"recording": series.name, "region": name, "r": r,
                      "shifted, 95 %": np.nanquantile(shifted, 0.95) if len(shifted) else np.nan})
-    for row, one, corrected in zip(rows, p, holm(np.array(p)), strict=True):
+    for row, one, corrected in zip(rows, p, of_known(np.array(p), holm), strict=True):
         row |= {"p": one, "p (Holm)": corrected}
     return pd.DataFrame(rows)
 
@@ -64,10 +64,9 @@ def against_shifts(
 ) -> tuple[float, Float[np.ndarray, " shift"]]:
     """(r, r of shifted ones); volumes not measured are left out of each."""
     known = np.isfinite(measured)
-    least = int(np.ceil(LEAST_SHIFT_S / t_r))
-    if known.sum() < 10 or len(found) <= 2 * least or found[known].std() == 0:
+    shifts = allowed_shifts(len(found), t_r)
+    if known.sum() < 10 or len(shifts) == 0 or found[known].std() == 0:
         return np.nan, np.empty(0)
-    shifts = np.arange(least, len(found) - least + 1)
     if len(shifts) > n:
         shifts = np.random.default_rng(seed).choice(shifts, n, replace=False)
 
@@ -77,21 +76,10 @@ def against_shifts(
     return r(found), np.array([r(np.roll(found, shift)) for shift in shifts])
 
 
-def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    """Holm 1979; NaN stays NaN and does not count."""
-    out, order = np.full(len(p), np.nan), np.argsort(p)
-    order = order[np.isfinite(p[order])]
-    highest = 0.0
-    for place, k in enumerate(order):
-        highest = max(highest, min(1.0, p[k] * (len(order) - place)))
-        out[k] = highest
-    return out
-
-
 def _said(table: pd.DataFrame) -> str:
     good = int((table["p (Holm)"] < 0.05).sum())
     return report.paragraph(
         f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
         f"{table['recording'].nunique()} recording(s): {good} of {len(table)} are above what the "
-        f"same series shifted by {LEAST_SHIFT_S:g} s or more would reach (p < .05, Holm within a "
+        f"same series shifted by {SHIFT_S:g} s or more would reach (p < .05, Holm within a "
         f"recording). One recording says little about others.")

@@ -23,7 +23,7 @@ def filled(rule: ParcelRule) -> ParcelRule:
     points = {name: tuple(tuple(round(float(x), 1) for x in place) for place in places)
               for name, places in made.items()}
     # The path is of this machine; what it said is in the points.
-    return replace(rule, points=points, atlas=Path(rule.atlas).name, n_parcels=rule.n_parcels)
+    return replace(rule, points=points, atlas=Path(rule.atlas).name)
 
 
 def of_image(path: str) -> dict[str, Float[np.ndarray, "point 3"]]:

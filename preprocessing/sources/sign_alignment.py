@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from neurofm import artifacts
 from neurofm.data import corpus
 from neurofm.data.shards import ShardReader
 
@@ -73,10 +74,11 @@ def template_of(all_found: list[Float[np.ndarray, "lag parcel parcel"]]) -> np.n
 
 def align(folder: Path, tables, lags: Sequence[int]) -> np.ndarray:
     """Turn the parcels of every recording of a corpus that is not yet sealed; returns the template,
-    which is of the training people. tables: as `records.assemble` makes them; hashes of shards
-    that change are changed in it.
+    which is of the training people. tables: as `records.assemble` makes them; hashes are set to
+    those of the shards as they are then.
 
     Done again (after an interruption, with more recordings) it only turns what is not turned yet.
+    A shard may have been turned by a run that ended before it noted the new hash.
     """
     reader = ShardReader(folder / "windows", "float32")
     found = {}
@@ -98,5 +100,7 @@ def align(folder: Path, tables, lags: Sequence[int]) -> np.ndarray:
             windows = [reader.read(f"{row['recording']}.arrow", k).reshape(len(signs), -1)
                        * signs[:, None] for k in range(n)]
             digest = corpus.write_shard(folder, row["recording"], windows)
-            tables.recordings.loc[number, "sha256"] = digest
+        else:
+            digest = artifacts.sha256(folder / "windows" / f"{row['recording']}.arrow")
+        tables.recordings.loc[number, "sha256"] = digest
     return template

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import neurofm
+from neurofm import artifacts
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.parcel_rule import ParcelRule
@@ -16,6 +17,7 @@ from preprocessing.simulation import Activity, brain, record
 from preprocessing.simulation.activity import SFREQ, shaped_noise
 from preprocessing.sources import parcellation, sign_alignment, template
 from preprocessing.standardize import ContractError, standardize
+from preprocessing.streaming import CausalStandardizer
 
 RULE = ParcelRule(n_parcels=20, head="template", regularization=1.0)
 CONTRACT = InputContract(sfreq=100.0, highpass_hz=1.0, lowpass_hz=40.0, notch_hz=(), window_s=10.0,
@@ -183,6 +185,49 @@ def test_two_sessions_of_one_person_have_the_same_signs(corpus):
     one, two = (sign_alignment.lagged([held.signal(w) for w in held.select(subject="1", run=run)],
                                       lags) for run in ("1", "2"))
     assert (sign_alignment.flips(one, two) > 0).all()
+
+
+def test_killed_between_turning_a_shard_and_noting_it(archive, tmp_path, monkeypatch):
+    """Signs are turned in shards that were noted before: the next run seals what is there."""
+    out = tmp_path / "corpus"
+
+    turned = []
+
+    def as_killed(folder, tables, lags):
+        for name in tables.recordings["recording"]:
+            n = int((tables.windows["recording"] == len(turned)).sum())
+            reader = sign_alignment.ShardReader(folder / "windows", "float32")
+            windows = [reader.read(f"{name}.arrow", k).reshape(12, -1).copy() for k in range(n)]
+            for window in windows:
+                window[3] *= -1
+            sign_alignment.corpus.write_shard(folder, name, windows)
+            turned.append(name)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sign_alignment, "align", as_killed)
+        with pytest.raises(KeyboardInterrupt):
+            ingest.main([str(archive), "--out", str(out), *WORDS])
+    assert len(turned) == 4
+    assert ingest.main([str(archive), "--out", str(out), *WORDS]) == 0
+    table = Corpus.open(out).recordings
+    for name, noted in zip(table["recording"], table["sha256"], strict=True):
+        assert artifacts.sha256(out / "windows" / f"{name}.arrow") == noted
+
+
+def test_a_stream_is_scaled_by_its_past_and_makes_no_parcels(make_raw):
+    raw = make_raw(19, seconds=40.0, sfreq=200.0)
+    recording = readers.from_raw(raw)
+    contract = CONTRACT.with_(parcels=None, window_s=5.0)
+    with pytest.raises(ContractError, match="covariance of a whole recording"):
+        CausalStandardizer(recording, CONTRACT)
+    stream = CausalStandardizer(recording, contract)
+    assert any("last 30 s" in said for said in stream.differences())
+    windows = [window for at in range(0, recording.n_times, 500)
+               for window in stream.push(recording.signal[:, at : at + 500])]
+    assert len(windows) >= 6
+    deviation = windows[-1].signal.std(axis=1)
+    assert 0.5 < np.median(deviation) < 1.5
 
 
 def test_what_is_missing_is_asked_for(archive, tmp_path, monkeypatch, capsys):
