@@ -18,12 +18,13 @@ import torch
 from jaxtyping import Float
 
 from neurofm import artifacts, config, hub
+from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
-from preprocessing import archive
+from preprocessing import archive, segments
 from preprocessing.pair import PairConfig
 from preprocessing.pairing import alignment, one_scan, partner
 from preprocessing.readers import ReadError
@@ -78,8 +79,9 @@ class SynthesizeConfig:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """values: [volume, roi], z-scored over the recording. volume_s: onset of each volume, seconds
-    from the EEG's first sample. measured: the real ones, cleaned as in training; None = not given.
+    """values: [volume, roi], z-scored over the recording; NaN where the EEG before is mostly bad.
+    volume_s: onset of each volume, seconds from the EEG's first sample. measured: the real ones,
+    cleaned as in training; None = not given.
     """
 
     name: str
@@ -185,17 +187,25 @@ def predict(
     model: NeuroBOLTSequence, recording: Recording, first_volume_s: float, t_r: float, n: int
 ) -> Float[np.ndarray, "volume roi"]:
     """Values of the model's regions at n volumes."""
+    bad_s = segments.blanks(recording)
     done = standardize(recording, model.contract)
     signal = scale(done.signal, done.sensors.kind, done.contract, done.statistics)
+    bad = bad_samples(bad_s, signal.shape[1], model.contract.sfreq)
+    signal = np.where(bad, np.float32(0), signal)
     plain = collate([signal], [done.sensors], model.contract.geometry)
     middle_s = first_volume_s + (np.arange(n) + MEASURED_S) * t_r
     batch = PairBatch(
         plain.signal, plain.geometry, plain.kind, plain.valid, torch.tensor([signal.shape[1]]),
         torch.from_numpy(middle_s).float()[None],
-        torch.full((1, n, len(model.config.rois)), torch.nan))
+        torch.full((1, n, len(model.config.rois)), torch.nan), torch.from_numpy(bad)[None])
     values = model.predict(batch.to(model.device))[0].double().cpu().numpy()
-    spread = values.std(axis=0)
-    return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    known = ~blind(bad, model.contract.sfreq, middle_s)
+    if not known.any():
+        raise ContractError(recording.source, "EEG to synthesise from",
+                            "before every volume it is mostly marked bad", "give a cleaner one")
+    spread = values[known].std(axis=0)
+    scored = (values - values[known].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return np.where(known[:, None], scored, np.nan)
 
 
 if __name__ == "__main__":

@@ -94,3 +94,14 @@ def bad_stretches(recording: Recording) -> np.ndarray:
         if _text(label).startswith("bad") and not _skips(label) and duration > 0
     ]
     return np.array(sorted(marked), dtype=float).reshape(-1, 2)
+
+
+def blanks(recording: Recording) -> np.ndarray:
+    """[n, 2] start and end in seconds of what is marked bad or was not recorded; a joint of two
+    pieces is a stretch of no length."""
+    edges = [0, *(edge for stretch in continuous(recording) for edge in stretch),
+             recording.n_times]
+    holes = [(begin / recording.sfreq, end / recording.sfreq)
+             for begin, end in zip(edges[::2], edges[1::2], strict=True)
+             if end > begin or 0 < begin < recording.n_times]
+    return np.round(sorted([*holes, *bad_stretches(recording).tolist()]), 6).reshape(-1, 2)

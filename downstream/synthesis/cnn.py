@@ -43,6 +43,9 @@ class FrameConvNet(nn.Module):
         n_frames = batch.signal.shape[-1] // self.hop
         frame = torch.arange(n_frames, device=batch.signal.device)
         real = ((frame + 1) * self.hop <= batch.n_times[:, None])[:, None]
+        if batch.bad is not None:
+            bad = batch.bad[:, None, : n_frames * self.hop].float()
+            real &= F.max_pool1d(bad, self.hop) == 0
         frames = self._frames(batch, n_frames, real)
         found = self.delays(F.pad(self.dropout(frames), (self.n_lags - 1, 0)))
         last = (batch.volume_s.nan_to_num(0.0) / self.hop_s).floor().long() - 1

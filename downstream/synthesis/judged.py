@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ..evaluation.statistics import least_p
 from . import scores as scoring
-from .protocol import Roles
+from .protocol import ROLES, Roles
 from .scores import SIGNIFICANT, Scores
 from .series import Series
 
@@ -107,6 +107,12 @@ def remarks(roles: Roles, scores: dict[str, Scores]) -> list[str]:
     one = next(iter(scores.values()))
     n_rois = one.r.shape[-1]
     n = len(set(roles.test.data.subjects(roles.test.scans)))
+    for role in ROLES:
+        part = getattr(roles, role)
+        blind = [part.data.blind(scan)[slice(*part.bounds(scan))] for scan in part.scans.tolist()]
+        if lost := sum(int(each.sum()) for each in blind):
+            found.append(f"{role}: {lost} of {sum(map(len, blind))} volumes do not count, since "
+                         f"the EEG before them is mostly bad")
     if n == 1:
         found.append("one subject is judged: there is no interval over subjects")
     elif n < 10:

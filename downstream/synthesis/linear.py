@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from neurofm.data.pairs import Pairs
+from neurofm.data.scans import Scans
 from neurofm.nn.lag_basis import lag_basis
 
 from . import band_power, channels, hrf, ridge
@@ -31,10 +32,10 @@ class Features:
 
     def frames(self, scan: int) -> Frames:
         if scan not in self._frames:
-            contract = self.pairs.contract
+            contract, whole = self.pairs.contract, Scans(self.pairs)
             rows = channels.rows(self.pairs, scan, self.names)
-            self._frames[scan] = band_power.frames(self.pairs.eeg(scan)[rows], contract.sfreq,
-                                                   contract.lowpass_hz)
+            self._frames[scan] = band_power.frames(whole.eeg(scan)[rows], contract.sfreq,
+                                                   contract.lowpass_hz, whole.bad(scan))
         return self._frames[scan]
 
     def of(
@@ -44,7 +45,7 @@ class Features:
         found = self.frames(scan)
         if kind == "band_power_fir":
             basis = lag_basis(torch.from_numpy(volume_s)[None], torch.from_numpy(found.end_s),
-                              found.hop_s)[0].numpy()
+                              found.hop_s, band_power.WINDOW_S)[0].numpy()
             plain = found.power.reshape(len(found.power), -1)
             return np.einsum("vfk,fd->vdk", basis, plain, optimize=True).reshape(len(volume_s), -1)
         plain = found.power.reshape(len(found.power), -1)

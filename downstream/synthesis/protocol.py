@@ -119,13 +119,14 @@ def _kept(
     pairs: Pairs, scans: np.ndarray, parts: dict[str, dict[int, tuple[int, int]]],
     notes: list[str],
 ) -> np.ndarray:
-    """The scans of which every part has enough measured volumes of some region."""
-    kept = []
+    """The scans of which every part has enough measured volumes of some region, with EEG."""
+    kept, whole = [], Scans(pairs)
     for scan in scans.tolist():
         short = []
         for role, bounds in parts.items():
             first, last = bounds[scan]
-            measured = np.isfinite(pairs.bold(scan)[:, first:max(first, last)]).sum(axis=1)
+            counts = np.isfinite(pairs.bold(scan)) & ~whole.blind(scan)
+            measured = counts[:, first:max(first, last)].sum(axis=1)
             if measured.max(initial=0) < LEAST_VOLUMES:
                 short.append(f"{measured.max(initial=0)} volumes to {_TO[role]}")
         if short:

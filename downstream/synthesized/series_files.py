@@ -19,7 +19,8 @@ def write(out: Path, series, rois: tuple[str, ...], model: str, fingerprint: str
     """Write all files of a recording; returns their names. atlas: from `open_atlas`, or None."""
     stem = f"{series.name}_desc-synthesized"
     table = pd.DataFrame(series.values, columns=list(rois))
-    table.to_csv(out / f"{stem}_timeseries.tsv", sep="\t", index=False, float_format="%.5f")
+    table.to_csv(out / f"{stem}_timeseries.tsv", sep="\t", index=False, float_format="%.5f",
+                 na_rep="n/a")
     artifacts.write_json(out / f"{stem}_timeseries.json", {
         "Description": "Time series of brain regions, synthesised from EEG: not measured.",
         "RepetitionTime": series.t_r, "StartTime": round(float(series.volume_s[0]), 6),
@@ -68,14 +69,14 @@ def open_atlas(path: str, labels: str, rois: tuple[str, ...]):
 
 
 def write_image(path: Path, series, image, numbers: list[int]) -> None:
-    """Every voxel of a region has its value; float32, 0 elsewhere."""
+    """Every voxel of a region has its value; float32, 0 elsewhere and where none is known."""
     import nibabel
 
     labels = np.asarray(image.dataobj).astype(int)
     data = np.zeros((*labels.shape, len(series.values)), dtype=np.float32)
     for column, number in enumerate(numbers):
         if number:
-            data[labels == number] = series.values[:, column]
+            data[labels == number] = np.nan_to_num(series.values[:, column])
     made = nibabel.Nifti1Image(data, image.affine)
     made.header.set_xyzt_units("mm", "sec")
     made.header["pixdim"][4] = series.t_r

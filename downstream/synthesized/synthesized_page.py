@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from .. import report
 from ..evaluation.statistics import holm
-from ..synthesis.surrogates import SHIFT_S, allowed_shifts, of_known
+from ..synthesis.protocol import LEAST_VOLUMES
+from ..synthesis.surrogates import SHIFT_S, allowed_shifts, of_known, r_of_shifts
 
 
 def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> str:
@@ -45,35 +45,20 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
 
 def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
     """A row a region: Pearson r of synthesised with measured, and p of circular shifts in time of
-    at least `SHIFT_S` reaching it; `p (Holm)` is corrected for the regions."""
-    rows, p = [], []
-    for column, name in enumerate(rois):
-        r, shifted = against_shifts(series.values[:, column], series.measured[:, column],
-                                    series.t_r, n, seed)
-        p.append(np.nan if np.isnan(r) else (1 + (shifted >= r).sum()) / (1 + len(shifted)))
-        rows.append({"recording": series.name, "region": name, "r": r,
-                     "shifted, 95 %": np.nanquantile(shifted, 0.95) if len(shifted) else np.nan})
-    for row, one, corrected in zip(rows, p, of_known(np.array(p), holm), strict=True):
-        row |= {"p": one, "p (Holm)": corrected}
-    return pd.DataFrame(rows)
-
-
-def against_shifts(
-    found: Float[np.ndarray, " volume"], measured: Float[np.ndarray, " volume"], t_r: float, n: int,
-    seed: int,
-) -> tuple[float, Float[np.ndarray, " shift"]]:
-    """(r, r of shifted ones); volumes not measured are left out of each."""
-    known = np.isfinite(measured)
-    shifts = allowed_shifts(len(found), t_r)
-    if known.sum() < 10 or len(shifts) == 0 or found[known].std() == 0:
-        return np.nan, np.empty(0)
+    at least `SHIFT_S` (n of them, if there are more) reaching it; `p (Holm)` is corrected for the
+    regions. NaN where fewer than ten volumes are known, or a series does not vary."""
+    measured = np.where(np.isfinite(series.values), series.measured, np.nan)
+    every = r_of_shifts(np.nan_to_num(series.values), measured)  # [shift, roi]
+    enough = (np.isfinite(measured).sum(axis=0) >= LEAST_VOLUMES) & (every != 0).any(axis=0)
+    every = np.where(enough, every, np.nan)
+    shifts = allowed_shifts(len(measured), series.t_r)
     if len(shifts) > n:
         shifts = np.random.default_rng(seed).choice(shifts, n, replace=False)
-
-    def r(values) -> float:
-        return float(np.corrcoef(values[known], measured[known])[0, 1])
-
-    return r(found), np.array([r(np.roll(found, shift)) for shift in shifts])
+    known = enough & (len(shifts) > 0)
+    p = np.where(known, (1 + (every[shifts] >= every[0]).sum(axis=0)) / (1 + len(shifts)), np.nan)
+    top = np.quantile(every[shifts], 0.95, axis=0) if len(shifts) else np.full(len(rois), np.nan)
+    return pd.DataFrame({"recording": series.name, "region": list(rois), "r": every[0],
+                         "shifted, 95 %": top, "p": p, "p (Holm)": of_known(p, holm)})
 
 
 def _said(table: pd.DataFrame) -> str:

@@ -10,8 +10,9 @@ from .batch import Movable
 
 @dataclass
 class PairBatch(Movable):
-    """signal: standardised EEG, 0 where padded, in channels and at the end. n_times: samples of
-    each that are real. geometry, kind, valid: as in Batch.
+    """signal: standardised EEG, 0 where padded (in channels and at the end) and where it is bad.
+    n_times: samples of each that are real. geometry, kind, valid: as in Batch. bad: samples at
+    which the EEG says nothing; None = there are none.
 
     volume_s: seconds from the first sample to each volume; NaN where padded. target: value of each
     region in each volume; NaN where it was not measured, or is not to be looked at. seed, source,
@@ -25,6 +26,7 @@ class PairBatch(Movable):
     n_times: Int[Tensor, " batch"]
     volume_s: Float[Tensor, "batch volume"]
     target: Float[Tensor, "batch volume roi"]
+    bad: Bool[Tensor, "batch time"] | None = None
     seed: Int[Tensor, " batch"] | None = None
     source: list[str] = field(default_factory=list)
     subject: list[str] = field(default_factory=list)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
+from .bad_eeg import bad_samples, blind
 from .batch import collate
 from .bold import cleaned
 from .pair_batch import PairBatch
@@ -19,7 +20,7 @@ class Scans:
     """What can be trained on (`neurofm.training.sampler.WindowSource`); a window is a scan.
 
     parts: scan → (first, last + 1) volume that counts: targets are cleaned within it alone, and are
-        NaN elsewhere; scans that are not in it count whole.
+        NaN elsewhere; scans that are not in it count whole. Volumes whose EEG is bad never count.
     """
 
     pairs: Pairs
@@ -61,6 +62,22 @@ class Scans:
         """Middle of each volume's acquisition, seconds from the EEG's first sample."""
         return self.pairs.volume_s(scan) + MEASURED_S * self.pairs.t_r(scan)
 
+    def bad(self, scan: int) -> Bool[np.ndarray, " time"]:
+        """Samples at which the EEG says nothing."""
+        n_times = self.pairs.eeg(scan).shape[1]
+        return bad_samples(self.pairs.bad_s(scan), n_times, self.contract.sfreq)
+
+    def eeg(
+        self, scan: int, first: int = 0, last: int | None = None
+    ) -> Float32[np.ndarray, "channel time"]:
+        """Samples [first, last) of the EEG; 0 where it is bad."""
+        signal, bad = self.pairs.eeg(scan)[:, first:last], self.bad(scan)[first:last]
+        return np.where(bad, np.float32(0), signal) if bad.any() else signal
+
+    def blind(self, scan: int) -> Bool[np.ndarray, " volume"]:
+        """Volumes before which the EEG is mostly bad."""
+        return blind(self.bad(scan), self.contract.sfreq, self.volume_s(scan))
+
     def target(self, scan: int) -> Float32[np.ndarray, "roi volume"]:
         """Cleaned values of the volumes that count; NaN elsewhere."""
         if scan not in self._targets:
@@ -69,6 +86,7 @@ class Scans:
             target = np.full(bold.shape, np.nan, dtype=np.float32)
             target[:, first:last] = cleaned(bold[:, first:last], self.pairs.t_r(scan),
                                             self.pairs.bold_contract)
+            target[:, self.blind(scan)] = np.nan
             self._targets[scan] = target
         return self._targets[scan]
 
@@ -77,8 +95,11 @@ class Scans:
     ) -> PairBatch:
         """The scans side by side, padded in channels, samples and volumes."""
         numbers = scans.tolist()
-        eeg = [self.pairs.eeg(scan) for scan in numbers]
+        eeg = [self.eeg(scan) for scan in numbers]
         longest = max(signal.shape[1] for signal in eeg)
+        bad = torch.zeros(len(numbers), longest, dtype=torch.bool)
+        for row, scan in enumerate(numbers):
+            bad[row, : eeg[row].shape[1]] = torch.from_numpy(self.bad(scan))
         padded = [np.pad(signal, ((0, 0), (0, longest - signal.shape[1]))) for signal in eeg]
         plain = collate(padded, [self.pairs.layout(scan) for scan in numbers],
                         self.pairs.contract.geometry)
@@ -92,7 +113,7 @@ class Scans:
             targets[row, : value.shape[1]] = torch.from_numpy(value.T)
         return PairBatch(
             plain.signal, plain.geometry, plain.kind, plain.valid,
-            torch.tensor([signal.shape[1] for signal in eeg]), volume_s, targets,
+            torch.tensor([signal.shape[1] for signal in eeg]), volume_s, targets, bad,
             seed=None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
             source=[self.pairs.source(scan) for scan in numbers],
             subject=self.pairs.subjects(scans).tolist(),

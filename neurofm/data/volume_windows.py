@@ -16,7 +16,8 @@ class VolumeWindows:
     """What can be trained on (`training.sampler.WindowSource`); targets are cleaned regions.
 
     n_times: samples of a window, the last one just before the volume's trigger. Volumes before
-    which there is less EEG, and those in which nothing was measured, have no window.
+    which there is less EEG, or mostly bad EEG, and those in which nothing was measured, have no
+    window.
     """
 
     data: Scans
@@ -78,7 +79,7 @@ class VolumeWindows:
         rows = [tuple(int(column[w]) for column in self.index) for w in windows.tolist()]
         pairs = self.data.pairs
         return collate(
-            [pairs.eeg(scan)[:, first : first + self.n_times] for scan, _, first in rows],
+            [self.data.eeg(scan, first, first + self.n_times) for scan, _, first in rows],
             [pairs.layout(scan) for scan, _, _ in rows], self.contract.geometry,
             target=torch.from_numpy(np.stack([self.data.target(scan)[:, volume]
                                               for scan, volume, _ in rows])),

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -147,9 +148,13 @@ class NeuroBOLTSequence(NeuroFMPreTrainedModel):
         return rows[:, done.clamp(min=0)]
 
     def real_frames(self, batch: PairBatch, n_frames: int) -> Bool[Tensor, "batch frame 1"]:
-        """Which frames lie within the scan, whose windows reach no padding."""
+        """Which frames lie within the scan, whose windows reach no padding and nothing bad."""
         end = (torch.arange(n_frames, device=batch.signal.device) + 1) * self.hop
-        return ((end <= batch.n_times[:, None]) & (end >= self.length))[..., None]
+        real = (end <= batch.n_times[:, None]) & (end >= self.length)
+        if batch.bad is not None:
+            so_far = F.pad(batch.bad.long().cumsum(dim=1), (1, 0))
+            real &= so_far[:, end] == so_far[:, (end - self.length).clamp(min=0)]
+        return real[..., None]
 
     def statistics(self, batch: PairBatch) -> Statistics:
         """Of each scan, from all of it."""
@@ -186,8 +191,9 @@ class NeuroBOLTSequence(NeuroFMPreTrainedModel):
     ) -> Float[Tensor, "batch volume feature"]:
         """What each volume sees of the frames before it."""
         frames, _ = self._compared(batch, statistics)
-        frame_s = (torch.arange(frames.shape[1], device=frames.device) + 1) * self.config.hop_s
-        basis = lag_basis(batch.volume_s.nan_to_num(-1.0), frame_s, self.config.hop_s)
+        end_s = (torch.arange(frames.shape[1], device=frames.device) + 1) * self.config.hop_s
+        basis = lag_basis(batch.volume_s.nan_to_num(-1.0), end_s, self.config.hop_s,
+                          self.config.window_s)
         return torch.einsum("bvfk,bfd->bvkd", basis, frames).flatten(2)
 
     def predict(
@@ -212,7 +218,8 @@ class NeuroBOLTSequence(NeuroFMPreTrainedModel):
             part = replace(batch, signal=batch.signal[..., first:last],
                            n_times=(batch.n_times - first).clamp(max=last - first),
                            volume_s=batch.volume_s[:, k : k + 1] - first / self.config.sfreq,
-                           target=batch.target[:, k : k + 1])
+                           target=batch.target[:, k : k + 1],
+                           bad=None if batch.bad is None else batch.bad[:, first:last])
             found.append(self.predict(part, statistics))
         return torch.cat(found, dim=1)
 
@@ -251,7 +258,8 @@ def alone(batch: PairBatch, row: int) -> PairBatch:
     n = int(batch.n_times[row])
     fields = {name: getattr(batch, name)[row : row + 1] for name in
               ("geometry", "kind", "valid", "n_times", "volume_s", "target")}
-    return PairBatch(signal=batch.signal[row : row + 1, :, :n], **fields)
+    bad = None if batch.bad is None else batch.bad[row : row + 1, :n]
+    return PairBatch(signal=batch.signal[row : row + 1, :, :n], bad=bad, **fields)
 
 
 def correlation(

@@ -26,11 +26,16 @@ def canonical(delay: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
 
 
 def lag_basis(
-    volume_s: Float[Tensor, "batch volume"], frame_s: Float[Tensor, " frame"], hop_s: float
+    volume_s: Float[Tensor, "batch volume"], end_s: Float[Tensor, " frame"], hop_s: float,
+    window_s: float,
 ) -> Float[Tensor, "batch volume frame response"]:
-    """Weight of each frame for each volume in each response; 0 for frames after the volume or more
-    than `REACH_S` before it. A frame's weight is proportional to how long it lasts."""
-    delay = volume_s[..., None] - frame_s
+    """Weight of each frame for each volume in each response; 0 for frames that end after the volume
+    or more than `REACH_S` before it. A frame's weight is proportional to how often there is one.
+
+    end_s: of each frame's window, window_s: its length; what it tells is of its middle.
+    """
+    since = volume_s[..., None] - end_s
+    delay = since + window_s / 2
     early = canonical(delay + 0.5) - canonical(delay - 0.5)
-    seen = (delay >= 0) & (delay < REACH_S)
+    seen = (since >= 0) & (since < REACH_S)
     return torch.stack([canonical(delay), early], dim=-1) * seen[..., None] * hop_s

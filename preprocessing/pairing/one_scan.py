@@ -60,7 +60,7 @@ def pair_one(job: Job, fmri: Path, out: Path, how: Pairing, known: tuple[Sensors
     volumes = bold.signal[:, at.kept]
     if not np.isfinite(volumes).any():
         raise ReadError(fmri, "wanted volumes that were measured, got none with a number")
-    bad_s = _bad_s(recording)
+    bad_s = segments.blanks(recording)
     duration_s, sfreq = recording.duration_s, recording.sfreq
     done = standardize(recording, how.contract)
     signal = scale(done.signal, done.sensors.kind, how.contract, done.statistics)
@@ -68,7 +68,7 @@ def pair_one(job: Job, fmri: Path, out: Path, how: Pairing, known: tuple[Sensors
         done.signal, how.contract.sfreq, at.t_r, at.first_volume_s,
         at.first_volume_s + volumes.shape[1] * at.t_r, how.contract.lowpass_hz,
     )
-    found = {**done.quality, "bad_s": bad_s, "notes": [*bold.notes, *at.notes],
+    found = {**done.quality, "bad_s": bad_s.tolist(), "notes": [*bold.notes, *at.notes],
              "gradient": asdict(residue) if residue else None}
     digests = pairs.write_scan(out, job.id, signal, volumes)
     row = {
@@ -115,17 +115,6 @@ def _check_band(bold: FMRIContract, t_r: float, source: str) -> None:
         raise ContractError(source, f"regions in the band up to {bold.lowpass_hz:g} Hz",
                             f"a repetition time of {t_r:g} s holds nothing above "
                             f"{0.5 / t_r:.3g} Hz", "lower bold.lowpass_hz")
-
-
-def _bad_s(recording: Recording) -> list[list[float]]:
-    """Stretches marked bad, and the holes (or joints, of no length) between continuous ones."""
-    whole = segments.continuous(recording)
-    edges = [0, *(edge for stretch in whole for edge in stretch), recording.n_times]
-    holes = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    holes = [[a / recording.sfreq, b / recording.sfreq] for a, b in holes
-             if b > a or 0 < a < recording.n_times]
-    return [[round(a, 6), round(b, 6)]
-            for a, b in sorted([*holes, *segments.bad_stretches(recording).tolist()])]
 
 
 def _shown(fmri: Path, job: Job) -> str:

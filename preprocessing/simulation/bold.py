@@ -1,7 +1,7 @@
 """BOLD of regions from the activity that EEG records: generators' power ⊛ haemodynamic response.
 
     drive of a region = Σ weight · relative power of a generator + what no EEG knows
-    clean = drive ⊛ double-gamma response, at volumes' onsets; noisy = clean + physiology + drift
+    clean = drive ⊛ double-gamma response, mid-volume; noisy = clean + physiology + drift
 
 The response is the canonical one (Friston et al. 1998, "Event-related fMRI"; a gamma density that
 peaks at 5 s less a sixth of one that peaks 10 s later) with the person's own peak. Noise: AR(1) of
@@ -58,12 +58,14 @@ def bold(
     person_seed: list[int],
     seed: list[int],
 ) -> Bold:
-    """BOLD of `activity` at the volumes' onsets (equally spaced, in seconds of the activity).
+    """BOLD of `activity`, measured in the middle of each volume (as after correction of slice times
+    to it). onset_s: of volumes, equally spaced, in seconds of the activity.
 
     snr: standard deviation of clean over that of the noise (jerks not counted).
     person_seed: of the person's response and weights; seed: of this recording.
     """
     own, rng = np.random.default_rng(person_seed), np.random.default_rng(seed)
+    measured_s = onset_s + (onset_s[1] - onset_s[0]) / 2
     peak_s = PEAK_S + own.uniform(-PEAK_JITTER_S, PEAK_JITTER_S)
     response = double_gamma(peak_s)
     weights = template_weights(brain) * np.exp(
@@ -74,18 +76,18 @@ def bold(
 
     share = np.array([region.unseen for region in REGIONS])
     everywhere = [region.name for region in REGIONS].index(GLOBAL)
-    weights *= _gain(weights @ change, response, onset_s, 1 - share)
+    weights *= _gain(weights @ change, response, measured_s, 1 - share)
     weights[everywhere] = np.delete(weights, everywhere, axis=0).mean(axis=0)
-    weights[everywhere] *= _gain(weights @ change, response, onset_s, 1 - share)[everywhere]
-    unseen *= _gain(unseen, response, onset_s, share)
+    weights[everywhere] *= _gain(weights @ change, response, measured_s, 1 - share)[everywhere]
+    unseen *= _gain(unseen, response, measured_s, share)
     # The two parts are never quite uncorrelated: a last factor on both makes their sum's spread 1.
-    both = _gain(weights @ change + unseen, response, onset_s, np.ones(len(share)))
+    both = _gain(weights @ change + unseen, response, measured_s, np.ones(len(share)))
     weights, unseen = weights * both, unseen * both
 
     seen_drive = weights @ change
     drive = seen_drive + unseen
-    clean, seen = (_at(each, response, onset_s) for each in (drive, seen_drive))
-    noisy = clean + _noise(rng, body, onset_s) / snr + _spikes(rng, body, onset_s)
+    clean, seen = (_at(each, response, measured_s) for each in (drive, seen_drive))
+    noisy = clean + _noise(rng, body, measured_s) / snr + _spikes(rng, body, onset_s)
     return Bold(noisy, clean, seen, drive, weights, response, float(peak_s))
 
 
@@ -123,26 +125,26 @@ def _slow(hz):
     return np.exp(-0.5 * (hz / 0.15) ** 2)
 
 
-def _at(drive: np.ndarray, response: np.ndarray, onset_s: np.ndarray) -> np.ndarray:
-    """drive ⊛ response at the onsets, [row, volume]; before the recording nothing happened."""
+def _at(drive: np.ndarray, response: np.ndarray, at_s: np.ndarray) -> np.ndarray:
+    """drive ⊛ response at these times, [row, volume]; before the recording nothing happened."""
     n = drive.shape[1]
     course = scipy.signal.fftconvolve(drive, response[None], axes=1)[:, :n]
     middle_s = (np.arange(n) + 0.5) / DRIVE_SFREQ
-    return np.stack([np.interp(onset_s, middle_s, row) for row in course])
+    return np.stack([np.interp(at_s, middle_s, row) for row in course])
 
 
-def _gain(drive, response, onset_s, variance) -> np.ndarray:
+def _gain(drive, response, at_s, variance) -> np.ndarray:
     """Factor [row, 1] that gives each row's BOLD that variance; 0 where a row is silent."""
-    spread = _at(drive, response, onset_s).std(axis=1)
+    spread = _at(drive, response, at_s).std(axis=1)
     gain = np.divide(np.sqrt(variance), spread, out=np.zeros_like(spread), where=spread > 0)
     return gain[:, None]
 
 
-def _noise(rng: np.random.Generator, body: Body, onset_s: np.ndarray) -> np.ndarray:
+def _noise(rng: np.random.Generator, body: Body, at_s: np.ndarray) -> np.ndarray:
     """Physiology and drift, unit variance, [region, volume]."""
-    n_regions, n = len(REGIONS), len(onset_s)
-    spacing = onset_s[1] - onset_s[0]
-    heart = _at(body.rate[None], _cardiac_response(), onset_s)[0]
+    n_regions, n = len(REGIONS), len(at_s)
+    spacing = at_s[1] - at_s[0]
+    heart = _at(body.rate[None], _cardiac_response(), at_s)[0]
     heart = (heart - heart.mean()) / max(heart.std(), 1e-12)
     shared = np.sqrt(0.5) * (heart + _ar1(rng, 1, n, spacing)[0])
     own = _ar1(rng, n_regions, n, spacing)

@@ -78,8 +78,9 @@ def truth(scan: Scan) -> dict[str, np.ndarray]:
 
     bold_clean, bold_seen: [region, volume], noise-free BOLD and the part of it that generators
     drive. bold_drive: [region, time] at drive_sfreq Hz from the EEG's first sample; hrf: [lag] at
-    the same rate; bold_clean is bold_drive ⊛ hrf at volume_onset_s. bold_weight: [region,
-    generator], drive for a doubling of its power. region: names. beat_s, jerk_s: in the EEG.
+    the same rate; bold_clean is bold_drive ⊛ hrf in the middle of each volume, half a repetition
+    time after volume_onset_s. bold_weight: [region, generator], drive for a doubling of its power.
+    region: names. beat_s, jerk_s: in the EEG.
     """
     found, n_rois = scan.bold, scan.scanner.n_rois
     return {

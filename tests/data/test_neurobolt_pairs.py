@@ -11,9 +11,11 @@ import pytest
 
 from neurofm import artifacts, hub
 from neurofm.data import pairs as store
+from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.pairs import Pairs
+from neurofm.data.scans import Scans
 from neurofm.data.sensors import KINDS, Sensors
 from neurofm.data.windows import SplitLeakError
 
@@ -124,3 +126,24 @@ def test_pairs_need_neither_readers_nor_torch():
             "if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_volumes_after_bad_eeg_do_not_count(tmp_path):
+    """A stretch marked bad is silent in batches; volumes that see mostly it have no target."""
+    sfreq, n_times = 200.0, 6000
+    bad = bad_samples(np.array([[5.0, 14.0], [20.0, 20.0]]), n_times, sfreq)
+    assert bad.sum() == 9 * 200 + 1  # a joint is one sample
+    volume_s = np.array([1.0, 9.0, 11.0, 14.0, 19.9, 20.1, 29.0])
+    # of the 12 s (or fewer) before: 0, 4 of 9, 6 of 11, 9 of 12, 6.1 of 12, 5.9 of 12, 0 s
+    assert blind(bad, sfreq, volume_s).tolist() == [False, False, True, True, True, False, False]
+
+    _write(tmp_path)
+    pairs = Pairs.open(tmp_path)
+    scans = Scans(pairs)
+    assert not scans.bad(0).any()
+    batch = scans.batch(np.array([0, 1]))
+    assert not batch.bad[0].any()
+    assert batch.bad[1].nonzero().ravel().tolist() == list(range(200, 400))
+    assert (batch.signal[1, :, 200:400] == 0).all()
+    assert np.array_equal(batch.signal[1, :6, 400:1300], pairs.eeg(1)[:, 400:])
+    assert not scans.blind(1).any()  # a second of twelve is not most

@@ -2,6 +2,7 @@
 
 import json
 
+import mne
 import nibabel
 import numpy as np
 import pandas as pd
@@ -125,3 +126,29 @@ def test_the_published_model_trains_on_volumes(folder, tmp_path, capsys):
     assert (first + 800) / 200 == pytest.approx(data.pairs.volume_s(scan)[volume], abs=0.003)
     assert np.allclose(batch.signal[1].numpy(), data.pairs.eeg(scan)[:, first : first + 800])
     assert np.allclose(batch.target[1].numpy(), data.data.target(scan)[:, volume], equal_nan=True)
+
+
+def test_volumes_after_bad_eeg_are_not_made_up(folder, tmp_path):
+    raw = mne.io.read_raw_fif(eeg_of(folder, "004"), preload=True, verbose="error")
+    whole, out = tmp_path / "eeg" / "sub-004_task-rest_eeg.fif", tmp_path / "out"
+    whole.parent.mkdir()
+    raw.annotations.append(raw.first_time + 60.0, 30.0, "BAD_jerk")
+    raw.save(whole, verbose="error")
+    scan = next((folder / "archive").glob("sub-004/*/func/*_timeseries.tsv"))
+    for suffix in (".tsv", ".json"):
+        partner = tmp_path / "func" / f"sub-004_task-rest_timeseries{suffix}"
+        partner.parent.mkdir(exist_ok=True)
+        partner.write_bytes(scan.with_suffix(suffix).read_bytes())
+    assert run("synthesize", whole, f"--model={folder / 'model'}", f"--out={out}",
+               '--partner={"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"}',
+               f"--atlas={folder / 'archive' / 'rois.nii.gz'}", "--n_surrogates=200") == 0
+    table = pd.read_csv(next(out.glob("*_timeseries.tsv")), sep="\t")
+    sidecar = json.loads(next(out.glob("*_timeseries.json")).read_text())
+    measured_s = sidecar["StartTime"] + (np.arange(len(table)) + 0.5) * sidecar["RepetitionTime"]
+    lost = table.isna().all(axis=1).to_numpy()
+    assert (measured_s[lost].min(), measured_s[lost].max()) == pytest.approx((67.5, 94.5), abs=3)
+    assert not table[~lost].isna().any().any()
+    image = nibabel.load(next(out.glob("*_bold.nii.gz")))
+    assert np.isfinite(image.get_fdata()).all()
+    nearness = pd.read_csv(out / "nearness.tsv", sep="\t")
+    assert nearness["r"].between(-1, 1).all()

@@ -69,6 +69,20 @@ def test_finds_what_eeg_says_in_others_and_nothing_where_it_says_nothing(model):
     assert found[:, 1].abs().max() < 0.4
 
 
+def test_predictions_come_neither_early_nor_late(model):
+    """A frame's power is that of its window's middle, not of its end."""
+    found, target = [], []
+    for seed in range(110, 118):
+        one = scan(seed, seconds=300, t_r=0.5)
+        found.append(model.predict(one)[0, 80:, 0].numpy())
+        target.append(one.target[0, 80:, 0].numpy())
+    lags = np.arange(-5, 6)  # of half a second
+    r = [np.mean([np.corrcoef(np.roll(x, lag)[8:-8], y[8:-8])[0, 1]
+                  for x, y in zip(found, target, strict=True)]) for lag in lags]
+    square, slope, _ = np.polyfit(lags[3:8] * 0.5, r[3:8], 2)
+    assert abs(-slope / (2 * square)) < 0.2  # seconds; 0.4 if a frame counted as of its end
+
+
 def test_another_montage_and_repetition_time(model):
     one = scan(200, n_channels=20, t_r=3.0)
     assert correlation(model.predict(one), one.target, ~one.target.isnan())[0, 0] > 0.6
@@ -83,6 +97,26 @@ def test_nothing_after_a_volume_matters_to_it(model):
     first, second = model.predict(one, known), model.predict(other, known)
     assert torch.equal(first[:, :before], second[:, :before])
     assert not torch.allclose(first[:, before + 2 :], second[:, before + 2 :], atol=1e-3)
+
+
+def test_bad_stretches_say_nothing_and_leave_the_rest_alone(model):
+    """What stands where EEG is marked bad does not matter, and would if it were not marked."""
+    one = scan(350)
+    bad = torch.zeros(1, one.signal.shape[-1], dtype=torch.bool)
+    bad[:, 1000:1400] = True
+    loud = one.signal + 30 * torch.randn(one.signal.shape) * bad[:, None]
+    silent = torch.where(bad[:, None], 0.0, one.signal)
+
+    def r(found):
+        return correlation(found, one.target, ~one.target.isnan())[0, 0]
+
+    marked = model.predict(replace(one, signal=loud, bad=bad))
+    assert torch.allclose(marked, model.predict(replace(one, signal=silent, bad=bad)), atol=1e-5)
+    assert r(marked) > 0.6
+    assert r(model.predict(replace(one, signal=loud))) < r(marked) - 0.1
+    known = model.statistics(replace(one, signal=loud, bad=bad))
+    by_windows = model.predict_by_windows(replace(one, signal=loud, bad=bad), known)
+    assert torch.allclose(by_windows, marked, atol=1e-4)
 
 
 def test_window_by_window_is_the_same(model):
@@ -149,7 +183,7 @@ def test_the_response_is_the_canonical_one():
     response = canonical(delay)
     assert delay[response.argmax()] == pytest.approx(5.0, abs=0.05)
     assert delay[response.argmin()] == pytest.approx(15.7, abs=0.7)
-    basis = lag_basis(torch.tensor([[30.0]]), torch.tensor([4.0, 25.0, 30.5]), 0.5)
+    basis = lag_basis(torch.tensor([[30.0]]), torch.tensor([4.0, 26.0, 30.5]), 0.5, 2.0)
     assert basis[0, 0, 0].abs().max() == 0  # 26 s ago
     assert basis[0, 0, 2].abs().max() == 0  # not yet
     assert basis[0, 0, 1, 0] == pytest.approx(0.5 * float(canonical(torch.tensor(5.0))))

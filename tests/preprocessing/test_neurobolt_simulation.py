@@ -66,7 +66,8 @@ def _lagged(folder, region, lags_s):
         alpha = sosfiltfilt(sos, posterior).reshape(2, -1, sfreq)
         power = np.log(np.square(alpha).mean(axis=(0, 2)))  # a value a second
         middle_s = np.arange(len(power)) + 0.5
-        found.append([np.corrcoef(np.interp(onset_s - lag, middle_s, power), series[region])[0, 1]
+        measured_s, bold = onset_s + (onset_s[1] - onset_s[0]) / 2, series[region]
+        found.append([np.corrcoef(np.interp(measured_s - lag, middle_s, power), bold)[0, 1]
                       for lag in lags_s])
     return np.mean(found, axis=0)
 
@@ -79,7 +80,8 @@ def test_bold_is_the_drive_through_the_response_up_to_the_ceiling(archive):
         middle_s = (np.arange(truth["bold_drive"].shape[1]) + 0.5) / truth["drive_sfreq"]
         for region, drive in zip(truth["region"], truth["bold_drive"], strict=True):
             course = np.convolve(drive, truth["hrf"])[: len(drive)]
-            predicted = np.interp(onset_s, middle_s, course)
+            measured_s = onset_s + (onset_s[1] - onset_s[0]) / 2
+            predicted = np.interp(measured_s, middle_s, course)
             found = np.corrcoef(predicted, series[region])[0, 1]
             assert found == pytest.approx(rows.loc[region, "ceiling"], abs=0.005)
     # As much noise as signal; whoever reads the EEG perfectly still lacks what no generator knows.
