@@ -34,7 +34,7 @@ from .synthesis import (
     synthesis_figures,
     synthesis_page,
 )
-from .synthesis.competing import METHODS
+from .synthesis.competing import METHODS, ON_DEMAND
 from .synthesis.judged import Judged, finding, remarks, significant
 from .synthesis.protocol import Kind, Roles
 from .synthesis.series import Series
@@ -52,8 +52,9 @@ class EvaluateBoldConfig:
     """pairs: EEG and fMRI of the same minutes (`neurofm pair`). out: folder of the results.
 
     protocol: "inter" judges other people, by the splits of the pairs; "intra" the last tenth of
-    every scan. methods: what is compared, of ours, band_power_fir, band_power_hrf, alpha_hrf, cnn;
-    the first is the one from which the others are subtracted.
+    every scan. methods: what is compared, of ours, band_power_fir, band_power_hrf, alpha_hrf, cnn,
+    and ours_one_by_one, a model for each region; the first is the one from which the others are
+    subtracted.
     model: checkpoint of a neurobolt_sequence, which is judged as ours instead of one that is
     trained here; "" = train. tokenizer: checkpoint of a BrainTokenizer that ours reads besides.
     architecture: fields of ours (NeuroBOLTSequenceConfig). train_cnn: training of cnn; a window is
@@ -77,9 +78,10 @@ class EvaluateBoldConfig:
     ceiling: str = ""
 
     def __post_init__(self):
-        unknown = [name for name in self.methods if name not in METHODS]
+        unknown = [name for name in self.methods if name not in (*METHODS, *ON_DEMAND)]
         if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ValueError(f"methods wants some of {', '.join(METHODS)}, each once; got "
+            known = ", ".join((*METHODS, *ON_DEMAND))
+            raise ValueError(f"methods wants some of {known}, each once; got "
                              f"{', '.join(self.methods) or 'none'}")
         if min(self.seeds, self.draws) < 1:
             raise ValueError(f"seeds and draws must be at least 1, got {self.seeds} and "
@@ -126,7 +128,7 @@ def evaluate_bold(run: EvaluateBoldConfig, say=print) -> int:
     roles = protocol.roles(pairs, run.protocol)
     model = competing.open_model(run.model, pairs) if run.model else None
     tokenizer = competing.open_tokenizer(run.tokenizer, pairs) if run.tokenizer else None
-    by_name = any(name != "ours" for name in run.methods)
+    by_name = any(not name.startswith("ours") for name in run.methods)
     names = channels.common(pairs, roles.scans) if by_name else []
     artifacts.claim(out, {**parents, **config.resolved(run)})
     config.save(run, out)

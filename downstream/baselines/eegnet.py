@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .network import Network, max_norm_
+from neurofm.nn.max_norm import max_norm_
+
+from .network import Network
 
 F1, D, F2 = 8, 2, 16
 TEMPORAL, SEPARABLE = 64, 16  # samples at 128 Hz, and at 32 Hz: half a second

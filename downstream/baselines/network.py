@@ -153,12 +153,3 @@ class Network:
             signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=2)
         signal = recentring.signals(signal, subjects) if self.recentred else signal
         return np.ascontiguousarray(signal, dtype=np.float32)
-
-
-@torch.no_grad()
-def max_norm_(weight: Tensor, largest: float) -> None:
-    """Shorten the weights of every output to a norm of at most `largest`, in place.
-
-    Called as a network is applied, so the optimiser's last step is under the constraint as well.
-    """
-    weight.copy_(weight.renorm(2, 0, largest))

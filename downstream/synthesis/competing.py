@@ -13,7 +13,8 @@ from . import linear, trained
 from .protocol import Roles
 
 METHODS = ("ours", *linear.KINDS, "cnn")
-Fitted = linear.Linear | trained.Network  # predict(part, scan) → [volume, roi]
+ON_DEMAND = ("ours_one_by_one",)
+Fitted = linear.Linear | trained.Network | trained.OneByOne  # predict(part, scan) → [volume, roi]
 
 
 def fitted(
@@ -40,6 +41,10 @@ def fitted(
         if name == "ours":
             found[name] = [trained.ours(roles, architecture, tokenizer, parents, folder / name,
                                         functools.partial(_told, say, name))]
+            continue
+        if name == "ours_one_by_one":
+            found[name] = [trained.one_by_one(roles, architecture,
+                                              functools.partial(_told, say, name))]
             continue
         found[name] = []
         for number in range(seeds):

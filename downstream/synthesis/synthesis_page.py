@@ -16,6 +16,7 @@ from .surrogates import SHIFT_S
 ABOUT = {
     "ours": "neurobolt_sequence: power of learned sources in learned bands, delays learned, all "
             "regions at once; reads where channels lie",
+    "ours_one_by_one": "ours, a model for each region by itself",
     "band_power_fir": "power in five bands of each channel, delays learned (8 bumps over 24 s), "
                       "ridge",
     "band_power_hrf": "power in five bands of each channel ⊛ canonical response, ridge",

@@ -72,6 +72,30 @@ def ours(
     return Network(model, as_they_are)
 
 
+@dataclass(frozen=True, eq=False)
+class OneByOne:
+    """A model for each region, none of which knows of the others."""
+
+    models: list[Network]
+
+    def predict(self, part: Part, scan: int) -> Float[np.ndarray, "volume roi"]:
+        """Values of regions at the volumes that count."""
+        return np.concatenate([model.predict(part, scan) for model in self.models], axis=1)
+
+
+def one_by_one(roles: Roles, architecture: dict, say=print) -> OneByOne:
+    """NeuroBOLTSequence for each region by itself, each with a penalty of its own."""
+    data, scans, found = roles.train.data, roles.train.scans, []
+    for k, name in enumerate(data.pairs.rois.names):
+        shape = NeuroBOLTSequenceConfig(**architecture).knowing(data, scans).to_dict()
+        model = NeuroBOLTSequence(NeuroBOLTSequenceConfig(**{**shape, "rois": (name,)})).eval()
+        batches = (data.batch(scans[at : at + 1]) for at in range(len(scans)))
+        say(f"{name}: " + model.finish(replace(batch, target=batch.target[..., k : k + 1])
+                                       for batch in batches))
+        found.append(Network(model, as_they_are))
+    return OneByOne(found)
+
+
 def cnn(
     roles: Roles, names: list[str], settings: TrainConfig, folder: Path, say=print
 ) -> Network:

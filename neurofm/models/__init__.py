@@ -14,6 +14,7 @@ INDEX = {
     "labram": ("neurofm.models.labram", "LaBraM"),
     "neurobolt": ("neurofm.models.neurobolt", "NeuroBOLT"),
     "neurobolt_sequence": ("neurofm.models.neurobolt_sequence", "NeuroBOLTSequence"),
+    "fleeg": ("neurofm.models.fleeg", "FLEEG"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
 }
 

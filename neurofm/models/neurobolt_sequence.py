@@ -226,16 +226,23 @@ class NeuroBOLTSequence(NeuroFMPreTrainedModel):
     @torch.no_grad()
     def finish(self, batches: Iterable[PairBatch]) -> str:
         """Solve the read-out on the training scans → what came of it. One scan in five chooses the
-        penalty (at least one does), and then all are used."""
+        penalty (at least one does), and the share of a tokenizer's features; then all are used."""
         ridge = ScanRidge(self.read.in_features, self.read.out_features)
         for batch in batches:
             for row in range(len(batch)):
                 one = alone(batch, row)
                 ridge.add(self.seen(one)[0].double(), one.target[0].double())
-        weight, bias, said = ridge.solve()
+        weight, bias, said = ridge.solve(self._of_tokenizer())
         self.read.weight.copy_(weight)
         self.read.bias.copy_(bias)
         return said
+
+    def _of_tokenizer(self) -> Bool[Tensor, " feature"] | None:
+        """Which of the read-out's features are an encoder's; None where there is no encoder."""
+        if self.tokenizer is None:
+            return None
+        n, own = self.config.n_features, self.tokenizer.config
+        return torch.arange(n).ge(n - own.n_sources * own.dim).repeat(N_RESPONSES)
 
     def forward(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict, compare → (loss, metrics).

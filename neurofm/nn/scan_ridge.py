@@ -4,11 +4,14 @@ Sums of products are kept, not samples: memory does not grow with the number of 
 one scale already; targets are z-scored, so a value that was not measured counts as their mean.
 """
 
+import itertools
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the features' mean power, times n
+SHARES = (0.03, 0.1, 0.3, 1.0)  # by which features of the second kind may be scaled
 _EVERY = 5  # each fifth scan chooses
 
 
@@ -37,26 +40,45 @@ class ScanRidge:
         if choosing:
             self.held.append((x, y))
 
-    def solve(self) -> tuple[Float[Tensor, "target feature"], Float[Tensor, " target"], str]:
-        """(weights, biases, in words)."""
+    def solve(
+        self, second: Bool[Tensor, " feature"] | None = None
+    ) -> tuple[Float[Tensor, "target feature"], Float[Tensor, " target"], str]:
+        """(weights, biases, in words).
+
+        second: features whose share is chosen as well (one of `SHARES`), such as those of a network
+            beside simpler ones, which would drown in them.
+        """
         if sum(self.n) == 0:
             raise ValueError("no volume of a training scan was measured: nothing can be learned")
         scores = {}
-        for penalty in PENALTIES if self.held and self.n[0] else ():
-            weights = self._weights(self.products[0], self.cross[0], penalty)
-            scores[penalty] = sum(float(_r(x @ weights, y)) for x, y in self.held) / len(self.held)
-        best = max(scores, key=scores.get) if scores else 1.0
-        weights = self._weights(self.products.sum(0), self.cross.sum(0), best)
-        said = (f"read-out solved on {self.n_scans} scans, {sum(self.n)} volumes; penalty {best:g} "
+        ways = list(itertools.product(PENALTIES, (1.0,) if second is None else SHARES))
+        for penalty, share in ways if self.held and self.n[0] else ():
+            weights = self._weights(0, penalty, share, second)
+            scores[penalty, share] = sum(
+                float(_r(x @ weights, y)) for x, y in self.held) / len(self.held)
+        best = max(scores, key=scores.get) if scores else (1.0, ways[0][1])
+        weights = self._weights(slice(None), *best, second)
+        said = (f"read-out solved on {self.n_scans} scans, {sum(self.n)} volumes; penalty "
+                f"{best[0]:g} "
+                + ("" if second is None else f"and a share of {best[1]:g} ")
                 + (f"chosen by {len(self.held)} scans (r {scores[best]:.3f})" if scores
                    else "(too few scans to choose one)"))
         return weights.T.float(), torch.zeros(weights.shape[1]), said
 
-    @staticmethod
-    def _weights(products: Tensor, cross: Tensor, penalty: float) -> Tensor:
+    def _weights(
+        self, which: int | slice, penalty: float, share: float, second: Tensor | None
+    ) -> Float[Tensor, "feature target"]:
+        """Those of all scans (slice), or of the ones that do not choose (0)."""
+        products, cross = (each[which] if which == 0 else each[which].sum(0)
+                           for each in (self.products, self.cross))
+        scale = torch.ones(len(products), dtype=products.dtype)
+        if second is not None:
+            scale[second.cpu()] = share
+        products = products * scale[:, None] * scale
         size = products.diagonal().mean().clamp(min=1e-12)
         eye = torch.eye(len(products), dtype=products.dtype)
-        return torch.linalg.solve(products + penalty * size * eye, cross)
+        found = torch.linalg.solve(products + penalty * size * eye, cross * scale[:, None])
+        return found * scale[:, None]
 
 
 def _r(found: Tensor, target: Tensor) -> Tensor:

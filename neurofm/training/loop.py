@@ -95,6 +95,17 @@ class TrainConfig:
             raise ValueError(f"train.final_lr is a share of train.lr, 0 … 1, got {self.final_lr}")
 
 
+@dataclass(frozen=True)
+class Received:
+    """What a federated client goes on with: weights from others, at the step where all of them are.
+
+    step: finished steps. weights: name → value, of those that are shared; the others stay its own.
+    """
+
+    step: int
+    weights: dict[str, Tensor]
+
+
 class Stopped(Exception):
     """The run was asked to stop (SIGTERM, SIGUSR1) and has saved its state."""
 
@@ -130,6 +141,7 @@ def train(
     target: np.ndarray | None = None,
     choose: str | None = None,
     stop_after: int | None = None,
+    received: Received | None = None,
     hyperparameters: dict | None = None,
     say=print,
 ) -> nn.Module:
@@ -138,8 +150,9 @@ def train(
     validation: source and windows never trained on; their metrics are logged with `val/` before
     the name. target: class or value of each of `windows`. choose: a validation metric
     ("val/loss"); the weights come back as they were where it was lowest, not as they ended.
-    stop_after: stop, saved, after this step (what a signal does). hyperparameters: of the run, for
-    TensorBoard; None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
+    stop_after: stop, saved, after this step (what a signal does). received: continue with these
+    weights from their step on, whatever step the newest state up to it is of. hyperparameters: of
+    the run, for TensorBoard; None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
     """
     torch.manual_seed(config.seed + accelerator.process_index)
     optimizer = torch.optim.AdamW(
@@ -153,9 +166,12 @@ def train(
         torch.compile(model) if config.compile else model, optimizer
     )
     states, log, first, gathered = out / "state", Log(out, accelerator, say), 0, {}
-    if found := state.newest(states, accelerator, say):
+    if found := state.newest(states, accelerator, say, received.step if received else None):
         first, gathered = state.load(found, model, optimizer.optimizer, accelerator)
         say(f"continuing at step {first} from {found}")
+    if received:
+        first = received.step
+        state.put(model, received.weights)
     log.begin(first, gathered, hyperparameters or vars(config))
     lowest = log.lowest(choose)
     order = Order(windows, source.widths(windows), config.batch_windows, config.seed)

@@ -65,12 +65,21 @@ def finished(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if artifacts.is_sealed(path))
 
 
-def newest(folder: Path, accelerator: Accelerator, say=print) -> Path | None:
-    """The newest state whose files are as they were written: a machine that went down may have
-    left damaged ones. Decided by the main process, for all."""
+def step_of(state: Path) -> int:
+    """Steps that were finished when a state was saved."""
+    return int(state.name.removeprefix("step-"))
+
+
+def newest(folder: Path, accelerator: Accelerator, say=print, at_most: int | None = None
+           ) -> Path | None:
+    """The newest state (of step `at_most` or before, if given) whose files are as they were
+    written: a machine that went down may have left damaged ones. Decided by the main process, for
+    all."""
     found = [None]
     if accelerator.is_main_process:
-        for state in reversed(finished(folder)):
+        complete = [state for state in finished(folder)
+                    if at_most is None or step_of(state) <= at_most]
+        for state in reversed(complete):
             try:
                 artifacts.open_sealed(state, "state", hashes=True)
             except artifacts.ArtifactError as problem:
@@ -79,7 +88,7 @@ def newest(folder: Path, accelerator: Accelerator, say=print) -> Path | None:
                 found = [state]
                 break
         else:
-            if finished(folder):
+            if complete:
                 say("no sound state is left: starting again from the beginning")
     return broadcast_object_list(found)[0]
 
@@ -131,6 +140,18 @@ def load_weights(path: Path, model: nn.Module) -> None:
                              f"another folder")
     for name, tensor in own.items():
         _put(tensor, stored[name])
+
+
+def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy some weights, given by name, into a model. Raises ValueError for one that it lacks or
+    has in another shape."""
+    own = model.state_dict()
+    for name, value in weights.items():
+        if name not in own or own[name].shape != value.shape:
+            raise ValueError(f"wanted weights that the model has; {name} {list(value.shape)} came, "
+                             f"it has {list(own[name].shape) if name in own else 'none'} there")
+    for name, value in weights.items():
+        _put(own[name], value)
 
 
 def _whole(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:

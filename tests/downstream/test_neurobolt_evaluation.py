@@ -153,6 +153,16 @@ def test_driven_regions_are_found_and_others_are_not(regions, method):
     assert own["p_others"].to_numpy()[0] < 0.2  # 8 ways to pair three people with others
 
 
+def test_one_model_of_all_regions_is_as_good_as_one_of_each(pairs, tmp_path):
+    assert evaluate(pairs, tmp_path / "out", "--methods=[ours,ours_one_by_one]",
+                    "--draws=200") == 0
+    found = pd.read_csv(tmp_path / "out" / "regions.tsv", sep="\t")
+    regions = found.set_index(["method", "region"])
+    joint, single = (regions.loc[name]["r"][DRIVEN] for name in ("ours", "ours_one_by_one"))
+    assert single.min() > 0.4
+    assert joint.mean() > single.mean() - 0.01
+
+
 def test_tables_predictions_and_page_hold_what_was_found(judged, regions):
     table = pd.read_csv(judged / "table.tsv", sep="\t").set_index("method")
     assert table.index.tolist() == ["ours", "band_power_fir", "band_power_hrf", "alpha_hrf", "cnn"]

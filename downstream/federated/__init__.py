@@ -1,0 +1,1 @@
+"""Federated training: sites that cannot share recordings share the back of a decoder, by Flower."""

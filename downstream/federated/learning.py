@@ -1,0 +1,88 @@
+"""Learning: what every site does with its recordings. It travels to them with each message."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from neurofm.training.loop import TrainConfig
+
+from ..evaluation.protocol import Protocol
+
+_GIVEN = ("steps", "validate_every", "save_every", "keep")  # of training: they follow from rounds
+
+
+def _training() -> TrainConfig:
+    return TrainConfig(lr=2e-3, batch_windows=32, weight_decay=5e-3, warmup=0.05, final_lr=0.0,
+                       beta2=0.999)
+
+
+def _protocol() -> Protocol:
+    return Protocol(kind="kfold")
+
+
+@dataclass
+class Learning:
+    """model: "fleeg", or a checkpoint (folder, repository) of a pretrained encoder that every site
+    has; a site may name its own copy. fingerprint: of that checkpoint, filled in by the server.
+
+    task, classes, only: which windows, as in `neurofm evaluate`. protocol: who of each site trains,
+    chooses and is judged: by fold, nobody who is judged has a part in any weight or statistic.
+    rounds: exchanges. passes: over its trials that a site trains between two of them.
+    adapt: of an encoder, "lora" shares low-rank adapters, "full" all of its weights.
+    proximal: FedProx's mu: weights are drawn to those that came by mu / 2 · distance².
+    architecture: fields of FLEEGConfig (shared_blocks, shared_norms, dropout …) or DecoderConfig
+    (rank, pool …). train: of each site; its steps follow from rounds and passes.
+    """
+
+    model: str = "fleeg"
+    fingerprint: str = ""
+    task: str = "labels"
+    classes: list[str] = field(default_factory=list)
+    only: dict[str, str] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=_protocol)
+    fold: int = 0
+    rounds: int = 30
+    passes: int = 1
+    adapt: Literal["lora", "full"] = "lora"
+    proximal: float = 0.0
+    architecture: dict[str, Any] = field(default_factory=dict)
+    train: TrainConfig = field(default_factory=_training)
+
+    def __post_init__(self):
+        if min(self.rounds, self.passes) < 1:
+            raise ValueError(f"rounds and passes must be at least 1, got {self.rounds} and "
+                             f"{self.passes}")
+        if not self.proximal >= 0:
+            raise ValueError(f"proximal must be 0 or more, got {self.proximal}")
+        plain = TrainConfig()
+        for name in _GIVEN:
+            if getattr(self.train, name) != getattr(plain, name):
+                raise ValueError(f"train.{name} is not asked for here: it follows from rounds and "
+                                 f"passes; leave it out")
+
+    def schedule(self, n_trials: int) -> TrainConfig:
+        """The training of a site with so many trials: all rounds of it."""
+        per_round = self.steps_a_round(n_trials)
+        steps = self.rounds * per_round
+        return replace(self.train, steps=steps, validate_every=0, save_every=steps, keep=3,
+                       log_every=per_round)
+
+    def steps_a_round(self, n_trials: int) -> int:
+        return self.passes * -(-n_trials // self.train.batch_windows)
+
+    def of_fold(self, fold: int, seed: int = 0) -> "Learning":
+        """The same on another fold, from other random weights."""
+        return replace(self, fold=fold, train=replace(self.train, seed=self.train.seed + seed))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Learning":
+        """Raises ValueError for what this version does not know: the two ends differ."""
+        found = json.loads(text)
+        if strange := sorted(set(found) ^ {each.name for each in fields(cls)}):
+            raise ValueError(f"the server's settings and this site's neurofm differ in "
+                             f"{', '.join(strange)}: install the same version on both ends")
+        return cls(**{**found, "protocol": Protocol(**found["protocol"]),
+                      "train": TrainConfig(**found["train"])})

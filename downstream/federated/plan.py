@@ -1,0 +1,54 @@
+"""Plan: a site's model and windows, and which of its weights are shared. One file a kind of model.
+
+A kind answers `build(site, learning, data) -> Plan` and `initial(learning) -> weights`, the shared
+weights that all begin with.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from neurofm.training.sampler import WindowSource
+
+from ..labelled import Labelled
+from .learning import Learning
+from .site import Site, fold_of
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """model: `forward(batch)` as the loop wants it. source: gives batches of the corpus's windows.
+    shared: names in the model's state dict that travel. predict: windows → probabilities [window,
+    class]. whole: the personalised model, to be saved. ledger: whom what was pretrained has seen.
+    """
+
+    model: nn.Module
+    source: WindowSource
+    data: Labelled
+    shared: tuple[str, ...]
+    predict: Callable[[np.ndarray], np.ndarray]
+    whole: Callable[[], nn.Module]
+    ledger: dict | None = None
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The shared ones as they are now, float32."""
+        own = self.model.state_dict()
+        return {name: own[name].detach().cpu().float().numpy().copy() for name in self.shared}
+
+
+def build(site: Site, learning: Learning) -> Plan:
+    """What a site works with, from its own random weights."""
+    return _kind(learning).build(site, learning, fold_of(site, learning))
+
+
+def initial(learning: Learning) -> dict[str, np.ndarray]:
+    """Shared weights before the first round: a function of the seed alone."""
+    return _kind(learning).initial(learning)
+
+
+def _kind(learning: Learning):
+    from . import encoder_plan, fleeg_plan
+
+    return fleeg_plan if learning.model == "fleeg" else encoder_plan

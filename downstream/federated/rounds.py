@@ -1,0 +1,229 @@
+"""The rounds of a federation, from the server's side; resumable after each of them.
+
+    server/
+      round-00012.safetensors    shared weights after that round; the newest two stay
+      rounds.jsonl               a line a round: who answered, who was rejected and why, losses,
+                                 bytes, seconds, privacy spent
+      judged.json                what each site says of its personalised decoder
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ConfigRecord, Message
+from flwr.common.differential_privacy_constants import KEY_CLIPPING_NORM
+from flwr.server import Grid
+from safetensors.numpy import load_file, save_file
+
+from neurofm import artifacts
+
+from . import messages, plan, privacy, secure, strategies
+from .learning import Learning
+from .personal import Weights
+from .privacy import Privacy
+from .screening import Rejected, screen
+from .secure import Secure
+from .strategies import Averaging
+
+
+@dataclass
+class Federation:
+    """learning: what sites do. averaging: how their weights become one. privacy, secure: what the
+    others and the server may learn of a site."""
+
+    learning: Learning = field(default_factory=Learning)
+    averaging: Averaging = field(default_factory=Averaging)
+    privacy: Privacy = field(default_factory=Privacy)
+    secure: Secure = field(default_factory=Secure)
+
+    def check(self, n_sites: int) -> None:
+        """Raise ValueError for what does not go together."""
+        self.averaging.check(n_sites)
+        self.privacy.check(self.averaging.strategy, self.averaging.weights)
+        self.secure.check(self.averaging.strategy, self.privacy.where, n_sites)
+
+
+class FederationFailed(RuntimeError):
+    """A round could not be finished; what was done before is kept."""
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Of a round: new weights; what each site that counted said; who did not count."""
+
+    weights: Weights | None
+    answers: list[dict]
+    rejected: list[Rejected]
+    sent_to: int
+
+
+def run(
+    grid: Grid, federation: Federation, folder: Path, n_sites: int, say: Callable = print
+) -> dict[str, dict]:
+    """All rounds that are left, and the judgement: site → metrics. Raises FederationFailed."""
+    federation.check(n_sites)
+    folder.mkdir(parents=True, exist_ok=True)
+    learning = federation.learning
+    strategy = privacy.wrapped(strategies.build(federation.averaging, n_sites), federation.privacy,
+                               n_sites)
+    done, weights = _resumed(folder)
+    if done:
+        say(f"continuing after round {done}")
+    else:
+        weights = plan.initial(learning)
+    for number in range(done + 1, learning.rounds + 1):
+        began = time.perf_counter()
+        found = (_masked if federation.secure.on else _open)(
+            grid, federation, strategy, number, weights, n_sites)
+        line = _line(found, federation, number, weights, time.perf_counter() - began)
+        for one in found.rejected:
+            say(f"round {number}: {one.site} does not count: {one.reason}")
+        if found.weights is None:
+            raise FederationFailed(
+                f"round {number}: wanted {federation.averaging.min_sites} answers that count, got "
+                f"{len(found.answers)} of {found.sent_to}"
+                + (f" ({found.rejected[0].site}: {found.rejected[0].reason})" if found.rejected
+                   else "") + f". Rounds before it are kept in {folder}: run again to go on")
+        weights = found.weights
+        _save(folder, number, weights, line)
+        say(f"round {number}/{learning.rounds}: {len(found.answers)} sites, loss "
+            f"{line['loss']:.4g}, val_loss {line['val_loss']:.4g}, {line['took_s']:.1f} s")
+    return _judged(grid, federation, strategy, weights, folder, say)
+
+
+def lines(folder: Path) -> list[dict]:
+    """What `rounds.jsonl` says."""
+    path = folder / "rounds.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _open(
+    grid: Grid, federation: Federation, strategy, number: int, weights: Weights, n_sites: int
+) -> _Round:
+    """A round in which the server sees what each site sends."""
+    how = federation.averaging
+    config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
+    asked = list(strategy.configure_train(number, messages.to_record(weights), config, grid))
+    replies = list(grid.send_and_receive(asked, timeout=how.timeout_s))
+    good, rejected = screen(replies, weights, how.largest_change)
+    rejected += _silent(asked, replies, how.timeout_s)
+    if len(good) < min(how.min_sites, n_sites):
+        return _Round(None, _said(good), rejected, len(asked))
+    privacy.expect(strategy, len(good))
+    said = _said(good)  # strategies may change answers in place
+    arrays, _ = strategy.aggregate_train(number, good)
+    new = None if arrays is None else messages.to_weights(arrays)
+    if new is not None and not all(np.isfinite(value).all() for value in new.values()):
+        raise FederationFailed(f"round {number}: the average of {len(good)} sites is not finite; "
+                               f"lower learning.train.lr, or choose averaging.strategy=fedmedian")
+    return _Round(new, said, rejected, len(asked))
+
+
+def _masked(
+    grid: Grid, federation: Federation, strategy, number: int, weights: Weights, n_sites: int
+) -> _Round:
+    """A round under secure aggregation: the server sees the sum."""
+    nodes = sorted(grid.get_node_ids())
+    while len(nodes) < n_sites:
+        time.sleep(1)
+        nodes = sorted(grid.get_node_ids())
+    own = federation.privacy
+    extra = {KEY_CLIPPING_NORM: own.clip} if own.where == "client" else {}
+    new, answers = secure.round_of_sites(
+        grid, nodes, number, federation.learning.to_json(), weights, federation.secure,
+        federation.averaging.timeout_s, extra)
+    if new is not None and own.where == "client":
+        privacy.expect(strategy, len(answers))
+        new = messages.to_weights(strategy._add_noise_to_aggregated_arrays(
+            messages.to_record(new)))
+    lost = [Rejected(f"{len(nodes) - len(answers)} of {len(nodes)} sites", "did not stay to the "
+                     "end of the round")] if len(answers) < len(nodes) else []
+    return _Round(new, answers, lost, len(nodes))
+
+
+def _said(replies: list[Message]) -> list[dict]:
+    found = []
+    for reply in replies:
+        metrics = reply.content.metric_records[messages.METRICS]
+        found.append({"site": messages.site_of(reply), "trials": int(metrics[messages.TRIALS]),
+                      "loss": float(metrics["loss"]), "val_loss": float(metrics["val_loss"]),
+                      "bytes": reply.content.array_records[messages.ARRAYS].count_bytes()})
+    return found
+
+
+def _silent(asked: list[Message], replies: list[Message], timeout_s: float) -> list[Rejected]:
+    answered = {reply.metadata.src_node_id for reply in replies}
+    return [Rejected(f"node {message.metadata.dst_node_id}",
+                     f"no answer within {timeout_s:g} s")
+            for message in asked if message.metadata.dst_node_id not in answered]
+
+
+def _line(
+    found: _Round, federation: Federation, number: int, sent: Weights, took_s: float
+) -> dict:
+    own = federation.privacy
+    spent = None if own.where == "none" else privacy.epsilon(own.noise, number, own.delta)
+    return {
+        "round": number, "sites": [one["site"] for one in found.answers],
+        "trials": [one["trials"] for one in found.answers],
+        "rejected": [[one.site, one.reason] for one in found.rejected],
+        "loss": _mean(found.answers, "loss"), "val_loss": _mean(found.answers, "val_loss"),
+        "bytes_down": messages.to_record(sent).count_bytes(),
+        "bytes_up": max((one.get("bytes", 0) for one in found.answers), default=0),
+        "epsilon": spent, "took_s": took_s,
+    }
+
+
+def _mean(answers: list[dict], name: str) -> float:
+    values = [one[name] for one in answers if math.isfinite(one[name])]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _judged(grid, federation, strategy, weights, folder, say) -> dict[str, dict]:
+    """Ask every site how good its personalised decoder is; who does not answer is said."""
+    how = federation.averaging
+    config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
+    asked = list(strategy.configure_evaluate(federation.learning.rounds + 1,
+                                             messages.to_record(weights), config, grid))
+    replies = list(grid.send_and_receive(asked, timeout=how.timeout_s))
+    lost = _silent(asked, replies, how.timeout_s)
+    lost += [Rejected(messages.site_of(one), one.error.reason or "error") for one in replies
+             if one.has_error()]
+    for one in lost:
+        say(f"{one.site} was not judged: {one.reason}")
+    found = {messages.site_of(one): dict(one.content.metric_records[messages.METRICS])
+             for one in replies if not one.has_error()}
+    artifacts.write_json(folder / "judged.json", {"sites": found, "lost": [
+        [one.site, one.reason] for one in lost]})
+    if not found:
+        raise FederationFailed(f"no site could be judged ({lost[0].site}: {lost[0].reason}); run "
+                               f"again to ask once more" if lost else "no site was asked")
+    return dict(sorted(found.items()))
+
+
+def _save(folder: Path, number: int, weights: Weights, line: dict) -> None:
+    before = [one for one in lines(folder) if one["round"] < number]
+    text = "".join(json.dumps(one) + "\n" for one in [*before, line])
+    temporary = folder / ".rounds.jsonl.part"
+    temporary.write_text(text)
+    path = folder / f"round-{number:05d}.safetensors"
+    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()},
+              path.with_suffix(".part"))
+    artifacts.flush(path.with_suffix(".part"))
+    temporary.replace(folder / "rounds.jsonl")
+    path.with_suffix(".part").replace(path)  # last: with it the round is done
+    for old in sorted(folder.glob("round-*.safetensors"))[:-2]:
+        old.unlink()
+
+
+def _resumed(folder: Path) -> tuple[int, Weights]:
+    """(rounds done, weights after them)."""
+    found = sorted(folder.glob("round-*.safetensors"))
+    if not found:
+        return 0, {}
+    return int(found[-1].stem.removeprefix("round-")), load_file(found[-1])

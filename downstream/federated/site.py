@@ -1,0 +1,61 @@
+"""A site: somebody with a corpus of their own, and a folder in which what is personal stays."""
+
+import functools
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurofm.data.corpus import Corpus
+
+from .. import tasks
+from ..evaluation.protocol import SAME_PEOPLE, folds
+from ..labelled import Labelled, checked, labelled
+from .learning import Learning
+
+
+@dataclass(frozen=True)
+class Site:
+    """name: as others see it. corpus: folder of its labelled windows; nothing of it leaves the
+    site. work: folder of its personal state. model: its own copy of the pretrained encoder; "" =
+    what the server names."""
+
+    name: str
+    corpus: str
+    work: str
+    model: str = ""
+
+    def folder(self, learning: Learning) -> Path:
+        """Where its state of a fold stands, across rounds and restarts."""
+        return Path(self.work) / f"fold-{learning.fold}-seed-{learning.train.seed}"
+
+    def seed(self, learning: Learning) -> int:
+        """Of its personal weights: other than those of the other sites, always the same."""
+        return (learning.train.seed + zlib.crc32(self.name.encode())) % 2**31
+
+
+def fold_of(site: Site, learning: Learning) -> Labelled:
+    """The windows of a site that train, choose and judge in this fold.
+
+    A site with fewer folds than others (fewer people, one left out at a time) begins again.
+    """
+    found = _folds(site.corpus, learning.of_fold(0).to_json())
+    return found[learning.fold % len(found)]
+
+
+def n_folds(site: Site, learning: Learning) -> int:
+    """How many folds a site has: only in these is everybody judged once."""
+    return len(_folds(site.corpus, learning.of_fold(0).to_json()))
+
+
+@functools.lru_cache(maxsize=64)
+def _folds(corpus: str, learning_json: str) -> list[Labelled]:
+    learning = Learning.from_json(learning_json)
+    task = tasks.find(learning.task)
+    if task.number:
+        raise ValueError(f"task {learning.task} is of a number; federated decoders tell classes "
+                         f"apart")
+    data = labelled(Corpus.open(corpus), learning.classes or task.classes, learning.only)
+    if learning.protocol.kind == "stored":
+        return [checked(data, 1)]
+    least = 1 if learning.protocol.kind in SAME_PEOPLE else 2
+    return folds(data, learning.protocol, least, task.trial)

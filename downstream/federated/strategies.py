@@ -1,0 +1,71 @@
+"""How weights of sites become one: Flower's strategies by short names, with our settings."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from . import messages
+
+NAMES = ("fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan")
+
+
+@dataclass
+class Averaging:
+    """strategy: "fedavg" is the mean; the others stand some sites that send nonsense. FedProx is
+    fedavg with learning.proximal. weights: sites count by their "trials" or "equal".
+    trimmed: share cut off at each end, of fedtrimmedavg. malicious: sites that may send nonsense,
+    of krum, multikrum and bulyan. largest_change: an answer is rejected where it moved more than so
+    many times as far as the median site's; 0 = any may.
+    min_sites: answers without which a round fails. timeout_s: longest wait for a round's answers.
+    """
+
+    strategy: Literal["fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum",
+                      "bulyan"] = "fedavg"
+    weights: Literal["trials", "equal"] = "trials"
+    trimmed: float = 0.2
+    malicious: int = 1
+    largest_change: float = 10.0
+    min_sites: int = 2
+    timeout_s: float = 3600.0
+
+    def __post_init__(self):
+        if not 0 <= self.trimmed < 0.5:
+            raise ValueError(f"averaging.trimmed is a share of the sites at each end, below one "
+                             f"half, got {self.trimmed}")
+        if self.min_sites < 1 or self.malicious < 0:
+            raise ValueError(f"averaging wants min_sites of at least 1 and malicious of at least "
+                             f"0, got {self.min_sites} and {self.malicious}")
+        if not (self.largest_change == 0 or self.largest_change > 1):
+            raise ValueError(f"averaging.largest_change must be 0 (off) or above 1, got "
+                             f"{self.largest_change}")
+        if not self.timeout_s > 0:
+            raise ValueError(f"averaging.timeout_s must be above 0, got {self.timeout_s}")
+
+    def check(self, n_sites: int) -> None:
+        """Raise ValueError where a strategy needs more sites than there are."""
+        need = {"krum": 2 * self.malicious + 3, "multikrum": 2 * self.malicious + 3,
+                "bulyan": 4 * self.malicious + 3, "fedmedian": 3, "fedtrimmedavg": 3}
+        if n_sites < need.get(self.strategy, 1):
+            raise ValueError(f"averaging.strategy {self.strategy} with malicious="
+                             f"{self.malicious} needs {need[self.strategy]} sites, there are "
+                             f"{n_sites}: lower malicious, or take fedmedian")
+
+
+def build(how: Averaging, n_sites: int):
+    """The Flower strategy. n_sites: without so many connected sites no round begins."""
+    from flwr.serverapp import strategy as flower
+
+    common = {
+        "min_train_nodes": min(n_sites, how.min_sites), "min_available_nodes": n_sites,
+        "min_evaluate_nodes": min(n_sites, how.min_sites),
+        "weighted_by_key": messages.TRIALS if how.weights == "trials" else messages.EQUAL,
+    }
+    more = {
+        "fedavg": (flower.FedAvg, {}), "fedmedian": (flower.FedMedian, {}),
+        "fedtrimmedavg": (flower.FedTrimmedAvg, {"beta": how.trimmed}),
+        "krum": (flower.Krum, {"num_malicious_nodes": how.malicious}),
+        "multikrum": (flower.MultiKrum, {"num_malicious_nodes": how.malicious,
+                                         "num_nodes_to_select": max(1, n_sites - how.malicious)}),
+        "bulyan": (flower.Bulyan, {"num_malicious_nodes": how.malicious}),
+    }
+    cls, settings = more[how.strategy]
+    return cls(**common, **settings)

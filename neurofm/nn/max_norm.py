@@ -1,0 +1,13 @@
+"""Weights of bounded norm, as convolutional networks of EEG have them (arXiv 1703.05051)."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def max_norm_(weight: Tensor, largest: float) -> None:
+    """Shorten the weights of every output to a norm of at most `largest`, in place.
+
+    Called as a network is applied, so the optimiser's last step is under the constraint as well.
+    """
+    weight.copy_(weight.renorm(2, 0, largest))
