@@ -13,7 +13,8 @@ from pathlib import Path
 
 ORDER = (
     "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "reconstruct", "generate",
-    "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "from_moabb",
+    "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "evaluate_bold",
+    "federate", "from_moabb",
 )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurofm import artifacts, cli, config, hub, published
+from neurofm.models.backbone import Backbone
 from neurofm.published import files
 
 
@@ -71,8 +72,9 @@ def import_published(run: ImportConfig) -> int:
           f"{contract.lowpass_hz:g} Hz, windows of {contract.window_s:g} s in its training\n"
           f"trained on {', '.join(entry['datasets']) or 'no data set that was named'} "
           f"({entry['note']})\n"
-          f"checkpoint {hub.fingerprint(out)} in {out}; to compare it: neurofm evaluate … "
-          f"--models.published={out} --methods '[frozen@published, …]'")
+          f"checkpoint {hub.fingerprint(out)} in {out}"
+          + (f"; to compare it: neurofm evaluate … --models.published={out} --methods "
+             f"'[frozen@published, …]'" if isinstance(model, Backbone) else ""))
     return 0
 
 

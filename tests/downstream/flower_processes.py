@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 BIN = Path(sys.executable).parent
 SUPERLINK = "superlink"  # its name among the processes, and in FLWR_HOME/config.toml
 PATIENCE_S = 120  # for a process to start and for a command to end; most take 1 to 3 s
-RESTART_S = 2
+RESTART_S = 5
 
 
 class Deployment:

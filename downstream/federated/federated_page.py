@@ -1,0 +1,105 @@
+"""The page of a federation: does it help each site, what travelled, what stayed."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from .. import report
+from . import federated_scores
+from .federated_scores import Scores
+
+
+def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> str:
+    """HTML. run: a FederateConfig."""
+    federated = rounds[rounds["method"] == "federated"]
+    n = scores.people["site"].nunique()
+    sections = [
+        ("", report.paragraph(federated_scores.finding(scores), "lead") + _remarks(scores)),
+        ("Site by site", report.figure(
+            out / "sites.png", "balanced accuracy of each site",
+            "Dots are people who were held out: no trial of theirs is in any weight or statistic. "
+            "Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
+        ("Rounds", report.figure(out / "rounds.png", "losses over rounds") + _rejected(federated)
+         if len(federated) else ""),
+        ("What travels", report.pairs(_travels(run, federated))),
+        ("What was done", report.pairs(_done(run))),
+    ]
+    return report.page("Federated decoder", f"{n} sites, classes {' / '.join(scores.classes)}",
+                       sections)
+
+
+def _remarks(scores: Scores) -> str:
+    few = [f"{row.site} has {row.people} people: its interval is rough"
+           for row in scores.sites.drop_duplicates("site").itertuples()
+           if row.people < 10 and row.site != federated_scores.ALL]
+    return report.bullets(few) if few else ""
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """For reading: intervals beside their means."""
+    rows = []
+    for row in table.to_dict("records"):
+        gain = row.get("gain", float("nan"))
+        rows.append({
+            "site": row["site"], "method": row["method"], "people": row["people"],
+            "windows": row["windows"], "balanced accuracy": row["balanced_accuracy"],
+            "95 %": _pair(row, ""),
+            "gain over local": gain, "of it 95 %": _pair(row, "gain_"), "p": row.get("p"),
+        })
+    return pd.DataFrame(rows)
+
+
+def _pair(row: dict, prefix: str) -> str:
+    low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
+    return "" if low is None or low != low else f"{low:.3f} … {high:.3f}"
+
+
+def _rejected(rounds: pd.DataFrame) -> str:
+    found = [f"fold {row.fold}, round {row.round}: {site}: {reason}" for row in rounds.itertuples()
+             for site, reason in json.loads(row.rejected)]
+    if not found:
+        return report.paragraph("Every site's answer counted in every round.", "small")
+    more = [f"… and {len(found) - 20} more (rounds.tsv)"] if len(found) > 20 else []
+    return report.paragraph("Answers that did not count:") + report.bullets(found[:20] + more)
+
+
+def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
+    if not len(rounds):
+        return [("Nothing", "federated is not among the methods")]
+    private = run.privacy
+    rows = [
+        ("A round and site", f"{rounds['bytes_down'].max() / 1e6:.3f} MB down"
+         + (f", {rounds['bytes_up'].max() / 1e6:.3f} MB up" if rounds["bytes_up"].max() else
+            "; what is masked goes up")),
+        ("Besides", "number of training trials, mean losses; in the end accuracies over people"),
+        ("Stays at the site", "recordings, labels, names of people and files, front, batch norms, "
+                              "optimiser, predictions"),
+        ("Secure aggregation", "SecAgg+: the server sees the average alone" if run.secure.on else
+         "off: the server sees each site's weights"),
+    ]
+    if private.where == "none":
+        return [*rows, ("Differential privacy", "none: shared weights may tell of a site's data")]
+    spent = rounds["epsilon"].max()
+    return [*rows, ("Differential privacy", (
+        f"of a site as a whole, not of its single patients: ε = {spent:.3g} at δ = "
+        f"{private.delta:g} for each fold (clip {private.clip:g} at the {private.where}, noise "
+        f"{private.noise:g})"))]
+
+
+def _done(run) -> list[tuple[str, str]]:
+    learning, how = run.learning, run.averaging
+    model = ("FLEEG (arXiv 2308.11636)" if learning.model == "fleeg" else
+             f"{learning.model}, {learning.adapt}")
+    return [
+        ("Model", model),
+        ("Rounds", f"{learning.rounds}, {learning.passes} pass(es) of a site's trials in each"),
+        ("Average", f"{how.strategy}, sites weigh by {how.weights}"
+         + (f"; weights drawn back by {learning.proximal:g} (FedProx)" if learning.proximal
+            else "")),
+        ("Held out", f"protocol {learning.protocol.kind}: in each fold people of every site, other "
+                     f"people of the site choose the round that is kept"),
+        ("Local", "the same training of each site by itself"),
+        ("Pooled", "all sites' recordings in one place, a batch of each in every step"),
+        ("Seeds", str(run.seeds)),
+    ]
