@@ -14,8 +14,9 @@ from .protocol import Roles
 from .surrogates import SHIFT_S
 
 ABOUT = {
-    "ours": "neurobolt_sequence: power of learned sources in learned bands, delays learned, all "
-            "regions at once; reads where channels lie",
+    "ours": "neurobolt_sequence: cross-spectra of sources in six bands, whitened by the person's "
+            "own mean, ⊛ canonical response and its derivative, all regions at once; reads where "
+            "channels lie",
     "ours_one_by_one": "ours, a model for each region by itself",
     "band_power_fir": "power in five bands of each channel, delays learned (8 bumps over 24 s), "
                       "ridge",

@@ -58,13 +58,18 @@ def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFra
     p = np.where(known, (1 + (every[shifts] >= every[0]).sum(axis=0)) / (1 + len(shifts)), np.nan)
     top = np.quantile(every[shifts], 0.95, axis=0) if len(shifts) else np.full(len(rois), np.nan)
     return pd.DataFrame({"recording": series.name, "region": list(rois), "r": every[0],
-                         "shifted, 95 %": top, "p": p, "p (Holm)": of_known(p, holm)})
+                         "shifted, 95 %": top, "shifts": len(shifts), "p": p,
+                         "p (Holm)": of_known(p, holm)})
 
 
 def _said(table: pd.DataFrame) -> str:
     good = int((table["p (Holm)"] < 0.05).sum())
+    n_regions, shifts = table["region"].nunique(), int(table["shifts"].min())
+    too_short = (f" The shortest recording allows {shifts} shifts: after correction for "
+                 f"{n_regions} regions none of it can be below {n_regions / (1 + shifts):.2g}."
+                 if n_regions / (1 + shifts) >= 0.05 else "")
     return report.paragraph(
         f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
         f"{table['recording'].nunique()} recording(s): {good} of {len(table)} are above what the "
         f"same series shifted by {SHIFT_S:g} s or more would reach (p < .05, Holm within a "
-        f"recording). One recording says little about others.")
+        f"recording). One recording says little about others." + too_short)
