@@ -12,6 +12,7 @@ TLS: see `configs/federated/`.
 
 import functools
 import itertools
+import logging
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -88,6 +89,7 @@ class FederateConfig:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    logging.getLogger("flwr").setLevel(logging.WARNING)  # of a round we say more ourselves
     run = config.parse(FederateConfig, argv, command="federate")
     try:
         return federate(run, functools.partial(print, flush=True))

@@ -34,16 +34,18 @@ def cap(n_channels: int = 16) -> Sensors:
     )
 
 
-def windows_of(rng, sensors: Sensors, labels: list[str], effect: float) -> np.ndarray:
+def windows_of(
+    rng, sensors: Sensors, labels: list[str], effect: float, contract: InputContract = CONTRACT
+) -> np.ndarray:
     """Standardised windows [window, channel, time] of one recording."""
-    n, n_times = len(labels), round(SFREQ * WINDOW_S)
-    frequency = np.fft.rfftfreq(n_times, 1 / SFREQ)
+    n, n_times = len(labels), round(contract.sfreq * contract.window_s)
+    frequency = np.fft.rfftfreq(n_times, 1 / contract.sfreq)
     shape = 1 / np.maximum(frequency, 1.0)
     places = sensors.position / 0.09
     mixing = rng.standard_normal((len(sensors), 8))
     spectrum = rng.standard_normal((n, 8, len(frequency), 2)) @ [1, 1j] * shape
     signal = np.einsum("cs,wst->wct", mixing, np.fft.irfft(spectrum, n_times))
-    time = np.arange(n_times) / SFREQ
+    time = np.arange(n_times) / contract.sfreq
     for side in (-1, 1):
         pattern = np.exp(-np.square(places - [0.6 * side, 0, 1.1]).sum(1) / 0.3)
         phase = rng.uniform(0, 2 * np.pi, n)
@@ -63,7 +65,7 @@ def _weaker(label: str, side: int) -> float:
 def make_corpus(
     folder: Path, *, effect: float = 0.9, n_windows: int = 16, shuffled: bool = False,
     caps: tuple[int, ...] = (16,), split: list[str] = SPLIT, labelled: bool = True, seed: int = 0,
-    number: bool = False,
+    number: bool = False, contract: InputContract = CONTRACT,
 ) -> Path:
     """A sealed corpus; windows of a recording alternate between the labels at random.
 
@@ -78,23 +80,25 @@ def make_corpus(
             labels = rng.permutation(["left", "right"] * (n_windows // 2)).tolist()
             if number:
                 labels = [f"{value:.1f}" for value in rng.uniform(20, 70, n_windows)]
-            signals = windows_of(rng, layout, labels, effect)
+            signals = windows_of(rng, layout, labels, effect, contract)
             if shuffled:
                 labels = rng.permutation(labels).tolist()
             digest = corpus.write_shard(folder, name, signals)
             for row, label in enumerate(labels):
-                rows.append((len(recordings), row, row * WINDOW_S, label if labelled else None))
+                rows.append((len(recordings), row, row * contract.window_s,
+                             label if labelled else None))
             recordings.append({
                 "recording": name, "dataset": "planted", "subject": f"{person:02d}",
                 "session": None, "task": "imagery", "run": str(run), "split": part,
                 "layout": layout.fingerprint, "n_channels": len(layout), "n_windows": n_windows,
-                "duration_s": n_windows * WINDOW_S, "sfreq_original": SFREQ, "bads": "",
+                "duration_s": n_windows * contract.window_s, "sfreq_original": contract.sfreq,
+                "bads": "",
                 "quality": "{}", "attributes": f'{{"device": "cap{len(layout)}"}}',
                 "source": f"planted/{name}", "sha256": digest,
             })
     columns = ["recording", "row", "start_s", "label"]
     corpus.seal(
-        folder, CONTRACT, pd.DataFrame(recordings), pd.DataFrame(rows, columns=columns), layouts,
+        folder, contract, pd.DataFrame(recordings), pd.DataFrame(rows, columns=columns), layouts,
         pd.DataFrame(columns=["source", "reason"]), {},
     )
     return folder

@@ -5,8 +5,11 @@
                     about {"site"}; or an error that says no more than its kind
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.server import Grid
 
 from .learning import Learning
 from .personal import Part, Weights
@@ -60,9 +63,33 @@ def refusal(site: str, problem: Exception, message: Message) -> Message:
                    reply_to=message)
 
 
-def site_of(reply: Message) -> str:
-    """Who answered."""
-    if reply.has_error():
-        name = (reply.error.reason or "").split(":")[0] if reply.error.code == FAILED else ""
-        return name or f"node {reply.metadata.src_node_id}"
-    return str(reply.content.config_records[ABOUT][SITE])
+@dataclass(frozen=True)
+class Answer:
+    """Of a site. problem: why there is no reply with content; "" = there is one."""
+
+    site: str
+    reply: Message
+    problem: str = ""
+
+
+def ask(
+    grid: Grid, asked: list[Message], timeout_s: float, names: dict[int, str]
+) -> list[Answer]:
+    """Send, wait, and say of every node what came, in the order of the sites' names.
+
+    names: of nodes that have answered before; those that answer now are added. Flower answers for
+    a node that was lost in its own name, so replies are told apart by the message that they answer.
+    """
+    replies = {reply.metadata.reply_to_message_id: reply
+               for reply in grid.send_and_receive(asked, timeout=timeout_s)}
+    found = []
+    for message in asked:
+        node, reply = message.metadata.dst_node_id, replies.get(message.metadata.message_id)
+        if reply is not None and not reply.has_error():
+            names[node] = str(reply.content.config_records[ABOUT][SITE])
+        elif reply is not None and reply.error.code == FAILED:
+            names[node] = (reply.error.reason or "").split(":")[0]
+        problem = (f"no answer within {timeout_s:g} s" if reply is None else
+                   (reply.error.reason or f"error {reply.error.code}") if reply.has_error() else "")
+        found.append(Answer(names.get(node, f"node {node}"), reply or message, problem))
+    return sorted(found, key=lambda answer: answer.site)

@@ -68,6 +68,8 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
     config = learning.schedule(len(training))
     first = (round_ - 1) * learning.steps_a_round(len(training))
     last = first + learning.steps_a_round(len(training))
+    artifacts.claim(folder, {"site": site.name, "data": plan.data.corpus.fingerprint,
+                             **json.loads(learning.to_json())})
     accelerator = accelerator_for(config, folder)
     received = _enter(plan, folder, first, weights, accelerator)
     val_loss = _watch(plan, folder, round_, config, accelerator)

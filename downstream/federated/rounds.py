@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ConfigRecord, Message
+from flwr.app import ConfigRecord
 from flwr.common.differential_privacy_constants import KEY_CLIPPING_NORM
 from flwr.server import Grid
 from safetensors.numpy import load_file, save_file
@@ -24,6 +24,7 @@ from neurofm import artifacts
 
 from . import messages, plan, privacy, secure, strategies
 from .learning import Learning
+from .messages import Answer
 from .personal import Weights
 from .privacy import Privacy
 from .screening import Rejected, screen
@@ -48,8 +49,9 @@ class Federation:
         self.secure.check(self.averaging.strategy, self.privacy.where, n_sites)
 
 
-class FederationFailed(RuntimeError):
-    """A round could not be finished; what was done before is kept."""
+class FederationFailed(Exception):
+    """A round could not be finished; what was done before is kept. (No RuntimeError: Flower keeps
+    silent about those.)"""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,13 @@ def run(
         say(f"continuing after round {done}")
     else:
         weights = plan.initial(learning)
+    names: dict[int, str] = {}
     for number in range(done + 1, learning.rounds + 1):
         began = time.perf_counter()
+        # All that are expected are waited for once; later some may be away for good.
+        _wait(grid, n_sites if number == done + 1 else 0, federation.averaging, n_sites, say)
         found = (_masked if federation.secure.on else _open)(
-            grid, federation, strategy, number, weights, n_sites)
+            grid, federation, strategy, number, weights, names)
         line = _line(found, federation, number, weights, time.perf_counter() - began)
         for one in found.rejected:
             say(f"round {number}: {one.site} does not count: {one.reason}")
@@ -93,7 +98,8 @@ def run(
         _save(folder, number, weights, line)
         say(f"round {number}/{learning.rounds}: {len(found.answers)} sites, loss "
             f"{line['loss']:.4g}, val_loss {line['val_loss']:.4g}, {line['took_s']:.1f} s")
-    return _judged(grid, federation, strategy, weights, folder, say)
+    _wait(grid, 0, federation.averaging, n_sites, say)
+    return _judged(grid, federation, strategy, weights, folder, names, say)
 
 
 def lines(folder: Path) -> list[dict]:
@@ -103,20 +109,20 @@ def lines(folder: Path) -> list[dict]:
 
 
 def _open(
-    grid: Grid, federation: Federation, strategy, number: int, weights: Weights, n_sites: int
+    grid: Grid, federation: Federation, strategy, number: int, weights: Weights,
+    names: dict[int, str],
 ) -> _Round:
     """A round in which the server sees what each site sends."""
     how = federation.averaging
     config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
     asked = list(strategy.configure_train(number, messages.to_record(weights), config, grid))
-    replies = list(grid.send_and_receive(asked, timeout=how.timeout_s))
-    good, rejected = screen(replies, weights, how.largest_change)
-    rejected += _silent(asked, replies, how.timeout_s)
-    if len(good) < min(how.min_sites, n_sites):
-        return _Round(None, _said(good), rejected, len(asked))
+    answers = messages.ask(grid, asked, how.timeout_s, names)
+    good, rejected = screen(answers, weights, how.largest_change)
+    said = [_said(answer) for answer in good]  # strategies may change answers in place
+    if len(good) < how.min_sites:
+        return _Round(None, said, rejected, len(asked))
     privacy.expect(strategy, len(good))
-    said = _said(good)  # strategies may change answers in place
-    arrays, _ = strategy.aggregate_train(number, good)
+    arrays, _ = strategy.aggregate_train(number, [answer.reply for answer in good])
     new = None if arrays is None else messages.to_weights(arrays)
     if new is not None and not all(np.isfinite(value).all() for value in new.values()):
         raise FederationFailed(f"round {number}: the average of {len(good)} sites is not finite; "
@@ -125,13 +131,11 @@ def _open(
 
 
 def _masked(
-    grid: Grid, federation: Federation, strategy, number: int, weights: Weights, n_sites: int
+    grid: Grid, federation: Federation, strategy, number: int, weights: Weights,
+    names: dict[int, str],
 ) -> _Round:
     """A round under secure aggregation: the server sees the sum."""
     nodes = sorted(grid.get_node_ids())
-    while len(nodes) < n_sites:
-        time.sleep(1)
-        nodes = sorted(grid.get_node_ids())
     own = federation.privacy
     extra = {KEY_CLIPPING_NORM: own.clip} if own.where == "client" else {}
     new, answers = secure.round_of_sites(
@@ -146,21 +150,30 @@ def _masked(
     return _Round(new, answers, lost, len(nodes))
 
 
-def _said(replies: list[Message]) -> list[dict]:
-    found = []
-    for reply in replies:
-        metrics = reply.content.metric_records[messages.METRICS]
-        found.append({"site": messages.site_of(reply), "trials": int(metrics[messages.TRIALS]),
-                      "loss": float(metrics["loss"]), "val_loss": float(metrics["val_loss"]),
-                      "bytes": reply.content.array_records[messages.ARRAYS].count_bytes()})
-    return found
+def _said(answer: Answer) -> dict:
+    content = answer.reply.content
+    metrics = content.metric_records[messages.METRICS]
+    return {"site": answer.site, "trials": int(metrics[messages.TRIALS]),
+            "loss": float(metrics["loss"]), "val_loss": float(metrics["val_loss"]),
+            "bytes": content.array_records[messages.ARRAYS].count_bytes()}
 
 
-def _silent(asked: list[Message], replies: list[Message], timeout_s: float) -> list[Rejected]:
-    answered = {reply.metadata.src_node_id for reply in replies}
-    return [Rejected(f"node {message.metadata.dst_node_id}",
-                     f"no answer within {timeout_s:g} s")
-            for message in asked if message.metadata.dst_node_id not in answered]
+def _wait(grid: Grid, wanted: int, how: Averaging, n_sites: int, say: Callable) -> None:
+    """Until `wanted` sites are connected, at most `timeout_s`; then the fewest that a round needs
+    must be."""
+    least, until = min(how.min_sites, n_sites), time.monotonic() + how.timeout_s
+    told = False
+    while (n := len(list(grid.get_node_ids()))) < max(wanted, least):
+        if time.monotonic() > until:
+            if n >= least:
+                say(f"{n} of {n_sites} sites are there after {how.timeout_s:g} s: they begin")
+                return
+            raise FederationFailed(f"wanted {least} connected sites, {n} are there after "
+                                   f"{how.timeout_s:g} s; start them, then run again to go on")
+        if not told:
+            say(f"waiting for sites: {n} of {n_sites} are connected")
+            told = True
+        time.sleep(1)
 
 
 def _line(
@@ -184,20 +197,18 @@ def _mean(answers: list[dict], name: str) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _judged(grid, federation, strategy, weights, folder, say) -> dict[str, dict]:
+def _judged(grid, federation, strategy, weights, folder, names, say) -> dict[str, dict]:
     """Ask every site how good its personalised decoder is; who does not answer is said."""
     how = federation.averaging
     config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
     asked = list(strategy.configure_evaluate(federation.learning.rounds + 1,
                                              messages.to_record(weights), config, grid))
-    replies = list(grid.send_and_receive(asked, timeout=how.timeout_s))
-    lost = _silent(asked, replies, how.timeout_s)
-    lost += [Rejected(messages.site_of(one), one.error.reason or "error") for one in replies
-             if one.has_error()]
+    answers = messages.ask(grid, asked, how.timeout_s, names)
+    lost = [Rejected(one.site, one.problem) for one in answers if one.problem]
     for one in lost:
         say(f"{one.site} was not judged: {one.reason}")
-    found = {messages.site_of(one): dict(one.content.metric_records[messages.METRICS])
-             for one in replies if not one.has_error()}
+    found = {one.site: dict(one.reply.content.metric_records[messages.METRICS])
+             for one in answers if not one.problem}
     artifacts.write_json(folder / "judged.json", {"sites": found, "lost": [
         [one.site, one.reason] for one in lost]})
     if not found:

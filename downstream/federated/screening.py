@@ -10,6 +10,7 @@ import numpy as np
 from flwr.app import Message
 
 from . import messages
+from .messages import Answer
 from .personal import Weights
 
 
@@ -20,35 +21,35 @@ class Rejected:
 
 
 def screen(
-    replies: list[Message], sent: Weights, largest: float
-) -> tuple[list[Message], list[Rejected]]:
-    """(answers that count, in the order of their sites' names; those that do not, and why).
+    answers: list[Answer], sent: Weights, largest: float
+) -> tuple[list[Answer], list[Rejected]]:
+    """(answers that count; those that do not, and why).
 
     sent: weights that the round began with. largest: how many times the median change of all sites
     the change of one may be; 0 = any. Needs three answers, since of two none is in the middle.
     """
     good, rejected, change = [], [], []
-    for reply in sorted(replies, key=messages.site_of):
-        if problem := _problem(reply, sent):
-            rejected.append(Rejected(messages.site_of(reply), problem))
+    for answer in answers:
+        if problem := answer.problem or _problem(answer.reply, sent):
+            rejected.append(Rejected(answer.site, problem))
         else:
-            good.append(reply)
-            change.append(_distance(messages.to_weights(_arrays(reply)), sent))
-    if largest and len(good) >= 3:
-        limit = largest * float(np.median(change))
-        for size, reply in zip(change, list(good), strict=True):
-            if size > limit:
-                good.remove(reply)
-                rejected.append(Rejected(
-                    messages.site_of(reply), f"its weights moved by {size:.3g}, more than "
-                    f"{largest:g} times the median of {len(change)} sites "
-                    f"({limit / largest:.3g})"))
-    return good, rejected
+            good.append(answer)
+            change.append(_distance(messages.to_weights(_arrays(answer.reply)), sent))
+    if not largest or len(good) < 3:
+        return good, rejected
+    middle = float(np.median(change))
+    sane = []
+    for size, answer in zip(change, good, strict=True):
+        if size <= largest * middle:
+            sane.append(answer)
+        else:
+            rejected.append(Rejected(answer.site, (
+                f"its weights moved by {size:.3g}, more than {largest:g} times the median of "
+                f"{len(change)} sites ({middle:.3g})")))
+    return sane, rejected
 
 
 def _problem(reply: Message, sent: Weights) -> str:
-    if reply.has_error():
-        return reply.error.reason or f"error {reply.error.code}"
     if messages.ARRAYS not in reply.content.array_records:
         return "wanted its weights, none came"
     came = messages.to_weights(_arrays(reply))

@@ -124,7 +124,7 @@ def _translated(message: Message, context: Context, call_next) -> Message:
     })
     reply = call_next(message, context)
     if reply.has_error():
-        raise RuntimeError(reply.error.reason)
+        raise ValueError(reply.error.reason)
     came = messages.to_weights(reply.content.array_records[messages.ARRAYS])
     metrics: MetricRecord = reply.content.metric_records[messages.METRICS]
     told = {name: float(value) for name, value in metrics.items() if name != messages.TRIALS}

@@ -4,6 +4,8 @@ In a deployment its settings are a YAML file on the server, in the form of `neur
 without sites: --run-config 'settings="/etc/neurofm/federation.yaml" sites=3 out="/var/federation"'.
 """
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,14 +40,23 @@ def main(grid: Grid, context: Context) -> None:
     if missing := [name for name in ("settings", "sites", "out") if not about.get(name)]:
         raise ValueError(f"--run-config lacks {', '.join(missing)}, e.g. 'settings=\"federation."
                          f"yaml\" sites=3 out=\"federation/\"'")
-    federation = config.parse(Federation, ["--config", str(about["settings"])],
-                              command="federate")
+    federation = _settings(str(about["settings"]))
     out = Path(str(about["out"]))
     artifacts.claim(out, {"sites": int(about["sites"]), **config.resolved(federation)})
     found = rounds.run(grid, federation, out, int(about["sites"]), _say)
     for site, metrics in found.items():
         _say(f"{site}: balanced accuracy {metrics['balanced_accuracy']:.3f} on "
              f"{metrics['subjects']:.0f} people held out")
+
+
+def _settings(path: str) -> Federation:
+    """Of a file; ValueError with what is wrong, since Flower keeps silent about SystemExit."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return config.parse(Federation, ["--config", path], command="federate")
+    except SystemExit:
+        raise ValueError(f"settings {path}: {said.getvalue().strip()}") from None
 
 
 def _say(text) -> None:

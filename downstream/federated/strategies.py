@@ -51,12 +51,12 @@ class Averaging:
 
 
 def build(how: Averaging, n_sites: int):
-    """The Flower strategy. n_sites: without so many connected sites no round begins."""
+    """The Flower strategy; all sites that are connected take part in each round."""
     from flwr.serverapp import strategy as flower
 
+    least = min(n_sites, how.min_sites)
     common = {
-        "min_train_nodes": min(n_sites, how.min_sites), "min_available_nodes": n_sites,
-        "min_evaluate_nodes": min(n_sites, how.min_sites),
+        "min_train_nodes": least, "min_available_nodes": least, "min_evaluate_nodes": least,
         "weighted_by_key": messages.TRIALS if how.weights == "trials" else messages.EQUAL,
     }
     more = {

@@ -169,6 +169,7 @@ class FLEEG(NeuroFMPreTrainedModel):
                        *(layer.weight for layer in self.convolutions)):
             nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.classifier.bias)
+        self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: the constructor has drawn them."""
@@ -198,8 +199,8 @@ class FLEEG(NeuroFMPreTrainedModel):
         if signal.shape[1:] != (len(config.ch_names), config.n_times):
             raise ValueError(f"this model takes {len(config.ch_names)} channels of "
                              f"{config.n_times} samples, got {list(signal.shape[1:])}")
-        for layer in self.convolutions:
-            max_norm_(layer.weight, LARGEST)
+        for weight in (self.temporal, self.spatial, *(each.weight for each in self.convolutions)):
+            max_norm_(weight, LARGEST)
         max_norm_(self.classifier.weight, LARGEST_LAST)
         # Nothing lies between the filters in time and in space: they are one convolution.
         kernel = torch.einsum("oic,ik->ock", self.spatial, self.temporal)

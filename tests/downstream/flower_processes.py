@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography import x509
@@ -83,7 +84,7 @@ class Deployment:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def run(self, app_dir: Path, run_config: dict[str, str]) -> int:
+    def run(self, app_dir: Path, run_config: dict[str, str | int]) -> int:
         """Submit the app and return its run's id."""
         config = ("--run-config", key_values(run_config))
         answer = json.loads(self.flwr("run", str(app_dir), SUPERLINK, *config, "--format", "json"))
@@ -106,7 +107,7 @@ class Deployment:
 
     def log(self, name: str) -> str:
         """What "superlink", or a SuperNode with its ClientApps, has printed, logged and raised."""
-        return (self.folder / f"{name}.log").read_text()
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def flwr(self, *arguments: str, timeout_s: float = PATIENCE_S) -> str:
         """Run Flower's command line and return what it wrote to stdout."""
@@ -142,10 +143,10 @@ class Deployment:
         """Whether the process was connected before it exited and before the deadline."""
         command, env = self._command(name), self._environment(name)
         with (self.folder / f"{name}.log").open("ab") as log:
+            before = len(self.log(name))
             process = self.processes[name] = subprocess.Popen(  # with its own process group
                 command, env=env, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
             )
-        before = len(self.log(name))
         while process.poll() is None and time.monotonic() < deadline:
             new = self.log(name)[before:]
             if "SuperNode ID:" in new or ("Starting Fleet API" in new and self._has_tables()):
@@ -162,7 +163,7 @@ class Deployment:
         return False
 
 
-def key_values(config: dict[str, str]) -> str:
+def key_values(config: Mapping[str, str | int]) -> str:
     """What --run-config and --node-config take: TOML key="value" pairs with spaces between."""
     return " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
 
