@@ -3,6 +3,7 @@
 The same apps run on it as on Flower's simulation engine and on a deployment.
 """
 
+import copy
 import uuid
 from collections.abc import Iterable
 
@@ -45,6 +46,8 @@ class InProcess(Grid):
             number = uuid.uuid4().hex
             about = message.metadata.__dict__
             about |= {"_run_id": 1, "_src_node_id": 0, "_message_id": number}
+            # Sites change what they get in place, and all are sent the same; a network copies it.
+            message.content = copy.deepcopy(message.content)
             self.replies[number] = self._answer(message)
             found.append(number)
         return found
