@@ -48,7 +48,8 @@ class FederateConfig:
     local. folds: numbers of the folds to do, from 0; empty = all, so that everybody is judged once.
     seeds: trainings of each, of which scores are means. engine: "in_process" calls one site after
     another, "ray" runs them as processes. jobs: folds, seeds and methods at a time (in_process).
-    models: a site's own copy of the encoder, where it is not at learning.model.
+    models: a site's own copy of the encoder, where it is not at learning.model. channels: those
+    that a site's FLEEG reads, where it is not all that its recordings have.
     """
 
     sites: dict[str, str]
@@ -63,6 +64,7 @@ class FederateConfig:
     engine: Literal["in_process", "ray"] = "in_process"
     jobs: int = 1
     models: dict[str, str] = field(default_factory=dict)
+    channels: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self):
         if len(self.sites) < 2:
@@ -75,11 +77,17 @@ class FederateConfig:
         if min(self.seeds, self.jobs) < 1:
             raise ValueError(f"seeds and jobs must be at least 1, got {self.seeds} and "
                              f"{self.jobs}")
-        if strange := sorted(set(self.models) - set(self.sites)):
-            raise ValueError(f"models: {', '.join(strange)} is no site")
+        for name in ("models", "channels"):
+            if strange := sorted(set(getattr(self, name)) - set(self.sites)):
+                raise ValueError(f"{name}: {', '.join(strange)} is no site")
         if self.engine == "ray" and self.jobs > 1:
             raise ValueError("jobs is of engine=in_process; with ray sites run at the same time")
         self.federation.check(len(self.sites))
+
+    @property
+    def every_site(self) -> list[Site]:
+        return [Site(name, folder, "", self.models.get(name, ""),
+                     tuple(self.channels.get(name, ()))) for name, folder in self.sites.items()]
 
     @property
     def federation(self) -> Federation:
@@ -110,8 +118,7 @@ def federate(run: FederateConfig, say=print) -> int:
         return 0
     learning = replace(run.learning, classes=_classes(run), fingerprint=parents.get("model", ""))
     run = replace(run, learning=learning)
-    counts = {name: n_folds(Site(name, folder, ""), learning)
-              for name, folder in run.sites.items()}
+    counts = {site.name: n_folds(site, learning) for site in run.every_site}
     artifacts.claim(out, {**parents, **settled})
     config.save(run, out)
     say("; ".join(f"{name}: {n} fold{'s' * (n != 1)}" for name, n in counts.items()))
@@ -157,8 +164,8 @@ def _classes(run: FederateConfig) -> list[str]:
 
 
 def _done(run: FederateConfig, jobs: list, say) -> list[dict[str, pd.DataFrame]]:
-    do = functools.partial(simulation.do, Path(run.out), run.federation, run.engine, run.sites,
-                           run.models)
+    do = functools.partial(simulation.do, Path(run.out), run.federation, run.engine,
+                           run.every_site)
     if run.jobs == 1:
         return [do(job, say) for job in jobs]
     with ProcessPoolExecutor(run.jobs, mp_context=get_context("spawn")) as pool:

@@ -16,6 +16,8 @@ ORDER = (
     "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "evaluate_bold",
     "federate", "from_moabb",
 )
+# Packages that not everybody needs → the extra that brings them.
+EXTRAS = {"flwr": "federated", "ray": "federated", "moabb": "moabb", "mne_lsl": "stream"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,6 +42,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_not_shadowed(command.module)
         return command.load()(argv[1:]) or 0
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS:
+            raise
+        sys.stderr.write(f"neurofm {argv[0]}: needs {package}, which is not installed: "
+                         f"pip install 'neurofm[{EXTRAS[package]}]'\n")
+        return 1
     except (ValueError, OSError) as error:
         # Ours say what was wanted, what came and what to do, and the system's name the file (no
         # space, no permission): a traceback would bury that.

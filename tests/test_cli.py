@@ -81,6 +81,15 @@ def test_errors_of_the_user_are_told_without_a_traceback(monkeypatch, capsys):
     assert capsys.readouterr().err == "neurofm pretrain: wanted this, got that, do so\n"
 
 
+def test_a_command_whose_packages_are_not_installed_says_which(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "flwr", None)
+    for name in [name for name in sys.modules if name.startswith("downstream.federate")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.main(["federate", "--help"]) == 1
+    assert "needs flwr, which is not installed: pip install 'neurofm[federated]'" in (
+        capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(
     ("problem", "status", "told"),
     [

@@ -2,7 +2,8 @@
 
 In a simulation `client_app(sites)` serves site number partition-id. In a deployment each SuperNode
 is one site and says what that is itself: --node-config 'name="clinic" corpus="/data/corpus"
-work="/data/federated" [model="/models/encoder"]'. The server never learns these paths.
+work="/data/federated" [model="/models/encoder"] [channels="C3,Cz,C4"]'. The server never learns
+these paths.
 """
 
 import sys
@@ -61,7 +62,8 @@ def _site(context: Context, sites: Sequence[Site]) -> Site:
             f"this SuperNode does not say its {', '.join(missing)}: start it with --node-config "
             f"'name=\"clinic\" corpus=\"/data/corpus\" work=\"/data/federated\"'")
     return Site(*(str(about[name]) for name in ("name", "corpus", "work")),
-                str(about.get("model", "")))
+                str(about.get("model", "")),
+                tuple(filter(None, str(about.get("channels", "")).split(","))))
 
 
 app = client_app()

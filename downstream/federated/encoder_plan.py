@@ -23,6 +23,9 @@ from .site import Site
 
 def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     """Raises ValueError where the site's encoder is another one than the server's."""
+    if site.channels:
+        raise ValueError(f"{site.name}: channels are of a FLEEG; an encoder reads whatever there "
+                         f"is: leave them out")
     path = site.model or learning.model
     found = hub.fingerprint(path)
     if learning.fingerprint not in ("", found):

@@ -34,7 +34,7 @@ class Trials(Known):
 
 def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     """Everything that is estimated here (means, deviations, frequencies) is of training people."""
-    names, signal = _signals(site.corpus, data.all.tobytes())
+    names, signal = _signals(site.corpus, site.channels, data.all.tobytes())
     windows = data.all
     source = Trials(windows, signal, data.target[windows], data.corpus.subjects(windows),
                     data.corpus.source)
@@ -72,11 +72,16 @@ def _drawn(config: FLEEGConfig, seed: int) -> FLEEG:
 
 
 @functools.lru_cache(maxsize=16)
-def _signals(folder: str, windows: bytes) -> tuple[tuple[str, ...], np.ndarray]:
-    """(names of the channels that all recordings of a site have; signals of these)."""
+def _signals(
+    folder: str, wanted: tuple[str, ...], windows: bytes
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """(names of the channels, those wanted or all that all recordings of a site have; signals)."""
     corpus, numbers = Corpus.open(folder), np.frombuffer(windows, dtype=np.int64)
     everywhere = set.intersection(*(set(layout.names) for layout in corpus.layouts.values()))
-    names = tuple(name for name in corpus.layout(numbers[0]).names if name in everywhere)
+    names = wanted or tuple(name for name in corpus.layout(numbers[0]).names if name in everywhere)
+    if lost := [name for name in names if name not in everywhere]:
+        raise ValueError(f"{folder}: channels: {', '.join(lost)} is not in all recordings, which "
+                         f"have {', '.join(sorted(everywhere)) or 'none'} in common")
     if not names:
         raise ValueError(f"{folder}: its recordings have no channel in common, and a FLEEG has the "
                          f"channels of one site: make several sites of it, or give a pretrained "

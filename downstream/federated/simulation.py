@@ -1,10 +1,12 @@
 """A federation on one machine, one fold and seed of one method at a time; what is done is kept.
 
     out/parts/METHOD-FOLD-SEED.parquet    predictions of the people held out
-    out/work/METHOD/…                     states of server and sites, until all is done
+    out/work/METHOD/…                     states of server and sites, until that is there; of
+                                          federated folds personalised decoders and rounds stay
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from . import personal
 from . import rounds as the_rounds
 from .client_app import client_app
 from .in_process import InProcess
+from .learning import Learning
 from .pooled import pooled
 from .privacy import Privacy
 from .rounds import Federation, FederationFailed
@@ -39,21 +42,23 @@ class Job:
 
 
 def do(
-    out: Path, federation: Federation, engine: str, corpora: dict[str, str],
-    models: dict[str, str], job: Job, say: Callable = print,
+    out: Path, federation: Federation, engine: str, sites: list[Site], job: Job,
+    say: Callable = print,
 ) -> dict[str, pd.DataFrame]:
-    """Site → predictions of those it holds out in this fold; trained where that is not done yet."""
+    """Site → predictions of those it holds out in this fold; trained where that is not done yet.
+    sites: without folders of work."""
     kept = out / "parts" / f"{job.name}.parquet"
     if not kept.exists():
-        tables = _trained(out / "work" / job.method, federation, engine, corpora, models, job, say)
+        tables = _trained(out / "work" / job.method, federation, engine, sites, job, say)
         kept.parent.mkdir(parents=True, exist_ok=True)
         table = pd.concat([each.assign(method=job.method, site=name, seed=job.seed)
                            for name, each in tables.items()], ignore_index=True)
         temporary = kept.with_name(f".{kept.name}.part")
         table.to_parquet(temporary, index=False)
         temporary.replace(kept)
+        _clear(out / "work" / job.method, job, sites, federation.learning)
     table = pd.read_parquet(kept)
-    return {name: table[table["site"] == name] for name in corpora}
+    return {site.name: table[table["site"] == site.name] for site in sites}
 
 
 def rounds(out: Path, jobs: list[Job]) -> pd.DataFrame:
@@ -69,10 +74,9 @@ def rounds(out: Path, jobs: list[Job]) -> pd.DataFrame:
                                        "epsilon", "took_s"])
 
 
-def _trained(work, federation, engine, corpora, models, job, say) -> dict[str, pd.DataFrame]:
+def _trained(work, federation, engine, sites, job, say) -> dict[str, pd.DataFrame]:
     learning = federation.learning.of_fold(job.fold, job.seed)
-    sites = [Site(name, folder, str(work / name), models.get(name, ""))
-             for name, folder in corpora.items()]
+    sites = [replace(site, work=str(work / site.name)) for site in sites]
     if job.method == "pooled":
         say(f"pooled, fold {job.fold}, seed {job.seed}")
         return pooled(sites, learning, work / f"fold-{job.fold}-seed-{job.seed}")
@@ -86,6 +90,17 @@ def _trained(work, federation, engine, corpora, models, job, say) -> dict[str, p
     else:
         _run(replace(federation, learning=learning), engine, sites, _server(work, job), say)
     return {site.name: personal.predictions(site, learning) for site in sites}
+
+
+def _clear(work: Path, job: Job, sites: list[Site], learning: Learning) -> None:
+    """Take away what only going on with the training would need."""
+    learning = learning.of_fold(job.fold, job.seed)
+    if job.method != "federated":
+        for folder in work.glob(f"**/fold-{learning.fold}-seed-{learning.train.seed}"):
+            shutil.rmtree(folder)
+    for site in sites if job.method == "federated" else ():
+        shutil.rmtree(replace(site, work=str(work / site.name)).folder(learning) / "state",
+                      ignore_errors=True)
 
 
 def _server(work: Path, job: Job) -> Path:

@@ -17,12 +17,13 @@ from .learning import Learning
 class Site:
     """name: as others see it. corpus: folder of its labelled windows; nothing of it leaves the
     site. work: folder of its personal state. model: its own copy of the pretrained encoder; "" =
-    what the server names."""
+    what the server names. channels: that a FLEEG reads; none = all that its recordings have."""
 
     name: str
     corpus: str
     work: str
     model: str = ""
+    channels: tuple[str, ...] = ()
 
     def folder(self, learning: Learning) -> Path:
         """Where its state of a fold stands, across rounds and restarts."""

@@ -1,0 +1,156 @@
+"""`neurofm federate`, as a user runs it: sites of a shape each, FLEEG or a pretrained encoder."""
+
+import html
+import json
+
+import numpy as np
+import pandas as pd
+import planted as planted_module
+import pytest
+from federated_sites import corpora
+
+import neurofm
+from neurofm import cli, hub
+
+QUICK = ("--learning.rounds=2", "--learning.train.batch_windows=16", "--learning.train.lr=3e-3")
+
+
+def federate(found: dict[str, str], out, *words: str) -> int:
+    return cli.main(["federate", f"--sites={json.dumps(found)}", f"--out={out}", *QUICK, *words])
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict[str, str]:
+    """Four sites; one has fewer people than the others."""
+    folder = tmp_path_factory.mktemp("sites")
+    found = corpora(folder / "five", n=3)
+    return {**found, "home": corpora(folder / "four", n=4, people=4)["home"]}
+
+
+@pytest.fixture(scope="module")
+def results(found, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results") / "out"
+    assert federate(found, out, "--learning.protocol.kind=loso") == 0
+    return out
+
+
+def test_everybody_is_judged_once_by_every_method(results, found):
+    table = pd.read_parquet(results / "predictions.parquet")
+    windows = {name: 12 * (4 if name == "home" else 5) for name in found}
+    for (method, site), part in table.groupby(["method", "site"]):
+        assert len(part) == windows[site], (method, site)
+        assert not part.duplicated(["subject", "recording", "start_s"]).any()
+    people = pd.read_csv(results / "people.tsv", sep="\t", dtype={"subject": str})
+    assert len(people) == 3 * 19
+    sites = pd.read_csv(results / "sites.tsv", sep="\t").set_index(["site", "method"])
+    assert sites.loc[("all sites", "federated"), "people"] == 19
+    for name in found:
+        mean = people[(people["site"] == name) & (people["method"] == "pooled")]
+        assert sites.loc[(name, "pooled"), "balanced_accuracy"] == pytest.approx(
+            mean["balanced_accuracy"].mean(), abs=1e-4)
+        gain = (sites.loc[(name, "federated"), "balanced_accuracy"]
+                - sites.loc[(name, "local"), "balanced_accuracy"])
+        assert sites.loc[(name, "federated"), "gain"] == pytest.approx(gain, abs=2e-5)
+
+
+def test_page_figures_and_sizes(results, capsys):
+    page = html.unescape((results / "index.html").read_text())
+    assert page.count("<img") == 2
+    for words in ("0.812 MB down", "Stays at the site", "no trial of theirs is in any weight",
+                  "none: shared weights may tell of a site's data", "its interval is rough"):
+        assert words in page
+    assert (results / "sites.png").stat().st_size > 10_000
+    rounds = pd.read_csv(results / "rounds.tsv", sep="\t")
+    assert len(rounds) == 5 * 2
+    assert (rounds["bytes_up"] <= 820_000).all()
+
+
+def test_a_finished_federation_does_nothing_and_another_is_refused(results, found, capsys):
+    assert federate(found, results, "--learning.protocol.kind=loso") == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert federate(found, results) != 0
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_personalised_decoder_is_a_checkpoint(results, found):
+    folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"
+    model = neurofm.load(folder)
+    assert model.config.sfreq == 100
+    assert model.contract.window_s == 1.5
+    ledger = hub.read_ledger(folder)
+    assert "other sites" in ledger["published"][0]["note"]
+    held_out = set(pd.read_parquet(folder.parent / "predictions.parquet")["subject"])
+    assert len(held_out) == 1
+    assert not held_out & {row["subject"] for row in ledger["recordings"]}
+
+
+def test_bad_words_are_explained(found, tmp_path, capsys):
+    for words, told in (
+        (["--sites={a: b}"], "wanted two or more"),
+        (["--methods=[federated,alone]"], "methods wants some of federated, local, pooled"),
+        (["--averaging.strategy=krum"], "needs 5 sites, there are 4"),
+        (["--learning.rouns=3"], "rounds"),
+        (["--engine=ray", "--jobs=2"], "jobs is of engine=in_process"),
+    ):
+        with pytest.raises(SystemExit):
+            federate(found, tmp_path / "x", *words)
+        assert told in capsys.readouterr().err
+    planted_module.make_corpus(tmp_path / "one", split=["train"] * 5, number=True)
+    assert federate({**found, "odd": str(tmp_path / "one")}, tmp_path / "x") != 0
+    assert "different classes" in capsys.readouterr().err
+
+
+def test_an_encoder_is_shared_by_its_adapters(tmp_path):
+    """Two montages, one encoder: low-rank changes travel, heads do not."""
+    sites = {}
+    for k, n in enumerate((16, 10)):
+        planted_module.make_corpus(tmp_path / f"c{n}", caps=(n,), split=["train"] * 5,
+                                   n_windows=12, seed=k)
+        sites[f"site{n}"] = str(tmp_path / f"c{n}")
+    model = planted_module.make_backbone(tmp_path / "backbone")
+    out = tmp_path / "out"
+    words = [f"--learning.model={model}", "--folds=[0]", "--learning.train.lr=1e-3"]
+    assert federate(sites, out, *words) == 0
+    rounds = pd.read_csv(out / "rounds.tsv", sep="\t")
+    work = out / "work" / "federated"
+    from safetensors.numpy import load_file
+
+    shared = load_file(sorted((work / "server" / "federated-0-0").glob("*.safetensors"))[-1])
+    assert all("lora_" in name for name in shared)
+    assert any(np.abs(value).max() > 0 for name, value in shared.items() if "lora_B" in name)
+    assert rounds["bytes_up"].max() < 200_000
+    decoder = neurofm.load(work / "site10" / "fold-0-seed-0" / "checkpoint")
+    assert type(decoder).__name__ == "Decoder"
+    assert not any("lora" in name for name in decoder.state_dict())
+    full = tmp_path / "full"
+    assert federate(sites, full, *words, "--learning.adapt=full", "--methods=[federated]") == 0
+    more = pd.read_csv(full / "rounds.tsv", sep="\t")["bytes_up"].max()
+    assert more > 2 * rounds["bytes_up"].max()
+
+
+def test_another_encoder_is_refused(tmp_path, capsys):
+    planted_module.make_corpus(tmp_path / "a", split=["train"] * 5)
+    planted_module.make_corpus(tmp_path / "b", split=["train"] * 5, seed=1)
+    model = planted_module.make_backbone(tmp_path / "backbone")
+    other = planted_module.make_backbone(tmp_path / "other", {"recordings": [
+        {"recording": "x", "role": "train", "subject": "d/x", "hours": 1.0}]})
+    status = federate({"a": str(tmp_path / "a"), "b": str(tmp_path / "b")}, tmp_path / "out",
+                      f"--learning.model={model}", f"--models={json.dumps({'b': str(other)})}",
+                      "--folds=[0]", "--methods=[federated]")
+    assert status == 3
+    told = capsys.readouterr().err
+    assert "is not the server's" in told
+    assert "b: ValueError; the site's log says why" in told
+
+
+@pytest.mark.slow
+def test_flowers_simulation_engine_gives_the_same(results, found, tmp_path):
+    """Sites as processes of Ray: equal to calling them one after another."""
+    assert federate(found, tmp_path / "out", "--learning.protocol.kind=loso", "--engine=ray",
+                    "--folds=[0]", "--methods=[federated]") == 0
+    one, two = (pd.read_parquet(folder / "predictions.parquet") for folder in
+                (results, tmp_path / "out"))
+    both = two.merge(one[one["method"] == "federated"],
+                     on=["method", "site", "subject", "recording", "start_s", "fold"])
+    assert len(both) == len(two) == 48
+    assert np.abs(both["p_left_x"] - both["p_left_y"]).max() < 1e-5
