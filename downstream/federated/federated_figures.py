@@ -43,7 +43,8 @@ def sites(path: Path, scores: Scores) -> None:
     axis.annotate("chance", (1.0, 1 / len(scores.classes)), xycoords=("axes fraction", "data"),
                   ha="right", va="bottom", fontsize=8, color="0.35")
     counts = scores.sites.drop_duplicates("site").set_index("site")["people"]
-    axis.set_xticks(range(len(names)), [f"{name}\n{counts[name]} people" for name in names])
+    axis.set_xticks(range(len(names)), [
+        f"{name}\n{counts[name]} {'person' if counts[name] == 1 else 'people'}" for name in names])
     axis.set_ylabel("balanced accuracy")
     axis.set_ylim(max(-0.02, min(0.35, axis.get_ylim()[0])), 1.02)
     axis.spines[["top", "right"]].set_visible(False)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from neurofm.data.corpus import Corpus
+
 from .. import report
 from . import federated_scores
 from .federated_scores import Scores
@@ -20,6 +22,7 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> str:
             out / "sites.png", "balanced accuracy of each site",
             "Dots are people who were held out: no trial of theirs is in any weight or statistic. "
             "Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
+        ("Sites", report.table(_sites(run, scores))),
         ("Rounds", report.figure(out / "rounds.png", "losses over rounds") + _rejected(federated)
          if len(federated) else ""),
         ("What travels", report.pairs(_travels(run, federated))),
@@ -30,10 +33,24 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> str:
 
 
 def _remarks(scores: Scores) -> str:
-    few = [f"{row.site} has {row.people} people: its interval is rough"
-           for row in scores.sites.drop_duplicates("site").itertuples()
+    few = [f"{row.site} ({row.people})" for row in scores.sites.drop_duplicates("site").itertuples()
            if row.people < 10 and row.site != federated_scores.ALL]
-    return report.bullets(few) if few else ""
+    return report.paragraph(f"Few people were judged at {', '.join(few)}: the intervals there are "
+                            f"rough.", "warning") if few else ""
+
+
+def _sites(run, scores: Scores) -> pd.DataFrame:
+    """What sites have, as they would say it themselves."""
+    rows, counts = [], scores.sites.drop_duplicates("site").set_index("site")
+    for site in run.every_site:
+        corpus = Corpus.open(site.corpus)
+        most = max(corpus.layouts.values(), key=len)
+        rows.append({"site": site.name, "people judged": int(counts.loc[site.name, "people"]),
+                     "channels": f"{len(site.channels or most.names)} of {most.kinds[0]}",
+                     "rate (Hz)": f"{corpus.contract.sfreq:g}",
+                     "trial (s)": f"{corpus.contract.window_s:g}",
+                     "samples": round(corpus.contract.sfreq * corpus.contract.window_s)})
+    return pd.DataFrame(rows)
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +89,8 @@ def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
         ("A round and site", f"{rounds['bytes_down'].max() / 1e6:.3f} MB down"
          + (f", {rounds['bytes_up'].max() / 1e6:.3f} MB up" if rounds["bytes_up"].max() else
             "; what is masked goes up")),
-        ("Besides", "number of training trials, mean losses; in the end accuracies over people"),
+        ("Besides", "number of training trials, mean losses; in the end accuracies over people"
+         + ("" if private.where == "none" else " (none of which the privacy budget covers)")),
         ("Stays at the site", "recordings, labels, names of people and files, front, batch norms, "
                               "optimiser, predictions"),
         ("Secure aggregation", "SecAgg+: the server sees the average alone" if run.secure.on else
@@ -89,8 +107,9 @@ def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _done(run) -> list[tuple[str, str]]:
     learning, how = run.learning, run.averaging
+    changed = ", ".join(f"{name} {value}" for name, value in learning.architecture.items())
     model = ("FLEEG (arXiv 2308.11636)" if learning.model == "fleeg" else
-             f"{learning.model}, {learning.adapt}")
+             f"{learning.model}, {learning.adapt}") + (f": {changed}" if changed else "")
     return [
         ("Model", model),
         ("Rounds", f"{learning.rounds}, {learning.passes} pass(es) of a site's trials in each"),
@@ -99,7 +118,9 @@ def _done(run) -> list[tuple[str, str]]:
             else "")),
         ("Held out", f"protocol {learning.protocol.kind}: in each fold people of every site, other "
                      f"people of the site choose the round that is kept"),
-        ("Local", "the same training of each site by itself"),
-        ("Pooled", "all sites' recordings in one place, a batch of each in every step"),
+        *[(name.capitalize(), words) for name, words in (
+            ("local", "the same training of each site by itself"),
+            ("pooled", "all sites' recordings in one place, a batch of each in every step"))
+          if name in run.methods],
         ("Seeds", str(run.seeds)),
     ]

@@ -170,6 +170,7 @@ def _save(plan: Plan, out: Path, learning: Learning, metrics: dict) -> None:
     used = {split: plan.data.windows[split] for split in ("train", "validation")}
     ledger = hub.training_ledger(plan.data.corpus, used, plan.ledger)
     ledger["published"] = [*ledger.get("published", []), OF_OTHERS]
+    artifacts.unseal(out)  # of an earlier judgement
     hub.save_checkpoint(
         plan.whole(), out, config=json.loads(learning.to_json()),
         parents={"data": plan.data.corpus.fingerprint}, ledger=ledger,

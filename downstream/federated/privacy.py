@@ -2,7 +2,8 @@
 
 By Flower's strategy wrappers and its client-side clipping. What is protected is a site as a whole:
 somebody who sees all averages cannot tell, beyond epsilon, whether the site took part. It is no
-promise to a single patient of a site, which would need noise within the site's own training.
+promise to a single patient of a site, which would need noise within the site's own training; and
+numbers of trials, losses and accuracies, which sites tell besides, are not covered.
 """
 
 import math

@@ -41,7 +41,10 @@ class Averaging:
             raise ValueError(f"averaging.timeout_s must be above 0, got {self.timeout_s}")
 
     def check(self, n_sites: int) -> None:
-        """Raise ValueError where a strategy needs more sites than there are."""
+        """Raise ValueError where a strategy, or a round, needs more sites than there are."""
+        if self.min_sites > n_sites:
+            raise ValueError(f"averaging.min_sites is {self.min_sites}, there are {n_sites} sites: "
+                             f"no round could be finished")
         need = {"krum": 2 * self.malicious + 3, "multikrum": 2 * self.malicious + 3,
                 "bulyan": 4 * self.malicious + 3, "fedmedian": 3, "fedtrimmedavg": 3}
         if n_sites < need.get(self.strategy, 1):

@@ -57,7 +57,8 @@ def test_page_figures_and_sizes(results, capsys):
     page = html.unescape((results / "index.html").read_text())
     assert page.count("<img") == 2
     for words in ("0.812 MB down", "Stays at the site", "no trial of theirs is in any weight",
-                  "none: shared weights may tell of a site's data", "its interval is rough"):
+                  "none: shared weights may tell of a site's data", "9 of eeg",
+                  "the intervals there are rough"):
         assert words in page
     assert (results / "sites.png").stat().st_size > 10_000
     rounds = pd.read_csv(results / "rounds.tsv", sep="\t")

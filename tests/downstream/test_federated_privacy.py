@@ -116,6 +116,8 @@ def test_what_does_not_go_together_is_refused():
         Federation(averaging=Averaging("fedmedian"), secure=Secure(on=True)).check(4)
     with pytest.raises(ValueError, match="krum with malicious=1 needs 5 sites, there are 4"):
         Federation(averaging=Averaging("krum")).check(4)
+    with pytest.raises(ValueError, match="no round could be finished"):
+        Federation(averaging=Averaging(min_sites=5)).check(4)
 
 
 def test_masked_sums_are_the_average_and_hide_each_site(found, tmp_path):
@@ -143,6 +145,15 @@ def test_masked_sums_are_the_average_and_hide_each_site(found, tmp_path):
     assert drawn.std() > 1e8  # spread over the whole modulus
     line = rounds.lines(tmp_path / "masked" / "server")[0]
     assert line["sites"] == sorted(found)
+
+
+def test_masked_sums_of_clipped_changes(found, tmp_path):
+    settings = learning(rounds=1)
+    federate(found, tmp_path, Federation(
+        settings, EQUAL, Privacy("client", noise=0.0, clip=0.05),
+        Secure(on=True, largest_trials=100)))
+    moved = distance(weights_after(tmp_path), plan.initial(settings))
+    assert 0.01 < moved < 0.08  # clipped to .05, and rounded
 
 
 def test_a_site_that_drops_out_of_a_masked_round(tmp_path):
