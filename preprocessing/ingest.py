@@ -21,7 +21,7 @@ from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
 
-from . import archive, montage, quality_page, readers, report, workers
+from . import archive, montage, quality_page, readers, report, terms, workers
 from .labels import LabelRule
 from .one_recording import Shaping, ingest_one
 from .progress import Progress
@@ -51,6 +51,8 @@ class IngestConfig:
     exclude: regular expressions of paths to pass over.
     label: where labels come from.
     splits: who is held out.
+    terms: licence of a data set by its name (such as CC-BY-4.0), where its dataset_description.json
+    states none; it travels to whatever is made of it.
     workers: processes; 0 = one a core.
     """
 
@@ -73,6 +75,7 @@ class IngestConfig:
     exclude: list[str] = field(default_factory=list)
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
+    terms: dict[str, str] = field(default_factory=dict)
     workers: int = 0
 
     def __post_init__(self):
@@ -118,14 +121,17 @@ def ingest(run: IngestConfig) -> int:
                          exclude=run.exclude, arrays=run.arrays, images=run.images.given)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images)
+    datasets = terms.of(found.jobs, run.terms)
     wanted = run.wanted
     shaping = Shaping(wanted, reading, run.label)
     prepare(run.out)
     with _only_one(run.out):  # from before the records are read until the corpus is sealed
-        return _ingest(run, found, Records.open(run.out, shaping), shaping, begin)
+        return _ingest(run, found, datasets, Records.open(run.out, shaping), shaping, begin)
 
 
-def _ingest(run: IngestConfig, found, records: Records, shaping: Shaping, begin: float) -> int:
+def _ingest(
+    run: IngestConfig, found, datasets: dict, records: Records, shaping: Shaping, begin: float
+) -> int:
     records.clear_up(lambda source: any(re.search(pattern, source) for pattern in run.exclude))
     for path, reason in found.missing:
         records.add_missing(path, reason)
@@ -147,7 +153,7 @@ def _ingest(run: IngestConfig, found, records: Records, shaping: Shaping, begin:
         except KeyboardInterrupt:
             print("interrupted: what is finished is kept; run the same command again to go on")
             return 130
-    return _seal(run, records, found, bool(jobs), begin)
+    return _seal(run, records, found, datasets, bool(jobs), begin)
 
 
 def _say_plan(run, found, jobs, unchanged: int, retried: int) -> None:
@@ -174,14 +180,16 @@ def _do(jobs, function, records: Records, n_workers: int) -> None:
             progress.advance()
 
 
-def _seal(run: IngestConfig, records: Records, found, worked: bool, begin: float) -> int:
+def _seal(
+    run: IngestConfig, records: Records, found, datasets: dict, worked: bool, begin: float
+) -> int:
     corpus = assemble(records, run.splits)
     status = FAILED if records.failures else 0
     if corpus is None:
         print(f"nothing was ingested: all {len(records.failures)} failed")
         report.print_failures(records.failures)
         return FAILED
-    sealed = records.seal(corpus, config.resolved(run))
+    sealed = records.seal(corpus, config.resolved(run), datasets)
     if not worked and not sealed:
         print(f"{run.out} is finished and nothing is new: nothing to do")
     quality_page.write(Path(run.out), corpus, records.failures, records.shaping.contract)

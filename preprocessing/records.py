@@ -18,7 +18,7 @@ import pandas as pd
 from neurofm import artifacts
 from neurofm.data import corpus
 from neurofm.data.sensors import Sensors
-from neurofm.data.windows import read_table
+from neurofm.data.windows import DATASETS, read_table
 
 from .archive import Job
 from .region_statistics import training_iqr
@@ -108,13 +108,17 @@ class Records:
         """A given path at which nothing is: said in this run, forgotten by the next."""
         self.failures[path] = {"recording": "", "source": path, "path": path, "reason": reason}
 
-    def seal(self, tables: Tables, settings: dict) -> bool:
-        """Seal the corpus, unless it stands sealed with the very same tables."""
+    def seal(self, tables: Tables, settings: dict, datasets: dict[str, dict]) -> bool:
+        """Seal the corpus, unless it stands sealed with the very same tables. datasets: see
+        `terms.of`."""
         failures = pd.DataFrame(
             [{"source": f["source"], "reason": f["reason"]} for f in self.failures.values()],
             columns=["source", "reason"],
         ).sort_values("source")
-        if artifacts.is_sealed(self.folder) and self._stands(tables, failures):
+        kept = set(tables.recordings["dataset"].fillna(""))
+        datasets = {name: terms for name, terms in {**self._stated(), **datasets}.items()
+                    if name in kept}
+        if artifacts.is_sealed(self.folder) and self._stands(tables, failures, datasets):
             return False
         artifacts.unseal(self.folder)
         wanted = {f"{name}.arrow" for name in tables.recordings["recording"]}
@@ -128,7 +132,7 @@ class Records:
         if rule and not rule.signs:
             contract = contract.with_(parcels=self._aligned(tables, rule))
         corpus.seal(self.folder, contract, tables.recordings, tables.windows,
-                    tables.layouts, failures, settings)
+                    tables.layouts, failures, settings, datasets)
         return True
 
     def _aligned(self, tables: Tables, rule):
@@ -145,14 +149,20 @@ class Records:
         return replace(rule, signs=tuple(tuple(tuple(round(float(x), 4) for x in row)
                                                for row in table) for table in template))
 
-    def _stands(self, tables: Tables, failures: pd.DataFrame) -> bool:
+    def _stated(self) -> dict[str, dict]:
+        """Terms of data sets that an earlier call has sealed."""
+        path = self.folder / DATASETS
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def _stands(self, tables: Tables, failures: pd.DataFrame, datasets: dict) -> bool:
         try:
             artifacts.open_sealed(self.folder, "corpus")
         except artifacts.ArtifactError:
             return False
         there = read_table(self.folder / "recordings.parquet")
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
-        return (there.to_json() == tables.recordings.to_json()
+        return (self._stated() == (datasets if any(datasets.values()) else {})
+                and there.to_json() == tables.recordings.to_json()
                 and told == failures.to_csv(sep="\t", index=False))
 
 

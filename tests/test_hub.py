@@ -53,4 +53,5 @@ def test_what_is_trained_on_published_weights_keeps_the_doubt(tmp_path):
     assert "org/model (MIT; arXiv 0), trained on ds000117, Cam-CAN" in card
     assert "license:" not in card  # trained further: not for us to say
     own = hub.training_ledger(corpus, {"train": np.arange(2)})
-    assert set(own) == {"recordings"}
+    assert set(own) == {"recordings", "datasets"}
+    assert own["datasets"] == {"planted": {}}  # nothing was stated of its terms

@@ -7,6 +7,7 @@
       windows.parquet             a row a window: recording, row in its shard, start, label
       layouts.json                each sensor layout once, referred to by fingerprint
       failures.tsv                what could not be read, and why
+      datasets.json               licence of each data set, as far as it was stated
       windows/ID.arrow            signals float32 [channel, time], one shard a recording
 """
 
@@ -21,7 +22,7 @@ from .. import artifacts
 from . import shards
 from .contract import Contract
 from .sensors import GeometryRule, Sensors
-from .windows import WindowTable, check_splits, read_table
+from .windows import WindowTable, check_splits, read_table, write_datasets
 
 RECORDING_COLUMNS = (
     "recording", "dataset", "subject", "session", "task", "run", "split", "layout", "n_channels",
@@ -128,8 +129,10 @@ def seal(
     layouts: dict[str, Sensors],
     failures: pd.DataFrame,
     config: dict,
+    datasets: dict[str, dict] | None = None,
 ) -> artifacts.Manifest:
-    """Write the tables beside the shards and seal the corpus."""
+    """Write the tables beside the shards and seal the corpus. datasets: what is known of the terms
+    of each data set (`WindowTable.datasets`)."""
     folder = Path(folder)
     missing = set(RECORDING_COLUMNS) - set(recordings.columns)
     assert not missing, f"recordings table lacks {missing}"
@@ -147,6 +150,7 @@ def seal(
     }
     tables = ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
               "failures.tsv", "layouts.json"]
+    tables += write_datasets(folder, datasets)
     return artifacts.seal(
         folder, "corpus", config=config, files=[*tables, *shard_hashes], known_hashes=shard_hashes
     )

@@ -21,7 +21,7 @@ from . import shards
 from .batch import Tokens
 from .contract import Contract
 from .corpus import Corpus
-from .windows import WindowTable, read_table
+from .windows import WindowTable, read_table, write_datasets
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,8 @@ def seal(
     corpus.recordings.to_parquet(folder / "recordings.parquet", index=False)
     corpus.windows.to_parquet(folder / "windows.parquet", index=False)
     shard_hashes = {f"ids/{name}.arrow": digest for name, digest in hashes.items()}
-    tables = ["preprocessor_config.json", "recordings.parquet", "windows.parquet"]
+    tables = ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
+              *write_datasets(folder, corpus.datasets)]
     return artifacts.seal(
         folder, "tokens",
         config={**config, "shape": list(shape)},

@@ -1,15 +1,18 @@
 """WindowTable: which windows there are, of whom, in which split; for corpora and token sets."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from .. import artifacts
 from . import shards
 from .contract import Contract
 
 SPLITS = ("train", "validation", "test")
+DATASETS = "datasets.json"
 
 
 class SplitLeakError(ValueError):
@@ -41,6 +44,12 @@ class WindowTable:
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    @property
+    def datasets(self) -> dict[str, dict[str, str]]:
+        """Data set → what was stated of its terms: name, licence, acknowledge, doi."""
+        path = self.folder / DATASETS
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def select(self, split: str | None = None, **columns: str) -> np.ndarray:
         """Indices of the windows of a split and of recordings with the given column values."""
@@ -76,6 +85,15 @@ class WindowTable:
     def _read(self, window: int | np.integer) -> np.ndarray:
         recording, row, _ = self._place(window)
         return self.reader.read(f"{self._shard[recording]}.arrow", row)
+
+
+def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
+    """Write what is known of data sets' terms; the name of the file, none where nothing is."""
+    if not any((datasets or {}).values()):
+        (folder / DATASETS).unlink(missing_ok=True)
+        return []
+    artifacts.write_json(folder / DATASETS, datasets)
+    return [DATASETS]
 
 
 def read_table(path: Path) -> pd.DataFrame:

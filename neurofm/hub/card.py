@@ -1,0 +1,197 @@
+"""The model card: what a checkpoint is, whom it was trained on, what it is worth, made from what is
+known of it. Front matter in the Hub's form, evaluations as its `model-index`."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a node; a world's mean
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A table of results. task: as a person would ask. dataset: names. metric: exact name.
+    protocol: who was trained on and who judged. rows: method → (value, low, high); of these `ours`
+    are this checkpoint's, the others stand beside it. subjects: judged. chance: of the metric; None
+    = none.
+    """
+
+    task: str
+    dataset: str
+    metric: str
+    protocol: str
+    rows: dict[str, tuple[float, float, float]]
+    ours: tuple[str, ...]
+    subjects: int
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person says of a checkpoint. licence: of these weights, in the Hub's spelling. limits,
+    citation: in words. hours: of training, power_w: of the machine, kg_per_kwh: of its grid."""
+
+    title: str = ""
+    licence: str = ""
+    limits: str = ""
+    citation: str = ""
+    hours: float | None = None
+    power_w: float = POWER_W
+    kg_per_kwh: float = KG_PER_KWH
+    evaluations: Sequence[Evaluation] = field(default_factory=tuple)
+
+
+def card(
+    model, ledger: dict, metrics: dict[str, float], about: About | None = None,
+    repo: str = "PATH OR ORG/NAME",
+) -> str:
+    """Markdown with front matter. ledger: `ledger.training_ledger`. metrics: of the training."""
+    about = about or About()
+    parts = [
+        _front(model, ledger, about, repo),
+        f"# {about.title or type(model).__name__}\n",
+        _what(model),
+        "## Input\n\n" + model.contract.in_words() + "\n",
+        _training(model, ledger),
+        *(_evaluation(each) for each in about.evaluations),
+        _numbers(metrics),
+        _limits(ledger, about),
+        _use(model, repo),
+        f"## Citation\n\n{about.citation.strip()}\n" if about.citation else "",
+        _carbon(about),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _front(model, ledger: dict, about: About, repo: str) -> str:
+    import yaml
+
+    published = ledger.get("published", [])
+    # As published; what was trained on them since is under the terms of whoever trained it.
+    licence = about.licence or (published[0]["licence"].lower()
+                                if published and not ledger["recordings"] else "")
+    kinds = ["fmri"] if model.contract.modality == "fmri" else sorted(
+        {"eeg" if kind == "eeg" else "meg" for kind in model.contract.kinds if kind != "roi"}
+        or {"meg"})
+    fields: dict = {"library_name": "neurofm", "tags": [*kinds, "brain", "neuroscience",
+                                                         model.config.model_type]}
+    if licence:
+        fields["license"] = licence
+    if about.evaluations:
+        fields["model-index"] = [{"name": about.title or repo.split("/")[-1],
+                                  "results": [_result(each, row) for each in about.evaluations
+                                              for row in each.ours]}]
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _result(each: Evaluation, row: str) -> dict:
+    value, low, high = each.rows[row]
+    known = low == low
+    return {
+        "task": {"type": "other", "name": each.task},
+        "dataset": {"type": "other", "name": each.dataset},
+        "metrics": [{
+            "type": each.metric.replace(" ", "_"),
+            "value": round(value, 4),
+            "name": f"{each.metric} ({row}; {each.protocol}; {each.subjects} subjects"
+                    + (f"; 95 % {low:.3f} to {high:.3f})" if known else ")"),
+        }],
+    }
+
+
+def _what(model) -> str:
+    first = inspect.cleandoc(type(model).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    n = sum(parameter.numel() for parameter in model.parameters())
+    shape = {key: value for key, value in model.config.to_diff_dict().items()
+             if isinstance(value, int | float | str) and key not in
+             ("transformers_version", "model_type", "dtype", "_name_or_path")}
+    said = ", ".join(f"{key} {value}" for key, value in shape.items())
+    return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
+            + (f"\nOther than by default: {said}.\n" if said else ""))
+
+
+def _training(model, ledger: dict) -> str:
+    """Whom it has seen: a row a data set."""
+    people: dict[str, dict[str, set]] = {}
+    hours: dict[str, float] = {}
+    for entry in ledger["recordings"]:
+        name = entry["subject"].rpartition("/")[0]
+        people.setdefault(name, {}).setdefault(entry["role"], set()).add(entry["subject"])
+        hours[name] = hours.get(name, 0.0) + entry["hours"]
+    lines = ["## Trained on", ""]
+    if people:
+        total = {role: len(set().union(*(of.get(role, set()) for of in people.values())))
+                 for role in sorted({role for of in people.values() for role in of})}
+        lines += [f"Trained on corpus `{model.contract.corpus}`: "
+                  + "; ".join(f"{role}: {n} subjects" for role, n in total.items())
+                  + f"; {sum(hours.values()):.2f} h.", "",
+                  "| data set | subjects | hours | terms |", "|---|---|---|---|"]
+        terms = ledger.get("datasets", {})
+        for name, roles in sorted(people.items()):
+            counts = ", ".join(f"{len(each)} {role}" for role, each in sorted(roles.items()))
+            lines.append(f"| {_dataset(name, terms)} | {counts} | {hours[name]:.2f} | "
+                         f"{terms.get(name, {}).get('licence') or 'not stated'} |")
+        lines.append("")
+    for entry in ledger.get("published", []):
+        lines += [f"Holds weights published by others: {entry['weights']} ({entry['licence']}; "
+                  f"{entry['paper']}), trained on "
+                  f"{', '.join(entry['datasets']) or 'no data set named'} ({entry['note']}).", ""]
+    if len(lines) == 2:
+        lines += ["No recording: random weights, or nothing is known of whom they have seen.", ""]
+    return "\n".join(lines)
+
+
+def _dataset(name: str, terms: dict) -> str:
+    full = terms.get(name, {}).get("name", "")
+    return f"{name} ({full})" if full and full != name else name or "unnamed"
+
+
+def _evaluation(each: Evaluation) -> str:
+    chance = "" if each.chance is None else f"; chance {each.chance:.3f}"
+    lines = [f"## {each.task}", "",
+             f"{each.metric}, {each.dataset}, {each.subjects} subjects, {each.protocol}{chance}.",
+             "", f"| method | {each.metric} | 95 % |", "|---|---|---|"]
+    for name, (value, low, high) in sorted(each.rows.items(), key=lambda row: -row[1][0]):
+        shown = f"**{name}**" if name in each.ours else name
+        interval = f"{low:.3f} … {high:.3f}" if low == low else "–"
+        lines.append(f"| {shown} | {value:.3f} | {interval} |")
+    return "\n".join([*lines, ""])
+
+
+def _numbers(metrics: dict[str, float]) -> str:
+    if not metrics:
+        return ""
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items()))
+    return f"## Of its training run\n\n| metric | value |\n|---|---|\n{rows}\n"
+
+
+def _limits(ledger: dict, about: About) -> str:
+    lines = ["## Limits", ""]
+    if about.limits:
+        lines += [about.limits.strip(), ""]
+    lines += ["A research model: no medical device, and no diagnosis. Other amplifiers, people and "
+              "tasks than those above may be answered with the same confidence and worse.", ""]
+    if ledger["recordings"] or ledger.get("published"):
+        lines += ["`training_data.json` lists every recording it has seen; `neurofm evaluate` and "
+                  "`neurofm decode` flag people and data sets that are among them.", ""]
+    return "\n".join(lines)
+
+
+def _use(model, repo: str) -> str:
+    what = "scan" if model.contract.modality == "fmri" else "raw"
+    if hasattr(model, "classes") or model.config.model_type == "neurofm_fleeg":
+        more = f"# neurofm decode RECORDING --model {repo} --out results/"
+    elif getattr(model, "reads_scans", False):
+        more = f"# neurofm synthesize EEG --model {repo} --out results/"
+    else:
+        more = f"features = neurofm.embed({what}, model)"
+    return f'## Use\n\n```python\nimport neurofm\nmodel = neurofm.load("{repo}")\n{more}\n```\n'
+
+
+def _carbon(about: About) -> str:
+    if about.hours is None:
+        return ""
+    kwh = about.hours * about.power_w / 1000
+    return (f"## Energy\n\nTraining took {about.hours:.2f} h; at an assumed {about.power_w:g} W "
+            f"and {about.kg_per_kwh:g} kg CO₂ a kWh about {kwh:.2f} kWh and "
+            f"{kwh * about.kg_per_kwh:.2f} kg.\n")

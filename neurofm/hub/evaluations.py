@@ -1,0 +1,53 @@
+"""Results of `neurofm evaluate` and `finetune` as a card tells them."""
+
+import json
+from pathlib import Path
+
+from .. import artifacts
+from .card import Evaluation
+from .staging import NotPublishable
+
+
+def read(folder: Path, method: str, fingerprint: str) -> Evaluation:
+    """A comparison in which this checkpoint was judged as `method`.
+
+    Raises NotPublishable where it is of another checkpoint, or has no such method.
+    """
+    manifest = artifacts.open_sealed(folder, "results")
+    if fingerprint not in manifest.parents.values():
+        raise NotPublishable(f"{folder}: is of another checkpoint ({manifest.parents.get('model')})"
+                             f", not of this one ({fingerprint}): its scores are not to be told "
+                             f"here")
+    told = json.loads((folder / "table.json").read_text())
+    rows = {row["method"]: row for row in told["methods"]}
+    if method not in rows:
+        raise NotPublishable(f"{folder}: judged {', '.join(rows)}, and no {method}")
+    if told.get("leaked"):
+        raise NotPublishable(f"{folder}: judged people who were in the training data "
+                             f"({told['leaked'][:3]}): no score of unseen people")
+    config, score = manifest.config, told["score"]
+    return Evaluation(
+        task=str(config.get("task", "labels")).replace("_", " "),
+        dataset=str(config.get("corpus", "")).rstrip("/").split("/")[-1],
+        metric=score.replace("_", " "),
+        protocol=f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
+        rows={name: tuple(float("nan") if row.get(key) is None else float(row[key])
+                          for key in (score, "low", "high")) for name, row in rows.items()},
+        ours=(method,), subjects=int(rows[method]["subjects"]),
+        chance=rows[method].get("chance"))
+
+
+def of_finetune(source: Path) -> list[Evaluation]:
+    """What a decoder was worth on its own test people; none where it is not known."""
+    path = source / "test" / "metrics.json"
+    if not path.exists():
+        return []
+    told = json.loads(path.read_text())
+    if "balanced_accuracy" not in told or told.get("same_people"):
+        return []
+    config = artifacts.open_sealed(source, "checkpoint").config
+    row = tuple(float(told[name]) for name in ("balanced_accuracy", "low", "high"))
+    return [Evaluation(
+        "people held out", str(config.get("corpus", "")).rstrip("/").split("/")[-1],
+        "balanced accuracy", f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
+        {"this decoder": row}, ("this decoder",), int(told["subjects"]), told.get("chance"))]

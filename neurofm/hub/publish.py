@@ -1,0 +1,140 @@
+"""Publish a checkpoint, a corpus or a token set on the Hugging Face Hub, checked and with its card.
+
+    neurofm publish runs/decoder org/name --licence cc-by-4.0 --dry_run true     look first
+    neurofm publish runs/decoder org/name --licence cc-by-4.0
+
+The token is the one of `hf auth login` (or HF_TOKEN): it is no option, so that it stands in no
+history, configuration or log. HF_ENDPOINT chooses another Hub. An upload that was interrupted goes
+on when the command is repeated: what the Hub has is not sent again, and what was published appears
+in one commit or not at all.
+"""
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import artifacts, config
+from . import dataset_card, evaluations, secrets, staging
+from .card import KG_PER_KWH, POWER_W, About
+from .staging import NotPublishable
+
+_DATA = ("corpus", "tokens")
+
+
+@dataclass
+class PublishConfig:
+    """source: a finished checkpoint, corpus or token set. repo: organisation/name.
+
+    licence: of what is published, as the Hub spells it (mit, apache-2.0, cc-by-4.0, other …).
+    private: whether a repository that is made is. revision: name of the tag; "" = v1, v2 and so on.
+    dry_run: do everything but send; `staged` keeps what would be sent.
+    staged: folder for what is sent; "" = one that is removed.
+    title, limits, citation: for the card, in words. evaluations: folder of results → the method in
+    it that is this checkpoint, such as {runs/evaluation: frozen}. power_w, kg_per_kwh: of the
+    machine that trained, and of its grid, for the estimate of energy.
+    """
+
+    source: str
+    repo: str
+    licence: str = ""
+    private: bool = False
+    revision: str = ""
+    dry_run: bool = False
+    staged: str = ""
+    title: str = ""
+    limits: str = ""
+    citation: str = ""
+    evaluations: dict[str, str] = field(default_factory=dict)
+    power_w: float = POWER_W
+    kg_per_kwh: float = KG_PER_KWH
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo):
+            raise ValueError(f"repo: wanted organisation/name, got {self.repo!r}")
+        if min(self.power_w, self.kg_per_kwh) <= 0:
+            raise ValueError("power_w and kg_per_kwh must be above 0")
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    words = [word for word in argv[:2] if not word.startswith("-")]
+    named = [f"--source={words[0]}"] * bool(words) + [f"--repo={words[1]}"] * (len(words) > 1)
+    return publish(config.parse(PublishConfig, [*named, *argv[len(words):]], command="publish"))
+
+
+def publish(run: PublishConfig) -> int:
+    """Stage, check, send; prints what it does."""
+    source = Path(run.source)
+    manifest = _opened(source)
+    if not run.licence:
+        raise NotPublishable("licence: say under which licence others may use this, such as "
+                             "--licence cc-by-4.0; nobody can use what states none")
+    out = Path(run.staged or tempfile.mkdtemp(prefix="neurofm-publish-"))
+    if run.staged and out.exists() and any(out.iterdir()) and not artifacts.is_sealed(out):
+        raise NotPublishable(f"staged: {out} holds other things; name a new folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if manifest.kind in _DATA:
+            files = _staged_data(run, source, manifest, out)
+        else:
+            files = _staged_checkpoint(run, source, out)
+        size = sum((out / name).stat().st_size for name in files)
+        print(f"{len(files)} files, {size / 1e6:.1f} MB, checked in a fresh process"
+              if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
+        if run.dry_run:
+            print("\n".join(f"  {name}" for name in files))
+            print(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")
+            return 0
+        from .sending import send
+
+        send(out, files, run.repo, "dataset" if manifest.kind in _DATA else "model",
+             private=run.private, tag=run.revision)
+        return 0
+    finally:
+        if not run.staged:
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def _opened(source: Path) -> artifacts.Manifest:
+    if not artifacts.is_sealed(source):
+        raise NotPublishable(f"{source}: wanted a finished checkpoint, corpus or token set (a "
+                             f"folder with {artifacts.FILE_NAME})")
+    kind = json.loads((source / artifacts.FILE_NAME).read_text()).get("kind")
+    if kind not in ("checkpoint", *_DATA):
+        raise NotPublishable(f"{source}: is of kind {kind}; checkpoints, corpora and token sets "
+                             f"are published")
+    return artifacts.open_sealed(source, kind, hashes=True)
+
+
+def _staged_checkpoint(run: PublishConfig, source: Path, out: Path) -> list[str]:
+    mark = artifacts.open_sealed(source, "checkpoint").fingerprint
+    told = [evaluations.read(Path(folder), method, mark)
+            for folder, method in run.evaluations.items()] or evaluations.of_finetune(source)
+    about = About(run.title, run.licence, run.limits, run.citation, None, run.power_w,
+                  run.kg_per_kwh, told)
+    return staging.stage_checkpoint(source, out, about, run.repo, {})
+
+
+def _staged_data(
+    run: PublishConfig, source: Path, manifest: artifacts.Manifest, out: Path
+) -> list[str]:
+    from ..data.corpus import Corpus
+    from ..data.tokens import TokenSet
+
+    data = (Corpus if manifest.kind == "corpus" else TokenSet).open(source)
+    names = sorted(set(data.recordings["dataset"].fillna("")))
+    if problems := dataset_card.problems(names, data.datasets):
+        raise NotPublishable("not published: " + "; ".join(problems))
+    for name in manifest.files:
+        staging.link(source / name, out / name)
+    text = dataset_card.card(manifest.kind, data, data.datasets, run.repo, run.licence, run.title)
+    (out / "README.md").write_text(text)
+    artifacts.seal(out, manifest.kind, config=secrets.without_paths(manifest.config),
+                   parents=manifest.parents, files=[*manifest.files],
+                   known_hashes={name: entry[1] for name, entry in manifest.files.items()})
+    staging.refuse_secrets(out)
+    return [*sorted(manifest.files), "README.md", artifacts.FILE_NAME]

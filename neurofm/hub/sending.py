@@ -1,0 +1,70 @@
+"""A staged folder to the Hub: one commit, one tag, and what went wrong in words without a token."""
+
+from pathlib import Path
+
+from .. import artifacts
+from . import secrets
+
+
+class NotSent(ValueError):
+    """The Hub did not take it."""
+
+
+def send(
+    folder: Path, files: list[str], repo: str, repo_type: str, *, private: bool, tag: str
+) -> str:
+    """Make the repository if it is not there, and its `main` exactly these files; returns the
+    commit. Files that the Hub has already are not sent again."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(library_name="neurofm")
+    try:
+        who = api.whoami()["name"]
+        RepoCard.load(folder / "README.md", repo_type=repo_type).validate(repo_type=repo_type)
+        api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True)
+        tags = [each.name for each in api.list_repo_refs(repo, repo_type=repo_type).tags]
+        if tag in tags:
+            raise NotSent(f"{repo} has a version {tag} already; choose another --revision")
+        there = set(api.list_repo_files(repo, repo_type=repo_type)) - {".gitattributes"}
+        adding = [CommitOperationAdd(name, str(folder / name)) for name in files]
+        stale = [CommitOperationDelete(name) for name in sorted(there - set(files))]
+        mark = artifacts.open_sealed(folder, _kind(folder)).fingerprint
+        commit = api.create_commit(repo, [*adding, *stale], repo_type=repo_type,
+                                   commit_message=f"neurofm {_kind(folder)} {mark}")
+        name = tag or _next(tags)
+        api.create_tag(repo, tag=name, revision=commit.oid, repo_type=repo_type)
+    except (HfHubHTTPError, OSError, ValueError) as problem:
+        if isinstance(problem, NotSent):
+            raise
+        raise NotSent(_told(problem, repo)) from None  # its own text, and chain, may hold a token
+    print(f"{repo} {name}: {len(files)} files by {who} ({commit.oid[:8]}), fingerprint {mark}")
+    return commit.oid
+
+
+def _kind(folder: Path) -> str:
+    import json
+
+    return json.loads((folder / artifacts.FILE_NAME).read_text())["kind"]
+
+
+def _next(tags: list[str]) -> str:
+    numbers = [int(name[1:]) for name in tags if name[:1] == "v" and name[1:].isdigit()]
+    return f"v{max(numbers, default=0) + 1}"
+
+
+def _told(problem: Exception, repo: str) -> str:
+    """What to do about it."""
+    status = getattr(getattr(problem, "response", None), "status_code", None)
+    text = " ".join(secrets.masked(str(problem)).split())[:400]
+    if status == 401 or "LocalTokenNotFound" in type(problem).__name__:
+        return (f"the Hub does not know who you are: log in with `hf auth login`, or set HF_TOKEN "
+                f"to a token that may write ({text})")
+    if status == 403:
+        return (f"{repo}: your token may not write there: make one with write access, and be a "
+                f"member of {repo.split('/')[0]} ({text})")
+    if status in (413, 507):
+        return f"{repo}: the Hub has no room for it (storage of {repo.split('/')[0]}): {text}"
+    if status == 404:
+        return f"{repo}: the Hub does not find it, or does not show it to you: {text}"
+    return f"{repo}: the Hub did not take it ({text}); run the same command again to go on"

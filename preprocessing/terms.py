@@ -1,0 +1,45 @@
+"""Terms: under which licence each data set came, so that what is made of it can say so.
+
+BIDS folders state it in dataset_description.json ("License", "HowToAcknowledge", "DatasetDOI");
+for others the person who ingests says it. What nobody stated is not known, and said to be so.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import bids
+from .archive import Job
+
+_FIELDS = {"Name": "name", "License": "licence", "HowToAcknowledge": "acknowledge",
+           "DatasetDOI": "doi"}
+
+
+def of(jobs: Iterable[Job], given: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Data set → what is known of its terms: name, licence, acknowledge, doi.
+
+    given: data set → licence, which goes before what a folder says. Raises ValueError for one that
+    is of no data set here.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for job in jobs:
+        name = job.dataset or ""
+        if name not in found:
+            found[name] = _stated(Path(job.path))
+    if strange := sorted(set(given) - set(found)):
+        raise ValueError(f"terms: {', '.join(strange)} is none of the data sets here "
+                         f"({', '.join(sorted(found)) or 'none'})")
+    for name, licence in given.items():
+        found[name]["licence"] = licence
+    return found
+
+
+def _stated(recording: Path) -> dict[str, str]:
+    root = bids.find_root(recording)
+    if root is None:
+        return {}
+    try:
+        said = json.loads((root / "dataset_description.json").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
+    return {ours: str(said[theirs]).strip() for theirs, ours in _FIELDS.items() if said.get(theirs)}
