@@ -14,7 +14,7 @@ from pathlib import Path
 ORDER = (
     "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "reconstruct", "generate",
     "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "evaluate_bold",
-    "federate", "publish", "from_moabb",
+    "federate", "export", "publish", "from_moabb",
 )
 # Packages that not everybody needs → the extra that brings them.
 EXTRAS = {"flwr": "federated", "ray": "federated", "moabb": "moabb", "mne_lsl": "stream"}

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from huggingface_hub import (
@@ -21,6 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 from loopback_hub import LoopbackHub
 
 REPO = "tester/model"
@@ -30,12 +32,15 @@ SIZE = 11 * 2**20
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # read whenever it uploads
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's pauses between tries
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
         monkeypatch.delenv(name, raising=False)
+    disable_progress_bars()
     with LoopbackHub() as hub:
         yield hub
+    enable_progress_bars()
     assert not [request for request in hub.requests if "hf_test" in request.path]
     assert not hub.unknown
 
@@ -65,8 +70,8 @@ def test_hub_publishes_and_loads(hub, api, folder, tmp_path):
     api.create_repo(REPO, private=True, exist_ok=True)
     with pytest.raises(HfHubHTTPError, match="409"):
         api.create_repo(REPO)
-    done = api.upload_folder(repo_id=REPO, folder_path=folder, commit_message="a run")
-    assert [c.title for c in hub.repos["model", REPO].commits.values()] == ["initial commit", "a run"]
+    done = api.upload_folder(repo_id=REPO, folder_path=folder, commit_message="run")
+    assert [c.title for c in hub.repos["model", REPO].commits.values()] == ["initial commit", "run"]
     api.create_tag(REPO, tag="v1")
     api.create_branch(REPO, branch="dev", revision="v1")
     api.upload_file(repo_id=REPO, path_or_fileobj=b"later", path_in_repo="sub/more.txt")
@@ -147,7 +152,7 @@ def test_hub_upload_that_breaks_goes_on_where_it_was(hub, api, folder):
     api.create_repo(REPO)
     hub.fail(after_bytes=2**20, on="/storage/")  # the client tries again by itself
     hub.fail(on="/commit/")  # but not this
-    with pytest.raises(Exception, match="disconnected|reset|closed|Broken pipe"):
+    with pytest.raises(Exception, match=r"disconnected|reset|closed|Broken pipe"):
         api.upload_folder(repo_id=REPO, folder_path=folder)
     assert len(hub.repos["model", REPO].commits) == 1
     assert len(paths(hub, "PUT", "/storage/")) == 3  # two objects, one of them twice
@@ -174,7 +179,7 @@ def test_hub_that_is_full(hub, api, folder, status):
 def test_hub_upload_in_parts(hub, api, folder):
     api.create_repo(REPO)
     hub.part_size = 4 * 2**20
-    hub.fail(after_bytes=2**20, on="/2")  # the second part
+    hub.fail(after_bytes=2**20, on="/1")  # the second part
     api.upload_folder(repo_id=REPO, folder_path=folder)
     assert len(paths(hub, "PUT", "/storage/")) == 1 + 3 + 1
     file = hub.repos["model", REPO].find("main").files["signal.dat"]
@@ -189,10 +194,10 @@ def test_hub_download_that_breaks_or_is_corrupted(hub, api, folder, tmp_path):
     load = {"endpoint": hub.endpoint, "token": False}
     hub.fail(after_bytes=2**20, on="/cdn/")
     got = hf_hub_download(REPO, "signal.dat", cache_dir=tmp_path / "a", **load)
-    assert open(got, "rb").read() == expected
+    assert Path(got).read_bytes() == expected
     hub.corrupt("signal.dat")
     got = hf_hub_download(REPO, "signal.dat", cache_dir=tmp_path / "b", **load)
-    bad = open(got, "rb").read()
+    bad = Path(got).read_bytes()
     assert len(bad) == len(expected)
     assert sum(a != b for a, b in zip(bad[SIZE // 2 - 9:SIZE // 2 + 9],
                                       expected[SIZE // 2 - 9:SIZE // 2 + 9], strict=True)) == 1
@@ -205,9 +210,8 @@ def test_hub_checks_cards(hub, api, monkeypatch):
     result = ("model-index:\n- name: m\n  results:\n  - task: {type: other}\n    dataset: {type: d,"
               " name: d}\n    metrics:\n    - {type: accuracy, value: 0.5}\n")
     ModelCard(f"---\nlicense: cc-by-nc-4.0\ntags: [eeg]\n{result}---\ntext").validate()
-    for bad in ("license: mine", "model-index: [{name: m}]"):
-        with pytest.raises(ValueError, match=re.escape(bad.split(":")[0])):
-            ModelCard(f"---\n{bad}\n---\ntext").validate()
+    with pytest.raises(ValueError, match="mine"):
+        ModelCard("---\nlicense: mine\n---\ntext").validate()
     api.create_repo(REPO)
     for bad in ("license: [", "license: mine", result.replace("type: d,", "")):
         with pytest.raises(ValueError, match="Invalid metadata"):
@@ -227,12 +231,14 @@ def test_hub_is_what_transformers_loads_from(hub, api, tmp_path):
     code = ("from transformers import AutoModel;"
             f"print(type(AutoModel.from_pretrained({REPO!r}, revision='v1')).__name__)")
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"),
-                                "HF_TOKEN": "hf_test_read", "HF_HUB_DISABLE_XET": "1"}
+                                "HF_TOKEN": "hf_test_read", "HF_HUB_DISABLE_TELEMETRY": "1"}
     hub.requests.clear()
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
                          text=True, check=False, timeout=120)
     assert ran.stdout.strip() == "BertModel", ran.stderr
     assert "hf_test" not in ran.stdout + ran.stderr
     assert (tmp_path / "home" / "hub").is_dir()
-    if os.environ.get("SHOW"):
-        print(*hub.requests, sep="\n")
+    asked = [(r.method, r.path.split("/")[-1]) for r in hub.requests if "cdn" not in r.path]
+    assert asked[0] == ("GET", "v1")  # the revision is looked up once, then it is the commit
+    assert ("GET", "config.json") in asked
+    assert ("HEAD", "model.safetensors") in asked

@@ -18,10 +18,12 @@ from .ledger import LEDGER
 
 
 def load(path_or_repo: str | Path, revision: str | None = None):
-    """Load a tokenizer, model or decoder from a folder or a Hub repository id.
+    """Load a tokenizer, model or decoder from a folder or a Hub repository ("org/name", or
+    "org/name@revision" for a tag, branch or commit).
 
     Returns the model in evaluation mode, its `contract` attached. Strict: a missing, unexpected or
-    mis-shaped weight is an error.
+    mis-shaped weight is an error, and so are files of a repository that are not what its manifest
+    says. What is in the Hub's cache is used without network (HF_HUB_OFFLINE=1).
     """
     from transformers import AutoModel
 
@@ -29,10 +31,47 @@ def load(path_or_repo: str | Path, revision: str | None = None):
 
     register_auto_classes()
     _check_place(path_or_repo)
+    place, pinned = parted(path_or_repo)
+    revision = revision or pinned
+    if not Path(place).is_dir():
+        _check_download(place, revision)
     try:
-        return AutoModel.from_pretrained(str(path_or_repo), revision=revision).eval()
+        return AutoModel.from_pretrained(place, revision=revision).eval()
     except OSError as problem:
         raise _not_given(path_or_repo, problem) from problem
+
+
+def parted(path_or_repo: str | Path) -> tuple[str, str | None]:
+    """(folder or repository, revision) of "org/name@revision"; a folder has none."""
+    text = str(path_or_repo)
+    if Path(text).exists() or "@" not in text:
+        return text, None
+    place, _, revision = text.rpartition("@")
+    return place, revision or None
+
+
+def _check_download(repo: str, revision: str | None) -> None:
+    """Raise ValueError where files of a repository are not those that were published, or were
+    published in a form that this version does not know. A repository without a manifest was
+    published otherwise, and has nothing to be compared with."""
+    path = find(repo, artifacts.FILE_NAME, revision)
+    if path is None:
+        return
+    manifest = json.loads(path.read_text())
+    version = manifest.get("format_version")
+    if version != artifacts.FORMAT_VERSION:
+        raise ValueError(f"{repo}: is of format version {version}, this neurofm reads version "
+                         f"{artifacts.FORMAT_VERSION}: " + (
+                             "install a newer neurofm" if isinstance(version, int)
+                             and version > artifacts.FORMAT_VERSION else "publish it again"))
+    for name, (_, digest) in manifest["files"].items():
+        if name.endswith((".safetensors", ".json")) and name != "golden.safetensors":
+            file = find(repo, name, revision)
+            if file is None or artifacts.sha256(file) != digest:
+                raise ValueError(
+                    f"{repo}: {name} {'is missing' if file is None else 'is damaged'}: it is not "
+                    f"what was published; " + ("ask who published it" if file is None else
+                    f"delete {file.resolve()} and load it again"))
 
 
 def _check_place(path_or_repo: str | Path) -> None:
@@ -47,7 +86,7 @@ def _check_place(path_or_repo: str | Path) -> None:
             f"{inside}; an unfinished run has only `state/`: run its command again"
         )
     # "runs/tokenizer" could be either; where there is a folder `runs`, it was meant as a path.
-    elif not path.exists() and (str(path).count("/") != 1 or path.parent.is_dir()):
+    elif not path.exists() and (parted(path)[0].count("/") != 1 or path.parent.is_dir()):
         raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")
 
 
@@ -85,7 +124,7 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
     return None if path is None else json.loads(path.read_text())
 
 
-def find(path_or_repo: str | Path, name: str) -> Path | None:
+def find(path_or_repo: str | Path, name: str, revision: str | None = None) -> Path | None:
     """A file of a checkpoint folder or Hub repository, None where it has none."""
     if Path(path_or_repo).is_dir():
         path = Path(path_or_repo) / name
@@ -93,7 +132,9 @@ def find(path_or_repo: str | Path, name: str) -> Path | None:
     from transformers.utils import cached_file
 
     try:  # a Hub that cannot be reached is not a repository without the file
-        found = cached_file(str(path_or_repo), name, _raise_exceptions_for_missing_entries=False)
+        place, pinned = parted(path_or_repo)
+        found = cached_file(place, name, revision=revision or pinned,
+                            _raise_exceptions_for_missing_entries=False)
     except OSError as problem:
         raise _not_given(path_or_repo, problem) from problem
     return None if found is None else Path(found)

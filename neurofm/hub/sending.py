@@ -16,7 +16,6 @@ def send(
     """Make the repository if it is not there, and its `main` exactly these files; returns the
     commit. Files that the Hub has already are not sent again."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
-    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi(library_name="neurofm")
     try:
@@ -34,10 +33,13 @@ def send(
                                    commit_message=f"neurofm {_kind(folder)} {mark}")
         name = tag or _next(tags)
         api.create_tag(repo, tag=name, revision=commit.oid, repo_type=repo_type)
-    except (HfHubHTTPError, OSError, ValueError) as problem:
-        if isinstance(problem, NotSent):
-            raise
-        raise NotSent(_told(problem, repo)) from None  # its own text, and chain, may hold a token
+    except NotSent:
+        raise
+    except Exception as problem:
+        # Whatever the client's HTTP library raises. Not chained: a cause's text may hold a token.
+        # Uploads fail as a RuntimeError of their cause.
+        cause = problem.__cause__ if isinstance(problem, RuntimeError) else None
+        raise NotSent(_told(cause or problem, repo)) from None
     print(f"{repo} {name}: {len(files)} files by {who} ({commit.oid[:8]}), fingerprint {mark}")
     return commit.oid
 
@@ -67,4 +69,5 @@ def _told(problem: Exception, repo: str) -> str:
         return f"{repo}: the Hub has no room for it (storage of {repo.split('/')[0]}): {text}"
     if status == 404:
         return f"{repo}: the Hub does not find it, or does not show it to you: {text}"
-    return f"{repo}: the Hub did not take it ({text}); run the same command again to go on"
+    kind = type(problem).__name__
+    return f"{repo}: the Hub did not take it ({kind}: {text}); run the same command again to go on"

@@ -151,6 +151,7 @@ class FLEEG(NeuroFMPreTrainedModel):
     """Trials of one site → classes. `shared_names` says which weights travel."""
 
     config_class = FLEEGConfig
+    bounds_weights = True  # False for final weights: a look at their norms is no part of a graph
 
     def __init__(self, config: FLEEGConfig):
         super().__init__(config)
@@ -199,9 +200,8 @@ class FLEEG(NeuroFMPreTrainedModel):
         if signal.shape[1:] != (len(config.ch_names), config.n_times):
             raise ValueError(f"this model takes {len(config.ch_names)} channels of "
                              f"{config.n_times} samples, got {list(signal.shape[1:])}")
-        for weight in (self.temporal, self.spatial, *(each.weight for each in self.convolutions)):
-            max_norm_(weight, LARGEST)
-        max_norm_(self.classifier.weight, LARGEST_LAST)
+        if self.bounds_weights:
+            self.bound_()
         # Nothing lies between the filters in time and in space: they are one convolution.
         kernel = torch.einsum("oic,ik->ock", self.spatial, self.temporal)
         x = self._rest(F.conv1d((signal - self.mean) * self.scale, kernel), 0)
@@ -209,6 +209,12 @@ class FLEEG(NeuroFMPreTrainedModel):
             x = F.dropout(x, config.dropout, self.training)
             x = self._rest(layer(x), block)
         return self.classifier(x.flatten(1))
+
+    def bound_(self) -> None:
+        """Shorten weights to the norms that they may have, in place."""
+        for weight in (self.temporal, self.spatial, *(each.weight for each in self.convolutions)):
+            max_norm_(weight, LARGEST)
+        max_norm_(self.classifier.weight, LARGEST_LAST)
 
     def _rest(self, x: Tensor, block: int) -> Tensor:
         return F.max_pool1d(F.elu(self.norms[block](x)), self.config.pools[block])

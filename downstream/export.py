@@ -1,0 +1,200 @@
+"""A decoder (or a model's features) as one file that runs with torch alone, without neurofm.
+
+    neurofm export runs/decoder --out deployed/
+
+    deployed/model.pt2      torch.export: one window at a time, of any number of channels
+    deployed/export.json    names, shapes and units of inputs and outputs, and the input contract
+    deployed/golden.safetensors   inputs and outputs to try it with
+
+    answer = torch.export.load("model.pt2").module()(signal, geometry, kind, valid)
+
+What goes in is a standardised window, as `neurofm.standardize` and `Corpus.batch` make it. The file
+is compared with the model on several numbers of channels before it is sealed.
+"""
+
+import copy
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from neurofm import artifacts, config, hub
+from neurofm.data.batch import Batch
+from neurofm.data.contract import EEG_MEG
+from neurofm.hub import golden
+from neurofm.models.backbone import Backbone
+from neurofm.models.decoder import Decoder
+from neurofm.models.fleeg import FLEEG
+
+TOLERANCE = 1e-4
+CHANNELS = (2, 19, 64)  # that an exported model of any montage is tried with
+INPUTS = ("signal", "geometry", "kind", "valid")
+
+
+@dataclass
+class ExportConfig:
+    """model: checkpoint of a decoder, or of a model with features. out: folder of the results.
+    max_channels: that a recording may have.
+    """
+
+    model: str
+    out: str
+    max_channels: int = 512
+
+    def __post_init__(self):
+        if self.max_channels < max(CHANNELS):
+            raise ValueError(f"max_channels must be at least {max(CHANNELS)}, got "
+                             f"{self.max_channels}")
+
+
+class Answers(nn.Module):
+    """A model with tensors in and a tensor out."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, signal: Tensor, geometry: Tensor, kind: Tensor, valid: Tensor) -> Tensor:
+        """Probabilities [batch, class], a number [batch, 1], or features [batch, feature]."""
+        batch = Batch(signal, geometry, kind, valid)
+        if isinstance(self.model, Decoder):
+            pooled = self.model.backbone.pooled(batch, self.model.config.pool)
+            return self.model.name(pooled)
+        return self.model.pooled(batch, self.model.config.pools[0])
+
+
+class OfSignals(nn.Module):
+    """A FLEEG: its channels are fixed, so that signals are all it needs."""
+
+    def __init__(self, model: FLEEG):
+        super().__init__()
+        self.model = model
+
+    def forward(self, signal: Tensor) -> Tensor:
+        return self.model.predict(signal)
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-"):
+        argv = [f"--model={argv[0]}", *argv[1:]]
+    return export(config.parse(ExportConfig, argv, command="export"))
+
+
+def export(run: ExportConfig) -> int:
+    """Export, compare, seal; prints what was compared."""
+    out, path = Path(run.out), run.model
+    parents = {"model": hub.fingerprint(path)}
+    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
+        print(f"{out} is finished: nothing to do")
+        return 0
+    model = hub.load(path)
+    _check(model, path)
+    artifacts.claim(out, {**parents, **config.resolved(run)})
+    wrapped = (OfSignals if isinstance(model, FLEEG) else Answers)(_frozen(model)).eval()
+    program = _exported(wrapped, run, model)
+    torch.export.save(program, out / "model.pt2")
+    loaded, off = torch.export.load(out / "model.pt2").module(), 0.0
+    for n_channels in _tried(model):
+        inputs = _inputs(model, n_channels)
+        with torch.no_grad():
+            one, two = wrapped(*inputs), loaded(*inputs)
+        off = max(off, (one - two).abs().max().item())
+        if not off <= TOLERANCE:
+            raise ValueError(f"{out / 'model.pt2'}: with {n_channels} channels it is off by "
+                             f"{off:.2g}: this torch ({torch.__version__}) does not export the "
+                             f"model rightly")
+    inputs = _inputs(model, _tried(model)[0])
+    with torch.no_grad():
+        save_file({**{f"input.{name}": value.contiguous() for name, value in
+                      zip(INPUTS, inputs, strict=False)},
+                   "output": wrapped(*inputs).contiguous()}, out / "golden.safetensors")
+    artifacts.write_json(out / "export.json", _about(model, inputs, run))
+    artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
+                   files=["model.pt2", "export.json", "golden.safetensors"])
+    tried = ", ".join(map(str, _tried(model)))
+    print(f"{out / 'model.pt2'}: {(out / 'model.pt2').stat().st_size / 1e6:.1f} MB; compared with "
+          f"{tried} channels: off by {off:.1e} at most")
+    return 0
+
+
+def _check(model, path: str) -> None:
+    if not isinstance(model, Backbone | Decoder | FLEEG):
+        raise ValueError(f"{path}: wanted a decoder or a model with features, this is a "
+                         f"{type(model).__name__}")
+    if model.contract is None or model.contract.modality != EEG_MEG:
+        raise ValueError(f"{path}: is of fMRI, whose scans have any length and repetition time; "
+                         f"only models of EEG and MEG are exported")
+
+
+def _frozen(model: nn.Module) -> nn.Module:
+    """A copy whose counters and switches are plain numbers: tensors that decide the way through the
+    model cannot be exported."""
+    model = copy.deepcopy(model).eval()
+    if isinstance(model, FLEEG):
+        model.bound_()
+        model.bounds_weights = False
+    for module in model.modules():
+        for name, value in list(module._buffers.items()):
+            if value is not None and value.ndim == 0 and not value.is_floating_point():
+                del module._buffers[name]
+                setattr(module, name, value.item())
+    return model
+
+
+def _exported(wrapped: nn.Module, run: ExportConfig, model):
+    """Raises ValueError where torch cannot."""
+    channels = torch.export.Dim("channels", min=2, max=run.max_channels)
+    inputs = _inputs(model, CHANNELS[1])
+    free = None if isinstance(model, FLEEG) else ({1: channels},) * len(inputs)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*were assigned during export.*")
+            return torch.export.export(wrapped, inputs, dynamic_shapes=free, strict=False)
+    except (RuntimeError, torch._dynamo.exc.UserError) as problem:
+        raise ValueError(f"torch {torch.__version__} cannot export a {type(model).__name__}: "
+                         f"{str(problem).splitlines()[0]}") from problem
+
+
+def _tried(model) -> tuple[int, ...]:
+    """Numbers of channels to compare with."""
+    return (len(model.config.ch_names),) if isinstance(model, FLEEG) else CHANNELS
+
+
+def _inputs(model, n_channels: int) -> tuple[Tensor, ...]:
+    """A made-up window of so many channels."""
+    plain = golden._batch(model)
+    rng = torch.Generator().manual_seed(n_channels)
+    n_times = plain.signal.shape[-1]
+    if isinstance(model, FLEEG):
+        return (torch.randn(1, len(model.config.ch_names), n_times, generator=rng),)
+    signal = torch.randn(1, n_channels, n_times, generator=rng)
+    rows = torch.arange(n_channels) % plain.geometry.shape[1]
+    moved = 0.05 * torch.randn(n_channels, 3, generator=rng)
+    geometry = plain.geometry[0, rows].clone()
+    geometry[:, :3] += moved * geometry[:, :3].norm(dim=-1, keepdim=True)
+    return (signal, geometry[None], plain.kind[:1, rows],
+            torch.ones(1, n_channels, dtype=torch.bool))
+
+
+def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
+    fixed = isinstance(model, FLEEG)
+    classes = list(model.config.classes if fixed else getattr(model, "classes", ()))
+    n_times = inputs[0].shape[-1]
+    shapes = {"signal": f"float32 [1, channel, {n_times}], standardised as the contract says"}
+    if not fixed:
+        shapes |= {"geometry": "float32 [1, channel, 6], places and directions as Corpus.batch "
+                               "gives them",
+                   "kind": "int64 [1, channel], index into kinds", "valid": "bool [1, channel]"}
+    return {"inputs": shapes, "outputs": classes or "features",
+            "channels": list(model.config.ch_names) if fixed else f"2 to {run.max_channels}",
+            "kinds": list(golden.KINDS),
+            "sfreq": model.contract.sfreq, "contract": model.contract.to_dict()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""From a trained decoder to the Hub and back: published, loaded by name, the same to the byte."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard, constants
+from loopback_hub import LoopbackHub, check_card
+from safetensors.torch import load_file, save_file
+from test_decode import save_raw
+
+import neurofm
+from neurofm import artifacts, cli, hub
+from neurofm.data.corpus import Corpus
+from neurofm.hub import golden, secrets
+from neurofm.hub.staging import check_in_fresh_process
+
+REPO = "tester/decoder"
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A Hub on this machine, which client and commands take for theirs."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's pauses between tries
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with LoopbackHub() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
+                            server.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setenv("HF_TOKEN", "hf_test_write")
+        yield server
+    assert not [each for each in server.requests if "hf_test" in each.path]
+    assert not server.unknown
+
+
+def publish(source, *words: str) -> int:
+    return cli.main(["publish", str(source), REPO, "--licence=cc-by-4.0", *words])
+
+
+def fresh(server, tmp_path, *code: str, **env: str) -> subprocess.CompletedProcess:
+    """Another process, which knows the repository's name and an empty cache."""
+    words = {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home"), "PATH": "",
+             "NO_PROXY": "127.0.0.1,localhost", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1",
+             "HF_TOKEN": "hf_test_read", "HOME": str(tmp_path), **env}
+    return subprocess.run([sys.executable, *code], env=words, capture_output=True, text=True)
+
+
+def files_of(server, repo: str = REPO, kind: str = "model", revision: str = "main") -> dict:
+    return {path: file.data for path, file in
+            server.repos[kind, repo].find(revision).files.items()}
+
+
+@pytest.mark.slow
+def test_published_loaded_by_name_and_decoding(server, decoder, tmp_path, capsys):
+    """The way of a decoder: to the Hub, and by its name into a process that knows nothing else."""
+    assert publish(decoder) == 0
+    told = capsys.readouterr().out
+    assert "checked in a fresh process" in told
+    assert f"{REPO} v1" in told
+    there = files_of(server, revision="v1")
+    for name in ("model.safetensors", "config.json", "preprocessor_config.json",
+                 "training_data.json"):
+        assert there[name] == (decoder / name).read_bytes()
+    recording = save_raw(tmp_path / "somebody_raw.fif")
+    words = ("decode", str(recording), f"--model={REPO}@v1", f"--out={tmp_path / 'out'}")
+    done = fresh(server, tmp_path, "-m", "neurofm.cli", *words)
+    assert done.returncode == 0, done.stderr
+    assert cli.main(["decode", str(recording), f"--model={decoder}",
+                     f"--out={tmp_path / 'own'}"]) == 0
+    one, two = ((tmp_path / name / "predictions.tsv").read_text() for name in ("out", "own"))
+    assert one == two
+    # Once more without network, from the cache; and as transformers' own class does it.
+    code = (f"import neurofm; from transformers import AutoModel; a = neurofm.load('{REPO}');"
+            f"b = AutoModel.from_pretrained('{REPO}'); print(type(a) is type(b), a.contract.sfreq)")
+    server.requests.clear()
+    done = fresh(server, tmp_path, "-c", code, HF_HUB_OFFLINE="1")
+    if done.returncode:  # main was never asked for by name, v1 was: fetch it, then again
+        assert fresh(server, tmp_path, "-c", code).returncode == 0
+        server.requests.clear()
+        done = fresh(server, tmp_path, "-c", code, HF_HUB_OFFLINE="1")
+    assert done.stdout.split() == ["True", "128.0"], done.stderr
+    assert not server.requests
+
+
+def test_one_commit_a_tag_and_nothing_twice(server, decoder, capsys):
+    assert publish(decoder) == 0
+    repo = server.repos["model", REPO]
+    commits = len([each for each in server.requests if each.path.endswith("/commit/main")])
+    assert commits == 1
+    sent = len([each for each in server.requests if "/storage/" in each.path])
+    assert sent == 2  # weights and golden outputs
+    assert publish(decoder, "--revision=paper") == 0
+    assert len([each for each in server.requests if "/storage/" in each.path]) == sent
+    assert {"v1", "paper"} <= set(repo.tags)
+    assert publish(decoder, "--revision=paper") != 0
+    assert "has a version paper already" in capsys.readouterr().err
+
+
+def test_a_broken_upload_leaves_nothing_half_and_goes_on(server, decoder, capsys):
+    server.fail(after_bytes=1000, times=20)  # more often than the client tries
+    assert publish(decoder) != 0
+    assert "run the same command again to go on" in capsys.readouterr().err
+    assert "model.safetensors" not in files_of(server)
+    server.cuts.clear()
+    assert publish(decoder) == 0
+    assert files_of(server)["model.safetensors"] == (decoder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("token", "full", "told"), [
+    ("hf_wrongwrongwrongwrong", 0, "the Hub does not know who you are"),
+    ("hf_test_read", 0, "your token may not write there"),
+    ("hf_test_write", 507, "the Hub has no room for it"),
+])
+def test_refusals_are_told_without_the_token(
+    server, decoder, monkeypatch, capsys, token, full, told
+):
+    monkeypatch.setenv("HF_TOKEN", token)
+    server.full = full
+    assert publish(decoder) != 0
+    out = capsys.readouterr()
+    assert told in out.err
+    assert token not in out.err + out.out
+    assert "Traceback" not in out.err
+
+
+def test_what_cannot_be_had_is_told(server, decoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ValueError, match="the Hub does not give it"):
+        hub.load("tester/nothing")
+    assert publish(decoder) == 0
+    with pytest.raises(ValueError, match="the Hub does not give it"):
+        hub.load(f"{REPO}@v7")
+
+
+def test_a_damaged_or_newer_download_is_refused(server, decoder, tmp_path, monkeypatch):
+    import transformers.utils.hub as transformers_hub
+
+    for module in (constants, transformers_hub):
+        monkeypatch.setattr(module, "HF_HUB_CACHE", str(tmp_path / "cache"), raising=False)
+    monkeypatch.setattr(transformers_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert publish(decoder) == 0
+    server.corrupt("model.safetensors")
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged.*delete .* and load"):
+        hub.load(REPO)
+    repo = server.repos["model", REPO]
+    manifest = json.loads(files_of(server)["manifest.json"])
+    from loopback_hub import File
+
+    newer = json.dumps({**manifest, "format_version": 99}).encode()
+    repo.add("main", {**repo.find("main").files, "manifest.json": File(newer)}, "newer")
+    with pytest.raises(ValueError, match=r"format version 99.*install a newer neurofm"):
+        hub.load(REPO)
+
+
+def test_the_card_is_one_that_the_hub_takes(server, decoder, tmp_path):
+    staged = tmp_path / "staged"
+    assert publish(decoder, "--dry_run=true", f"--staged={staged}", "--citation=Me, 2026",
+                   "--limits=Sixteen electrodes.") == 0
+    assert not server.repos
+    text = (staged / "README.md").read_text()
+    assert check_card(text) == []
+    card = ModelCard(text)
+    result = card.data.eval_results[0]
+    assert result.metric_type == "balanced_accuracy"
+    assert result.metric_value == pytest.approx(
+        json.loads((decoder / "test" / "metrics.json").read_text())["balanced_accuracy"], abs=1e-4)
+    assert "95 %" in result.metric_name
+    for words in ("Takes", "| planted | 8 train, 2 validation |", "not stated", "Sixteen electr",
+                  "no medical device", 'neurofm.load("tester/decoder")', "Me, 2026"):
+        assert words in text, words
+
+
+def test_a_licence_that_the_hub_does_not_know_stops_before_anything_is_made(server, decoder,
+                                                                             capsys):
+    assert cli.main(["publish", str(decoder), REPO, "--licence=my-own-rules"]) != 0
+    assert "licence" in capsys.readouterr().err.replace("license", "licence")
+    assert not server.repos
+    assert cli.main(["publish", str(decoder), REPO]) != 0
+    assert "say under which licence" in capsys.readouterr().err
+
+
+def test_paths_are_cut_and_secrets_refused(server, decoder, tmp_path, capsys):
+    staged = tmp_path / "staged"
+    assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
+    settings = yaml.safe_load((staged / "run.yaml").read_text())
+    assert settings["corpus"] == "corpus"
+    assert str(tmp_path.parent) not in (staged / "manifest.json").read_text()
+    capsys.readouterr()
+    for text, told in (("see hf_abcdefghijklmnopqrst", "a token or key"),
+                       ("made in /home/somebody/runs", "a path of a machine")):
+        assert publish(decoder, f"--limits={text}") != 0
+        said = capsys.readouterr().err
+        assert told in said
+        assert "hf_abc" not in said
+        assert not server.repos
+
+
+def test_masks_and_paths():
+    assert secrets.masked("403 for Bearer hf_abcdefghijklmnopqrst!") == "403 for Bearer hf_***!"
+    assert secrets.without_paths({"a": ["/data/x/y.fif", 3], "b": "runs/x", "c": "C:\\u\\z"}) == {
+        "a": ["y.fif", 3], "b": "runs/x", "c": "z"}
+    assert secrets.without_paths("https://huggingface.co/data/x") == (
+        "https://huggingface.co/data/x")
+
+
+def test_other_weights_do_not_pass_for_these(decoder, tmp_path):
+    """Golden outputs tell; so do tensors that are missing, renamed or of another shape."""
+    model = neurofm.load(decoder)
+    model.save_pretrained(tmp_path / "copy")
+    golden.save(model, tmp_path / "copy")
+    check_in_fresh_process(tmp_path / "copy")
+    path = tmp_path / "copy" / "model.safetensors"
+    weights = load_file(path)
+    name = next(key for key in weights if key.startswith("head.layers") and "weight" in key)
+    save_file({**weights, name: weights[name] + torch.randn(weights[name].shape)}, path)
+    with pytest.raises(ValueError, match="predicted is off by"):
+        check_in_fresh_process(tmp_path / "copy")
+    for change, told in (
+        ({key: value for key, value in weights.items() if key != name}, "missing"),
+        ({("x." + key if key == name else key): value for key, value in weights.items()}, "x."),
+        ({**weights, name: torch.zeros(3, 3)}, "shape"),
+    ):
+        save_file(change, path)
+        with pytest.raises(ValueError, match=f"(?s){told}.*|.*{told}") as problem:
+            neurofm.load(tmp_path / "copy")
+        assert name in str(problem.value)
+
+
+def test_corpora_are_published_under_the_terms_of_their_sources(server, planted, tmp_path, capsys):
+    def as_data(folder, *words):
+        return cli.main(["publish", str(folder), "tester/windows", "--licence=odc-by", *words])
+
+    assert as_data(planted.corpus) != 0
+    assert "planted: its terms were not stated" in capsys.readouterr().err
+    import planted as module
+
+    def with_terms(name: str, licence: str):
+        folder = module.make_corpus(tmp_path / name, n_windows=2)
+        artifacts.unseal(folder)
+        manifest = {"planted": {"licence": licence, "name": "Planted", "acknowledge": "Us 2026"}}
+        artifacts.write_json(folder / "datasets.json", manifest)
+        files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        artifacts.seal(folder, "corpus", config={"paths": ["/data/planted"]}, files=files)
+        return folder
+
+    assert as_data(with_terms("closed", "CC BY-NC-ND 4.0")) != 0
+    assert "forbid passing on" in capsys.readouterr().err
+    assert as_data(with_terms("odd", "ask Bob")) != 0
+    assert "it is not known whether its terms (ask Bob) allow" in capsys.readouterr().err
+    assert not server.repos
+    source = with_terms("open", "ODC-By-1.0")
+    assert as_data(source) == 0
+    there = files_of(server, "tester/windows", "dataset")
+    for name, data in there.items():
+        path = tmp_path / "back" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    back = Corpus.open(tmp_path / "back")
+    assert back.fingerprint == Corpus.open(source).fingerprint
+    assert np.array_equal(back.signal(3), Corpus.open(source).signal(3))
+    card = there["README.md"].decode()
+    assert check_card(card, "dataset") == []
+    assert "| Planted | 14 | 14 |" in card
+    assert "ODC-By-1.0 | Us 2026" in card
+    assert "/data/planted" not in there["manifest.json"].decode()
