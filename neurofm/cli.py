@@ -14,7 +14,8 @@ from pathlib import Path
 ORDER = (
     "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "reconstruct", "generate",
     "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "evaluate_bold",
-    "federate", "export", "publish", "from_moabb",
+    "federate", "export", "publish", "show",
+    "from_moabb",
 )
 # Packages that not everybody needs → the extra that brings them.
 EXTRAS = {"flwr": "federated", "ray": "federated", "moabb": "moabb", "mne_lsl": "stream"}

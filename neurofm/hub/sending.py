@@ -22,6 +22,9 @@ def send(
         who = api.whoami()["name"]
         RepoCard.load(folder / "README.md", repo_type=repo_type).validate(repo_type=repo_type)
         api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True)
+        if private and not api.repo_info(repo, repo_type=repo_type).private:
+            raise NotSent(f"{repo} is public already: making it private is done on its page, by "
+                          f"whoever owns it; or publish without --private, or elsewhere")
         tags = [each.name for each in api.list_repo_refs(repo, repo_type=repo_type).tags]
         if tag in tags:
             raise NotSent(f"{repo} has a version {tag} already; choose another --revision")

@@ -101,6 +101,15 @@ def test_one_commit_a_tag_and_nothing_twice(server, decoder, capsys):
     assert "has a version paper already" in capsys.readouterr().err
 
 
+def test_private_stays_private_and_public_is_not_taken_for_it(server, decoder, capsys):
+    assert publish(decoder, "--private=true") == 0
+    assert server.repos["model", REPO].private
+    server.repos["model", REPO].private = False
+    assert publish(decoder, "--private=true") != 0
+    assert "is public already" in capsys.readouterr().err
+    assert set(server.repos["model", REPO].tags) == {"v1"}
+
+
 def test_a_broken_upload_leaves_nothing_half_and_goes_on(server, decoder, capsys):
     server.fail(after_bytes=1000, times=20)  # more often than the client tries
     assert publish(decoder) != 0
@@ -206,6 +215,18 @@ def test_masks_and_paths():
         "a": ["y.fif", 3], "b": "runs/x", "c": "z"}
     assert secrets.without_paths("https://huggingface.co/data/x") == (
         "https://huggingface.co/data/x")
+
+
+def test_show_says_what_it_is_and_whom_it_has_seen(decoder, tmp_path, capsys):
+    assert cli.main(["show", str(decoder)]) == 0
+    told = capsys.readouterr().out
+    for words in ("tensors matched in name and shape", "train: 8 people of planted (terms not",
+                  "validation: 2 people", "no golden outputs", "Takes"):
+        assert words in told
+    staged = tmp_path / "staged"
+    assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
+    assert cli.main(["show", str(staged)]) == 0
+    assert "answers as it did when it was published" in capsys.readouterr().out
 
 
 def test_other_weights_do_not_pass_for_these(decoder, tmp_path):

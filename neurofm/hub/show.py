@@ -1,0 +1,73 @@
+"""What a checkpoint is, whom it has seen, and whether it is whole: of a folder or a repository.
+
+    neurofm show org/name@v1
+"""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import config
+from . import golden
+from .checkpoints import find, fingerprint, load, read_ledger
+
+
+@dataclass
+class ShowConfig:
+    """model: folder of a checkpoint, or repository (org/name, org/name@revision)."""
+
+    model: str
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-"):
+        argv = [f"--model={argv[0]}", *argv[1:]]
+    print(said(config.parse(ShowConfig, argv, command="show").model))
+    return 0
+
+
+def said(path_or_repo: str) -> str:
+    """In words, line by line. Loading it is strict: what is said has matched."""
+    model = load(path_or_repo)
+    state = model.state_dict()
+    n = sum(parameter.numel() for parameter in model.parameters())
+    lines = [
+        f"{type(model).__name__}, {n / 1e6:.2f} M parameters; all {len(state)} tensors matched in "
+        f"name and shape, none was missing or left over",
+        f"fingerprint {_mark(path_or_repo)}",
+        model.contract.in_words() if model.contract else
+        "no contract: which signals it takes is not known",
+    ]
+    return "\n".join([*lines, *_seen(read_ledger(path_or_repo)), _golden(model, path_or_repo)])
+
+
+def _mark(path_or_repo: str) -> str:
+    try:
+        return fingerprint(path_or_repo)
+    except ValueError:
+        return "none: it was not published by neurofm"
+
+
+def _seen(ledger: dict | None) -> list[str]:
+    if ledger is None:
+        return ["no ledger: whom it has seen is not known"]
+    people = {(entry["role"], entry["subject"]) for entry in ledger["recordings"]}
+    counts = Counter((role, subject.rpartition("/")[0]) for role, subject in people)
+    terms = ledger.get("datasets", {})
+    lines = [f"{role}: {n} people of {name or 'a data set without a name'} "
+             f"({terms.get(name, {}).get('licence') or 'terms not stated'})"
+             for (role, name), n in sorted(counts.items())]
+    lines += [f"holds {entry['weights']} ({entry['licence']}), trained on "
+              f"{', '.join(entry['datasets']) or 'no data set named'}: {entry['note']}"
+              for entry in ledger.get("published", [])]
+    return lines or ["has seen nobody: random weights"]
+
+
+def _golden(model, path_or_repo: str) -> str:
+    path = find(path_or_repo, golden.FILE)
+    if path is None:
+        return "no golden outputs: whether it answers as it did cannot be told"
+    golden.check(model, Path(path).parent)
+    return "answers as it did when it was published (golden outputs)"
