@@ -106,7 +106,9 @@ def _what(model) -> str:
              if isinstance(value, int | float | str) and key not in
              ("transformers_version", "model_type", "dtype", "_name_or_path")}
     said = ", ".join(f"{key} {value}" for key, value in shape.items())
+    classes = ", ".join(getattr(model.config, "classes", ()))
     return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
+            + (f"\nClasses: {classes}.\n" if classes else "")
             + (f"\nOther than by default: {said}.\n" if said else ""))
 
 
@@ -148,7 +150,7 @@ def _dataset(name: str, terms: dict) -> str:
 
 def _evaluation(each: Evaluation) -> str:
     chance = "" if each.chance is None else f"; chance {each.chance:.3f}"
-    lines = [f"## {each.task}", "",
+    lines = [f"## Evaluation: {each.task}", "",
              f"{each.metric}, {each.dataset}, {each.subjects} subjects, {each.protocol}{chance}.",
              "", f"| method | {each.metric} | 95 % |", "|---|---|---|"]
     for name, (value, low, high) in sorted(each.rows.items(), key=lambda row: -row[1][0]):
@@ -192,6 +194,7 @@ def _carbon(about: About) -> str:
     if about.hours is None:
         return ""
     kwh = about.hours * about.power_w / 1000
-    return (f"## Energy\n\nTraining took {about.hours:.2f} h; at an assumed {about.power_w:g} W "
-            f"and {about.kg_per_kwh:g} kg CO₂ a kWh about {kwh:.2f} kWh and "
-            f"{kwh * about.kg_per_kwh:.2f} kg.\n")
+    took = f"{about.hours:.1f} h" if about.hours >= 1 else f"{about.hours * 60:.2g} minutes"
+    return (f"## Energy\n\nTraining took {took}; at an assumed {about.power_w:g} W and "
+            f"{about.kg_per_kwh:g} kg CO₂ a kWh about {kwh:.2g} kWh and "
+            f"{kwh * about.kg_per_kwh:.2g} kg.\n")
