@@ -1,6 +1,6 @@
 """Publish a checkpoint, a corpus or a token set on the Hugging Face Hub, checked and with its card.
 
-    neurofm publish runs/decoder org/name --licence cc-by-4.0 --dry_run true     look first
+    neurofm publish runs/decoder org/name --licence cc-by-4.0 --dry-run          look first
     neurofm publish runs/decoder org/name --licence cc-by-4.0
 
 The token is the one of `hf auth login` (or HF_TOKEN): it is no option, so that it stands in no
@@ -62,8 +62,19 @@ class PublishConfig:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     words = [word for word in argv[:2] if not word.startswith("-")]
-    named = [f"--source={words[0]}"] * bool(words) + [f"--repo={words[1]}"] * (len(words) > 1)
-    return publish(config.parse(PublishConfig, [*named, *argv[len(words):]], command="publish"))
+    named = [f"--{name}={word}" for name, word in zip(("source", "repo"), words, strict=False)]
+    return publish(config.parse(PublishConfig, [*named, *_flags(argv[len(words):])],
+                                command="publish"))
+
+
+def _flags(argv: list[str]) -> list[str]:
+    """`--private` and `--dry-run` may stand alone, as elsewhere in this ecosystem."""
+    found = []
+    for word, after in zip(argv, [*argv[1:], "--"], strict=True):
+        word = word.replace("--dry-run", "--dry_run")
+        alone = word in ("--private", "--dry_run") and after.startswith("--")
+        found.append(f"{word}=true" if alone else word)
+    return found
 
 
 def publish(run: PublishConfig) -> int:

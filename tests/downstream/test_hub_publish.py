@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import traceback
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -137,6 +139,49 @@ def test_refusals_are_told_without_the_token(
     assert "Traceback" not in out.err
 
 
+def test_no_traceback_holds_a_token(server, decoder, tmp_path, monkeypatch):
+    from neurofm.hub import sending
+
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuv")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody is there
+    staged = tmp_path / "staged"
+    assert publish(decoder, "--dry-run", f"--staged={staged}") == 0
+    try:
+        sending.send(staged, ["README.md"], REPO, "model", private=False, tag="")
+    except ValueError:
+        told = traceback.format_exc()
+    assert "the Hub did not take it" in told
+    assert "hf_abc" not in told
+    for path in staged.rglob("*"):
+        assert path.is_dir() or b"hf_abc" not in path.read_bytes()
+
+
+def test_evaluations_of_this_checkpoint_are_told_with_their_baselines(
+    server, planted, tmp_path, capsys
+):
+    results = tmp_path / "results"
+    assert cli.main([
+        "evaluate", f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={results}",
+        "--methods=[frozen,csp_lda]", "--seeds=1", "--tuning=1", "--train.steps=5"]) == 0
+    staged = tmp_path / "staged"
+    words = ["--dry-run", f"--staged={staged}", f"--evaluations={{'{results}': frozen}}"]
+    assert publish(planted.backbone, *words) == 0
+    card = ModelCard((staged / "README.md").read_text())
+    table = pd.read_csv(results / "table.tsv", sep="\t").set_index("method")
+    assert [each.metric_value for each in card.data.eval_results] == [
+        pytest.approx(table.loc["frozen", "balanced_accuracy"], abs=1e-3)]
+    for name in ("frozen", "csp_lda"):
+        assert f"{table.loc[name, 'balanced_accuracy']:.3f}" in card.content
+    assert publish(planted.backbone, "--dry-run", f"--evaluations={{'{results}': lora}}") != 0
+    assert "judged frozen, csp_lda, and no lora" in capsys.readouterr().err
+    import planted as module
+
+    other = module.make_backbone(tmp_path / "other", {"recordings": [
+        {"recording": "x", "role": "train", "subject": "d/x", "hours": 1.0}]})
+    assert publish(other, "--dry-run", f"--evaluations={{'{results}': frozen}}") != 0
+    assert "is of another checkpoint" in capsys.readouterr().err
+
+
 def test_what_cannot_be_had_is_told(server, decoder, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="the Hub does not give it"):
@@ -168,7 +213,7 @@ def test_a_damaged_or_newer_download_is_refused(server, decoder, tmp_path, monke
 
 def test_the_card_is_one_that_the_hub_takes(server, decoder, tmp_path):
     staged = tmp_path / "staged"
-    assert publish(decoder, "--dry_run=true", f"--staged={staged}", "--citation=Me, 2026",
+    assert publish(decoder, "--dry-run", f"--staged={staged}", "--citation=Me, 2026",
                    "--limits=Sixteen electrodes.") == 0
     assert not server.repos
     text = (staged / "README.md").read_text()
