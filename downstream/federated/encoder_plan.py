@@ -57,7 +57,7 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
             adapters.merge(decoder)
         return decoder
 
-    return Plan(decoder, source, data, shared, predict, whole, hub.read_ledger(path))
+    return Plan(decoder, source, data, shared, predict, whole, ledger=hub.read_ledger(path))
 
 
 def initial(learning: Learning) -> dict[str, np.ndarray]:

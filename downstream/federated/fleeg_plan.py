@@ -50,7 +50,12 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
                  for part in source.take(wanted).split(_AT_ONCE)]
         return np.concatenate(parts)
 
-    return Plan(model, source, data, tuple(model.shared_names()), predict, lambda: model)
+    def settle() -> None:
+        if not config.shared_norms:
+            model.settle(part.to(model.mean.device) for part in
+                         source.take(training).split(learning.train.batch_windows))
+
+    return Plan(model, source, data, tuple(model.shared_names()), predict, lambda: model, settle)
 
 
 def initial(learning: Learning) -> dict[str, np.ndarray]:

@@ -2,8 +2,9 @@
 
     work/fold-K-seed-S/
       state/step-…/          model, optimiser, schedule and generators after each round (the loop's)
-      chosen.safetensors     weights of the round that the site's validation people liked best
-      chosen.json            which round that was, and its loss
+      chosen.safetensors     weights that the site's validation people liked best: each round as
+                             they came, and as the site has trained them on
+      chosen.json            of which round these are, and their loss
       rounds.jsonl           a line a round
       checkpoint/            the personalised decoder, once it is judged
       predictions.parquet    of the people who are judged
@@ -72,7 +73,7 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
                              **json.loads(learning.to_json())})
     accelerator = accelerator_for(config, folder)
     received = _enter(plan, folder, first, weights, accelerator)
-    val_loss = _watch(plan, folder, round_, config, accelerator)
+    val_loss = _watch(plan, folder, round_, config, accelerator) if round_ > 1 else np.nan
     try:
         with _drawn_back(plan.model, weights, learning.proximal):
             train(plan.model, plan.source, training, config, folder, accelerator,
@@ -82,9 +83,11 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
             raise  # somebody asked for it: the round is not done
     finally:
         accelerator.end_training()
+    own_loss = _watch(plan, folder, round_, config, accelerator_for(config, folder))
     loss = _last_loss(folder)
     with (folder / "rounds.jsonl").open("a") as file:
-        file.write(json.dumps({"round": round_, "loss": loss, "val_loss": val_loss}) + "\n")
+        file.write(json.dumps({"round": round_, "loss": loss, "val_loss": val_loss,
+                               "val_loss_own": own_loss}) + "\n")
     return Part(plan.weights(), len(training), loss, val_loss)
 
 
@@ -122,10 +125,13 @@ def _enter(
                          f"shares {', '.join(sorted(plan.shared)[:4])}, …: the settings at both "
                          f"ends differ (architecture, adapt)")
     plan.model.to(accelerator.device)
+    received = Received(step, shared)
     if found := state.newest(folder / "state", accelerator, lambda *_: None, step):
         state.load_weights(found / "model.safetensors", plan.model)
     state.put(plan.model, shared)
-    return Received(step, shared)
+    if step:
+        plan.settle()
+    return received
 
 
 def _watch(
@@ -133,8 +139,8 @@ def _watch(
 ) -> float:
     """Loss of the validation people; where it is the lowest so far the weights are kept."""
     windows = plan.data.windows["validation"]
-    if round_ == 1 or not len(windows):
-        return float("nan")  # of random weights nothing is worth keeping
+    if not len(windows):
+        return float("nan")
     loss = validate(plan.model, plan.source, windows, config, accelerator)["val/loss"]
     note = folder / "chosen.json"
     kept = json.loads(note.read_text()) if note.exists() else {"loss": np.inf}

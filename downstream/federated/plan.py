@@ -21,7 +21,8 @@ from .site import Site, fold_of
 class Plan:
     """model: `forward(batch)` as the loop wants it. source: gives batches of the corpus's windows.
     shared: names in the model's state dict that travel. predict: windows → probabilities [window,
-    class]. whole: the personalised model, to be saved. ledger: whom what was pretrained has seen.
+    class]. whole: the personalised model, to be saved. settle: fits personal statistics to shared
+    weights that came. ledger: whom what was pretrained has seen.
     """
 
     model: nn.Module
@@ -30,6 +31,7 @@ class Plan:
     shared: tuple[str, ...]
     predict: Callable[[np.ndarray], np.ndarray]
     whole: Callable[[], nn.Module]
+    settle: Callable[[], None] = lambda: None
     ledger: dict | None = None
 
     def weights(self) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ any length.
 """
 
 import itertools
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +26,7 @@ from ..nn.max_norm import max_norm_
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 
 N_BLOCKS = 4
+MOMENTUM = 0.1  # of batch norms
 KERNEL, POOL = 10, 3  # of DeepConvNet, at 250 Hz
 LARGEST, LARGEST_LAST = 2.0, 0.5  # norms of an output's weights
 _POOLS, _SMALLEST, _LARGEST = range(1, 9), 3, 60  # what `sizes` looks through
@@ -161,7 +163,7 @@ class FLEEG(NeuroFMPreTrainedModel):
         self.convolutions = nn.ModuleList([
             nn.Conv1d(*pair, kernel, bias=False) for pair, kernel in
             zip(itertools.pairwise(filters), config.kernels[1:], strict=True)])
-        self.norms = nn.ModuleList([nn.BatchNorm1d(n) for n in filters])
+        self.norms = nn.ModuleList([nn.BatchNorm1d(n, momentum=MOMENTUM) for n in filters])
         self.classifier = nn.Linear(filters[-1] * config.n_frames, len(config.classes))
         self.register_buffer("mean", torch.zeros(n_channels, 1))
         self.register_buffer("scale", torch.ones(n_channels, 1))
@@ -184,6 +186,25 @@ class FLEEG(NeuroFMPreTrainedModel):
         self.scale.copy_(1 / torch.where(std > 0, std, 1.0)[:, None])
         count = torch.bincount(target, minlength=len(self.class_weight)).clamp(min=1)
         self.class_weight.copy_(len(target) / (len(count) * count))
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Float[Tensor, "batch channel time"]]) -> None:
+        """Take the running means and variances of the personal batch norms anew, of these signals.
+
+        Those that stand there are of the shared weights as the site left them, and the average that
+        came is another one.
+        """
+        was = self.training
+        self.eval()
+        for norm in self.norms:
+            norm.reset_running_stats()
+            norm.train()
+            norm.momentum = None  # the plain mean over batches
+        for signal in batches:
+            self.logits(signal)
+        for norm in self.norms:
+            norm.momentum = MOMENTUM
+        self.train(was)
 
     def shared_names(self) -> list[str]:
         """Names in the state dict of what all sites have in common, in the order of depth."""
