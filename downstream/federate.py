@@ -138,8 +138,8 @@ def federate(run: FederateConfig, say=print) -> int:
     say(found.sites.to_string(index=False, float_format="{:.3f}".format))
     say(federated_scores.finding(found))
     if "federated" in run.methods:
-        say(f"a round and site: {rounds['bytes_down'].max() / 1e6:.3f} MB down, "
-            f"{rounds['bytes_up'].max() / 1e6:.3f} MB up")
+        up = "masked sums" if run.secure.on else f"{rounds['bytes_up'].max() / 1e6:.3f} MB"
+        say(f"a round and site: {rounds['bytes_down'].max() / 1e6:.3f} MB down, {up} up")
         if run.privacy.where != "none":
             say(f"privacy of a site: epsilon {rounds['epsilon'].max():.3g} at delta "
                 f"{run.privacy.delta:g}")
