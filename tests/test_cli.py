@@ -82,7 +82,8 @@ def test_errors_of_the_user_are_told_without_a_traceback(monkeypatch, capsys):
 
 
 def test_a_command_whose_packages_are_not_installed_says_which(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "flwr", None)
+    for name in ["flwr", *(name for name in sys.modules if name.startswith("flwr."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     for name in [name for name in sys.modules if name.startswith("downstream.federate")]:
         monkeypatch.delitem(sys.modules, name)
     assert cli.main(["federate", "--help"]) == 1

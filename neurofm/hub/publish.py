@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 def _flags(argv: list[str]) -> list[str]:
     """`--private` and `--dry-run` may stand alone, as elsewhere in this ecosystem."""
     found = []
-    for word, after in zip(argv, [*argv[1:], "--"], strict=True):
+    for word, after in zip(argv, [*argv, "--"][1:], strict=True):
         word = word.replace("--dry-run", "--dry_run")
         alone = word in ("--private", "--dry_run") and after.startswith("--")
         found.append(f"{word}=true" if alone else word)

@@ -159,7 +159,8 @@ def train(
         parameter_groups(model, config.weight_decay), lr=config.lr,
         betas=(config.beta1, config.beta2), eps=config.eps,
     )  # fmt: skip
-    accelerator.free_memory()  # what an earlier call has prepared
+    if accelerator._optimizers:  # an earlier call has prepared some; it takes half a second
+        accelerator.free_memory()
     # `model` stays the bare module, whose parameters the wrapped one shares: weights are saved and
     # loaded by its names, whatever DDP, FSDP or torch.compile put around it.
     wrapped, optimizer = accelerator.prepare(

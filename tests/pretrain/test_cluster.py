@@ -198,8 +198,9 @@ def test_everything_installed_is_pinned():
     pinned = {re.sub(r"[-_.]+", "-", name).lower(): number for name, number in pins.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["moabb"], *extras["stream"], *extras["dev"]]
-    wanted.remove("neurofm[moabb,stream]")
+    wanted = [*project["dependencies"], *extras["federated"], *extras["moabb"], *extras["stream"],
+              *extras["dev"]]
+    wanted.remove("neurofm[federated,moabb,stream]")
     for requirement in wanted:
         name = re.split(r"[\[<>=!~ ]", requirement)[0]
         number = pinned.get(re.sub(r"[-_.]+", "-", name).lower())
