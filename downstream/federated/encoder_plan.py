@@ -5,7 +5,6 @@ its own training people, then the transformer's low-rank changes, which all site
 train with it.
 """
 
-
 import numpy as np
 import torch
 

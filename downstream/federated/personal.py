@@ -26,6 +26,7 @@ from torch import nn
 
 from neurofm import artifacts, hub
 from neurofm.training import state
+from neurofm.training.log import read_lines
 from neurofm.training.loop import (
     CHOSEN,
     Received,
@@ -83,7 +84,7 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
             raise  # somebody asked for it: the round is not done
     finally:
         accelerator.end_training()
-    own_loss = _watch(plan, folder, round_, config, accelerator_for(config, folder))
+    own_loss = _watch(plan, folder, round_, config, accelerator)
     loss = _last_loss(folder)
     with (folder / "rounds.jsonl").open("a") as file:
         file.write(json.dumps({"round": round_, "loss": loss, "val_loss": val_loss,
@@ -168,7 +169,7 @@ def _drawn_back(model: nn.Module, weights: Weights, mu: float):
 
 
 def _last_loss(folder: Path) -> float:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = read_lines(folder / "log.jsonl")
     return next((line["loss"] for line in reversed(lines) if "loss" in line), float("nan"))
 
 

@@ -141,7 +141,7 @@ def _staged_data(
     if problems := dataset_card.problems(names, data.datasets):
         raise NotPublishable("not published: " + "; ".join(problems))
     for name in manifest.files:
-        staging.link(source / name, out / name)
+        staging.copied(source / name, out / name)
     text = dataset_card.card(manifest.kind, data, data.datasets, run.repo, run.licence, run.title)
     (out / "README.md").write_text(text)
     artifacts.seal(out, manifest.kind, config=secrets.without_paths(manifest.config),

@@ -28,14 +28,23 @@ class Secret:
 
 
 def found_in(folder: Path) -> list[Secret]:
-    """Everything in the text files of a folder that nobody else should see."""
+    """Everything in the text files and tables of a folder that nobody else should see."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in _TEXT:
-            for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        if path.is_file():
+            for number, line in enumerate(_lines(path), 1):
                 found += [Secret(str(path.relative_to(folder)), number, what)
                           for what in _in(line)]
     return found
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a text; of a table one a row; none of what holds no text."""
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        return pd.read_parquet(path).to_csv(index=False, header=False).splitlines()
+    return path.read_text(errors="replace").splitlines() if path.suffix in _TEXT else []
 
 
 def without_paths(value):

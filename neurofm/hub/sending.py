@@ -1,5 +1,6 @@
 """A staged folder to the Hub: one commit, one tag, and what went wrong in words without a token."""
 
+import json
 from pathlib import Path
 
 from .. import artifacts
@@ -48,8 +49,6 @@ def send(
 
 
 def _kind(folder: Path) -> str:
-    import json
-
     return json.loads((folder / artifacts.FILE_NAME).read_text())["kind"]
 
 

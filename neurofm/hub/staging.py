@@ -5,8 +5,10 @@ they were; `run.yaml` and the manifest name files without the folders they lay i
 written anew. A fresh process then loads it as anybody will, and must get the same answers.
 """
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -41,10 +43,11 @@ def stage_checkpoint(source: Path, out: Path, about: About, repo: str, metrics: 
     names = [name for name in manifest.files
              if name in CHECKPOINT_FILES or name.endswith(".safetensors")
              or name.endswith(".safetensors.index.json")]
+    names = [name for name in names if name != golden.FILE]  # of an earlier publication: made anew
     if LEDGER not in names:
         raise NotPublishable(f"{source}: has no {LEDGER}: nobody would know whom it has seen")
     for name in names:
-        link(source / name, out / name)
+        copied(source / name, out / name)
     _copy_settings(source / "run.yaml", out / "run.yaml")
     golden.save(model, out)
     ledger = json.loads((source / LEDGER).read_text())
@@ -79,14 +82,16 @@ def check_in_fresh_process(folder: Path) -> None:
                              f"{said[-1] if said else 'no reason was given'}")
 
 
-def link(source: Path, target: Path) -> None:
-    """A link to the same bytes where the disk allows it."""
+def copied(source: Path, target: Path) -> None:
+    """The same bytes. Shards, which nobody edits, are links where the disk allows it; what somebody
+    may change in the staged folder must not change in the sealed one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        target.write_bytes(source.read_bytes())
+    if source.suffix == ".arrow":
+        with contextlib.suppress(OSError):  # such as another disk
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
 
 
 def _copy_settings(source: Path, target: Path) -> None:

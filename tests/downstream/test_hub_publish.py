@@ -79,12 +79,9 @@ def test_published_loaded_by_name_and_decoding(server, decoder, tmp_path, capsys
     # Once more without network, from the cache; and as transformers' own class does it.
     code = (f"import neurofm; from transformers import AutoModel; a = neurofm.load('{REPO}');"
             f"b = AutoModel.from_pretrained('{REPO}'); print(type(a) is type(b), a.contract.sfreq)")
+    assert fresh(server, tmp_path, "-c", code).returncode == 0  # main was never asked for, v1 was
     server.requests.clear()
     done = fresh(server, tmp_path, "-c", code, HF_HUB_OFFLINE="1")
-    if done.returncode:  # main was never asked for by name, v1 was: fetch it, then again
-        assert fresh(server, tmp_path, "-c", code).returncode == 0
-        server.requests.clear()
-        done = fresh(server, tmp_path, "-c", code, HF_HUB_OFFLINE="1")
     assert done.stdout.split() == ["True", "128.0"], done.stderr
     assert not server.requests
 
@@ -254,6 +251,20 @@ def test_paths_are_cut_and_secrets_refused(server, decoder, tmp_path, capsys):
         assert not server.repos
 
 
+def test_what_is_staged_can_be_changed_without_changing_the_source(server, decoder, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert publish(decoder, "--dry-run", f"--staged={first}") == 0
+    (first / "config.json").open("a").write(" ")  # in place, as some editors write
+    artifacts.open_sealed(decoder, "checkpoint", hashes=True)
+    (first / "config.json").write_bytes((decoder / "config.json").read_bytes())
+    (first / "golden.safetensors").open("ab").write(b" ")
+    written = (first / "golden.safetensors").read_bytes()
+    files = [path.name for path in first.iterdir() if path.name != artifacts.FILE_NAME]
+    artifacts.seal(first, "checkpoint", config={}, files=files)
+    assert publish(first, "--dry-run", f"--staged={second}") == 0  # published again, golden anew
+    assert (first / "golden.safetensors").read_bytes() == written
+
+
 def test_masks_and_paths():
     assert secrets.masked("403 for Bearer hf_abcdefghijklmnopqrst!") == "403 for Bearer hf_***!"
     assert secrets.without_paths({"a": ["/data/x/y.fif", 3], "b": "runs/x", "c": "C:\\u\\z"}) == {
@@ -319,6 +330,14 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
     assert as_data(with_terms("odd", "ask Bob")) != 0
     assert "it is not known whether its terms (ask Bob) allow" in capsys.readouterr().err
     assert not server.repos
+    named = with_terms("named", "ODC-By-1.0")
+    table = pd.read_parquet(named / "recordings.parquet")
+    table.assign(source="/home/somebody/eeg.fif").to_parquet(named / "recordings.parquet")
+    artifacts.seal(named, "corpus", config={}, files=[
+        str(path.relative_to(named)) for path in named.rglob("*")
+        if path.is_file() and path.name != artifacts.FILE_NAME])
+    assert as_data(named) != 0
+    assert "recordings.parquet" in capsys.readouterr().err
     source = with_terms("open", "ODC-By-1.0")
     assert as_data(source) == 0
     there = files_of(server, "tester/windows", "dataset")
