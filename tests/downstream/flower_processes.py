@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 BIN = Path(sys.executable).parent
 SUPERLINK = "superlink"  # its name among the processes, and in FLWR_HOME/config.toml
+REFUSED = "could not be activated"  # what a SuperNode logs when its number is still in use
 PATIENCE_S = 120  # for a process to start and for a command to end; most take 1 to 3 s
 
 
@@ -67,13 +68,13 @@ class Deployment:
     def start(self, name: str) -> None:
         """Start a SuperNode or "superlink", also after a kill, and wait until it is connected.
 
-        A killed SuperNode is refused, and exits, until its last heartbeat is 60 s ago: it is
-        started again and again, as a service manager would do.
+        A killed SuperNode is refused until its last heartbeat is 60 s ago: it is started again
+        and again.
         """
         deadline = time.monotonic() + PATIENCE_S
         while not self._start_once(name, deadline):
             self.kill(name)
-            if "could not be activated" not in self.log(name) or time.monotonic() > deadline:
+            if REFUSED not in self.log(name) or time.monotonic() > deadline:
                 raise RuntimeError(f"{name} did not start:\n{self.log(name)}")
             time.sleep(5)
 
@@ -140,7 +141,7 @@ class Deployment:
         return [*command.split(), key_values(self.nodes[name])]
 
     def _start_once(self, name: str, deadline: float) -> bool:
-        """Whether the process was connected before it exited and before the deadline."""
+        """Whether it was connected before it was refused, exited or was too late."""
         command, env = self._command(name), self._environment(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             before = len(self.log(name))
@@ -151,6 +152,8 @@ class Deployment:
             new = self.log(name)[before:]
             if "SuperNode ID:" in new or ("Starting Fleet API" in new and self._has_tables()):
                 return True
+            if REFUSED in new:  # it may then hang instead of exiting, its SuperExec still served
+                return False
             time.sleep(0.2)
         return False
 
