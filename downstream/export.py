@@ -27,8 +27,7 @@ from neurofm.data.batch import Batch
 from neurofm.data.contract import EEG_MEG
 from neurofm.hub import golden
 from neurofm.models.backbone import Backbone
-from neurofm.models.decoder import Decoder
-from neurofm.models.fleeg import FLEEG
+from neurofm.models.window_decoder import WindowDecoder
 
 TOLERANCE = 1e-4
 CHANNELS = (2, 19, 64)  # that an exported model of any montage is tried with
@@ -61,21 +60,9 @@ class Answers(nn.Module):
     def forward(self, signal: Tensor, geometry: Tensor, kind: Tensor, valid: Tensor) -> Tensor:
         """Probabilities [batch, class], a number [batch, 1], or features [batch, feature]."""
         batch = Batch(signal, geometry, kind, valid)
-        if isinstance(self.model, Decoder):
-            pooled = self.model.backbone.pooled(batch, self.model.config.pool)
-            return self.model.name(pooled)
+        if isinstance(self.model, WindowDecoder):
+            return self.model.name(self.model.pool(batch))
         return self.model.pooled(batch, self.model.config.pools[0])
-
-
-class OfSignals(nn.Module):
-    """A FLEEG: its channels are fixed, so that signals are all it needs."""
-
-    def __init__(self, model: FLEEG):
-        super().__init__()
-        self.model = model
-
-    def forward(self, signal: Tensor) -> Tensor:
-        return self.model.predict(signal)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +82,7 @@ def export(run: ExportConfig) -> int:
     model = hub.load(path)
     _check(model, path)
     artifacts.claim(out, {**parents, **config.resolved(run)})
-    wrapped = (OfSignals if isinstance(model, FLEEG) else Answers)(_frozen(model)).eval()
+    wrapped = Answers(_frozen(model)).eval()
     program = _exported(wrapped, run, model)
     torch.export.save(program, out / "model.pt2")
     loaded, off = torch.export.load(out / "model.pt2").module(), 0.0
@@ -111,7 +98,7 @@ def export(run: ExportConfig) -> int:
     inputs = _inputs(model, _tried(model)[0])
     with torch.no_grad():
         save_file({**{f"input.{name}": value.contiguous() for name, value in
-                      zip(INPUTS, inputs, strict=False)},
+                      zip(INPUTS, inputs, strict=True)},
                    "output": wrapped(*inputs).contiguous()}, out / "golden.safetensors")
     artifacts.write_json(out / "export.json", _about(model, inputs, run))
     artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
@@ -123,7 +110,7 @@ def export(run: ExportConfig) -> int:
 
 
 def _check(model, path: str) -> None:
-    if not isinstance(model, Backbone | Decoder | FLEEG):
+    if not isinstance(model, Backbone | WindowDecoder):
         raise ValueError(f"{path}: wanted a decoder or a model with features, this is a "
                          f"{type(model).__name__}")
     if model.contract is None or model.contract.modality != EEG_MEG:
@@ -135,9 +122,7 @@ def _frozen(model: nn.Module) -> nn.Module:
     """A copy whose counters and switches are plain numbers: tensors that decide the way through the
     model cannot be exported."""
     model = copy.deepcopy(model).eval()
-    if isinstance(model, FLEEG):
-        model.bound_()
-        model.bounds_weights = False
+    model.make_final()
     for module in model.modules():
         for name, value in list(module._buffers.items()):
             if value is not None and value.ndim == 0 and not value.is_floating_point():
@@ -149,8 +134,8 @@ def _frozen(model: nn.Module) -> nn.Module:
 def _exported(wrapped: nn.Module, run: ExportConfig, model):
     """Raises ValueError where torch cannot."""
     channels = torch.export.Dim("channels", min=2, max=run.max_channels)
-    inputs = _inputs(model, CHANNELS[1])
-    free = None if isinstance(model, FLEEG) else ({1: channels},) * len(inputs)
+    inputs = _inputs(model, _tried(model)[-1])
+    free = None if _bound_to(model) else ({1: channels},) * len(inputs)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*were assigned during export.*")
@@ -160,18 +145,21 @@ def _exported(wrapped: nn.Module, run: ExportConfig, model):
                          f"{str(problem).splitlines()[0]}") from problem
 
 
+def _bound_to(model) -> tuple[str, ...]:
+    """Names of the channels that a model is bound to; none = any montage."""
+    return tuple(getattr(model.config, "ch_names", ()))
+
+
 def _tried(model) -> tuple[int, ...]:
     """Numbers of channels to compare with."""
-    return (len(model.config.ch_names),) if isinstance(model, FLEEG) else CHANNELS
+    return (len(_bound_to(model)),) if _bound_to(model) else CHANNELS
 
 
 def _inputs(model, n_channels: int) -> tuple[Tensor, ...]:
     """A made-up window of so many channels."""
-    plain = golden._batch(model)
+    plain = golden.example(model)
     rng = torch.Generator().manual_seed(n_channels)
     n_times = plain.signal.shape[-1]
-    if isinstance(model, FLEEG):
-        return (torch.randn(1, len(model.config.ch_names), n_times, generator=rng),)
     signal = torch.randn(1, n_channels, n_times, generator=rng)
     rows = torch.arange(n_channels) % plain.geometry.shape[1]
     moved = 0.05 * torch.randn(n_channels, 3, generator=rng)
@@ -182,16 +170,12 @@ def _inputs(model, n_channels: int) -> tuple[Tensor, ...]:
 
 
 def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
-    fixed = isinstance(model, FLEEG)
-    classes = list(model.config.classes if fixed else getattr(model, "classes", ()))
-    n_times = inputs[0].shape[-1]
-    shapes = {"signal": f"float32 [1, channel, {n_times}], standardised as the contract says"}
-    if not fixed:
-        shapes |= {"geometry": "float32 [1, channel, 6], places and directions as Corpus.batch "
-                               "gives them",
-                   "kind": "int64 [1, channel], index into kinds", "valid": "bool [1, channel]"}
-    return {"inputs": shapes, "outputs": classes or "features",
-            "channels": list(model.config.ch_names) if fixed else f"2 to {run.max_channels}",
+    shapes = {
+        "signal": f"float32 [1, channel, {inputs[0].shape[-1]}], standardised as the contract says",
+        "geometry": "float32 [1, channel, 6], places and directions as Corpus.batch gives them",
+        "kind": "int64 [1, channel], index into kinds", "valid": "bool [1, channel]"}
+    return {"inputs": shapes, "outputs": list(getattr(model, "classes", ())) or "features",
+            "channels": list(_bound_to(model)) or f"2 to {run.max_channels}",
             "kinds": list(golden.KINDS),
             "sfreq": model.contract.sfreq, "contract": model.contract.to_dict()}
 

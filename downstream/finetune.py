@@ -32,7 +32,7 @@ from . import features, tasks
 from .evaluation.protocol import SAME_PEOPLE, Protocol, folds, said_of_whom
 from .fit import fit
 from .labelled import Labelled, checked, labelled
-from .predictions import judge, leak, predict, table_of
+from .predictions import judge, leak, predict, save_test, table_of
 
 EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
 
@@ -217,11 +217,7 @@ def build(
 
 
 def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:
-    (out / "test").mkdir(exist_ok=True)
-    table.to_parquet(out / "test" / "predictions.parquet", index=False)
-    artifacts.write_json(out / "test" / "metrics.json", metrics)
-    artifacts.seal(out / "test", "results", config=config.resolved(run), parents=parents,
-                   files=["predictions.parquet", "metrics.json"])
+    save_test(out, table, metrics, config=config.resolved(run), parents=parents)
     used = {split: data.windows[split] for split in ("train", "validation")}
     hub.save_checkpoint(
         decoder, out, config=config.resolved(run), parents=parents,

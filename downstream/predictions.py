@@ -1,10 +1,12 @@
 """Predictions of a decoder as a table, and what they are worth on people it was not trained on."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import hub
+from neurofm import artifacts, hub
 from neurofm.models.decoder import Decoder
 
 from . import features
@@ -78,6 +80,19 @@ def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
         "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p,
         "exchanges": min(by_chance.count, 1_000_000), **about,
     }
+
+
+def save_test(
+    checkpoint: Path, table: pd.DataFrame, metrics: dict, *, config: dict, parents: dict[str, str]
+) -> None:
+    """Write what a decoder said of people it was not trained on, and what that is worth, beside it:
+    `neurofm decode` tells its users."""
+    out = checkpoint / "test"
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(out / "predictions.parquet", index=False)
+    artifacts.write_json(out / "metrics.json", metrics)
+    artifacts.seal(out, "results", config=config, parents=parents,
+                   files=["predictions.parquet", "metrics.json"])
 
 
 def recalls_of(

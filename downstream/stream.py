@@ -22,7 +22,7 @@ import torch
 from neurofm import artifacts, config, hub
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
-from neurofm.models.decoder import Decoder
+from neurofm.models.window_decoder import WindowDecoder
 from preprocessing.streaming import CausalStandardizer, LiveWindow
 
 from . import figures
@@ -160,7 +160,7 @@ def stream(run: StreamConfig) -> int:
 
 
 def run_live(
-    feed: Replay | Lsl, standardizer: CausalStandardizer, decoder: Decoder, path: Path,
+    feed: Replay | Lsl, standardizer: CausalStandardizer, decoder: WindowDecoder, path: Path,
     timing: Timing, stop, *, centre: Centre | Running | None = None, abstain_below: float = 0.0,
     stop_after: int = 0, say: Callable[[dict], None] = lambda row: None,
 ) -> None:
@@ -200,7 +200,7 @@ def columns(classes: tuple[str, ...]) -> list[str]:
 
 @torch.inference_mode()
 def answer_of(
-    decoder: Decoder, window: LiveWindow, abstain_below: float = 0.0,
+    decoder: WindowDecoder, window: LiveWindow, abstain_below: float = 0.0,
     centre: Centre | Running | None = None,
 ) -> dict:
     """Columns of `decode.named` for one window; without usable signal they stay empty."""
@@ -231,10 +231,10 @@ def _say(row: dict) -> None:
 
 
 def _centre(
-    run: StreamConfig, decoder: Decoder, sensors: Sensors
+    run: StreamConfig, decoder: WindowDecoder, sensors: Sensors
 ) -> Centre | Running | None:
     """What windows are compared with, where the decoder re-centres."""
-    if not decoder.config.recentred:
+    if not decoder.recentred:
         return None
     if not run.centre_on:
         return Running(decoder, run.prior_windows)
@@ -257,7 +257,7 @@ def _feed(run: StreamConfig) -> Replay | Lsl:
 
 
 @torch.inference_mode()
-def _warm_up(decoder: Decoder, standardizer: CausalStandardizer) -> None:
+def _warm_up(decoder: WindowDecoder, standardizer: CausalStandardizer) -> None:
     """A first answer takes several times as long as later ones: give it before the signal comes."""
     sensors = standardizer.sensors
     noise = np.random.default_rng(0).standard_normal(

@@ -88,6 +88,9 @@ class NeuroFMPreTrainedModel(PreTrainedModel):
         """Freeze what is never trained: transformers' loading makes every parameter trainable
         again, so this is called once more after it."""
 
+    def make_final(self) -> None:
+        """Settle what is only looked at because weights may change: none do from here on."""
+
     def get_input_embeddings(self) -> None:
         """None: no words here. Accelerate asks before it shards a model, and transformers' own
         answer is an error."""

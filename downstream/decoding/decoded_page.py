@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurofm import artifacts, hub
 from neurofm.data.recording import Recording
-from neurofm.models.decoder import Decoder
+from neurofm.models.window_decoder import WindowDecoder
 from preprocessing.standardize import Standardized
 
 from .. import report
@@ -23,8 +23,8 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 
 
 def page(
-    recording: Recording, windows: Standardized, table: pd.DataFrame, decoder: Decoder, model: str,
-    figure: Path, abstain_below: float = 0.0, centred: str = "",
+    recording: Recording, windows: Standardized, table: pd.DataFrame, decoder: WindowDecoder,
+    model: str, figure: Path, abstain_below: float = 0.0, centred: str = "",
 ) -> str:
     """The page as HTML. model: path or repository of the decoder. figure: the PNG to put in.
     centred: what every window was compared with, in words, where the decoder re-centres."""
@@ -51,7 +51,7 @@ def about(model: str) -> str:
 
 
 def opening(
-    table: pd.DataFrame, decoder: Decoder, model: str, recording: Recording | None,
+    table: pd.DataFrame, decoder: WindowDecoder, model: str, recording: Recording | None,
     abstain_below: float, centred: str = "",
 ) -> list[tuple[str, str]]:
     """The sections that every reader needs: finding, what it does not mean, whom it knows."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from neurofm import hub
 from neurofm.data.recording import Recording
-from neurofm.models.decoder import Decoder
+from neurofm.models.window_decoder import WindowDecoder
 
 
 def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float = 0.0) -> str:
@@ -53,7 +53,7 @@ def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float 
     return f"{lead} Mean probability over all windows: {means}.{apart}"
 
 
-def score(model: str, decoder: Decoder) -> tuple[str, bool]:
+def score(model: str, decoder: WindowDecoder) -> tuple[str, bool]:
     """(how the decoder did on people it was not trained on, whether that is any good)."""
     path = Path(model) / "test" / "metrics.json"
     if not path.exists():
@@ -88,7 +88,7 @@ _SHORT = {"mae": "mean absolute error", "r2": "share of variance explained (R²)
           "pearson_r": "correlation"}
 
 
-def limits(decoder: Decoder) -> list[str]:
+def limits(decoder: WindowDecoder) -> list[str]:
     """What the answers do not mean."""
     said = ["It is not a diagnosis. For research; this is not a medical device and decides nothing "
             "about a person."]
@@ -96,14 +96,14 @@ def limits(decoder: Decoder) -> list[str]:
         names = " or ".join([", ".join(decoder.classes[:-1]), decoder.classes[-1]])
         said.append(f"The decoder knows nothing but {names}. It answers with one of them also "
                     f"where none is true, as in sleep, in illness or while talking.")
-        temperature = float(decoder.head.temperature)
-        if temperature == 1:
+        if decoder.temperature == 1:
             said.append("Its probabilities are the network's own and have not been calibrated: 0.9 "
                         "does not mean right nine times in ten.")
         else:
             said.append(f"Its probabilities were calibrated on the people its training was checked "
-                        f"on (temperature {temperature:.2f}): of their windows called 0.9, about "
-                        f"nine in ten were right. On another person or device this may be off.")
+                        f"on (temperature {decoder.temperature:.2f}): of their windows called 0.9, "
+                        f"about nine in ten were right. On another person or device this may be "
+                        f"off.")
         said.append("The mean probability is an average over windows, not evidence added up: "
                     "windows of one recording resemble each other, and many equal answers are not "
                     "many independent ones.")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm import artifacts, config, hub
-from neurofm.models.decoder import Decoder
+from neurofm.models.window_decoder import WindowDecoder
 from preprocessing import archive, quality
 from preprocessing.archive import Job
 
@@ -55,7 +55,7 @@ def decode_many(run: DecodeConfig) -> int:
 class Many:
     """The folder of several results and its table. Open it with `with`: one process at a time."""
 
-    def __init__(self, run: DecodeConfig, decoder: Decoder):
+    def __init__(self, run: DecodeConfig, decoder: WindowDecoder):
         self.run, self.decoder, self.out = run, decoder, Path(run.out)
         self.parents = {"model": hub.fingerprint(run.model)}
         self.of_person: dict[str, list[str]] = {}  # path → recordings to be centred on
@@ -98,7 +98,7 @@ class Many:
 
     def together(self, jobs: list[Job]) -> None:
         """Take recordings of the same subject for one person's, to be centred on their mean."""
-        if not self.decoder.config.recentred or self.run.centre_on:
+        if not self.decoder.recentred or self.run.centre_on:
             return
         people: dict[tuple, list[str]] = {}
         for job in jobs:
@@ -111,7 +111,7 @@ class Many:
     def _known_of(self, run: DecodeConfig) -> dict[str, Seen] | None:
         """The person's recordings by the same device, unless others were asked for; what cannot be
         read is told where that is decoded."""
-        if not self.decoder.config.recentred:
+        if not self.decoder.recentred:
             return None
         paths = tuple(run.centre_on or run.recording)
         if paths not in self._known:
@@ -215,7 +215,7 @@ class Many:
         unfinished.replace(self.out / SUMMARY)
 
 
-def _in_numbers(table: pd.DataFrame, decoder: Decoder) -> dict:
+def _in_numbers(table: pd.DataFrame, decoder: WindowDecoder) -> dict:
     """A recording in a row: share and mean probability of each class, or the number's mean."""
     if not decoder.classes:
         return {"mean": round(table["predicted"].mean(), 6),

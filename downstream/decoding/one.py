@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from neurofm import artifacts, config, hub
 from neurofm.data.recording import Recording
-from neurofm.models.decoder import Decoder
+from neurofm.models.window_decoder import WindowDecoder
 from preprocessing import archive, quality, readers
 from preprocessing.labels import LabelRule, onsets
 from preprocessing.readers import ArrayTable, ImageTable
@@ -98,7 +98,7 @@ def decode_single(run: DecodeConfig) -> int:
 
 
 def decode_one(
-    run: DecodeConfig, decoder: Decoder, parents: dict[str, str],
+    run: DecodeConfig, decoder: WindowDecoder, parents: dict[str, str],
     known: dict[str, Seen] | None = None,
 ) -> tuple[pd.DataFrame, Standardized]:
     """Write predictions, figure and page of the one recording of `run`, and seal the folder.
@@ -108,7 +108,7 @@ def decode_one(
     out = Path(run.out)
     recording = read(run)
     windows, centre = cut(recording, decoder, run), None
-    if decoder.config.recentred:
+    if decoder.recentred:
         if known is None:
             known = {path: seen_of(path, run, decoder) for path in run.centre_on or run.recording}
         centre = centring.of(known, windows.sensors)
@@ -133,25 +133,25 @@ def check_abstain(abstain_below: float) -> None:
                          f"names every window")
 
 
-def open_decoder(path: str, abstain_below: float = 0.0) -> Decoder:
+def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
     """A decoder with its contract, which can abstain if that is asked for."""
     model = hub.load(path)
-    if not isinstance(model, Decoder):
+    if not isinstance(model, WindowDecoder):
         raise ValueError(
             f"{path}: wanted a decoder, this is a {type(model).__name__}, which knows no classes; "
             f"first train one on labelled recordings: neurofm finetune --corpus LABELLED "
             f"--model {path} --out DECODER"
         )
     contract_of(model)
-    if abstain_below and model.config.regression:
+    if abstain_below and not model.classes:
         raise ValueError(f"abstain_below {abstain_below:g}: {path} predicts a number, which has no "
                          f"probability to be below that; leave it out")
     return model
 
 
-def check_centre_on(centre_on: list[str], decoder: Decoder, model: str) -> None:
+def check_centre_on(centre_on: list[str], decoder: WindowDecoder, model: str) -> None:
     """Raise ValueError for recordings that a decoder would not be centred on."""
-    if centre_on and not decoder.config.recentred:
+    if centre_on and not decoder.recentred:
         raise ValueError(f"centre_on: {model} does not re-centre, it names each window by itself; "
                          f"leave it out, or train a decoder that does: neurofm finetune "
                          f"--architecture.recentred=true")
@@ -174,12 +174,12 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
     return recording.with_(**identity, source=str(path))
 
 
-def seen_of(path: str, run: DecodeConfig, decoder: Decoder) -> Seen:
+def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
     """A recording as a re-centring decoder sees it."""
     return centring.seen(decoder, cut(read(run, path), decoder, run), run.batch_windows)
 
 
-def cut(recording: Recording, decoder: Decoder, run: DecodeConfig) -> Standardized:
+def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig) -> Standardized:
     """The recording as the decoder's contract wants it, in windows."""
     if not run.events:
         return standardize(recording, decoder.contract)
@@ -190,8 +190,8 @@ def cut(recording: Recording, decoder: Decoder, run: DecodeConfig) -> Standardiz
 
 @torch.no_grad()
 def predict(
-    decoder: Decoder, windows: Standardized, batch_windows: int = 16, abstain_below: float = 0.0,
-    centre: Centre | None = None,
+    decoder: WindowDecoder, windows: Standardized, batch_windows: int = 16,
+    abstain_below: float = 0.0, centre: Centre | None = None,
 ) -> pd.DataFrame:
     """A row a window: start_s, stop_s, and the columns of `named`."""
     device = next(decoder.parameters()).device

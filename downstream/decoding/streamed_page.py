@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm.data.recording import Recording
-from neurofm.models.decoder import Decoder
+from neurofm.models.window_decoder import WindowDecoder
 
 from .. import report
 from .decoded_page import about, folded, opening, readable
@@ -14,7 +14,7 @@ _MOST_BADS = 12
 
 
 def page(
-    template: Recording, table: pd.DataFrame, summary: dict, decoder: Decoder, model: str,
+    template: Recording, table: pd.DataFrame, summary: dict, decoder: WindowDecoder, model: str,
     figure: Path, abstain_below: float, centred: str = "",
 ) -> str:
     """The page as HTML. summary: what `stream` writes into summary.json. figure: PNG, if any.

@@ -46,9 +46,11 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     model.contract = data.corpus.contract
 
     def predict(wanted: np.ndarray) -> np.ndarray:
-        parts = [model.eval().predict(part.to(model.mean.device)).double().cpu().numpy()
-                 for part in source.take(wanted).split(_AT_ONCE)]
-        return np.concatenate(parts)
+        model.eval()
+        with torch.no_grad():
+            parts = [model.logits(part.to(model.mean.device)).softmax(dim=-1).double().cpu()
+                     for part in source.take(wanted).split(_AT_ONCE)]
+        return torch.cat(parts).numpy()
 
     def settle() -> None:
         if not config.shared_norms:

@@ -37,7 +37,7 @@ from neurofm.training.loop import (
     validate,
 )
 
-from ..predictions import judge, table_of
+from ..predictions import judge, save_test, table_of
 from . import plan as plans
 from .learning import Learning
 from .plan import Plan
@@ -107,7 +107,7 @@ def finish(site: Site, learning: Learning, weights: Weights) -> dict:
     table = table_of(plan.data, plan.predict(plan.data.windows["test"]), plan.ledger)
     table.to_parquet(folder / "predictions.parquet", index=False)
     metrics = judge(table, plan.data.classes)
-    _save(plan, folder / "checkpoint", learning, metrics)
+    _save(plan, folder / "checkpoint", learning, table, metrics)
     return metrics
 
 
@@ -173,13 +173,18 @@ def _last_loss(folder: Path) -> float:
     return next((line["loss"] for line in reversed(lines) if "loss" in line), float("nan"))
 
 
-def _save(plan: Plan, out: Path, learning: Learning, metrics: dict) -> None:
+def _save(
+    plan: Plan, out: Path, learning: Learning, table: pd.DataFrame, metrics: dict
+) -> None:
     used = {split: plan.data.windows[split] for split in ("train", "validation")}
     ledger = hub.training_ledger(plan.data.corpus, used, plan.ledger)
     ledger["published"] = [*ledger.get("published", []), OF_OTHERS]
-    artifacts.unseal(out)  # of an earlier judgement
+    for folder in (out, out / "test"):
+        artifacts.unseal(folder)  # of an earlier judgement
+    settings = json.loads(learning.to_json())
+    parents = {"data": plan.data.corpus.fingerprint}
+    save_test(out, table, metrics, config=settings, parents=parents)
     hub.save_checkpoint(
-        plan.whole(), out, config=json.loads(learning.to_json()),
-        parents={"data": plan.data.corpus.fingerprint}, ledger=ledger,
+        plan.whole(), out, config=settings, parents=parents, ledger=ledger,
         metrics={f"test/{name}": value for name, value in metrics.items()},
     )

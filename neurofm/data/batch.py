@@ -51,6 +51,7 @@ class Batch(Movable):
     target: class index or value of each window, for downstream training.
     seed: random seed of each window; None = torch's global generator.
     source: the recording each window comes from, for messages. subject: "dataset/subject", whose.
+    ch_names: of each window, for models that are bound to channels; [] = unknown.
     """
 
     signal: Float[Tensor, "batch channel time"]
@@ -63,6 +64,7 @@ class Batch(Movable):
     t_r: Float[Tensor, " batch"] | None = None
     measured: Bool[Tensor, "batch time"] | None = None
     subject: list[str] = field(default_factory=list)
+    ch_names: list[tuple[str, ...]] = field(default_factory=list)
 
 
 @dataclass
@@ -116,7 +118,7 @@ def collate(
         signal, geometry, kind, valid, t_r=t_r, measured=measured,
         target=None if target is None else torch.as_tensor(target),
         seed=None if seed is None else torch.as_tensor(seed, dtype=torch.int64),
-        source=source or [], subject=subject or [],
+        source=source or [], subject=subject or [], ch_names=[layout.names for layout in layouts],
     )
 
 

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..models.window_decoder import WindowDecoder
+
 POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a node; a world's mean
 
 
@@ -181,7 +183,7 @@ def _limits(ledger: dict, about: About) -> str:
 
 def _use(model, repo: str) -> str:
     what = "scan" if model.contract.modality == "fmri" else "raw"
-    if hasattr(model, "classes") or model.config.model_type == "neurofm_fleeg":
+    if isinstance(model, WindowDecoder):
         more = f"# neurofm decode RECORDING --model {repo} --out results/"
     elif getattr(model, "reads_scans", False):
         more = f"# neurofm synthesize EEG --model {repo} --out results/"

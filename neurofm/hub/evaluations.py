@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .. import artifacts
 from .card import Evaluation
+from .ledger import LEDGER
 from .staging import NotPublishable
 
 
@@ -48,6 +49,14 @@ def of_finetune(source: Path) -> list[Evaluation]:
     config = artifacts.open_sealed(source, "checkpoint").config
     row = tuple(float(told[name]) for name in ("balanced_accuracy", "low", "high"))
     return [Evaluation(
-        "people held out", str(config.get("corpus", "")).rstrip("/").split("/")[-1],
+        "people held out", _data_of(source, config),
         "balanced accuracy", f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
         {"this decoder": row}, ("this decoder",), int(told["subjects"]), told.get("chance"))]
+
+
+def _data_of(source: Path, config: dict) -> str:
+    """Name of the corpus; where a checkpoint does not say, of the data sets it was trained on."""
+    if corpus := str(config.get("corpus", "")).rstrip("/"):
+        return corpus.split("/")[-1]
+    recordings = json.loads((source / LEDGER).read_text())["recordings"]
+    return ", ".join(sorted({each["subject"].rpartition("/")[0] for each in recordings})) or "–"

@@ -37,14 +37,12 @@ def answers(model) -> dict[str, Tensor]:
     model.eval()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if model.config.model_type == "neurofm_neurobolt_sequence":
-            return {"predicted": model.predict(_pairs(model)).contiguous()}
-        batch = _batch(model)
+        whole_scans = getattr(model, "reads_scans", False) and not getattr(
+            model, "reads_volumes", False)
+        batch = _pairs(model) if whole_scans else example(model)
         if hasattr(model, "encode"):
             tokens = model.encode(batch)
             return {"ids": getattr(tokens, "ids", tokens).contiguous()}
-        if model.config.model_type == "neurofm_fleeg":
-            return {"predicted": model.predict(batch.signal).contiguous()}
         if hasattr(model, "predict"):
             return {"predicted": model.predict(batch).contiguous()}
         return {"pooled": model.pooled(batch, model.config.pools[0]).contiguous()}
@@ -72,11 +70,12 @@ def check(model, folder: Path) -> None:
 
 
 def sensors(kind: str, names: tuple[str, ...] = ()) -> Sensors:
-    """A cap of 19 electrodes, 24 coils around a head, or regions of a brain."""
+    """Electrodes (a cap of 19), coils around a head (24), or regions of a brain (24)."""
     if kind == "eeg":
-        known = [name for name in names if name.upper() in PLACES_MM] or list(_CAP)
-        place = np.array([PLACES_MM[name.upper()] for name in known], dtype=np.float32) / 1000
-        return Sensors(tuple(known), np.zeros(len(known)), place, np.zeros((len(known), 3)))
+        names = names or _CAP
+        if all(name.upper() in PLACES_MM for name in names):
+            place = np.array([PLACES_MM[name.upper()] for name in names], dtype=np.float32) / 1000
+            return Sensors(names, np.zeros(len(names)), place, np.zeros((len(names), 3)))
     n = len(names) or 24
     k = np.arange(n)
     height, angle = 1 - (k + 0.5) / n, k * np.pi * (3 - np.sqrt(5))
@@ -84,21 +83,20 @@ def sensors(kind: str, names: tuple[str, ...] = ()) -> Sensors:
     unit = np.stack([around * np.cos(angle), around * np.sin(angle), height], axis=1)
     radius = 0.06 if kind == "roi" else 0.11
     return Sensors(names or tuple(f"S{i}" for i in k), np.full(n, KINDS.index(kind)),
-                   HEAD_CENTRE_M + radius * unit, 0 * unit if kind == "roi" else unit)
+                   HEAD_CENTRE_M + radius * unit, 0 * unit if kind in ("eeg", "roi") else unit)
 
 
-def _batch(model) -> Batch:
+def example(model) -> Batch:
+    """A made-up batch that the model takes."""
     contract, config = model.contract, model.config
-    names = tuple(getattr(config, "ch_names", ()) or getattr(config, "channels", None) or
-                  [*PLACES_MM][: getattr(config, "n_channels", 0)])
+    kind = contract.held_kinds[0]
+    names = (getattr(config, "ch_names", ()) or getattr(config, "channels", ()) or
+             _numbered(kind, getattr(config, "n_channels", 0)))
     if contract.modality != EEG_MEG:
         layout = sensors("roi")
         signals = _noise(len(layout), _VOLUMES)
         return collate(signals, [layout] * _WINDOWS, contract.geometry, t_r=[_T_R] * _WINDOWS)
-    layout = sensors(contract.kinds[0], names if contract.kinds[0] == "eeg" else ())
-    if config.model_type == "neurofm_fleeg":
-        return collate(_noise(len(names), config.n_times),
-                       [sensors("mag", tuple(names))] * _WINDOWS, contract.geometry)
+    layout = sensors(kind, tuple(names))
     n_times = getattr(config, "n_times", 0) or round(contract.window_s * contract.sfreq)
     return collate(_noise(len(layout), n_times), [layout] * _WINDOWS, contract.geometry)
 
@@ -111,6 +109,10 @@ def _pairs(model) -> PairBatch:
     target = torch.full((_WINDOWS, _VOLUMES, len(model.config.rois)), torch.nan)
     return PairBatch(plain.signal, plain.geometry, plain.kind, plain.valid,
                      torch.full((_WINDOWS,), n_times), volume_s, target)
+
+
+def _numbered(kind: str, n: int) -> list[str]:
+    return [*PLACES_MM][:n] if kind == "eeg" else [f"S{i}" for i in range(n)]
 
 
 def _noise(n_channels: int, n_times: int) -> list[np.ndarray]:

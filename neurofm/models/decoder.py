@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Movable, Tokens
 from ..nn.attentive_pool import AttentivePool
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..pretrained import NeuroFMConfig
 from . import find
 from .backbone import Backbone, BackboneConfig
 from .brainomni import BrainOmniConfig
+from .window_decoder import WindowDecoder
 
 HEADS = ("linear", "mlp")
 MODES = ("frozen", "full", "lora", "dora")
@@ -234,7 +235,7 @@ class Head(nn.Module):
         return loss, {"accuracy": hit.detach()}
 
 
-class Decoder(NeuroFMPreTrainedModel):
+class Decoder(WindowDecoder):
     """Probabilities of classes, or a number, for each window of any layout and any length.
 
     backbone: a pretrained one, whose weights are copied in and whose config replaces
@@ -286,8 +287,12 @@ class Decoder(NeuroFMPreTrainedModel):
         return self.config.layer_decay ** (n_layers - layer)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self.config.classes
+    def recentred(self) -> bool:
+        return self.config.recentred
+
+    @property
+    def temperature(self) -> float:
+        return 1.0 if self.config.regression else float(self.head.temperature)
 
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features of the backbone."""
@@ -302,17 +307,6 @@ class Decoder(NeuroFMPreTrainedModel):
         """Predict each window's target → (loss, metrics); `batch.target` holds class indices, or
         numbers."""
         return self.head(Pooled(self.pool(batch), batch.target, batch.seed, batch.source))
-
-    @torch.no_grad()
-    def predict(
-        self, batch: Batch | Tokens, centre: Float[Tensor, " feature"] | None = None
-    ) -> Float[Tensor, "batch output"]:
-        """Probability of each of `classes` for each window; or the number, [batch, 1].
-
-        centre: mean over windows of the person of what `pool` gives, where the decoder re-centres;
-            None = the training people's, for somebody of whom nothing else is known.
-        """
-        return self.name(self.pool(batch), centre)
 
     @torch.no_grad()
     def name(

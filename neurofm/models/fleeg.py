@@ -22,8 +22,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..data.batch import Batch
 from ..nn.max_norm import max_norm_
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..pretrained import NeuroFMConfig
+from .window_decoder import WindowDecoder
 
 N_BLOCKS = 4
 MOMENTUM = 0.1  # of batch norms
@@ -149,7 +151,7 @@ def _reach(shared_blocks: int, n_frames: int) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
-class FLEEG(NeuroFMPreTrainedModel):
+class FLEEG(WindowDecoder):
     """Trials of one site → classes. `shared_names` says which weights travel."""
 
     config_class = FLEEGConfig
@@ -215,8 +217,36 @@ class FLEEG(NeuroFMPreTrainedModel):
                       for part in ("weight", "bias", "running_mean", "running_var")]
         return [*names, "classifier.weight", "classifier.bias"]
 
-    def logits(self, signal: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch class"]:
-        """One output a class, before softmax."""
+    def picked(self, batch) -> Float[Tensor, "batch channel time"]:
+        """Signals of the model's channels, in its order; a batch without names has them so."""
+        known = getattr(batch, "ch_names", None)
+        if not known:
+            return batch.signal
+        rows, wanted = [], self.config.ch_names
+        for window, names in enumerate(known):
+            place = {name: row for row, name in enumerate(names)}
+            if lost := [name for name in wanted if name not in place]:
+                where = f"{batch.source[window]}: " if batch.source else ""
+                raise ValueError(
+                    f"{where}this FLEEG reads the channels {', '.join(wanted)} of its site; the "
+                    f"recording has no {', '.join(lost)} (it has {', '.join(names)}): rename "
+                    f"channels (rename), or take a decoder on an encoder that reads any montage")
+            rows.append([place[name] for name in wanted])
+        rows = torch.tensor(rows, device=batch.signal.device)
+        return batch.signal.gather(1, rows[..., None].expand(-1, -1, batch.signal.shape[-1]))
+
+    def pool(self, batch: Batch) -> Float[Tensor, "batch feature"]:
+        """What the classifier sees."""
+        return self.features(self.picked(batch))
+
+    def embed(self, batch: Batch) -> Float[Tensor, "batch 1 frame filter"]:
+        """Outputs of the last convolution."""
+        return self.pool(batch).unflatten(1, (self.config.filters[-1], -1)).mT[:, None]
+
+    def features(
+        self, signal: Float[Tensor, "batch channel time"]
+    ) -> Float[Tensor, "batch feature"]:
+        """What the classifier sees, of signals of the model's channels."""
         config = self.config
         if signal.shape[1:] != (len(config.ch_names), config.n_times):
             raise ValueError(f"this model takes {len(config.ch_names)} channels of "
@@ -229,7 +259,11 @@ class FLEEG(NeuroFMPreTrainedModel):
         for block, layer in enumerate(self.convolutions, start=1):
             x = F.dropout(x, config.dropout, self.training)
             x = self._rest(layer(x), block)
-        return self.classifier(x.flatten(1))
+        return x.flatten(1)
+
+    def logits(self, signal: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch class"]:
+        """One output a class, before softmax; of signals of the model's channels."""
+        return self.classifier(self.features(signal))
 
     def bound_(self) -> None:
         """Shorten weights to the norms that they may have, in place."""
@@ -240,15 +274,21 @@ class FLEEG(NeuroFMPreTrainedModel):
     def _rest(self, x: Tensor, block: int) -> Tensor:
         return F.max_pool1d(F.elu(self.norms[block](x)), self.config.pools[block])
 
-    @torch.no_grad()
-    def predict(self, signal: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch class"]:
-        """Probabilities of the classes."""
-        return self.logits(signal).softmax(dim=-1)
+    def name(
+        self, pooled: Float[Tensor, "batch feature"], centre: Tensor | None = None
+    ) -> Float[Tensor, "batch class"]:
+        """Probabilities of the classes. centre: not used."""
+        return self.classifier(pooled).softmax(dim=-1)
+
+    def make_final(self) -> None:
+        """Shorten the weights, and look at their norms no more."""
+        self.bound_()
+        self.bounds_weights = False
 
     def forward(self, batch) -> tuple[Tensor, dict[str, Tensor]]:
         """→ (cross-entropy in which classes weigh alike, {"accuracy"}). batch: has `signal` [batch,
         channel, time] and `target`, class indices."""
-        logits, target = self.logits(batch.signal), batch.target.long()
+        logits, target = self.logits(self.picked(batch)), batch.target.long()
         entropy = F.cross_entropy(logits, target, reduction="none")
         hit = (logits.argmax(dim=-1) == target).float().mean()
         return (entropy * self.class_weight[target]).mean(), {"accuracy": hit.detach()}

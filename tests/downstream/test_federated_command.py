@@ -3,11 +3,13 @@
 import html
 import json
 
+import mne
 import numpy as np
 import pandas as pd
 import planted as planted_module
 import pytest
-from federated_sites import corpora
+import torch
+from federated_sites import SHAPES, corpora
 
 import neurofm
 from neurofm import cli, hub
@@ -83,6 +85,53 @@ def test_a_personalised_decoder_is_a_checkpoint(results, found):
     held_out = set(pd.read_parquet(folder.parent / "predictions.parquet")["subject"])
     assert len(held_out) == 1
     assert not held_out & {row["subject"] for row in ledger["recordings"]}
+
+
+def save_raw(path, names_lost: int = 0, n_windows: int = 6):
+    """A recording at the site "lab": its electrodes in another order, and one more."""
+    n_channels, sfreq, window_s = SHAPES["lab"]
+    cap = planted_module.cap(n_channels)
+    contract = planted_module.CONTRACT.with_(sfreq=sfreq, window_s=window_s, lowpass_hz=28.0)
+    rng = np.random.default_rng(3)
+    labels = ["left", "right"] * (n_windows // 2)
+    signal = np.concatenate(list(planted_module.windows_of(rng, cap, labels, 0.9, contract)), 1)
+    order = rng.permutation(n_channels)[names_lost:]
+    places = {cap.names[k]: cap.position[k].astype(float) for k in order}
+    places["more"] = np.array([0.0, 0.07, 0.06])
+    info = mne.create_info(list(places), sfreq, "eeg")
+    info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+    signal = np.concatenate([signal[order], rng.standard_normal((1, signal.shape[1]))])
+    raw = mne.io.RawArray(1e-5 * signal, info, verbose="ERROR")
+    raw.save(path, overwrite=True, verbose="ERROR")
+    return path
+
+
+def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path, capsys):
+    """By the names of its channels, as any decoder; the page says how it did on held-out people."""
+    folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"
+    path, out = save_raw(tmp_path / "new_raw.fif"), tmp_path / "decoded"
+    assert cli.main(["decode", str(path), f"--model={folder}", f"--out={out}"]) == 0
+    table = pd.read_csv(out / "predictions.tsv", sep="\t")
+    model = neurofm.load(folder)
+    windows = neurofm.standardize(neurofm.read(path), model.contract)
+    assert windows.sensors.names != model.config.ch_names
+    rows = [windows.sensors.names.index(name) for name in model.config.ch_names]
+    with torch.no_grad():
+        expected = model.logits(torch.from_numpy(windows.windows[:, rows])).softmax(dim=-1)
+    assert np.allclose(table[["p_left", "p_right"]], expected, atol=1e-5)
+    assert neurofm.embed(path, model).shape == (len(table), 1, 7, 200)
+    page = (out / "report.html").read_text()
+    assert "On 1 person it was not trained on it was right in about" in page
+    assert "have not been calibrated" in page
+    assert cli.main(["stream", f"--replay={path}", "--speed=20", f"--model={folder}",
+                     f"--out={tmp_path / 'live'}"]) == 0
+    assert len(pd.read_csv(tmp_path / "live" / "predictions.tsv", sep="\t")) >= 4
+    capsys.readouterr()
+    fewer = save_raw(tmp_path / "fewer_raw.fif", names_lost=2)
+    assert cli.main(["decode", str(fewer), f"--model={folder}", f"--out={tmp_path / 'x'}"]) != 0
+    told = capsys.readouterr().err
+    assert "fewer_raw.fif: this FLEEG reads the channels" in told
+    assert "the recording has no" in told
 
 
 def test_bad_words_are_explained(found, tmp_path, capsys):

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from neurofm import cli, hub
+from neurofm.data.batch import collate
 from neurofm.data.corpus import Corpus
+from neurofm.hub import golden
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
 
 
@@ -51,9 +53,14 @@ def test_a_fleeg_has_the_channels_of_its_site(tmp_path, planted):
     hub.save_checkpoint(model, tmp_path / "fleeg", config={}, parents={},
                         ledger={"recordings": []}, metrics={})
     assert cli.main(["export", str(tmp_path / "fleeg"), f"--out={tmp_path / 'out'}"]) == 0
-    signal = torch.randn(1, 3, 256)
+    batch = collate([np.random.default_rng(0).standard_normal((3, 256))],
+                    [golden.sensors("eeg", ("C3", "Cz", "C4"))], "head")
     loaded = torch.export.load(tmp_path / "out" / "model.pt2").module()
-    assert torch.allclose(loaded(signal), model.predict(signal), atol=1e-5)
+    answer = loaded(batch.signal, batch.geometry, batch.kind, batch.valid)
+    assert torch.allclose(answer, model.predict(batch), atol=1e-5)
+    about = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert about["channels"] == ["C3", "Cz", "C4"]
+    assert about["outputs"] == ["left", "right"]
 
 
 def test_what_cannot_be_exported_says_so(tmp_path, planted, capsys):

@@ -18,6 +18,7 @@ from test_decode import save_raw
 import neurofm
 from neurofm import artifacts, cli, hub
 from neurofm.data.corpus import Corpus
+from neurofm.data.tokens import TokenSet
 from neurofm.hub import golden, secrets
 from neurofm.hub.staging import check_in_fresh_process
 
@@ -353,3 +354,43 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
     assert "| Planted | 14 | 14 |" in card
     assert "ODC-By-1.0 | Us 2026" in card
     assert "/data/planted" not in there["manifest.json"].decode()
+
+
+def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_path, capsys):
+    """What is made of a data set is under its terms, too; the Hub's copy reads like the source."""
+    import planted as module
+
+    from pretrain.tokenize import main as tokenize
+
+    def tokens(name: str, licence: str):
+        corpus = module.make_corpus(tmp_path / name, n_windows=2)
+        artifacts.unseal(corpus)
+        artifacts.write_json(corpus / "datasets.json", {"planted": {"licence": licence}})
+        files = [str(path.relative_to(corpus)) for path in corpus.rglob("*") if path.is_file()]
+        artifacts.seal(corpus, "corpus", config={"paths": ["/data/planted"]}, files=files)
+        assert tokenize([f"--corpus={corpus}", f"--tokenizer={tokenizer}",
+                         f"--out={tmp_path / name / 'tokens'}"]) == 0
+        return tmp_path / name / "tokens"
+
+    tokenizer, model = tmp_path / "tokenizer", hub.load(planted.backbone).tokenizer
+    model.contract = module.CONTRACT
+    hub.save_checkpoint(model, tokenizer, config={}, parents={}, ledger={"recordings": []},
+                        metrics={})
+    words = ["tester/codes", "--licence=odc-by"]
+    assert cli.main(["publish", str(tokens("closed", "CC BY-ND 4.0")), *words]) != 0
+    assert "forbid passing on" in capsys.readouterr().err
+    source = tokens("open", "ODC-By-1.0")
+    assert cli.main(["publish", str(source), *words]) == 0
+    there = files_of(server, "tester/codes", "dataset")
+    for name, data in there.items():
+        path = tmp_path / "back" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    back, original = TokenSet.open(tmp_path / "back"), TokenSet.open(source)
+    assert back.fingerprint == original.fingerprint
+    wanted = np.array([0, 3])
+    assert torch.equal(back.batch(wanted).ids, original.batch(wanted).ids)
+    card = there["README.md"].decode()
+    assert check_card(card, "dataset") == []
+    assert "Codes of a tokenizer" in card
+    assert str(tmp_path) not in there["manifest.json"].decode()

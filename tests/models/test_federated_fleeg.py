@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import neurofm
+from neurofm.data.batch import collate
 from neurofm.data.contract import InputContract
+from neurofm.hub import golden
 from neurofm.models.fleeg import FLEEG, FLEEGConfig, sizes, widths
 
 LENGTHS = (50, 64, 100, 128, 200, 256, 333, 400, 501, 640, 1000, 1125, 1536, 2000, 4096, 8000)
@@ -47,6 +49,28 @@ def test_the_published_share_is_that_of_the_paper():
     more = FLEEG(FLEEGConfig(n_times=500, shared_blocks=3, shared_norms=True)).shared_names()
     assert sum("norms" in name for name in more) == 12
     assert {"convolutions.0.weight", "convolutions.1.weight"} < set(more)
+
+
+def test_channels_are_found_by_name():
+    """In whatever order and beside whatever others, windows of unlike montages side by side."""
+    torch.manual_seed(0)
+    model = FLEEG(FLEEGConfig(ch_names=["C3", "Cz", "C4"], n_times=200)).eval()
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal((3, 200))
+    caps = ("C3", "Cz", "C4"), ("C4", "Fz", "C3", "Cz"), ("Cz", "C4", "C3")
+    windows = [np.stack([signal[("C3", "Cz", "C4").index(name)] if name != "Fz" else
+                         rng.standard_normal(200) for name in names]) for names in caps]
+    batch = collate(windows, [golden.sensors("eeg", names) for names in caps], "head")
+    found = model.predict(batch)
+    assert torch.allclose(found, found[:1].expand(3, -1), atol=1e-6)
+    expected = model.logits(torch.from_numpy(signal).float()[None]).softmax(dim=-1)
+    assert torch.allclose(found[:1], expected, atol=1e-6)
+    assert torch.equal(model.name(model.pool(batch)), found)
+    assert model.embed(batch).shape == (3, 1, 7, 200)
+    assert torch.allclose(model.embed(batch)[:, 0].mT.flatten(1), model.pool(batch))
+    lacking = collate(windows[:1], [golden.sensors("eeg", ("C3", "Fz", "C4"))], "head")
+    with pytest.raises(ValueError, match="the recording has no Cz"):
+        model.predict(lacking)
 
 
 def test_one_convolution_is_that_in_time_and_then_in_space():
@@ -93,6 +117,6 @@ def test_saved_and_loaded(tmp_path):
     model.save_pretrained(tmp_path / "site")
     again = neurofm.load(tmp_path / "site")
     signal = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 2, 300))).float()
-    assert torch.equal(again.predict(signal), model.predict(signal))
+    assert torch.equal(again.logits(signal), model.logits(signal))
     assert again.config.kernels == model.config.kernels
     assert set(load_file(tmp_path / "site" / "model.safetensors")) == set(model.state_dict())
