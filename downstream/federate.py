@@ -27,6 +27,7 @@ from neurofm import artifacts, config, hub
 from neurofm.data.corpus import Corpus
 
 from .federated import federated_figures, federated_page, federated_scores, simulation
+from .federated.federated_page import size
 from .federated.learning import Learning
 from .federated.privacy import Privacy
 from .federated.rounds import Federation, FederationFailed
@@ -138,8 +139,8 @@ def federate(run: FederateConfig, say=print) -> int:
     say(found.sites.to_string(index=False, float_format="{:.3f}".format))
     say(federated_scores.finding(found))
     if "federated" in run.methods:
-        up = "masked sums" if run.secure.on else f"{rounds['bytes_up'].max() / 1e6:.3f} MB"
-        say(f"a round and site: {rounds['bytes_down'].max() / 1e6:.3f} MB down, {up} up")
+        up = "masked sums" if run.secure.on else size(rounds["bytes_up"].max())
+        say(f"a round and site: {size(rounds['bytes_down'].max())} down, {up} up")
         if run.privacy.where != "none":
             say(f"privacy of a site: epsilon {rounds['epsilon'].max():.3g} at delta "
                 f"{run.privacy.delta:g}")

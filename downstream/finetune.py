@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 
 from neurofm import artifacts, config, hub
-from neurofm.data.contract import EEG_MEG
 from neurofm.data.corpus import Corpus
 from neurofm.models.backbone import Backbone
 from neurofm.models.decoder import Decoder, DecoderConfig
@@ -196,16 +195,7 @@ def build(
     settings = DecoderConfig(backbone=pretrained.config, classes=data.classes, mode=mode,
                              **architecture)
     decoder = Decoder(settings, None if random_weights else pretrained)
-    decoder.contract = data.corpus.contract
-    if decoder.contract.modality == EEG_MEG:
-        # Of the kinds that the corpus might have held, the decoder knows those it did hold.
-        layouts = [data.corpus.layouts[key] for key in
-                   data.corpus.recordings["layout"].iloc[data.recordings("train")].unique()]
-        present = {kind for layout in layouts for kind in layout.kinds}
-        decoder.contract = decoder.contract.of_kinds(present).with_(
-            geometry=pretrained.contract.geometry,
-            positions="required",
-        )
+    decoder.contract = data.contract_on(pretrained.contract)
     if random_weights:
         windows, at_most = data.windows["train"], 64
         drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neurofm.data.contract import EEG_MEG, Contract
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SPLITS
 
@@ -40,6 +41,20 @@ class Labelled:
     def recordings(self, split: str) -> np.ndarray:
         """Rows of the recordings table that the windows of a split come from."""
         return np.unique(self.corpus.windows["recording"].to_numpy()[self.windows[split]])
+
+    @property
+    def contract(self) -> Contract:
+        """Of what is trained on these windows: of the kinds of sensor that the corpus might have
+        held, it knows those that training recordings did hold."""
+        layouts = [self.corpus.layouts[key] for key in
+                   self.corpus.recordings["layout"].iloc[self.recordings("train")].unique()]
+        return self.corpus.contract.of_kinds({kind for layout in layouts for kind in layout.kinds})
+
+    def contract_on(self, pretrained: Contract) -> Contract:
+        """The same on a pretrained network, which reads places by its own rule."""
+        if self.contract.modality != EEG_MEG:
+            return self.contract
+        return self.contract.with_(geometry=pretrained.geometry, positions="required")
 
     def describe(self) -> str:
         """Windows and subjects of each split and class, in one line a split."""

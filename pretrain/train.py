@@ -32,7 +32,7 @@ from neurofm.data.windows import SPLITS
 from neurofm.training import state
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
-from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, end, train
 
 from .tokenize import check_contract, open_tokenizer
 
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"neurofm pretrain: {problem}\n")
         return EXIT_NOT_A_NUMBER
     finally:
-        accelerator.end_training()
+        end(accelerator)
 
 
 def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:

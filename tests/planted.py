@@ -104,7 +104,7 @@ def make_corpus(
     return folder
 
 
-def make_backbone(folder: Path, ledger: dict | None = None) -> Path:
+def make_backbone(folder: Path, ledger: dict | None = None, geometry: str = "head") -> Path:
     """A sealed checkpoint of a small BrainOmni with random weights."""
     torch.manual_seed(100)
     config = BrainOmniConfig(
@@ -113,7 +113,7 @@ def make_backbone(folder: Path, ledger: dict | None = None) -> Path:
         dim=32, n_heads=4, n_blocks=3,
     )
     model = BrainOmni(config)
-    model.contract = CONTRACT
+    model.contract = CONTRACT.with_(geometry=geometry)
     quantizer = model.tokenizer.quantizer
     quantizer.train()(torch.nn.functional.normalize(torch.randn(500, 16), dim=-1))
     quantizer.eval()

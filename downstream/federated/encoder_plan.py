@@ -1,8 +1,13 @@
-"""A pretrained encoder at a site: any montage; adapters (or all weights) are shared, heads are not.
+"""A pretrained encoder at a site: it reads any montage, so that its features, and with them the
+classifier, mean the same everywhere.
 
-The same decoder as `neurofm finetune` makes (`models.decoder`): each site first solves the head on
-its own training people, then the transformer's low-rank changes, which all sites have in common,
-train with it.
+    adapt   what sites have in common
+    head    the classifier, on features of the encoder as it came
+    lora    the classifier, and low-rank changes of the transformer
+    full    the classifier, and the transformer
+
+The decoder is that of `neurofm finetune` (`models.decoder`). Mean, deviation and frequencies by
+which the head sees features are the site's own, and with `recentred` each person's mean.
 """
 
 import numpy as np
@@ -12,12 +17,14 @@ from neurofm import hub
 from neurofm.models.decoder import Decoder, DecoderConfig
 
 from .. import adapters, features
-from ..finetune import head_training, open_backbone
+from ..finetune import open_backbone
 from ..labelled import Labelled
-from ..linear_head import solve
+from ..predictions import predict as predicted
 from .learning import Learning
 from .plan import Plan
 from .site import Site
+
+_MODE = {"head": "frozen", "lora": "lora", "full": "full"}  # `adapt` → mode of the decoder
 
 
 def build(site: Site, learning: Learning, data: Labelled) -> Plan:
@@ -33,17 +40,20 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     pretrained = open_backbone(path)
     features.check_contract(pretrained, path, data.corpus)
     decoder = _decoder(learning, pretrained, data.classes)
-    decoder.contract = data.corpus.contract
+    decoder.contract = data.contract_on(pretrained.contract)
     source, pooled = _prepared(site.corpus, path, found, data, decoder)
-    training = data.windows["train"]
-    rows = torch.from_numpy(pooled.rows(training))
-    with torch.random.fork_rng():
-        torch.manual_seed(site.seed(learning))
-        decoder.head.fit(pooled.values[rows], pooled.target[rows])
-        if decoder.config.solved:
-            solve(decoder.head, pooled.values[rows], pooled.target[rows],
-                  head_training().weight_decay)
-    shared = _adapted(decoder, learning)
+    ledger, training = hub.read_ledger(path), data.windows["train"]
+    seen = pooled
+    if decoder.config.recentred:
+        decoder.head.centre.copy_(features.centre_of_all(pooled, training))
+        seen = features.recentred(pooled, [part for part in data.windows.values() if len(part)])
+    rows = torch.from_numpy(seen.rows(training))
+    decoder.head.fit(seen.values[rows], seen.target[rows])
+    shared = _shared(decoder, learning)
+    if learning.adapt == "head":
+        return Plan(decoder.head, seen, data, shared,
+                    lambda wanted: predicted(decoder, pooled, wanted, decoder.device),
+                    lambda: decoder, ledger=ledger)
 
     def predict(wanted: np.ndarray) -> np.ndarray:
         decoder.eval()
@@ -56,38 +66,41 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
             adapters.merge(decoder)
         return decoder
 
-    return Plan(decoder, source, data, shared, predict, whole, ledger=hub.read_ledger(path))
+    return Plan(decoder, source, data, shared, predict, whole, ledger=ledger)
 
 
 def initial(learning: Learning) -> dict[str, np.ndarray]:
-    """Adapters as they are drawn (no change yet), or the encoder's own weights."""
+    """As they are drawn: a classifier that knows nothing, adapters that change nothing; or the
+    transformer as it came."""
     if not learning.classes:
         raise ValueError("classes: wanted the names of the classes, e.g. --learning.classes "
                          "'[left, right]'")
     decoder = _decoder(learning, open_backbone(learning.model), learning.classes)
-    shared, own = _adapted(decoder, learning), decoder.state_dict()
+    shared = _shared(decoder, learning)
+    own = (decoder.head if learning.adapt == "head" else decoder).state_dict()
     return {name: own[name].float().numpy().copy() for name in shared}
 
 
 def _decoder(learning: Learning, pretrained, classes) -> Decoder:
-    config = DecoderConfig(backbone=pretrained.config, classes=classes, mode=learning.adapt,
-                           **learning.architecture)
-    if config.recentred:
+    config = DecoderConfig(backbone=pretrained.config, classes=classes,
+                           mode=_MODE[learning.adapt], **learning.architecture)
+    if config.recentred and learning.adapt != "head":
         raise ValueError("architecture.recentred: a decoder that trains along sees no mean over a "
-                         "person; leave it out")
+                         "person; leave it out, or say learning.adapt: head")
     with torch.random.fork_rng():
         torch.manual_seed(learning.train.seed)
         return Decoder(config, pretrained).eval()
 
 
-def _adapted(decoder: Decoder, learning: Learning) -> tuple[str, ...]:
-    """Put adapters in, drawn from the server's seed; returns the names of what is shared."""
+def _shared(decoder: Decoder, learning: Learning) -> tuple[str, ...]:
+    """Put adapters in where they are asked for, drawn from the server's seed; returns the names of
+    all that trains."""
     if learning.adapt == "lora":
         with torch.random.fork_rng():
             torch.manual_seed(learning.train.seed)
             adapters.attach(decoder)
-    return tuple(name for name, parameter in decoder.named_parameters()
-                 if parameter.requires_grad and name.startswith("backbone."))
+    trained = decoder.head if learning.adapt == "head" else decoder
+    return tuple(name for name, parameter in trained.named_parameters() if parameter.requires_grad)
 
 
 _KEPT: dict = {}  # tokens and features of the sites seen last: they never change

@@ -69,6 +69,7 @@ def losses(path: Path, rounds: pd.DataFrame) -> None:
         axis.plot(lost["round"], lost["val_loss"], "x", color=COLOURS[1],
                   label="an answer was rejected or missing")
     axis.set(xlabel="round", ylabel="loss")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.spines[["top", "right"]].set_visible(False)
     if len(rounds):
         axis.legend(frameon=False, fontsize=8)

@@ -81,18 +81,24 @@ def _rejected(rounds: pd.DataFrame) -> str:
     return report.paragraph("Answers that did not count:") + report.bullets(found[:20] + more)
 
 
+def size(n_bytes: float) -> str:
+    """Of a message."""
+    return f"{n_bytes / 1e6:.3f} MB" if n_bytes >= 1e5 else f"{n_bytes / 1e3:.1f} kB"
+
+
 def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
     if not len(rounds):
         return [("Nothing", "federated is not among the methods")]
     private = run.privacy
     rows = [
-        ("A round and site", f"{rounds['bytes_down'].max() / 1e6:.3f} MB down"
-         + (f", {rounds['bytes_up'].max() / 1e6:.3f} MB up" if rounds["bytes_up"].max() else
+        ("A round and site", f"{size(rounds['bytes_down'].max())} down"
+         + (f", {size(rounds['bytes_up'].max())} up" if rounds["bytes_up"].max() else
             "; what is masked goes up")),
         ("Besides", "number of training trials, mean losses; in the end accuracies over people"
          + ("" if private.where == "none" else " (none of which the privacy budget covers)")),
-        ("Stays at the site", "recordings, labels, names of people and files, front, batch norms, "
-                              "optimiser, predictions"),
+        ("Stays at the site", "recordings, labels, names of people and files, "
+         + ("front, batch norms" if run.learning.model == "fleeg" else
+            "means and deviations of features") + ", optimiser, predictions"),
         ("Secure aggregation", "SecAgg+: the server sees the average alone" if run.secure.on else
          "off: the server sees each site's weights"),
     ]

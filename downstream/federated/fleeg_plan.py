@@ -43,7 +43,7 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     model = _drawn(config, site.seed(learning))
     training = data.windows["train"]
     model.start(source.take(training), torch.from_numpy(data.target[training]))
-    model.contract = data.corpus.contract
+    model.contract = data.contract
 
     def predict(wanted: np.ndarray) -> np.ndarray:
         model.eval()

@@ -28,7 +28,8 @@ class Learning:
     task, classes, only: which windows, as in `neurofm evaluate`. protocol: who of each site trains,
     chooses and is judged: by fold, nobody who is judged has a part in any weight or statistic.
     rounds: exchanges. passes: over its trials that a site trains between two of them.
-    adapt: of an encoder, "lora" shares low-rank adapters, "full" all of its weights.
+    adapt: what sites share of an encoder: the classifier on it ("head"), low-rank adapters with it
+    ("lora"), or its transformer with it ("full").
     proximal: FedProx's mu: weights are drawn to those that came by mu / 2 · distance².
     architecture: fields of FLEEGConfig (shared_blocks, shared_norms, dropout …) or DecoderConfig
     (rank, pool …). train: of each site; its steps follow from rounds and passes.
@@ -43,7 +44,7 @@ class Learning:
     fold: int = 0
     rounds: int = 30
     passes: int = 1
-    adapt: Literal["lora", "full"] = "lora"
+    adapt: Literal["head", "lora", "full"] = "head"
     proximal: float = 0.0
     architecture: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=_training)

@@ -104,13 +104,16 @@ def _result(each: Evaluation, row: str) -> dict:
 def _what(model) -> str:
     first = inspect.cleandoc(type(model).__doc__ or "").split("\n\n")[0].replace("\n", " ")
     n = sum(parameter.numel() for parameter in model.parameters())
+    usual = inspect.signature(type(model.config).__init__).parameters
     shape = {key: value for key, value in model.config.to_diff_dict().items()
-             if isinstance(value, int | float | str) and key not in
-             ("transformers_version", "model_type", "dtype", "_name_or_path")}
+             if isinstance(value, int | float | str) and key in usual
+             and value != usual[key].default}
     said = ", ".join(f"{key} {value}" for key, value in shape.items())
     classes = ", ".join(getattr(model.config, "classes", ()))
+    channels = ", ".join(getattr(model.config, "ch_names", ()))
     return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
             + (f"\nClasses: {classes}.\n" if classes else "")
+            + (f"\nReads these channels, by their names: {channels}.\n" if channels else "")
             + (f"\nOther than by default: {said}.\n" if said else ""))
 
 

@@ -56,7 +56,8 @@ def _seen(ledger: dict | None) -> list[str]:
     people = {(entry["role"], entry["subject"]) for entry in ledger["recordings"]}
     counts = Counter((role, subject.rpartition("/")[0]) for role, subject in people)
     terms = ledger.get("datasets", {})
-    lines = [f"{role}: {n} people of {name or 'a data set without a name'} "
+    lines = [f"{role}: {n} {'person' if n == 1 else 'people'} of "
+             f"{name or 'a data set without a name'} "
              f"({terms.get(name, {}).get('licence') or 'terms not stated'})"
              for (role, name), n in sorted(counts.items())]
     lines += [f"holds {entry['weights']} ({entry['licence']}), trained on "

@@ -26,6 +26,7 @@ from .sampler import Order, StepData, WindowSource, steps
 from .schedule import learning_rate, parameter_groups
 from .signals import StopRequest
 
+_GLOO_S = 0.2  # pause of `end`
 CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the states
 
 
@@ -127,6 +128,18 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
         raise ValueError(f"train.precision is bf16, which {accelerator.device} does not have: say "
                          f"float32, or auto to take bf16 where it is")
     return accelerator
+
+
+def end(accelerator: Accelerator) -> None:
+    """Close logs and leave the other processes.
+
+    A moment later: Gloo's threads outlive their group where there was DDP, and one that lets go of
+    the last exchange's tensors while the interpreter ends aborts the process, whose work was done
+    (pytorch/pytorch, pull 179291).
+    """
+    accelerator.end_training()
+    if accelerator.num_processes > 1:
+        time.sleep(_GLOO_S)
 
 
 def train(

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import save_file
@@ -20,7 +21,7 @@ from torch.distributed.tensor import DTensor
 import pretrain.train
 from neurofm import config
 from neurofm.training.finite import NotANumber
-from neurofm.training.loop import Stopped, accelerator_for, train
+from neurofm.training.loop import Stopped, accelerator_for, end, train
 from pretrain.train import PretrainConfig
 
 
@@ -90,4 +91,4 @@ def main(work: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    PartialState().destroy_process_group()
+    end(Accelerator())
