@@ -23,7 +23,7 @@ from typing import Literal
 
 import pandas as pd
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
 
 from .federated import federated_figures, federated_page, federated_scores, simulation
@@ -111,13 +111,14 @@ def federate(run: FederateConfig, say=print) -> int:
     """Do all folds and seeds of all methods, judge, write tables, figures and page, seal."""
     out = Path(run.out)
     parents = {name: Corpus.open(folder).fingerprint for name, folder in run.sites.items()}
-    if run.learning.model != "fleeg":
-        parents["model"] = hub.fingerprint(run.learning.model)
+    learning = run.learning.as_here()
+    if learning.fingerprint:
+        parents["model"] = learning.fingerprint
     settled = config.resolved(replace(run, jobs=1))
     if artifacts.finished(out, "results", config=settled, parents=parents):
         say(f"{out} is finished: nothing to do")
         return 0
-    learning = replace(run.learning, classes=_classes(run), fingerprint=parents.get("model", ""))
+    learning = replace(learning, classes=_classes(run))
     run = replace(run, learning=learning)
     counts = {site.name: n_folds(site, learning) for site in run.every_site}
     artifacts.claim(out, {**parents, **settled})

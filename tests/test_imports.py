@@ -100,6 +100,14 @@ def test_auto_classes_know_ours_whatever_is_imported_first(tmp_path, first, then
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_what_hands_data_on_needs_no_torch():
+    """Ingest starts it in each of its processes, and it takes seconds to load."""
+    code = ("import sys; from neurofm import artifacts, cli, config, hub; "
+            "from neurofm.data import corpus; print('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stdout + done.stderr
+
+
 def test_arrows_between_rooms():
     """The contracts of import-linter in pyproject.toml."""
     lint = Path(sys.executable).with_name("lint-imports")

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
+from neurofm import hub
 from neurofm.training.loop import TrainConfig
 
 from ..evaluation.protocol import Protocol
@@ -74,6 +75,13 @@ class Learning:
     def of_fold(self, fold: int, seed: int = 0) -> "Learning":
         """The same on another fold, from other random weights."""
         return replace(self, fold=fold, train=replace(self.train, seed=self.train.seed + seed))
+
+    def as_here(self) -> "Learning":
+        """With the fingerprint of the encoder that lies here, by which sites tell it from others.
+        """
+        if self.model == "fleeg":
+            return self
+        return replace(self, fingerprint=hub.fingerprint(self.model))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

@@ -85,11 +85,14 @@ def ask(
     found = []
     for message in asked:
         node, reply = message.metadata.dst_node_id, replies.get(message.metadata.message_id)
-        if reply is not None and not reply.has_error():
+        problem = ""
+        if reply is None:
+            problem = f"no answer within {timeout_s:g} s"
+        elif not reply.has_error():
             names[node] = str(reply.content.config_records[ABOUT][SITE])
-        elif reply is not None and reply.error.code == FAILED:
-            names[node] = (reply.error.reason or "").split(":")[0]
-        problem = (f"no answer within {timeout_s:g} s" if reply is None else
-                   (reply.error.reason or f"error {reply.error.code}") if reply.has_error() else "")
+        elif reply.error.code == FAILED:
+            names[node], _, problem = (reply.error.reason or "").partition(": ")
+        else:
+            problem = reply.error.reason or f"error {reply.error.code}"
         found.append(Answer(names.get(node, f"node {node}"), reply or message, problem))
     return sorted(found, key=lambda answer: answer.site)

@@ -7,6 +7,7 @@ without sites: --run-config 'settings="/etc/neurofm/federation.yaml" sites=3 out
 import contextlib
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import Context
@@ -42,6 +43,7 @@ def main(grid: Grid, context: Context) -> None:
                          f"yaml\" sites=3 out=\"federation/\"'")
     federation = _settings(str(about["settings"]))
     out = Path(str(about["out"]))
+    federation = replace(federation, learning=federation.learning.as_here())
     artifacts.claim(out, {"sites": int(about["sites"]), **config.resolved(federation)})
     found = rounds.run(grid, federation, out, int(about["sites"]), _say)
     for site, metrics in found.items():

@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..models.window_decoder import WindowDecoder
-
 POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a node; a world's mean
 
 
@@ -185,6 +183,8 @@ def _limits(ledger: dict, about: About) -> str:
 
 
 def _use(model, repo: str) -> str:
+    from ..models.window_decoder import WindowDecoder  # not above: torch takes seconds to import
+
     what = "scan" if model.contract.modality == "fmri" else "raw"
     if isinstance(model, WindowDecoder):
         more = f"# neurofm decode RECORDING --model {repo} --out results/"

@@ -6,10 +6,16 @@ import numpy as np
 import pandas as pd
 import planted as planted_module
 import pytest
+import yaml
+from flwr.app import Context, RecordDict
 from safetensors.numpy import load_file
 from test_decode import save_raw
 
 import neurofm
+from downstream.federated import rounds, server_app
+from downstream.federated.client_app import client_app
+from downstream.federated.in_process import InProcess
+from downstream.federated.site import Site
 from neurofm import cli, hub
 
 
@@ -110,3 +116,22 @@ def test_another_encoder_is_refused(sites, encoder, tmp_path, capsys):
     told = capsys.readouterr().err
     assert "is not the server's" in told
     assert "site10: ValueError; the site's log says why" in told
+
+
+def test_a_deployments_server_says_which_encoder_it_has(sites, encoder, tmp_path):
+    """As behind a SuperLink: a site with other weights does not count, and the file says why."""
+    other = planted_module.make_backbone(tmp_path / "other", {"recordings": [
+        {"recording": "x", "role": "train", "subject": "d/x", "hours": 1.0}]})
+    settings = {"learning": {"model": str(encoder), "classes": ["left", "right"], "rounds": 1,
+                             "protocol": {"kind": "kfold"}},
+                "averaging": {"min_sites": 1, "timeout_s": 5}}
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    own = [Site(name, folder, str(tmp_path / "work" / name), str(model)) for (name, folder), model
+           in zip(sites.items(), (encoder, other), strict=True)]
+    out = tmp_path / "out"
+    context = Context(1, 0, {}, RecordDict(), {"settings": str(tmp_path / "settings.yaml"),
+                                               "sites": 2, "out": str(out)})
+    server_app.app(InProcess(client_app(own), 2), context)
+    line = rounds.lines(out)[0]
+    assert line["sites"] == ["site16"]
+    assert line["rejected"] == [["site10", "ValueError; the site's log says why"]]

@@ -216,7 +216,8 @@ def test_errors_of_a_site_stay_at_the_site(found, tmp_path, capsys):
     assert "secret-patient-name" in capsys.readouterr().err
     text = (tmp_path / "work" / "server" / "rounds.jsonl").read_text()
     assert "secret" not in text
-    assert "ward: ArtifactError; the site's log says why" in text
+    assert rounds.lines(tmp_path / "work" / "server")[0]["rejected"] == [
+        ["ward", "ArtifactError; the site's log says why"]]
 
 
 def test_messages_hold_numbers_and_no_names(found, tmp_path):
