@@ -15,9 +15,7 @@ import itertools
 import logging
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +23,15 @@ import pandas as pd
 
 from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
+from neurofm.training.loop import Stopped
 
-from .federated import federated_figures, federated_page, federated_scores, simulation
+from .federated import (
+    federated_figures,
+    federated_page,
+    federated_scores,
+    parallel,
+    simulation,
+)
 from .federated.federated_page import size
 from .federated.learning import Learning
 from .federated.privacy import Privacy
@@ -34,6 +39,7 @@ from .federated.rounds import Federation, FederationFailed
 from .federated.secure import Secure
 from .federated.site import Site, n_folds
 from .federated.strategies import Averaging
+from .finetune import EXIT_STOPPED
 from .labelled import labelled
 
 METHODS = ("federated", "local", "pooled")
@@ -105,6 +111,9 @@ def main(argv: list[str] | None = None) -> int:
     except FederationFailed as problem:
         sys.stderr.write(f"neurofm federate: {problem}\n")
         return EXIT_FAILED
+    except Stopped as stop:
+        print(stop)
+        return EXIT_STOPPED
 
 
 def federate(run: FederateConfig, say=print) -> int:
@@ -168,10 +177,8 @@ def _classes(run: FederateConfig) -> list[str]:
 def _done(run: FederateConfig, jobs: list, say) -> list[dict[str, pd.DataFrame]]:
     do = functools.partial(simulation.do, Path(run.out), run.federation, run.engine,
                            run.every_site)
-    if run.jobs == 1:
-        return [do(job, say) for job in jobs]
-    with ProcessPoolExecutor(run.jobs, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(do, jobs))
+    # Of several at a time each prints for itself.
+    return parallel.run(functools.partial(do, say=say) if run.jobs == 1 else do, jobs, run.jobs)
 
 
 def _written(

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from neurofm.training.loop import Stopped
+
 from . import messages, personal, privacy, secure
 from .site import Site
 
@@ -46,6 +48,8 @@ def _answer(message: Message, context: Context, sites: Sequence[Site], do) -> Me
     site = _site(context, sites)
     try:
         return do(site, message)
+    except Stopped:  # whoever asked for it means this process, not this site's part in the round
+        raise
     except Exception as problem:
         sys.stderr.write(f"{site.name}: {problem}\n")
         if not isinstance(problem, ValueError | OSError):

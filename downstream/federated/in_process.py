@@ -12,6 +12,8 @@ from flwr.clientapp import ClientApp
 from flwr.common.typing import Run
 from flwr.server import Grid
 
+from neurofm.training.loop import Stopped
+
 _UNKNOWN = 0  # code of an error that nobody has named
 
 
@@ -63,6 +65,8 @@ class InProcess(Grid):
         node = message.metadata.dst_node_id
         try:
             reply = self.app(message, self.contexts[node])
+        except Stopped:
+            raise
         except Exception as problem:
             reply = Message(Error(_UNKNOWN, f"{type(problem).__name__}: {problem}"),
                             reply_to=message)

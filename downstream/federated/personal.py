@@ -79,9 +79,9 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
         with _drawn_back(plan.model, weights, learning.proximal):
             train(plan.model, plan.source, training, config, folder, accelerator,
                   received=received, stop_after=last, say=lambda *_: None)
-    except Stopped:
-        if not artifacts.is_sealed(folder / "state" / f"step-{last:08d}"):
-            raise  # somebody asked for it: the round is not done
+    except Stopped as stop:
+        if stop.signalled:
+            raise
     finally:
         accelerator.end_training()
     own_loss = _watch(plan, folder, round_, config, accelerator)

@@ -108,7 +108,12 @@ class Received:
 
 
 class Stopped(Exception):
-    """The run was asked to stop (SIGTERM, SIGUSR1) and has saved its state."""
+    """The run was asked to stop and has saved its state. signalled: by SIGTERM or SIGUSR1, and not
+    by `stop_after` alone."""
+
+    def __init__(self, message: str, signalled: bool = True):
+        super().__init__(message)
+        self.signalled = signalled
 
 
 def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
@@ -226,7 +231,8 @@ def train(
             # The one exchange of a step besides the gradients': all processes see the same
             # numbers, so they log, stop and fail together.
             means = mean_over_processes(metrics, model, accelerator)
-            stop = means.pop("stop") > 0 or done == stop_after
+            signalled = means.pop("stop") > 0
+            stop = signalled or done == stop_after
             if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
                 raise finite.report(done, means, losses, micro_batches, states, accelerator)
             optimizer.step()
@@ -248,7 +254,7 @@ def train(
                                    keep=config.keep, log=log.gathered)
             if stop and done < config.steps:
                 raise Stopped(f"stopped after step {done} as asked; state saved in {saved}: "
-                              f"run the same command again to continue")
+                              f"run the same command again to continue", signalled)
             asked_for_data = time.perf_counter()
     if choose and lowest < math.inf:
         state.load_weights(states / CHOSEN, model)
