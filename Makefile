@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# One thread a test process: two of them share a machine better than one with two.
-TEST_PROCESSES ?= 2
+# One thread a test process. On two cores a third one works while others wait for a network or a clock.
+TEST_PROCESSES ?= 3
 
 .PHONY: install demo test bench lint clean
 

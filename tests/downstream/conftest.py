@@ -5,6 +5,8 @@ import pytest
 from planted import Planted
 
 from downstream.finetune import main as finetune
+from neurofm import hub
+from neurofm.hub import golden, staging
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,11 @@ def decoder(planted, tmp_path_factory):
     words = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
     assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
     return out
+
+
+@pytest.fixture
+def checked_here(monkeypatch):
+    """What is published is checked in this process: a fresh one takes seconds to start, and
+    test_published_loaded_by_name_and_decoding has it."""
+    monkeypatch.setattr(staging, "check_in_fresh_process",
+                        lambda folder: golden.check(hub.load(folder), folder))

@@ -134,6 +134,7 @@ def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path
     assert "the recording has no" in told
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_its_card_names_channels_and_held_out_people(results, tmp_path):
     folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"
     staged = tmp_path / "staged"

@@ -87,6 +87,7 @@ def test_published_loaded_by_name_and_decoding(server, decoder, tmp_path, capsys
     assert not server.requests
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_one_commit_a_tag_and_nothing_twice(server, decoder, capsys):
     assert publish(decoder) == 0
     repo = server.repos["model", REPO]
@@ -101,6 +102,7 @@ def test_one_commit_a_tag_and_nothing_twice(server, decoder, capsys):
     assert "has a version paper already" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_private_stays_private_and_public_is_not_taken_for_it(server, decoder, capsys):
     assert publish(decoder, "--private=true") == 0
     assert server.repos["model", REPO].private
@@ -110,6 +112,7 @@ def test_private_stays_private_and_public_is_not_taken_for_it(server, decoder, c
     assert set(server.repos["model", REPO].tags) == {"v1"}
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_a_broken_upload_leaves_nothing_half_and_goes_on(server, decoder, capsys):
     server.fail(after_bytes=1000, times=20)  # more often than the client tries
     assert publish(decoder) != 0
@@ -120,6 +123,7 @@ def test_a_broken_upload_leaves_nothing_half_and_goes_on(server, decoder, capsys
     assert files_of(server)["model.safetensors"] == (decoder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(("token", "full", "told"), [
     ("hf_wrongwrongwrongwrong", 0, "the Hub does not know who you are"),
     ("hf_test_read", 0, "your token may not write there"),
@@ -137,6 +141,7 @@ def test_refusals_are_told_without_the_token(
     assert "Traceback" not in out.err
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_no_traceback_holds_a_token(server, decoder, tmp_path, monkeypatch):
     from neurofm.hub import sending
 
@@ -154,6 +159,7 @@ def test_no_traceback_holds_a_token(server, decoder, tmp_path, monkeypatch):
         assert path.is_dir() or b"hf_abc" not in path.read_bytes()
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_evaluations_of_this_checkpoint_are_told_with_their_baselines(
     server, planted, tmp_path, capsys
 ):
@@ -180,6 +186,7 @@ def test_evaluations_of_this_checkpoint_are_told_with_their_baselines(
     assert "is of another checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_what_cannot_be_had_is_told(server, decoder, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="the Hub does not give it"):
@@ -189,6 +196,7 @@ def test_what_cannot_be_had_is_told(server, decoder, tmp_path, monkeypatch):
         hub.load(f"{REPO}@v7")
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_a_damaged_or_newer_download_is_refused(server, decoder, tmp_path, monkeypatch):
     import transformers.utils.hub as transformers_hub
 
@@ -209,6 +217,7 @@ def test_a_damaged_or_newer_download_is_refused(server, decoder, tmp_path, monke
         hub.load(REPO)
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_the_card_is_one_that_the_hub_takes(server, decoder, tmp_path):
     staged = tmp_path / "staged"
     assert publish(decoder, "--dry-run", f"--staged={staged}", "--citation=Me, 2026",
@@ -236,6 +245,7 @@ def test_a_licence_that_the_hub_does_not_know_stops_before_anything_is_made(serv
     assert "say under which licence" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_paths_are_cut_and_secrets_refused(server, decoder, tmp_path, capsys):
     staged = tmp_path / "staged"
     assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
@@ -252,6 +262,7 @@ def test_paths_are_cut_and_secrets_refused(server, decoder, tmp_path, capsys):
         assert not server.repos
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_what_is_staged_can_be_changed_without_changing_the_source(server, decoder, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert publish(decoder, "--dry-run", f"--staged={first}") == 0
@@ -274,6 +285,7 @@ def test_masks_and_paths():
         "https://huggingface.co/data/x")
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_show_says_what_it_is_and_whom_it_has_seen(decoder, tmp_path, capsys):
     assert cli.main(["show", str(decoder)]) == 0
     told = capsys.readouterr().out
