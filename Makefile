@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# One thread a test process. On two cores a third one works while others wait for a network or a clock.
+# One thread a test process. On two cores a third one works while others wait for a network or a clock. A file goes to
+# one process, so that what its tests share is made once, and the slow files of downstream/ come first.
 TEST_PROCESSES ?= 3
 
 .PHONY: install demo test bench lint clean
@@ -22,7 +23,7 @@ demo: $(INSTALLED)
 	$(BIN)/neurofm demo --out demo $(if $(DATA),--data $(DATA))
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --durations=15 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15 $(PYTEST_ARGS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks

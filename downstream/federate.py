@@ -7,7 +7,8 @@
 Every site keeps its front, its batch norms and its optimiser; what is shared is averaged by Flower
 after each round. Beside it stand each site by itself ("local") and all recordings in one place
 ("pooled"), which is what the federation spares. The same Flower apps run as separate processes with
-TLS: see `configs/federated/`.
+TLS: see `configs/federated/`. Asked to stop (SIGTERM, SIGUSR1) it ends with status 85; the same
+command goes on.
 """
 
 import functools
