@@ -47,7 +47,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(words, whole, tmp_path, jobs):
     assert running.returncode == 85, problem
     assert "run the same command again" in told
     assert 0 < len(lines.read_text().splitlines()) < ROUNDS
-    assert not (out / "parts").exists()
+    assert not (out / "parts" / "federated-0-0.parquet").exists()
     assert cli.main(words) == 0
     rounds = pd.read_csv(out / "rounds.tsv", sep="\t")
     assert (rounds["rejected"] == "[]").all()  # no site has lost a round by it
