@@ -45,12 +45,6 @@ from .site import Site
 
 Weights = dict[str, np.ndarray]
 
-OF_OTHERS = {  # of a ledger: what is not known here of whom a personalised decoder has seen
-    "weights": "the shared part, averaged over the sites of a federation",
-    "licence": "as the sites agreed", "paper": "arXiv 2308.11636", "datasets": [],
-    "note": "trained on recordings of other sites too, which are not listed here",
-}
-
 
 @dataclass(frozen=True)
 class Part:
@@ -173,12 +167,22 @@ def _last_loss(folder: Path) -> float:
     return next((line["loss"] for line in reversed(lines) if "loss" in line), float("nan"))
 
 
+def _of_others(learning: Learning) -> dict:
+    """Of a ledger: what is not known here of whom a personalised decoder has seen."""
+    return {
+        "weights": "the shared part, averaged over the sites of a federation",
+        "licence": "as the sites agreed", "datasets": [],
+        "paper": "arXiv 2308.11636" if learning.model == "fleeg" else "arXiv 1602.05629",
+        "note": "trained on recordings of other sites too, which are not listed here",
+    }
+
+
 def _save(
     plan: Plan, out: Path, learning: Learning, table: pd.DataFrame, metrics: dict
 ) -> None:
     used = {split: plan.data.windows[split] for split in ("train", "validation")}
     ledger = hub.training_ledger(plan.data.corpus, used, plan.ledger)
-    ledger["published"] = [*ledger.get("published", []), OF_OTHERS]
+    ledger["published"] = [*ledger.get("published", []), _of_others(learning)]
     for folder in (out, out / "test"):
         artifacts.unseal(folder)  # of an earlier judgement
     settings = json.loads(learning.to_json())

@@ -93,7 +93,7 @@ def _result(each: Evaluation, row: str) -> dict:
         "metrics": [{
             "type": each.metric.replace(" ", "_"),
             "value": round(value, 4),
-            "name": f"{each.metric} ({row}; {each.protocol}; {each.subjects} subjects"
+            "name": f"{each.metric} ({row}; {each.protocol}; {_people(each.subjects)}"
                     + (f"; 95 % {low:.3f} to {high:.3f})" if known else ")"),
         }],
     }
@@ -151,10 +151,14 @@ def _dataset(name: str, terms: dict) -> str:
     return f"{name} ({full})" if full and full != name else name or "unnamed"
 
 
+def _people(n: int) -> str:
+    return f"{n} subject{'s' * (n != 1)}"
+
+
 def _evaluation(each: Evaluation) -> str:
     chance = "" if each.chance is None else f"; chance {each.chance:.3f}"
     lines = [f"## Evaluation: {each.task}", "",
-             f"{each.metric}, {each.dataset}, {each.subjects} subjects, {each.protocol}{chance}.",
+             f"{each.metric}, {each.dataset}, {_people(each.subjects)}, {each.protocol}{chance}.",
              "", f"| method | {each.metric} | 95 % |", "|---|---|---|"]
     for name, (value, low, high) in sorted(each.rows.items(), key=lambda row: -row[1][0]):
         shown = f"**{name}**" if name in each.ours else name

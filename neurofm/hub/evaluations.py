@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+from pyarrow.parquet import read_table
+
 from .. import artifacts
 from .card import Evaluation
-from .ledger import LEDGER
 from .staging import NotPublishable
 
 
@@ -49,14 +50,14 @@ def of_finetune(source: Path) -> list[Evaluation]:
     config = artifacts.open_sealed(source, "checkpoint").config
     row = tuple(float(told[name]) for name in ("balanced_accuracy", "low", "high"))
     return [Evaluation(
-        "people held out", _data_of(source, config),
+        "people held out", _judged_on(source, config),
         "balanced accuracy", f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
         {"this decoder": row}, ("this decoder",), int(told["subjects"]), told.get("chance"))]
 
 
-def _data_of(source: Path, config: dict) -> str:
-    """Name of the corpus; where a checkpoint does not say, of the data sets it was trained on."""
+def _judged_on(source: Path, config: dict) -> str:
+    """Name of the corpus; where a checkpoint does not say, of the people's data sets."""
     if corpus := str(config.get("corpus", "")).rstrip("/"):
         return corpus.split("/")[-1]
-    recordings = json.loads((source / LEDGER).read_text())["recordings"]
-    return ", ".join(sorted({each["subject"].rpartition("/")[0] for each in recordings})) or "–"
+    people = read_table(source / "test" / "predictions.parquet", columns=["subject"])["subject"]
+    return ", ".join(sorted({each.rpartition("/")[0] for each in people.to_pylist()}))

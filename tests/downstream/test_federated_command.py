@@ -143,7 +143,7 @@ def test_its_card_names_channels_and_held_out_people(results, tmp_path):
     card = (staged / "README.md").read_text()
     channels = ", ".join(neurofm.load(folder).config.ch_names)
     for words in (f"Reads these channels, by their names: {channels}", "Classes: left, right",
-                  "Takes eeg signals", "balanced accuracy, planted, 1 subjects",
+                  "Takes eeg signals", "balanced accuracy, planted, 1 subject,",
                   "neurofm decode RECORDING --model lab/hands", "other sites"):
         assert words in card, words
     told = card.split("Other than by default: ")[1].splitlines()[0]

@@ -100,7 +100,9 @@ def test_adapters_or_all_weights_travel_with_the_classifier(sites, encoder, tmp_
     decoder = neurofm.load(folder)
     assert type(decoder).__name__ == "Decoder"
     assert not any("lora" in name for name in decoder.state_dict())
-    assert "other sites" in hub.read_ledger(folder)["published"][0]["note"]
+    others = hub.read_ledger(folder)["published"][0]
+    assert "other sites" in others["note"]
+    assert others["paper"] == "arXiv 1602.05629"  # of the average; nothing here is of FLEEG's
     full = tmp_path / "full"
     assert federate(sites, encoder, full, *words, "--learning.adapt=full") == 0
     more = pd.read_csv(full / "rounds.tsv", sep="\t")["bytes_up"].max()
