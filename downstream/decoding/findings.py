@@ -79,6 +79,8 @@ def score(model: str, decoder: WindowDecoder) -> tuple[str, bool]:
                                 f"{found['high']:.3f}")
             + f"; {found['windows']} windows; chance {found['chance']:.3f}, p = "
             f"{found['p_chance']:.2g}).")
+    if alone:
+        text += " One person tells little of how it does on others."
     if not good:
         text += " This cannot be told from guessing: its answers mean nothing."
     return text, good

@@ -122,6 +122,7 @@ def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path
     assert neurofm.embed(path, model).shape == (len(table), 1, 7, 200)
     page = (out / "report.html").read_text()
     assert "On 1 person it was not trained on it was right in about" in page
+    assert "One person tells little of how it does on others" in page
     assert "have not been calibrated" in page
     assert cli.main(["stream", f"--replay={path}", "--speed=20", f"--model={folder}",
                      f"--out={tmp_path / 'live'}"]) == 0
