@@ -39,11 +39,11 @@ def test_asked_to_stop_it_saves_and_goes_on_later(words, whole, tmp_path, jobs):
         [sys.executable, "-m", "neurofm.cli", *words, f"--jobs={jobs}"], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     lines = out / "work" / "federated" / "server" / "federated-0-0" / "rounds.jsonl"
-    until = time.monotonic() + 90
+    until = time.monotonic() + 180
     while time.monotonic() < until and not (lines.exists() and lines.read_text()):
         time.sleep(0.01)
     running.send_signal(signal.SIGTERM)
-    told, problem = running.communicate(timeout=90)
+    told, problem = running.communicate(timeout=180)
     assert running.returncode == 85, problem
     assert "run the same command again" in told
     assert 0 < len(lines.read_text().splitlines()) < ROUNDS
