@@ -20,8 +20,10 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> str:
         ("", report.paragraph(federated_scores.finding(scores), "lead") + _remarks(scores)),
         ("Site by site", report.figure(
             out / "sites.png", "balanced accuracy of each site",
-            "Dots are people who were held out: no trial of theirs is in any weight or statistic. "
-            "Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
+            "Dots are people who were held out: no trial of theirs is in any weight or statistic"
+            + (", but for their own mean over all their trials, without labels"
+               if run.learning.architecture.get("recentred") else "")
+            + ". Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
         ("Sites", report.table(_sites(run, scores))),
         ("Rounds", report.figure(out / "rounds.png", "losses over rounds") + _rejected(federated)
          if len(federated) else ""),

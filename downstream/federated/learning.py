@@ -77,8 +77,7 @@ class Learning:
         return replace(self, fold=fold, train=replace(self.train, seed=self.train.seed + seed))
 
     def as_here(self) -> "Learning":
-        """With the fingerprint of the encoder that lies here, by which sites tell it from others.
-        """
+        """With the fingerprint of the encoder here, by which sites tell it from others."""
         if self.model == "fleeg":
             return self
         return replace(self, fingerprint=hub.fingerprint(self.model))
