@@ -11,7 +11,7 @@ ENV PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 MNE_DONTWRITE_HOME=true MPLBACK
 WORKDIR /opt/neurofm
 COPY constraints.txt .
 RUN pip install -c constraints.txt --extra-index-url ${TORCH_INDEX} torch
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY neurofm neurofm
 COPY preprocessing preprocessing
 COPY pretrain pretrain

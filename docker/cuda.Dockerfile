@@ -3,7 +3,7 @@
 # toolkit, nothing else. For an older driver: --build-arg TORCH_INDEX=…/whl/cu126 or the like.
 #   docker build -f docker/cuda.Dockerfile -t neurofm:cuda .
 #   docker run --rm --gpus all --ipc=host -v $PWD/runs:/runs --entrypoint accelerate neurofm:cuda \
-#       launch --config_file /opt/neurofm/configs/accelerate/ddp.yaml --num_processes 4 -m pretrain …
+#       launch --config_file /opt/neurofm/configs/accelerate/ddp.yaml --num_processes 4 -m neurofm.pretrain …
 FROM python:3.11-slim
 
 ARG TORCH_INDEX=https://pypi.org/simple
@@ -15,7 +15,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends g++ procps \
 WORKDIR /opt/neurofm
 COPY constraints.txt .
 RUN pip install -c constraints.txt --extra-index-url ${TORCH_INDEX} torch
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY neurofm neurofm
 COPY preprocessing preprocessing
 COPY pretrain pretrain

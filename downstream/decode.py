@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from neurofm import config
-from preprocessing import readers
+from neurofm.preprocessing import readers
 
-from .decoding.one import DecodeConfig, decode_single
+from .use.one import DecodeConfig, decode_single
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,11 +25,11 @@ def decode(run: DecodeConfig) -> int:
     """Decode what is asked for; prints what it does. Returns the exit status."""
     first = Path(run.recording[0]).expanduser()
     if run.watch:
-        from .decoding.watch import watch
+        from .use.watch import watch
 
         return watch(run)
     if len(run.recording) > 1 or (first.is_dir() and not readers.claims(first)):
-        from .decoding.many import decode_many
+        from .use.many import decode_many
 
         return decode_many(run)
     return decode_single(run)

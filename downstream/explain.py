@@ -3,7 +3,7 @@
     neurofm explain --corpus labelled/ --model runs/decoder --out results/
 
 Writes attribution.tsv and attribution.png. What the maps show, and what they do not:
-`downstream.evaluation.attribution`.
+`neurofm.downstream.scoring.attribution`.
 """
 
 import sys
@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, checkpoints, config
 from neurofm.data.corpus import Corpus
 
-from . import features
-from .decoding.one import open_decoder
-from .evaluation import attribution, attribution_figure
-from .evaluation.attribution import Attribution
-from .labelled import labelled
+from .decoder import features
+from .decoder.labelled import labelled
+from .scoring import attribution, attribution_figure
+from .scoring.attribution import Attribution
+from .use.one import open_decoder
 
 
 @dataclass
@@ -59,7 +59,7 @@ def explain(run: ExplainConfig) -> int:
     """Compute, draw, seal; prints the channels where most goes with the output."""
     out = Path(run.out)
     corpus = Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
+    parents = {"data": corpus.fingerprint, "model": checkpoints.fingerprint(run.model)}
     if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
@@ -86,7 +86,8 @@ def explain(run: ExplainConfig) -> int:
         print(f"note: {known} of {len(set(subjects))} people were in the decoder's training data: "
               f"this is what it remembers, not what it finds in new people")
     rows = data.recordings(run.split)
-    if unlisted := hub.doubt(hub.read_ledger(run.model), corpus.recordings["dataset"].iloc[rows]):
+    ledger, tested = checkpoints.read_ledger(run.model), corpus.recordings["dataset"].iloc[rows]
+    if unlisted := checkpoints.doubt(ledger, tested):
         print(f"note: the decoder: {unlisted}")
     print(f"maps: {out / 'attribution.png'}, numbers: {out / 'attribution.tsv'}")
     return 0
@@ -112,7 +113,7 @@ def in_words(found: list[Attribution], n: int = 3) -> list[str]:
 
 def _known(model: str, corpus: Corpus, windows: np.ndarray) -> int:
     """How many of the windows' people stand in the checkpoint's ledger."""
-    seen = set(hub.seen(hub.read_ledger(model), corpus.recordings)["recording"])
+    seen = set(checkpoints.seen(checkpoints.read_ledger(model), corpus.recordings)["recording"])
     names = corpus.recordings["recording"].to_numpy()[
         corpus.windows["recording"].to_numpy()[windows]]
     return len(set(corpus.subjects(windows)[np.isin(names, sorted(seen))]))

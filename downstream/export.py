@@ -22,10 +22,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints import golden
 from neurofm.data.batch import Batch
 from neurofm.data.contract import EEG_MEG
-from neurofm.hub import golden
 from neurofm.models.backbone import Backbone
 from neurofm.models.window_decoder import WindowDecoder
 
@@ -75,11 +75,11 @@ def main(argv: list[str] | None = None) -> int:
 def export(run: ExportConfig) -> int:
     """Export, compare, seal; prints what was compared."""
     out, path = Path(run.out), run.model
-    parents = {"model": hub.fingerprint(path)}
+    parents = {"model": checkpoints.fingerprint(path)}
     if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
-    model = hub.load(path)
+    model = checkpoints.load(path)
     _check(model, path)
     artifacts.claim(out, {**parents, **config.resolved(run)})
     wrapped = Answers(_frozen(model)).eval()

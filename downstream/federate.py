@@ -26,6 +26,7 @@ from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
 from neurofm.training.loop import Stopped
 
+from .decoder.labelled import labelled
 from .federated import (
     federated_figures,
     federated_page,
@@ -41,7 +42,6 @@ from .federated.secure import Secure
 from .federated.site import Site, n_folds
 from .federated.strategies import Averaging
 from .finetune import EXIT_STOPPED
-from .labelled import labelled
 
 METHODS = ("federated", "local", "pooled")
 EXIT_FAILED = 3

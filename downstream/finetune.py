@@ -21,17 +21,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, checkpoints, config
 from neurofm.data.corpus import Corpus
 from neurofm.models.backbone import Backbone
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
 
-from . import features, tasks
-from .evaluation.protocol import SAME_PEOPLE, Protocol, folds, said_of_whom
-from .fit import fit
-from .labelled import Labelled, checked, labelled
-from .predictions import judge, leak, predict, save_test, table_of
+from . import tasks
+from .decoder import features
+from .decoder.fit import fit
+from .decoder.labelled import Labelled, checked, labelled
+from .protocol.windows import SAME_PEOPLE, Protocol, folds, said_of_whom
+from .scoring.predictions import judge, leak, predict, save_test, table_of
 
 EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
 
@@ -70,7 +71,7 @@ class FinetuneConfig:
     since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
     arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the transformer's own matrices.
     protocol, fold: who trains, chooses and judges, as in `neurofm evaluate`, and which of its folds
-    (from 0; -1 = the last). task: what is asked (`downstream.tasks`); one of a number, such as age,
+    (from 0; -1 = the last). task: what is asked; one of a number, such as age,
     gives a regression.
     random_weights: the same network, tokenizer included, without pretraining, as a comparison;
     give train_full a higher rate then (`neurofm evaluate` does so by itself).
@@ -117,9 +118,9 @@ def finetune(run: FinetuneConfig) -> int:
     """Train, judge, seal; returns the exit status."""
     out = Path(run.out)
     corpus = Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": hub.fingerprint(run.model)}
+    parents = {"data": corpus.fingerprint, "model": checkpoints.fingerprint(run.model)}
     if artifacts.finished(out, "checkpoint", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
+        print(f"{out} is finished ({checkpoints.fingerprint(out)}): nothing to do")
         return 0
     task = tasks.find(run.task)
     every = labelled(corpus, run.classes or task.classes, run.only, number=task.number)
@@ -145,7 +146,7 @@ def finetune(run: FinetuneConfig) -> int:
     pooled = fit(decoder, source, data.windows["train"], data.windows["validation"], run.train,
                  run.train_full, out, accelerator, say=say)
     probability = predict(decoder, pooled, data.windows["test"], accelerator.device)
-    ledger = None if run.random_weights else hub.read_ledger(run.model)
+    ledger = None if run.random_weights else checkpoints.read_ledger(run.model)
     table = table_of(data, probability, ledger)
     metrics = judge(table, data.classes)
     remarks = said_of_whom(run.protocol)
@@ -156,7 +157,7 @@ def finetune(run: FinetuneConfig) -> int:
         tested = corpus.recordings["dataset"].iloc[data.recordings("test")]
         for remark in remarks:
             say(f"note: {remark}")
-        if unlisted := hub.doubt(ledger, tested):
+        if unlisted := checkpoints.doubt(ledger, tested):
             say(f"DOUBT: the model given: {unlisted}")
     accelerator.wait_for_everyone()
     return 0
@@ -175,7 +176,7 @@ def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
 
 def open_backbone(path: str) -> Backbone:
     """The pretrained model in a checkpoint, on the CPU."""
-    model = hub.load(path)
+    model = checkpoints.load(path)
     if isinstance(model, Decoder):
         model.backbone.contract = model.contract
         return model.backbone
@@ -209,9 +210,9 @@ def build(
 def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:
     save_test(out, table, metrics, config=config.resolved(run), parents=parents)
     used = {split: data.windows[split] for split in ("train", "validation")}
-    hub.save_checkpoint(
+    checkpoints.save_checkpoint(
         decoder, out, config=config.resolved(run), parents=parents,
-        ledger=hub.training_ledger(data.corpus, used, ledger),
+        ledger=checkpoints.training_ledger(data.corpus, used, ledger),
         metrics={f"test/{name}": value for name, value in metrics.items()},
     )
     for folder in ("state", "head", "again"):  # what was chosen is in the checkpoint, now sealed
@@ -226,7 +227,7 @@ def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) ->
         _tell_classes(metrics, say)
     if found := leak(table):
         say(found)
-    say(f"decoder {hub.fingerprint(out)} in {out}; predictions in {out / 'test'}")
+    say(f"decoder {checkpoints.fingerprint(out)} in {out}; predictions in {out / 'test'}")
 
 
 def _tell_classes(metrics: dict, say) -> None:

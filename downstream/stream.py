@@ -19,26 +19,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, checkpoints, config
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
 from neurofm.models.window_decoder import WindowDecoder
-from preprocessing.streaming import CausalStandardizer, LiveWindow
+from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow
 
-from . import figures
-from .decoding import centring, streamed_page
-from .decoding.centring import Centre, Running
-from .decoding.findings import finding
-from .decoding.live import Lsl, Replay, open_lsl
-from .decoding.one import (
-    DecodeConfig,
-    check_abstain,
-    check_centre_on,
-    named,
-    open_decoder,
-    read,
-)
-from .decoding.watch import stopping
+from .use import centring, figures, streamed_page
+from .use.centring import Centre, Running
+from .use.findings import finding
+from .use.live import Lsl, Replay, open_lsl
+from .use.one import DecodeConfig, check_abstain, check_centre_on, named, open_decoder, read
+from .use.watch import stopping
 
 FILES = ["predictions.tsv", "summary.json", "report.html"]
 
@@ -129,7 +121,7 @@ def stream(run: StreamConfig) -> int:
     out = Path(run.out)
     decoder = open_decoder(run.model, run.abstain_below)
     check_centre_on(run.centre_on, decoder, run.model)
-    parents = {"model": hub.fingerprint(run.model)}
+    parents = {"model": checkpoints.fingerprint(run.model)}
     if artifacts.is_sealed(out) and run.lsl:
         raise ValueError(f"--out {out} holds a finished stream, and a live one never comes again: "
                          f"choose another")

@@ -17,21 +17,21 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, checkpoints, config
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
-from preprocessing import archive, segments
-from preprocessing.pair import PairConfig
-from preprocessing.pairing import alignment, one_scan, partner
-from preprocessing.readers import ReadError
-from preprocessing.standardize import ContractError, standardize
-from preprocessing.steps.scale import scale
+from neurofm.preprocessing import archive, segments
+from neurofm.preprocessing.pair import PairConfig
+from neurofm.preprocessing.pairing import alignment, one_scan, partner
+from neurofm.preprocessing.readers import ReadError
+from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.steps.scale import scale
 
-from .synthesized import series_files, synthesized_page
+from .use import series_files, synthesized_page
 
 FAILED = 3  # exit status when some recordings failed
 
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def synthesize(run: SynthesizeConfig) -> int:
     """Synthesise, write, seal; prints what it does."""
-    out, parents = Path(run.out), {"model": hub.fingerprint(run.model)}
+    out, parents = Path(run.out), {"model": checkpoints.fingerprint(run.model)}
     if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
         return 0
@@ -138,7 +138,7 @@ def synthesize(run: SynthesizeConfig) -> int:
 
 def open_model(path: str) -> NeuroBOLTSequence:
     """A trained model with its contract."""
-    model = hub.load(path)
+    model = checkpoints.load(path)
     if not isinstance(model, NeuroBOLTSequence):
         raise ValueError(f"{path}: wanted a neurobolt_sequence, this is a {type(model).__name__}; "
                          f"train one: neurofm pretrain --model neurobolt_sequence --data PAIRS")

@@ -42,9 +42,6 @@ def __getattr__(name: str):
     if name in _INDEX:
         value = getattr(import_module(_INDEX[name]), name)
     elif not name.startswith("_") and name in (points := _stage_functions()):
-        from .cli import check_not_shadowed
-
-        check_not_shadowed(points[name].module)
         value = points[name].load()
     else:
         raise AttributeError(f"module 'neurofm' has no attribute {name!r}")

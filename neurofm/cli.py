@@ -41,7 +41,6 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"neurofm: unknown command {argv[0]!r}; {hint}\n")
         return 2
     try:
-        check_not_shadowed(command.module)
         return command.load()(argv[1:]) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
@@ -62,22 +61,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def check_not_shadowed(module: str) -> None:
-    """Explain it when a file of the user's own stands in front of one of our packages."""
-    package = module.split(".")[0]
-    found = importlib.util.find_spec(package)
-    if found is not None and found.origin is None:  # a mere folder of that name hides no modules
-        found = importlib.util.find_spec(module)
-    ours = Path(__file__).resolve().parent.parent / package
-    if found is None or not Path(found.origin).resolve().is_relative_to(ours):
-        where = found.origin if found else "nothing"
-        raise ValueError(
-            f"neurofm's package {package!r} was looked for in {ours}, but Python finds {where}; "
-            f"a file or folder named {package!r} beside your script hides it: rename yours or run "
-            f"from another folder"
-        )
-
-
 def _overview(commands: dict[str, EntryPoint]) -> str:
     known = [name for name in ORDER if name in commands]
     names = known + sorted(set(commands) - set(known))
@@ -96,14 +79,15 @@ def _overview(commands: dict[str, EntryPoint]) -> str:
 
 
 def _first_line(command: EntryPoint) -> str:
-    """First line of a command's module docstring, read without importing it."""
-    package, _, rest = command.module.partition(".")
-    spec = importlib.util.find_spec(package)  # finds a top-level package without running it
+    """First line of a command's module docstring, read without running any of it."""
+    first, *rest = command.module.split(".")
+    spec = importlib.util.find_spec(first)  # finds a top-level package without running it
     if spec is None:
         return "(not installed)"
-    ours = Path(__file__).resolve().parent.parent / package
-    folder = Path(spec.origin).parent if spec.origin else ours
-    path = folder / (rest.replace(".", "/") + ".py")
+    folder = Path(spec.origin).parent if spec.origin else Path()
+    if first == "neurofm" and rest and not (folder / rest[0]).exists():  # a checkout without links
+        folder = folder.parent
+    path = folder.joinpath(*rest).with_suffix(".py")
     if not path.exists():
         path = path.with_suffix("") / "__init__.py"
     docstring = ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None

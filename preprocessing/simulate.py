@@ -11,12 +11,12 @@
 With `--bold true` the EEG is recorded in an fMRI scanner, whose volumes are annotations R149:
 
     sub-001/ses-eeg64/func/sub-001_ses-eeg64_task-imagery_run-01_timeseries.tsv   BOLD of regions
-    rois.tsv, rois.nii.gz, ceiling_bold.tsv   see `preprocessing.simulation.scan_files`
+    rois.tsv, rois.nii.gz, ceiling_bold.tsv   see `neurofm.preprocessing.simulation.scan_files`
 
 Names, tables and sidecars are those of BIDS (a visit to a device is a session), but for one thing:
 BIDS has no FIF files for EEG, and other formats would not keep positions and annotations as they
 are. A recording depends on (seed, subject, device, run) alone: neither on the order nor on what
-else is simulated. The physics is in `preprocessing.simulation`.
+else is simulated. The physics is in `neurofm.preprocessing.simulation`.
 """
 
 import difflib
@@ -56,7 +56,7 @@ class SimulateConfig:
         bold: record EEG inside an fMRI scanner: BOLD of regions besides, and in the EEG what is
             left of heartbeats and jerks of the head. The settings below are of the scanner.
         t_r_s: repetition times of the scanner, seconds; subjects take turns.
-        n_rois: number of regions: the first ones of `preprocessing.simulation.regions.REGIONS`.
+        n_rois: number of regions: the first ones of `simulation.regions.REGIONS`.
         bold_snr: standard deviation of noise-free BOLD over that of its noise.
         bcg_uv: peak of the heartbeat left in the EEG at a typical channel, µV.
         motion_per_minute: jerks of the head.

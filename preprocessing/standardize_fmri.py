@@ -27,7 +27,7 @@ class StandardizedScan:
     signal: NaN where nothing was measured; where the contract scales by training people, not scaled
     yet. sfreq: 1 / repetition time. start: first volume of each
     window; length: volumes of a window. onset: which of the given onsets each belongs to. quality:
-    see `preprocessing.quality`.
+    see `neurofm.preprocessing.quality`.
     """
 
     signal: Float32[np.ndarray, "region volume"]

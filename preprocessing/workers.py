@@ -18,7 +18,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 # Imported once, then shared by all workers (Linux and macOS; elsewhere each imports for itself).
 # MNE and SciPy load these only when first used, which would cost each worker two seconds.
 _PRELOAD = [
-    "preprocessing.one_recording", "preprocessing.readers.mne_raw", "mne", "mne.io.base",
+    "neurofm.preprocessing.one_recording", "neurofm.preprocessing.readers.mne_raw", "mne",
+    "mne.io.base",
     "mne.io.fiff.raw", "mne.io.edf.edf", "mne.io.brainvision", "mne.io.eeglab", "mne.io.kit",
     "mne.io.ctf", "mne.io.bti", "mne.io.egi", "mne.io.cnt", "mne.io.nihon", "mne.io.curry",
     "mne.io.snirf", "mne.io.persyst", "mne.io.nirx", "mne.io.mef", "mne.filter", "mne.evoked",

@@ -1,4 +1,4 @@
-"""`python -m pretrain` and `accelerate launch -m pretrain`: the same as `neurofm pretrain`."""
+"""`neurofm pretrain` under a launcher: `accelerate launch -m neurofm.pretrain`."""
 
 import sys
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from neurofm import artifacts, cli, config, hub
+from neurofm import artifacts, checkpoints, cli, config
 from neurofm.data import tokens
 from neurofm.data.contract import FILE_NAME as CONTRACT_FILE
 from neurofm.data.corpus import Corpus
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 def tokenize(run: TokenizeConfig) -> int:
     """Write the token set, recording by recording; a recording already done is not done again."""
     corpus, out = Corpus.open(run.corpus), Path(run.out)
-    parents = {"corpus": corpus.fingerprint, "tokenizer": hub.fingerprint(run.tokenizer)}
+    parents = {"corpus": corpus.fingerprint, "tokenizer": checkpoints.fingerprint(run.tokenizer)}
     if artifacts.is_sealed(out):
         found = artifacts.open_sealed(out, "tokens").parents
         if found != parents:
@@ -102,7 +102,7 @@ def find_device(name: str) -> torch.device:
 
 def open_tokenizer(path: str):
     """The tokenizer in a checkpoint, on the CPU."""
-    model = hub.load(path)
+    model = checkpoints.load(path)
     if not hasattr(model, "decode"):
         raise ValueError(f"{path}: wanted a tokenizer, this is a {type(model).__name__}; name the "
                          f"checkpoint of the tokenizer that its tokens were made by")

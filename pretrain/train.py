@@ -1,7 +1,7 @@
 """Train a tokenizer from a corpus, or a model from tokens (or signals).
 
     neurofm pretrain --config configs/pretrain/NAME.yaml --data corpus/ --out runs/tokenizer
-    accelerate launch --config_file configs/accelerate/ddp.yaml -m pretrain --config …
+    accelerate launch --config_file configs/accelerate/ddp.yaml -m neurofm.pretrain --config …
 
 The second starts several processes, on one machine or many. What is trained is named by `model`;
 its settings are `architecture`, its training is `train`. Interrupted, it continues from its last
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
 
-from neurofm import artifacts, cli, config, hub, models
+from neurofm import artifacts, checkpoints, cli, config, models
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
@@ -127,7 +127,7 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
         _refuse_other_settings(run, out)
         if accelerator.is_main_process and (out / "state").exists():  # killed after it was sealed
             shutil.rmtree(out / "state")
-        say(f"{out} is finished ({hub.fingerprint(out)}): nothing to do")
+        say(f"{out} is finished ({checkpoints.fingerprint(out)}): nothing to do")
         return 0
     if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
         say("one process, although a launcher was told of several: on machines without a GPU, "
@@ -147,9 +147,9 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
     model = build(run, data, windows)
     parents = {"data": data.fingerprint}
     if run.tokenizer:
-        parents["tokenizer"] = hub.fingerprint(run.tokenizer)
+        parents["tokenizer"] = checkpoints.fingerprint(run.tokenizer)
     if run.init:
-        parents["init"] = hub.fingerprint(run.init)
+        parents["init"] = checkpoints.fingerprint(run.init)
     made_from = {**parents, **_decisive(config.resolved(run))}
     if state.finished(out / "state"):
         artifacts.check_claim(out, made_from)  # by all processes, so that all end here
@@ -172,7 +172,7 @@ def pretrain(run: PretrainConfig, accelerator: Accelerator, say=print) -> int:
         )
     if accelerator.is_main_process:
         _seal(run, data, windows, parents, out, say)
-        say(f"checkpoint {hub.fingerprint(out)} in {out}")
+        say(f"checkpoint {checkpoints.fingerprint(out)} in {out}")
     accelerator.wait_for_everyone()
     return 0
 
@@ -223,7 +223,7 @@ def build(run: PretrainConfig, data: Corpus | TokenSet | Scans, windows: np.ndar
 
 def _begun(run: PretrainConfig, data: Corpus | TokenSet):
     """The model of `run.init`, to be trained on."""
-    model = hub.load(run.init)
+    model = checkpoints.load(run.init)
     if not isinstance(model, run.model_class):
         raise ValueError(f"init {run.init} is a {type(model).__name__}, wanted a "
                          f"{run.model_class.__name__} (model: {run.model})")
@@ -257,7 +257,7 @@ def _architecture(run: PretrainConfig):
 def _check_tokenizer(run: PretrainConfig, data: Corpus | TokenSet, tokenizer) -> None:
     """The tokenizer must be the one that made the tokens, or take signals such as the corpus's."""
     if isinstance(data, TokenSet):
-        made_by = hub.fingerprint(run.tokenizer)
+        made_by = checkpoints.fingerprint(run.tokenizer)
         if made_by != data.tokenizer:
             raise ValueError(
                 f"{run.data} was made by tokenizer {data.tokenizer}, but {run.tokenizer} is "
@@ -290,7 +290,7 @@ def _refuse_other_settings(run: PretrainConfig, out: Path) -> None:
     if Path(run.data).exists():  # the data of a finished run may lie elsewhere by now
         wanted["data"] = open_data(run.data).fingerprint
     if run.tokenizer and Path(run.tokenizer).exists():
-        wanted["tokenizer"] = hub.fingerprint(run.tokenizer)
+        wanted["tokenizer"] = checkpoints.fingerprint(run.tokenizer)
     differing = [f"{name}: {made.get(name)}, wanted {wanted.get(name)}"
                  for name in sorted(made.keys() | wanted.keys())
                  if made.get(name) != wanted.get(name)]
@@ -320,11 +320,12 @@ def _seal(run: PretrainConfig, data, windows: np.ndarray, parents: dict, out: Pa
         chosen = np.random.default_rng(run.train.seed).permutation(windows)[:LOOKED_THROUGH]
         say(model.eval().finish(data.batch(np.sort(chosen[i : i + 16]))
                                 for i in range(0, len(chosen), 16)))
-    hub.save_checkpoint(
+    checkpoints.save_checkpoint(
         model, out, config=config.resolved(run), parents=parents,
-        ledger=hub.training_ledger(
+        ledger=checkpoints.training_ledger(
             data, {"train": windows},
-            hub.read_ledger(run.tokenizer or run.init) if run.tokenizer or run.init else None
+            checkpoints.read_ledger(run.tokenizer or run.init)
+            if run.tokenizer or run.init else None
         ),
         metrics={name: value for name, value in last.items() if name.startswith("val/")},
     )

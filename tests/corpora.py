@@ -10,8 +10,8 @@ import yaml
 from neurofm.data import corpus
 from neurofm.data.contract import InputContract
 from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
-from pretrain.tokenize import main as tokenize_main
-from pretrain.train import main as train_main
+from neurofm.pretrain.tokenize import main as tokenize_main
+from neurofm.pretrain.train import main as train_main
 
 SFREQ = 64.0
 WINDOW_S = 2.0

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data import corpus
 from neurofm.data.contract import InputContract
 from neurofm.data.sensors import Sensors
@@ -117,7 +117,7 @@ def make_backbone(folder: Path, ledger: dict | None = None, geometry: str = "hea
     quantizer = model.tokenizer.quantizer
     quantizer.train()(torch.nn.functional.normalize(torch.randn(500, 16), dim=-1))
     quantizer.eval()
-    hub.save_checkpoint(model.eval(), folder, config={}, parents={},
+    checkpoints.save_checkpoint(model.eval(), folder, config={}, parents={},
                         ledger=ledger or {"recordings": []}, metrics={})
     return folder
 

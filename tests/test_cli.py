@@ -14,6 +14,7 @@ import pytest
 
 from neurofm import cli, config
 
+ROOT = Path(__file__).resolve().parent.parent
 NEUROFM = Path(sys.executable).with_name("neurofm")
 
 
@@ -86,7 +87,7 @@ def test_errors_of_the_user_are_told_without_a_traceback(monkeypatch, capsys):
 def test_a_command_whose_packages_are_not_installed_says_which(monkeypatch, capsys):
     for name in ["flwr", *(name for name in sys.modules if name.startswith("flwr."))]:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in [name for name in sys.modules if name.startswith("downstream.federate")]:
+    for name in [name for name in sys.modules if name.startswith("neurofm.downstream.federate")]:
         monkeypatch.delitem(sys.modules, name)
     assert cli.main(["federate", "--help"]) == 1
     assert "needs flwr, which is not installed: pip install 'neurofm[federated]'" in (
@@ -220,27 +221,21 @@ def test_bad_input_a_key_without_a_value(tmp_path, capsys, text, told):
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["file", "package"])
-def test_bad_input_a_name_of_ours_is_taken(tmp_path, kind):
-    """A user's own preprocessing.py beside the script."""
-    own = tmp_path / ("preprocessing.py" if kind == "file" else "preprocessing/__init__.py")
-    own.parent.mkdir(exist_ok=True)
-    own.write_text("print('mine')\n")
-    done = run(sys.executable, "-m", "neurofm.cli", "ingest", "--help", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert f"Python finds {own}" in done.stderr
-    assert "rename yours" in done.stderr
-    done = run(sys.executable, "-c", "import neurofm; neurofm.standardize", cwd=tmp_path)
-    assert "a file or folder named 'preprocessing' beside your script hides it" in done.stderr
-    assert "mine" not in done.stdout
+@pytest.mark.parametrize("name", ["preprocessing", "pretrain", "downstream"])
+def test_files_of_ones_own_are_in_nobodys_way(tmp_path, name):
+    """A user's own preprocessing.py, pretrain.py or downstream.py beside the script."""
+    (tmp_path / f"{name}.py").write_text("print('mine')\n")
+    (tmp_path / "other" / name).mkdir(parents=True)
+    said = run(NEUROFM, "--help").stdout
+    for folder in (tmp_path, tmp_path / "other"):
+        done = run(sys.executable, "-m", "neurofm.cli", "--help", cwd=folder)
+        assert done.stdout == said
+        done = run(sys.executable, "-c", "import neurofm; neurofm.standardize", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert "mine" not in done.stdout
 
 
-def test_a_folder_of_that_name_is_in_nobodys_way(tmp_path):
-    """`downstream/` with somebody's results, in the folder they work in."""
-    (tmp_path / "downstream").mkdir()
-    code = "from neurofm import cli; cli.check_not_shadowed('downstream.finetune')"
-    done = run(sys.executable, "-c", code, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    said = run(sys.executable, "-m", "neurofm.cli", "--help", cwd=tmp_path).stdout
-    assert said == run(NEUROFM, "--help").stdout
+def test_a_stage_is_not_imported_by_its_bare_name():
+    """From the repository's root the folders are on the path."""
+    done = run(sys.executable, "-c", "import preprocessing", cwd=ROOT)
+    assert "this is neurofm.preprocessing: import it by that name" in done.stderr

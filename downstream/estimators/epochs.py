@@ -6,7 +6,7 @@ for which an epoch is too short: channels in `info["bads"]`, flat and absurd one
 
 An epoch is cut already, so it can be filtered only as far as its length allows: its ends are
 continued by reflection, and a high-pass below 1 / length removes its end-to-end line alone (see
-`preprocessing.steps.resample`). Filtering the continuous recording before cutting is better.
+`preprocessing/steps/resample.py`). Filtering the continuous recording before cutting is better.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ import numpy as np
 from neurofm.data.batch import Batch, collate
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Events, Recording
-from preprocessing import readers
-from preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.standardize import ContractError, standardize
 
 
 def is_mne(x) -> bool:

@@ -15,8 +15,8 @@ from neurofm.data.batch import Batch
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig, accelerator_for
 
-from ..features import InMemory
-from ..fit import fit
+from ..decoder.features import InMemory
+from ..decoder.fit import fit
 
 
 def held_out(

@@ -23,9 +23,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurofm import artifacts, config, hub
+from neurofm import artifacts, checkpoints, config
 
-from ..embed import contract_of
+from ..decoder.embedding import contract_of
 from .sklearn_face import NeuroFMClassifier, NeuroFMEmbedding
 
 INGEST = "ingest.yaml"  # beside the recordings: what `neurofm ingest` must know of them
@@ -56,7 +56,7 @@ def pipelines(model, **of_classifier) -> dict:
 
 def band_of(model) -> dict[str, float | None]:
     """Arguments fmin, fmax and resample of a MOABB paradigm that give the model its own signals."""
-    contract = contract_of(hub.load(model) if isinstance(model, str | Path) else model)
+    contract = contract_of(checkpoints.load(model) if isinstance(model, str | Path) else model)
     return {"fmin": contract.highpass_hz, "fmax": contract.lowpass_hz, "resample": contract.sfreq}
 
 

@@ -26,14 +26,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import TrainConfig
 
-from .. import features
-from ..embed import contract_of
+from ..decoder import features
+from ..decoder.embedding import contract_of
 from . import epochs
 from .fit_epochs import fit_epochs, held_out
 
@@ -64,7 +64,7 @@ class _OfEpochs(BaseEstimator):
 
     def _start(self, recordings: list[Recording], **of_decoder) -> Decoder:
         """A decoder on the pretrained model, its contract that of these epochs."""
-        model = hub.load(self.model) if isinstance(self.model, str | Path) else self.model
+        model = checkpoints.load(self.model) if isinstance(self.model, str | Path) else self.model
         backbone = model.backbone if isinstance(model, Decoder) else model
         if not isinstance(backbone, BrainOmni):
             raise ValueError(

@@ -13,13 +13,13 @@ which the head sees features are the site's own, and with `recentred` each perso
 import numpy as np
 import torch
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.models.decoder import Decoder, DecoderConfig
 
-from .. import adapters, features
+from ..decoder import adapters, features
+from ..decoder.labelled import Labelled
 from ..finetune import open_backbone
-from ..labelled import Labelled
-from ..predictions import predict as predicted
+from ..scoring.predictions import predict as predicted
 from .learning import Learning
 from .plan import Plan
 from .site import Site
@@ -33,7 +33,7 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
         raise ValueError(f"{site.name}: channels are of a FLEEG; an encoder reads whatever there "
                          f"is: leave them out")
     path = site.model or learning.model
-    found = hub.fingerprint(path)
+    found = checkpoints.fingerprint(path)
     if learning.fingerprint not in ("", found):
         raise ValueError(f"{path}: this site's encoder ({found}) is not the server's "
                          f"({learning.fingerprint}): fetch that one")
@@ -42,7 +42,7 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     decoder = _decoder(learning, pretrained, data.classes)
     decoder.contract = data.contract_on(pretrained.contract)
     source, pooled = _prepared(site.corpus, path, found, data, decoder)
-    ledger, training = hub.read_ledger(path), data.windows["train"]
+    ledger, training = checkpoints.read_ledger(path), data.windows["train"]
     seen = pooled
     if decoder.config.recentred:
         decoder.head.centre.copy_(features.centre_of_all(pooled, training))

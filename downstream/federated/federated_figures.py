@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..figures import COLOURS, pyplot
+from ..use.figures import COLOURS, pyplot
 from .federated_scores import ALL, Scores
 
 _LOOK = {"federated": (COLOURS[0], "o"), "local": ("0.35", "s"), "pooled": (COLOURS[2], "D")}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm.data.corpus import Corpus
+from neurofm.pages import page as report
 
-from .. import report
 from . import federated_scores
 from .federated_scores import Scores
 

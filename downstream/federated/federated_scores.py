@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..evaluation import statistics
+from ..scoring import statistics
 
 ALL = "all sites"
 

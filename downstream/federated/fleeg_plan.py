@@ -9,8 +9,8 @@ from neurofm.data.corpus import Corpus
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
 
 from ..baselines.network import Examples
-from ..features import Known
-from ..labelled import Labelled
+from ..decoder.features import Known
+from ..decoder.labelled import Labelled
 from .learning import Learning
 from .plan import Plan
 from .site import Site

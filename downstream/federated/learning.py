@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.training.loop import TrainConfig
 
-from ..evaluation.protocol import Protocol
+from ..protocol.windows import Protocol
 
 _GIVEN = ("steps", "validate_every", "save_every", "keep")  # of training: they follow from rounds
 
@@ -80,7 +80,7 @@ class Learning:
         """With the fingerprint of the encoder here, by which sites tell it from others."""
         if self.model == "fleeg":
             return self
-        return replace(self, fingerprint=hub.fingerprint(self.model))
+        return replace(self, fingerprint=checkpoints.fingerprint(self.model))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

@@ -24,7 +24,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from neurofm import artifacts, hub
+from neurofm import artifacts, checkpoints
 from neurofm.training import state
 from neurofm.training.log import read_lines
 from neurofm.training.loop import (
@@ -37,7 +37,7 @@ from neurofm.training.loop import (
     validate,
 )
 
-from ..predictions import judge, save_test, table_of
+from ..scoring.predictions import judge, save_test, table_of
 from . import plan as plans
 from .learning import Learning
 from .plan import Plan
@@ -181,14 +181,14 @@ def _save(
     plan: Plan, out: Path, learning: Learning, table: pd.DataFrame, metrics: dict
 ) -> None:
     used = {split: plan.data.windows[split] for split in ("train", "validation")}
-    ledger = hub.training_ledger(plan.data.corpus, used, plan.ledger)
+    ledger = checkpoints.training_ledger(plan.data.corpus, used, plan.ledger)
     ledger["published"] = [*ledger.get("published", []), _of_others(learning)]
     for folder in (out, out / "test"):
         artifacts.unseal(folder)  # of an earlier judgement
     settings = json.loads(learning.to_json())
     parents = {"data": plan.data.corpus.fingerprint}
     save_test(out, table, metrics, config=settings, parents=parents)
-    hub.save_checkpoint(
+    checkpoints.save_checkpoint(
         plan.whole(), out, config=settings, parents=parents, ledger=ledger,
         metrics={f"test/{name}": value for name, value in metrics.items()},
     )

@@ -12,7 +12,7 @@ from torch import nn
 
 from neurofm.training.sampler import WindowSource
 
-from ..labelled import Labelled
+from ..decoder.labelled import Labelled
 from .learning import Learning
 from .site import Site, fold_of
 

@@ -18,7 +18,7 @@ from neurofm.data.batch import Movable
 from neurofm.training import state
 from neurofm.training.loop import accelerator_for, train
 
-from ..predictions import table_of
+from ..scoring.predictions import table_of
 from . import plan as plans
 from .learning import Learning
 from .plan import Plan

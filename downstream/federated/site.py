@@ -8,8 +8,8 @@ from pathlib import Path
 from neurofm.data.corpus import Corpus
 
 from .. import tasks
-from ..evaluation.protocol import SAME_PEOPLE, folds
-from ..labelled import Labelled, checked, labelled
+from ..decoder.labelled import Labelled, checked, labelled
+from ..protocol.windows import SAME_PEOPLE, folds
 from .learning import Learning
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pyarrow.parquet import read_table
 
 from .. import artifacts
-from .card import Evaluation
+from ..checkpoints.card import Evaluation
 from .staging import NotPublishable
 
 

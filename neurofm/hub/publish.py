@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import artifacts, config
+from ..checkpoints.card import KG_PER_KWH, POWER_W, About
 from . import dataset_card, evaluations, secrets, staging
-from .card import KG_PER_KWH, POWER_W, About
 from .staging import NotPublishable
 
 _DATA = ("corpus", "tokens")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import config
-from . import golden
-from .checkpoints import find, fingerprint, load, read_ledger
+from ..checkpoints import golden
+from ..checkpoints.store import find, fingerprint, load, read_ledger
 
 
 @dataclass

@@ -17,10 +17,11 @@ from pathlib import Path
 import yaml
 
 from .. import artifacts
-from . import golden, secrets
-from .card import About, card
-from .checkpoints import load
-from .ledger import LEDGER
+from ..checkpoints import golden
+from ..checkpoints.card import About, card
+from ..checkpoints.ledger import LEDGER
+from ..checkpoints.store import load
+from . import secrets
 from .log_hours import hours_of
 
 CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", LEDGER)

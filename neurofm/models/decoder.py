@@ -36,7 +36,7 @@ class DecoderConfig(NeuroFMConfig):
         probabilities; the names are the labels of the corpus. None at all = regression: the
         decoder predicts a number.
     mode: "frozen" trains the head alone; "full" trains the transformer with it; "lora" and "dora"
-        train low-rank changes of its matrices with it (`downstream.adapters`), which are part of
+        train low-rank changes of its matrices with it which are part of
         them once trained. rank: of those changes. layer_decay: factor on the learning rate for
         each layer further from the head, where they train along.
     pool: what the head sees of a window, as the model inside makes it (its `pooled`): "covariance"
@@ -104,7 +104,7 @@ class DecoderConfig(NeuroFMConfig):
 
     @property
     def solved(self) -> bool:
-        """True where the head has one best set of weights (`downstream.linear_head`)."""
+        """True where the head has one best set of weights."""
         return self.head == "linear" and self.pool != "attention"
 
     @property

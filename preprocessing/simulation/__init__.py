@@ -2,7 +2,7 @@
 
 brain(seed) → live(brain, seed) → record(brain, activity, device, seed): anatomy, what it does for
 some minutes, what a device measures of it. scan(…) puts the same minutes into an fMRI scanner: BOLD
-of regions, and what a scanner leaves in EEG. `preprocessing.simulate` writes the result to disk.
+of regions, and what a scanner leaves in EEG. `neurofm simulate` writes the result to disk.
 """
 
 from .activity import Activity, Trial, live

@@ -20,14 +20,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from downstream import stream
-from downstream.decoding.live import Replay
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
+from neurofm.downstream import stream
+from neurofm.downstream.use.live import Replay
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.nn.leadfield import spiral
-from preprocessing.streaming import CausalStandardizer
+from neurofm.preprocessing.streaming import CausalStandardizer
 
 N_CHANNELS, SFREQ, HOP_S = 64, 256.0, 1.0
 DEMO = {

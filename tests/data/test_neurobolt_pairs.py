@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurofm import artifacts, hub
+from neurofm import artifacts, checkpoints
 from neurofm.data import pairs as store
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.contract import InputContract
@@ -96,7 +96,7 @@ def test_splits_are_of_people(tmp_path):
     assert pairs.subjects(np.array([0, 2])).tolist() == ["d/1", "d/2"]
     with pytest.raises(ValueError, match="wanted scans with split='validation'"):
         pairs.select("validation")
-    ledger = hub.training_ledger(pairs, {"train": pairs.select("train")})
+    ledger = checkpoints.training_ledger(pairs, {"train": pairs.select("train")})
     assert [(entry["recording"], entry["subject"]) for entry in ledger["recordings"]] == [
         ("s0", "d/1"), ("s1", "d/1")]
     with pytest.raises(SplitLeakError, match="d/1"):

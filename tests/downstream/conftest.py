@@ -4,9 +4,10 @@ import planted as planted_module
 import pytest
 from planted import Planted
 
-from downstream.finetune import main as finetune
-from neurofm import hub
-from neurofm.hub import golden, staging
+from neurofm import checkpoints
+from neurofm.checkpoints import golden
+from neurofm.downstream.finetune import main as finetune
+from neurofm.hub import staging
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +34,4 @@ def checked_here(monkeypatch):
     """What is published is checked in this process: a fresh one takes seconds to start, and
     test_published_loaded_by_name_and_decoding has it."""
     monkeypatch.setattr(staging, "check_in_fresh_process",
-                        lambda folder: golden.check(hub.load(folder), folder))
+                        lambda folder: golden.check(checkpoints.load(folder), folder))

@@ -6,13 +6,13 @@ from pathlib import Path
 import planted
 from flwr.app import Message
 
-from downstream.evaluation.protocol import Protocol
-from downstream.federated import rounds
-from downstream.federated.client_app import client_app
-from downstream.federated.in_process import InProcess
-from downstream.federated.learning import Learning
-from downstream.federated.rounds import Federation
-from downstream.federated.site import Site
+from neurofm.downstream.federated import rounds
+from neurofm.downstream.federated.client_app import client_app
+from neurofm.downstream.federated.in_process import InProcess
+from neurofm.downstream.federated.learning import Learning
+from neurofm.downstream.federated.rounds import Federation
+from neurofm.downstream.federated.site import Site
+from neurofm.downstream.protocol.windows import Protocol
 from neurofm.training.loop import TrainConfig
 
 # name → electrodes, sampling rate (Hz), length of a trial (s)

@@ -9,19 +9,20 @@ import pytest
 import torch
 
 import neurofm
-from downstream import baselines, brain_figures
-from downstream.evaluate import main as evaluate
-from downstream.evaluation import covariates, methods
-from downstream.features import check_contract
-from downstream.fill_in import main as fill_in
-from downstream.finetune import main as finetune
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data import corpus as corpora
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.sensors import Sensors
+from neurofm.downstream import baselines
+from neurofm.downstream.benchmarks.decoding import methods
+from neurofm.downstream.benchmarks.decoding.question import main as evaluate
+from neurofm.downstream.benchmarks.hidden_regions.question import main as fill_in
+from neurofm.downstream.decoder.features import check_contract
+from neurofm.downstream.finetune import main as finetune
+from neurofm.downstream.scoring import brain_figures, covariates
 from neurofm.models.brainmae import BrainMAE, BrainMAEConfig
-from pretrain.train import main as pretrain
+from neurofm.pretrain.train import main as pretrain
 
 N = 8
 
@@ -112,7 +113,7 @@ def test_bad_input_methods_of_the_other_modality(corpus, planted):
         with pytest.raises(ValueError, match=message):
             methods.check(names, [""], number=False, fmri=fmri)
     with pytest.raises(ValueError, match="holds fmri"):
-        check_contract(hub.load(planted.backbone), "model", corpus)
+        check_contract(checkpoints.load(planted.backbone), "model", corpus)
 
 
 def test_age_from_connectivity_is_a_number(corpus, tmp_path):
@@ -174,7 +175,7 @@ def test_a_decoder_of_scans_names_a_new_one(corpus, model, tmp_path, mode):
     out = tmp_path / "decoder"
     assert finetune([f"--corpus={folder}", f"--model={model}", f"--out={out}", f"--mode={mode}",
                      "--classes=[patient,control]", "--train_full.steps=3"]) == 0
-    decoder = hub.load(out)
+    decoder = checkpoints.load(out)
     assert decoder.modality == "fmri"
     found = decoder.predict(corpus.batch(np.arange(30)))
     assert torch.allclose(found.sum(dim=1), torch.ones(30))

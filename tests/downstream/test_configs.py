@@ -5,15 +5,15 @@ from importlib import import_module
 
 import pytest
 
-from downstream import tasks
-from downstream.evaluate import EvaluateConfig
-from downstream.evaluation.methods import check, fitting
-from downstream.federate import FederateConfig
-from downstream.federated.rounds import Federation
-from downstream.finetune import FinetuneConfig
 from neurofm import config
+from neurofm.downstream import tasks
+from neurofm.downstream.benchmarks.decoding.methods import check, fitting
+from neurofm.downstream.benchmarks.decoding.question import EvaluateConfig
+from neurofm.downstream.federate import FederateConfig
+from neurofm.downstream.federated.rounds import Federation
+from neurofm.downstream.finetune import FinetuneConfig
 from neurofm.models.brainomni import BrainOmniConfig
-from preprocessing.ingest import IngestConfig
+from neurofm.preprocessing.ingest import IngestConfig
 
 
 def test_federated_configs_hold_only_known_keys(repo):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from planted import SFREQ, cap, windows_of
 
-from neurofm import artifacts, cli, hub
+from neurofm import artifacts, checkpoints, cli
 from neurofm.data.corpus import Corpus
-from preprocessing.ingest import main as ingest
+from neurofm.preprocessing.ingest import main as ingest
 
 
 def save_raw(
@@ -68,7 +68,7 @@ def test_same_as_through_a_corpus(decoded, decoder, tmp_path):
     path, out = decoded
     words = [f"--contract={decoder / 'preprocessor_config.json'}", "--workers=1"]
     assert ingest([str(path), f"--out={tmp_path / 'corpus'}", *words]) == 0
-    corpus, model = Corpus.open(tmp_path / "corpus"), hub.load(decoder)
+    corpus, model = Corpus.open(tmp_path / "corpus"), checkpoints.load(decoder)
     probability = model.predict(corpus.batch(np.arange(len(corpus)))).numpy()
     table = pd.read_csv(out / "predictions.tsv", sep="\t")
     assert np.allclose(table[["p_left", "p_right"]], probability, atol=1e-4)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from unplaced import unplaced
 
-from downstream.evaluate import main as evaluate
-from downstream.evaluation import attribution
-from downstream.evaluation.attribution_figure import flattened
-from downstream.evaluation.fitted import Baselines
-from downstream.explain import main as explain
-from downstream.finetune import main as finetune
-from downstream.labelled import labelled
-from neurofm import embed, hub
+from neurofm import checkpoints, embed
 from neurofm.data.corpus import Corpus
+from neurofm.downstream.benchmarks.decoding.fitted import Baselines
+from neurofm.downstream.benchmarks.decoding.question import main as evaluate
+from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.explain import main as explain
+from neurofm.downstream.finetune import main as finetune
+from neurofm.downstream.scoring import attribution
+from neurofm.downstream.scoring.attribution_figure import flattened
 
 SAID = "2 sensors have no known place (E0, E2)"
 
@@ -58,4 +58,4 @@ def test_a_decoder_trained_where_places_were_optional_wants_them_of_a_new_record
     out = tmp_path / "decoder"
     assert finetune([f"--corpus={folder}", f"--model={planted.backbone}", f"--out={out}",
                      "--train.steps=2"]) == 0
-    assert hub.load(out).contract.positions == "required"
+    assert checkpoints.load(out).contract.positions == "required"

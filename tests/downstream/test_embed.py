@@ -7,7 +7,7 @@ import torch
 from planted import CONTRACT, SFREQ, cap, windows_of
 
 import neurofm
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
 
@@ -92,7 +92,7 @@ def test_bad_input(recording, planted):
     model.contract = None
     with pytest.raises(ValueError, match="no InputContract"):
         neurofm.embed(recording, model)
-    other = hub.load(planted.backbone)
+    other = checkpoints.load(planted.backbone)
     other.contract = CONTRACT.with_(reference="none")
     with pytest.raises(ValueError, match="reference: none, average"):
         neurofm.embed(Corpus.open(planted.corpus), other)

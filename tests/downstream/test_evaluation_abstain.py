@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from test_decode import decode, save_raw
 
-from downstream.decoding.findings import finding, score
-from downstream.decoding.one import named
-from neurofm import hub
+from neurofm import checkpoints
+from neurofm.downstream.use.findings import finding, score
+from neurofm.downstream.use.one import named
 
 
 def test_uncertainty_of_known_probabilities():
@@ -26,7 +26,7 @@ def test_uncertainty_of_known_probabilities():
 def cool(decoder, tmp_path_factory):
     """The decoder made less sure of itself."""
     folder = tmp_path_factory.mktemp("cool") / "cool"
-    model = hub.load(decoder)
+    model = checkpoints.load(decoder)
     model.head.temperature.mul_(60.0)
     model.save_pretrained(folder)
     return folder
@@ -49,7 +49,7 @@ def test_temperature_is_in_the_confidence(plain, cool, tmp_path):
     assert table["confidence"].max() < sure["confidence"].max()
     assert table["entropy"].mean() > sure["entropy"].mean()
     assert ((table["p_left"] > 0.5) == (sure["p_left"] > 0.5)).all()
-    temperature = float(hub.load(cool).head.temperature)
+    temperature = float(checkpoints.load(cool).head.temperature)
     assert f"temperature {temperature:.2f}" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -97,7 +97,7 @@ def test_the_finding_in_a_sentence():
 
 
 def test_a_decoder_no_better_than_chance_warns_at_the_top(decoder, tmp_path):
-    model = hub.load(decoder)
+    model = checkpoints.load(decoder)
     folder = tmp_path / "poor"
     model.save_pretrained(folder)
     (folder / "test").mkdir()

@@ -12,18 +12,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from downstream.baselines import spectra
-from downstream.evaluation import attribution, attribution_figure
-from downstream.evaluation.attribution_figure import flattened
-from downstream.explain import in_words
-from downstream.explain import main as explain
-from downstream.finetune import main as finetune
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data import corpus as corpora
 from neurofm.data.corpus import Corpus
-from preprocessing.ingest import main as ingest
-from preprocessing.simulate import main as simulate
-from preprocessing.simulation import DEVICES, brain, seed_of
+from neurofm.downstream.baselines import spectra
+from neurofm.downstream.explain import in_words
+from neurofm.downstream.explain import main as explain
+from neurofm.downstream.finetune import main as finetune
+from neurofm.downstream.scoring import attribution, attribution_figure
+from neurofm.downstream.scoring.attribution_figure import flattened
+from neurofm.preprocessing.ingest import main as ingest
+from neurofm.preprocessing.simulate import main as simulate
+from neurofm.preprocessing.simulation import DEVICES, brain, seed_of
 
 CLASSES = ("left", "right")
 PEOPLE = 10  # simulated; the last four judge
@@ -173,7 +173,7 @@ def test_patterns_of_a_baseline_lie_over_the_sources_that_the_simulation_drives(
 def test_pattern_of_a_decoder_peaks_where_and_when_the_planted_rhythm_changes(planted, decoder):
     corpus = Corpus.open(planted.corpus)
     windows, target, _ = chosen(corpus, "test")
-    found, = attribution.maps(hub.load(decoder), corpus, windows, target, draws=200)
+    found, = attribution.maps(checkpoints.load(decoder), corpus, windows, target, draws=200)
     alpha = found.pattern[0, :, list(found.bands).index("alpha")]
     assert np.corrcoef(alpha, sides(found.sensors))[0, 1] > 0.6
     assert np.abs(alpha).max() == np.abs(found.pattern[0]).max()
@@ -188,7 +188,8 @@ def test_labels_without_meaning_leave_nothing_marked(planted, tmp_path):
     assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
     corpus = Corpus.open(folder)
     windows, target, _ = chosen(corpus, "test")
-    found, = attribution.maps(hub.load(tmp_path / "decoder"), corpus, windows, target, draws=200)
+    model = checkpoints.load(tmp_path / "decoder")
+    found, = attribution.maps(model, corpus, windows, target, draws=200)
     assert found.p_labels[0] > 0.05
     assert not found.above.any()
 
@@ -344,7 +345,7 @@ def test_what_cannot_be_explained_says_why(planted, decoder, tmp_path, capsys):
         with pytest.raises(ValueError, match=why):
             attribution.of_answers(answers, CLASSES, corpus, windows, labels)
     with pytest.raises(ValueError, match="at least 3 windows, got 0"):
-        attribution.maps(hub.load(decoder), corpus, windows[:0], target[:0])
+        attribution.maps(checkpoints.load(decoder), corpus, windows[:0], target[:0])
     mixed = Corpus.open(planted_module.make_corpus(tmp_path / "mixed", caps=(16, 12), n_windows=4))
     windows, target, _ = chosen(mixed, "test")
     with pytest.raises(ValueError, match="at different places"):

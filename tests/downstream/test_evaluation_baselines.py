@@ -6,8 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from downstream import baselines
-from downstream.baselines import eegnet, network, recentring, shallow_convnet, spectra, tangent
+from neurofm.downstream import baselines
+from neurofm.downstream.baselines import (
+    eegnet,
+    network,
+    recentring,
+    shallow_convnet,
+    spectra,
+    tangent,
+)
 
 SFREQ = 256.0
 OF_EEG = [name for name in baselines.NAMES if not baselines.find(name).SEES.endswith("scans")]

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from downstream.evaluation import comparison_page
-from downstream.evaluation.comparison import compare
-from downstream.evaluation.written import About, to_text, write
+from neurofm.downstream.benchmarks.decoding import comparison_page
+from neurofm.downstream.benchmarks.decoding.comparison import compare
+from neurofm.downstream.benchmarks.decoding.written import About, to_text, write
 
 
 def named(

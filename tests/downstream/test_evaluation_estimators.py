@@ -18,10 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from downstream.estimators import epochs as epochs_module
-from downstream.estimators.fit_epochs import held_out
-from downstream.estimators.sklearn_face import NeuroFMClassifier, NeuroFMEmbedding, NeuroFMRegressor
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
+from neurofm.downstream.estimators import epochs as epochs_module
+from neurofm.downstream.estimators.fit_epochs import held_out
+from neurofm.downstream.estimators.sklearn_face import (
+    NeuroFMClassifier,
+    NeuroFMEmbedding,
+    NeuroFMRegressor,
+)
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 
 
@@ -205,7 +209,7 @@ def test_evaluation_the_transformer_may_train_along(mode, model, known, stranger
     made = NeuroFMClassifier(model, INFO, mode=mode, rank=2, n_steps=20, n_steps_full=8,
                              lr_full=1e-3, random_state=0).fit(x, y, groups)
     assert made.score(*strangers[:2]) > 0.85
-    before = hub.load(model).state_dict()
+    before = checkpoints.load(model).state_dict()
     after = made.decoder_.backbone.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before if "tokenizer" in name)
@@ -421,7 +425,7 @@ def test_evaluation_bad_parameters_are_refused(changes, y, said, model):
 
 
 def test_evaluation_a_tokenizer_is_refused(model):
-    tokenizer = hub.load(model).tokenizer
+    tokenizer = checkpoints.load(model).tokenizer
     tokenizer.contract = CONTRACT
     with pytest.raises(ValueError, match="got a BrainTokenizer"):
         NeuroFMEmbedding(tokenizer, INFO).fit(X)

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from planted import make_backbone, make_corpus
 
-from downstream import baselines
-from downstream.baselines import spectra
-from downstream.evaluate import main as evaluate
-from downstream.evaluation import fitted, methods
-from neurofm import artifacts, cli, hub
+from neurofm import artifacts, checkpoints, cli
 from neurofm.data.corpus import Corpus
-from preprocessing.ingest import main as ingest
+from neurofm.downstream import baselines
+from neurofm.downstream.baselines import spectra
+from neurofm.downstream.benchmarks.decoding import fitted, methods
+from neurofm.downstream.benchmarks.decoding.question import main as evaluate
+from neurofm.preprocessing.ingest import main as ingest
 
 QUICK = ["--train.steps=30", "--seeds=2", "--tuning=1"]
 METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
@@ -215,7 +215,7 @@ def test_shuffled_labels_leave_every_method_at_chance(planted, tmp_path):
 
 def test_planted_leak_test_subject_in_the_pretraining_corpus(planted, tmp_path, capsys):
     corpus = Corpus.open(planted.corpus)
-    ledger = hub.training_ledger(corpus, {"train": corpus.select("test", subject="12")})
+    ledger = checkpoints.training_ledger(corpus, {"train": corpus.select("test", subject="12")})
     model = make_backbone(tmp_path / "backbone", ledger)
     words_ = words(planted, tmp_path / "out", ["frozen", "csp_lda"], "--seeds=1")
     assert evaluate([words_[0], f"--model={model}", *words_[2:]]) == 0

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from downstream.evaluation import few_shot, identity, leaks
-from downstream.evaluation.fitted import Baselines
-from downstream.features import OfCorpus
-from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
+from neurofm.downstream.benchmarks.decoding import few_shot
+from neurofm.downstream.benchmarks.decoding.fitted import Baselines
+from neurofm.downstream.decoder.features import OfCorpus
+from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.protocol import leaks
+from neurofm.downstream.scoring import identity
 
 
 @pytest.fixture(scope="module")

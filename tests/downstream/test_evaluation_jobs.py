@@ -10,12 +10,13 @@ import pytest
 from filelock import FileLock
 from planted import make_corpus
 
-from downstream.evaluate import main as evaluate
-from downstream.evaluation import choice, fitted, methods
-from downstream.evaluation.jobs import Job, share
-from downstream.labelled import labelled
 from neurofm import artifacts, cli
 from neurofm.data.corpus import Corpus
+from neurofm.downstream.benchmarks.decoding import fitted, methods
+from neurofm.downstream.benchmarks.decoding.jobs import Job, share
+from neurofm.downstream.benchmarks.decoding.question import main as evaluate
+from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.protocol import choice
 from neurofm.training.finite import NotANumber
 
 WILD = {"lr": 1e30}
@@ -58,7 +59,8 @@ def test_shares_are_all_of_the_work_and_keep_methods_of_a_fold_and_seed_together
 
 def test_two_calls_at_once_do_each_job_once(corpus, tmp_path):
     out = tmp_path / "out"
-    call = [sys.executable, "-m", "downstream.evaluate", *words(corpus, out)]
+    call = [sys.executable, "-m", "neurofm.downstream.benchmarks.decoding.question",
+            *words(corpus, out)]
     both = [subprocess.Popen(call, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=300)[0] for one in both]
     assert [one.returncode for one in both] == [0, 0], said

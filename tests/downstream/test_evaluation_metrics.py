@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from downstream.evaluation import metrics
+from neurofm.downstream.scoring import metrics
 
 
 def drawn(n_classes: int, seed: int = 0, n: int = 300):

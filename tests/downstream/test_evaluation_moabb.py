@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from downstream.estimators.moabb_adapter import MOABBClassifier, band_of, main, pipelines
-from downstream.finetune import main as finetune
 from neurofm.data.corpus import Corpus
-from preprocessing.ingest import main as ingest
+from neurofm.downstream.estimators.moabb_adapter import MOABBClassifier, band_of, main, pipelines
+from neurofm.downstream.finetune import main as finetune
+from neurofm.preprocessing.ingest import main as ingest
 
 CHANNELS = ("F3", "Fz", "F4", "C3", "Cz", "C4", "P3", "Pz", "P4", "O1")
 HANDS = {"left_hand": "C4 F4 P4", "right_hand": "C3 F3 P3"}  # where their rhythm goes
@@ -85,7 +85,7 @@ def test_evaluation_of_people_never_seen(moabb, fake, planted, tmp_path):
 def test_evaluation_pipeline_knows_whose_epochs_are_whose(moabb, fake, planted, monkeypatch):
     from moabb.paradigms import LeftRightImagery
 
-    from downstream.estimators import sklearn_face as estimators
+    from neurofm.downstream.estimators import sklearn_face as estimators
 
     paradigm = LeftRightImagery(tmin=0, tmax=2, **band_of(planted.backbone))
     x, y, metadata = paradigm.get_data(fake(n_subjects=4), return_epochs=True)

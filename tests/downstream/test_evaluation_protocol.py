@@ -8,14 +8,14 @@ import pytest
 import torch
 from planted import make_corpus
 
-from downstream import features
-from downstream.evaluation import leaks
-from downstream.evaluation.jobs import Job
-from downstream.evaluation.protocol import Protocol, folds, in_words
-from downstream.features import OfCorpus
-from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
+from neurofm.downstream.benchmarks.decoding.jobs import Job
+from neurofm.downstream.decoder import features
+from neurofm.downstream.decoder.features import OfCorpus
+from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.protocol import leaks
+from neurofm.downstream.protocol.windows import Protocol, folds, in_words
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,17 @@ import planted as planted_module
 import pytest
 import torch
 
-from downstream import features
-from downstream.decoding import findings
-from downstream.evaluate import main as evaluate
-from downstream.finetune import build
-from downstream.labelled import labelled
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
+from neurofm.downstream.benchmarks.decoding.question import main as evaluate
+from neurofm.downstream.decoder import features
+from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.finetune import build
+from neurofm.downstream.use import findings
 from neurofm.models.brainomni import BrainOmni
-from preprocessing.ingest import main as ingest
-from pretrain.import_published import main as import_published
+from neurofm.preprocessing.ingest import main as ingest
+from neurofm.published.command import main as import_published
 
 PEOPLE = ("00", "01", "02", "03")  # two train, one chooses, one is the test
 
@@ -53,8 +53,8 @@ def own(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     model = BrainOmni.from_pretrained(planted_module.make_backbone(folder / "planted"))
     model.contract = Corpus.open(corpus).contract
-    hub.save_checkpoint(model, folder / "own", config={}, parents={}, ledger={"recordings": []},
-                        metrics={})
+    checkpoints.save_checkpoint(model, folder / "own", config={}, parents={},
+                                ledger={"recordings": []}, metrics={})
     return folder / "own"
 
 
@@ -95,9 +95,9 @@ def test_published_weights_stand_beside_ours(results):
 
 
 def test_the_page_says_which_model_a_name_means(results, own, imported):
-    page, code = plain(results), hub.fingerprint(imported)
+    page, code = plain(results), checkpoints.fingerprint(imported)
     assert f"Networks named NAME@own are of the model in {own} (fingerprint " \
-           f"{hub.fingerprint(own)})." in page
+           f"{checkpoints.fingerprint(own)})." in page
     for named in ("without @", "named NAME@published"):
         assert f"Networks {named} are of the model in {imported} (fingerprint {code}); it holds " \
                f"weights published by others: " in page
@@ -115,7 +115,7 @@ def test_a_data_set_of_which_nobody_listed_the_people_is_told(results):
 
 def test_each_model_reads_places_by_its_own_rule(corpus, imported):
     """The corpus's contract says "head"; published weights learned "centred"."""
-    opened, model = Corpus.open(corpus), hub.load(imported)
+    opened, model = Corpus.open(corpus), checkpoints.load(imported)
     assert (opened.contract.geometry, model.contract.geometry) == ("head", "centred")
     data = labelled(opened)
     decoder = build(model, data, "frozen", {}, 0)
@@ -145,7 +145,7 @@ def test_bad_input_a_narrower_band(planted, imported, tmp_path, capsys):
 
 
 def test_bad_input_another_band_that_ingest_could_give(corpus, imported):
-    opened, model = Corpus.open(corpus), hub.load(imported)
+    opened, model = Corpus.open(corpus), checkpoints.load(imported)
     narrow = dataclasses.replace(opened, contract=opened.contract.with_(lowpass_hz=60.0))
     with pytest.raises(ValueError, match=r"lowpass_hz: 96\.0, 60\.0\); ingest it again as the "
                                          r"model wants it: .*--contract\.window_s=5$"):
@@ -153,7 +153,7 @@ def test_bad_input_another_band_that_ingest_could_give(corpus, imported):
 
 
 def test_bad_input_windows_shorter_than_the_tokenizer_reads(corpus, imported):
-    opened, model = Corpus.open(corpus), hub.load(imported)
+    opened, model = Corpus.open(corpus), checkpoints.load(imported)
     for window_s in (2.0, 4.0, 30.0):
         fine = dataclasses.replace(opened, contract=opened.contract.with_(window_s=window_s))
         features.check_contract(model, "published", fine)

@@ -8,19 +8,19 @@ import torch
 from planted import CONTRACT, cap, make_corpus
 from test_decode import decode, save_raw
 
-from downstream import features
-from downstream import stream as stream_module
-from downstream.decoding import centring
-from downstream.decoding.centring import Running
-from downstream.estimators.sklearn_face import NeuroFMClassifier
-from downstream.evaluation import attribution
-from downstream.finetune import main as finetune
-from downstream.predictions import predict
-from downstream.stream import read_table
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
-from preprocessing import readers
-from preprocessing.standardize import standardize
+from neurofm.downstream import stream as stream_module
+from neurofm.downstream.decoder import features
+from neurofm.downstream.estimators.sklearn_face import NeuroFMClassifier
+from neurofm.downstream.finetune import main as finetune
+from neurofm.downstream.scoring import attribution
+from neurofm.downstream.scoring.predictions import predict
+from neurofm.downstream.stream import read_table
+from neurofm.downstream.use import centring
+from neurofm.downstream.use.centring import Running
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.standardize import standardize
 
 P = ["p_left", "p_right"]
 
@@ -52,7 +52,7 @@ def shares(out) -> dict[str, float]:
 
 
 def test_checkpoint_says_so_and_gives_what_was_judged(recentred, planted):
-    model, corpus = hub.load(recentred), Corpus.open(planted.corpus)
+    model, corpus = checkpoints.load(recentred), Corpus.open(planted.corpus)
     assert model.config.recentred
     table = pd.read_parquet(recentred / "test" / "predictions.parquet")
     for _, part in table.groupby("subject"):
@@ -63,7 +63,7 @@ def test_checkpoint_says_so_and_gives_what_was_judged(recentred, planted):
 
 
 def test_centre_of_nobody_known_is_the_training_peoples(recentred, planted):
-    model, corpus = hub.load(recentred), Corpus.open(planted.corpus)
+    model, corpus = checkpoints.load(recentred), Corpus.open(planted.corpus)
     windows = corpus.select("train")
     pooled, subjects = model.pool(corpus.batch(windows)), corpus.subjects(windows)
     means = [pooled[torch.from_numpy(subjects == who)].mean(0) for who in np.unique(subjects)]
@@ -81,7 +81,7 @@ def two_caps(tmp_path_factory):
 
 
 def test_a_person_has_an_average_for_each_device(recentred, two_caps):
-    model, windows = hub.load(recentred), two_caps.select("test")
+    model, windows = checkpoints.load(recentred), two_caps.select("test")
     target = np.zeros(len(two_caps.windows), dtype=np.int64)
     pooled = features.pooled(model, features.prepared(model, two_caps, windows, target))
     said = predict(model, pooled, windows, "cpu")
@@ -103,7 +103,7 @@ def test_a_person_has_an_average_for_each_device(recentred, two_caps):
 
 
 def test_maps_are_of_what_a_re_centring_decoder_says_of_each_person(recentred, two_caps):
-    model, windows = hub.load(recentred), two_caps.select("test")
+    model, windows = checkpoints.load(recentred), two_caps.select("test")
     windows = windows[[len(two_caps.layout(w)) == 16 for w in windows]]
     target = (two_caps.windows["label"].to_numpy()[windows] == "right").astype(np.int64)
     found, = attribution.maps(model, two_caps, windows, target, draws=20)
@@ -138,7 +138,7 @@ def test_one_file_is_centred_on_itself_or_on_others(recentred, blocks, tmp_path)
         assert decode(left, recentred, tmp_path / name, *words) == 0
     alone, given = (pd.read_csv(tmp_path / name / "predictions.tsv", sep="\t")
                     for name in ("alone", "given"))
-    model = hub.load(recentred)
+    model = checkpoints.load(recentred)
     seen = [centring.seen(model, standardize(readers.read(path), model.contract), 4).pooled
             for path in (left, right)]
     for table, centre in ((alone, seen[0].mean(0)), (given, torch.cat(seen).mean(0))):
@@ -186,7 +186,7 @@ def test_stream_learns_the_average_or_is_given_it(recentred, blocks, tmp_path):
 
 
 def test_running_average_is_the_mean_of_prior_and_windows(recentred):
-    model = hub.load(recentred)
+    model = checkpoints.load(recentred)
     seen = torch.randn(7, len(model.head.centre), generator=torch.Generator().manual_seed(0))
     running = Running(model, 3)
     for window in seen:

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from downstream.evaluation import statistics
-from downstream.evaluation.exchanges import exchanges
+from neurofm.downstream.scoring import statistics
+from neurofm.downstream.scoring.exchanges import exchanges
 
 
 def simulated(rng, n_subjects: int, skill: float, spread: float, n_windows: int = 40):

@@ -15,14 +15,14 @@ import torch
 from planted import CONTRACT
 from test_decode import decode, save_raw
 
-from downstream import stream as stream_module
-from downstream.decoding import live as live_module
-from downstream.decoding.live import Lsl, Replay, template_of
-from downstream.stream import Timing, read_table, run_live
-from neurofm import artifacts, hub
+from neurofm import artifacts, checkpoints
+from neurofm.downstream import stream as stream_module
+from neurofm.downstream.stream import Timing, read_table, run_live
+from neurofm.downstream.use import live as live_module
+from neurofm.downstream.use.live import Lsl, Replay, template_of
 from neurofm.models.decoder import Decoder, DecoderConfig
-from preprocessing import readers
-from preprocessing.streaming import CausalStandardizer
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.streaming import CausalStandardizer
 
 
 def stream(path, model, out, *words) -> int:
@@ -91,7 +91,7 @@ def test_hop_and_stop_after(replayed, decoder, tmp_path):
 
 def run_with(path, model, seconds, speed, monkeypatch, folder) -> Timing:
     """The first ten windows, with answers that take `seconds` each."""
-    decoder, whole = hub.load(model), readers.read(path)
+    decoder, whole = checkpoints.load(model), readers.read(path)
     feed = Replay(whole.with_(signal=whole.signal[:, :128 * 20]), speed)
     standardizer = CausalStandardizer(feed.template, decoder.contract)
     plain = stream_module.answer_of
@@ -125,7 +125,7 @@ def test_who_cannot_keep_up_is_told_and_loses_nothing(replayed, decoder, monkeyp
 def test_stopped_in_the_middle(replayed, decoder, tmp_path, how):
     out = tmp_path / "out"
     words = [f"--replay={replayed[0]}", f"--model={decoder}", f"--out={out}", "--speed=8"]
-    process = subprocess.Popen([sys.executable, "-m", "downstream.stream", *words],
+    process = subprocess.Popen([sys.executable, "-m", "neurofm.downstream.stream", *words],
                                stdout=subprocess.PIPE, text=True)
     lines = []
     for line in process.stdout:
@@ -172,12 +172,12 @@ def test_signal_lost_on_the_way(decoder, tmp_path):
 
 
 def test_a_number_instead_of_classes(planted, replayed, tmp_path, capsys):
-    backbone = hub.load(planted.backbone)
+    backbone = checkpoints.load(planted.backbone)
     torch.manual_seed(0)
     config = DecoderConfig(backbone=backbone.config, classes=(), head="mlp")
     model = Decoder(config, backbone).eval()
     model.contract = CONTRACT
-    hub.save_checkpoint(model, tmp_path / "regressor", config={}, parents={},
+    checkpoints.save_checkpoint(model, tmp_path / "regressor", config={}, parents={},
                         ledger={"recordings": []}, metrics={})
     assert stream(replayed[0], tmp_path / "regressor", tmp_path / "live", "--speed=40") == 0
     assert "The decoder's number is" in capsys.readouterr().out
@@ -227,7 +227,7 @@ def test_lsl_units_channels_and_silence(replayed, decoder, tmp_path):
     samples = np.concatenate([np.ones((1, raw.n_times)), 1e6 * raw.get_data()]).T
     feed = Lsl(Inlet(samples.astype(np.float32), 11), template, rows, np.full(16, 1e-6),
                silence_s=0.2)
-    model = hub.load(decoder)
+    model = checkpoints.load(decoder)
     timing = Timing(2.0)
     run_live(feed, CausalStandardizer(template, model.contract), model,
              tmp_path / "predictions.tsv", timing, threading.Event())
@@ -255,7 +255,7 @@ def test_lsl_on_loopback(replayed, decoder, tmp_path):
     except ValueError as error:
         player.stop()
         pytest.skip(f"liblsl finds no stream on this machine: {error}")
-    model = hub.load(decoder)
+    model = checkpoints.load(decoder)
     timing = Timing(0.5)
     run_live(feed, CausalStandardizer(feed.template, model.contract, 0.5), model,
              tmp_path / "predictions.tsv", timing, threading.Event(), stop_after=4)

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import yaml
 
-from downstream import tasks
-from downstream.evaluate import present
 from neurofm.data.corpus import Corpus
-from preprocessing.labels import LabelRule
+from neurofm.downstream import tasks
+from neurofm.downstream.benchmarks.decoding.question import present
+from neurofm.preprocessing.labels import LabelRule
 
 
 @pytest.mark.parametrize("name", tasks.INDEX)

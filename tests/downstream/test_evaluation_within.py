@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from planted import WINDOW_S, make_corpus
 
-from downstream.evaluation import blocks, leaks
-from downstream.evaluation.protocol import Protocol, folds, in_words
-from downstream.labelled import labelled
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
+from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.protocol import blocks, leaks
+from neurofm.downstream.protocol.windows import Protocol, folds, in_words
 
 SPLITS = ("train", "validation", "test")
 

@@ -12,7 +12,7 @@ import torch
 from federated_sites import SHAPES, corpora
 
 import neurofm
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
 
 QUICK = ("--learning.rounds=2", "--learning.train.batch_windows=16", "--learning.train.lr=3e-3")
 
@@ -80,7 +80,7 @@ def test_a_personalised_decoder_is_a_checkpoint(results, found):
     model = neurofm.load(folder)
     assert model.config.sfreq == 100
     assert model.contract.window_s == 1.5
-    ledger = hub.read_ledger(folder)
+    ledger = checkpoints.read_ledger(folder)
     assert "other sites" in ledger["published"][0]["note"]
     held_out = set(pd.read_parquet(folder.parent / "predictions.parquet")["subject"])
     assert len(held_out) == 1

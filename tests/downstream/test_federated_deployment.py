@@ -11,10 +11,10 @@ import yaml
 from federated_sites import corpora, federate, learning, weights_after
 from flower_processes import Deployment
 
-from downstream.federated import rounds
-from downstream.federated.rounds import Federation
-from downstream.federated.strategies import Averaging
 from neurofm import config
+from neurofm.downstream.federated import rounds
+from neurofm.downstream.federated.rounds import Federation
+from neurofm.downstream.federated.strategies import Averaging
 
 APP = "configs/federated/app"
 

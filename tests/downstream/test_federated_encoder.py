@@ -12,11 +12,11 @@ from safetensors.numpy import load_file
 from test_decode import save_raw
 
 import neurofm
-from downstream.federated import rounds, server_app
-from downstream.federated.client_app import client_app
-from downstream.federated.in_process import InProcess
-from downstream.federated.site import Site
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
+from neurofm.downstream.federated import rounds, server_app
+from neurofm.downstream.federated.client_app import client_app
+from neurofm.downstream.federated.in_process import InProcess
+from neurofm.downstream.federated.site import Site
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_adapters_or_all_weights_travel_with_the_classifier(sites, encoder, tmp_
     decoder = neurofm.load(folder)
     assert type(decoder).__name__ == "Decoder"
     assert not any("lora" in name for name in decoder.state_dict())
-    others = hub.read_ledger(folder)["published"][0]
+    others = checkpoints.read_ledger(folder)["published"][0]
     assert "other sites" in others["note"]
     assert others["paper"] == "arXiv 1602.05629"  # of the average; nothing here is of FLEEG's
     full = tmp_path / "full"

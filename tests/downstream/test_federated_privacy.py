@@ -7,11 +7,11 @@ import pytest
 from federated_sites import corpora, federate, learning, weights_after
 from scipy.stats import norm
 
-from downstream.federated import messages, plan, privacy, rounds
-from downstream.federated.privacy import Privacy
-from downstream.federated.rounds import Federation
-from downstream.federated.secure import Secure
-from downstream.federated.strategies import Averaging
+from neurofm.downstream.federated import messages, plan, privacy, rounds
+from neurofm.downstream.federated.privacy import Privacy
+from neurofm.downstream.federated.rounds import Federation
+from neurofm.downstream.federated.secure import Secure
+from neurofm.downstream.federated.strategies import Averaging
 
 EQUAL = Averaging(weights="equal")
 

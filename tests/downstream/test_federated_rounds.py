@@ -8,12 +8,12 @@ import torch
 from federated_sites import corpora, federate, learning, sites, weights_after
 from flwr.app import Message
 
-from downstream.federated import messages, personal, plan, rounds
-from downstream.federated.learning import Learning
-from downstream.federated.rounds import Federation, FederationFailed
-from downstream.federated.site import Site, fold_of
-from downstream.federated.strategies import Averaging
 from neurofm.data.corpus import Corpus
+from neurofm.downstream.federated import messages, personal, plan, rounds
+from neurofm.downstream.federated.learning import Learning
+from neurofm.downstream.federated.rounds import Federation, FederationFailed
+from neurofm.downstream.federated.site import Site, fold_of
+from neurofm.downstream.federated.strategies import Averaging
 from neurofm.training.loop import accelerator_for, train
 
 
@@ -236,8 +236,8 @@ def test_messages_hold_numbers_and_no_names(found, tmp_path):
 
 
 def test_who_joins_late_takes_part_from_then_on(found, tmp_path):
-    from downstream.federated.client_app import client_app
-    from downstream.federated.in_process import InProcess
+    from neurofm.downstream.federated.client_app import client_app
+    from neurofm.downstream.federated.in_process import InProcess
 
     class Late(InProcess):
         asked = 0
@@ -265,8 +265,8 @@ def test_who_joins_late_takes_part_from_then_on(found, tmp_path):
 
 
 def test_a_slow_site_is_named_and_left_out(found, tmp_path):
-    from downstream.federated.client_app import client_app
-    from downstream.federated.in_process import InProcess
+    from neurofm.downstream.federated.client_app import client_app
+    from neurofm.downstream.federated.in_process import InProcess
 
     class Slow(InProcess):
         """Node 3 answers the first round, and then no more in time."""

@@ -9,9 +9,9 @@ import torch
 from planted import CONTRACT, make_backbone, make_corpus
 from safetensors.torch import load_file
 
-from downstream.finetune import main as finetune
-from neurofm import artifacts, cli, hub
+from neurofm import artifacts, checkpoints, cli
 from neurofm.data.corpus import Corpus
+from neurofm.downstream.finetune import main as finetune
 
 QUICK = ["--train.steps=40", "--train.lr=1e-3", "--train_full.batch_windows=16"]
 
@@ -76,7 +76,7 @@ def test_random_weights_share_nothing_with_the_pretrained(planted, tmp_path):
     for name in ("blocks.0.over_time.qkv.weight", "tokenizer.quantizer.codebook"):
         assert before[name].shape == after[f"backbone.{name}"].shape
         assert not torch.equal(before[name], after[f"backbone.{name}"])
-    assert hub.read_ledger(tmp_path / "out")["recordings"][0]["role"] == "train"
+    assert checkpoints.read_ledger(tmp_path / "out")["recordings"][0]["role"] == "train"
 
 
 def test_weights_are_those_of_the_lowest_validation_loss(planted, tmp_path):
@@ -88,7 +88,7 @@ def test_weights_are_those_of_the_lowest_validation_loss(planted, tmp_path):
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     losses = [line["val/loss"] for line in lines if "val/loss" in line]
     assert min(losses) < 0.9 * losses[-1]
-    corpus, decoder = Corpus.open(folder), hub.load(out)
+    corpus, decoder = Corpus.open(folder), checkpoints.load(out)
     windows = corpus.select("validation")
     target = (corpus.labels(windows) == "right").astype(np.int64)
     with torch.no_grad():
@@ -99,22 +99,22 @@ def test_weights_are_those_of_the_lowest_validation_loss(planted, tmp_path):
 def test_a_subject_seen_in_pretraining_is_flagged(planted, tmp_path, capsys):
     corpus = Corpus.open(planted.corpus)
     seen = corpus.select("test", subject="11")
-    ledger = hub.training_ledger(corpus, {"train": seen})
+    ledger = checkpoints.training_ledger(corpus, {"train": seen})
     model = make_backbone(tmp_path / "backbone", ledger)
     run(planted.corpus, model, tmp_path / "out")
     assert "LEAK: 1 of 4 test subjects (planted/11)" in capsys.readouterr().out
     table = pd.read_parquet(tmp_path / "out" / "test" / "predictions.parquet")
     assert set(table.loc[table["seen_in_pretraining"], "subject"]) == {"planted/11"}
-    kept = hub.read_ledger(tmp_path / "out")["recordings"]
+    kept = checkpoints.read_ledger(tmp_path / "out")["recordings"]
     assert {"planted/11", "planted/00", "planted/08"} <= {entry["subject"] for entry in kept}
 
 
 def test_finished_does_nothing_again(decoder, planted, capsys):
-    before = hub.fingerprint(decoder)
+    before = checkpoints.fingerprint(decoder)
     finetune([f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={decoder}",
               "--train.steps=40", "--train.lr=1e-3"])
     assert "nothing to do" in capsys.readouterr().out
-    assert hub.fingerprint(decoder) == before
+    assert checkpoints.fingerprint(decoder) == before
 
 
 def test_bad_input_finished_with_other_settings(decoder, planted, capsys):
@@ -124,7 +124,7 @@ def test_bad_input_finished_with_other_settings(decoder, planted, capsys):
 
 
 def test_contract_names_the_kinds_it_has_seen(decoder):
-    assert hub.load(decoder).contract.kinds == ("eeg",)
+    assert checkpoints.load(decoder).contract.kinds == ("eeg",)
     assert CONTRACT.kinds != ("eeg",)
 
 
@@ -165,9 +165,9 @@ def test_bad_input_labels_and_columns(planted, tmp_path, capsys):
 
 
 def test_bad_input_contract(planted, tmp_path, capsys):
-    model = hub.load(planted.backbone)
+    model = checkpoints.load(planted.backbone)
     model.contract = CONTRACT.with_(highpass_hz=1.0)
-    hub.save_checkpoint(model, tmp_path / "model", config={}, parents={},
+    checkpoints.save_checkpoint(model, tmp_path / "model", config={}, parents={},
                         ledger={"recordings": []}, metrics={})
     said = fails(capsys, f"--corpus={planted.corpus}", f"--model={tmp_path / 'model'}",
                  f"--out={tmp_path / 'out'}")
@@ -176,7 +176,7 @@ def test_bad_input_contract(planted, tmp_path, capsys):
 
 
 def test_bad_input_tokenizer_instead_of_model(planted, tmp_path, capsys):
-    tokenizer = hub.load(planted.backbone).tokenizer
+    tokenizer = checkpoints.load(planted.backbone).tokenizer
     tokenizer.contract = CONTRACT
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     said = fails(capsys, f"--corpus={planted.corpus}", f"--model={tmp_path / 'tokenizer'}",
@@ -220,7 +220,7 @@ def test_regression_predicts_a_number_of_unseen_subjects(planted, tmp_path):
     metrics = run(corpus, planted.backbone, tmp_path / "out", "--task=age")
     assert metrics["pearson_r"] > 0.6
     table = pd.read_parquet(tmp_path / "out" / "test" / "predictions.parquet")
-    decoder = hub.load(tmp_path / "out")
+    decoder = checkpoints.load(tmp_path / "out")
     assert decoder.classes == ()
     assert table["label"].between(20, 70).all()
     assert not [name for name in table if name.startswith("p_")]
@@ -240,6 +240,6 @@ def test_attention_over_places_learns_too(planted, tmp_path):
 
 
 def test_probabilities_are_calibrated_on_validation_subjects(decoder):
-    temperature = hub.load(decoder).head.temperature.item()
+    temperature = checkpoints.load(decoder).head.temperature.item()
     assert 0.1 <= temperature <= 20
     assert temperature != 1.0

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
+from neurofm.checkpoints import golden
 from neurofm.data.batch import collate
 from neurofm.data.corpus import Corpus
-from neurofm.hub import golden
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
 
 
@@ -25,7 +25,7 @@ def test_a_decoder_runs_without_neurofm_and_answers_the_same(decoder, planted, t
     assert about["outputs"] == ["left", "right"]
     assert about["sfreq"] == 128
     # Real windows of the corpus, of a montage of 16, against the model.
-    model, corpus = hub.load(decoder), Corpus.open(planted.corpus)
+    model, corpus = checkpoints.load(decoder), Corpus.open(planted.corpus)
     batch = corpus.batch(np.array([5]), geometry=model.contract.geometry)
     expected = model.predict(batch)
     torch.save([batch.signal, batch.geometry, batch.kind, batch.valid], tmp_path / "in.pt")
@@ -50,7 +50,7 @@ def test_a_fleeg_has_the_channels_of_its_site(tmp_path, planted):
     model.contract = Corpus.open(planted.corpus).contract
     with torch.no_grad():
         model.classifier.weight *= 50  # beyond what it may be: bounded once, before the export
-    hub.save_checkpoint(model, tmp_path / "fleeg", config={}, parents={},
+    checkpoints.save_checkpoint(model, tmp_path / "fleeg", config={}, parents={},
                         ledger={"recordings": []}, metrics={})
     assert cli.main(["export", str(tmp_path / "fleeg"), f"--out={tmp_path / 'out'}"]) == 0
     batch = collate([np.random.default_rng(0).standard_normal((3, 256))],

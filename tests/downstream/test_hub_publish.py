@@ -16,10 +16,11 @@ from safetensors.torch import load_file, save_file
 from test_decode import save_raw
 
 import neurofm
-from neurofm import artifacts, cli, hub
+from neurofm import artifacts, checkpoints, cli
+from neurofm.checkpoints import golden
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
-from neurofm.hub import golden, secrets
+from neurofm.hub import secrets
 from neurofm.hub.staging import check_in_fresh_process
 
 REPO = "tester/decoder"
@@ -190,10 +191,10 @@ def test_evaluations_of_this_checkpoint_are_told_with_their_baselines(
 def test_what_cannot_be_had_is_told(server, decoder, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="the Hub does not give it"):
-        hub.load("tester/nothing")
+        checkpoints.load("tester/nothing")
     assert publish(decoder) == 0
     with pytest.raises(ValueError, match="the Hub does not give it"):
-        hub.load(f"{REPO}@v7")
+        checkpoints.load(f"{REPO}@v7")
 
 
 @pytest.mark.usefixtures("checked_here")
@@ -206,7 +207,7 @@ def test_a_damaged_or_newer_download_is_refused(server, decoder, tmp_path, monke
     assert publish(decoder) == 0
     server.corrupt("model.safetensors")
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged.*delete .* and load"):
-        hub.load(REPO)
+        checkpoints.load(REPO)
     repo = server.repos["model", REPO]
     manifest = json.loads(files_of(server)["manifest.json"])
     from loopback_hub import File
@@ -214,7 +215,7 @@ def test_a_damaged_or_newer_download_is_refused(server, decoder, tmp_path, monke
     newer = json.dumps({**manifest, "format_version": 99}).encode()
     repo.add("main", {**repo.find("main").files, "manifest.json": File(newer)}, "newer")
     with pytest.raises(ValueError, match=r"format version 99.*install a newer neurofm"):
-        hub.load(REPO)
+        checkpoints.load(REPO)
 
 
 @pytest.mark.usefixtures("checked_here")
@@ -372,7 +373,7 @@ def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_p
     """What is made of a data set is under its terms, too; the Hub's copy reads like the source."""
     import planted as module
 
-    from pretrain.tokenize import main as tokenize
+    from neurofm.pretrain.tokenize import main as tokenize
 
     def tokens(name: str, licence: str):
         corpus = module.make_corpus(tmp_path / name, n_windows=2)
@@ -384,9 +385,9 @@ def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_p
                          f"--out={tmp_path / name / 'tokens'}"]) == 0
         return tmp_path / name / "tokens"
 
-    tokenizer, model = tmp_path / "tokenizer", hub.load(planted.backbone).tokenizer
+    tokenizer, model = tmp_path / "tokenizer", checkpoints.load(planted.backbone).tokenizer
     model.contract = module.CONTRACT
-    hub.save_checkpoint(model, tokenizer, config={}, parents={}, ledger={"recordings": []},
+    checkpoints.save_checkpoint(model, tokenizer, config={}, parents={}, ledger={"recordings": []},
                         metrics={})
     words = ["tester/codes", "--licence=odc-by"]
     assert cli.main(["publish", str(tokens("closed", "CC BY-ND 4.0")), *words]) != 0

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from downstream.linear_head import solve
+from neurofm.downstream.decoder.linear_head import solve
 from neurofm.models.brainomni import BrainOmniConfig
 from neurofm.models.decoder import DecoderConfig, Head, Pooled
 

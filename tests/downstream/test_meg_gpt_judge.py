@@ -9,14 +9,21 @@ import pytest
 from corpora import layout
 from scipy.signal import lfilter
 
-from downstream.judging import bursts, covariances, envelopes, fingerprint, linear, spectra
-from downstream.judging.signals import Compared
 from neurofm import artifacts, cli
 from neurofm.data import corpus as corpora_format
 from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
-from pretrain.generate import write_fif
+from neurofm.downstream.benchmarks.generation import (
+    bursts,
+    covariances,
+    envelopes,
+    fingerprint,
+    linear,
+    spectra,
+)
+from neurofm.downstream.benchmarks.generation.signals import Compared
+from neurofm.downstream.generate import write_fif
 
 SFREQ = 100.0
 WINDOW = 500  # samples

@@ -10,15 +10,18 @@ from scipy.signal import butter, lfilter, sosfiltfilt
 from scipy.special import gamma
 from sklearn.linear_model import Ridge
 
-from downstream.synthesis import channels, hrf, metrics, protocol, ridge, surrogates
-from downstream.synthesis.series import Series
-from neurofm import artifacts, cli, hub
+from neurofm import artifacts, checkpoints, cli
 from neurofm.data import pairs as pairs_format
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.pairs import Pairs
 from neurofm.data.sensors import KINDS, Sensors
 from neurofm.data.windows import SplitLeakError
+from neurofm.downstream.benchmarks.bold import channels, hrf, ridge
+from neurofm.downstream.protocol import scans as protocol
+from neurofm.downstream.scoring import bold_metrics as metrics
+from neurofm.downstream.scoring import surrogates
+from neurofm.downstream.scoring.bold_series import Series
 
 SFREQ = 100.0
 CONTRACT = InputContract(sfreq=SFREQ, highpass_hz=0.5, lowpass_hz=45.0, notch_hz=(), kinds=("eeg",),
@@ -198,7 +201,7 @@ def test_a_finished_evaluation_does_nothing(pairs, judged, capsys):
 def test_our_model_is_a_checkpoint_and_its_people_are_known(pairs, judged, tmp_path, capsys):
     """What was trained here is judged the same as a given checkpoint; on whom it has seen: LEAK."""
     model = judged / "models" / "ours"
-    entries = hub.read_ledger(model)["recordings"]
+    entries = checkpoints.read_ledger(model)["recordings"]
     assert {(entry["subject"], entry["role"]) for entry in entries} == {
         (f"simulated/{k:02d}", split) for k, split in enumerate(SPLITS) if split == "train"}
     again = tmp_path / "again"
@@ -215,7 +218,7 @@ def test_our_model_is_a_checkpoint_and_its_people_are_known(pairs, judged, tmp_p
 
 def test_an_interrupted_training_goes_on_from_its_state(pairs, judged, tmp_path, monkeypatch):
     """Stopped after 40 steps and begun again: the same predictions as never having stopped."""
-    from downstream.synthesis import trained
+    from neurofm.downstream.benchmarks.bold import trained
     from neurofm.training.loop import train
 
     words = [*TRAIN, "--methods=[cnn,alpha_hrf]"]

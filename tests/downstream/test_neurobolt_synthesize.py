@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
 from neurofm.data.volume_windows import VolumeWindows
@@ -38,12 +38,12 @@ def eeg_of(folder, subject: str):
 
 
 def test_pretrain_solves_and_says_whom_it_has_seen(folder):
-    model = hub.load(folder / "model")
+    model = checkpoints.load(folder / "model")
     assert model.config.sfreq == 100
     assert "occipital left" in model.config.rois
     assert model.read.weight.abs().max() > 0
     seen = {row["subject"].rsplit("/", 1)[-1] for row in
-            hub.read_ledger(folder / "model")["recordings"]}
+            checkpoints.read_ledger(folder / "model")["recordings"]}
     assert seen == {"001", "002"}
 
 
@@ -56,7 +56,7 @@ def test_series_image_figure_and_page(folder, tmp_path, capsys):
     stem = eeg.name.removesuffix("_eeg.fif") + "_desc-synthesized"
     table = pd.read_csv(out / f"{stem}_timeseries.tsv", sep="\t")
     sidecar = json.loads((out / f"{stem}_timeseries.json").read_text())
-    rois = hub.load(folder / "model").config.rois
+    rois = checkpoints.load(folder / "model").config.rois
     assert tuple(table.columns) == rois
     real = pd.read_csv(next((folder / "archive").glob("sub-004/*/func/*.tsv")), sep="\t")
     assert len(table) == len(real)
@@ -116,7 +116,7 @@ def test_the_published_model_trains_on_volumes(folder, tmp_path, capsys):
                "--contract.lowpass_hz=70", "--contract.scale=none",
                '--splits.test=["004"]', '--splits.validation=["003"]') == 0
     assert run(*words, f"--data={pairs}", f"--out={out}") == 0
-    model = hub.load(out)
+    model = checkpoints.load(out)
     assert model.config.channels[:2] == ("Fp1", "Fp2")
     data = VolumeWindows(Scans(Pairs.open(pairs)), 800)
     windows = data.select("test")

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import neurofm
+from neurofm.checkpoints import golden
 from neurofm.data.batch import collate
 from neurofm.data.contract import InputContract
-from neurofm.hub import golden
 from neurofm.models.fleeg import FLEEG, FLEEGConfig, sizes, widths
 
 LENGTHS = (50, 64, 100, 128, 200, 256, 333, 400, 501, 640, 1000, 1125, 1536, 2000, 4096, 8000)

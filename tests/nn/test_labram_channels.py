@@ -5,7 +5,7 @@ import torch
 
 from neurofm.data.sensors import HEAD_CENTRE_M, HEAD_RADIUS_M
 from neurofm.nn.labram_channels import NAMES, PLACES_MM, rows_at, rows_of
-from preprocessing import montage
+from neurofm.preprocessing import montage
 
 
 def geometry(*places_m) -> torch.Tensor:

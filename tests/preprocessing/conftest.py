@@ -88,7 +88,7 @@ class Outcome:
 @pytest.fixture
 def ingest(tmp_path, capsys):
     """ingest(*words) runs `neurofm ingest` with them; --out is tmp_path/corpus unless given."""
-    from preprocessing.ingest import main
+    from neurofm.preprocessing.ingest import main
 
     def run(*words) -> Outcome:
         words = [str(word) for word in words]

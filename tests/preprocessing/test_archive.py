@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from preprocessing import archive
-from preprocessing.readers import ReadError, read
+from neurofm.preprocessing import archive
+from neurofm.preprocessing.readers import ReadError, read
 
 
 def _bids(root, make_raw, save, subjects=("01", "02")):

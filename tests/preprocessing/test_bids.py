@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from preprocessing import bids
-from preprocessing.archive import find
-from preprocessing.readers import ReadError, read
+from neurofm.preprocessing import bids
+from neurofm.preprocessing.archive import find
+from neurofm.preprocessing.readers import ReadError, read
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_joints_and_bad_stretches_of_the_file_stay_beside_events_tsv(tmp_path, m
     """mne-bids takes the events of the table instead of the file's annotations."""
     import mne
 
-    from preprocessing.segments import bad_stretches, continuous
+    from neurofm.preprocessing.segments import bad_stretches, continuous
 
     raw = make_raw(8, 20)
     raw.set_annotations(mne.Annotations([6.0, 9.0, 12.0], [0.0, 0.0, 1.0],

@@ -9,10 +9,10 @@ import pytest
 from neurofm import cli
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
-from preprocessing import readers
-from preprocessing.quality import remarks
-from preprocessing.readers import ImageTable, ReadError
-from preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.quality import remarks
+from neurofm.preprocessing.readers import ImageTable, ReadError
+from neurofm.preprocessing.standardize import ContractError, standardize
 
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 AFFINE[:3, 3] = (-18, -24, -12)

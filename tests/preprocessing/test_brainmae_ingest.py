@@ -9,14 +9,14 @@ import pytest
 from scipy.io import savemat
 
 import neurofm
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import Sensors
-from preprocessing import readers
-from preprocessing.readers import ArrayTable, ReadError
-from preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.readers import ArrayTable, ReadError
+from neurofm.preprocessing.standardize import ContractError, standardize
 
 PLACES = np.random.default_rng(0).uniform(-60, 60, (9, 3)).round(1)
 PLAIN = FMRIContract(detrend=False, highpass_hz=None, lowpass_hz=None, scale="none")
@@ -250,7 +250,7 @@ def test_pretraining_by_the_command(corpus, tmp_path, capsys):
              "--train.steps=3", "--train.batch_windows=4", "--watch=validation"]
     assert cli.main(words) == 0
     assert "val/r2_hidden" in capsys.readouterr().out
-    model = hub.load(out)
+    model = checkpoints.load(out)
     assert model.contract == corpus.contract
     assert "fmri" in (out / "README.md").read_text()
     assert model.embed(corpus.batch(np.arange(2))).shape[:2] == (2, 9)

@@ -9,8 +9,8 @@ from nibabel import cifti2, gifti
 
 from neurofm import cli
 from neurofm.data.corpus import Corpus
-from preprocessing import readers
-from preprocessing.readers import ImageTable, ReadError
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.readers import ImageTable, ReadError
 
 N, VOLUMES, T_R = 60, 50, 1.5
 WAVES = np.sin(2 * np.pi * np.array([0.02, 0.035, 0.05, 0.07])[:, None]

@@ -7,10 +7,10 @@ import pytest
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import Sensors
-from preprocessing.readers import read
-from preprocessing.segments import CUT
-from preprocessing.steps import resample
-from preprocessing.steps.filter import design
+from neurofm.preprocessing.readers import read
+from neurofm.preprocessing.segments import CUT
+from neurofm.preprocessing.steps import resample
+from neurofm.preprocessing.steps.filter import design
 
 
 def _recording(signal: np.ndarray, sfreq: float, events: Events | None = None) -> Recording:

@@ -15,8 +15,8 @@ import yaml
 
 from neurofm import artifacts
 from neurofm.data.corpus import Corpus
-from preprocessing.readers import read
-from preprocessing.standardize import standardize
+from neurofm.preprocessing.readers import read
+from neurofm.preprocessing.standardize import standardize
 
 EEGMAT = ("--contract.lowpass_hz", "40", "--contract.sfreq", "100", "--label.source", "entity",
           "--label.name", "task")
@@ -279,7 +279,7 @@ def test_interrupted_by_a_kill_continues(tmp_path, make_raw, save, ingest, quick
 def test_interrupted_by_hand_says_how_to_go_on(
     tmp_path, make_raw, save, ingest, quick, monkeypatch
 ):
-    from preprocessing import workers
+    from neurofm.preprocessing import workers
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -331,7 +331,7 @@ def test_records_are_read_under_the_lock(tmp_path, make_raw, save, ingest, quick
     """Else a second ingest would see what the first one is just changing."""
     from filelock import FileLock, Timeout
 
-    from preprocessing.records import Records
+    from neurofm.preprocessing.records import Records
 
     folder, held = _folder(tmp_path, make_raw, save, n=1), []
     original = Records.open.__func__

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurofm import cli
-from preprocessing import ingest as ingest_module
+from neurofm.preprocessing import ingest as ingest_module
 
 
 def _bad_folder(folder, data, make_raw, save) -> dict[str, str]:
@@ -100,7 +100,7 @@ def test_bad_input_a_killed_worker_is_one_failure(
         save(make_raw(seed=i), tmp_path / "lab" / f"p{i}_raw.fif")
     (tmp_path / "mortal.py").write_text(
         "import os, signal\n"
-        "from preprocessing.one_recording import ingest_one as real\n"
+        "from neurofm.preprocessing.one_recording import ingest_one as real\n"
         "def ingest_one(job, out, shaping):\n"
         "    if 'p2' in job.source:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -184,7 +184,7 @@ def test_bad_input_tables(tmp_path, make_raw, save, ingest, quick):
 
 
 def test_bad_input_an_error_of_ours_is_told_with_its_place(monkeypatch):
-    from preprocessing import one_recording
+    from neurofm.preprocessing import one_recording
 
     def undecodable(*_):
         b"\xff".decode("utf-8")

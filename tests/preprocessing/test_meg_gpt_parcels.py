@@ -12,12 +12,12 @@ from neurofm import artifacts
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.parcel_rule import ParcelRule
-from preprocessing import ingest, readers
-from preprocessing.simulation import Activity, brain, record
-from preprocessing.simulation.activity import SFREQ, shaped_noise
-from preprocessing.sources import parcellation, sign_alignment, template
-from preprocessing.standardize import ContractError, standardize
-from preprocessing.streaming import CausalStandardizer
+from neurofm.preprocessing import ingest, readers
+from neurofm.preprocessing.simulation import Activity, brain, record
+from neurofm.preprocessing.simulation.activity import SFREQ, shaped_noise
+from neurofm.preprocessing.sources import parcellation, sign_alignment, template
+from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.streaming import CausalStandardizer
 
 RULE = ParcelRule(n_parcels=20, head="template", regularization=1.0)
 CONTRACT = InputContract(sfreq=100.0, highpass_hz=1.0, lowpass_hz=40.0, notch_hz=(), window_s=10.0,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurofm.data.sensors import HEAD_CENTRE_M
-from preprocessing import montage
+from neurofm.preprocessing import montage
 
 
 @pytest.mark.parametrize(

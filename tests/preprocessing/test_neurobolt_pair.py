@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from neurofm.data.pairs import Pairs
-from preprocessing import pair
-from preprocessing.pairing import one_scan
+from neurofm.preprocessing import pair
+from neurofm.preprocessing.pairing import one_scan
 
 T_R, VOLUMES, START_S, SFREQ = 2.0, 30, 3.0, 250.0
 REGIONS = ("Cuneus", "Putamen", "Thalamus", "Global")

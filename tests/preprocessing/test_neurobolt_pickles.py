@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing.pairing import safe_pickle
-from preprocessing.readers import ReadError
+from neurofm.preprocessing.pairing import safe_pickle
+from neurofm.preprocessing.readers import ReadError
 
 REGIONS = ("Cuneus", "Putamen", "Thalamus", "Global")
 VALUES = np.random.default_rng(0).standard_normal((30, len(REGIONS)))  # [volume, region]

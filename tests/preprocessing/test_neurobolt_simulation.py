@@ -12,14 +12,14 @@ import yaml
 from scipy.signal import butter, sosfiltfilt
 
 from neurofm import artifacts, config
-from preprocessing.readers import atlas
-from preprocessing.readers.timeseries import read_channel_table
-from preprocessing.simulate import SimulateConfig, main, scan_of, simulate, take_of, takes
-from preprocessing.simulation import DEVICES, REGIONS, TRIGGER, brain
-from preprocessing.simulation.body import body
-from preprocessing.simulation.bold import DRIVE_SFREQ, double_gamma
-from preprocessing.simulation.regions import template_weights, to_mni
-from preprocessing.simulation.residue import JERK_V, SLICES, residue
+from neurofm.preprocessing.readers import atlas
+from neurofm.preprocessing.readers.timeseries import read_channel_table
+from neurofm.preprocessing.simulate import SimulateConfig, main, scan_of, simulate, take_of, takes
+from neurofm.preprocessing.simulation import DEVICES, REGIONS, TRIGGER, brain
+from neurofm.preprocessing.simulation.body import body
+from neurofm.preprocessing.simulation.bold import DRIVE_SFREQ, double_gamma
+from neurofm.preprocessing.simulation.regions import template_weights, to_mni
+from neurofm.preprocessing.simulation.residue import JERK_V, SLICES, residue
 
 SCANNED = {"bold": True, "always": ("eeg19",), "devices": (), "devices_per_subject": 0}
 SMALL = {**SCANNED, "subjects": 2, "minutes": 0.5}

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
-from preprocessing import readers
-from preprocessing.readers import ReadError, from_raw, read
-from preprocessing.segments import CUT, continuous
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.readers import ReadError, from_raw, read
+from neurofm.preprocessing.segments import CUT, continuous
 
 MEG = "meg_readers"
 
@@ -191,7 +191,7 @@ def test_two_names_of_one_electrode_stay_apart(make_raw):
 
 
 def test_a_large_recording_is_kept_in_a_file_and_is_the_same(monkeypatch, make_raw):
-    from preprocessing import memory
+    from neurofm.preprocessing import memory
 
     raw = make_raw(8, 20)
     plain = from_raw(raw).signal
@@ -397,7 +397,7 @@ def test_epochs_of_eeglab(tmp_path, make_raw):
 
 
 def test_every_extension_is_known_to_the_reader_it_is_given_to(tmp_path):
-    from preprocessing.readers.mne_raw import EXTENSIONS
+    from neurofm.preprocessing.readers.mne_raw import EXTENSIONS
 
     # A format without a header (.nxe) reads as anything.
     for extension in set(EXTENSIONS) - {".nxe"}:
@@ -409,7 +409,7 @@ def test_every_extension_is_known_to_the_reader_it_is_given_to(tmp_path):
 
 def test_a_packed_file_is_read_in_few_pieces(tmp_path, make_raw, save, monkeypatch):
     """MNE unpacks it from the beginning for each."""
-    from preprocessing.readers import mne_raw
+    from neurofm.preprocessing.readers import mne_raw
 
     raw = make_raw(4, 20)
     raw.save(tmp_path / "a_raw.fif.gz", verbose="ERROR")
@@ -427,7 +427,7 @@ def test_which_processing_of_a_4d_folder_is_read_does_not_depend_on_the_file_sys
 ):
     import pathlib
 
-    from preprocessing.readers import mne_raw
+    from neurofm.preprocessing.readers import mne_raw
 
     for name in ("hc,rfDC", "c,rfDC", "config"):
         (tmp_path / name).write_text("x")
@@ -440,7 +440,7 @@ def test_which_processing_of_a_4d_folder_is_read_does_not_depend_on_the_file_sys
 
 
 def test_a_header_of_an_old_recorder_with_umlauts(tmp_path, make_raw, save):
-    from preprocessing.readers.headers import check_brainvision
+    from neurofm.preprocessing.readers.headers import check_brainvision
 
     path = save(make_raw(5, 10), tmp_path / "a.vhdr")
     path.with_suffix(".eeg").rename(tmp_path / "Müller.eeg")
@@ -474,7 +474,7 @@ class TestArrayTables:
         assert read(tmp_path / "A.NPY", arrays=readers.ArrayTable(sfreq=1.0)).n_times == 50
 
     def test_bad_input_table_of_positions(self, tmp_path):
-        from preprocessing.readers.timeseries import read_channel_table
+        from neurofm.preprocessing.readers.timeseries import read_channel_table
 
         path = tmp_path / "e.tsv"
         path.write_text("name\tx\ty\tz\nC3\t-0.06\t0.0\t0.09\nEKG\tn/a\tn/a\tn/a\n")

@@ -11,9 +11,9 @@ from scipy.signal import butter, resample, sosfiltfilt
 
 from neurofm import artifacts
 from neurofm.data.sensors import Sensors
-from preprocessing.simulate import SimulateConfig, main, simulate, take_of, takes
-from preprocessing.simulation import DEVICES, brain, ceiling, lead_field, live, record
-from preprocessing.simulation.anatomy import electrode_directions
+from neurofm.preprocessing.simulate import SimulateConfig, main, simulate, take_of, takes
+from neurofm.preprocessing.simulation import DEVICES, brain, ceiling, lead_field, live, record
+from neurofm.preprocessing.simulation.anatomy import electrode_directions
 
 MEG = [name for name, device in DEVICES.items() if device.datatype == "meg"]
 EEG = [name for name, device in DEVICES.items() if device.datatype == "eeg"]

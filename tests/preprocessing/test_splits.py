@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from neurofm.data.windows import check_splits
-from preprocessing.splits import SplitRule, assign, unknown_names
+from neurofm.preprocessing.splits import SplitRule, assign, unknown_names
 
 
 def _table(n: int, dataset: str = "a") -> pd.DataFrame:

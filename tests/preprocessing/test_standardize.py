@@ -6,10 +6,10 @@ import pytest
 
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Events
-from preprocessing import segments, steps
-from preprocessing.readers import from_raw, read
-from preprocessing.standardize import ContractError, standardize
-from preprocessing.steps import bad_channels, interpolate
+from neurofm.preprocessing import segments, steps
+from neurofm.preprocessing.readers import from_raw, read
+from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.steps import bad_channels, interpolate
 
 CONTRACT = InputContract(sfreq=100.0, lowpass_hz=40.0, window_s=4.0)
 

@@ -10,11 +10,11 @@ import pytest
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
-from preprocessing import readers
-from preprocessing.causal import CausalFilter, CausalResampler, design_causal
-from preprocessing.standardize import ContractError, standardize
-from preprocessing.steps.filter import design
-from preprocessing.streaming import CausalStandardizer
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.causal import CausalFilter, CausalResampler, design_causal
+from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.steps.filter import design
+from neurofm.preprocessing.streaming import CausalStandardizer
 
 CONTRACT = InputContract(window_s=2.0)
 

@@ -9,10 +9,10 @@ import pytest
 import scipy.io
 
 from neurofm.data.contract import InputContract
-from preprocessing import archive
-from preprocessing.readers import ArrayTable, ReadError, from_raw, read
-from preprocessing.segments import CUT, continuous
-from preprocessing.standardize import standardize
+from neurofm.preprocessing import archive
+from neurofm.preprocessing.readers import ArrayTable, ReadError, from_raw, read
+from neurofm.preprocessing.segments import CUT, continuous
+from neurofm.preprocessing.standardize import standardize
 
 NAMES = ("C3", "Cz", "C4", "Fz", "Pz")
 TABLE = {"sfreq": 100.0, "unit": "V", "names": NAMES}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from neurofm.data.contract import InputContract
-from preprocessing.readers import from_raw, read
-from preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.readers import from_raw, read
+from neurofm.preprocessing.standardize import ContractError, standardize
 
 CONTRACT = InputContract(sfreq=100.0, lowpass_hz=40.0, window_s=4.0)
 OPTIONAL = CONTRACT.with_(positions="optional")

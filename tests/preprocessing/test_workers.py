@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from preprocessing import workers
+from neurofm.preprocessing import workers
 
 _DIE = "__import__('os').kill(__import__('os').getpid(), {})"
 

@@ -18,7 +18,7 @@ import pytest
 from test_resume_command import log, wait_for
 
 from neurofm import artifacts
-from pretrain.train import main as pretrain_main
+from neurofm.pretrain.train import main as pretrain_main
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "configs" / "slurm"

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import neurofm
-from neurofm import artifacts, cli, config, hub, published
+from neurofm import artifacts, checkpoints, cli, config, published
 from neurofm.models.brainomni import BrainOmni
+from neurofm.published.command import ImportConfig, main
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
-from pretrain.import_published import ImportConfig, main
 
 FAMILY = "--family=brainomni"
 
@@ -37,7 +37,7 @@ def command(monkeypatch):
     """`neurofm import …` → exit status, as the command line gives it, installed anew or not."""
     from importlib.metadata import EntryPoint
 
-    point = EntryPoint("import", "pretrain.import_published:main", "neurofm.commands")
+    point = EntryPoint("import", "neurofm.published.command:main", "neurofm.commands")
     monkeypatch.setattr(cli, "entry_points", lambda group: [point])
     return lambda *words: cli.main(["import", *map(str, words)])
 
@@ -46,7 +46,7 @@ def test_it_is_a_command(repo):
     """Of the project file: what is installed may be older."""
     project = tomllib.loads((repo / "pyproject.toml").read_text())["project"]
     commands = project["entry-points"]["neurofm.commands"]
-    assert commands["import"] == "pretrain.import_published:main"
+    assert commands["import"] == "neurofm.published.command:main"
 
 
 def test_help_says_what_each_key_means(capsys):
@@ -79,7 +79,7 @@ def test_a_sealed_checkpoint_with_contract_and_origin(golden, tmp_path, capsys):
         "scale": "kind_std", "geometry": "centred", "window_s": 30.0,
     }.items():
         assert contract[name] == value, name
-    (entry,) = hub.read_ledger(out)["published"]
+    (entry,) = checkpoints.read_ledger(out)["published"]
     assert (entry["licence"], entry["paper"]) == ("MIT", "arXiv 2505.18185")
     assert {"ds000117", "Cam-CAN"} <= set(entry["datasets"])
     assert "ds005697" not in entry["datasets"]  # the authors kept it for testing
@@ -127,7 +127,7 @@ def test_from_the_hub(golden, as_on_the_hub, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     words = ["OpenTSLab/BrainOmni", FAMILY, f"--out={tmp_path / 'out'}"]
     assert main([*words, "--variant=tiny"]) == 0
-    (entry,) = hub.read_ledger(tmp_path / "out")["published"]
+    (entry,) = checkpoints.read_ledger(tmp_path / "out")["published"]
     assert entry["weights"] == "OpenTSLab/BrainOmni/tiny"
     found = neurofm.load(tmp_path / "out").mask_token
     wanted = load_file(golden("brainomni") / "weights.safetensors")["mask_token"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from corpora import SFREQ, make
 
-from neurofm import cli, hub
+from neurofm import checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 
@@ -40,7 +40,7 @@ def model(corpus, tokenizer, tmp_path_factory):
 
 
 def test_the_vocabulary_is_ordered_and_tokens_are_made_of_it(corpus, tokenizer, tmp_path):
-    found = hub.load(tokenizer)
+    found = checkpoints.load(tokenizer)
     assert 2 < found.config.n_used <= 24
     assert found.config.n_codes == found.config.n_used + 1
     out = tmp_path / "tokens"
@@ -62,7 +62,7 @@ def test_reconstruction_stands_beside_mu_law_and_quantiles(corpus, tokenizer, tm
                      f"--out={out}", f"--beside=[{mu_law}]"]) == 0
     table = pd.read_csv(out / "reconstruction.tsv", sep="\t").set_index("tokenizer")
     assert len(table) == 4
-    used = hub.load(tokenizer).config.n_used
+    used = checkpoints.load(tokenizer).config.n_used
     assert {f"mu_law ({used})", f"quantile ({used})"} <= set(table.index)
     assert table.loc[str(tokenizer), "pve"] > 60
     assert table.loc[f"mu_law ({used})", "pve"] > 60
@@ -109,7 +109,7 @@ def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
                                     "bigram", "unigram"]
     nats = table["nats"]
     assert nats["autoregression"] < nats["bigram"] < nats["unigram"]  # smooth signals
-    assert nats["unigram"] < np.log(hub.load(model).config.n_codes)
+    assert nats["unigram"] < np.log(checkpoints.load(model).config.n_codes)
     assert nats["model"] < nats["unigram"]  # a few steps are enough for that
     assert (table["subjects"] == 4).all()
     assert table.loc["unigram", "model minus it"] == pytest.approx(nats["model"] - nats["unigram"],
@@ -122,7 +122,7 @@ def test_people_are_learned_and_signals_are_of_them(corpus, tokenizer, tmp_path)
              f"--tokenizer={tokenizer}", "--train.steps=40", "--train.lr=1e-2",
              f"--architecture={json.dumps({**MODEL, 'learn_people': True})}"]
     assert cli.main(words) == 0
-    model = hub.load(out)
+    model = checkpoints.load(out)
     assert model.config.people == tuple(f"simulated/{k:02d}" for k in range(4))  # of training
     batch = Corpus.open(corpus).batch(np.array([0, 12, 60]))
     assert model.numbers(batch.subject).tolist() == [0, 1, -1]
@@ -139,18 +139,18 @@ def test_adaptation_begins_with_a_checkpoint(corpus, model, tmp_path, capsys):
     out = tmp_path / "adapted"
     assert cli.main(["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
                      f"--out={out}", "--train.steps=2", "--train.lr=1e-4"]) == 0
-    before, after = hub.load(model), hub.load(out)
+    before, after = checkpoints.load(model), checkpoints.load(out)
     moved = [(a - b).abs().max().item() for a, b in zip(before.parameters(), after.parameters(),
                                                         strict=True)]
     assert 0 < max(moved) < 1e-3
     assert after.config.context == before.config.context
-    seen = {row["recording"] for row in hub.read_ledger(out)["recordings"]}
+    seen = {row["recording"] for row in checkpoints.read_ledger(out)["recordings"]}
     assert seen == {"sub-00", "sub-01", "sub-02", "sub-03"}  # the first ones too
     capsys.readouterr()
     words = ["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
              "--train.steps=1", "--train.lr=1e-6"]
     assert cli.main([*words, f"--out={tmp_path / 'longer'}", "--architecture={context: 40}"]) == 0
-    assert hub.load(tmp_path / "longer").config.context == 40  # no weight depends on it
+    assert checkpoints.load(tmp_path / "longer").config.context == 40  # no weight depends on it
     capsys.readouterr()
     assert cli.main([*words, f"--out={tmp_path / 'x'}", "--architecture={dim: 8}"]) != 0
     assert "changes the shape of weights" in capsys.readouterr().err

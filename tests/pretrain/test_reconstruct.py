@@ -9,9 +9,9 @@ import torch
 from corpora import make
 from scipy.stats import entropy
 
-from neurofm import artifacts, hub
+from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
-from pretrain.reconstruct import main
+from neurofm.downstream.benchmarks.reconstruction.question import main
 
 
 def words(corpus, tokenizer, out, *more):
@@ -25,7 +25,7 @@ def test_results(corpus_folder, tokenizer_folder, tmp_path, capsys):
     (row,) = pd.read_csv(out / "reconstruction.tsv", sep="\t").to_dict("records")
     assert (row["sensors"], row["subjects"], row["windows"]) == ("12 eeg", 1, 12)
     assert -1 <= row["pearson"] <= 1
-    corpus, tokenizer = Corpus.open(corpus_folder), hub.load(tokenizer_folder)
+    corpus, tokenizer = Corpus.open(corpus_folder), checkpoints.load(tokenizer_folder)
     with torch.no_grad():
         ids = tokenizer.encode(corpus.batch(corpus.select("test")), overlap=0.0).ids
     wanted = [2 ** entropy(np.bincount(ids[..., level].flatten()), base=2) for level in (0, 1)]

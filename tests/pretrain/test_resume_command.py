@@ -13,8 +13,8 @@ import corpora
 import pytest
 
 from neurofm import artifacts
-from pretrain.train import EXIT_STOPPED
-from pretrain.train import main as pretrain_main
+from neurofm.pretrain.train import EXIT_STOPPED
+from neurofm.pretrain.train import main as pretrain_main
 
 TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
 

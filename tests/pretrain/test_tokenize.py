@@ -5,12 +5,12 @@ import pytest
 import torch
 from corpora import make
 
-import pretrain.tokenize
-from neurofm import artifacts, hub
+import neurofm.pretrain.tokenize
+from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
-from pretrain.tokenize import main
+from neurofm.pretrain.tokenize import main
 
 
 def words(corpus, tokenizer, out):
@@ -19,7 +19,7 @@ def words(corpus, tokenizer, out):
 
 def test_each_window_has_its_codes(corpus_folder, tokenizer_folder, tokens_folder):
     corpus, found = Corpus.open(corpus_folder), TokenSet.open(tokens_folder)
-    tokenizer = hub.load(tokenizer_folder)
+    tokenizer = checkpoints.load(tokenizer_folder)
     assert len(found) == len(corpus)
     for window in (0, 13, 40, 71):
         with torch.no_grad():
@@ -30,7 +30,7 @@ def test_each_window_has_its_codes(corpus_folder, tokenizer_folder, tokens_folde
 def test_interrupted_and_continued(
     corpus_folder, tokenizer_folder, tokens_folder, tmp_path, monkeypatch, capsys
 ):
-    out, write, written = tmp_path / "tokens", pretrain.tokenize.tokens.write_shard, []
+    out, write, written = tmp_path / "tokens", neurofm.pretrain.tokenize.tokens.write_shard, []
 
     def killed_at_the_third(folder, name, ids):
         if len(written) == 2:
@@ -38,7 +38,7 @@ def test_interrupted_and_continued(
         written.append(name)
         return write(folder, name, ids)
 
-    monkeypatch.setattr(pretrain.tokenize.tokens, "write_shard", killed_at_the_third)
+    monkeypatch.setattr(neurofm.pretrain.tokenize.tokens, "write_shard", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         main(words(corpus_folder, tokenizer_folder, out))
     monkeypatch.undo()
@@ -89,7 +89,7 @@ def test_bad_input_batch_windows(corpus_folder, tokenizer_folder, tmp_path, caps
 
 def test_bad_input_what_is_no_tokenizer(corpus_folder, tokenizer_folder, tmp_path):
     """A model over tokens; a corpus; a tokenizer that does not say which signals it takes."""
-    tokenizer = hub.load(tokenizer_folder)
+    tokenizer = checkpoints.load(tokenizer_folder)
     model = BrainOmni(BrainOmniConfig(dim=16, n_heads=2, n_blocks=1), tokenizer=tokenizer)
     model.save_pretrained(tmp_path / "model")
     tokenizer.contract = None
@@ -104,7 +104,7 @@ def test_bad_input_what_is_no_tokenizer(corpus_folder, tokenizer_folder, tmp_pat
 
 def test_bad_input_more_codes_than_tokens_hold(corpus_folder, tokenizer_folder, tmp_path):
     """int16 would turn code 40,000 into another one, in silence."""
-    tokenizer = hub.load(tokenizer_folder)
+    tokenizer = checkpoints.load(tokenizer_folder)
     many = {**tokenizer.config.to_dict(), "n_codes": 40_000}
     larger = type(tokenizer)(type(tokenizer.config)(**many))
     larger.contract = tokenizer.contract

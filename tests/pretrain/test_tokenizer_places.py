@@ -5,11 +5,11 @@ import pytest
 from corpora import write_yaml
 from unplaced import unplaced
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
-from pretrain.reconstruct import main as reconstruct
-from pretrain.tokenize import main as tokenize
-from pretrain.train import main as train
+from neurofm.downstream.benchmarks.reconstruction.question import main as reconstruct
+from neurofm.pretrain.tokenize import main as tokenize
+from neurofm.pretrain.train import main as train
 
 SAID = r"2 sensors have no known place \(E0, E2\).*reads where each sensor is"
 
@@ -56,4 +56,4 @@ def test_where_every_sensor_has_its_place_optional_is_no_obstacle(
            "architecture": corpora.TOKENIZER, "train": {"steps": 2, "batch_windows": 8}}
     assert train([f"--config={write_yaml(tmp_path / 'run', run)}"]) == 0
     # What was trained reads places, whatever the corpus did without: a new recording needs them.
-    assert hub.load(tmp_path / "run").contract.positions == "required"
+    assert checkpoints.load(tmp_path / "run").contract.positions == "required"

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from corpora import write_yaml
 
-import pretrain.train
-from neurofm import artifacts, hub
+import neurofm.pretrain.train
+from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
+from neurofm.pretrain.train import EXIT_NOT_A_NUMBER, EXIT_STOPPED, main
 from neurofm.training.loop import Stopped
-from pretrain.train import EXIT_NOT_A_NUMBER, EXIT_STOPPED, main
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def start(settings, tmp_path, *words) -> int:
 
 def stop_after(monkeypatch, step):
     """As if a signal came after this step."""
-    train = pretrain.train.train
-    monkeypatch.setattr(pretrain.train, "train",
+    train = neurofm.pretrain.train.train
+    monkeypatch.setattr(neurofm.pretrain.train, "train",
                         lambda *args, **options: train(*args, **options, stop_after=step))
 
 
@@ -83,9 +83,9 @@ def test_checkpoint(settings, tmp_path, capsys):
     assert manifest.config["train"]["warmup"] == 0.1  # resolved: defaults are in it
     assert yaml.safe_load((tmp_path / "run/run.yaml").read_text()) == manifest.config
     assert not {"state", "unfinished.json"} & {p.name for p in (tmp_path / "run").iterdir()}
-    model = hub.load(tmp_path / "run")
+    model = checkpoints.load(tmp_path / "run")
     assert model.contract.corpus == corpus.fingerprint
-    ledger = hub.read_ledger(tmp_path / "run")
+    ledger = checkpoints.read_ledger(tmp_path / "run")
     assert {(r["recording"], r["role"]) for r in ledger["recordings"]} == {
         ("sub-00", "train"), ("sub-01", "train"), ("sub-02", "train"), ("sub-03", "train"),
     }  # fmt: skip
@@ -110,7 +110,7 @@ def test_an_unfinished_run(settings, tmp_path, monkeypatch, capsys):
     with pytest.raises(artifacts.ArtifactError, match="unfinished"):
         artifacts.open_sealed(tmp_path / "run")
     with pytest.raises(ValueError, match="unfinished run"):
-        hub.load(tmp_path / "run")
+        checkpoints.load(tmp_path / "run")
     saved = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
     assert saved["train"]["beta2"] == 0.95
     with pytest.raises(ValueError, match=r"begun with other settings .*train\.lr"):
@@ -125,7 +125,7 @@ def test_a_mistake_at_the_start_does_not_block_the_folder(settings, tmp_path, mo
     def out_of_memory(*_, **__):
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(pretrain.train, "train", out_of_memory)
+    monkeypatch.setattr(neurofm.pretrain.train, "train", out_of_memory)
     with pytest.raises(RuntimeError):
         start(settings, tmp_path)
     monkeypatch.undo()
@@ -157,7 +157,7 @@ def test_killed_while_it_was_sealed(settings, tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"begun with other settings \(train\.lr\)"):
         start(settings, tmp_path, "--train.lr=0.5")
-    monkeypatch.setattr(pretrain.train.shutil, "rmtree", killed)
+    monkeypatch.setattr(neurofm.pretrain.train.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         start(settings, tmp_path)
     monkeypatch.undo()
@@ -175,7 +175,7 @@ def test_killed_before_it_was_sealed(settings, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretrain.train, "_seal", killed)
+    monkeypatch.setattr(neurofm.pretrain.train, "_seal", killed)
     with pytest.raises(KeyboardInterrupt):
         start(settings, tmp_path)
     monkeypatch.undo()
@@ -207,7 +207,7 @@ def test_brainomni_from_tokens(settings, tokens_folder, tokenizer_folder, tmp_pa
                  "data": str(tokens_folder), "tokenizer": str(tokenizer_folder)}
     assert start(settings, tmp_path) == 0
     manifest = artifacts.open_sealed(tmp_path / "run", "checkpoint")
-    assert manifest.parents["tokenizer"] == hub.fingerprint(tokenizer_folder)
+    assert manifest.parents["tokenizer"] == checkpoints.fingerprint(tokenizer_folder)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert {"accuracy_0", "chance_0", "windows_per_s", "data_wait", "lr"} <= lines[0].keys()
     assert "val/accuracy_1" in lines[-1]

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.batch import Batch
 from neurofm.models.brainomni import BrainOmni
 from neurofm.nn.losses import distance, zscore
 from neurofm.published.brainomni import load
-from pretrain.import_published import main as import_published
+from neurofm.published.command import main as import_published
 
 FLOATS = 1e-4  # relative to the largest value
 INDICES = 0.995
@@ -38,7 +38,7 @@ def reference(request, golden, tmp_path_factory) -> Golden:
     else:
         out = tmp_path_factory.mktemp("imported") / "out"
         assert import_published([str(folder), "--family=brainomni", f"--out={out}"]) == 0
-        model = hub.load(out)
+        model = checkpoints.load(out)
     io = load_file(folder / "io.safetensors")
     valid = torch.ones(io["x"].shape[:2], dtype=torch.bool)
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import neurofm
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.batch import Batch
 from neurofm.nn.labram_channels import NAMES
+from neurofm.published.command import main as import_published
 from neurofm.published.labram import load
-from pretrain.import_published import main as import_published
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_labram_neurobolt_parity_through_a_checkpoint(folder, io, tmp_path):
     assert (model.contract.sfreq, model.contract.scale) == (200.0, "none")
     settings = json.loads((folder / "config.json").read_text())
     assert model.contract.window_s == settings["EEG_size"] / settings["patch_size"]
-    (entry,) = hub.read_ledger(out)["published"]
+    (entry,) = checkpoints.read_ledger(out)["published"]
     assert entry["licence"] == "MIT"
     assert "eegmmidb" in entry["datasets"]
 

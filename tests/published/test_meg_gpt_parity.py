@@ -7,19 +7,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.batch import Batch
 from neurofm.nn.patched_attention import Plan, blocked
+from neurofm.published.command import main as import_published
 from neurofm.published.meg_gpt import load
 from neurofm.tokenizers.sample_tokenizer import variance_explained
-from pretrain.import_published import main as import_published
 
 
 def both_ways(folder, tmp_path):
     """Read where it lies, and through `neurofm import`."""
     yield load(folder)
     assert import_published([str(folder), "--family=meg_gpt", f"--out={tmp_path / 'out'}"]) == 0
-    yield hub.load(tmp_path / "out")
+    yield checkpoints.load(tmp_path / "out")
 
 
 def test_meg_gpt_tokenizer_parity(golden, tmp_path):

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 import neurofm
 from neurofm.data.batch import Batch
 from neurofm.nn.labram_channels import NAMES
+from neurofm.published.command import main as import_published
 from neurofm.published.neurobolt import load
-from pretrain.import_published import main as import_published
 
 
 @pytest.fixture

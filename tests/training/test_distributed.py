@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from neurofm import artifacts
 from neurofm.data.corpus import Corpus
+from neurofm.pretrain.train import PretrainConfig, build, open_data
+from neurofm.pretrain.train import main as pretrain_main
 from neurofm.training import state
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 from neurofm.training.sampler import Order
-from pretrain.train import PretrainConfig, build, open_data
-from pretrain.train import main as pretrain_main
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "accelerate"

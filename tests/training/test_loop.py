@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from neurofm import hub
+from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
@@ -59,7 +59,7 @@ def corpus(corpus_folder):
 
 
 def test_accumulation_is_the_larger_batch(tokenizer_folder, tokens_folder, tmp_path):
-    data, tokenizer = TokenSet.open(tokens_folder), hub.load(tokenizer_folder)
+    data, tokenizer = TokenSet.open(tokens_folder), checkpoints.load(tokenizer_folder)
     for name, accumulate in (("whole", 1), ("parts", 4)):
         torch.manual_seed(0)
         model = BrainOmni(BrainOmniConfig(**corpora.BRAINOMNI), tokenizer=tokenizer)

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from neurofm import artifacts, hub
+from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
@@ -29,7 +29,7 @@ def a_tokenizer() -> BrainTokenizer:
 def a_brainomni(tokenizer: Path, **changes) -> BrainOmni:
     torch.manual_seed(0)
     config = BrainOmniConfig(**{**corpora.BRAINOMNI, "dropout": 0.1, **changes})
-    return BrainOmni(config, tokenizer=hub.load(tokenizer))
+    return BrainOmni(config, tokenizer=checkpoints.load(tokenizer))
 
 
 @pytest.fixture(params=["tokenizer", "brainomni"])

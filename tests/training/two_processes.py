@@ -18,11 +18,11 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
-import pretrain.train
+import neurofm.pretrain.train
 from neurofm import config
+from neurofm.pretrain.train import PretrainConfig
 from neurofm.training.finite import NotANumber
 from neurofm.training.loop import Stopped, accelerator_for, end, train
-from pretrain.train import PretrainConfig
 
 
 def run_of(settings: dict, name: str) -> PretrainConfig:
@@ -39,7 +39,7 @@ def keep_what_was_trained(work: Path, rank: int) -> None:
         save_file(tensors, work / f"{out.name}-{rank}.safetensors")
         return trained
 
-    pretrain.train.train = kept
+    neurofm.pretrain.train.train = kept
 
 
 def shard(environment: dict) -> None:
@@ -63,22 +63,22 @@ def main(work: Path) -> None:
         "processes": accelerator.num_processes, "type": str(accelerator.distributed_type),
     }))
     keep_what_was_trained(work, rank)
-    pretrain.train.pretrain(run, accelerator)
-    pretrain.train.pretrain(run_of(settings, "without_phase"), accelerator)
+    neurofm.pretrain.train.pretrain(run, accelerator)
+    neurofm.pretrain.train.pretrain(run_of(settings, "without_phase"), accelerator)
     for name in ("brainomni", "accumulated"):
-        pretrain.train.pretrain(run_of(settings, name), accelerator)
+        neurofm.pretrain.train.pretrain(run_of(settings, name), accelerator)
     try:
-        pretrain.train.pretrain(run_of(settings, "spoilt"), accelerator)
+        neurofm.pretrain.train.pretrain(run_of(settings, "spoilt"), accelerator)
     except NotANumber as problem:
         (work / f"spoilt-{rank}.txt").write_text(str(problem))
-    pretrain.train.train = train
+    neurofm.pretrain.train.train = train
     shard(settings["fsdp"])
     run = run_of(settings, "sharded")
-    data = pretrain.train.open_data(run.data)
+    data = neurofm.pretrain.train.open_data(run.data)
     windows = data.select("train")
     for stop_after in (7, None):
         torch.manual_seed(run.train.seed)
-        model = pretrain.train.build(run, data, windows)
+        model = neurofm.pretrain.train.build(run, data, windows)
         try:
             train(model, data, windows, run.train, Path(run.out), accelerator,
                   validation=(data, data.select("validation")), stop_after=stop_after)

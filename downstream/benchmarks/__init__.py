@@ -1,0 +1,1 @@
+"""Questions asked of a model, one folder each: `ask(run)` gives the report."""

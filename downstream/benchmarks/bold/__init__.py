@@ -1,0 +1,1 @@
+"""How well fMRI is predicted from EEG."""

@@ -1,0 +1,212 @@
+"""The page of an evaluation of predicted fMRI: who predicts best first, then region by region."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neurofm.data.pairs import Pairs
+from neurofm.pages import page as report
+
+from ...protocol import scans as protocol
+from ...protocol.scans import Roles
+from ...scoring import bold_metrics as metrics
+from ...scoring.surrogates import SHIFT_S
+from .judged import Judged, finding, significant
+
+ABOUT = {
+    "ours": "neurobolt_sequence: cross-spectra of sources in six bands, whitened by the person's "
+            "own mean, ⊛ canonical response and its derivative, all regions at once; reads where "
+            "channels lie",
+    "ours_one_by_one": "ours, a model for each region by itself",
+    "band_power_fir": "power in five bands of each channel, delays learned (8 bumps over 24 s), "
+                      "ridge",
+    "band_power_hrf": "power in five bands of each channel ⊛ canonical response, ridge",
+    "alpha_hrf": "posterior alpha power ⊛ canonical response, one slope a region",
+    "cnn": "convolutional network after ShallowConvNet, trained from random weights",
+}
+
+
+def page(
+    out: Path, judged: Judged, pairs: Pairs, roles: Roles, channels: list[str], said: list[str]
+) -> str:
+    """The whole page; figures lie in `out`. channels: read by methods that know them by name.
+    said: how our model came to be, in lines."""
+    whose = "other people" if roles.kind == "inter" else "later minutes of the same scans"
+    return report.page(
+        "fMRI predicted from EEG",
+        f"{', '.join(judged.methods)} on {whose}: {len(judged.scans)} scans of "
+        f"{len(judged.subjects)} people of {pairs.folder}, {len(judged.regions)} regions",
+        [
+            ("", _leak(judged) + report.paragraph(finding(judged), "lead")
+             + report.bullets(significant(judged))
+             + "".join(report.paragraph(f"{text}.", "warning") for text in judged.notes)),
+            ("Table", _table(judged)),
+            ("What was compared", _compared(judged, pairs, roles, channels, said)),
+            ("Regions", _figure(out, "regions", "Mean r over people and its 95 % bootstrap "
+                                "interval over people." + _of_ceiling(judged))),
+            ("Time courses", _courses(out, judged)),
+            ("Could it be chance?", _figure(
+                out, "surrogates",
+                f"{judged.first}. Left: predictions moved circularly within their scan, "
+                f"{SHIFT_S:g} s or more; right: predictions against the scans of other people. "
+                f"The dot is the mean r over scans; bars are two-sided, p is one-sided.")
+             + _surrogates(judged)),
+            ("How regions go together", _matrices(out, judged)),
+            ("Delay", _figure(out, "lags", "Mean r over scans and regions where one series is "
+                              "moved against the other. The score is r at 0 s; a best lag "
+                              "elsewhere says that delays are off.") + _lags(judged)),
+            ("Signals", report.pairs(report.contract_in_words(pairs.contract))),
+            ("Targets", report.pairs(report.contract_in_words(pairs.bold_contract))),
+        ],
+    )
+
+
+def _leak(judged: Judged) -> str:
+    if not judged.leaked:
+        return ""
+    names = ", ".join(judged.leaked[:8]) + (", …" if len(judged.leaked) > 8 else "")
+    return report.paragraph(
+        f"LEAK: {len(judged.leaked)} of {len(judged.subjects)} judged people ({names}) were in the "
+        f"training data of the given model. Its scores below are not of unseen people, and it may "
+        f"not be called better on the ground of this page.", "leak")
+
+
+def _table(judged: Judged) -> str:
+    rows, beside = [], []
+    for row in judged.table.to_dict("records"):
+        n, name = row["regions"], row["method"]
+        rows.append({
+            "method": name, "mean r": _cell(row["r"], row["low"], row["high"]),
+            f"{judged.first} minus it": "–" if name == judged.first else _cell(
+                row["difference"], row["difference_low"], row["difference_high"]),
+            "p": _p(row.get("difference_p", np.nan)),
+            "regions > moved": _count(row["significant_moved"], n),
+            "regions > others": _count(row["significant_others"], n),
+            **{words: _cell(row[key], digits=2) for key, words in (
+                ("of_ceiling", "r / ceiling"), ("of_ceiling_eeg", "r / EEG ceiling"))
+               if key in row},
+        })
+        beside.append({
+            "method": name,
+            "coherence": _cell(row["coherence"], row["coherence_low"], row["coherence_high"]),
+            "coherence if moved": _cell(row["coherence_unrelated"]),
+            "FC similarity": _cell(row["fc"], row["fc_low"], row["fc_high"]),
+            "best lag (s)": _cell(row["best_lag_s"], digits=0),
+        })
+    known = judged.fc[judged.fc["method"] == "mean of training scans"]["fc_similarity"].mean()
+    beside.append({"method": "mean matrix of training scans", "coherence": "–",
+                   "coherence if moved": "–", "FC similarity": _cell(known), "best lag (s)": "–"})
+    return (
+        report.table(pd.DataFrame(rows), dense=True)
+        + report.paragraph(
+            "Mean over regions and people [95 % bootstrap interval over people]. p: methods "
+            "exchanged person by person, two-sided, not corrected for the number of methods. "
+            "regions > moved, others: how many are better than surrogates (p < .05, one-sided, "
+            "Holm over regions).", "small")
+        + report.table(pd.DataFrame(beside), dense=True)
+        + report.paragraph(
+            f"Coherence: {metrics.BAND_HZ[0]:g}–{metrics.BAND_HZ[1]:g} Hz, weighted by measured "
+            f"power; to be compared with that of the same predictions moved in time. FC "
+            f"similarity: r between the measured and the predicted correlations of regions. Best "
+            f"lag: where the mean r over regions is largest.", "small"))
+
+
+def _compared(
+    judged: Judged, pairs: Pairs, roles: Roles, channels: list[str], said: list[str]
+) -> str:
+    def long(role: str) -> str:
+        part = getattr(roles, role)
+        volumes = sum(len(part.volume_s(scan)) for scan in part.scans.tolist())
+        return (f"{len(part.scans)} scans of {len(set(pairs.subjects(part.scans)))} people, "
+                f"{volumes} volumes")
+
+    t_r = sorted({round(one.t_r, 3) for one in judged.scans})
+    rows = [("Protocol", {
+        "inter": "inter-subject: nobody who is judged was trained on",
+        "intra": f"intra-scan: of every scan the first 8/10 train, then 1/10 chooses, then 1/10 is "
+                 f"judged; {protocol.GAP_S:g} s dropped after each cut. All scans train one model.",
+    }[roles.kind])]
+    rows += [(words, long(role)) for role, words in (
+        ("train", "Trained on"), ("validation", "Penalties and steps chosen on"),
+        ("test", "Judged on"))]
+    rows += [("Repetition times judged", ", ".join(f"{each:g} s" for each in t_r))]
+    rows += [(name, ABOUT[name] + (f" ({', '.join(said)})" if name == "ours" and said else ""))
+             for name in judged.methods]
+    if channels:
+        rows.append(("Channels of methods that know them by name",
+                     f"{len(channels)}: {', '.join(channels)}"))
+    return report.pairs(rows) + report.paragraph(
+        "Targets are cleaned within the part in which they count. EEG features are z-scored over "
+        "the whole scan that they are of, which looks at no fMRI. A constant prediction counts as "
+        "r = 0.", "small")
+
+
+def _courses(out: Path, judged: Judged) -> str:
+    one = judged.scans[judged.median_scan]
+    return _figure(out, "courses", f"{one.name}: the scan in the middle by mean r of "
+                   f"{judged.first}. Regions from the best to the worst predicted. All courses are "
+                   f"z-scored to be seen; predictions themselves are smaller the less is known.")
+
+
+def _surrogates(judged: Judged) -> str:
+    rows = judged.by_region[judged.by_region["method"] == judged.first]
+    shown = pd.DataFrame({"region": rows["region"],
+                          "r": [_cell(*each) for each in zip(rows["r"], rows["low"], rows["high"],
+                                                             strict=True)]})
+    for name, words in (("moved", "moved"), ("others", "others")):
+        if rows[f"p_{name}"].notna().any():
+            shown[f"{words}: 95th percentile"] = [_cell(x) for x in rows[f"{name}_95"]]
+            for column, what in ((f"p_{name}", "p"), (f"p_{name}_holm", "Holm"),
+                                 (f"q_{name}", "FDR q")):
+                shown[f"{words}: {what}"] = [_p(x) for x in rows[column]]
+    return report.table(shown, scroll=len(shown) > 20, dense=True) + report.paragraph(
+        f"{judged.first}; regions.tsv has all methods. Holm guards against any false region, q is "
+        f"the share of false ones among those called (Benjamini & Hochberg).", "small")
+
+
+def _matrices(out: Path, judged: Judged) -> str:
+    if len(judged.regions) < 3:
+        return report.paragraph(f"None: {len(judged.regions)} region(s), and pairs of regions to "
+                                f"compare need at least 3.")
+    known = judged.fc[judged.fc["method"] == "mean of training scans"]["fc_similarity"].mean()
+    return _figure(out, "connectivity", "Correlations of regions, mean over the judged scans.") + (
+        report.paragraph(f"The mean matrix of the training scans, which looks at no EEG, has an FC "
+                         f"similarity of {known:.3f}: what any method has to exceed to say "
+                         f"something of a single scan."))
+
+
+def _lags(judged: Judged) -> str:
+    made = {"region": judged.regions}
+    for method, found in judged.scores.items():
+        made[method] = [_cell(x, digits=0) for x in found.best_lag_s]
+    return report.table(pd.DataFrame(made), scroll=len(judged.regions) > 20, dense=True) + (
+        report.paragraph("Best lag of each region, seconds; positive: measured comes later.",
+                         "small"))
+
+
+def _of_ceiling(judged: Judged) -> str:
+    if not judged.ceilings:
+        return ""
+    return (" Grey ticks: ceiling, the correlation of a region with its noise-free series, and "
+            "(dotted) with the part that the EEG's sources drive. They are of uncleaned series, so "
+            "cleaned ones may come a little higher.")
+
+
+def _figure(out: Path, name: str, caption: str) -> str:
+    return report.figure(out / f"{name}.png", name, caption)
+
+
+def _cell(mean: float, low: float = np.nan, high: float = np.nan, digits: int = 3) -> str:
+    if mean is None or not np.isfinite(mean):
+        return "–"
+    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) else ""
+    return f"{mean:.{digits}f}{interval}"
+
+
+def _p(p: float) -> str:
+    return "–" if not np.isfinite(p) else f"{p:.3f}" if p >= 0.001 else "< .001"
+
+
+def _count(count: float | None, n: int) -> str:
+    return "–" if count is None or count != count else f"{int(count)} of {n}"

@@ -1,0 +1,1 @@
+"""How well labels are decoded from unseen people, beside baselines."""

@@ -1,0 +1,344 @@
+"""The page of a comparison: what was found, in a sentence; then figures, tables, how it was done.
+
+Whatever wins is reported as winning, and what cannot be told apart is said not to be.
+"""
+
+import time
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm import artifacts
+from neurofm.pages import page as report
+
+from ...scoring import statistics
+from ...scoring.exchanges import FEW_LABELLINGS
+from ...scoring.metrics import BINS
+from . import printed
+from .comparison import Comparison
+from .comparison_figures import TITLES
+
+LEVEL = 1 - statistics.LEVEL
+
+
+@dataclass(frozen=True)
+class About:
+    """What the page tells besides the numbers.
+
+    question: what is asked, in plain words. model, parents: what was judged, fingerprints of it.
+    protocol, split: lines of how it was trained and on whom. remarks: what a reader must know,
+    said before the comparison's own notes. contract: what was done to signals, in pairs. probe:
+    lines on how well the person is recognised. attribution: (PNG, caption). curves: table of
+    method, shots, mean, low, high. learned: what the model knows besides the task, (heading, PNG,
+    caption). covariates: see `covariates.table`. unit: of the numbers predicted, such as "years".
+    """
+
+    title: str
+    question: str = ""
+    model: str = ""
+    parents: dict[str, str] = field(default_factory=dict)
+    protocol: list[str] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    contract: list[tuple[str, str]] = field(default_factory=list)
+    probe: list[str] = field(default_factory=list)
+    attribution: tuple[Path, str] | None = None
+    curves: pd.DataFrame | None = None
+    learned: list[tuple[str, Path, str]] = field(default_factory=list)
+    covariates: pd.DataFrame | None = None
+    unit: str = ""
+
+
+def finding(result: Comparison) -> str:
+    """What was found, in a sentence or three."""
+    best, score = result.best, TITLES[result.score]
+    row = result.row(best)
+    n, unit = int(row["units"]), result.unit
+    is_network = best in result.networks
+    word = "network" if is_network else "baseline"
+    said = (f"Best is {best} ({word}): {score} {_of_row(row, result)} over "
+            f"{unit.counted(n)}")
+    if result.classes:
+        said += f", where chance is {printed.number(row['chance'])}"
+    else:
+        by_chance = printed.estimate(row["chance"], float("nan"), float("nan"))
+        said += f", where exchanged numbers give {by_chance}"
+    said += (f" (p of chance {printed.is_p(row['p_chance'])}{_at_least(row)})."
+             if row["labellings"] else " (no p of chance can be given).")
+    other = result.best_baseline if is_network else result.best_network
+    if other is None:
+        return said
+    if is_network:
+        gap = result.row(best)  # corrected for all the differences to the best baseline
+        found = gap["difference"], gap["difference_low"], gap["difference_high"], gap["p_holm"]
+        which = f"the best baseline, {other}"
+    else:
+        gap = result.row(other)
+        found = -gap["difference"], -gap["difference_high"], -gap["difference_low"], gap["p_holm"]
+        which = f"the best network, {other}"
+    mean, low, high, p = found
+    if mean != mean:
+        return f"{said} It has no test window in common with {which}."
+    said += (f" Its difference to {which}, is {printed.estimate(mean, low, high, signed=True)}"
+             f"{'' if result.classes else ' (negative: a smaller error)'}: ")
+    # "Told apart" needs both, so that neither a lucky test nor a lucky interval is enough.
+    if p < LEVEL and (low > 0 or high < 0):
+        return f"{said}they are told apart (p {printed.is_p(p)}, Holm-corrected)."
+    said += f"they are not told apart (p {printed.is_p(p)}, Holm-corrected"
+    least = statistics.least_p(n)
+    return f"{said}; with {unit.counted(n)} no p can be below {printed.p_value(least)})." \
+        if least >= LEVEL else f"{said})."
+
+
+def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
+    """The page as HTML. figures: file name → where it is; those that are there are put in."""
+    version = artifacts.code_version()
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    what = f"Model {about.model}. " if about.model else ""
+    line = f"{what}Made {made} with neurofm {version['neurofm']}"
+    parents = [(f"Fingerprint of the {name}", value) for name, value in about.parents.items()]
+    return report.page(about.title, line, [
+        ("", _lead(result, about)),
+        ("Scores", _figure(figures, "comparison.png",
+                           f"Scores of each method and {result.unit.one}",
+                           _caption_compared(result))
+         + printed.folded(printed.shown(result), 14)
+         + report.paragraph(_reading_the_table(result, about), "small")),
+        ("To be kept in mind", report.bullets([*about.remarks, *result.notes])
+         if about.remarks or result.notes else ""),
+        ("Which methods are told apart", _differences(result, figures)),
+        ("Other metrics", _secondary(result, about)),
+        *_of_windows(result),
+        ("How far probabilities can be taken at their word", _figure(
+            figures, "calibration.png", "Calibration", _caption_calibration(result))),
+        ("What is taken for what", _figure(
+            figures, "confusion.png", "Confusion matrices",
+            "Rows are true classes and add up to 1; in brackets the number of "
+            f"{result.per}s (mean over seeds). First the best network, then the best baseline. The "
+            "diagonal is each class's recall over all of them together, so its mean can differ "
+            f"a little from the score above, where {result.unit.many} weigh alike.")),
+        ("What was predicted", _figure(
+            figures, "numbers.png", "Predicted against true numbers",
+            f"A dot a {result.per}; on the dashed line the prediction is right. Dots along a "
+            f"flatter line than it mean predictions drawn towards the middle of the training "
+            f"people.")),
+        ("With a few labelled examples of a new person", _curves(about, figures)),
+        ("Where on the head, and at which frequencies", "" if about.attribution is None
+         else report.figure(*_attribution(about))),
+        ("Do answers follow something else that is known of people?", _covariates(about)),
+        *((heading, report.figure(path, heading, caption))
+          for heading, path, caption in about.learned),
+        ("Is the person recognised?", report.bullets(about.probe) if about.probe else ""),
+        ("Who was trained on and who was judged", report.bullets(about.split)
+         if about.split else ""),
+        ("How it was done", report.bullets([*about.protocol, *_method(result)])),
+        ("What was done to the signals", report.pairs(about.contract) if about.contract else ""),
+        ("What was compared", report.pairs([
+            ("Methods", ", ".join(result.table["method"])), *parents])),
+    ])
+
+
+def _lead(result: Comparison, about: About) -> str:
+    made = ""
+    if result.leaked:
+        names = ", ".join(result.leaked[:8]) + (", …" if len(result.leaked) > 8 else "")
+        most = result.table["subjects"].max()
+        made += report.paragraph(
+            f"LEAK: {len(result.leaked)} of {most} test subjects ({names}) were in "
+            f"the training data of the model. Scores of networks below are not of unseen people, "
+            f"and no network may be called better on the ground of this page (column "
+            f"seen_in_pretraining of predictions.parquet).", "leak")
+    if about.question:
+        made += report.paragraph(about.question)
+    return made + report.paragraph(finding(result), "lead")
+
+
+def _figure(figures: dict[str, Path], name: str, alt: str, caption: str) -> str:
+    return report.figure(figures[name], alt, caption) if name in figures else ""
+
+
+def _curves(about: About, figures: dict[str, Path]) -> str:
+    if about.curves is None or not len(about.curves):
+        return ""
+    made = _figure(figures, "curves.png", "Score against number of labelled examples",
+                   "Mean over test subjects; bars are 95 % intervals over subjects. 0: no example "
+                   "of this person. Bars stand a little beside each other so that all are seen.")
+    table = about.curves
+    out = pd.DataFrame({"method": table["method"], "examples a class": table["shots"],
+                        "score [95 %]": printed.cells(table, "mean", "low", "high")})
+    if "gain" in table:
+        out["pretrained minus this [95 %]"] = printed.cells(
+            table, "gain", "gain_low", "gain_high", True)
+    return made + printed.folded(out, 10)
+
+
+def _covariates(about: About) -> str:
+    if about.covariates is None or not len(about.covariates):
+        return ""
+    return report.table(about.covariates, dense=True) + report.paragraph(
+        "r is Spearman's, of a method's answers and the covariate among people of one label (of "
+        "the label itself: of all people): 0 where answers do not follow it. low_half and "
+        "high_half are the score in people below and above the covariate's median.", "small")
+
+
+def _attribution(about: About) -> tuple[Path, str, str]:
+    path, caption = about.attribution
+    return path, "Relevance of sensors and frequencies", caption
+
+
+def _caption_compared(result: Comparison) -> str:
+    several, unit = (result.table["seeds"] > 1).any(), result.unit
+    return (f"Methods, best first. Large marks: {TITLES[result.score]} with its 95 % interval over "
+            f"{unit.many}{' and seeds' if several else ''}. Small marks: one "
+            f"{'' if unit.person else 'test '}{unit.one} each"
+            f"{' (mean over seeds)' if several else ''}; a thin line follows a {unit.one} from "
+            f"method to method: parallel lines mean that {unit.many} differ more than methods do. "
+            f"Intervals that overlap do not mean that methods are alike: see the paired "
+            f"differences.")
+
+
+def _caption_calibration(result: Comparison) -> str:
+    return (f"Above: of the {result.per}s that a method names with a given probability, the share "
+            f"that it names rightly. On the dashed line probabilities mean what they say; below it "
+            f"the method is too sure of itself, above it not sure enough. Bars: 95 % intervals "
+            f"over {result.unit.many}. Below: how many {result.per}s there are (mean over seeds). "
+            f"error: mean distance to the line, weighed by number ({BINS} bins).")
+
+
+def _reading_the_table(result: Comparison, about: About) -> str:
+    each, unit = result.table.iloc[0], result.unit
+    of = f", in {about.unit}" if about.unit else ""
+    which = (f"other {unit.many} of this person like these" if unit.person
+             else "other people of this kind")
+    text = (f"{TITLES[result.score].capitalize()}{of}"
+            f"{' (0 to 1, more is better)' if result.classes else ' (less is better)'}; in "
+            f"brackets the range that holds the value for {which} in 95 of 100 such studies. ")
+    if each["labellings"]:
+        text += (f"By chance: the same predictions scored with labels exchanged between "
+                 f"{each['exchanged']} ({printed.ways(each)}); in brackets their 95 % range; p of "
+                 f"chance: share of exchanges that score as well (each method for itself, not "
+                 f"corrected).")
+    else:
+        text += ("By chance: what answers that do not know the label score. No labels can be "
+                 "exchanged here, so there is no p of chance (see below).")
+    if "difference" in result.table:
+        text += (f" To best baseline: this method minus the best baseline, {unit.one} by "
+                 f"{unit.one}{'' if result.classes else ' (negative: a smaller error)'}; p by "
+                 f"exchanging the two methods within {unit.many}, Holm-corrected for the number of "
+                 f"methods compared.")
+    return text
+
+
+def _differences(result: Comparison, figures: dict[str, Path]) -> str:
+    if not len(result.differences):
+        return ""
+    made, unit = "", result.unit
+    if result.ranks is not None:
+        p = result.ranks.p
+        friedman = "" if p != p else (
+            f" That all methods rank alike has p {printed.is_p(p)} (Friedman).")
+        how = f"Wilcoxon signed ranks over {unit.many}, Holm-corrected over all pairs"
+        told = (f"Black bars join methods that are not told apart ({how}, p ≥ .05)."
+                if result.alike else
+                f"All methods are told apart ({how}, p < .05), so no bar joins any.")
+        made += _figure(figures, "ranks.png", "Average ranks of the methods",
+                        f"For each {unit.one} the methods are ranked; here are the mean ranks, "
+                        f"best to the left. {told}{friedman}")
+    pairs = {frozenset(pair) for pair in zip(result.differences["method"],
+                                             result.differences["other"], strict=True)}
+    table = pd.DataFrame([result.difference(*pair) for pair in combinations(result.by_score, 2)
+                          if frozenset(pair) in pairs])
+    out = pd.DataFrame({
+        "method": table["method"], "minus": table["other"],
+        f"difference of {TITLES[result.score]} [95 %]": printed.cells(
+            table, "difference", "difference_low", "difference_high", True),
+    })
+    if "difference_r" in table:
+        out["difference of r [95 %]"] = printed.cells(
+            table, "difference_r", "difference_r_low", "difference_r_high", True)
+    for test in ("permutation", "wilcoxon"):
+        out[f"p {test}"] = table[f"p_{test}"].map(printed.p_value)
+        corrected = table[f"p_{test}_holm"].map(printed.p_value)
+        out["(Holm)" if test == "permutation" else "(Holm) "] = corrected
+    least, most = table["units"].min(), table["units"].max()
+    over = unit.counted(most) if least == most else f"{least} to {unit.counted(most)}"
+    return made + printed.folded(out, 10) + report.paragraph(
+        f"Every pair on the windows that both named ({over}). p permutation: the two methods "
+        f"exchanged within {unit.many}; p Wilcoxon: signed ranks of the differences; (Holm): "
+        f"corrected for all {len(table)} pairs. All of it: differences.tsv.",
+        "small")
+
+
+def _secondary(result: Comparison, about: About) -> str:
+    table = result.table.set_index("method").loc[result.by_score].reset_index()
+    out = pd.DataFrame({"method": table["method"]})
+    over, many = {}, result.unit.many
+    for name, metric in result.secondary.items():
+        arrow = "↑" if metric.better > 0 else "↓"
+        unit = f" ({metric.unit})" if metric.unit else ""
+        out[f"{metric.title}{unit}\u00a0{arrow}"] = printed.cells(
+            table, name, f"{name}_low", f"{name}_high")
+        over.setdefault(int(table[f"{name}_subjects"].iloc[0]), []).append(metric.title)
+    lines = []
+    for n, titles in over.items():
+        lines.append(f"{', '.join(titles)}: " + (
+            f"mean over the {n} {many} that have every class" if n else
+            f"of all test {result.per}s together"
+            f"{'' if result.classes else f', {many} weighing alike'}"))
+    extra = "" if result.classes else (
+        f" R² below 0: the mean of the test {many}' own numbers would have been closer.")
+    if result.classes:
+        extra += (" Intervals of the calibration error lie high, as drawing the same again makes "
+                  "it larger.")
+    return printed.folded(out, 14) + report.paragraph(
+        f"↑ more is better, ↓ less is better; brackets: 95 % intervals over {many} and seeds. "
+        f"{'. '.join(lines)}.{extra}", "small")
+
+
+def _of_windows(result: Comparison) -> list[tuple[str, str]]:
+    if result.by_window is None:
+        return []
+    one = result.by_window
+    return [("Scored window by window", printed.folded(printed.shown(one), 14) + report.paragraph(
+        "The same predictions with every window scored by itself instead of the mean over a "
+        "subject's windows; intervals and chance still over subjects. Secondary: what is said of "
+        "a person is the question.", "small"))]
+
+
+def _method(result: Comparison) -> list[str]:
+    lines, many = [], result.unit.many
+    if result.per == "subject":
+        lines.append("Probabilities of a subject's windows were averaged, so a subject has one "
+                     "prediction." if result.classes else
+                     "Predictions of a subject's windows were averaged, so a subject has one.")
+    if result.classes:
+        lines.append(f"Balanced accuracy: mean over classes of the mean over test {many} (that "
+                     f"have the class) of their recall, mean over seeds.")
+    else:
+        lines.append(f"Mean absolute error: mean over test {many} of the mean over their windows, "
+                     f"mean over seeds.")
+    lines += [
+        f"Intervals: {many} and training seeds drawn with replacement, independently, 2,000 "
+        f"times; quantiles taken further out than 2.5 % for few {many} (expanded percentiles, "
+        f"Hesterberg 2015). Windows are never drawn: those of one "
+        f"{'stretch of time' if result.unit.person else 'person'} are not independent.",
+        f"Chance: labels exchanged between {result.table['exchanged'].iloc[0]}, the largest units "
+        f"that could have been otherwise; {printed.ways(result.table.iloc[0])}."
+        if result.table["labellings"].iloc[0] else
+        "Chance: what answers that do not know the label score; no labels could be exchanged.",
+        "The best baseline was picked by its test score, in its favour.",
+    ]
+    return lines
+
+
+def _of_row(row: pd.Series, result: Comparison) -> str:
+    text = printed.estimate(row[result.score], row["low"], row["high"])
+    return text if "[" in text else f"{text} (no interval from one subject)"
+
+
+def _at_least(row: pd.Series) -> str:
+    ways = int(row["labellings"])
+    return f", the least that {ways} exchanges allow" \
+        if ways < FEW_LABELLINGS and abs(row["p_chance"] - 1 / ways) < 1e-9 else ""

@@ -1,0 +1,114 @@
+"""The jobs of an evaluation: one method, trained on one fold with one seed.
+
+Each is done once, however many calls share the folder, and what is done is kept:
+
+    out/parts/JOB.parquet          its predictions; the file appears when it is complete
+    out/parts/.JOB.parquet.lock    held by the call that is at it
+"""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from neurofm import artifacts
+
+from ...decoder.labelled import Labelled
+from ...protocol.choice import Diverged
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method trained on one fold, the `number`-th, with one seed."""
+
+    number: int
+    fold: Labelled
+    method: str
+    seed: int
+
+    @property
+    def file(self) -> str:
+        name = f"{self.number:03d}-{self.fold.fold}__{self.method}__{self.seed}"
+        return "".join(c if c.isalnum() or c in "-_.@" else "-" for c in name) + ".parquet"
+
+    def is_done(self, out: Path) -> bool:
+        return (out / "parts" / self.file).exists()
+
+
+def work(
+    mine: list[Job], jobs: list[Job], out: Path, *, wait: bool,
+    make: Callable[[Job], pd.DataFrame],
+) -> None:
+    """Do those of `mine` that are not done; jobs: of all calls. What another call is at is left to
+    it. wait: until it is done, or given up and done here.
+
+    Raises ValueError, after the other jobs, for those where all settings diverged.
+    """
+    (out / "parts").mkdir(parents=True, exist_ok=True)
+    todo, failed = mine, []
+    for patient in (False, True):
+        left = []
+        for job in todo:
+            if job.is_done(out):
+                continue
+            with _held(job, out, patient) as free:
+                if artifacts.is_sealed(out):  # by another call; the parts are gone
+                    return
+                if not free:
+                    left.append(job)
+                elif not job.is_done(out):
+                    try:
+                        _do(job, jobs, out, make)
+                    except Diverged as problem:
+                        failed.append(f"{job.method}, fold {job.fold.fold}, seed {job.seed}: "
+                                      f"all of its settings diverged ({problem})")
+                        print(f"failed: {failed[-1]}", flush=True)
+        todo = left
+        if todo:
+            then = "waiting for them" if wait else "they are left to it"
+            print(f"another call is at {len(todo)} of these jobs: {then}", flush=True)
+        if not wait:
+            break
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of {len(jobs)} jobs have no answers, the others are done and kept: "
+            f"{failed[0]}" + (f"; and {len(failed) - 1} more" if len(failed) > 1 else "")
+            + ". Leave the method out (--methods), or lower its learning rate and choose another "
+            "--out")
+
+
+def share(jobs: list[Job], k: int, n: int) -> list[Job]:
+    """The k-th (from 0) of n shares of the jobs: every n-th fold and seed with all of its methods,
+    which have work in common; or, where there are too few of these, every n-th job."""
+    groups = [list(group) for _, group in
+              itertools.groupby(jobs, key=lambda job: (job.number, job.seed))]
+    return [job for group in groups[k::n] for job in group] if len(groups) >= n else jobs[k::n]
+
+
+@contextlib.contextmanager
+def _held(job: Job, out: Path, patient: bool) -> Iterator[bool]:
+    """Whether the job is this call's, for as long as this is open."""
+    lock = FileLock(out / "parts" / f".{job.file}.lock")
+    try:
+        lock.acquire(timeout=-1 if patient else 0)
+    except (Timeout, FileNotFoundError):  # the folder is gone where another call has finished
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _do(job: Job, jobs: list[Job], out: Path, make: Callable[[Job], pd.DataFrame]) -> None:
+    began, kept = time.perf_counter(), out / "parts" / job.file
+    temporary = kept.with_name(f".{kept.name}.part")
+    make(job).to_parquet(temporary, index=False)
+    temporary.replace(kept)
+    print(f"[{sum(one.is_done(out) for one in jobs)}/{len(jobs)}] {job.fold.fold} {job.method} "
+          f"seed {job.seed}: {time.perf_counter() - began:.0f} s", flush=True)

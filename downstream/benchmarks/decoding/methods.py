@@ -1,0 +1,151 @@
+"""The methods of a comparison, by name: networks, pretrained or not, and baselines.
+
+    frozen, mlp, attentive                     heads on the pretrained network as it is: a linear
+                                               probe (solved), two layers as published, and one
+                                               that pools by attention
+    covariances, covariance                    "frozen" with that pool (`DecoderConfig`): with the
+                                               tokens' codes, and without them
+    activity                                   "frozen" with that pool (of fMRI)
+    mean_pool                                  pool and head as published
+    full, lora, dora                           the transformer, or adapters of it, trains along
+                                               with the published head
+    random, random_frozen, random_activity     "full", "frozen", "activity" from random weights
+    csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
+    NAME_recentred                             each subject's windows re-centred, without labels
+    NAME@MODEL                                 the same with another pretrained model, e.g.
+                                               frozen_recentred@published
+
+Every method tries the same number of settings and takes the one that the validation subjects
+score best.
+"""
+
+from dataclasses import dataclass, field
+
+from neurofm.models.backbone import BackboneConfig
+from neurofm.models.decoder import DecoderConfig
+
+from ... import baselines
+
+RECENTRED = "_recentred"
+
+
+@dataclass(frozen=True)
+class Network:
+    """mode: as in `neurofm finetune`. architecture: fields of DecoderConfig. random: from random
+    weights, tokenizer included. recentred: each subject's mean feature is removed, which uses no
+    label but all of a subject's windows. model: name of another pretrained model, "" = the one
+    that is evaluated."""
+
+    mode: str = "frozen"
+    architecture: dict = field(default_factory=dict)
+    random: bool = False
+    recentred: bool = False
+    model: str = ""
+
+
+NETWORKS = {
+    "frozen": Network(),
+    "mlp": Network(architecture={"head": "mlp"}),
+    "attentive": Network(architecture={"pool": "attention", "head": "linear"}),
+    "covariances": Network(architecture={"pool": "covariances"}),
+    "covariance": Network(architecture={"pool": "covariance"}),
+    "activity": Network(architecture={"pool": "activity"}),
+    "mean_pool": Network(architecture={"pool": "mean", "head": "mlp"}),
+    "full": Network("full", {"head": "mlp"}),
+    "lora": Network("lora", {"head": "mlp"}),
+    "dora": Network("dora", {"head": "mlp"}),
+    "random": Network("full", {"head": "mlp"}, random=True),
+    "random_frozen": Network(random=True),
+    "random_activity": Network(architecture={"pool": "activity"}, random=True),
+}
+# What a head may try besides the run's own recipe, the first `tuning` of them; a linear one, which
+# is solved, tries penalties; and what trains along: factors on the learning rate.
+HEAD_SETTINGS = ({}, {"lr": 3e-3}, {"lr": 3e-4, "weight_decay": 0.05}, {"dropout": 0.5},
+                 {"lr": 1e-4, "weight_decay": 0.05}, {"lr": 3e-3, "dropout": 0.5})
+LINEAR_SETTINGS = ({}, *({"weight_decay": penalty} for penalty in (10.0, 0.1, 100.0, 0.01, 1e-3)))
+FULL_SETTINGS = ({}, {"lr_factor": 3.0}, {"lr_factor": 0.3}, {"layer_decay": 0.5},
+                 {"lr_factor": 10.0}, {"layer_decay": 1.0})
+
+
+def is_network(name: str) -> bool:
+    """True for networks of ours, False for baselines."""
+    return name.partition("@")[0].removesuffix(RECENTRED) in NETWORKS
+
+
+def network(name: str) -> Network:
+    """The network of that name."""
+    base, _, model = name.partition("@")
+    found = NETWORKS[base.removesuffix(RECENTRED)]
+    return Network(found.mode, found.architecture, found.random, base.endswith(RECENTRED), model)
+
+
+def settings(
+    what: Network, tuning: int, architecture: dict, backbone: BackboneConfig
+) -> tuple[dict, ...]:
+    """The settings that a network tries. architecture: fields of DecoderConfig for all networks.
+    backbone: config of the pretrained model."""
+    made = DecoderConfig(**{"backbone": backbone, **architecture, **what.architecture})
+    head = LINEAR_SETTINGS if made.solved else HEAD_SETTINGS
+    return (head if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
+
+
+def check(names: list[str], models: list[str], number: bool, fmri: bool = False) -> None:
+    """Raise ValueError for a method that there is not, or not for this kind of label or signal.
+
+    models: names of the pretrained models, "" the one evaluated. number: labels are numbers. fmri:
+    the corpus is of scans.
+    """
+    known = [*NETWORKS, *baselines.INDEX]
+    unknown = [name for name in names
+               if not is_network(name) and name.removesuffix(RECENTRED) not in known
+               and name not in known]
+    if unknown or not names:
+        raise ValueError(f"methods: unknown {unknown}; there are {', '.join(known)}, each also "
+                         f"with {RECENTRED} after it")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"methods: named twice: {', '.join(twice)}")
+    for name in names:
+        model = name.partition("@")[2]
+        if is_network(name) and not model and "" not in models:
+            raise ValueError(f"methods: {name} is a network of a pretrained model, and none is "
+                             f"given: name it, --model=FOLDER, or ask for baselines: "
+                             f"{', '.join(fitting(number, fmri=fmri))}")
+        if model and model not in models:
+            turned = f"{name.partition('@')[0]}{RECENTRED}@{model.removesuffix(RECENTRED)}"
+            hint = f"or write {turned}" if model.endswith(RECENTRED) else "or leave it out"
+            raise ValueError(f"methods: {name} wants a model named {model}; name it, e.g. "
+                             f"--models.{model}=FOLDER, {hint}")
+        if not is_network(name) and number != baselines.find(name).REGRESSION:
+            kind = "a number" if number else "classes"
+            raise ValueError(f"methods: {name} does not predict {kind}; these do: "
+                             f"{', '.join(fitting(number, fmri=fmri))}")
+        if not is_network(name) and fmri != baselines.find(name).SEES.endswith("scans"):
+            kind = "fMRI" if fmri else "EEG or MEG"
+            raise ValueError(f"methods: {name} does not read {kind}; these do: "
+                             f"{', '.join(fitting(number, fmri=fmri))}")
+
+
+def check_pools(
+    names: list[str], pools: dict[str, tuple[str, ...]], architecture: dict
+) -> None:
+    """Raise ValueError for networks with a pool that their model cannot make.
+
+    pools: those of each model, by its name. architecture: fields of DecoderConfig for all.
+    """
+    for name in filter(is_network, names):
+        what = network(name)
+        pool = (architecture | what.architecture).get("pool", "")
+        if pool and pool not in pools[what.model]:
+            raise ValueError(f"methods: {name} pools by {pool!r}, which this model cannot; it can "
+                             f"by {', '.join(pools[what.model])}: leave {name} out")
+
+
+def fitting(number: bool, pools: tuple[str, ...] = (), fmri: bool = False) -> list[str]:
+    """All methods for this kind of label and signal. pools: of the model; none = without a model,
+    baselines alone."""
+    networks = [*NETWORKS, *(f"{name}{RECENTRED}" for name in ("frozen", "full", "random_frozen"))]
+    networks = [name for name in networks
+                if network(name).architecture.get("pool", "") in ("", *pools)]
+    simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION
+              and fmri == baselines.find(one).SEES.endswith("scans")]
+    return [*networks, *simple] if pools else simple

@@ -1,0 +1,1 @@
+"""How close generated recordings are to real ones."""

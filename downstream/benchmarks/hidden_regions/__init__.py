@@ -1,0 +1,1 @@
+"""How well hidden fMRI regions of unseen people are predicted."""

@@ -1,0 +1,1 @@
+"""How well the next token of unseen people is predicted."""

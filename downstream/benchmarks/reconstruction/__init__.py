@@ -1,0 +1,1 @@
+"""How well a tokenizer reconstructs recordings of unseen people."""

@@ -1,0 +1,116 @@
+"""Features of a recording, in three lines at a notebook.
+
+    model = neurofm.load("path/or/org/name")
+    features = neurofm.embed(raw, model)          # [window, source, frame, dim]
+
+The recording is brought to what the model was trained on (its InputContract) first.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neurofm import artifacts, checkpoints
+from neurofm.data.batch import Batch, collate
+from neurofm.data.corpus import Corpus
+from neurofm.data.recording import Recording
+from neurofm.data.sensors import GeometryRule
+from neurofm.preprocessing import readers
+from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
+
+from .features import check_contract
+
+
+def embed(recording, model, batch_windows: int = 16) -> Tensor:
+    """Features of every window, float32 [window, source, frame, dim], on the CPU; of fMRI [window,
+    region, segment, dim], 0 where a scan has no such region or segment.
+
+    recording: an `mne.io.Raw` (loaded or not) or `mne.Epochs`, a path of a file or of a corpus, a
+        Recording, or a Corpus. Windows follow each other as the contract says; a corpus has its
+        own. model: a tokenizer, a pretrained model or a decoder (its backbone's features), or the
+        path of one.
+    Raises ContractError, ReadError (both ValueError) where the model cannot take the recording.
+    """
+    if isinstance(model, str | Path):
+        model = checkpoints.load(model)
+    if not hasattr(model, "embed"):
+        raise ValueError(f"a {type(model).__name__} has tokens and no features (encode gives its "
+                         f"tokens); give a model trained on them, or a decoder")
+    if isinstance(recording, str | Path) and _is_corpus(recording):
+        recording = Corpus.open(recording)
+    if isinstance(recording, Corpus):
+        check_contract(model, type(model).__name__, recording)
+        batches = of_corpus(recording, batch_windows, contract_of(model).geometry)
+    else:
+        batches = of_recording(standardize(as_recording(recording), contract_of(model)),
+                               batch_windows)
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            parts = [model.embed(batch.to(device)).float().cpu() for batch in batches]
+    finally:
+        model.train(training)
+    return torch.cat(_alike(parts))
+
+
+def _alike(parts: list[Tensor]) -> list[Tensor]:
+    """Of one shape: scans have unlike lengths and regions, and what one lacks is 0."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return parts
+    most = [max(part.shape[axis] for part in parts) for axis in (1, 2)]
+    return [F.pad(part, (0, 0, 0, most[1] - part.shape[2], 0, most[0] - part.shape[1]))
+            for part in parts]
+
+
+def as_recording(recording) -> Recording:
+    """A Recording of what a person has at hand: a path, an MNE object, or one already."""
+    if isinstance(recording, Recording):
+        return recording
+    if isinstance(recording, str | Path):
+        return readers.read(recording)
+    if hasattr(recording, "info") and hasattr(recording, "get_data"):
+        return readers.from_raw(recording)
+    raise ValueError(f"wanted an mne.io.Raw, a path, a neurofm.Recording or a neurofm.Corpus, "
+                     f"got a {type(recording).__name__}")
+
+
+def contract_of(model):
+    """The model's contract; ValueError if it has none."""
+    if getattr(model, "contract", None) is None:
+        raise ValueError(
+            f"this {type(model).__name__} has no InputContract, so it is unknown which signals it "
+            f"takes; set model.contract = neurofm.InputContract(…) as it was trained"
+        )
+    return model.contract
+
+
+def of_recording(
+    windows: Standardized | StandardizedScan, batch_windows: int
+) -> Iterator[Batch]:
+    """Windows of one standardised recording, in their order."""
+    waiting: list[np.ndarray] = []
+    fmri = windows.contract.modality == "fmri"
+    for number, window in enumerate(windows, start=1):
+        waiting.append(window)
+        if len(waiting) == batch_windows or number == len(windows):
+            n = len(waiting)
+            yield collate(waiting, [windows.sensors] * n, windows.contract.geometry,
+                          source=[windows.source] * n,
+                          t_r=np.full(n, 1 / windows.sfreq) if fmri else None)
+            waiting = []
+
+
+def of_corpus(corpus: Corpus, batch_windows: int, geometry: GeometryRule) -> Iterator[Batch]:
+    """All windows of a corpus, in their order, sensors by the model's rule."""
+    for start in range(0, len(corpus), batch_windows):
+        windows = np.arange(start, min(start + batch_windows, len(corpus)))
+        yield corpus.batch(windows, geometry=geometry)
+
+
+def _is_corpus(path: str | Path) -> bool:
+    return artifacts.is_sealed(path) and artifacts.open_sealed(path).kind == "corpus"

@@ -1,1 +1,0 @@
-"""New recordings: many of them, a folder that is watched, a signal as it comes; and their pages."""

@@ -1,1 +1,0 @@
-"""Judges of generated against real recordings: one file each, and what they are judged beside."""

@@ -1,0 +1,1 @@
+"""Metrics, intervals, chance, surrogates, and what a decoder reads from a signal."""

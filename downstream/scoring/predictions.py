@@ -1,0 +1,117 @@
+"""Predictions of a decoder as a table, and what they are worth on people it was not trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurofm import artifacts, checkpoints
+from neurofm.models.decoder import Decoder
+
+from ..decoder import features
+from ..decoder.features import InMemory
+from ..decoder.labelled import Labelled
+from . import metrics, statistics
+
+
+@torch.no_grad()
+def predict(
+    decoder: Decoder, pooled: InMemory, windows: np.ndarray, device, batch_windows: int = 256
+) -> np.ndarray:
+    """Probabilities [window, class], or numbers [window, 1], of windows whose features are known.
+
+    A decoder that re-centres takes the mean of each subject's windows (by each device) among those
+    given.
+    """
+    decoder.to(device).eval()
+    rows = pooled.rows(windows)
+    answers = np.empty((len(windows), len(decoder.classes) or 1))
+    for group in pooled.alike(rows) if decoder.config.recentred else [rows]:
+        values = pooled.values[torch.from_numpy(group)]
+        centre = features.centre(values).to(device) if decoder.config.recentred else None
+        parts = [decoder.name(part.to(device), centre) for part in values.split(batch_windows)]
+        answers[np.isin(rows, group)] = torch.cat(parts).double().cpu().numpy()
+    return answers
+
+
+def table_of(data: Labelled, answers: np.ndarray, ledger: dict | None) -> pd.DataFrame:
+    """A row a test window: whose, which, when, label, predicted, p_CLASS, seen_in_pretraining.
+
+    answers: probabilities [window, class], or numbers [window, 1].
+    """
+    windows, corpus = data.windows["test"], data.corpus
+    rows = corpus.windows.iloc[windows]
+    records = corpus.recordings.iloc[rows["recording"].to_numpy()]
+    known = checkpoints.seen(ledger, corpus.recordings)["recording"]
+    names, target = np.array(data.classes), data.target[windows]
+    table = pd.DataFrame({
+        "fold": data.fold,
+        "window": windows,
+        "subject": corpus.subjects(windows),
+        "recording": records["recording"].to_numpy(),
+        "start_s": rows["start_s"].to_numpy(),
+        "label": names[target] if data.classes else target,
+        "predicted": names[answers.argmax(axis=1)] if data.classes else answers[:, 0],
+        "seen_in_pretraining": records["recording"].isin(known).to_numpy(),
+    })
+    for k, name in enumerate(data.classes):
+        table[f"p_{name}"] = answers[:, k]
+    return table
+
+
+def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
+    """What a table of predictions is worth: balanced accuracy with its interval and chance, or how
+    near numbers come. exchanges: ways to exchange the labels, of which p_chance is a share."""
+    about = {"subjects": int(table["subject"].nunique()), "windows": len(table)}
+    if not classes:
+        label, predicted = table["label"].to_numpy(float), table["predicted"].to_numpy(float)
+        return {"mae": metrics.score("mae", label, predicted),
+                "r2": metrics.score("r2", label, predicted),
+                "pearson_r": metrics.score("pearson", label, predicted), **about}
+    recall, target, predicted = recalls_of(table, classes)
+    estimate = statistics.interval(recall[None])
+    by_chance, p = statistics.chance(
+        target, predicted[None], table["subject"].to_numpy(), table["recording"].to_numpy(),
+        len(classes),
+    )
+    return {
+        "balanced_accuracy": estimate.mean, "low": estimate.low, "high": estimate.high,
+        "chance": by_chance.mean, "chance_high": by_chance.high, "p_chance": p,
+        "exchanges": min(by_chance.count, 1_000_000), **about,
+    }
+
+
+def save_test(
+    checkpoint: Path, table: pd.DataFrame, metrics: dict, *, config: dict, parents: dict[str, str]
+) -> None:
+    """Write what a decoder said of people it was not trained on, and what that is worth, beside it:
+    `neurofm decode` tells its users."""
+    out = checkpoint / "test"
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(out / "predictions.parquet", index=False)
+    artifacts.write_json(out / "metrics.json", metrics)
+    artifacts.seal(out, "results", config=config, parents=parents,
+                   files=["predictions.parquet", "metrics.json"])
+
+
+def recalls_of(
+    table: pd.DataFrame, classes: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(recall [subject, class], target, predicted) of a table of predictions."""
+    index = {name: k for k, name in enumerate(classes)}
+    target = table["label"].map(index).to_numpy()
+    predicted = table["predicted"].map(index).to_numpy()
+    recall, _ = statistics.recalls(target, predicted, table["subject"].to_numpy(), len(classes))
+    return recall, target, predicted
+
+
+def leak(table: pd.DataFrame) -> str | None:
+    """What to say if test subjects were in the model's training data, else None."""
+    seen = sorted(set(table.loc[table["seen_in_pretraining"], "subject"]))
+    if not seen:
+        return None
+    shown = ", ".join(seen[:5]) + (", …" if len(seen) > 5 else "")
+    return (f"LEAK: {len(seen)} of {table['subject'].nunique()} test subjects ({shown}) were in "
+            f"the training data of the model given; their scores are not of unseen people "
+            f"(column seen_in_pretraining)")

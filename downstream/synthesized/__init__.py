@@ -1,1 +1,0 @@
-"""What is written of synthesised series: tables, images, figures, a page."""

@@ -1,0 +1,1 @@
+"""Decoders and synthesizers at work: one recording, many, a watched folder, live; their pages."""

@@ -1,0 +1,113 @@
+"""Whose mean a re-centring decoder takes away; no label is needed for it.
+
+Such a decoder compares a window with its person's others by the same device. They come from
+recordings: the one that is decoded, or those of the same person that are named. In a stream they
+are the windows that have come so far, and at first the training people's mean counts for most.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from neurofm.data.batch import collate
+from neurofm.data.recording import Recording
+from neurofm.data.sensors import Sensors
+from neurofm.models.decoder import Decoder
+from neurofm.preprocessing.standardize import Standardized
+from neurofm.preprocessing.streaming import CausalStandardizer
+
+from ..decoder import features
+from ..decoder.embedding import of_recording
+from ..decoder.labelled import sensors_of
+
+
+@dataclass(frozen=True, eq=False)
+class Centre:
+    """value: what is taken away from features. windows, recordings: that it is the mean over."""
+
+    value: Float[Tensor, " feature"]
+    windows: int
+    recordings: tuple[str, ...]
+
+    def in_words(self) -> str:
+        names = ", ".join(Path(path).name for path in self.recordings[:4])
+        more = f" and {len(self.recordings) - 4} more" if len(self.recordings) > 4 else ""
+        return (f"Every window is compared with this person's average over {self.windows} windows "
+                f"of {names}{more}. If these hold mostly one state, that state is taken for the "
+                f"average, and answers are off: give recordings that hold all of them (centre_on).")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the head would see of each window of a recording, before re-centring; on the CPU."""
+
+    sensors: Sensors
+    pooled: Float[Tensor, "window *place feature"]
+
+
+@torch.no_grad()
+def seen(decoder: Decoder, windows: Standardized, batch_windows: int) -> Seen:
+    """Of a recording as a whole."""
+    device = next(decoder.parameters()).device
+    return Seen(windows.sensors, torch.cat([decoder.pool(batch.to(device)).float().cpu()
+                                            for batch in of_recording(windows, batch_windows)]))
+
+
+@torch.no_grad()
+def seen_live(decoder: Decoder, recording: Recording) -> Seen:
+    """Of the windows that a stream of this recording would have: filters that know only
+    the past shift features a little, and the centre with them."""
+    standardizer = CausalStandardizer(recording, decoder.contract)
+    device, parts = next(decoder.parameters()).device, []
+    second = max(1, round(recording.sfreq))
+    for start in range(0, recording.n_times, second):
+        for window in standardizer.push(recording.signal[:, start : start + second]):
+            if window.signal is not None:
+                batch = collate([window.signal], [window.sensors], decoder.contract.geometry)
+                parts.append(decoder.pool(batch.to(device)).float().cpu())
+    if not parts:
+        raise ValueError(f"{recording.source}: wanted at least one good window of "
+                         f"{decoder.contract.window_s:g} s to centre on, found none in "
+                         f"{recording.duration_s:g} s; name another recording")
+    return Seen(standardizer.sensors, torch.cat(parts))
+
+
+def of(known: dict[str, Seen], sensors: Sensors) -> Centre:
+    """The centre of a person for a recording with these sensors. known: path → what was seen of the
+    person's recordings, by the same device; else ValueError."""
+    other = [path for path, one in known.items() if not one.sensors.resembles(sensors)]
+    if other:
+        theirs = known[other[0]].sensors
+        raise ValueError(f"centre_on: {other[0]} has other sensors ({in_words(theirs)}) than what "
+                         f"is decoded ({in_words(sensors)}), and another device sees the same "
+                         f"person differently; name recordings of one device")
+    together = torch.cat([one.pooled for one in known.values()])
+    return Centre(features.centre(together), len(together), tuple(known))
+
+
+def in_words(sensors: Sensors) -> str:
+    """Such as "19 eeg (Fp1 … O2)"."""
+    return f"{sensors_of(sensors)} ({sensors.names[0]} … {sensors.names[-1]})"
+
+
+class Running:
+    """A person's centre while windows come in: the mean of theirs and of `prior_windows` that were
+    the training people's mean."""
+
+    def __init__(self, decoder: Decoder, prior_windows: float):
+        self.value, self.windows = decoder.head.centre.clone(), prior_windows
+
+    def after(self, pooled: Float[Tensor, "1 *place feature"]) -> Float[Tensor, " feature"]:
+        """The centre, now that this window has come too."""
+        self.windows += 1
+        self.value += (features.centre(pooled) - self.value) / self.windows
+        return self.value
+
+    def in_words(self) -> str:
+        return ("Every window was compared with this person's average over the windows up to it, "
+                "in which at first the average of the training people counted for most: early "
+                "answers rest on little of this person. Recordings given beforehand (centre_on) "
+                "do better.")

@@ -1,0 +1,146 @@
+"""What a decoder's answers mean, in sentences for people who did not train it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm import checkpoints
+from neurofm.data.recording import Recording
+from neurofm.models.window_decoder import WindowDecoder
+
+
+def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float = 0.0) -> str:
+    """The answer for the whole recording. Windows without an answer (NaN) are counted apart.
+
+    The probability of a recording is the mean over its windows: they are not independent, so
+    adding up their evidence (log-odds) would end in a certainty that nobody has.
+    """
+    answered = table.dropna(subset=[f"p_{name}" for name in classes] or ["predicted"])
+    n, lost = len(answered), len(table) - len(answered)
+    what = f"{n} window{'s' * (n != 1)}"
+    if n:
+        what += f" of {answered['stop_s'].iloc[0] - answered['start_s'].iloc[0]:g} s"
+    apart = f" {lost} more had no usable signal." if lost else ""
+    if not n:
+        return f"Nothing could be decoded: no window had a usable signal ({lost} had none)."
+    if not classes:
+        number = answered["predicted"].astype(float)
+        spread = f" ± {number.std():.4g}" if n > 1 else ""
+        return (f"The decoder's number is {number.mean():.4g}{spread} (mean and standard deviation "
+                f"over {what}; lowest {number.min():.4g}, highest {number.max():.4g}).{apart}")
+    counts = answered["predicted"].value_counts()
+    named = {name: int(counts.get(name, 0)) for name in classes}
+    mean = {name: answered[f"p_{name}"].mean() for name in classes}
+    order = sorted(classes, key=lambda name: (-named[name], -mean[name]))
+    first, most = order[0], named[order[0]]
+    if not most:
+        lead = (f"The decoder is not sure enough to name any of {what}: its highest probability is "
+                f"below {abstain_below:g} in all of them.")
+    elif most > named[order[1]]:
+        lead = f"The decoder names {first} in {most} of {what} ({most / n:.0%})"
+    else:
+        lead = (f"The decoder names {' and '.join(k for k in order if named[k] == most)} equally "
+                f"often, each in {most} of {what} ({most / n:.0%})")
+    if most:
+        others = [f"{name} in {named[name]}" for name in order if 0 < named[name] < most]
+        unnamed = n - sum(named.values())
+        if unnamed:
+            others.append(f"none in {unnamed}, where its highest probability is below "
+                          f"{abstain_below:g}")
+        lead += "".join(f", {other}" for other in others) + "."
+    means = ", ".join(f"{name} {mean[name]:.2f}" for name in order)
+    return f"{lead} Mean probability over all windows: {means}.{apart}"
+
+
+def score(model: str, decoder: WindowDecoder) -> tuple[str, bool]:
+    """(how the decoder did on people it was not trained on, whether that is any good)."""
+    path = Path(model) / "test" / "metrics.json"
+    if not path.exists():
+        return ("Nothing is stored with this decoder about how it does on people it was not "
+                "trained on. Without that, its answers should not be relied upon.", False)
+    found = json.loads(path.read_text())
+    n, known = found.get("subjects", "?"), found.get("same_people", False)
+    people = "1 person" if n == 1 else f"{n} people"
+    tested = f"On {people} it was {'trained on, at another time,' if known else 'not trained on'}"
+    if "balanced_accuracy" not in found:
+        numbers = ", ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in found.items()
+                            if isinstance(value, float))
+        return (f"{tested}: {numbers} ({found.get('windows', '?')} windows).",
+                found.get("r2", 1.0) > 0)
+    least = 1 / found["exchanges"] if found["exchanges"] else 1.0  # with few people p stays above
+    alone = found["low"] != found["low"]  # NaN: one person, over whom there is no interval
+    good = found["p_chance"] <= max(0.05, least) and (alone or found["low"] > found["chance"])
+    right = round(100 * found["balanced_accuracy"])
+    text = (f"{tested} it was right in about {right} of 100 windows, where guessing gives "
+            f"{round(100 * found['chance'])} (balanced accuracy "
+            f"{found['balanced_accuracy']:.3f}"
+            + ("" if alone else f", 95 % interval over people {found['low']:.3f} to "
+                                f"{found['high']:.3f}")
+            + f"; {found['windows']} windows; chance {found['chance']:.3f}, p = "
+            f"{found['p_chance']:.2g}).")
+    if alone:
+        text += " One person tells little of how it does on others."
+    if not good:
+        text += " This cannot be told from guessing: its answers mean nothing."
+    return text, good
+
+
+_SHORT = {"mae": "mean absolute error", "r2": "share of variance explained (R²)",
+          "pearson_r": "correlation"}
+
+
+def limits(decoder: WindowDecoder) -> list[str]:
+    """What the answers do not mean."""
+    said = ["It is not a diagnosis. For research; this is not a medical device and decides nothing "
+            "about a person."]
+    if decoder.classes:
+        names = " or ".join([", ".join(decoder.classes[:-1]), decoder.classes[-1]])
+        said.append(f"The decoder knows nothing but {names}. It answers with one of them also "
+                    f"where none is true, as in sleep, in illness or while talking.")
+        if decoder.temperature == 1:
+            said.append("Its probabilities are the network's own and have not been calibrated: 0.9 "
+                        "does not mean right nine times in ten.")
+        else:
+            said.append(f"Its probabilities were calibrated on the people its training was checked "
+                        f"on (temperature {decoder.temperature:.2f}): of their windows called 0.9, "
+                        f"about nine in ten were right. On another person or device this may be "
+                        f"off.")
+        said.append("The mean probability is an average over windows, not evidence added up: "
+                    "windows of one recording resemble each other, and many equal answers are not "
+                    "many independent ones.")
+    else:
+        said.append("The spread is that of the windows of this recording. How far the number is "
+                    "from the truth can be larger, see how the decoder did on other people.")
+    return said
+
+
+def trained_on(model: str, recording: Recording | None) -> list[tuple[str, bool]]:
+    """Sentences about whom the decoder has seen, each with whether it is a warning."""
+    ledger = checkpoints.read_ledger(model)
+    if ledger is None:
+        return [("this decoder carries no list of whom it was trained on, so it is not known "
+                 "whether this person is among them", False)]
+    people: dict[str, set] = {}
+    for entry in ledger["recordings"]:
+        people.setdefault(entry["role"], set()).add(entry["subject"])
+    words = {"train": "trained on", "validation": "checked during training on"}
+    roles = [f"{words.get(role, f'used ({role})')} {len(who)} "
+             f"{'person' if len(who) == 1 else 'people'}" for role, who in people.items()]
+    hours = sum(float(entry["hours"]) for entry in ledger["recordings"])
+    told = [(f"It was {', and '.join(roles)}; {hours:.1f} hours of recordings." if roles else
+             "Its list of whom it was trained on is empty.", False)]
+    told += [(f"It holds weights published by others: {entry['weights']} ({entry['paper']}; "
+              f"{entry['note']}).", False) for entry in ledger.get("published", [])]
+    if recording is not None and (unlisted := checkpoints.doubt(ledger, [recording.dataset])):
+        told.append((f"Of these weights: {unlisted}.", True))
+    if recording is None or not recording.subject:
+        return [*told, ("Whose signal this is was not said, so it is not known whether this person "
+                        "is among them.", False)]
+    subject = f"{recording.dataset or ''}/{recording.subject}"
+    roles = sorted({entry["role"] for entry in ledger["recordings"]
+                    if entry["subject"] == subject})
+    if roles:
+        return [*told, (f"{subject} is in this decoder's training data ({', '.join(roles)}): how "
+                        f"well it does here says nothing of other people.", True)]
+    return [*told, (f"{subject} is not on the list of whom it was trained on.", False)]

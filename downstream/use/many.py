@@ -1,0 +1,227 @@
+"""Decode several recordings: a folder of results each, and one table of them all.
+
+    out/
+      summary.tsv          a row a recording: what was found, or why it failed
+      NAME/                as `neurofm decode` of that one recording leaves it
+
+A bad recording is listed with its reason and stops no other. Run again, the same command does only
+what is missing, has failed or has changed since.
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm import artifacts, checkpoints, config
+from neurofm.models.window_decoder import WindowDecoder
+from neurofm.preprocessing import archive, quality
+from neurofm.preprocessing.archive import Job
+
+from . import decoded_page
+from .centring import Seen
+from .one import DecodeConfig, check_centre_on, decode_one, open_decoder, seen_of
+
+FAILED = 3  # exit status when some recordings failed, as of `neurofm ingest`
+SUMMARY = "summary.tsv"
+_COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime_ns"]
+
+
+def decode_many(run: DecodeConfig) -> int:
+    """Decode all that is found; returns the exit status."""
+    with Many.open(run) as many:
+        found = many.look()
+        if not found.jobs and not found.missing:
+            print(f"no recording was found in {', '.join(run.recording)}")
+            return FAILED
+        for path, reason in found.missing:
+            many.fail(path, reason)
+        many.together(found.jobs)
+        todo = [job for job in found.jobs if not many.is_done(job)]
+        if done := len(found.jobs) - len(todo):
+            print(f"{done} of {len(found.jobs)} recordings are decoded already")
+        try:
+            for job in todo:
+                many.do(job)
+        except KeyboardInterrupt:
+            print("interrupted: what is finished is kept; run the same command again to go on")
+            return 130
+        return many.tell()
+
+
+class Many:
+    """The folder of several results and its table. Open it with `with`: one process at a time."""
+
+    def __init__(self, run: DecodeConfig, decoder: WindowDecoder):
+        self.run, self.decoder, self.out = run, decoder, Path(run.out)
+        self.parents = {"model": checkpoints.fingerprint(run.model)}
+        self.of_person: dict[str, list[str]] = {}  # path → recordings to be centred on
+        self._known: dict[tuple[str, ...], dict[str, Seen]] = {}
+        table = self.out / SUMMARY
+        rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
+                .to_dict("records") if table.exists() else [])
+        self.rows = {row["recording"]: row for row in rows if row["status"] == "done"}
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, run: DecodeConfig):
+        out = Path(run.out)
+        decoder = open_decoder(run.model, run.abstain_below)
+        check_centre_on(run.centre_on, decoder, run.model)
+        if artifacts.is_sealed(out) or out.is_file():
+            raise ValueError(f"--out {out}: wanted a folder for several results, but this is one "
+                             f"result or a file; choose another")
+        from filelock import FileLock, Timeout
+
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"--out {out}: another decode is running into this folder; wait for "
+                             f"it, or choose another --out") from None
+        try:
+            yield cls(run, decoder)
+        finally:
+            lock.release()
+
+    def look(self) -> archive.Found:
+        """What recordings there are now; results are none."""
+        found = archive.find(self.run.recording, arrays=self.run.arrays,
+                             images=self.run.images.given)
+        here = Path(os.path.abspath(self.out))
+        found.jobs = [job for job in found.jobs if not Path(job.path).is_relative_to(here)]
+        return found
+
+    def together(self, jobs: list[Job]) -> None:
+        """Take recordings of the same subject for one person's, to be centred on their mean."""
+        if not self.decoder.recentred or self.run.centre_on:
+            return
+        people: dict[tuple, list[str]] = {}
+        for job in jobs:
+            identity = job.identity()
+            if identity.get("subject"):
+                who = identity.get("dataset"), identity["subject"]
+                people.setdefault(who, []).append(job.path)
+        self.of_person = {path: sorted(paths) for paths in people.values() for path in paths}
+
+    def _known_of(self, run: DecodeConfig) -> dict[str, Seen] | None:
+        """The person's recordings by the same device, unless others were asked for; what cannot be
+        read is told where that is decoded."""
+        if not self.decoder.recentred:
+            return None
+        paths = tuple(run.centre_on or run.recording)
+        if paths not in self._known:
+            known = {}
+            for path in paths:
+                try:
+                    known[path] = seen_of(path, run, self.decoder)
+                except (ValueError, OSError):
+                    if path in self.run.centre_on or paths == (path,):
+                        raise
+            # People come one after the other: the last one's are enough to keep.
+            self._known = {paths: known}
+        known, own = self._known[paths], self._known[paths].get(run.recording[0])
+        if self.run.centre_on or own is None:
+            return known
+        return {path: one for path, one in known.items() if one.sensors.resembles(own.sensors)}
+
+    def is_done(self, job: Job) -> bool:
+        """Whether its results are there, of this decoder and settings, and it has not changed."""
+        row = self.rows.get(job.path)
+        if row is None or [row["size"], row["mtime_ns"]] != [str(job.size), str(job.mtime_ns)]:
+            return False
+        settings = config.resolved(self._one(job, row["folder"]))
+        if self._is_of(row["folder"], job) and settings["centre_on"] != artifacts.open_sealed(
+                self.out / row["folder"]).config.get("centre_on", []):
+            return False  # the person has other recordings now, and with them another average
+        return artifacts.finished(self.out / row["folder"], "results", config=settings,
+                                  parents=self.parents)
+
+    def do(self, job: Job) -> bool:
+        """Decode one and say how it went; False where it failed."""
+        name = self._name(job)
+        row = {"recording": job.path, "size": str(job.size), "mtime_ns": str(job.mtime_ns)}
+        try:
+            if self._is_of(name, job):  # as it was before the file changed
+                shutil.rmtree(self.out / name)
+            one = self._one(job, name)
+            table, windows = decode_one(one, self.decoder, self.parents, self._known_of(one))
+        except (ValueError, OSError) as error:
+            return self.fail(job.path, str(error), row)
+        except MemoryError:
+            return self.fail(job.path, "memory ran out: lower batch_windows", row)
+        except Exception as error:  # ours to mend, but it must not stop the other recordings
+            return self.fail(job.path, f"unexpected {type(error).__name__}: {error}", row)
+        self.rows[job.path] = {**row, "status": "done", "folder": name, "windows": len(table),
+                               "reason": "", **_in_numbers(table, self.decoder)}
+        print(f"{name}: {decoded_page.finding(table, self.decoder.classes, self.run.abstain_below)}"
+              + "".join(f"\n  note: {text}" for text in quality.remarks(windows.quality)),
+              flush=True)
+        self._write()
+        return True
+
+    def fail(self, path: str, reason: str, row: dict | None = None) -> bool:
+        """Note a recording that could not be decoded; False, as `do` of it would be."""
+        reason = " ".join(reason.removeprefix(f"{path}: ").split())
+        self.rows[path] = {**(row or {}), "recording": path, "status": "failed", "folder": "",
+                           "windows": 0, "reason": reason}
+        print(f"failed: {path}: {reason}", flush=True)
+        self._write()
+        return False
+
+    def tell(self) -> int:
+        """Print how it stands; the exit status."""
+        failed = [row for row in self.rows.values() if row["status"] == "failed"]
+        self._write()
+        print(f"{len(self.rows) - len(failed)} recordings decoded, {len(failed)} failed; table: "
+              f"{self.out / SUMMARY}")
+        for row in failed:
+            print(f"  failed: {row['recording']}: {row['reason']}")
+        return FAILED if failed else 0
+
+    def _one(self, job: Job, name: str) -> DecodeConfig:
+        """The settings of `neurofm decode` of this recording alone."""
+        centre_on = self.run.centre_on or self.of_person.get(job.path, [])
+        return dataclasses.replace(
+            self.run, recording=[job.path], out=str(self.out / name), centre_on=centre_on,
+            watch=False, poll_s=DecodeConfig.poll_s, stop_after=0)
+
+    def _name(self, job: Job) -> str:
+        """The file's name without its extension; where another recording has that, a longer one."""
+        row = self.rows.get(job.path)
+        if row and row["folder"]:
+            return row["folder"]
+        stem = Path(job.path).name.removesuffix(".gz").rsplit(".", 1)[0]
+        return stem if not (self.out / stem).exists() or self._is_of(stem, job) else job.id
+
+    def _is_of(self, name: str, job: Job) -> bool:
+        """Whether a folder holds results of this recording, which the table may not know."""
+        folder = self.out / name
+        return (artifacts.is_sealed(folder)
+                and artifacts.open_sealed(folder).config.get("recording") == [job.path])
+
+    def _write(self) -> None:
+        """The table, replaced as a whole: a crash leaves the one before."""
+        rows = [self.rows[path] for path in sorted(self.rows)]
+        table = pd.DataFrame(rows, dtype=object)  # counts stay whole beside empty cells
+        others = [name for name in table if name not in _COLUMNS]
+        table = table.reindex(columns=[*_COLUMNS[:4], *others, *_COLUMNS[4:]])
+        unfinished = self.out / f".{SUMMARY}.part"
+        table.to_csv(unfinished, sep="\t", index=False)
+        unfinished.replace(self.out / SUMMARY)
+
+
+def _in_numbers(table: pd.DataFrame, decoder: WindowDecoder) -> dict:
+    """A recording in a row: share and mean probability of each class, or the number's mean."""
+    if not decoder.classes:
+        return {"mean": round(table["predicted"].mean(), 6),
+                "std": round(table["predicted"].std(ddof=1), 6) if len(table) > 1 else ""}
+    numbers = {f"share_{name}": round((table["predicted"] == name).mean(), 4)
+               for name in decoder.classes}
+    numbers |= {f"p_{name}": round(table[f"p_{name}"].mean(), 4) for name in decoder.classes}
+    return {**numbers, "confidence": round(table["confidence"].mean(), 4),
+            "abstained": int(table["abstained"].sum())}

@@ -1,0 +1,76 @@
+"""A page about synthesised series: what they are, how they look, how near the real ones come."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neurofm.pages import page as report
+
+from ..protocol.scans import LEAST_VOLUMES
+from ..scoring.statistics import holm
+from ..scoring.surrogates import SHIFT_S, allowed_shifts, of_known, r_of_shifts
+
+
+def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> str:
+    """HTML of all recordings. made: Series of each."""
+    rois = model.config.rois
+    sections = [("What this is", report.paragraph(
+        f"Time series of {len(rois)} regions, synthesised from EEG by {Path(run.model).name}. "
+        f"Nothing here was measured by a scanner. Values are z-scored over a recording: sizes "
+        f"cannot be compared between recordings or people.", "lead") + report.pairs([
+            ("Recordings", ", ".join(series.source for series in made)),
+            ("Repetition time", ", ".join(f"{series.t_r:g} s" for series in made)),
+            ("Regions", ", ".join(rois)),
+            ("Model's input", f"EEG at {model.contract.sfreq:g} Hz, {model.contract.highpass_hz:g}–"
+                              f"{model.contract.lowpass_hz:g} Hz, any montage")]))]
+    compared = [series for series in made if series.measured is not None]
+    if compared:
+        table = pd.concat([nearness(series, rois, run.n_surrogates) for series in compared])
+        table.to_csv(out / "nearness.tsv", sep="\t", index=False, float_format="%.4f")
+        sections.append(("Beside what was measured", _said(table) + report.table(table)))
+    else:
+        sections.append(("Beside what was measured", report.paragraph(
+            "No measured fMRI was given (partner), so nothing is known of how near these come for "
+            "this person.", "warning")))
+    for series in made:
+        sections.append((series.name, report.figure(
+            out / f"{series.name}_desc-synthesized.png",
+            f"{series.source}: {len(series.values)} volumes; some of the regions.")))
+    if failures:
+        sections.append((f"{len(failures)} failed", report.bullets(
+            f"{source}: {reason}" for source, reason in failures)))
+    n = len(made)
+    return report.page("fMRI synthesised from EEG", f"{n} recording{'s' * (n > 1)}", sections)
+
+
+def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
+    """A row a region: Pearson r of synthesised with measured, and p of circular shifts in time of
+    at least `SHIFT_S` (n of them, if there are more) reaching it; `p (Holm)` is corrected for the
+    regions. NaN where fewer than ten volumes are known, or a series does not vary."""
+    measured = np.where(np.isfinite(series.values), series.measured, np.nan)
+    every = r_of_shifts(np.nan_to_num(series.values), measured)  # [shift, roi]
+    enough = (np.isfinite(measured).sum(axis=0) >= LEAST_VOLUMES) & (every != 0).any(axis=0)
+    every = np.where(enough, every, np.nan)
+    shifts = allowed_shifts(len(measured), series.t_r)
+    if len(shifts) > n:
+        shifts = np.random.default_rng(seed).choice(shifts, n, replace=False)
+    known = enough & (len(shifts) > 0)
+    p = np.where(known, (1 + (every[shifts] >= every[0]).sum(axis=0)) / (1 + len(shifts)), np.nan)
+    top = np.quantile(every[shifts], 0.95, axis=0) if len(shifts) else np.full(len(rois), np.nan)
+    return pd.DataFrame({"recording": series.name, "region": list(rois), "r": every[0],
+                         "shifted, 95 %": top, "shifts": len(shifts), "p": p,
+                         "p (Holm)": of_known(p, holm)})
+
+
+def _said(table: pd.DataFrame) -> str:
+    good = int((table["p (Holm)"] < 0.05).sum())
+    n_regions, shifts = table["region"].nunique(), int(table["shifts"].min())
+    too_short = (f" The shortest recording allows {shifts} shifts: after correction for "
+                 f"{n_regions} regions none of it can be below {n_regions / (1 + shifts):.2g}."
+                 if n_regions / (1 + shifts) >= 0.05 else "")
+    return report.paragraph(
+        f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
+        f"{table['recording'].nunique()} recording(s): {good} of {len(table)} are above what the "
+        f"same series shifted by {SHIFT_S:g} s or more would reach (p < .05, Holm within a "
+        f"recording). One recording says little about others." + too_short)

@@ -1,0 +1,176 @@
+"""Pages for people: one self-contained HTML file, plain, with figures inside.
+
+No script and nothing fetched: a page can be mailed, archived and read in ten years.
+"""
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from ..data.contract import Contract
+from ..data.fmri_contract import FMRIContract
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
+       max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2.25rem 0 .5rem; }
+p { max-width: 48rem; margin: .5rem 0; }
+.about { color: #555; margin-top: 0; }
+.lead { font-size: 1.05rem; }
+.warning { border-left: 3px solid #c0392b; padding: .25rem .75rem; background: #fdf3f2; }
+.leak { background: #b3261e; color: #fff; font-weight: 600; padding: .75rem 1rem; }
+.small, figcaption { font-size: .87rem; color: #444; }
+figure { margin: .5rem 0 1.25rem; }
+figcaption { max-width: 48rem; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid #e3e3e3;
+         vertical-align: top; }
+th { font-weight: 600; color: #444; }
+td.number, th.number { text-align: right; }
+tbody td { white-space: nowrap; }
+table.pairs td { white-space: normal; }
+table.dense { font-size: .78rem; line-height: 1.35; }
+table.dense th, table.dense td { padding: .25rem .6rem .25rem 0; }
+table.dense td { white-space: pre; }
+.wide { overflow-x: auto; }
+.scroll { max-height: 24rem; overflow: auto; }
+.scroll thead th { position: sticky; top: 0; background: #fff; }
+li { margin: .2rem 0; max-width: 48rem; }
+@media print {
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0; }
+  .scroll, .wide { max-height: none; overflow: visible; }
+  .leak { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  table, table.dense { font-size: 7pt; }
+  th, td { padding-right: .4rem; }
+  figure, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
+}
+"""
+
+
+def page(title: str, about: str, sections: Iterable[tuple[str, str]]) -> str:
+    """A whole page. about: a line under the title. sections: (heading, HTML); "" = no heading; a
+    section without HTML is left out."""
+    parts = [
+        f"<h2>{html.escape(heading)}</h2>\n{body}" if heading else body
+        for heading, body in sections if body
+    ]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
+        f'<h1>{html.escape(title)}</h1>\n<p class="about">{html.escape(about)}</p>\n'
+        + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def paragraph(text: str, style: str = "") -> str:
+    return f'<p class="{style}">{html.escape(text)}</p>' if style else f"<p>{html.escape(text)}</p>"
+
+
+def bullets(texts: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they are, side by side."""
+    cells = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        for name, value in rows
+    )
+    return f'<table class="pairs">{cells}</table>'
+
+
+def table(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:
+    """A data frame; numbers to the right, three decimals. scroll: in a frame of its own. dense:
+    small, and line breaks within cells are kept."""
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    head = "".join(f"<th{' class=number' * right}>{html.escape(str(name))}</th>"
+                   for name, right in zip(frame, numeric, strict=True))
+    body = "".join(
+        "<tr>" + "".join(
+            f"<td{' class=number' * right}>{html.escape(_cell(value))}</td>"
+            for value, right in zip(row, numeric, strict=True)
+        ) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    style = ' class="dense"' if dense else ""
+    made = f"<table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if scroll:
+        return f'<div class="scroll">{made}</div>'
+    return f'<div class="wide">{made}</div>' if dense else made
+
+
+def figure(path: str | Path, alt: str, caption: str = "") -> str:
+    """A PNG inside the page. caption: how to read it."""
+    data = base64.b64encode(Path(path).read_bytes()).decode()
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    if not caption:
+        return image
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def contract_in_words(contract: Contract) -> list[tuple[str, str]]:
+    """What was done to a recording before a model saw it."""
+    if contract.modality == "fmri":
+        return _fmri_in_words(contract)
+    low = "0" if contract.highpass_hz is None else f"{contract.highpass_hz:g}"
+    high = f"{contract.sfreq / 2:g}" if contract.lowpass_hz is None else f"{contract.lowpass_hz:g}"
+    notch = ", ".join(f"{f:g} Hz" for f in contract.notch_hz)
+    stride_s = contract.stride_s or contract.window_s
+    reach = f"{contract.bad_channels_iqr:g} interquartile ranges"
+    bad = {
+        "log_psd": f"marked in the file, or spectrum beyond {reach} from the others'; at most "
+                   f"{contract.max_bad:.0%} may be bad",
+        "none": "those marked in the file",
+    }[contract.bad_channels]
+    scale = {
+        "kind_std": "each window divided by its standard deviation over all sensors of a kind",
+        "channel_std": "each channel of each window to mean 0 and deviation 1",
+        "recording_std": "each channel to mean 0 and deviation 1 over its recording",
+        "none": "SI units, unscaled",
+    }[contract.scale]
+    return [
+        ("Sensors", ", ".join(contract.kinds)),
+        *([("Parcels", f"{len(contract.parcels.points)}, by {contract.parcels.method}, "
+                       f"{contract.parcels.head} head")] if contract.parcels else []),
+        ("Band", f"{low}–{high} Hz" + (f", notches at {notch} and harmonics" if notch else "")),
+        ("Sampling rate", f"{contract.sfreq:g} Hz"),
+        ("Reference", {"average": "mean over the sensors of a kind",
+                       "none": "as recorded"}[contract.reference]),
+        ("Bad channels", bad),
+        ("Windows", f"{contract.window_s:g} s, one every {stride_s:g} s"),
+        ("Scale", scale),
+        ("Trained on corpus", contract.corpus or "unknown"),
+    ]
+
+
+def _fmri_in_words(contract: FMRIContract) -> list[tuple[str, str]]:
+    low, high = ("open" if edge is None else f"{edge:g}"
+                 for edge in (contract.highpass_hz, contract.lowpass_hz))
+    return [
+        ("Signals", "time series of brain regions, at the scan's own repetition time"),
+        ("Trend", "a straight line taken out" if contract.detrend else "kept"),
+        ("Band", f"{low}–{high} Hz"),
+        ("Windows", "whole scans" if contract.window_s is None else f"{contract.window_s:g} s"),
+        ("Scale", {"roi_std": "each region z-scored over its scan",
+                   "training_iqr": "each region by its median and interquartile range in training "
+                                   "people",
+                   "none": "as in the file"}[contract.scale]),
+        ("Confounds", f"{', '.join(contract.confounds)}, as fMRIPrep found them, taken out"
+         if contract.confounds else "none taken out here"),
+        ("Volumes scrubbed or missing", f"left out; at least {contract.min_measured:.0%} of a "
+                                        f"window were measured"),
+        ("Corpus", contract.corpus or "unknown"),
+    ]
+
+
+def _cell(value) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
