@@ -24,6 +24,7 @@ import pandas as pd
 
 from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
+from neurofm.run import STOPPED
 from neurofm.training.loop import Stopped
 
 from .decoder.labelled import labelled
@@ -41,7 +42,6 @@ from .federated.rounds import Federation, FederationFailed
 from .federated.secure import Secure
 from .federated.site import Site, n_folds
 from .federated.strategies import Averaging
-from .finetune import EXIT_STOPPED
 
 METHODS = ("federated", "local", "pooled")
 EXIT_FAILED = 3
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_FAILED
     except Stopped as stop:
         print(stop)
-        return EXIT_STOPPED
+        return STOPPED
 
 
 def federate(run: FederateConfig, say=print) -> int:

@@ -10,54 +10,27 @@ validation subjects' loss was lowest, report on test. A tokenizer is frozen, so 
 once.
 """
 
-import dataclasses
 import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-import torch
 
 from neurofm import artifacts, checkpoints, config
 from neurofm.data.corpus import Corpus
-from neurofm.models.backbone import Backbone
-from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.run import STOPPED
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
 
 from . import tasks
 from .decoder import features
+from .decoder.build import build, open_backbone
 from .decoder.fit import fit
 from .decoder.labelled import Labelled, checked, labelled
+from .decoder.recipes import full_training, head_training
 from .protocol.windows import SAME_PEOPLE, Protocol, folds, said_of_whom
 from .scoring.predictions import judge, leak, predict, save_test, table_of
-
-EXIT_STOPPED = 85  # asked to stop, state saved: as `neurofm pretrain`
-
-
-def head_training() -> TrainConfig:
-    """Of the head alone: a few passes over strongly decayed weights; of a linear head, which is
-    solved, weight_decay is the penalty and nothing else counts. Chosen on the training and
-    validation people of eegmat and of the demo's simulation, taking turns."""
-    return TrainConfig(
-        steps=300, batch_windows=32, lr=1e-3, weight_decay=1.0, log_every=100, validate_every=10,
-        save_every=300,
-    )
-
-
-def full_training() -> TrainConfig:
-    """Gentle, so that what pretraining gave is kept."""
-    return TrainConfig(
-        steps=200, batch_windows=32, lr=1e-4, weight_decay=0.05, log_every=20, validate_every=10,
-        save_every=100,
-    )
-
-
-def random_training() -> TrainConfig:
-    """Of everything from random weights: there is nothing to be kept."""
-    return dataclasses.replace(full_training(), lr=3e-4, steps=300)
 
 
 @dataclass
@@ -111,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
         return finetune(run)
     except Stopped as stop:
         print(stop)
-        return EXIT_STOPPED
+        return STOPPED
 
 
 def finetune(run: FinetuneConfig) -> int:
@@ -172,39 +145,6 @@ def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
         raise ValueError(f"fold must be 0 … {len(found) - 1} (or -1 for the last): the protocol "
                          f"{run.protocol.kind} has {len(found)} here, got {run.fold}")
     return found[run.fold]
-
-
-def open_backbone(path: str) -> Backbone:
-    """The pretrained model in a checkpoint, on the CPU."""
-    model = checkpoints.load(path)
-    if isinstance(model, Decoder):
-        model.backbone.contract = model.contract
-        return model.backbone
-    if not isinstance(model, Backbone):
-        raise ValueError(f"{path}: wanted a pretrained model with features, such as a BrainOmni, "
-                         f"this is a {type(model).__name__}; first `neurofm tokenize` and `neurofm "
-                         f"pretrain --model brainomni` with it")
-    return model
-
-
-def build(
-    pretrained: Backbone, data: Labelled, mode: str, architecture: dict, seed: int, *,
-    random_weights: bool = False,
-) -> Decoder:
-    """A decoder whose head (with random_weights: everything) is drawn from `seed`."""
-    torch.manual_seed(seed)
-    settings = DecoderConfig(backbone=pretrained.config, classes=data.classes, mode=mode,
-                             **architecture)
-    decoder = Decoder(settings, None if random_weights else pretrained)
-    decoder.contract = data.contract_on(pretrained.contract)
-    if random_weights:
-        windows, at_most = data.windows["train"], 64
-        drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),
-                                                   replace=False)
-        decoder.backbone.start(data.corpus.batch(drawn[i : i + 16],
-                                                 geometry=decoder.contract.geometry)
-                               for i in range(0, len(drawn), 16))
-    return decoder.eval()
 
 
 def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:

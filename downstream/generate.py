@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.tokenizer import check_contract, find_device
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.models.meg_gpt import MEGGPT
-from neurofm.pretrain.tokenize import check_contract, find_device
 
 _TYPES = {"eeg": "eeg", "mag": "mag", "planar_grad": "grad", "axial_grad": "mag", "roi": "misc"}
 

@@ -97,7 +97,7 @@ def claim(folder: str | Path, made_from: dict) -> None:
 
 def check_claim(folder: str | Path, made_from: dict) -> None:
     """Raise if `folder` was begun from other things; nothing is written."""
-    note, wanted = Path(folder) / CLAIM, json.loads(json.dumps(made_from, default=str))
+    note, wanted = Path(folder) / CLAIM, as_json(made_from)
     found = json.loads(note.read_text()) if note.exists() else wanted
     changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
     if changed:
@@ -119,7 +119,7 @@ def finished(folder: str | Path, kind: str, *, config: dict, parents: dict[str, 
     found = open_sealed(folder, kind)
     made, wanted = ({**settings, **made_from, "out": ""} for settings, made_from in
                     ((found.config, found.parents), (config, parents)))
-    wanted = json.loads(json.dumps(wanted, default=str))
+    wanted = as_json(wanted)
     changed = sorted(k for k in made.keys() | wanted.keys() if made.get(k) != wanted.get(k))
     if changed:
         raise ArtifactError(f"{folder} is finished, but was made with other settings "
@@ -194,6 +194,11 @@ def write_json(path: str | Path, content: dict) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def as_json(content: dict) -> dict:
+    """`content` as it would be read again from JSON."""
+    return json.loads(json.dumps(content, default=str))
 
 
 def code_version() -> dict[str, str]:

@@ -14,7 +14,8 @@ from scipy.fft import rfft
 from neurofm.data import shards
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
-from neurofm.data.windows import SPLITS, subject_keys
+from neurofm.data.windows import SPLITS
+from neurofm.seen import subject_keys
 
 from . import quality
 from .report import describe

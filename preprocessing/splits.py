@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from neurofm.data.windows import SPLITS, subject_keys
+from neurofm.data.windows import SPLITS
+from neurofm.seen import subject_keys
 
 
 @dataclass

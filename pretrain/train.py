@@ -23,6 +23,7 @@ import torch
 from accelerate import Accelerator, DistributedType
 
 from neurofm import artifacts, checkpoints, cli, config, models
+from neurofm.checkpoints.tokenizer import check_contract, open_tokenizer
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
@@ -33,8 +34,6 @@ from neurofm.training import state
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, end, train
-
-from .tokenize import check_contract, open_tokenizer
 
 EXIT_STOPPED = 85  # asked to stop, state saved: the batch scripts put the job back in the queue
 EXIT_NOT_A_NUMBER = 3

@@ -17,8 +17,8 @@ from neurofm import checkpoints
 from neurofm.models.decoder import Decoder, DecoderConfig
 
 from ..decoder import adapters, features
+from ..decoder.build import open_backbone
 from ..decoder.labelled import Labelled
-from ..finetune import open_backbone
 from ..scoring.predictions import predict as predicted
 from .learning import Learning
 from .plan import Plan

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..use.figures import COLOURS, pyplot
+from neurofm.pages.figure import COLOURS, pyplot
+
 from .federated_scores import ALL, Scores
 
 _LOOK = {"federated": (COLOURS[0], "o"), "local": ("0.35", "s"), "pooled": (COLOURS[2], "D")}

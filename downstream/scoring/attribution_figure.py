@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
+from neurofm.pages.figure import COLOURS
 
-from ..use.figures import COLOURS
 from .attribution import LEVEL, Attribution
 
 RIM_M = 0.095  # radius of the drawn head

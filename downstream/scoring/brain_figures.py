@@ -10,8 +10,7 @@ from sklearn.cluster import KMeans
 
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainmae import BrainMAE
-
-from ..use.figures import COLOURS, pyplot
+from neurofm.pages.figure import COLOURS, pyplot
 
 N_STATES = 4
 _EDGES = 0.99  # of the edges, the strongest hundredth is drawn

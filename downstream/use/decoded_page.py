@@ -11,6 +11,7 @@ from neurofm import artifacts, checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.window_decoder import WindowDecoder
 from neurofm.pages import page as report
+from neurofm.pages import words
 from neurofm.preprocessing.standardize import Standardized
 
 from ..decoder.labelled import sensors_of
@@ -39,7 +40,7 @@ def page(
         ("", folded("Details of the recording",
                     report.pairs(_about_recording(recording, windows)))),
         ("", folded("What was done to the signal",
-                    report.pairs(report.contract_in_words(windows.contract)))),
+                    report.pairs(words.contract_in_words(windows.contract)))),
     ]
     return report.page(Path(recording.source).name, about(model), sections)
 

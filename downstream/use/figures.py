@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from neurofm.data.recording import Events
+from neurofm.pages.figure import COLOURS, pyplot
 from neurofm.preprocessing.standardize import Standardized
 
-# Okabe & Ito 2008: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
 _COLUMNS = 2000  # points along the time axis; longer signals are drawn as their extremes
 
 
@@ -148,12 +147,3 @@ def _events(above, below, events: Events, at_most: int) -> list:
     if len(named) < len(names):
         handles.append(Line2D([], [], color="0.8", lw=1.2, label="other events"))
     return handles
-
-
-def pyplot():
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    return plt

@@ -7,6 +7,7 @@ import pandas as pd
 from neurofm.data.recording import Recording
 from neurofm.models.window_decoder import WindowDecoder
 from neurofm.pages import page as report
+from neurofm.pages import words
 
 from .decoded_page import about, folded, opening, readable
 
@@ -30,7 +31,7 @@ def page(
         ("", folded("Every window", report.table(readable(table), scroll=True)
                     + report.paragraph("All of them: predictions.tsv in this folder."))),
         ("", folded("What was done to the signal",
-                    report.pairs(report.contract_in_words(decoder.contract)))),
+                    report.pairs(words.contract_in_words(decoder.contract)))),
     ]
     return report.page(Path(template.source or "stream").name, about(model), sections)
 

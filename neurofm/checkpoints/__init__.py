@@ -1,10 +1,12 @@
 """Checkpoints: load, save, fingerprint, ledger of training subjects, golden answers, card."""
 
+from ..repository import LEDGER, fingerprint, read_ledger
+from ..seen import doubt, seen
 from .card import card
-from .ledger import LEDGER, doubt, seen, training_ledger
-from .store import fingerprint, load, read_ledger, save_checkpoint
+from .ledger import training_ledger
+from .store import load, save_checkpoint, write_checkpoint
 
 __all__ = [
     "LEDGER", "card", "doubt", "fingerprint", "load", "read_ledger", "save_checkpoint", "seen",
-    "training_ledger",
+    "training_ledger", "write_checkpoint",
 ]

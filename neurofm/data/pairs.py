@@ -24,11 +24,12 @@ import pandas as pd
 from jaxtyping import Float32, Float64
 
 from .. import artifacts
+from ..seen import subject_keys
 from . import shards
 from .contract import Contract, InputContract
 from .fmri_contract import FMRIContract
 from .sensors import Sensors
-from .windows import check_splits, read_table, subject_keys
+from .windows import check_splits, read_table
 
 BOLD_CONTRACT = "bold_config.json"
 SCAN_COLUMNS = (

@@ -75,26 +75,11 @@ def write_shard(folder: str | Path, recording: str, ids) -> str:
     return shards.write(Path(folder) / "ids" / f"{recording}.arrow", "ids", arrays)
 
 
-def seal(
-    folder: str | Path,
-    corpus: Corpus,
-    tokenizer: str,
-    shape: tuple[int, int, int],
-    hashes: dict[str, str],
-    config: dict,
-) -> artifacts.Manifest:
-    """Write the tables beside the shards (`hashes`: recording → sha256) and seal the token set."""
+def write_tables(folder: str | Path, corpus: Corpus, hashes: dict[str, str]) -> list[str]:
+    """Write the tables beside the shards (hashes: recording → sha256); returns all files' names."""
     folder = Path(folder)
     corpus.contract.save(folder)
     corpus.recordings.to_parquet(folder / "recordings.parquet", index=False)
     corpus.windows.to_parquet(folder / "windows.parquet", index=False)
-    shard_hashes = {f"ids/{name}.arrow": digest for name, digest in hashes.items()}
-    tables = ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
-              *write_datasets(folder, corpus.datasets)]
-    return artifacts.seal(
-        folder, "tokens",
-        config={**config, "shape": list(shape)},
-        parents={"corpus": corpus.fingerprint, "tokenizer": tokenizer},
-        files=[*tables, *shard_hashes],
-        known_hashes=shard_hashes,
-    )
+    return ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
+            *write_datasets(folder, corpus.datasets), *(f"ids/{name}.arrow" for name in hashes)]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import artifacts
+from ..seen import subject_keys
 from . import shards
 from .contract import Contract
 
@@ -104,11 +105,6 @@ def read_table(path: Path) -> pd.DataFrame:
             values = table[name].astype(object)
             table[name] = pd.Series(values.where(values.notna(), None), dtype=object)
     return table
-
-
-def subject_keys(recordings: pd.DataFrame) -> pd.Series:
-    """'dataset/subject': who a recording is of, across datasets that all have a 'sub-01'."""
-    return recordings["dataset"].fillna("") + "/" + recordings["subject"].fillna("")
 
 
 def check_splits(recordings: pd.DataFrame, where: str | Path) -> None:

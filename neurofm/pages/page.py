@@ -5,13 +5,11 @@ No script and nothing fetched: a page can be mailed, archived and read in ten ye
 
 import base64
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-
-from ..data.contract import Contract
-from ..data.fmri_contract import FMRIContract
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
@@ -53,20 +51,50 @@ li { margin: .2rem 0; max-width: 48rem; }
 """
 
 
+@dataclass(frozen=True)
+class Page:
+    """A whole page.
+
+    Attributes
+    ----------
+    title, about
+        The heading, and the line under it.
+    sections
+        (heading, HTML); "" = no heading. A section without HTML is left out.
+    warnings
+        Sentences that stand first. One that begins with LEAK is a red bar.
+    """
+
+    title: str
+    about: str
+    sections: Sequence[tuple[str, str]]
+    warnings: tuple[str, ...] = ()
+
+    def with_warnings(self, texts: Iterable[str]) -> "Page":
+        """The page with these sentences at its top, each once."""
+        return replace(self, warnings=tuple(dict.fromkeys([*texts, *self.warnings])))
+
+    def html(self) -> str:
+        parts = [warning(text) for text in self.warnings]
+        parts += [f"<h2>{html.escape(heading)}</h2>\n{body}" if heading else body
+                  for heading, body in self.sections if body]
+        return (
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
+            f'<h1>{html.escape(self.title)}</h1>\n<p class="about">{html.escape(self.about)}</p>\n'
+            + "\n".join(parts) + "\n</body></html>\n"
+        )
+
+
 def page(title: str, about: str, sections: Iterable[tuple[str, str]]) -> str:
-    """A whole page. about: a line under the title. sections: (heading, HTML); "" = no heading; a
-    section without HTML is left out."""
-    parts = [
-        f"<h2>{html.escape(heading)}</h2>\n{body}" if heading else body
-        for heading, body in sections if body
-    ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
-        f'<h1>{html.escape(title)}</h1>\n<p class="about">{html.escape(about)}</p>\n'
-        + "\n".join(parts) + "\n</body></html>\n"
-    )
+    """A whole page as HTML; see `Page`."""
+    return Page(title, about, list(sections)).html()
+
+
+def warning(text: str) -> str:
+    """A sentence that a reader must not miss; a leak is a red bar."""
+    return paragraph(text, "leak" if text.startswith("LEAK") else "warning")
 
 
 def paragraph(text: str, style: str = "") -> str:
@@ -113,61 +141,6 @@ def figure(path: str | Path, alt: str, caption: str = "") -> str:
     if not caption:
         return image
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-def contract_in_words(contract: Contract) -> list[tuple[str, str]]:
-    """What was done to a recording before a model saw it."""
-    if contract.modality == "fmri":
-        return _fmri_in_words(contract)
-    low = "0" if contract.highpass_hz is None else f"{contract.highpass_hz:g}"
-    high = f"{contract.sfreq / 2:g}" if contract.lowpass_hz is None else f"{contract.lowpass_hz:g}"
-    notch = ", ".join(f"{f:g} Hz" for f in contract.notch_hz)
-    stride_s = contract.stride_s or contract.window_s
-    reach = f"{contract.bad_channels_iqr:g} interquartile ranges"
-    bad = {
-        "log_psd": f"marked in the file, or spectrum beyond {reach} from the others'; at most "
-                   f"{contract.max_bad:.0%} may be bad",
-        "none": "those marked in the file",
-    }[contract.bad_channels]
-    scale = {
-        "kind_std": "each window divided by its standard deviation over all sensors of a kind",
-        "channel_std": "each channel of each window to mean 0 and deviation 1",
-        "recording_std": "each channel to mean 0 and deviation 1 over its recording",
-        "none": "SI units, unscaled",
-    }[contract.scale]
-    return [
-        ("Sensors", ", ".join(contract.kinds)),
-        *([("Parcels", f"{len(contract.parcels.points)}, by {contract.parcels.method}, "
-                       f"{contract.parcels.head} head")] if contract.parcels else []),
-        ("Band", f"{low}–{high} Hz" + (f", notches at {notch} and harmonics" if notch else "")),
-        ("Sampling rate", f"{contract.sfreq:g} Hz"),
-        ("Reference", {"average": "mean over the sensors of a kind",
-                       "none": "as recorded"}[contract.reference]),
-        ("Bad channels", bad),
-        ("Windows", f"{contract.window_s:g} s, one every {stride_s:g} s"),
-        ("Scale", scale),
-        ("Trained on corpus", contract.corpus or "unknown"),
-    ]
-
-
-def _fmri_in_words(contract: FMRIContract) -> list[tuple[str, str]]:
-    low, high = ("open" if edge is None else f"{edge:g}"
-                 for edge in (contract.highpass_hz, contract.lowpass_hz))
-    return [
-        ("Signals", "time series of brain regions, at the scan's own repetition time"),
-        ("Trend", "a straight line taken out" if contract.detrend else "kept"),
-        ("Band", f"{low}–{high} Hz"),
-        ("Windows", "whole scans" if contract.window_s is None else f"{contract.window_s:g} s"),
-        ("Scale", {"roi_std": "each region z-scored over its scan",
-                   "training_iqr": "each region by its median and interquartile range in training "
-                                   "people",
-                   "none": "as in the file"}[contract.scale]),
-        ("Confounds", f"{', '.join(contract.confounds)}, as fMRIPrep found them, taken out"
-         if contract.confounds else "none taken out here"),
-        ("Volumes scrubbed or missing", f"left out; at least {contract.min_measured:.0%} of a "
-                                        f"window were measured"),
-        ("Corpus", contract.corpus or "unknown"),
-    ]
 
 
 def _cell(value) -> str:

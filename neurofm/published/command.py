@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import artifacts, checkpoints, cli, config, published
+from .. import artifacts, checkpoints, config, published
 from ..models.backbone import Backbone
 from . import files
 
@@ -106,7 +106,3 @@ def _refuse_foreign(out: Path) -> None:
         inside = sorted(path.name for path in out.iterdir())
         raise ValueError(f"{out}: wanted an empty or a new folder for the checkpoint, found "
                          f"{inside[:5]}; choose another --out")
-
-
-if __name__ == "__main__":
-    sys.exit(cli.main(["import", *sys.argv[1:]]))

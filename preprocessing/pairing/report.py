@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from neurofm.data.windows import SPLITS, subject_keys
+from neurofm.data.windows import SPLITS
+from neurofm.seen import subject_keys
 
 from ..splits import SplitRule, unknown_names
 from ..steps.refusal import some

@@ -15,8 +15,8 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
 from neurofm.downstream.decoder import features
+from neurofm.downstream.decoder.build import build
 from neurofm.downstream.decoder.labelled import labelled
-from neurofm.downstream.finetune import build
 from neurofm.downstream.use import findings
 from neurofm.models.brainomni import BrainOmni
 from neurofm.preprocessing.ingest import main as ingest

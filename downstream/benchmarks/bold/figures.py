@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm.pages.figure import COLOURS, pyplot
+
 from ...scoring import bold_metrics as metrics
 from ...scoring.bold_scores import SIGNIFICANT, mean
-from ...use.figures import COLOURS, pyplot
 from .judged import Judged
 
 _COURSES = 4  # regions whose time courses are drawn

@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurofm.data.pairs import Pairs
 from neurofm.pages import page as report
+from neurofm.pages import words
 
 from ...protocol import scans as protocol
 from ...protocol.scans import Roles
@@ -56,8 +57,8 @@ def page(
             ("Delay", _figure(out, "lags", "Mean r over scans and regions where one series is "
                               "moved against the other. The score is r at 0 s; a best lag "
                               "elsewhere says that delays are off.") + _lags(judged)),
-            ("Signals", report.pairs(report.contract_in_words(pairs.contract))),
-            ("Targets", report.pairs(report.contract_in_words(pairs.bold_contract))),
+            ("Signals", report.pairs(words.contract_in_words(pairs.contract))),
+            ("Targets", report.pairs(words.contract_in_words(pairs.bold_contract))),
         ],
     )
 
@@ -154,12 +155,12 @@ def _surrogates(judged: Judged) -> str:
     shown = pd.DataFrame({"region": rows["region"],
                           "r": [_cell(*each) for each in zip(rows["r"], rows["low"], rows["high"],
                                                              strict=True)]})
-    for name, words in (("moved", "moved"), ("others", "others")):
+    for name in ("moved", "others"):
         if rows[f"p_{name}"].notna().any():
-            shown[f"{words}: 95th percentile"] = [_cell(x) for x in rows[f"{name}_95"]]
+            shown[f"{name}: 95th percentile"] = [_cell(x) for x in rows[f"{name}_95"]]
             for column, what in ((f"p_{name}", "p"), (f"p_{name}_holm", "Holm"),
                                  (f"q_{name}", "FDR q")):
-                shown[f"{words}: {what}"] = [_p(x) for x in rows[column]]
+                shown[f"{name}: {what}"] = [_p(x) for x in rows[column]]
     return report.table(shown, scroll=len(shown) > 20, dense=True) + report.paragraph(
         f"{judged.first}; regions.tsv has all methods. Holm guards against any false region, q is "
         f"the share of false ones among those called (Benjamini & Hochberg).", "small")

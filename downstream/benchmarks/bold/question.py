@@ -20,10 +20,10 @@ import numpy as np
 from neurofm import artifacts, checkpoints, config
 from neurofm.data.pairs import Pairs
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequenceConfig
+from neurofm.run import STOPPED
 from neurofm.training.finite import NotANumber
 from neurofm.training.loop import Stopped, TrainConfig
 
-from ...finetune import EXIT_STOPPED
 from ...protocol import scans as protocol
 from ...protocol.scans import Kind, Roles
 from ...scoring import bold_ceiling as ceiling
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         return evaluate_bold(run, functools.partial(print, flush=True))
     except Stopped as stop:
         print(stop)
-        return EXIT_STOPPED
+        return STOPPED
     except NotANumber as problem:
         sys.stderr.write(f"neurofm evaluate_bold: {problem}\n")
         return EXIT_NOT_A_NUMBER

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neurofm.pages.figure import COLOURS, pyplot
+
 from ...scoring import metrics, statistics
-from ...use.figures import COLOURS, pyplot
 from .comparison import Comparison
 
 _DPI = 130

@@ -18,10 +18,10 @@ from neurofm.training.loop import TrainConfig
 from ... import baselines
 from ...baselines import spectra
 from ...decoder import features
+from ...decoder.build import build
 from ...decoder.features import InMemory
 from ...decoder.fit import fit
 from ...decoder.labelled import Labelled, sensors_of
-from ...finetune import build
 from ...protocol.choice import chosen
 from ...scoring.predictions import predict
 from . import methods

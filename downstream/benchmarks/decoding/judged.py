@@ -8,8 +8,8 @@ from neurofm import artifacts, checkpoints, config
 from neurofm.models.brainmae import BrainMAE
 from neurofm.pages.page import contract_in_words
 
+from ...decoder.build import open_backbone
 from ...decoder.labelled import Labelled
-from ...finetune import open_backbone
 from ...protocol import choice
 from ...protocol.windows import in_words, said_of_whom, what_a_fold_is
 from ...scoring import attribution, attribution_figure, brain_figures, covariates

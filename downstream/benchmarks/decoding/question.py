@@ -25,12 +25,14 @@ from filelock import FileLock
 
 from neurofm import artifacts, checkpoints, config
 from neurofm.data.corpus import Corpus
+from neurofm.run import STOPPED
 from neurofm.training.loop import Stopped, TrainConfig
 
 from ... import baselines, tasks
 from ...decoder import features
+from ...decoder.build import open_backbone
 from ...decoder.labelled import Labelled, checked, labelled
-from ...finetune import EXIT_STOPPED, full_training, head_training, open_backbone, random_training
+from ...decoder.recipes import full_training, head_training, random_training
 from ...protocol.choice import Diverged, in_words
 from ...protocol.windows import SAME_PEOPLE, Protocol, folds
 from ...scoring import covariates, identity
@@ -54,7 +56,8 @@ class EvaluateConfig:
     ones by name, for methods NAME@MODEL. out: folder of the results. task: what is asked
     (`neurofm.downstream.tasks`).
     protocol: who trains, who chooses, who judges (`neurofm.downstream.protocol.windows`).
-    methods: names of networks and baselines; empty = all that fit (without a model: baselines). seeds: trainings of each network, 5 or more. tuning: settings a method tries;
+    methods: names of networks and baselines; empty = all that fit (without a model: baselines).
+    seeds: trainings of each network, 5 or more. tuning: settings a method tries;
     validation subjects choose one of them.
     shots: numbers of labelled windows a class of a new person, for calibration curves; empty =
     none. explain: method whose attribution maps are drawn; "" = the best network.
@@ -118,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         return evaluate(config.parse(EvaluateConfig, argv, command="evaluate"), argv)
     except Stopped as stop:
         print(stop)
-        return EXIT_STOPPED
+        return STOPPED
 
 
 def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:

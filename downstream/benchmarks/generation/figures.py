@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...use.figures import COLOURS, pyplot
+from neurofm.pages.figure import COLOURS, pyplot
+
 from .measured import OTHER, REAL, TRACE_S, Measured
 from .table import Judged
 

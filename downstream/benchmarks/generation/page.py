@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurofm.pages import page as report
+from neurofm.pages import words
 
 from . import verdict
 from .measured import OTHER, REAL, Measured, Settings
@@ -57,7 +58,7 @@ def page(
                                "lagged covariances. ")),
         ("Correlation of envelopes", _envelopes(out, judged)),
         ("Five seconds", _figure(out, "traces", f"Channels of {compared.people[0]}, z-scored.")),
-        ("Signals", report.pairs(report.contract_in_words(compared.corpus.contract))),
+        ("Signals", report.pairs(words.contract_in_words(compared.corpus.contract))),
     ])
 
 

@@ -22,11 +22,12 @@ from neurofm import artifacts, checkpoints, config
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainmae import BrainMAE
 from neurofm.pages import page as report
+from neurofm.pages import words
+from neurofm.pages.figure import COLOURS, pyplot
 
 from ...decoder.features import check_contract
 from ...decoder.labelled import sensors_of
 from ...scoring import brain_figures, statistics
-from ...use.figures import COLOURS, pyplot
 
 PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
@@ -270,7 +271,7 @@ def _page(run: FillInConfig, corpus: Corpus, table: pd.DataFrame, remarks: list[
              "small")),
         ("", report.figure(out / "fill_in.png", "R² of model and ridge", "A dot a person.")),
         *((heading, report.figure(path, heading, caption)) for heading, path, caption in learned),
-        ("Signals", report.pairs(report.contract_in_words(corpus.contract))),
+        ("Signals", report.pairs(words.contract_in_words(corpus.contract))),
     ])
 
 

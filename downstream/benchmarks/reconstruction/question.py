@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 
 from neurofm import artifacts, checkpoints, cli, config
+from neurofm.checkpoints.tokenizer import check_contract, open_tokenizer
 from neurofm.data.corpus import Corpus
 from neurofm.nn.losses import pearson
 from neurofm.nn.quantizer import perplexity
-from neurofm.pretrain.tokenize import check_contract, open_tokenizer
 from neurofm.tokenizers.sample_tokenizer import SampleTokenizer
 
 from .figures import reconstruction_figure

@@ -1,0 +1,43 @@
+"""A decoder on a pretrained model, before it is trained."""
+
+import numpy as np
+import torch
+
+from neurofm import checkpoints
+from neurofm.models.backbone import Backbone
+from neurofm.models.decoder import Decoder, DecoderConfig
+
+from .labelled import Labelled
+
+
+def open_backbone(path: str) -> Backbone:
+    """The pretrained model in a checkpoint, on the CPU."""
+    model = checkpoints.load(path)
+    if isinstance(model, Decoder):
+        model.backbone.contract = model.contract
+        return model.backbone
+    if not isinstance(model, Backbone):
+        raise ValueError(f"{path}: wanted a pretrained model with features, such as a BrainOmni, "
+                         f"this is a {type(model).__name__}; first `neurofm tokenize` and `neurofm "
+                         f"pretrain --model brainomni` with it")
+    return model
+
+
+def build(
+    pretrained: Backbone, data: Labelled, mode: str, architecture: dict, seed: int, *,
+    random_weights: bool = False,
+) -> Decoder:
+    """A decoder whose head (with random_weights: everything) is drawn from `seed`."""
+    torch.manual_seed(seed)
+    settings = DecoderConfig(backbone=pretrained.config, classes=data.classes, mode=mode,
+                             **architecture)
+    decoder = Decoder(settings, None if random_weights else pretrained)
+    decoder.contract = data.contract_on(pretrained.contract)
+    if random_weights:
+        windows, at_most = data.windows["train"], 64
+        drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),
+                                                   replace=False)
+        decoder.backbone.start(data.corpus.batch(drawn[i : i + 16],
+                                                 geometry=decoder.contract.geometry)
+                               for i in range(0, len(drawn), 16))
+    return decoder.eval()

@@ -1,0 +1,86 @@
+"""Files of a checkpoint, in a folder or in a repository of the Hugging Face Hub.
+
+A place is a folder, "org/name", or "org/name@revision" for a tag, branch or commit.
+"""
+
+import json
+from pathlib import Path
+
+from . import artifacts
+
+LEDGER = "training_data.json"
+
+
+def parted(path_or_repo: str | Path) -> tuple[str, str | None]:
+    """(folder or repository, revision) of "org/name@revision"; a folder has none."""
+    text = str(path_or_repo)
+    if Path(text).exists() or "@" not in text:
+        return text, None
+    place, _, revision = text.rpartition("@")
+    return place, revision or None
+
+
+def check_place(path_or_repo: str | Path) -> None:
+    """A folder must hold a checkpoint; what is no folder must look like a repository id."""
+    path = Path(path_or_repo)
+    if artifacts.is_sealed(path):
+        artifacts.open_sealed(path, "checkpoint")
+    elif path.exists() and not (path / "config.json").exists():
+        inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else "a file"
+        raise ValueError(
+            f"{path}: wanted a checkpoint folder (config.json, model.safetensors), found "
+            f"{inside}; an unfinished run has only `state/`: run its command again"
+        )
+    # "runs/tokenizer" could be either; where there is a folder `runs`, it was meant as a path.
+    elif not path.exists() and (parted(path)[0].count("/") != 1 or path.parent.is_dir()):
+        raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")
+
+
+def not_given(path_or_repo: str | Path, problem: OSError) -> ValueError:
+    reason = " ".join(str(problem).split())
+    if Path(path_or_repo).exists():
+        return ValueError(f"{path_or_repo}: could not be loaded: {reason}")
+    return ValueError(f"{path_or_repo}: there is no such folder here, and as a repository the Hub "
+                      f"does not give it: {reason}")
+
+
+def fingerprint(path_or_repo: str | Path) -> str:
+    """16 hex digits of a checkpoint's weights, config and contract.
+
+    A folder that `save_pretrained` wrote by itself has no manifest: its weights are hashed.
+    """
+    check_place(path_or_repo)
+    folder = Path(path_or_repo)
+    if folder.is_dir() and not artifacts.is_sealed(folder):
+        files = {file.name: [0, artifacts.sha256(file)] for file in
+                 (*folder.glob("*.safetensors"), folder / "config.json") if file.exists()}
+        return artifacts.Manifest("checkpoint", files, {}).fingerprint
+    if folder.is_dir():
+        return artifacts.open_sealed(folder, "checkpoint").fingerprint
+    path = find(path_or_repo, artifacts.FILE_NAME)
+    if path is None:
+        raise ValueError(f"{path_or_repo}: the repository has no {artifacts.FILE_NAME}; it was not "
+                         f"published by neurofm: save it with save_checkpoint")
+    return json.loads(path.read_text())["fingerprint"]
+
+
+def read_ledger(path_or_repo: str | Path) -> dict | None:
+    """The training ledger of a checkpoint, None where it has none."""
+    path = find(path_or_repo, LEDGER)
+    return None if path is None else json.loads(path.read_text())
+
+
+def find(path_or_repo: str | Path, name: str, revision: str | None = None) -> Path | None:
+    """A file of a checkpoint folder or Hub repository, None where it has none."""
+    if Path(path_or_repo).is_dir():
+        path = Path(path_or_repo) / name
+        return path if path.exists() else None
+    from transformers.utils import cached_file
+
+    try:  # a Hub that cannot be reached is not a repository without the file
+        place, pinned = parted(path_or_repo)
+        found = cached_file(place, name, revision=revision or pinned,
+                            _raise_exceptions_for_missing_entries=False)
+    except OSError as problem:
+        raise not_given(path_or_repo, problem) from problem
+    return None if found is None else Path(found)

@@ -1,0 +1,388 @@
+"""The frame of every command: a command is a typed config and a body, all else is here.
+
+    def main(argv=None) -> int: return COMMAND(argv)
+    COMMAND = Command("tokenize", TokenizeConfig, tokenize, makes="tokens", reads=("data", "model"))
+
+The frame fills the config (defaults ← YAML ← command line), opens and verifies the parents, asks
+whether the folder is finished by these settings and parents, takes the folder's lock, claims it,
+and calls `body(run, job)`. What the body returns it seals. Of results it writes results.json and
+the page, and prints every LEAK and DOUBT of every model against the people judged.
+
+Exit status: 0 done, 1 an error that names what to do (`neurofm.cli`), 2 the command line, 3 done
+but for what failed, 85 asked to stop (the same command continues), 130 interrupted.
+"""
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import artifacts, config, repository, seen
+from .results import FILE_NAME as RESULTS
+from .results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .pages.page import Page
+
+OK, FAILED, STOPPED, INTERRUPTED = 0, 3, 85, 130
+PAGE = "report.html"
+LOCK = ".lock"
+_UNKNOWN = object()  # an option that did not exist when a folder was made
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved its state; the same command continues.
+
+    Attributes
+    ----------
+    signalled
+        By SIGTERM or SIGUSR1, and not by a setting alone.
+    """
+
+    def __init__(self, message: str, signalled: bool = True):
+        super().__init__(message)
+        self.signalled = signalled
+
+
+@dataclass
+class Made:
+    """What a body has written and the frame is to seal.
+
+    Attributes
+    ----------
+    files
+        Names relative to the folder.
+    known_hashes
+        sha256 of those that were hashed while they were written.
+    facts
+        What a reader of the artifact needs besides the settings; kept in the manifest's config.
+    results
+        Of a command that makes results; the frame adds flags, command and versions, and writes it.
+    judged
+        The people whom `results` judge: a row a recording (recording, dataset, subject). Required
+        with results: the models' ledgers are held against it. None where nobody is judged.
+    page
+        Title and sections; the frame puts warnings first and writes report.html.
+    status
+        OK, or FAILED where some recordings failed.
+    said
+        The last lines on the terminal.
+    """
+
+    files: list[str]
+    known_hashes: dict[str, str] = field(default_factory=dict)
+    facts: dict = field(default_factory=dict)
+    results: Results | None = None
+    judged: "pd.DataFrame | None" = None
+    page: "Page | None" = None
+    status: int = OK
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """What the frame gives a body.
+
+    Attributes
+    ----------
+    out
+        The folder, locked and claimed.
+    parents
+        Role → fingerprint of what was opened.
+    config
+        The resolved configuration, as plain values.
+    say
+        Prints a line (the first process of several alone).
+    """
+
+    command: "Command"
+    out: Path
+    parents: dict[str, str]
+    config: dict
+    models: dict[str, str]
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def is_main(self) -> bool:
+        return rank() == 0
+
+    def say(self, *words: object) -> None:
+        if self.is_main:
+            print(*words, flush=True)
+
+    def flags(self, judged: "pd.DataFrame | None") -> list[seen.Flag]:
+        """LEAK and DOUBT of the models that were opened, against the people judged."""
+        ledgers = {role: repository.read_ledger(place) for role, place in self.models.items()}
+        return seen.flags(ledgers, judged)
+
+    def seal(self, made: Made) -> int:
+        """Write results and page, seal the folder, say what must be known. Returns the status."""
+        flags = self.flags(made.judged)
+        files = list(made.files)
+        if made.results is not None:
+            made.results.flags += [flag for flag in flags if flag not in made.results.flags]
+            made.results.command = f"neurofm {self.command.name} {shlex.join(self.words)}".strip()
+            made.results.versions = {**versions(), **made.results.versions}
+            made.results.save(self.out)
+            files.append(RESULTS)
+        notes = [*map(str, flags), *(made.results.notes if made.results else [])]
+        if made.page is not None:
+            (self.out / PAGE).write_text(made.page.with_warnings(notes).html())
+            files.append(PAGE)
+        artifacts.seal(
+            self.out, self.command.makes, config={**self.config, **made.facts},
+            parents=self.parents, files=sorted(set(files)), known_hashes=made.known_hashes)
+        for line in [*made.said, *notes]:
+            self.say(line)
+        if made.page is not None:
+            self.say(f"page: {self.out / PAGE}")
+        return made.status
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `neurofm`.
+
+    Attributes
+    ----------
+    name
+        As typed: "tokenize", "evaluate bold".
+    config
+        Dataclass of its options. A field `out` names the folder that is made.
+    body
+        body(run, job) → Made, or an exit status where the body has sealed the folder itself.
+    makes
+        Kind of the artifact; "" = none (show, publish).
+    reads
+        Fields of the config that name corpora, token sets and pairs it is made from.
+    models
+        Fields that name checkpoints (folders or Hub repositories) it is made from; their ledgers
+        are held against whom the results judge. A field may be a path, a list, or name → path.
+    roles
+        Field → what the manifest calls that parent, where it is not the field's name.
+    free
+        Fields that do not change what is made ("train.log_every"): a run is continued with others.
+    positional
+        Field that also takes the words without a `--name`.
+    grows
+        True of archives that later calls add to (ingest, pair): the body decides what is new.
+    shared
+        shared(run): True where several processes work on one folder, each on its own part; the
+        body then locks what it must.
+    begun
+        begun(out): whether a folder that is not sealed holds work that other settings would spoil.
+    """
+
+    name: str
+    config: type
+    body: Callable[[Any, Job], "Made | int"]
+    makes: str = ""
+    reads: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    roles: dict[str, str] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+    positional: str | None = None
+    grows: bool = False
+    shared: Callable[[Any], bool] = lambda run: False
+    begun: Callable[[Path], bool] = lambda out: True
+
+    def __call__(self, argv: list[str] | None = None) -> int:
+        """Parse and run; returns the exit status."""
+        argv = sys.argv[1:] if argv is None else list(argv)
+        run = config.parse(self.config, argv, command=self.name, positional=self.positional)
+        return self.run(run, words=argv)
+
+    def run(self, run: Any, words: Iterable[str] = ()) -> int:
+        """Run with a config that is made already; returns the exit status."""
+        try:
+            return self._framed(run, list(words))
+        except Stopped as stop:
+            if rank() == 0:
+                print(stop, flush=True)
+            return STOPPED
+
+    def _framed(self, run: Any, words: list[str]) -> int:
+        if not self.makes:
+            job = Job(self, Path(), {}, config.resolved(run), dict(self._places(run, self.models)),
+                      words)
+            return _status(self.body(run, job), job)
+        out = Path(run.out).expanduser()
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"--out {out}: wanted a folder, this is a file; choose another --out")
+        if self.grows:
+            with only_one(out, self.name):
+                job = Job(self, out, {}, config.resolved(run), {}, words)
+                return _status(self.body(run, job), job)
+        settings = config.resolved(run)
+        parents = self._parents(run, out)
+        if self._finished(out, settings, parents):
+            return OK
+        models = dict(self._places(run, self.models))
+        shared = self.shared(run) or rank() > 0
+        with contextlib.nullcontext() if shared else only_one(out, self.name):
+            if self._finished(out, settings, parents):  # by another process, meanwhile
+                return OK
+            job = Job(self, out, parents, settings, models, words)
+            if rank() == 0:
+                made_from = {**parents, **self._decisive(settings)}
+                if not self.begun(out):
+                    (out / artifacts.CLAIM).unlink(missing_ok=True)
+                artifacts.claim(out, made_from)
+            with _tidy(out, shared):
+                return _status(self.body(run, job), job)
+
+    def _places(self, run: Any, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """(field, place) of what stands in these fields; fields of several are "beside 1", …"""
+        for name in names:
+            value = run
+            for part in name.split("."):
+                value = getattr(value, part)
+            if isinstance(value, dict):
+                yield from ((f"{name} {key}", str(each)) for key, each in value.items())
+            elif isinstance(value, list | tuple):
+                yield from ((name if len(value) == 1 else f"{name} {k + 1}", str(each))
+                            for k, each in enumerate(value))
+            elif value:
+                yield name, str(value)
+
+    def _parents(self, run: Any, out: Path) -> dict[str, str]:
+        """Role → fingerprint. A parent of a finished folder may lie elsewhere by now: then what the
+        manifest says counts."""
+        sealed = artifacts.is_sealed(out)
+        known = artifacts.open_sealed(out, self.makes).parents if sealed else {}
+        found = {}
+        for field_, place in self._places(run, self.reads):
+            role = self._role(field_)
+            found[role] = (known[role] if role in known and not Path(place).exists()
+                           else artifacts.open_sealed(place).fingerprint)
+        for field_, place in self._places(run, self.models):
+            role = self._role(field_)
+            gone = role in known and not Path(place).exists()
+            try:
+                found[role] = repository.fingerprint(place)
+            except ValueError:
+                if not gone:
+                    raise
+                found[role] = known[role]
+        return found
+
+    def _role(self, name: str) -> str:
+        return self.roles.get(name, name)
+
+    def _decisive(self, settings: dict) -> dict:
+        """Settings that decide what is made: places of parents are told by their fingerprints."""
+        places = {"out", *self.reads, *self.models}
+        return {key: value for key, value in flat(settings).items()
+                if key not in self.free and not any(
+                    key == name or key.startswith(f"{name}.") for name in places)}
+
+    def _finished(self, out: Path, settings: dict, parents: dict[str, str]) -> bool:
+        """Whether the folder is sealed and holds what these settings make of these parents; raises
+        where it is sealed and holds anything else."""
+        if not artifacts.is_sealed(out):
+            return False
+        found = artifacts.open_sealed(out, self.makes)
+        made = {**self._decisive(found.config), **found.parents}
+        wanted = artifacts.as_json({**self._decisive(settings), **parents})
+        changed = sorted(key for key in {*wanted, *found.parents}
+                         if made.get(key, _UNKNOWN) not in (wanted.get(key), _UNKNOWN)
+                         or (key in {*parents, *found.parents} and key not in {*made} & {*wanted}))
+        if changed:
+            differing = "; ".join(
+                f"{key}: {_short(made.get(key))}, wanted {_short(wanted.get(key))}"
+                for key in changed[:5])
+            raise artifacts.ArtifactError(
+                f"{out} is finished, but was made with other settings ({differing}): choose "
+                f"another --out")
+        if rank() == 0:
+            print(f"{out} is finished ({found.fingerprint}): nothing to do", flush=True)
+        return True
+
+
+def rank() -> int:
+    """Of this process among those that a launcher started; 0 where it is alone."""
+    return int(os.environ.get("RANK") or 0)
+
+
+def versions() -> dict[str, str]:
+    """neurofm with its commit, Python, and the libraries that decide numbers."""
+    import platform
+    from importlib import metadata
+
+    found = {**artifacts.code_version(), "python": platform.python_version()}
+    for name in ("torch", "numpy", "mne", "scikit-learn"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def flat(settings: dict, above: str = "") -> dict:
+    """{"train": {"lr": 1}} → {"train.lr": 1}."""
+    found = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            found |= flat(value, f"{above}{name}.")
+        else:
+            found[above + name] = value
+    return found
+
+
+@contextlib.contextmanager
+def only_one(out: str | Path, command: str) -> Iterator[None]:
+    """Hold the folder's lock: a second command into the same folder is told, and ends.
+
+    Raises
+    ------
+    ValueError
+        Another process works in the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    out = Path(out)
+    made = [each for each in (out, *out.parents) if not each.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / LOCK, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"--out {out}: another neurofm is working in this folder; wait for it, or "
+                         f"choose another --out for this `neurofm {command}`") from None
+    try:
+        yield
+    finally:
+        if made and {path.name for path in out.iterdir()} == {LOCK}:  # refused: leave nothing
+            (out / LOCK).unlink()
+            with contextlib.suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+        lock.release()
+
+
+@contextlib.contextmanager
+def _tidy(out: Path, shared: bool) -> Iterator[None]:
+    """A call that is refused before it wrote anything leaves no claim."""
+    try:
+        yield
+    except ValueError:
+        if not shared and {path.name for path in out.iterdir()} <= {artifacts.CLAIM, LOCK}:
+            (out / artifacts.CLAIM).unlink(missing_ok=True)
+        raise
+
+
+def _status(answer: "Made | int | None", job: Job) -> int:
+    if isinstance(answer, Made):
+        return job.seal(answer) if job.is_main else answer.status
+    return answer or OK
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+

@@ -1,0 +1,103 @@
+"""Who a model was trained on, held against the people it is judged on: LEAK and DOUBT.
+
+A ledger (`training_data.json`, beside the weights) lists the recordings behind a checkpoint. A
+person in the ledger makes a score a LEAK: it is not generalization. Weights that others published
+list data sets at most, not recordings: on one of these data sets the score is in DOUBT.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One thing that a reader of a score must know.
+
+    Attributes
+    ----------
+    kind
+        "LEAK" or "DOUBT".
+    model
+        Name of the model that it is about, as the command names it.
+    text
+        One sentence, the same on the terminal, in results.json and on the page.
+    subjects
+        "dataset/subject" of those concerned; empty where they are not known.
+    """
+
+    kind: str
+    model: str
+    text: str
+    subjects: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+def flags(ledgers: Mapping[str, dict | None], judged: pd.DataFrame | None) -> list[Flag]:
+    """LEAK and DOUBT of every model.
+
+    Parameters
+    ----------
+    ledgers
+        Name of a model → its ledger, None where it has none.
+    judged
+        A row a recording with the columns recording, dataset, subject; None where nobody is judged.
+    """
+    if judged is None or not len(judged):
+        return []
+    found = []
+    for model, ledger in ledgers.items():
+        known = sorted(set(subject_keys(seen(ledger, judged))))
+        if known:
+            n = judged.pipe(subject_keys).nunique()
+            found.append(Flag("LEAK", model, leak_sentence(model, len(known), n), tuple(known)))
+        if unlisted := doubt(ledger, judged["dataset"]):
+            found.append(Flag("DOUBT", model, f"{model}: {unlisted}"))
+    return found
+
+
+def leak_sentence(model: str, n_known: int, n: int) -> str:
+    """What to say where some of the people judged were in the training data."""
+    return (f"{model}: {n_known} of {n} subject{'s' * (n != 1)} judged here "
+            f"{'are' if n_known != 1 else 'is'} in its training data; scores on "
+            f"{'them' if n_known != 1 else 'this subject'} are not generalization")
+
+
+def subject_keys(recordings: pd.DataFrame) -> pd.Series:
+    """'dataset/subject': who a recording is of, across data sets that all have a 'sub-01'."""
+    return recordings["dataset"].fillna("") + "/" + recordings["subject"].fillna("")
+
+
+def seen(ledger: dict | None, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `recordings` whose subject or recording stands in a checkpoint's ledger."""
+    entries = (ledger or {}).get("recordings", [])
+    subjects = {entry["subject"] for entry in entries}
+    names = {entry["recording"] for entry in entries}
+    known = subject_keys(recordings).isin(subjects) | recordings["recording"].isin(names)
+    return recordings[known]
+
+
+def doubt(ledger: dict | None, datasets: Iterable[str | None]) -> str | None:
+    """The sentence for published weights that were trained on one of these data sets, where the
+    list of their recordings is not known; None where they were not."""
+    named = {_plain(name): name for entry in (ledger or {}).get("published", [])
+             for name in entry["datasets"]}
+    shared = sorted({named[key] for key in map(_plain, filter(None, set(datasets)))
+                     if key in named})
+    if not shared:
+        return None
+    sets = f"data set{'s' * (len(shared) > 1)} {', '.join(shared)}"
+    return (f"its training data included {sets}; it is not known whether anybody judged here was "
+            f"in it, since no list of its recordings was published")
+
+
+def _plain(dataset: str) -> str:
+    """A data set's name without what differs between copies: spelling, version, "-download"."""
+    lower = dataset.casefold()
+    if accession := re.match(r"ds\d{6}(?!\d)", lower):
+        return accession[0]
+    return re.sub(r"[\W_]+", "", re.sub(r"[-_ ]v?\d+(\.\d+)+$", "", lower))
