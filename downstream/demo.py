@@ -26,9 +26,19 @@ SPLITS = ["--splits.validation=[sub-001,sub-002,sub-003]",
 
 @dataclass
 class DemoConfig:
-    """out: folder for everything. data: files or folders of yours instead of the simulation.
-    subjects: simulated people; the first seven are for validation and test. tokenizer_steps,
-    model_steps: length of the two trainings."""
+    """Demo config.
+
+    Parameters
+    ----------
+    out
+        Folder for everything.
+    data
+        Files or folders of yours instead of the simulation.
+    subjects
+        Simulated people; the first seven are for validation and test.
+    tokenizer_steps, model_steps
+        Length of the two trainings.
+    """
 
     out: str = "demo"
     data: str | None = None

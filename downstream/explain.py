@@ -26,13 +26,24 @@ from .use.one import open_decoder
 
 @dataclass
 class ExplainConfig:
-    """corpus: a sealed corpus with the decoder's labels. model: checkpoint of a decoder. out:
-    folder of the results.
+    """Explain config.
 
-    split: whose windows; people the decoder was trained on show what it remembers. only: column or
-    attribute of recordings and the value it must have, e.g. --only.device=eeg64.
-    draws: how often outputs and labels are exchanged, for what is above chance. batch_windows:
-    decoded at a time.
+    Parameters
+    ----------
+    corpus
+        A sealed corpus with the decoder's labels.
+    model
+        Checkpoint of a decoder.
+    out
+        Folder of the results.
+    split
+        Whose windows; people the decoder was trained on show what it remembers.
+    only
+        Column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
+    draws
+        How often outputs and labels are exchanged, for what is above chance.
+    batch_windows
+        Decoded at a time.
     """
 
     corpus: str

@@ -36,8 +36,16 @@ INPUTS = ("signal", "geometry", "kind", "valid")
 
 @dataclass
 class ExportConfig:
-    """model: checkpoint of a decoder, or of a model with features. out: folder of the results.
-    max_channels: that a recording may have.
+    """Export config.
+
+    Parameters
+    ----------
+    model
+        Checkpoint of a decoder, or of a model with features.
+    out
+        Folder of the results.
+    max_channels
+        That a recording may have.
     """
 
     model: str

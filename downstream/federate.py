@@ -49,15 +49,34 @@ EXIT_FAILED = 3
 
 @dataclass
 class FederateConfig:
-    """sites: name of each and its corpus of labelled windows. out: folder of the results.
+    """Federate config.
 
-    learning: what sites do. averaging: how their weights become one. privacy, secure: what others
-    may learn of a site. methods: what is compared, of federated, local and pooled; gains are over
-    local. folds: numbers of the folds to do, from 0; empty = all, so that everybody is judged once.
-    seeds: trainings of each, of which scores are means. engine: "in_process" calls one site after
-    another, "ray" runs them as processes. jobs: folds, seeds and methods at a time (in_process).
-    models: a site's own copy of the encoder, where it is not at learning.model. channels: those
-    that a site's FLEEG reads, where it is not all that its recordings have.
+    Parameters
+    ----------
+    sites
+        Name of each and its corpus of labelled windows.
+    out
+        Folder of the results.
+    learning
+        What sites do.
+    averaging
+        How their weights become one.
+    privacy, secure
+        What others may learn of a site.
+    methods
+        What is compared, of federated, local and pooled; gains are over local.
+    folds
+        Numbers of the folds to do, from 0; empty = all, so that everybody is judged once.
+    seeds
+        Trainings of each, of which scores are means.
+    engine
+        "in_process" calls one site after another, "ray" runs them as processes.
+    jobs
+        Folds, seeds and methods at a time (in_process).
+    models
+        A site's own copy of the encoder, where it is not at learning.model.
+    channels
+        Those that a site's FLEEG reads, where it is not all that its recordings have.
     """
 
     sites: dict[str, str]

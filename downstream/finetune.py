@@ -37,26 +37,45 @@ from .scoring.predictions import judge, leak, predict, save_test, table_of
 class FinetuneConfig:
     """A decoder's training.
 
-    corpus: a sealed corpus with labels. model: checkpoint folder or repository of a BrainOmni or a
-    BrainMAE (or of a decoder, whose backbone is taken). out: folder of the run, which becomes the
-    checkpoint.
-    mode: "frozen" trains the head alone; "full" does that first and then the transformer with it,
-    since a head that knows nothing would first spoil what the transformer knows (Kumar et al. 2022,
-    arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the transformer's own matrices.
-    protocol, fold: who trains, chooses and judges, as in `neurofm evaluate`, and which of its folds
-    (from 0; -1 = the last). task: what is asked; one of a number, such as age,
-    gives a regression.
-    random_weights: the same network, tokenizer included, without pretraining, as a comparison;
-    give train_full a higher rate then (`neurofm evaluate` does so by itself).
-    classes: labels to tell apart; empty = all. only: column or attribute of recordings and the
-    value it must have, e.g. --only.task=motor.
-    architecture: further fields of DecoderConfig (pool, recentred, head, rank, layer_decay …), such
-    as --architecture.recentred=true for a decoder that compares windows with their person's
-    average.
-    tokens: a token set of this corpus by the model's tokenizer; None encodes here.
-    min_subjects: fewest training subjects of a class. encode_windows: encoded at a time.
-    train, train_full: training of the head, and of everything after it; see
-    `neurofm.training.loop.TrainConfig`. The seed of `train` is the run's.
+    Parameters
+    ----------
+    corpus
+        A sealed corpus with labels.
+    model
+        Checkpoint folder or repository of a BrainOmni or a BrainMAE (or of a decoder, whose
+        backbone is taken).
+    out
+        Folder of the run, which becomes the checkpoint.
+    mode
+        "frozen" trains the head alone; "full" does that first and then the transformer with it,
+        since a head that knows nothing would first spoil what the transformer knows (Kumar et
+        al. 2022, arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the
+        transformer's own matrices.
+    protocol, fold
+        Who trains, chooses and judges, as in `neurofm evaluate`, and which of its folds (from
+        0; -1 = the last).
+    task
+        What is asked; one of a number, such as age, gives a regression.
+    random_weights
+        The same network, tokenizer included, without pretraining, as a comparison; give
+        train_full a higher rate then (`neurofm evaluate` does so by itself).
+    classes
+        Labels to tell apart; empty = all.
+    only
+        Column or attribute of recordings and the value it must have, e.g. --only.task=motor.
+    architecture
+        Further fields of DecoderConfig (pool, recentred, head, rank, layer_decay …), such as
+        --architecture.recentred=true for a decoder that compares windows with their person's
+        average.
+    tokens
+        A token set of this corpus by the model's tokenizer; None encodes here.
+    min_subjects
+        Fewest training subjects of a class.
+    encode_windows
+        Encoded at a time.
+    train, train_full
+        Training of the head, and of everything after it; see
+        `neurofm.training.loop.TrainConfig`. The seed of `train` is the run's.
     """
 
     corpus: str

@@ -25,11 +25,30 @@ _TYPES = {"eeg": "eeg", "mag": "mag", "planar_grad": "grad", "axial_grad": "mag"
 
 @dataclass
 class GenerateConfig:
-    """model: checkpoint of a MEGGPT. corpus: whose people begin. out: folder of the results.
+    """Generate config.
 
-    split: whose. people: how many, 0 = all of them. seconds: of each, after burn_in_s that are left
-    out. prompt: "real" signals, or "unigram". temperature, top_p, seed: of the drawing. device: as
-    in `neurofm tokenize`. batch: people at a time, of one layout.
+    Parameters
+    ----------
+    model
+        Checkpoint of a MEGGPT.
+    corpus
+        Whose people begin.
+    out
+        Folder of the results.
+    split
+        whose.
+    people
+        How many, 0 = all of them.
+    seconds
+        Of each, after burn_in_s that are left out.
+    prompt
+        "real" signals, or "unigram".
+    temperature, top_p, seed
+        Of the drawing.
+    device
+        As in `neurofm tokenize`.
+    batch
+        People at a time, of one layout.
     """
 
     model: str

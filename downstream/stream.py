@@ -39,17 +39,29 @@ FILES = ["predictions.tsv", "summary.json", "report.html"]
 class StreamConfig:
     """A signal that is coming in → answers as it comes.
 
-    model: checkpoint folder or repository of a decoder. out: new folder of the results.
-    replay: recording that is played in real time; speed: 2 = twice as fast.
-    lsl: or the name of a Lab Streaming Layer stream (needs the extra `stream`); silence_s: seconds
-    without a sample after which it counts as ended.
-    hop_s: from one window to the next, seconds; None = as the decoder's contract says.
-    abstain_below: windows whose highest probability is lower are left without a name.
-    centre_on: recordings of the same person by which a decoder that re-centres knows that person's
-    average (no labels needed); empty = the windows as they come, where the training people's
-    average counts like `prior_windows` of them.
-    stop_after: end after so many windows; 0 = when the signal ends.
-    montage, unknown_head, rename: as in `neurofm ingest`.
+    Parameters
+    ----------
+    model
+        Checkpoint folder or repository of a decoder.
+    out
+        New folder of the results.
+    replay
+        Recording that is played in real time; speed: 2 = twice as fast.
+    lsl
+        Or the name of a Lab Streaming Layer stream (needs the extra `stream`); silence_s:
+        seconds without a sample after which it counts as ended.
+    hop_s
+        From one window to the next, seconds; None = as the decoder's contract says.
+    abstain_below
+        Windows whose highest probability is lower are left without a name.
+    centre_on
+        Recordings of the same person by which a decoder that re-centres knows that person's
+        average (no labels needed); empty = the windows as they come, where the training
+        people's average counts like `prior_windows` of them.
+    stop_after
+        End after so many windows; 0 = when the signal ends.
+    montage, unknown_head, rename
+        As in `neurofm ingest`.
     """
 
     model: str
@@ -84,8 +96,19 @@ class StreamConfig:
 
 @dataclass
 class Timing:
-    """latency_ms: of each window. busy_s: time spent computing. signal_s: signal that came in.
-    hop_s: from one window to the next, on the clock."""
+    """Timing.
+
+    Parameters
+    ----------
+    latency_ms
+        Of each window.
+    busy_s
+        Time spent computing.
+    signal_s
+        Signal that came in.
+    hop_s
+        From one window to the next, on the clock.
+    """
 
     hop_s: float
     latency_ms: list[float] = field(default_factory=list)

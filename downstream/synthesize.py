@@ -40,15 +40,29 @@ FAILED = 3  # exit status when some recordings failed
 class SynthesizeConfig:
     """EEG → regions of fMRI.
 
-    paths: EEG files, or folders (searched through). model: checkpoint of a neurobolt_sequence. out:
-    folder of the results.
-    t_r: seconds from volume to volume; 0 = where the triggers are. delay_s: of the first volume,
-    where t_r is given. trigger: annotation at each volume.
-    atlas: image of labels in which the regions are 1, 2, … in the model's order, or have the
-    numbers of `labels` (a table: name, index).
-    partner: as in `neurofm pair`: where the fMRI that was really measured lies.
-    drop, montage, rename, exclude: as in `neurofm pair`. n_surrogates: shifts in time that a region
-    is compared with.
+    Parameters
+    ----------
+    paths
+        EEG files, or folders (searched through).
+    model
+        Checkpoint of a neurobolt_sequence.
+    out
+        Folder of the results.
+    t_r
+        Seconds from volume to volume; 0 = where the triggers are.
+    delay_s
+        Of the first volume, where t_r is given.
+    trigger
+        Annotation at each volume.
+    atlas
+        Image of labels in which the regions are 1, 2, … in the model's order, or have the
+        numbers of `labels` (a table: name, index).
+    partner
+        As in `neurofm pair`: where the fMRI that was really measured lies.
+    drop, montage, rename, exclude
+        As in `neurofm pair`.
+    n_surrogates
+        Shifts in time that a region is compared with.
     """
 
     paths: list[str]
@@ -79,9 +93,16 @@ class SynthesizeConfig:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """values: [volume, roi], z-scored over the recording; NaN where the EEG before is mostly bad.
-    volume_s: onset of each volume, seconds from the EEG's first sample. measured: the real ones,
-    cleaned as in training; None = not given.
+    """Series.
+
+    Parameters
+    ----------
+    values
+        [volume, roi], z-scored over the recording; NaN where the EEG before is mostly bad.
+    volume_s
+        Onset of each volume, seconds from the EEG's first sample.
+    measured
+        The real ones, cleaned as in training; None = not given.
     """
 
     name: str

@@ -27,11 +27,18 @@ class ArtifactError(ValueError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """kind: archive, corpus, tokens, state, checkpoint or results.
-    files: relative path → [bytes, sha256].
+    """Manifest.
 
-    parents: role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
-    contents (names and hashes of the files), equal wherever and whenever the same thing was made.
+    Parameters
+    ----------
+    kind
+        Archive, corpus, tokens, state, checkpoint or results.
+    files
+        Relative path → [bytes, sha256].
+    parents
+        Role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
+        contents (names and hashes of the files), equal wherever and whenever the same thing was
+        made.
     """
 
     kind: str

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
+_PARAMETERS = "Parameters\n----------\n"
 
 
 def parse(
@@ -150,24 +151,19 @@ def _explain_keys(parser, config: type) -> None:
 
 
 def meanings_of(config: type) -> tuple[str, dict[str, str]]:
-    """What a dataclass's docstring says of it as a whole, and of each field, those inside too.
-
-    Fields stand in it as "name: meaning" or "name, name: meaning", where a sentence begins.
-    """
-    text = " ".join(inspect.cleandoc(config.__doc__ or "").split())
-    types = typing.get_type_hints(config)
-    names = "|".join(sorted((field.name for field in dataclasses.fields(config)), key=len)[::-1])
-    entry = re.compile(rf"(?:^|(?<=[.:)…] ))((?:{names})(?:, (?:{names}))*): ")
-    found = list(entry.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
-    whole = text[: found[0].start()] if found else text
-    meanings = {name: text[match.end() : end].strip().rstrip(".")
-                for match, end in zip(found, ends, strict=True) for name in match[1].split(", ")}
-    for name, kind in types.items():
+    """What a dataclass's docstring (numpydoc) says of it as a whole, and of each field, those of
+    dataclasses inside too: {"train.lr": …}."""
+    whole, _, section = inspect.cleandoc(config.__doc__ or "").partition(_PARAMETERS)
+    meanings = {
+        name: " ".join(match[2].split()).rstrip(".")
+        for match in re.finditer(r"^(\w[\w, ]*)\n((?:[ ]+.*\n|\n)+)", section + "\n", re.MULTILINE)
+        for name in match[1].split(", ")
+    }
+    for name, kind in typing.get_type_hints(config).items():
         if dataclasses.is_dataclass(kind):
             inside = meanings_of(kind)[1]
             meanings |= {f"{name}.{key}": meaning for key, meaning in inside.items()}
-    return whole.removesuffix("Args: ").strip(), meanings
+    return " ".join(whole.split()), meanings
 
 
 def _explain(message: str, parser) -> str:

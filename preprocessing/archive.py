@@ -31,9 +31,14 @@ _BIDS_ENTITY = {"subject": "sub", "session": "ses", "task": "task", "run": "run"
 
 @dataclass(frozen=True)
 class Job:
-    """A recording to be ingested. id: name of its shard; source: what messages and tables call it.
+    """A recording to be ingested.
 
-    size, mtime_ns: of the file and its companions, to see when it has changed.
+    Parameters
+    ----------
+    id
+        Name of its shard; source: what messages and tables call it.
+    size, mtime_ns
+        Of the file and its companions, to see when it has changed.
     """
 
     path: str

@@ -30,8 +30,17 @@ _KAISER = 6.0
 
 @dataclass(frozen=True, eq=False)
 class CausalResponse:
-    """sections: second-order sections [section, 6] of high-pass and notches. taps: of the low-pass.
-    sfreq: rate of the input, Hz."""
+    """Causal response.
+
+    Parameters
+    ----------
+    sections
+        Second-order sections [section, 6] of high-pass and notches.
+    taps
+        Of the low-pass.
+    sfreq
+        Rate of the input, Hz.
+    """
 
     sections: Float[np.ndarray, "section 6"]
     taps: Float[np.ndarray, " tap"]

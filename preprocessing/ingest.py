@@ -36,24 +36,48 @@ FAILED = 3  # exit status when some recordings failed, whatever became of the ot
 class IngestConfig:
     """Files and folders of recordings → a corpus.
 
-    paths: files or folders (searched through); BIDS folders are recognised.
-    out: folder of the corpus.
-    modality: what the recordings are. contract: what every window of EEG or MEG becomes. fmri:
-    what every window of fMRI becomes. space: "parcels" makes sensors into parcels of the brain, as
-    `parcels` says (where a contract file does not say it already).
-    dataset: name of the data set instead of the folder's.
-    montage: of MNE, for electrodes without positions in the file.
-    unknown_head: MEG without head position: "refuse", or "helmet" (the head in its middle).
-    rename: channel name in the files → electrode.
-    metadata: column of epochs' metadata whose values their events are called by.
-    arrays: how to read plain arrays (.npy, .mat, .csv, .1D). images: how to read images of fMRI.
-    files, table: whose recordings those of plain folders are (see `whose`).
-    exclude: regular expressions of paths to pass over.
-    label: where labels come from.
-    splits: who is held out.
-    terms: licence of a data set by its name (such as CC-BY-4.0), where its dataset_description.json
-    states none; it travels to whatever is made of it.
-    workers: processes; 0 = one a core.
+    Parameters
+    ----------
+    paths
+        Files or folders (searched through); BIDS folders are recognised.
+    out
+        Folder of the corpus.
+    modality
+        What the recordings are.
+    contract
+        What every window of EEG or MEG becomes.
+    fmri
+        What every window of fMRI becomes.
+    space
+        "parcels" makes sensors into parcels of the brain, as `parcels` says (where a contract
+        file does not say it already).
+    dataset
+        Name of the data set instead of the folder's.
+    montage
+        Of MNE, for electrodes without positions in the file.
+    unknown_head
+        MEG without head position: "refuse", or "helmet" (the head in its middle).
+    rename
+        Channel name in the files → electrode.
+    metadata
+        Column of epochs' metadata whose values their events are called by.
+    arrays
+        How to read plain arrays (.npy, .mat, .csv, .1D).
+    images
+        How to read images of fMRI.
+    files, table
+        Whose recordings those of plain folders are (see `whose`).
+    exclude
+        Regular expressions of paths to pass over.
+    label
+        Where labels come from.
+    splits
+        Who is held out.
+    terms
+        Licence of a data set by its name (such as CC-BY-4.0), where its
+        dataset_description.json states none; it travels to whatever is made of it.
+    workers
+        Processes; 0 = one a core.
     """
 
     paths: list[str]

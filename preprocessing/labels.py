@@ -14,13 +14,18 @@ _ENTITIES = ("dataset", "subject", "session", "task", "run")
 
 @dataclass
 class LabelRule:
-    """source: "entity" labels every window of a recording by its `name` (task, session, run …),
-    "participant" by the column `name` of participants.tsv; "event" cuts windows at events, from
-    `tmin_s` after their onset; "none" cuts contiguous windows.
+    """Label rule.
 
-    mapping: value or event → label. Events of unlike meaning in different tasks are written
-    task/event; events that are not named are not cut. For entities an empty mapping keeps the
-    value, else values that are not named stay without label.
+    Parameters
+    ----------
+    source
+        "entity" labels every window of a recording by its `name` (task, session, run …),
+        "participant" by the column `name` of participants.tsv; "event" cuts windows at events,
+        from `tmin_s` after their onset; "none" cuts contiguous windows.
+    mapping
+        Value or event → label. Events of unlike meaning in different tasks are written
+        task/event; events that are not named are not cut. For entities an empty mapping keeps
+        the value, else values that are not named stay without label.
     """
 
     source: Literal["none", "entity", "event", "participant"] = "none"

@@ -45,26 +45,47 @@ def _arrays() -> ArrayTable:
 class PairConfig:
     """Files and folders of EEG, and the fMRI beside them → pairs.
 
-    paths: EEG files, or folders (searched through); BIDS folders are recognised.
-    out: folder of the pairs.
-    contract: what every EEG becomes, as a whole scan. bold: how regions are to be cleaned when they
-    are used; scans are stored as they came.
-    partner: parts of the EEG's path, and what stands for them in the path of its fMRI: a table of
-    volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
-    trigger: annotation of the EEG at each volume, its name or a word of it.
-    delay_s: seconds from the EEG's first sample to the first volume, where no triggers were
-    recorded: then none are looked for.
-    t_r: repetition time in seconds, or the key that says it in the .json beside the fMRI; "" =
-    RepetitionTime there, else the spacing of the triggers.
-    images: how to read images of fMRI. arrays: how to read tables. rois: table of regions' centres
-    (.tsv: name, x, y, z in mm).
-    drop: channels that are no EEG although the file says so.
-    montage: of MNE, for electrodes without positions in the file. rename: channel name in the files
-    → electrode.
-    dataset: name of the data set instead of the folder's.
-    files, table: whose recordings those of plain folders are (see `whose`).
-    exclude: regular expressions of paths to pass over.
-    splits: who is held out.
+    Parameters
+    ----------
+    paths
+        EEG files, or folders (searched through); BIDS folders are recognised.
+    out
+        Folder of the pairs.
+    contract
+        What every EEG becomes, as a whole scan.
+    bold
+        How regions are to be cleaned when they are used; scans are stored as they came.
+    partner
+        Parts of the EEG's path, and what stands for them in the path of its fMRI: a table of
+        volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
+    trigger
+        Annotation of the EEG at each volume, its name or a word of it.
+    delay_s
+        Seconds from the EEG's first sample to the first volume, where no triggers were
+        recorded: then none are looked for.
+    t_r
+        Repetition time in seconds, or the key that says it in the .json beside the fMRI; "" =
+        RepetitionTime there, else the spacing of the triggers.
+    images
+        How to read images of fMRI.
+    arrays
+        How to read tables.
+    rois
+        Table of regions' centres (.tsv: name, x, y, z in mm).
+    drop
+        Channels that are no EEG although the file says so.
+    montage
+        Of MNE, for electrodes without positions in the file.
+    rename
+        Channel name in the files → electrode.
+    dataset
+        Name of the data set instead of the folder's.
+    files, table
+        Whose recordings those of plain folders are (see `whose`).
+    exclude
+        Regular expressions of paths to pass over.
+    splits
+        Who is held out.
     """
 
     paths: list[str]

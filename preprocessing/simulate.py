@@ -37,31 +37,53 @@ TASK = "imagery"
 class SimulateConfig:
     """Simulate an archive of people who imagine moving their left or right hand.
 
-    Args:
-        out: folder of the archive.
-        subjects: number of people.
-        first_subject: number of the first one; other numbers are other people.
-        runs: recordings of a subject with each of its devices.
-        minutes: length of a recording.
-        always: devices that record every subject.
-        devices: devices that take turns over the subjects.
-        devices_per_subject: how many of `devices` record a subject (0: all of them).
-        reactivity: factor on how much mu and beta react to imagined movement (0: labels mean
-            nothing).
-        noise: factor on each device's sensor noise and power line.
-        blinks_per_minute: eye blinks (0: none).
-        trial_s: length of a trial.
-        comodulation: share of the slow waxing of rhythms that places have in common (0 to 1).
-        seed: another seed is another population, of the same anatomy template.
-        bold: record EEG inside an fMRI scanner: BOLD of regions besides, and in the EEG what is
-            left of heartbeats and jerks of the head. The settings below are of the scanner.
-        t_r_s: repetition times of the scanner, seconds; subjects take turns.
-        n_rois: number of regions: the first ones of `simulation.regions.REGIONS`.
-        bold_snr: standard deviation of noise-free BOLD over that of its noise.
-        bcg_uv: peak of the heartbeat left in the EEG at a typical channel, µV.
-        motion_per_minute: jerks of the head.
-        gradient_residue_uv: amplitude left of gradients at the slices' frequency, µV (0: none).
-        unrelated: BOLD of other minutes, so that EEG says nothing about it (a null simulation).
+    Parameters
+    ----------
+    out
+        Folder of the archive.
+    subjects
+        Number of people.
+    first_subject
+        Number of the first one; other numbers are other people.
+    runs
+        Recordings of a subject with each of its devices.
+    minutes
+        Length of a recording.
+    always
+        Devices that record every subject.
+    devices
+        Devices that take turns over the subjects.
+    devices_per_subject
+        How many of `devices` record a subject (0: all of them).
+    reactivity
+        Factor on how much mu and beta react to imagined movement (0: labels mean nothing).
+    noise
+        Factor on each device's sensor noise and power line.
+    blinks_per_minute
+        Eye blinks (0: none).
+    trial_s
+        Length of a trial.
+    comodulation
+        Share of the slow waxing of rhythms that places have in common (0 to 1).
+    seed
+        Another seed is another population, of the same anatomy template.
+    bold
+        Record EEG inside an fMRI scanner: BOLD of regions besides, and in the EEG what is left
+        of heartbeats and jerks of the head. The settings below are of the scanner.
+    t_r_s
+        Repetition times of the scanner, seconds; subjects take turns.
+    n_rois
+        Number of regions: the first ones of `simulation.regions.REGIONS`.
+    bold_snr
+        Standard deviation of noise-free BOLD over that of its noise.
+    bcg_uv
+        Peak of the heartbeat left in the EEG at a typical channel, µV.
+    motion_per_minute
+        Jerks of the head.
+    gradient_residue_uv
+        Amplitude left of gradients at the slices' frequency, µV (0: none).
+    unrelated
+        BOLD of other minutes, so that EEG says nothing about it (a null simulation).
     """
 
     out: str

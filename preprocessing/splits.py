@@ -16,12 +16,20 @@ from neurofm.seen import subject_keys
 
 @dataclass
 class SplitRule:
-    """by: "subject", "dataset", or a column of participants.tsv such as "site": everything that
-    shares its value falls into one split.
+    """Split rule.
 
-    fractions: shares of train, validation and test. seed: another seed, other splits.
-    validation, test: subjects (or values of `by`) that are put there; all others train. "01",
-    "sub-01" and "dataset/01" all name subject 01. `train` as well makes the lists exhaustive.
+    Parameters
+    ----------
+    by
+        "subject", "dataset", or a column of participants.tsv such as "site": everything that
+        shares its value falls into one split.
+    fractions
+        Shares of train, validation and test.
+    seed
+        Another seed, other splits.
+    validation, test
+        Subjects (or values of `by`) that are put there; all others train. "01", "sub-01" and
+        "dataset/01" all name subject 01. `train` as well makes the lists exhaustive.
     """
 
     by: str = "subject"

@@ -31,10 +31,18 @@ __all__ = ["ContractError", "Standardized", "standardize"]
 class Standardized:
     """A recording that meets its contract.
 
-    signal: at contract.sfreq: filtered, referenced, not yet scaled.
-    start: first sample of each window. onset: which of the given onsets each window belongs to
-    (its own number where none were given). quality: see `quality`. statistics: of each channel over
-    the recording, where the contract scales by them.
+    Parameters
+    ----------
+    signal
+        At contract.sfreq: filtered, referenced, not yet scaled.
+    start
+        First sample of each window.
+    onset
+        Which of the given onsets each window belongs to (its own number where none were given).
+    quality
+        See `quality`.
+    statistics
+        Of each channel over the recording, where the contract scales by them.
     """
 
     signal: Float32[np.ndarray, "channel time"]

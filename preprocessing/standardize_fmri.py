@@ -24,10 +24,19 @@ _FEWEST = 10  # volumes of a scan that can be filtered and scaled
 class StandardizedScan:
     """A scan that meets its contract.
 
-    signal: NaN where nothing was measured; where the contract scales by training people, not scaled
-    yet. sfreq: 1 / repetition time. start: first volume of each
-    window; length: volumes of a window. onset: which of the given onsets each belongs to. quality:
-    see `neurofm.preprocessing.quality`.
+    Parameters
+    ----------
+    signal
+        NaN where nothing was measured; where the contract scales by training people, not scaled
+        yet.
+    sfreq
+        1 / repetition time.
+    start
+        First volume of each window; length: volumes of a window.
+    onset
+        Which of the given onsets each belongs to.
+    quality
+        See `neurofm.preprocessing.quality`.
     """
 
     signal: Float32[np.ndarray, "region volume"]

@@ -28,9 +28,19 @@ _HELD_S = 0.5  # as `steps.samples`: no amplifier gives the same value for this 
 
 @dataclass(frozen=True, eq=False)
 class LiveWindow:
-    """start_s, stop_s: from the first sample of the stream. last: index of the last sample of the
-    input inside it. signal: scaled; None where it cannot be used, and `problem` says why.
-    quality: bads (name → reason), interpolated, left_out."""
+    """Live window.
+
+    Parameters
+    ----------
+    start_s, stop_s
+        From the first sample of the stream.
+    last
+        Index of the last sample of the input inside it.
+    signal
+        Scaled; None where it cannot be used, and `problem` says why.
+    quality
+        Bads (name → reason), interpolated, left_out.
+    """
 
     start_s: float
     stop_s: float

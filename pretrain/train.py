@@ -51,16 +51,29 @@ FREE = frozenset({
 class PretrainConfig:
     """A pretraining run.
 
-    data: a sealed corpus or token set. out: folder of the run, which becomes the checkpoint.
-    model: name of a tokenizer or model (`neurofm.models.INDEX`).
-    architecture: fields of its config class; those left out keep their defaults.
-    tokenizer: checkpoint of the tokenizer, for models over tokens.
-    init: checkpoint of the same model whose weights training begins with, as for unlabelled
+    Parameters
+    ----------
+    data
+        A sealed corpus or token set.
+    out
+        Folder of the run, which becomes the checkpoint.
+    model
+        Name of a tokenizer or model (`neurofm.models.INDEX`).
+    architecture
+        Fields of its config class; those left out keep their defaults.
+    tokenizer
+        Checkpoint of the tokenizer, for models over tokens.
+    init
+        Checkpoint of the same model whose weights training begins with, as for unlabelled
         adaptation to other data; architecture and tokenizer are then its own, but for fields of
         architecture on which no weight depends (a longer context). "" = random weights.
-    splits: whose recordings are trained on, of train, validation and test.
-    watch: split whose metrics are logged on the way, if the data has it; nothing is chosen by them.
-    train: see `neurofm.training.loop.TrainConfig`.
+    splits
+        Whose recordings are trained on, of train, validation and test.
+    watch
+        Split whose metrics are logged on the way, if the data has it; nothing is chosen by
+        them.
+    train
+        See `neurofm.training.loop.TrainConfig`.
     """
 
     data: str

@@ -13,12 +13,21 @@ from neurofm.data.windows import SPLITS
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """classes: names, in the order of class indices; none where labels are numbers. windows:
-    split → window indices, ascending.
+    """Labelled.
 
-    target: class index of every window of the corpus, −1 where it has none of these labels; or its
-    number, float32, NaN where it has none. left_out: windows of the chosen recordings without one
-    of the labels. fold: name of this way to split; "stored" is the one the corpus carries.
+    Parameters
+    ----------
+    classes
+        Names, in the order of class indices; none where labels are numbers.
+    windows
+        Split → window indices, ascending.
+    target
+        Class index of every window of the corpus, −1 where it has none of these labels; or its
+        number, float32, NaN where it has none.
+    left_out
+        Windows of the chosen recordings without one of the labels.
+    fold
+        Name of this way to split; "stored" is the one the corpus carries.
     """
 
     corpus: Corpus

@@ -64,10 +64,18 @@ def band_of(model) -> dict[str, float | None]:
 class FromMoabbConfig:
     """A data set of MOABB as an archive for `neurofm ingest`.
 
-    dataset: its class in moabb.datasets. out: folder of the archive.
-    paradigm: class in moabb.paradigms, which chooses the events that are labels.
-    dataset_args, paradigm_args: arguments of these classes, e.g. --paradigm_args.n_classes=4.
-    subjects: numbers of those wanted; empty = all.
+    Parameters
+    ----------
+    dataset
+        Its class in moabb.datasets.
+    out
+        Folder of the archive.
+    paradigm
+        Class in moabb.paradigms, which chooses the events that are labels.
+    dataset_args, paradigm_args
+        Arguments of these classes, e.g. --paradigm_args.n_classes=4.
+    subjects
+        Numbers of those wanted; empty = all.
     """
 
     dataset: list[str]

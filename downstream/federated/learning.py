@@ -23,17 +23,34 @@ def _protocol() -> Protocol:
 
 @dataclass
 class Learning:
-    """model: "fleeg", or a checkpoint (folder, repository) of a pretrained encoder that every site
-    has; a site may name its own copy. fingerprint: of that checkpoint, filled in by the server.
+    """Learning.
 
-    task, classes, only: which windows, as in `neurofm evaluate`. protocol: who of each site trains,
-    chooses and is judged: by fold, nobody who is judged has a part in any weight or statistic.
-    rounds: exchanges. passes: over its trials that a site trains between two of them.
-    adapt: what sites share of an encoder: the classifier on it ("head"), low-rank adapters with it
-    ("lora"), or its transformer with it ("full").
-    proximal: FedProx's mu: weights are drawn to those that came by mu / 2 · distance².
-    architecture: fields of FLEEGConfig (shared_blocks, shared_norms, dropout …) or DecoderConfig
-    (rank, pool …). train: of each site; its steps follow from rounds and passes.
+    Parameters
+    ----------
+    model
+        "fleeg", or a checkpoint (folder, repository) of a pretrained encoder that every site
+        has; a site may name its own copy.
+    fingerprint
+        Of that checkpoint, filled in by the server.
+    task, classes, only
+        Which windows, as in `neurofm evaluate`.
+    protocol
+        Who of each site trains, chooses and is judged: by fold, nobody who is judged has a part
+        in any weight or statistic.
+    rounds
+        exchanges.
+    passes
+        Over its trials that a site trains between two of them.
+    adapt
+        What sites share of an encoder: the classifier on it ("head"), low-rank adapters with it
+        ("lora"), or its transformer with it ("full").
+    proximal
+        FedProx's mu: weights are drawn to those that came by mu / 2 · distance².
+    architecture
+        Fields of FLEEGConfig (shared_blocks, shared_norms, dropout …) or DecoderConfig (rank,
+        pool …).
+    train
+        Of each site; its steps follow from rounds and passes.
     """
 
     model: str = "fleeg"

@@ -48,8 +48,17 @@ Weights = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Part:
-    """What a site gives to a round. n_trials: it trained on. loss: of the last pass. val_loss: of
-    its validation people with the weights that came; NaN where it has none."""
+    """What a site gives to a round.
+
+    Parameters
+    ----------
+    n_trials
+        It trained on.
+    loss
+        Of the last pass.
+    val_loss
+        Of its validation people with the weights that came; NaN where it has none.
+    """
 
     weights: Weights
     n_trials: int

@@ -19,10 +19,24 @@ from .site import Site, fold_of
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """model: `forward(batch)` as the loop wants it. source: gives batches of the corpus's windows.
-    shared: names in the model's state dict that travel. predict: windows → probabilities [window,
-    class]. whole: the personalised model, to be saved. settle: fits personal statistics to shared
-    weights that came. ledger: whom what was pretrained has seen.
+    """Plan.
+
+    Parameters
+    ----------
+    model
+        `forward(batch)` as the loop wants it.
+    source
+        Gives batches of the corpus's windows.
+    shared
+        Names in the model's state dict that travel.
+    predict
+        Windows → probabilities [window, class].
+    whole
+        The personalised model, to be saved.
+    settle
+        Fits personal statistics to shared weights that came.
+    ledger
+        Whom what was pretrained has seen.
     """
 
     model: nn.Module

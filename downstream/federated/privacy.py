@@ -19,9 +19,19 @@ from . import messages
 
 @dataclass
 class Privacy:
-    """where: "none"; "server" clips what came, "client" clips before it is sent; both add noise to
-    the average. noise: its deviation over what one site can change of the sum (the noise
-    multiplier). clip: largest change of a site's weights, Euclidean. delta: of the budget (ε, δ).
+    """Privacy.
+
+    Parameters
+    ----------
+    where
+        "none"; "server" clips what came, "client" clips before it is sent; both add noise to
+        the average.
+    noise
+        Its deviation over what one site can change of the sum (the noise multiplier).
+    clip
+        Largest change of a site's weights, Euclidean.
+    delta
+        Of the budget (ε, δ).
     """
 
     where: Literal["none", "server", "client"] = "none"

@@ -34,8 +34,17 @@ from .strategies import Averaging
 
 @dataclass
 class Federation:
-    """learning: what sites do. averaging: how their weights become one. privacy, secure: what the
-    others and the server may learn of a site."""
+    """Federation.
+
+    Parameters
+    ----------
+    learning
+        What sites do.
+    averaging
+        How their weights become one.
+    privacy, secure
+        What the others and the server may learn of a site.
+    """
 
     learning: Learning = field(default_factory=Learning)
     averaging: Averaging = field(default_factory=Averaging)

@@ -28,8 +28,19 @@ _NAMES = "names"  # of the arrays, whose older form has none
 
 @dataclass
 class Secure:
-    """on: whether weights are masked. threshold: share of the sites that must stay to the end of a
-    round. range: largest weight. largest_trials: most trials that any site has."""
+    """Secure.
+
+    Parameters
+    ----------
+    on
+        Whether weights are masked.
+    threshold
+        Share of the sites that must stay to the end of a round.
+    range
+        Largest weight.
+    largest_trials
+        Most trials that any site has.
+    """
 
     on: bool = False
     threshold: float = 0.6

@@ -15,9 +15,21 @@ from .learning import Learning
 
 @dataclass(frozen=True)
 class Site:
-    """name: as others see it. corpus: folder of its labelled windows; nothing of it leaves the
-    site. work: folder of its personal state. model: its own copy of the pretrained encoder; "" =
-    what the server names. channels: that a FLEEG reads; none = all that its recordings have."""
+    """Site.
+
+    Parameters
+    ----------
+    name
+        As others see it.
+    corpus
+        Folder of its labelled windows; nothing of it leaves the site.
+    work
+        Folder of its personal state.
+    model
+        Its own copy of the pretrained encoder; "" = what the server names.
+    channels
+        That a FLEEG reads; none = all that its recordings have.
+    """
 
     name: str
     corpus: str

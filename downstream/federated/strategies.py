@@ -10,12 +10,26 @@ NAMES = ("fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan")
 
 @dataclass
 class Averaging:
-    """strategy: "fedavg" is the mean; the others stand some sites that send nonsense. FedProx is
-    fedavg with learning.proximal. weights: sites count by their "trials" or "equal".
-    trimmed: share cut off at each end, of fedtrimmedavg. malicious: sites that may send nonsense,
-    of krum, multikrum and bulyan. largest_change: an answer is rejected where it moved more than so
-    many times as far as the median site's; 0 = any may.
-    min_sites: answers without which a round fails. timeout_s: longest wait for a round's answers.
+    """Averaging.
+
+    Parameters
+    ----------
+    strategy
+        "fedavg" is the mean; the others stand some sites that send nonsense. FedProx is fedavg
+        with learning.proximal.
+    weights
+        Sites count by their "trials" or "equal".
+    trimmed
+        Share cut off at each end, of fedtrimmedavg.
+    malicious
+        Sites that may send nonsense, of krum, multikrum and bulyan.
+    largest_change
+        An answer is rejected where it moved more than so many times as far as the median
+        site's; 0 = any may.
+    min_sites
+        Answers without which a round fails.
+    timeout_s
+        Longest wait for a round's answers.
     """
 
     strategy: Literal["fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum",

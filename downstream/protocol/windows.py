@@ -22,28 +22,43 @@ MISSING = ("", "n/a", "nan", "None")  # what tables write where there is no valu
 
 @dataclass
 class Protocol:
-    """kind: "stored" = the corpus's own split, once; "kfold" = `folds` parts of the subjects, each
-    the test once; "loso" = each subject the test once; "published" = the subjects named in `train`,
-    `validation_subjects` and `test`; "sessions" = each subject's last session is the test, the one
-    before chooses, the others train (column = "run": runs instead of sessions); "across" = each
-    value of `column` (a device, a site, a data set) is the test once, trained on subjects recorded
-    otherwise; "within" = for one person or one recording: every recording is cut in `folds` blocks
-    of time, each the test once, the next one chooses, the others train (`blocks`). "sessions" and
-    "within" train one model on everybody together, not one a person, and judge it on the same
-    people, so their scores say nothing of other people.
+    """Protocol.
 
-    trials: of sessions, for people who have two: the first trains, but for `validation` of its
-    trials, every n-th of each class, which choose; windows that share samples with these are left
-    out. Only where trials are events.
-    rotate: of sessions, each is the test once and the one before it chooses (before the first: the
-    last), as in MOABB's CrossSession. By default nothing is trained on what came after the test,
-    which is how a decoder is used; but a single person then has one fold and no interval.
-    gap_s: of within, seconds left out on the training side of a border. None = 0 where trials are
-    events (each is a trial of its own), else one window: windows laid end to end share the state
-    that a person is in, and what zero-phase filters smear over their common edge.
-    validation: share of the subjects that are not the test's (of kfold, loso, across) by whom steps
-    and settings are chosen. train, validation_subjects, test: names of subjects, or ranges such as
-    "1-70". column: column or attribute of recordings. seed: of the parting.
+    Parameters
+    ----------
+    kind
+        "stored" = the corpus's own split, once; "kfold" = `folds` parts of the subjects, each
+        the test once; "loso" = each subject the test once; "published" = the subjects named in
+        `train`, `validation_subjects` and `test`; "sessions" = each subject's last session is
+        the test, the one before chooses, the others train (column = "run": runs instead of
+        sessions); "across" = each value of `column` (a device, a site, a data set) is the test
+        once, trained on subjects recorded otherwise; "within" = for one person or one
+        recording: every recording is cut in `folds` blocks of time, each the test once, the
+        next one chooses, the others train (`blocks`). "sessions" and "within" train one model
+        on everybody together, not one a person, and judge it on the same people, so their
+        scores say nothing of other people.
+    trials
+        Of sessions, for people who have two: the first trains, but for `validation` of its
+        trials, every n-th of each class, which choose; windows that share samples with these
+        are left out. Only where trials are events.
+    rotate
+        Of sessions, each is the test once and the one before it chooses (before the first: the
+        last), as in MOABB's CrossSession. By default nothing is trained on what came after the
+        test, which is how a decoder is used; but a single person then has one fold and no
+        interval.
+    gap_s
+        Of within, seconds left out on the training side of a border. None = 0 where trials are
+        events (each is a trial of its own), else one window: windows laid end to end share the
+        state that a person is in, and what zero-phase filters smear over their common edge.
+    validation
+        Share of the subjects that are not the test's (of kfold, loso, across) by whom steps and
+        settings are chosen.
+    train, validation_subjects, test
+        Names of subjects, or ranges such as "1-70".
+    column
+        Column or attribute of recordings.
+    seed
+        Of the parting.
     """
 
     kind: Literal["stored", "kfold", "loso", "published", "sessions", "across",

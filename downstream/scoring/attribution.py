@@ -50,15 +50,29 @@ FAR_M = 0.03  # channels of one name further apart than this are not one channel
 class Attribution:
     """Patterns at the sensors of one kind.
 
-    kind: of the sensors. sensors: their places, mean over recordings, sorted by name. outputs: what
-    the decoder says: names of classes (of two the second alone; the first has the opposite sign),
-    or "number".
-    bands: name → edges in Hz. pattern: dB for one deviation of the output. threshold: dB; in 1 of
-    20 draws any entry is larger than its own.
-    edges_hz: of the bins of `spectrum`: root mean square over channels of the pattern, dB;
-    spectrum_threshold: as threshold, for the bins.
-    p_labels: p of the labels being told apart no better when exchanged; least_p: the least that
-    these exchanges allow; both NaN where none can be had. exchanged: what was.
+    Parameters
+    ----------
+    kind
+        Of the sensors.
+    sensors
+        Their places, mean over recordings, sorted by name.
+    outputs
+        What the decoder says: names of classes (of two the second alone; the first has the
+        opposite sign), or "number".
+    bands
+        Name → edges in Hz.
+    pattern
+        DB for one deviation of the output.
+    threshold
+        DB; in 1 of 20 draws any entry is larger than its own.
+    edges_hz
+        Of the bins of `spectrum`: root mean square over channels of the pattern, dB;
+        spectrum_threshold: as threshold, for the bins.
+    p_labels
+        P of the labels being told apart no better when exchanged; least_p: the least that these
+        exchanges allow; both NaN where none can be had.
+    exchanged
+        What was.
     """
 
     kind: str

@@ -20,8 +20,17 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Of one method, by seed and scan. lagged: r at `metrics.LAGS_S`. fc: similarity of the
-    matrices of correlations. unrelated_coherence: of moved predictions."""
+    """Of one method, by seed and scan.
+
+    Parameters
+    ----------
+    lagged
+        R at `metrics.LAGS_S`.
+    fc
+        Similarity of the matrices of correlations.
+    unrelated_coherence
+        Of moved predictions.
+    """
 
     r: Float[np.ndarray, "seed scan roi"]
     lagged: Float[np.ndarray, "seed scan lag roi"]

@@ -9,8 +9,19 @@ from jaxtyping import Float
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The judged volumes of a scan. name: its recording. first: number of the first of them.
-    time_s: of each, from the EEG's first sample. predicted: method → one array a seed."""
+    """The judged volumes of a scan.
+
+    Parameters
+    ----------
+    name
+        Its recording.
+    first
+        Number of the first of them.
+    time_s
+        Of each, from the EEG's first sample.
+    predicted
+        Method → one array a seed.
+    """
 
     name: str
     subject: str

@@ -38,9 +38,20 @@ def draw(
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """States of runs, grouped. names: of the runs. state: number of the group of each segment, −1
-    where too little was measured and at both ends; groups are numbered by how often they come.
-    segment_s: seconds. share: of the segments of the training runs in each group."""
+    """States of runs, grouped.
+
+    Parameters
+    ----------
+    names
+        Of the runs.
+    state
+        Number of the group of each segment, −1 where too little was measured and at both ends;
+        groups are numbered by how often they come.
+    segment_s
+        seconds.
+    share
+        Of the segments of the training runs in each group.
+    """
 
     names: list[str]
     state: list[Int[np.ndarray, " segment"]]

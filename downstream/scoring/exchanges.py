@@ -28,9 +28,19 @@ IN_BLOCKS = 0.7  # labels come in blocks where they change less often than this 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Units that may exchange labels. rows: their windows, one unit after the other. lengths:
-    windows of each unit. labels: of each unit. moving: units change places, with their lengths
-    (blocks in time), else only their labels do."""
+    """Units that may exchange labels.
+
+    Parameters
+    ----------
+    rows
+        Their windows, one unit after the other.
+    lengths
+        Windows of each unit.
+    labels
+        Of each unit.
+    moving
+        Units change places, with their lengths (blocks in time), else only their labels do.
+    """
 
     rows: np.ndarray
     lengths: np.ndarray
@@ -55,8 +65,16 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Exchanges:
-    """unit: what is exchanged, in words. groups: none where all such units stand in several folds.
-    count: how many labellings there are, the true one among them; 0 = none can be had."""
+    """Exchanges.
+
+    Parameters
+    ----------
+    unit
+        What is exchanged, in words.
+    groups
+        None where all such units stand in several folds. count: how many labellings there are,
+        the true one among them; 0 = none can be had.
+    """
 
     unit: str
     groups: tuple[Group, ...]

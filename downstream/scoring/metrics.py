@@ -21,12 +21,23 @@ BINS = 10  # of confidence, for calibration
 
 @dataclass(frozen=True)
 class Metric:
-    """title: as printed. better: +1 where more is better, −1 where less is. unit: as printed.
+    """Metric.
 
-    count(target [n], probability [n, class], who [n], n_subjects) → [subject, …], additive;
-    regression: count(numbers [n], predicted [n], who, n_subjects). compute([…, …]) → […].
-    pooled: never one subject at a time (too few windows in a bin). rough: a smaller table than
-    count's for drawing subjects again, where count's has an entry a window.
+    Parameters
+    ----------
+    title
+        As printed.
+    better
+        +1 where more is better, −1 where less is.
+    unit
+        As printed. count(target [n], probability [n, class], who [n], n_subjects) → [subject,
+        …], additive; regression: count(numbers [n], predicted [n], who, n_subjects).
+        compute([…, …]) → […].
+    pooled
+        Never one subject at a time (too few windows in a bin).
+    rough
+        A smaller table than count's for drawing subjects again, where count's has an entry a
+        window.
     """
 
     title: str

@@ -21,10 +21,23 @@ COLUMNS = ("method", "seed", "window", "subject", "recording", "label", "predict
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """What one method said. windows: ascending. target: class indices or numbers, [window].
-    said: probabilities [seed, window, class] or numbers [seed, window]. subjects, recordings,
-    folds: as numbers, [window]. unit_of: of these, subjects or folds: what intervals are over.
-    classes: empty where numbers are predicted."""
+    """What one method said.
+
+    Parameters
+    ----------
+    windows
+        ascending.
+    target
+        Class indices or numbers, [window].
+    said
+        Probabilities [seed, window, class] or numbers [seed, window].
+    subjects, recordings, folds
+        As numbers, [window].
+    unit_of
+        Of these, subjects or folds: what intervals are over.
+    classes
+        Empty where numbers are predicted.
+    """
 
     windows: np.ndarray
     target: np.ndarray

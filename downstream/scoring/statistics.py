@@ -35,10 +35,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Chance(Estimate):
-    """Mean and 95 % range of the score under exchanged labels. unit: what was exchanged. count:
-    labellings there are; with fewer than 40 the range is that of a handful of values, and p cannot
-    fall below 1/count; with none (0) the mean is that of answers which do not know the label, and
-    there is neither range nor p. exact: all of them were gone through."""
+    """Mean and 95 % range of the score under exchanged labels.
+
+    Parameters
+    ----------
+    unit
+        What was exchanged.
+    count
+        Labellings there are; with fewer than 40 the range is that of a handful of values, and p
+        cannot fall below 1/count; with none (0) the mean is that of answers which do not know
+        the label, and there is neither range nor p.
+    exact
+        All of them were gone through.
+    """
 
     unit: str = ""
     count: int = 0
@@ -47,8 +56,17 @@ class Chance(Estimate):
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """mean: average rank of each method over subjects, 1 = best. p: Friedman's, that all are alike;
-    NaN for fewer than three methods. n: subjects."""
+    """Ranks.
+
+    Parameters
+    ----------
+    mean
+        Average rank of each method over subjects, 1 = best.
+    p
+        Friedman's, that all are alike; NaN for fewer than three methods.
+    n
+        subjects.
+    """
 
     mean: np.ndarray
     p: float

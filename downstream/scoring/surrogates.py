@@ -24,7 +24,15 @@ _COHERENCES = 20  # moved series whose mean coherence is told
 
 @dataclass(frozen=True, eq=False)
 class Null:
-    """r: of each region. drawn: of surrogates; none ([0, roi]) where none can be made, and why."""
+    """Null.
+
+    Parameters
+    ----------
+    r
+        Of each region.
+    drawn
+        Of surrogates; none ([0, roi]) where none can be made, and why.
+    """
 
     r: Float[np.ndarray, " roi"]
     drawn: Float[np.ndarray, "draw roi"]

@@ -15,7 +15,15 @@ FEWEST = 3  # folds of one person that make an interval
 
 @dataclass(frozen=True)
 class Unit:
-    """one, many: in words. person: whose folds they are; "" = units are subjects."""
+    """Unit.
+
+    Parameters
+    ----------
+    one, many
+        In words.
+    person
+        Whose folds they are; "" = units are subjects.
+    """
 
     one: str = "subject"
     many: str = "subjects"

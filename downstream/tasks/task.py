@@ -6,14 +6,29 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Task:
-    """question: as a person would ask it; heads the page. classes: labels to tell apart, in order;
-    none = all that the corpus has, or a number where `number` is True.
+    """Task.
 
-    number: labels are numbers (regression). per: what has one label: each "window", or a whole
-    "subject", whose windows' answers are averaged before they are judged. window_s: length of
-    windows this is usually asked of. label: how `neurofm ingest` finds the labels (its `label`
-    key); labels are then named as in `classes` by `label.mapping` of the data set. trial: which
-    windows belong together and stay on one side of a split. remarks: what a reader must know.
+    Parameters
+    ----------
+    question
+        As a person would ask it; heads the page.
+    classes
+        Labels to tell apart, in order; none = all that the corpus has, or a number where
+        `number` is True.
+    number
+        Labels are numbers (regression).
+    per
+        What has one label: each "window", or a whole "subject", whose windows' answers are
+        averaged before they are judged.
+    window_s
+        Length of windows this is usually asked of.
+    label
+        How `neurofm ingest` finds the labels (its `label` key); labels are then named as in
+        `classes` by `label.mapping` of the data set.
+    trial
+        Which windows belong together and stay on one side of a split.
+    remarks
+        What a reader must know.
     """
 
     question: str

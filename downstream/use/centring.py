@@ -26,7 +26,15 @@ from ..decoder.labelled import sensors_of
 
 @dataclass(frozen=True, eq=False)
 class Centre:
-    """value: what is taken away from features. windows, recordings: that it is the mean over."""
+    """Centre.
+
+    Parameters
+    ----------
+    value
+        What is taken away from features.
+    windows, recordings
+        That it is the mean over.
+    """
 
     value: Float[Tensor, " feature"]
     windows: int

@@ -30,21 +30,36 @@ from .centring import Centre, Seen
 
 @dataclass
 class DecodeConfig:
-    """recording: files of EEG or MEG (or folders, where that is the format), and folders that are
-    searched for them. model: checkpoint folder or repository of a decoder. out: folder of the
-    results; with several recordings, or a folder of them, each has one in it.
+    """Decode config.
 
-    abstain_below: windows whose highest probability is lower are left without a name.
-    events: names of events at which windows are cut, from tmin_s after their onset, for a decoder
-    trained on events; empty = windows one after another.
-    centre_on: recordings of the same person by which a decoder that re-centres knows that person's
-    average, no labels needed; empty = the recording itself or, of several given at once, all of the
-    same subject. Together they should hold all that is to be told apart.
-    montage, unknown_head, rename, arrays, images: as in `neurofm ingest`. batch_windows: decoded at
-    a time.
-    watch: go on looking for new recordings in the given folders, until Ctrl-C. poll_s: seconds from
-    one look to the next; a file is read once it has not changed in between. stop_after: end after
-    so many recordings; 0 = never.
+    Parameters
+    ----------
+    recording
+        Files of EEG or MEG (or folders, where that is the format), and folders that are
+        searched for them.
+    model
+        Checkpoint folder or repository of a decoder.
+    out
+        Folder of the results; with several recordings, or a folder of them, each has one in it.
+    abstain_below
+        Windows whose highest probability is lower are left without a name.
+    events
+        Names of events at which windows are cut, from tmin_s after their onset, for a decoder
+        trained on events; empty = windows one after another.
+    centre_on
+        Recordings of the same person by which a decoder that re-centres knows that person's
+        average, no labels needed; empty = the recording itself or, of several given at once,
+        all of the same subject. Together they should hold all that is to be told apart.
+    montage, unknown_head, rename, arrays, images
+        As in `neurofm ingest`.
+    batch_windows
+        Decoded at a time.
+    watch
+        Go on looking for new recordings in the given folders, until Ctrl-C.
+    poll_s
+        Seconds from one look to the next; a file is read once it has not changed in between.
+    stop_after
+        End after so many recordings; 0 = never.
     """
 
     recording: list[str]

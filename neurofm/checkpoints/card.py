@@ -10,10 +10,25 @@ POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a nod
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A table of results. task: as a person would ask. dataset: names. metric: exact name.
-    protocol: who was trained on and who judged. rows: method → (value, low, high); of these `ours`
-    are this checkpoint's, the others stand beside it. subjects: judged. chance: of the metric; None
-    = none.
+    """A table of results.
+
+    Parameters
+    ----------
+    task
+        As a person would ask.
+    dataset
+        names.
+    metric
+        Exact name.
+    protocol
+        Who was trained on and who judged.
+    rows
+        Method → (value, low, high); of these `ours` are this checkpoint's, the others stand
+        beside it.
+    subjects
+        judged.
+    chance
+        Of the metric; None = none.
     """
 
     task: str
@@ -28,8 +43,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class About:
-    """What a person says of a checkpoint. licence: of these weights, in the Hub's spelling. limits,
-    citation: in words. hours: of training, power_w: of the machine, kg_per_kwh: of its grid."""
+    """What a person says of a checkpoint.
+
+    Parameters
+    ----------
+    licence
+        Of these weights, in the Hub's spelling.
+    limits, citation
+        In words.
+    hours
+        Of training, power_w: of the machine, kg_per_kwh: of its grid.
+    """
 
     title: str = ""
     licence: str = ""

@@ -41,17 +41,31 @@ class Movable:
 class Batch(Movable):
     """Signals of a batch of windows.
 
-    signal: standardised signal, 0 where padded.
-    geometry: position and orientation (`Sensors.geometry`), 0 where padded; NaN where sensors of
-    a window have no known place.
-    kind: index into `neurofm.data.sensors.KINDS`.
-    valid: True = a real sensor, False = padding.
-    t_r: repetition time of each window in seconds, where it is fMRI.
-    measured: False = a volume that is missing, was scrubbed, or is padding; None = all were.
-    target: class index or value of each window, for downstream training.
-    seed: random seed of each window; None = torch's global generator.
-    source: the recording each window comes from, for messages. subject: "dataset/subject", whose.
-    ch_names: of each window, for models that are bound to channels; [] = unknown.
+    Parameters
+    ----------
+    signal
+        Standardised signal, 0 where padded.
+    geometry
+        Position and orientation (`Sensors.geometry`), 0 where padded; NaN where sensors of a
+        window have no known place.
+    kind
+        Index into `neurofm.data.sensors.KINDS`.
+    valid
+        True = a real sensor, False = padding.
+    t_r
+        Repetition time of each window in seconds, where it is fMRI.
+    measured
+        False = a volume that is missing, was scrubbed, or is padding; None = all were.
+    target
+        Class index or value of each window, for downstream training.
+    seed
+        Random seed of each window; None = torch's global generator.
+    source
+        The recording each window comes from, for messages.
+    subject
+        "dataset/subject", whose.
+    ch_names
+        Of each window, for models that are bound to channels; [] = unknown.
     """
 
     signal: Float[Tensor, "batch channel time"]

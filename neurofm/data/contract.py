@@ -113,30 +113,48 @@ class Contract:
 class InputContract(Contract):
     """Standardisation of EEG and MEG; the defaults are BrainOmni's (arXiv 2505.18185, app. B).
 
-    sfreq: sampling rate of the windows, Hz.
-    highpass_hz, lowpass_hz: edges of the zero-phase band-pass; None leaves that side open.
-    notch_hz: power-line frequencies removed, with their harmonics inside the band.
-    kinds: kinds of sensor kept, in any mixture.
-    reference: "average" subtracts, at every sample, the mean over the sensors of a kind;
-        "none" keeps the recording's own.
-    bad_channels: EEG channels whose log spectrum lies outside the others' quartiles by more than
-        `bad_channels_iqr` interquartile ranges are interpolated; "none" trusts the file's marks.
-    window_s, stride_s: length and spacing of windows, seconds; stride None = window length. The
-        tail is kept as a last window that ends with the recording.
-    scale: "kind_std" divides a window by the standard deviation over all sensors of a kind, so
+    Parameters
+    ----------
+    sfreq
+        Sampling rate of the windows, Hz.
+    highpass_hz, lowpass_hz
+        Edges of the zero-phase band-pass; None leaves that side open.
+    notch_hz
+        Power-line frequencies removed, with their harmonics inside the band.
+    kinds
+        Kinds of sensor kept, in any mixture.
+    reference
+        "average" subtracts, at every sample, the mean over the sensors of a kind; "none" keeps
+        the recording's own.
+    bad_channels
+        EEG channels whose log spectrum lies outside the others' quartiles by more than
+        `bad_channels_iqr` interquartile ranges are interpolated; "none" trusts the file's
+        marks.
+    window_s, stride_s
+        Length and spacing of windows, seconds; stride None = window length. The tail is kept as
+        a last window that ends with the recording.
+    scale
+        "kind_std" divides a window by the standard deviation over all sensors of a kind, so
         relative amplitudes survive; "channel_std" z-scores each channel of a window,
         "recording_std" each channel over its whole recording; "none" keeps SI units.
-    geometry: rule of `Sensors.geometry`.
-    positions: sensors without a known place are left out ("required"; many of them, and the
-        recording is refused), or kept without one ("optional"): for baselines, which read none.
-        Networks do, so they take a corpus only where every sensor has its place.
-    amplitude_uv: EEG channels whose interquartile range (µV) lies outside are flat or absurd:
-        the usual cause is a unit off by a factor of a thousand or a million.
-    max_bad: share of channels that may be bad before a recording is refused.
-    parcels: how sensors (of the `kinds`) become parcels of the brain; None = they stay sensors.
-    corpus: fingerprint of the corpus a checkpoint was trained on ("" before training).
-    contract_version: of these fields; `preprocessor_config.json` holds them (positions only where
-        it is "optional"), so that it can be given to `neurofm ingest --contract FILE` as it is.
+    geometry
+        Rule of `Sensors.geometry`.
+    positions
+        Sensors without a known place are left out ("required"; many of them, and the recording
+        is refused), or kept without one ("optional"): for baselines, which read none. Networks
+        do, so they take a corpus only where every sensor has its place.
+    amplitude_uv
+        EEG channels whose interquartile range (µV) lies outside are flat or absurd: the usual
+        cause is a unit off by a factor of a thousand or a million.
+    max_bad
+        Share of channels that may be bad before a recording is refused.
+    parcels
+        How sensors (of the `kinds`) become parcels of the brain; None = they stay sensors.
+    corpus
+        Fingerprint of the corpus a checkpoint was trained on ("" before training).
+    contract_version
+        Of these fields; `preprocessor_config.json` holds them (positions only where it is
+        "optional"), so that it can be given to `neurofm ingest --contract FILE` as it is.
     """
 
     sfreq: float = 256.0

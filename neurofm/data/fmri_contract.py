@@ -20,22 +20,32 @@ class FMRIContract(Contract):
     The repetition time is the scan's own and is kept: models that take fMRI read it. Regions may be
     of any atlas; each is a sensor of kind roi at its centre.
 
-    detrend: a straight line is taken out of every region.
-    highpass_hz, lowpass_hz: edges of the band-pass (Butterworth, zero phase, as nilearn's
-        `signal.clean` does it); None leaves that side open.
-    confounds: strategy of nilearn's `load_confounds` by which what fMRIPrep found is taken out of
-        an image's regions, such as motion, wm_csf, scrub (volumes that moved more than `fd_mm` are
+    Parameters
+    ----------
+    detrend
+        A straight line is taken out of every region.
+    highpass_hz, lowpass_hz
+        Edges of the band-pass (Butterworth, zero phase, as nilearn's `signal.clean` does it);
+        None leaves that side open.
+    confounds
+        Strategy of nilearn's `load_confounds` by which what fMRIPrep found is taken out of an
+        image's regions, such as motion, wm_csf, scrub (volumes that moved more than `fd_mm` are
         left out); empty = nothing is.
-    scale: "roi_std" z-scores every region over the volumes of its scan that were measured;
-        "training_iqr" takes `statistics` (how much a person's regions vary stays visible); "none"
-        keeps the units of the file.
-    statistics: region → (median, interquartile range), medians over the training people's scans;
-        an ingest fills them in, from its training split alone.
-    window_s, stride_s: length and spacing of windows, seconds; window_s None = the whole scan,
-        stride None = window length. The tail is kept as a last window that ends with the scan.
-    min_measured: least share of a window's volumes that must have been measured (not scrubbed, not
+    scale
+        "roi_std" z-scores every region over the volumes of its scan that were measured;
+        "training_iqr" takes `statistics` (how much a person's regions vary stays visible);
+        "none" keeps the units of the file.
+    statistics
+        Region → (median, interquartile range), medians over the training people's scans; an
+        ingest fills them in, from its training split alone.
+    window_s, stride_s
+        Length and spacing of windows, seconds; window_s None = the whole scan, stride None =
+        window length. The tail is kept as a last window that ends with the scan.
+    min_measured
+        Least share of a window's volumes that must have been measured (not scrubbed, not
         missing).
-    corpus: fingerprint of the corpus a checkpoint was trained on ("" before training).
+    corpus
+        Fingerprint of the corpus a checkpoint was trained on ("" before training).
     """
 
     detrend: bool = True

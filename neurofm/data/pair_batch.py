@@ -10,13 +10,25 @@ from .batch import Movable
 
 @dataclass
 class PairBatch(Movable):
-    """signal: standardised EEG, 0 where padded (in channels and at the end) and where it is bad.
-    n_times: samples of each that are real. geometry, kind, valid: as in Batch. bad: samples at
-    which the EEG says nothing; None = there are none.
+    """Pair batch.
 
-    volume_s: seconds from the first sample to each volume; NaN where padded. target: value of each
-    region in each volume; NaN where it was not measured, or is not to be looked at. seed, source,
-    subject: as in Batch.
+    Parameters
+    ----------
+    signal
+        Standardised EEG, 0 where padded (in channels and at the end) and where it is bad.
+    n_times
+        Samples of each that are real.
+    geometry, kind, valid
+        As in Batch.
+    bad
+        Samples at which the EEG says nothing; None = there are none.
+    volume_s
+        Seconds from the first sample to each volume; NaN where padded.
+    target
+        Value of each region in each volume; NaN where it was not measured, or is not to be
+        looked at.
+    seed, source, subject
+        As in Batch.
     """
 
     signal: Float[Tensor, "batch channel time"]

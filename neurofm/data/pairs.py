@@ -44,8 +44,14 @@ SCAN_COLUMNS = (
 class Pairs:
     """Scan i is `eeg(i)` with the sensors `layout(i)`, and `bold(i)` with the regions `rois`.
 
-    contract: what every EEG meets. bold_contract: how regions are to be cleaned. recordings: a row
-    a scan, see `SCAN_COLUMNS`.
+    Parameters
+    ----------
+    contract
+        What every EEG meets.
+    bold_contract
+        How regions are to be cleaned.
+    recordings
+        A row a scan, see `SCAN_COLUMNS`.
     """
 
     folder: Path

@@ -13,19 +13,28 @@ from typing import Literal
 class ParcelRule:
     """What `neurofm ingest --space parcels` does after everything a contract says of sensors.
 
-    method: "lcmv" (a beamformer, by the recording's own covariance) or "minimum_norm".
-    head: "individual" models the subject's own head: FreeSurfer's folder SUBJECTS_DIR/sub-X with
+    Parameters
+    ----------
+    method
+        "lcmv" (a beamformer, by the recording's own covariance) or "minimum_norm".
+    head
+        "individual" models the subject's own head: FreeSurfer's folder SUBJECTS_DIR/sub-X with
         bem/, and X-trans.fif beside the recording or in that folder. "template" takes MNE's
         fsaverage, as a sphere of the size of this head (by fiducials, or electrodes).
-    atlas: image of labels in MNI space (.nii.gz); "" = `n_parcels` of about equal size, made from
+    atlas
+        Image of labels in MNI space (.nii.gz); "" = `n_parcels` of about equal size, made from
         the template's geometry, alike on both sides.
-    regularization: of the beamformer: share of the sensors' mean power added to each. More makes it
+    regularization
+        Of the beamformer: share of the sensors' mean power added to each. More makes it
         blunter; less lets it suppress sources that lie a little off the head model, as with a
         template they all do.
-    orthogonalize: take from parcels what they share without any delay, which leakage does.
-    points: parcel → places (MNI, mm) whose signals it is made of; an ingest fills them in.
-    lags, signs: how parcels go with each other at these lags (samples), [lag, parcel, parcel], in
-        the training people; the sign of each parcel, which no inverse can know, is chosen to agree
+    orthogonalize
+        Take from parcels what they share without any delay, which leakage does.
+    points
+        Parcel → places (MNI, mm) whose signals it is made of; an ingest fills them in.
+    lags, signs
+        How parcels go with each other at these lags (samples), [lag, parcel, parcel], in the
+        training people; the sign of each parcel, which no inverse can know, is chosen to agree
         with it. An ingest fills it in, from its training split alone.
     """
 

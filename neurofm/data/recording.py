@@ -28,15 +28,31 @@ class Events:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """signal: float32 [channel, time] in SI units; sfreq in Hz (1 / t_r for fMRI).
+    """Recording.
 
-    subject, session, task, run, dataset: BIDS identity, None where unknown. source: the file.
-    bads: names of sensors marked bad by the file or found bad. attributes: further columns known
-    of the subject or the recording (age, sex, diagnosis …). band_hz: what the recorder or an
-    earlier filter let through (high-pass, low-pass edge), None where unknown. image: full path of
-    the image whose regions these are, for what lies beside it; "" where it is no image. info: MNE's
-    description of the device (`mne.Info`, its channels named as here and at least these), for head
-    models; None where there is none. folder: where the file lies, for the same.
+    Parameters
+    ----------
+    signal
+        Float32 [channel, time] in SI units; sfreq in Hz (1 / t_r for fMRI).
+    subject, session, task, run, dataset
+        BIDS identity, None where unknown.
+    source
+        The file.
+    bads
+        Names of sensors marked bad by the file or found bad.
+    attributes
+        Further columns known of the subject or the recording (age, sex, diagnosis …).
+    band_hz
+        What the recorder or an earlier filter let through (high-pass, low-pass edge), None
+        where unknown.
+    image
+        Full path of the image whose regions these are, for what lies beside it; "" where it is
+        no image.
+    info
+        MNE's description of the device (`mne.Info`, its channels named as here and at least
+        these), for head models; None where there is none.
+    folder
+        Where the file lies, for the same.
     """
 
     signal: np.ndarray

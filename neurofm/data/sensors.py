@@ -30,12 +30,19 @@ GeometryRule = Literal["head", "centred"]
 class Sensors:
     """An ordered set of n sensors.
 
-    names: n unique channel names.
-    kind: int8 [n], index into `KINDS`.
-    position: float32 [n, 3], metres in the head frame; NaN where unknown.
-    orientation: float32 [n, 3], unit vector: the coil's normal, for planar gradiometers the
-        direction of the gradient; 0 for EEG and roi.
-    unit: n names of SI units.
+    Parameters
+    ----------
+    names
+        N unique channel names.
+    kind
+        Int8 [n], index into `KINDS`.
+    position
+        Float32 [n, 3], metres in the head frame; NaN where unknown.
+    orientation
+        Float32 [n, 3], unit vector: the coil's normal, for planar gradiometers the direction of
+        the gradient; 0 for EEG and roi.
+    unit
+        N names of SI units.
     """
 
     names: tuple[str, ...]

@@ -28,7 +28,12 @@ from .windows import WindowTable, read_table, write_datasets
 class TokenSet(WindowTable):
     """Window i is `ids(i)`; the tables are the corpus's, so selections and splits are the same.
 
-    shape: (source, frame, level) of every window. corpus, tokenizer: fingerprints of the parents.
+    Parameters
+    ----------
+    shape
+        (source, frame, level) of every window.
+    corpus, tokenizer
+        Fingerprints of the parents.
     """
 
     shape: tuple[int, int, int]

@@ -24,9 +24,16 @@ class SplitLeakError(ValueError):
 class WindowTable:
     """An opened artifact whose rows are windows.
 
-    recordings: a row a recording (see `corpus.RECORDING_COLUMNS`).
-    windows: a row a window: recording (row of the table above), row in its shard, start_s, label.
-    contract: what every window meets. reader: the shards.
+    Parameters
+    ----------
+    recordings
+        A row a recording (see `corpus.RECORDING_COLUMNS`).
+    windows
+        A row a window: recording (row of the table above), row in its shard, start_s, label.
+    contract
+        What every window meets.
+    reader
+        The shards.
     """
 
     folder: Path

@@ -27,15 +27,31 @@ _DATA = ("corpus", "tokens")
 
 @dataclass
 class PublishConfig:
-    """source: a finished checkpoint, corpus or token set. repo: organisation/name.
+    """Publish config.
 
-    licence: of what is published, as the Hub spells it (mit, apache-2.0, cc-by-4.0, other …).
-    private: whether a repository that is made is. revision: name of the tag; "" = v1, v2 and so on.
-    dry_run: do everything but send; `staged` keeps what would be sent.
-    staged: folder for what is sent; "" = one that is removed.
-    title, limits, citation: for the card, in words. evaluations: folder of results → the method in
-    it that is this checkpoint, such as {runs/evaluation: frozen}. power_w, kg_per_kwh: of the
-    machine that trained, and of its grid, for the estimate of energy.
+    Parameters
+    ----------
+    source
+        A finished checkpoint, corpus or token set.
+    repo
+        Organisation/name.
+    licence
+        Of what is published, as the Hub spells it (mit, apache-2.0, cc-by-4.0, other …).
+    private
+        Whether a repository that is made is.
+    revision
+        Name of the tag; "" = v1, v2 and so on.
+    dry_run
+        Do everything but send; `staged` keeps what would be sent.
+    staged
+        Folder for what is sent; "" = one that is removed.
+    title, limits, citation
+        For the card, in words.
+    evaluations
+        Folder of results → the method in it that is this checkpoint, such as {runs/evaluation:
+        frozen}.
+    power_w, kg_per_kwh
+        Of the machine that trained, and of its grid, for the estimate of energy.
     """
 
     source: str

@@ -21,10 +21,22 @@ INDEX = {
 class Origin:
     """Where a family's weights come from, and what they have seen.
 
-    repo: on the Hugging Face Hub. variants: folders in it, each with one model; none = the weights
-    are not on the Hub, and repo is on GitHub. licence, paper: of the weights, and what describes
-    them. datasets: what they were trained on, as far as that was published, by the names the sets
-    are known by. note: what is not known of it. bare: weights may lie without a configuration.
+    Parameters
+    ----------
+    repo
+        On the Hugging Face Hub.
+    variants
+        Folders in it, each with one model; none = the weights are not on the Hub, and repo is
+        on GitHub.
+    licence, paper
+        Of the weights, and what describes them.
+    datasets
+        What they were trained on, as far as that was published, by the names the sets are known
+        by.
+    note
+        What is not known of it.
+    bare
+        Weights may lie without a configuration.
     """
 
     repo: str

@@ -21,12 +21,23 @@ from . import files
 class ImportConfig:
     """Weights that others published → a checkpoint.
 
-    source: folder with a configuration and weights as published, or repository on the Hugging Face
-    Hub. family: whose weights, a name in `neurofm.published`, such as brainomni. out: folder of the
-    checkpoint. variant: folder of the source that holds the model, where there are several (of
-    brainomni: tiny, base or braintokenizer). revision: of the repository, a commit or tag.
-    datasets: names of what the weights were trained on, where that differs from what the family's
-    authors published, e.g. '[]' for random weights.
+    Parameters
+    ----------
+    source
+        Folder with a configuration and weights as published, or repository on the Hugging Face
+        Hub.
+    family
+        Whose weights, a name in `neurofm.published`, such as brainomni.
+    out
+        Folder of the checkpoint.
+    variant
+        Folder of the source that holds the model, where there are several (of brainomni: tiny,
+        base or braintokenizer).
+    revision
+        Of the repository, a commit or tag.
+    datasets
+        Names of what the weights were trained on, where that differs from what the family's
+        authors published, e.g. '[]' for random weights.
     """
 
     source: list[str]

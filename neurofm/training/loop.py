@@ -34,27 +34,48 @@ CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the s
 class TrainConfig:
     """How to train.
 
-    steps: optimiser steps of the whole run.
-    batch_windows: windows a step over all processes and micro-batches.
-    accumulate: micro-batches a step (gradient accumulation); codebooks of a tokenizer move once a
+    Parameters
+    ----------
+    steps
+        Optimiser steps of the whole run.
+    batch_windows
+        Windows a step over all processes and micro-batches.
+    accumulate
+        Micro-batches a step (gradient accumulation); codebooks of a tokenizer move once a
         micro-batch, so there it is not quite the larger batch.
-    lr: peak learning rate of AdamW.
-    warmup: share of the run spent rising to the peak.
-    final_lr: where the cosine ends, as a share of the peak.
-    beta1: decay of AdamW's first moment.
-    beta2: decay of AdamW's second moment.
-    eps: AdamW's, added to the root of the second moment.
-    weight_decay: AdamW's, of matrices.
-    clip_norm: largest gradient norm; 0 = no clipping.
-    precision: of the forward pass; "auto" = bf16 on a GPU that has it, else float32. Weights,
+    lr
+        Peak learning rate of AdamW.
+    warmup
+        Share of the run spent rising to the peak.
+    final_lr
+        Where the cosine ends, as a share of the peak.
+    beta1
+        Decay of AdamW's first moment.
+    beta2
+        Decay of AdamW's second moment.
+    eps
+        AdamW's, added to the root of the second moment.
+    weight_decay
+        AdamW's, of matrices.
+    clip_norm
+        Largest gradient norm; 0 = no clipping.
+    precision
+        Of the forward pass; "auto" = bf16 on a GPU that has it, else float32. Weights,
         gradients and moments are float32 always.
-    log_every: steps between lines of the log.
-    validate_every: steps between passes over the validation split; 0 = only at the end.
-    save_every: steps between saved states.
-    keep: how many of the newest states stay.
-    workers: loader processes for each training process; 0 = load in the training process.
-    seed: of everything random.
-    compile: torch.compile the model.
+    log_every
+        Steps between lines of the log.
+    validate_every
+        Steps between passes over the validation split; 0 = only at the end.
+    save_every
+        Steps between saved states.
+    keep
+        How many of the newest states stay.
+    workers
+        Loader processes for each training process; 0 = load in the training process.
+    seed
+        Of everything random.
+    compile
+        torch.compile the model.
     """
 
     steps: int = 1000
@@ -100,7 +121,12 @@ class TrainConfig:
 class Received:
     """What a federated client goes on with: weights from others, at the step where all of them are.
 
-    step: finished steps. weights: name → value, of those that are shared; the others stay its own.
+    Parameters
+    ----------
+    step
+        Finished steps.
+    weights
+        Name → value, of those that are shared; the others stay its own.
     """
 
     step: int

@@ -24,8 +24,17 @@ _FEWEST = 10  # volumes
 
 @dataclass(frozen=True)
 class Alignment:
-    """first_volume_s, t_r: by the EEG's clock. kept: the volumes that have a time within the EEG,
-    of which the first is at first_volume_s. notes: what a person should know."""
+    """Alignment.
+
+    Parameters
+    ----------
+    first_volume_s, t_r
+        By the EEG's clock.
+    kept
+        The volumes that have a time within the EEG, of which the first is at first_volume_s.
+    notes
+        What a person should know.
+    """
 
     first_volume_s: float
     t_r: float

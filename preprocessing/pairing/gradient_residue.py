@@ -28,8 +28,16 @@ LIMIT_DB, PEAK_LIMIT_DB = 0.5, 10.0
 
 @dataclass(frozen=True)
 class Residue:
-    """median_db: of all harmonics and channels, how far lines stand out. peak_db, peak_hz: of the
-    harmonic that stands out furthest in most channels (slices leave few and high lines)."""
+    """Residue.
+
+    Parameters
+    ----------
+    median_db
+        Of all harmonics and channels, how far lines stand out.
+    peak_db, peak_hz
+        Of the harmonic that stands out furthest in most channels (slices leave few and high
+        lines).
+    """
 
     median_db: float
     peak_db: float

@@ -25,8 +25,17 @@ _APART_M = 0.01  # of one region's centres in two scans: one atlas on two grids
 
 @dataclass(frozen=True, eq=False)
 class Bold:
-    """signal: NaN where not measured, units of the file. t_r: None where nobody says it. notes:
-    what was assumed."""
+    """Bold.
+
+    Parameters
+    ----------
+    signal
+        NaN where not measured, units of the file.
+    t_r
+        None where nobody says it.
+    notes
+        What was assumed.
+    """
 
     signal: Float32[np.ndarray, "roi volume"]
     rois: Sensors

@@ -27,7 +27,15 @@ FOLDER = ".pair"
 
 @dataclass(frozen=True)
 class Done:
-    """row: of the table of scans, without its split. layout, rois: `Sensors.to_dict`."""
+    """Done.
+
+    Parameters
+    ----------
+    row
+        Of the table of scans, without its split.
+    layout, rois
+        `Sensors.to_dict`.
+    """
 
     row: dict
     layout: dict

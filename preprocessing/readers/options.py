@@ -12,19 +12,34 @@ from .errors import ReadError
 class ArrayTable:
     """What a plain array does not say of itself.
 
-    sfreq: Hz; of fMRI t_r instead: the repetition time in seconds, or the name of the column (of
-    the table of files, of participants.tsv) or of the key (of the .json beside the file) that says
-    it. axes: order of the array's axes; where one of them is the trial, trials are laid end to end
-    and nothing runs from one into the next. kind: of all sensors. unit: of the numbers (for planar
-    gradiometers a metre, "1" = SI). names: of the channels, where the file does not name them.
-    channels: a table (.ced, .tsv, .csv) with columns name/labels/roi and, where known, x, y, z in
-    `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centres are taken; where
-    channels have names (by the file, or `names`) they are looked up in it, else it has a row for
-    each, in their order. variable: which one of a .mat or .npz file; "" = the only one.
-    labels: parts of the file's name and what stands for them in the name of the file beside it
-    that holds a label a trial: {X_: y_} makes y_train.npy of X_train.npy. label_variable: which
-    variable of that file (without `labels`: of the array's own file) they are. A label is the
-    event at its trial's beginning.
+    Parameters
+    ----------
+    sfreq
+        Hz; of fMRI t_r instead: the repetition time in seconds, or the name of the column (of
+        the table of files, of participants.tsv) or of the key (of the .json beside the file)
+        that says it.
+    axes
+        Order of the array's axes; where one of them is the trial, trials are laid end to end
+        and nothing runs from one into the next.
+    kind
+        Of all sensors.
+    unit
+        Of the numbers (for planar gradiometers a metre, "1" = SI).
+    names
+        Of the channels, where the file does not name them.
+    channels
+        A table (.ced, .tsv, .csv) with columns name/labels/roi and, where known, x, y, z in
+        `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centres are taken;
+        where channels have names (by the file, or `names`) they are looked up in it, else it
+        has a row for each, in their order.
+    variable
+        Which one of a .mat or .npz file; "" = the only one.
+    labels
+        Parts of the file's name and what stands for them in the name of the file beside it that
+        holds a label a trial: {X_: y_} makes y_train.npy of X_train.npy.
+    label_variable
+        Which variable of that file (without `labels`: of the array's own file) they are. A
+        label is the event at its trial's beginning.
     """
 
     sfreq: float = 0.0
@@ -103,12 +118,20 @@ class ImageTable:
     """What images of fMRI become: 4-D NIfTI named …bold….nii.gz, GIFTI (…hemi-L….func.gii with the
     right hemisphere beside it), CIFTI (…dtseries.nii, …ptseries.nii).
 
-    atlas: of NIfTI an image of labels, or of maps (four axes), resampled to the image; or "voxels":
-    every voxel of the mask is a region. Of GIFTI labels of the left hemisphere's vertices, the
-    right one's beside it; of CIFTI a …dlabel.nii. mesh: of GIFTI and CIFTI, the left hemisphere's
-    surface (…surf.gii), the right one's beside it: where vertices lie. mask: of NIfTI an image on
-    the same grid, of voxels that count; "" = those that are not the same all through. events: name
-    of the file of events beside the image; "" = as BIDS names it.
+    Parameters
+    ----------
+    atlas
+        Of NIfTI an image of labels, or of maps (four axes), resampled to the image; or
+        "voxels": every voxel of the mask is a region. Of GIFTI labels of the left hemisphere's
+        vertices, the right one's beside it; of CIFTI a …dlabel.nii.
+    mesh
+        Of GIFTI and CIFTI, the left hemisphere's surface (…surf.gii), the right one's beside
+        it: where vertices lie.
+    mask
+        Of NIfTI an image on the same grid, of voxels that count; "" = those that are not the
+        same all through.
+    events
+        Name of the file of events beside the image; "" = as BIDS names it.
     """
 
     atlas: str = ""
@@ -124,13 +147,23 @@ class ImageTable:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """montage: of MNE, for electrodes without positions in the file.
+    """Read options.
 
-    unknown_head: MEG without a device → head transform has no positions ("refuse"), or the middle
-    of the helmet is taken for the middle of the head ("helmet").
-    rename: channel name in the file → electrode, before anything is made of the names.
-    metadata: column of epochs' metadata whose values their events are called by; "" = by event_id.
-    arrays: how plain arrays are to be read. images: how images of fMRI are.
+    Parameters
+    ----------
+    montage
+        Of MNE, for electrodes without positions in the file.
+    unknown_head
+        MEG without a device → head transform has no positions ("refuse"), or the middle of the
+        helmet is taken for the middle of the head ("helmet").
+    rename
+        Channel name in the file → electrode, before anything is made of the names.
+    metadata
+        Column of epochs' metadata whose values their events are called by; "" = by event_id.
+    arrays
+        How plain arrays are to be read.
+    images
+        How images of fMRI are.
     """
 
     montage: str = "standard_1005"

@@ -30,10 +30,15 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """moment: float32 [source, time], ampere metres at `SFREQ`.
+    """Activity.
 
-    generators: float32 [generator, time], what was driven through `Brain.coupling` (rhythms with
-    their modulation): what another modality of the same minutes has to start from.
+    Parameters
+    ----------
+    moment
+        Float32 [source, time], ampere metres at `SFREQ`.
+    generators
+        Float32 [generator, time], what was driven through `Brain.coupling` (rhythms with their
+        modulation): what another modality of the same minutes has to start from.
     """
 
     moment: Float[np.ndarray, "source time"]

@@ -75,8 +75,12 @@ class Generator:
 class Brain:
     """A subject: dipoles in the head frame (metres) and what drives them.
 
-    position, orientation: [source, 3], metres and unit vectors in MNE's head frame.
-    coupling: [source, generator], ampere metres for one unit of a generator.
+    Parameters
+    ----------
+    position, orientation
+        [source, 3], metres and unit vectors in MNE's head frame.
+    coupling
+        [source, generator], ampere metres for one unit of a generator.
     """
 
     centre: Float[np.ndarray, "3"]

@@ -12,9 +12,16 @@ RATE_SFREQ = 10.0  # of the heart's rate, Hz
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """beat_s: times of heartbeats. rate: the heart's rate over its mean, less 1, at `RATE_SFREQ`.
+    """Body.
 
-    jerk_s, jerk_size: times of jerks and how large each is (about 1).
+    Parameters
+    ----------
+    beat_s
+        Times of heartbeats.
+    rate
+        The heart's rate over its mean, less 1, at `RATE_SFREQ`.
+    jerk_s, jerk_size
+        Times of jerks and how large each is (about 1).
     """
 
     beat_s: Float[np.ndarray, "beat"]

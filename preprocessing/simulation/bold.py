@@ -35,9 +35,16 @@ SPIKE = 2.5  # BOLD of a volume with a typical jerk, in standard deviations of t
 class Bold:
     """BOLD in per cent of its mean (clean: standard deviation 1), rows in the order of `REGIONS`.
 
-    noisy, clean: float64 [region, volume]. seen: the part of clean that generators drive.
-    drive: [region, time] at `DRIVE_SFREQ`; clean(t) = Σₖ hrf[k] · drive(t − k / DRIVE_SFREQ).
-    weights: [region, generator], drive for a doubling of that generator's power.
+    Parameters
+    ----------
+    noisy, clean
+        Float64 [region, volume].
+    seen
+        The part of clean that generators drive.
+    drive
+        [region, time] at `DRIVE_SFREQ`; clean(t) = Σₖ hrf[k] · drive(t − k / DRIVE_SFREQ).
+    weights
+        [region, generator], drive for a doubling of that generator's power.
     """
 
     noisy: Float[np.ndarray, "region volume"]

@@ -33,13 +33,20 @@ EEG_64 = (
 class Device:
     """What a device is.
 
-    sfreq: sampling rate, Hz; 250 at least, so that the usual band of 0.1–96 Hz is in the files.
-    make_info: () → mne.Info with positions (EEG: head frame; MEG: device frame, without the place
-        of the head, which `record` adds).
-    noise_density: white noise of a sensor in its unit / √Hz, electrode and muscle included;
+    Parameters
+    ----------
+    sfreq
+        Sampling rate, Hz; 250 at least, so that the usual band of 0.1–96 Hz is in the files.
+    make_info
+        () → mne.Info with positions (EEG: head frame; MEG: device frame, without the place of
+        the head, which `record` adds).
+    noise_density
+        White noise of a sensor in its unit / √Hz, electrode and muscle included;
         noise_corner_hz: frequency below which 1/f noise exceeds it.
-    line: amplitude of 50 Hz at a typical sensor, in its unit.
-    datatype: folder and suffix in the archive, "eeg" or "meg".
+    line
+        Amplitude of 50 Hz at a typical sensor, in its unit.
+    datatype
+        Folder and suffix in the archive, "eeg" or "meg".
     """
 
     sfreq: float

@@ -17,9 +17,16 @@ from .devices import DEVICES, Device
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """raw: mne.io.RawArray with annotations. clean: float32 [channel, time], noise-free, SI units.
+    """Measurement.
 
-    lead_field: [channel, source], V (or T, T/m) a channel for 1 A·m of a source.
+    Parameters
+    ----------
+    raw
+        mne.io.RawArray with annotations.
+    clean
+        Float32 [channel, time], noise-free, SI units.
+    lead_field
+        [channel, source], V (or T, T/m) a channel for 1 A·m of a source.
     """
 
     raw: object

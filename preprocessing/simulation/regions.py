@@ -29,10 +29,16 @@ SIGNS = {"alpha": -1.0, "mu": -0.8, "beta": -0.6, "background": 0.5, "network": 
 
 @dataclass(frozen=True)
 class Region:
-    """A region. mni_mm: its centre, None for what is everywhere.
+    """A region.
 
-    unseen: share of the variance of its noise-free BOLD that no generator, so no EEG, knows.
-    follows: beginning of a generator's name → weight, beside what lies near.
+    Parameters
+    ----------
+    mni_mm
+        Its centre, None for what is everywhere.
+    unseen
+        Share of the variance of its noise-free BOLD that no generator, so no EEG, knows.
+    follows
+        Beginning of a generator's name → weight, beside what lies near.
     """
 
     name: str

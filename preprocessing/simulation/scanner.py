@@ -24,11 +24,20 @@ FIRST_VOLUME_S = (5.0, 8.0)  # after the EEG began
 
 @dataclass(frozen=True)
 class Scanner:
-    """How a person is scanned. bcg_uv, gradient_residue_uv: see `residue`.
+    """How a person is scanned.
 
-    t_r_s: repetition time. n_rois: regions in the files. bold_snr: standard deviation of noise-free
-    BOLD over that of its noise. unrelated: BOLD is of other minutes of the same person, so that EEG
-    says nothing about it.
+    Parameters
+    ----------
+    bcg_uv, gradient_residue_uv
+        See `residue`.
+    t_r_s
+        Repetition time.
+    n_rois
+        Regions in the files.
+    bold_snr
+        Standard deviation of noise-free BOLD over that of its noise.
+    unrelated
+        BOLD is of other minutes of the same person, so that EEG says nothing about it.
     """
 
     t_r_s: float
@@ -55,7 +64,15 @@ class Scanner:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """onset_s: of volumes, in seconds of the EEG. body: what the EEG saw of it."""
+    """Scan.
+
+    Parameters
+    ----------
+    onset_s
+        Of volumes, in seconds of the EEG.
+    body
+        What the EEG saw of it.
+    """
 
     scanner: Scanner
     onset_s: Float[np.ndarray, "volume"]

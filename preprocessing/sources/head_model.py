@@ -24,8 +24,18 @@ _INSIDE = 0.97  # of the brain's radius: points are kept a little below it
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """points: [point, 3], metres, in the frame that forward solutions want them in ("MRI", or of
-    the template the head frame). conductor: sphere or BEM of MNE. trans: between the frames."""
+    """Head.
+
+    Parameters
+    ----------
+    points
+        [point, 3], metres, in the frame that forward solutions want them in ("MRI", or of the
+        template the head frame).
+    conductor
+        Sphere or BEM of MNE.
+    trans
+        Between the frames.
+    """
 
     points: Float[np.ndarray, "point 3"]
     conductor: object

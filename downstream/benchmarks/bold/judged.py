@@ -15,9 +15,23 @@ from ...scoring.statistics import least_p
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """scans: those judged. first: the method from which others are subtracted. reference: mean
-    matrix of correlations of the training scans. ceilings: see `ceiling.read`; empty = none.
-    leaked: judged subjects that a given model was trained on. notes: what a reader must know."""
+    """Judged.
+
+    Parameters
+    ----------
+    scans
+        Those judged.
+    first
+        The method from which others are subtracted.
+    reference
+        Mean matrix of correlations of the training scans.
+    ceilings
+        See `ceiling.read`; empty = none.
+    leaked
+        Judged subjects that a given model was trained on.
+    notes
+        What a reader must know.
+    """
 
     scans: list[Series]
     regions: list[str]

@@ -46,19 +46,39 @@ def _cnn_training() -> TrainConfig:
 
 @dataclass
 class EvaluateBoldConfig:
-    """pairs: EEG and fMRI of the same minutes (`neurofm pair`). out: folder of the results.
+    """Evaluate bold config.
 
-    protocol: "inter" judges other people, by the splits of the pairs; "intra" the last tenth of
-    every scan. methods: what is compared, of ours, band_power_fir, band_power_hrf, alpha_hrf, cnn,
-    and ours_one_by_one, a model for each region; the first is the one from which the others are
-    subtracted.
-    model: checkpoint of a neurobolt_sequence, which is judged as ours instead of one that is
-    trained here; "" = train. tokenizer: checkpoint of a BrainTokenizer that ours reads besides.
-    architecture: fields of ours (NeuroBOLTSequenceConfig). train_cnn: training of cnn; a window is
-    a scan. seeds: trainings of cnn, of which scores are means.
-    draws: surrogates. seed: of surrogates.
-    ceiling: table of what can be reached at most (columns region, ceiling, and recording, file, eeg
-    or subject), such as ceiling_bold.tsv of a simulation; "" = none.
+    Parameters
+    ----------
+    pairs
+        EEG and fMRI of the same minutes (`neurofm pair`).
+    out
+        Folder of the results.
+    protocol
+        "inter" judges other people, by the splits of the pairs; "intra" the last tenth of every
+        scan.
+    methods
+        What is compared, of ours, band_power_fir, band_power_hrf, alpha_hrf, cnn, and
+        ours_one_by_one, a model for each region; the first is the one from which the others are
+        subtracted.
+    model
+        Checkpoint of a neurobolt_sequence, which is judged as ours instead of one that is
+        trained here; "" = train.
+    tokenizer
+        Checkpoint of a BrainTokenizer that ours reads besides.
+    architecture
+        Fields of ours (NeuroBOLTSequenceConfig).
+    train_cnn
+        Training of cnn; a window is a scan.
+    seeds
+        Trainings of cnn, of which scores are means.
+    draws
+        surrogates.
+    seed
+        Of surrogates.
+    ceiling
+        Table of what can be reached at most (columns region, ceiling, and recording, file, eeg
+        or subject), such as ceiling_bold.tsv of a simulation; "" = none.
     """
 
     pairs: str

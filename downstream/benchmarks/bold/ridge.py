@@ -15,8 +15,15 @@ PENALTIES = np.logspace(-3, 4, 15)
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """centre, scale: of the features in training volumes. penalty: of each region; NaN where
-    nothing could be learned of it."""
+    """Ridge.
+
+    Parameters
+    ----------
+    centre, scale
+        Of the features in training volumes.
+    penalty
+        Of each region; NaN where nothing could be learned of it.
+    """
 
     centre: Float[np.ndarray, " feature"]
     scale: Float[np.ndarray, " feature"]

@@ -22,13 +22,31 @@ from . import notes
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """unit: what intervals, differences and ranks are over: subjects, or one subject's folds;
-    units: their names. table: a row a method, in the order asked for. each: a row a method and
-    unit. differences: a row a pair of methods. best: of all methods; best_network, best_baseline:
-    None where there is none. ranks: over units, in the order of the table; None for one method or
-    one unit. alike: methods that are not told apart, as lists of names, best first.
-    by_window: the same with a window as the unit that is scored, where per is "subject".
-    leaked: test subjects that a network has seen. notes: what a reader must know.
+    """Comparison.
+
+    Parameters
+    ----------
+    unit
+        What intervals, differences and ranks are over: subjects, or one subject's folds; units:
+        their names.
+    table
+        A row a method, in the order asked for.
+    each
+        A row a method and unit.
+    differences
+        A row a pair of methods.
+    best
+        Of all methods; best_network, best_baseline: None where there is none.
+    ranks
+        Over units, in the order of the table; None for one method or one unit.
+    alike
+        Methods that are not told apart, as lists of names, best first.
+    by_window
+        The same with a window as the unit that is scored, where per is "subject".
+    leaked
+        Test subjects that a network has seen.
+    notes
+        What a reader must know.
     """
 
     classes: tuple[str, ...]

@@ -27,12 +27,30 @@ LEVEL = 1 - statistics.LEVEL
 class About:
     """What the page tells besides the numbers.
 
-    question: what is asked, in plain words. model, parents: what was judged, fingerprints of it.
-    protocol, split: lines of how it was trained and on whom. remarks: what a reader must know,
-    said before the comparison's own notes. contract: what was done to signals, in pairs. probe:
-    lines on how well the person is recognised. attribution: (PNG, caption). curves: table of
-    method, shots, mean, low, high. learned: what the model knows besides the task, (heading, PNG,
-    caption). covariates: see `covariates.table`. unit: of the numbers predicted, such as "years".
+    Parameters
+    ----------
+    question
+        What is asked, in plain words.
+    model, parents
+        What was judged, fingerprints of it.
+    protocol, split
+        Lines of how it was trained and on whom.
+    remarks
+        What a reader must know, said before the comparison's own notes.
+    contract
+        What was done to signals, in pairs.
+    probe
+        Lines on how well the person is recognised.
+    attribution
+        (PNG, caption).
+    curves
+        Table of method, shots, mean, low, high.
+    learned
+        What the model knows besides the task, (heading, PNG, caption).
+    covariates
+        See `covariates.table`.
+    unit
+        Of the numbers predicted, such as "years".
     """
 
     title: str

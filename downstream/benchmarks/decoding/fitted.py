@@ -34,9 +34,16 @@ RECIPE = {"lr", "weight_decay"}  # settings of training; the others are the deco
 class Networks:
     """Trains and applies networks; what depends neither on seed nor on fold is computed once.
 
-    models: pretrained ones by name, "" the one evaluated. windows: of all folds.
-    train: of the head; train_full, train_random: of what trains along, pretrained and not.
-    read_tokens: tokens of `windows` by the model evaluated, where they are on disk.
+    Parameters
+    ----------
+    models
+        Pretrained ones by name, "" the one evaluated.
+    windows
+        Of all folds.
+    train
+        Of the head; train_full, train_random: of what trains along, pretrained and not.
+    read_tokens
+        Tokens of `windows` by the model evaluated, where they are on disk.
     """
 
     models: dict[str, Backbone]
@@ -118,7 +125,12 @@ class Networks:
 class Baselines:
     """Fits and applies baselines to windows of one layout.
 
-    data: any fold; windows: of all folds. tuning: settings tried.
+    Parameters
+    ----------
+    data
+        Any fold; windows: of all folds.
+    tuning
+        Settings tried.
     """
 
     data: Labelled

@@ -31,10 +31,22 @@ RECENTRED = "_recentred"
 
 @dataclass(frozen=True)
 class Network:
-    """mode: as in `neurofm finetune`. architecture: fields of DecoderConfig. random: from random
-    weights, tokenizer included. recentred: each subject's mean feature is removed, which uses no
-    label but all of a subject's windows. model: name of another pretrained model, "" = the one
-    that is evaluated."""
+    """Network.
+
+    Parameters
+    ----------
+    mode
+        As in `neurofm finetune`.
+    architecture
+        Fields of DecoderConfig.
+    random
+        From random weights, tokenizer included.
+    recentred
+        Each subject's mean feature is removed, which uses no label but all of a subject's
+        windows.
+    model
+        Name of another pretrained model, "" = the one that is evaluated.
+    """
 
     mode: str = "frozen"
     architecture: dict = field(default_factory=dict)

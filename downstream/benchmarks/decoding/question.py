@@ -51,25 +51,48 @@ MAY_GROW = ("methods", "seeds", "explain", "shots", "covariates")
 class EvaluateConfig:
     """A comparison on one labelled corpus.
 
-    corpus: a sealed corpus with labels. model: checkpoint of a BrainOmni or a BrainMAE (or a
-    decoder, whose backbone is taken); without one only baselines can be compared. models: further
-    ones by name, for methods NAME@MODEL. out: folder of the results. task: what is asked
-    (`neurofm.downstream.tasks`).
-    protocol: who trains, who chooses, who judges (`neurofm.downstream.protocol.windows`).
-    methods: names of networks and baselines; empty = all that fit (without a model: baselines).
-    seeds: trainings of each network, 5 or more. tuning: settings a method tries;
-    validation subjects choose one of them.
-    shots: numbers of labelled windows a class of a new person, for calibration curves; empty =
-    none. explain: method whose attribution maps are drawn; "" = the best network.
-    covariates: attributes of people (numbers, such as how much they moved) that answers are checked
-    against.
-    only: column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
-    baselines_only: the same for baselines alone, where the rest of the corpus has other layouts;
-    differences are then taken on the windows that both can read.
-    classes, architecture, tokens, min_subjects, encode_windows, train, train_full: as in
-    `neurofm finetune`; the seeds of train are 0 … seeds − 1. train_random: as train_full, for the
-    method random.
-    part: "k/n" does the k-th of n shares of the work (1 … n). jobs: processes that share the work.
+    Parameters
+    ----------
+    corpus
+        A sealed corpus with labels.
+    model
+        Checkpoint of a BrainOmni or a BrainMAE (or a decoder, whose backbone is taken); without
+        one only baselines can be compared.
+    models
+        Further ones by name, for methods NAME@MODEL.
+    out
+        Folder of the results.
+    task
+        What is asked (`neurofm.downstream.tasks`).
+    protocol
+        Who trains, who chooses, who judges (`neurofm.downstream.protocol.windows`).
+    methods
+        Names of networks and baselines; empty = all that fit (without a model: baselines).
+    seeds
+        Trainings of each network, 5 or more.
+    tuning
+        Settings a method tries; validation subjects choose one of them.
+    shots
+        Numbers of labelled windows a class of a new person, for calibration curves; empty =
+        none.
+    explain
+        Method whose attribution maps are drawn; "" = the best network.
+    covariates
+        Attributes of people (numbers, such as how much they moved) that answers are checked
+        against.
+    only
+        Column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
+    baselines_only
+        The same for baselines alone, where the rest of the corpus has other layouts;
+        differences are then taken on the windows that both can read.
+    classes, architecture, tokens, min_subjects, encode_windows, train, train_full
+        As in `neurofm finetune`; the seeds of train are 0 … seeds − 1.
+    train_random
+        As train_full, for the method random.
+    part
+        "k/n" does the k-th of n shares of the work (1 … n).
+    jobs
+        Processes that share the work.
     """
 
     corpus: str

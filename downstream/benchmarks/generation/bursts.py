@@ -36,7 +36,17 @@ _STAY = 0.97  # of a state from sample to sample, to begin with
 
 @dataclass(frozen=True, eq=False)
 class Bursts:
-    """model: a GaussianHMM. burst: number of its state. sfreq: of the signals."""
+    """Bursts.
+
+    Parameters
+    ----------
+    model
+        A GaussianHMM.
+    burst
+        Number of its state.
+    sfreq
+        Of the signals.
+    """
 
     model: object
     components: Float[np.ndarray, "component lag"]

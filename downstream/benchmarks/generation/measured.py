@@ -18,8 +18,19 @@ TRACE_S = 5.0
 
 @dataclass(frozen=True)
 class Settings:
-    """ar_order, mvar_order: of the baselines. ridge: of the multivariate one. bands: of the
-    envelopes. high_hz: where spectra end."""
+    """Settings.
+
+    Parameters
+    ----------
+    ar_order, mvar_order
+        Of the baselines.
+    ridge
+        Of the multivariate one.
+    bands
+        Of the envelopes.
+    high_hz
+        Where spectra end.
+    """
 
     ar_order: int
     mvar_order: int
@@ -35,8 +46,17 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Of one person in one source. spectrum: in dB. features: for the fingerprint, of all pairs of
-    channels and of single ones. trace: the first 5 s."""
+    """Of one person in one source.
+
+    Parameters
+    ----------
+    spectrum
+        In dB.
+    features
+        For the fingerprint, of all pairs of channels and of single ones.
+    trace
+        The first 5 s.
+    """
 
     seconds: float
     frequency: Float[np.ndarray, " frequency"]

@@ -29,13 +29,28 @@ from .spectra import HIGH_HZ, top_hz
 
 @dataclass
 class JudgeConfig:
-    """corpus: what the signals were generated from. generated: name → folder of `neurofm generate`.
-    out: folder of the results.
+    """Judge config.
 
-    ar_order: samples that the autoregression of each channel reads. mvar_order: those that the one
-    of all channels reads. ridge: white noise it is given, as a share of each channel's variance.
-    bands: name → lowest and highest frequency (Hz) of envelopes. n_permutations: exchanges of
-    people, where there are more than 7. seed: of draws.
+    Parameters
+    ----------
+    corpus
+        What the signals were generated from.
+    generated
+        Name → folder of `neurofm generate`.
+    out
+        Folder of the results.
+    ar_order
+        Samples that the autoregression of each channel reads.
+    mvar_order
+        Those that the one of all channels reads.
+    ridge
+        White noise it is given, as a share of each channel's variance.
+    bands
+        Name → lowest and highest frequency (Hz) of envelopes.
+    n_permutations
+        Exchanges of people, where there are more than 7.
+    seed
+        Of draws.
     """
 
     corpus: str

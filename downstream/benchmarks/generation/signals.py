@@ -27,8 +27,19 @@ Stretches = list[Float[np.ndarray, "channel time"]]
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """people: "dataset/subject" of each. names: channels that all of them have, in one order.
-    folders: source → folder of generated signals. about: source → how it was generated."""
+    """Compared.
+
+    Parameters
+    ----------
+    people
+        "dataset/subject" of each.
+    names
+        Channels that all of them have, in one order.
+    folders
+        Source → folder of generated signals.
+    about
+        Source → how it was generated.
+    """
 
     corpus: Corpus
     people: list[str]

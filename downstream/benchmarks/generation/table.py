@@ -20,8 +20,17 @@ LEAST_CHANNELS = 3  # for judges of how channels hang together
 
 @dataclass(frozen=True)
 class Measure:
-    """better: "low", "high", or "" where neither is. words: for people, with the unit. main: it
-    says how close a source is."""
+    """Measure.
+
+    Parameters
+    ----------
+    better
+        "low", "high", or "" where neither is.
+    words
+        For people, with the unit.
+    main
+        It says how close a source is.
+    """
 
     name: str
     words: str
@@ -36,8 +45,19 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """values: a row a source, subject and judge (measure). table: a row a source. distances: judge
-    → source → matrix. names: of the sources, `REAL` first, the other half last."""
+    """Judged.
+
+    Parameters
+    ----------
+    values
+        A row a source, subject and judge (measure).
+    table
+        A row a source.
+    distances
+        Judge → source → matrix.
+    names
+        Of the sources, `REAL` first, the other half last.
+    """
 
     values: pd.DataFrame
     table: pd.DataFrame

@@ -34,10 +34,24 @@ PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
 @dataclass
 class FillInConfig:
-    """corpus: a sealed corpus of fMRI. model: checkpoint of a BrainMAE. out: folder of the results.
+    """Fill in config.
 
-    split: whose scans are filled in. shares: of the regions that are hidden. seed: of which ones.
-    n_runs: runs whose states are drawn.
+    Parameters
+    ----------
+    corpus
+        A sealed corpus of fMRI.
+    model
+        Checkpoint of a BrainMAE.
+    out
+        Folder of the results.
+    split
+        Whose scans are filled in.
+    shares
+        Of the regions that are hidden.
+    seed
+        Of which ones.
+    n_runs
+        Runs whose states are drawn.
     """
 
     corpus: str
@@ -139,8 +153,15 @@ def hide(
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """The best linear prediction of regions from others in the same volume. names: of the regions
-    of `covariance`. penalty: added to its diagonal."""
+    """The best linear prediction of regions from others in the same volume.
+
+    Parameters
+    ----------
+    names
+        Of the regions of `covariance`.
+    penalty
+        Added to its diagonal.
+    """
 
     names: list[str]
     covariance: Float[np.ndarray, "region region"]

@@ -35,10 +35,24 @@ SMOOTHING = 0.1  # added to each count
 
 @dataclass
 class NextTokenConfig:
-    """corpus: a sealed corpus. model: checkpoint of a MEGGPT. out: folder of the results.
+    """Next token config.
 
-    split: whose windows are predicted. order: samples that the autoregression reads. windows:
-    training windows that the simple predictions are made of, at most. batch_windows: at a time.
+    Parameters
+    ----------
+    corpus
+        A sealed corpus.
+    model
+        Checkpoint of a MEGGPT.
+    out
+        Folder of the results.
+    split
+        Whose windows are predicted.
+    order
+        Samples that the autoregression reads.
+    windows
+        Training windows that the simple predictions are made of, at most.
+    batch_windows
+        At a time.
     """
 
     corpus: str
@@ -94,8 +108,17 @@ def next_token(run: NextTokenConfig) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """weights: of an autoregression, the latest sample last. border: between bins of what it
-    predicts. share: logarithm of how often each token came at each bin."""
+    """Linear.
+
+    Parameters
+    ----------
+    weights
+        Of an autoregression, the latest sample last.
+    border
+        Between bins of what it predicts.
+    share
+        Logarithm of how often each token came at each bin.
+    """
 
     weights: Float[Tensor, " order"]
     border: Float[Tensor, " border"]

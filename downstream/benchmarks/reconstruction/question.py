@@ -31,12 +31,20 @@ from .samples import compare
 class ReconstructConfig:
     """Reconstruct recordings and compare them with the originals.
 
-    corpus: a sealed corpus.
-    tokenizer: checkpoint of a tokenizer.
-    out: folder of the table and the figure.
-    beside: checkpoints of other tokenizers of single samples, for the same table.
-    split: whose recordings are reconstructed.
-    batch_windows: windows encoded at a time.
+    Parameters
+    ----------
+    corpus
+        A sealed corpus.
+    tokenizer
+        Checkpoint of a tokenizer.
+    out
+        Folder of the table and the figure.
+    beside
+        Checkpoints of other tokenizers of single samples, for the same table.
+    split
+        Whose recordings are reconstructed.
+    batch_windows
+        Windows encoded at a time.
     """
 
     corpus: str
