@@ -27,7 +27,7 @@ _INDEX = {
     "BrainTokenizerConfig": "neurofm.tokenizers.brain_tokenizer",
     "BrainOmni": "neurofm.models.brainomni",
     "BrainOmniConfig": "neurofm.models.brainomni",
-    "load": "neurofm.hub",
+    "load": "neurofm.checkpoints",
 }
 
 
