@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .. import config
 from ..checkpoints import golden
-from ..checkpoints.store import find, fingerprint, load, read_ledger
+from ..checkpoints.store import load
+from ..repository import find, fingerprint, read_ledger
 
 
 @dataclass

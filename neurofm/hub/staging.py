@@ -19,8 +19,8 @@ import yaml
 from .. import artifacts
 from ..checkpoints import golden
 from ..checkpoints.card import About, card
-from ..checkpoints.ledger import LEDGER
 from ..checkpoints.store import load
+from ..repository import LEDGER
 from . import secrets
 from .log_hours import hours_of
 

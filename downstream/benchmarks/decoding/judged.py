@@ -6,7 +6,7 @@ import pandas as pd
 
 from neurofm import artifacts, checkpoints, config
 from neurofm.models.brainmae import BrainMAE
-from neurofm.pages.page import contract_in_words
+from neurofm.pages.words import contract_in_words
 
 from ...decoder.build import open_backbone
 from ...decoder.labelled import Labelled
