@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 OK, FAILED, STOPPED, INTERRUPTED = 0, 3, 85, 130
 PAGE = "report.html"
 LOCK = ".lock"
-_UNKNOWN = object()  # an option that did not exist when a folder was made
 
 
 class Stopped(Exception):
@@ -127,7 +126,8 @@ class Job:
         files = list(made.files)
         if made.results is not None:
             made.results.flags += [flag for flag in flags if flag not in made.results.flags]
-            made.results.command = f"neurofm {self.command.name} {shlex.join(self.words)}".strip()
+            words = shlex.join(self.words).replace(str(self.out), "OUT")  # not where it lies
+            made.results.command = f"neurofm {self.command.name} {words}".strip()
             made.results.versions = {**versions(), **made.results.versions}
             made.results.save(self.out)
             files.append(RESULTS)
@@ -282,24 +282,30 @@ class Command:
                 if key not in self.free and not any(
                     key == name or key.startswith(f"{name}.") for name in places)}
 
+    def _differing(self, made: dict, wanted: dict) -> dict[str, tuple]:
+        """Option → (made with, wanted), of those that differ. An option that did not exist when the
+        folder was made counts as its default did then."""
+        here, there = self._decisive(artifacts.as_json(wanted)), self._decisive(made)
+        known = {key for key in here.keys() | there.keys()
+                 if key.partition(".")[0] in made.keys() & wanted.keys()}
+        return {key: (there.get(key), here.get(key)) for key in known
+                if there.get(key) != here.get(key)}
+
     def _finished(self, out: Path, settings: dict, parents: dict[str, str]) -> bool:
         """Whether the folder is sealed and holds what these settings make of these parents; raises
         where it is sealed and holds anything else."""
         if not artifacts.is_sealed(out):
             return False
         found = artifacts.open_sealed(out, self.makes)
-        made = {**self._decisive(found.config), **found.parents}
-        wanted = artifacts.as_json({**self._decisive(settings), **parents})
-        changed = sorted(key for key in {*wanted, *found.parents}
-                         if made.get(key, _UNKNOWN) not in (wanted.get(key), _UNKNOWN)
-                         or (key in {*parents, *found.parents} and key not in {*made} & {*wanted}))
-        if changed:
-            differing = "; ".join(
-                f"{key}: {_short(made.get(key))}, wanted {_short(wanted.get(key))}"
-                for key in changed[:5])
-            raise artifacts.ArtifactError(
-                f"{out} is finished, but was made with other settings ({differing}): choose "
-                f"another --out")
+        differing = self._differing(found.config, settings) | {
+            role: (found.parents.get(role), parents.get(role))
+            for role in found.parents.keys() | parents.keys()
+            if found.parents.get(role) != parents.get(role)}
+        if differing:
+            shown = "; ".join(f"{name}: {_short(made)}, wanted {_short(wanted)}"
+                              for name, (made, wanted) in sorted(differing.items())[:5])
+            raise artifacts.ArtifactError(f"{out} is finished, but was made with other settings "
+                                          f"({shown}): choose another --out")
         if rank() == 0:
             print(f"{out} is finished ({found.fingerprint}): nothing to do", flush=True)
         return True
