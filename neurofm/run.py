@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import artifacts, config, repository, seen
+from .lock import leave_no_claim, only_one
 from .results import FILE_NAME as RESULTS
 from .results import Results
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 OK, FAILED, STOPPED, INTERRUPTED = 0, 3, 85, 130
 PAGE = "report.html"
-LOCK = ".lock"
 
 
 class Stopped(Exception):
@@ -234,7 +234,7 @@ class Command:
                 if not self.begun(out):
                     (out / artifacts.CLAIM).unlink(missing_ok=True)
                 artifacts.claim(out, made_from)
-            with _tidy(out, shared):
+            with contextlib.nullcontext() if shared else leave_no_claim(out):
                 return _status(self.body(run, job), job)
 
     def _places(self, run: Any, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -337,48 +337,6 @@ def flat(settings: dict, above: str = "") -> dict:
         else:
             found[above + name] = value
     return found
-
-
-@contextlib.contextmanager
-def only_one(out: str | Path, command: str) -> Iterator[None]:
-    """Hold the folder's lock: a second command into the same folder is told, and ends.
-
-    Raises
-    ------
-    ValueError
-        Another process works in the folder.
-    """
-    from filelock import FileLock, Timeout
-
-    out = Path(out)
-    made = [each for each in (out, *out.parents) if not each.exists()]
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / LOCK, mode=0o666)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"--out {out}: another neurofm is working in this folder; wait for it, or "
-                         f"choose another --out for this `neurofm {command}`") from None
-    try:
-        yield
-    finally:
-        if made and {path.name for path in out.iterdir()} == {LOCK}:  # refused: leave nothing
-            (out / LOCK).unlink()
-            with contextlib.suppress(OSError):
-                for folder in made:
-                    folder.rmdir()
-        lock.release()
-
-
-@contextlib.contextmanager
-def _tidy(out: Path, shared: bool) -> Iterator[None]:
-    """A call that is refused before it wrote anything leaves no claim."""
-    try:
-        yield
-    except ValueError:
-        if not shared and {path.name for path in out.iterdir()} <= {artifacts.CLAIM, LOCK}:
-            (out / artifacts.CLAIM).unlink(missing_ok=True)
-        raise
 
 
 def _status(answer: "Made | int | None", job: Job) -> int:

@@ -38,7 +38,7 @@ from neurofm.training.loop import (
 )
 
 from ..scoring.predictions import judge, save_test, table_of
-from . import plan as plans
+from . import plans
 from .learning import Learning
 from .plan import Plan
 from .site import Site

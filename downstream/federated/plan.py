@@ -13,8 +13,6 @@ from torch import nn
 from neurofm.training.sampler import WindowSource
 
 from ..decoder.labelled import Labelled
-from .learning import Learning
-from .site import Site, fold_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +50,3 @@ class Plan:
         """The shared ones as they are now, float32."""
         own = self.model.state_dict()
         return {name: own[name].detach().cpu().float().numpy().copy() for name in self.shared}
-
-
-def build(site: Site, learning: Learning) -> Plan:
-    """What a site works with, from its own random weights."""
-    return _kind(learning).build(site, learning, fold_of(site, learning))
-
-
-def initial(learning: Learning) -> dict[str, np.ndarray]:
-    """Shared weights before the first round: a function of the seed alone."""
-    return _kind(learning).initial(learning)
-
-
-def _kind(learning: Learning):
-    from . import encoder_plan, fleeg_plan
-
-    return fleeg_plan if learning.model == "fleeg" else encoder_plan

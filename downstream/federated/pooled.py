@@ -19,7 +19,7 @@ from neurofm.training import state
 from neurofm.training.loop import accelerator_for, train
 
 from ..scoring.predictions import table_of
-from . import plan as plans
+from . import plans
 from .learning import Learning
 from .plan import Plan
 from .site import Site

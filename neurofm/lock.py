@@ -1,0 +1,51 @@
+"""One command at a time in a folder; a call that was refused leaves nothing behind."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import artifacts
+
+NAME = ".lock"
+
+
+@contextlib.contextmanager
+def only_one(out: str | Path, command: str) -> Iterator[None]:
+    """Hold the folder's lock: a second command into the same folder is told, and ends.
+
+    Raises
+    ------
+    ValueError
+        Another process works in the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    out = Path(out)
+    made = [each for each in (out, *out.parents) if not each.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / NAME, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"--out {out}: another neurofm is working in this folder; wait for it, or "
+                         f"choose another --out for this `neurofm {command}`") from None
+    try:
+        yield
+    finally:
+        if made and {path.name for path in out.iterdir()} == {NAME}:  # refused: leave nothing
+            (out / NAME).unlink()
+            with contextlib.suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+        lock.release()
+
+
+@contextlib.contextmanager
+def leave_no_claim(out: Path) -> Iterator[None]:
+    """A call that is refused before it wrote anything leaves no claim."""
+    try:
+        yield
+    except ValueError:
+        if {path.name for path in out.iterdir()} <= {artifacts.CLAIM, NAME}:
+            (out / artifacts.CLAIM).unlink(missing_ok=True)
+        raise
