@@ -1,4 +1,8 @@
-"""Shared fixtures: where the real recordings and the reference outputs lie."""
+"""Fixtures that several folders use: real recordings, reference outputs, small trained models.
+
+What a session makes once is never changed by a test. neurofm is imported where it is used: the
+folders that need no torch start at once.
+"""
 
 import os
 from pathlib import Path
@@ -10,6 +14,29 @@ import torch
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or min(2, os.cpu_count() or 1)))
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# `pytest -k WORD` for words that are in no folder's, file's or test's name.
+WORDS = {
+    "downstream/benchmarks": "evaluation",
+    "downstream/protocol": "evaluation",
+    "downstream/scoring": "evaluation",
+    "downstream/baselines": "evaluation",
+    "downstream/tasks": "evaluation",
+    "downstream/estimators": "evaluation",
+    "downstream/use": "evaluation",
+    "downstream/decoder": "evaluation",
+    "downstream/test_export.py": "hub",
+    "checkpoints": "hub",
+    "models/test_fleeg.py": "federated",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(ROOT / "tests").as_posix()
+        item.extra_keyword_matches.update(
+            word for place, word in WORDS.items() if path.startswith(place))
+
 
 
 def _folder(path: Path, what: str, variable: str) -> Path:
@@ -51,3 +78,68 @@ def golden():
 def repo() -> Path:
     """The root of the repository, for `configs/`."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory) -> Path:
+    """A sealed corpus: six subjects, layouts of 5, 8 and 12 electrodes."""
+    from tests.support import corpora
+
+    return corpora.make(tmp_path_factory.mktemp("made") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(corpus_folder) -> Path:
+    """A tiny tokenizer trained on the corpus for a few steps."""
+    from neurofm.pretrain.train import main as pretrain
+    from tests.support import corpora
+
+    out = corpus_folder.parent / "tokenizer"
+    run = {"data": str(corpus_folder), "out": str(out), "model": "brain_tokenizer",
+           "architecture": corpora.TOKENIZER, "train": {"steps": 6, "batch_windows": 8}}
+    assert pretrain([f"--config={corpora.write_yaml(out, run)}"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tokens_folder(corpus_folder, tokenizer_folder) -> Path:
+    """The corpus's tokens under that tokenizer."""
+    from neurofm.pretrain.tokenize import main as tokenize
+
+    out = corpus_folder.parent / "tokens"
+    assert tokenize([f"--corpus={corpus_folder}", f"--tokenizer={tokenizer_folder}",
+                     f"--out={out}"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """A labelled corpus with an effect, and an untrained backbone."""
+    from tests.support import planted
+
+    folder = tmp_path_factory.mktemp("planted")
+    return planted.Planted(planted.make_corpus(folder / "corpus"),
+                           planted.make_backbone(folder / "backbone"))
+
+
+@pytest.fixture(scope="session")
+def decoder(planted, tmp_path_factory):
+    """Folder of a frozen decoder of the planted effect."""
+    from neurofm.downstream.finetune import main as finetune
+
+    out = tmp_path_factory.mktemp("decoder") / "decoder"
+    words = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
+    assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
+    return out
+
+
+@pytest.fixture
+def checked_here(monkeypatch):
+    """What is published is checked in this process: a fresh one takes seconds to start, and
+    test_published_loaded_by_name_and_decoding has it."""
+    from neurofm import checkpoints
+    from neurofm.checkpoints import golden
+    from neurofm.hub import staging
+
+    monkeypatch.setattr(staging, "check_in_fresh_process",
+                        lambda folder: golden.check(checkpoints.load(folder), folder))

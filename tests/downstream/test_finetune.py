@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from planted import CONTRACT, make_backbone, make_corpus
 from safetensors.torch import load_file
 
 from neurofm import artifacts, checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.downstream.finetune import main as finetune
+from tests.support.planted import CONTRACT, make_backbone, make_corpus
 
 QUICK = ["--train.steps=40", "--train.lr=1e-3", "--train_full.batch_windows=16"]
 

@@ -3,11 +3,11 @@
 import math
 
 import pytest
-import small
 import torch
 
 from neurofm.data.batch import Tokens
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+from tests.support import small
 
 
 def model(tokenizer=None, **fields) -> BrainOmni:

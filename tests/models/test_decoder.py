@@ -1,7 +1,6 @@
 """Decoder: what trains, what it takes, and that it comes back from disk as it was."""
 
 import pytest
-import small
 import torch
 from transformers import AutoModel
 
@@ -12,6 +11,7 @@ from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.models.decoder import Decoder, DecoderConfig, Pooled
 from neurofm.nn.second_order import log_gram
 from neurofm.training.schedule import parameter_groups
+from tests.support import small
 
 
 def make(

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import padded
 
 from neurofm.data.batch import Batch
 from neurofm.data.contract import InputContract
@@ -13,6 +12,7 @@ from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.models.labram import LaBraM, LaBraMConfig
 from neurofm.models.neurobolt import NeuroBOLT, NeuroBOLTConfig
 from neurofm.nn.labram_channels import PLACES_MM
+from tests.support.small import padded
 
 NAMES = ("FZ", "C3", "CZ", "C4", "PZ")
 ENCODER = {"n_filters": 4, "dim": 100, "n_blocks": 2, "n_heads": 5}

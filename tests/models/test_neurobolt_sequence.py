@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small import tokenizer as small_tokenizer
 
 import neurofm
 from neurofm.data.bold import cleaned
@@ -19,6 +18,7 @@ from neurofm.models.neurobolt_sequence import (
 )
 from neurofm.nn.lag_basis import canonical, lag_basis
 from neurofm.nn.scan_ridge import ScanRidge
+from tests.support.small import tokenizer as small_tokenizer
 
 SFREQ = 50.0
 ROIS = ("cuneus", "thalamus")

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import small
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -11,6 +10,7 @@ from neurofm.data.contract import InputContract
 from neurofm.models import register_auto_classes
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+from tests.support import small
 
 
 def trained_model() -> BrainOmni:

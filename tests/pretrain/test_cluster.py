@@ -13,12 +13,12 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-import corpora
 import pytest
-from test_resume_command import log, wait_for
 
 from neurofm import artifacts
 from neurofm.pretrain.train import main as pretrain_main
+from tests.support import corpora
+from tests.support.training_process import log, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "configs" / "slurm"

@@ -1,37 +1,18 @@
 """Resume by the real command: what a scheduler, a user and a power cut do to it."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import corpora
 import pytest
 
 from neurofm import artifacts
 from neurofm.pretrain.train import EXIT_STOPPED
 from neurofm.pretrain.train import main as pretrain_main
-
-TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
-
-
-def log(out: Path) -> list[dict]:
-    file = out / "log.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [{name: value for name, value in json.loads(line).items() if name not in TIMES}
-            for line in lines]
-
-
-def wait_for(condition, process: subprocess.Popen, at_most_s: float = 120) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert process.poll() is None, f"ended with {process.returncode}"
-        assert time.monotonic() - began < at_most_s
-        time.sleep(0.02)
+from tests.support import corpora
+from tests.support.training_process import log, wait_for
 
 
 @pytest.mark.slow
@@ -45,7 +26,7 @@ def test_resume_after_signals_and_kill(corpus_folder, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     config = f"--config={corpora.write_yaml(parts, settings)}"
     assert pretrain_main([config, f"--out={whole}"]) == 0
-    command = [sys.executable, "-m", "pretrain", config, f"--out={parts}"]
+    command = [sys.executable, "-m", "neurofm.pretrain", config, f"--out={parts}"]
 
     def start(*words):
         return subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from corpora import make
 
 import neurofm.pretrain.tokenize
 from neurofm import artifacts, checkpoints
@@ -11,6 +10,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.pretrain.tokenize import main
+from tests.support.corpora import make
 
 
 def words(corpus, tokenizer, out):
@@ -114,7 +114,7 @@ def test_bad_input_more_codes_than_tokens_hold(corpus_folder, tokenizer_folder, 
 
 
 def test_bad_input_contract(tokenizer_folder, tmp_path, monkeypatch):
-    import corpora
+    from tests.support import corpora
 
     monkeypatch.setattr(corpora, "CONTRACT", corpora.CONTRACT.with_(reference="none"))
     other = make(tmp_path / "corpus", n_windows=3)

@@ -1,15 +1,15 @@
 """What reads places refuses a corpus in which some are unknown, before it does anything."""
 
-import corpora
 import pytest
-from corpora import write_yaml
-from unplaced import unplaced
 
 from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.downstream.benchmarks.reconstruction.question import main as reconstruct
 from neurofm.pretrain.tokenize import main as tokenize
 from neurofm.pretrain.train import main as train
+from tests.support import corpora
+from tests.support.corpora import write_yaml
+from tests.support.unplaced import unplaced
 
 SAID = r"2 sensors have no known place \(E0, E2\).*reads where each sensor is"
 

@@ -2,16 +2,16 @@
 
 import json
 
-import corpora
 import pytest
 import yaml
-from corpora import write_yaml
 
 import neurofm.pretrain.train
 from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.pretrain.train import EXIT_NOT_A_NUMBER, EXIT_STOPPED, main
 from neurofm.training.loop import Stopped
+from tests.support import corpora
+from tests.support.corpora import write_yaml
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-import small
 import torch
 
 from neurofm.data.batch import Batch
+from tests.support import small
 
 CODECS = ["attention", "leadfield"]
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import corpora
 import pytest
 import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
@@ -20,6 +19,7 @@ from neurofm.pretrain.train import main as pretrain_main
 from neurofm.training import state
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 from neurofm.training.sampler import Order
+from tests.support import corpora
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "accelerate"
@@ -34,7 +34,7 @@ HALF = TRAIN["batch_windows"] // 2
 
 def launch_environment(name: str) -> dict[str, str]:
     """What `accelerate launch --config_file` hands to its processes."""
-    words = [f"--config_file={CONFIGS / name}", "--num_processes=2", "-m", "pretrain"]
+    words = [f"--config_file={CONFIGS / name}", "--num_processes=2", "-m", "neurofm.pretrain"]
     arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
     return prepare_multi_gpu_env(arguments)
 
@@ -86,7 +86,7 @@ def work(tmp_path_factory, corpus_folder):
     (work / "two" / "settings.json").write_text(
         json.dumps({"work": str(work / "two"), "fsdp": fsdp, "step": step})
     )
-    done = subprocess.run([*LAUNCH, Path(__file__).parent / "two_processes.py", work / "two"],
+    done = subprocess.run([*LAUNCH, ROOT / "tests/support/two_processes.py", work / "two"],
                           env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
     return work
@@ -231,7 +231,7 @@ def test_distributed_nan_ends_the_launch(corpus_folder, tmp_path):
     write(tmp_path / "run", {"model": "brain_tokenizer", "data": str(spoilt), "train": TRAIN,
                              "architecture": TOKENIZER})
     done = subprocess.run(
-        [*LAUNCH, "-m", "pretrain", f"--config={tmp_path / 'run.yaml'}"],
+        [*LAUNCH, "-m", "neurofm.pretrain", f"--config={tmp_path / 'run.yaml'}"],
         env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode != 0

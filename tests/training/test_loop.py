@@ -7,7 +7,6 @@ import signal
 import time
 from itertools import pairwise
 
-import corpora
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -22,6 +21,7 @@ from neurofm.training.finite import NotANumber
 from neurofm.training.log import Log
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train, validate
 from neurofm.training.schedule import learning_rate, parameter_groups
+from tests.support import corpora
 
 
 class Toy(nn.Module):

@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import corpora
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -17,6 +16,7 @@ from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training import state
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+from tests.support import corpora
 
 TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
 

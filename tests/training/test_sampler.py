@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from corpora import make
 
 from neurofm.data.corpus import Corpus
 from neurofm.training.sampler import Order, StepData, order_of_pass
+from tests.support.corpora import make
 
 WIDTHS = np.repeat([5, 8, 12], [13, 7, 11])  # 31 windows
 WINDOWS = np.arange(100, 131)

@@ -1,0 +1,1 @@
+"""Tests mirror the packages; what several of them need is in support/ and in conftest.py."""

@@ -1,0 +1,85 @@
+"""A federation as it is deployed: SuperLink and SuperNodes as processes, TLS, keys of sites.
+
+Beside it the same federation in this process: the apps are the same, and so must be the weights.
+"""
+
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from neurofm import config
+from neurofm.downstream.federated import rounds
+from neurofm.downstream.federated.rounds import Federation
+from neurofm.downstream.federated.strategies import Averaging
+from tests.support.federated_sites import corpora, federate, learning, weights_after
+from tests.support.flower_processes import Deployment
+
+APP = "configs/federated/app"
+
+
+def submit(deployment: Deployment, repo, federation: Federation, out, n_sites: int) -> int:
+    settings = deployment.folder / f"{out.name}.yaml"
+    settings.write_text(yaml.safe_dump(config.resolved(federation)))
+    return deployment.run(repo / APP, {"settings": str(settings), "sites": n_sites,
+                                       "out": str(out)})
+
+
+@pytest.mark.slow
+def test_three_sites_as_processes_give_the_weights_of_the_simulation(repo, tmp_path, monkeypatch):
+    """One of them is killed in the middle of a round and started again; nothing of it is lost."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = corpora(tmp_path / "sites")
+    plain = Federation(learning())
+    federate(found, tmp_path / "simulated", plain)
+    expected = weights_after(tmp_path / "simulated")
+
+    nodes = {name: {"corpus": folder, "work": str(tmp_path / "work" / name)}
+             for name, folder in found.items()}
+    (tmp_path / "flower").mkdir()
+    with Deployment(tmp_path / "flower", nodes) as deployment:
+        out = tmp_path / "deployed"
+        run = submit(deployment, repo, plain, out, 3)
+        assert deployment.wait(run, 240) == "finished:completed", deployment.run_log(run)
+        got = rounds._resumed(out)[1]
+        assert got.keys() == expected.keys()
+        assert all(np.abs(got[name] - expected[name]).max() < 1e-5 for name in expected)
+        assert [line["sites"] for line in rounds.lines(out)] == [sorted(found)] * 2
+        assert "balanced accuracy" in deployment.run_log(run)
+        for name, folder in found.items():  # each process has read its own folder alone
+            others = [other for key, other in found.items() if key != name]
+            assert not any(other in deployment.log(name) for other in others), folder
+
+        # Longer, with a site lost in round 1: rounds go on with two, and it comes back by itself.
+        long = Federation(learning(rounds=4, train={"seed": 7}), Averaging(timeout_s=60))
+        out = tmp_path / "interrupted"
+        run = submit(deployment, repo, long, out, 3)
+        state = tmp_path / "work" / "ward" / "fold-0-seed-7"
+        until = time.monotonic() + 60
+        while not state.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        deployment.kill("ward")
+        deployment.start("ward")
+        assert deployment.wait(run, 400) == "finished:completed", deployment.run_log(run)
+        lines = rounds.lines(out)
+        assert [line["round"] for line in lines] == [1, 2, 3, 4]
+        lost = [line["round"] for line in lines if "ward" not in line["sites"]]
+        assert lost, "the site answered in time in spite of being killed"
+        assert lines[-1]["sites"] == sorted(found)
+        assert lines[lost[0] - 1]["rejected"]  # later it is not asked, until it is back
+        assert sorted(path.name for path in state.glob("state/step-*"))[-1].endswith(
+            f"{4 * long.learning.steps_a_round(36):08d}")
+
+
+@pytest.mark.slow
+def test_wrong_settings_are_said_in_the_runs_log(repo, tmp_path):
+    (tmp_path / "flower").mkdir()
+    with Deployment(tmp_path / "flower", {}) as deployment:
+        bad = tmp_path / "bad.yaml"
+        bad.write_text("learning: {rouns: 3}\n")
+        run = deployment.run(repo / APP, {"settings": str(bad), "sites": 3,
+                                          "out": str(tmp_path / "out")})
+        assert deployment.wait(run, 100) == "finished:failed"
+        assert "rounds" in deployment.run_log(run)
+        assert "rouns" in deployment.run_log(run)

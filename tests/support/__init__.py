@@ -1,0 +1,1 @@
+"""Simulated corpora, small models and local servers that tests share."""
