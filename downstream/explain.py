@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 
-from .decoder import features
 from .decoder.labelled import labelled
 from .scoring import attribution, attribution_figure
 from .scoring.attribution import Attribution
@@ -75,7 +75,7 @@ def explain(run: ExplainConfig) -> int:
         print(f"{out} is finished: nothing to do")
         return 0
     decoder = open_decoder(run.model)
-    features.check_contract(decoder, run.model, corpus)
+    check_contract(decoder, run.model, corpus)
     data = labelled(corpus, decoder.classes, run.only, number=not decoder.classes)
     windows, target, subjects = data.of(run.split)
     if len(windows) == 0:

@@ -23,11 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from neurofm import artifacts, checkpoints, config
-from neurofm.checkpoints import golden
 from neurofm.data.batch import Batch
 from neurofm.data.contract import EEG_MEG
-from neurofm.models.backbone import Backbone
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.data.sensors import KINDS
+from neurofm.models.protocol import Backbone, WindowDecoder
 
 TOLERANCE = 1e-4
 CHANNELS = (2, 19, 64)  # that an exported model of any montage is tried with
@@ -155,7 +154,7 @@ def _exported(wrapped: nn.Module, run: ExportConfig, model):
 
 def _bound_to(model) -> tuple[str, ...]:
     """Names of the channels that a model is bound to; none = any montage."""
-    return tuple(getattr(model.config, "ch_names", ()))
+    return model.ch_names
 
 
 def _tried(model) -> tuple[int, ...]:
@@ -165,7 +164,7 @@ def _tried(model) -> tuple[int, ...]:
 
 def _inputs(model, n_channels: int) -> tuple[Tensor, ...]:
     """A made-up window of so many channels."""
-    plain = golden.example(model)
+    plain = model.example()
     rng = torch.Generator().manual_seed(n_channels)
     n_times = plain.signal.shape[-1]
     signal = torch.randn(1, n_channels, n_times, generator=rng)
@@ -182,9 +181,10 @@ def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
         "signal": f"float32 [1, channel, {inputs[0].shape[-1]}], standardised as the contract says",
         "geometry": "float32 [1, channel, 6], places and directions as Corpus.batch gives them",
         "kind": "int64 [1, channel], index into kinds", "valid": "bool [1, channel]"}
-    return {"inputs": shapes, "outputs": list(getattr(model, "classes", ())) or "features",
+    classes = model.classes if isinstance(model, WindowDecoder) else ()
+    return {"inputs": shapes, "outputs": list(classes) or "features",
             "channels": list(_bound_to(model)) or f"2 to {run.max_channels}",
-            "kinds": list(golden.KINDS),
+            "kinds": list(KINDS),
             "sfreq": model.contract.sfreq, "contract": model.contract.to_dict()}
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.run import STOPPED
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
@@ -119,7 +120,7 @@ def finetune(run: FinetuneConfig) -> int:
     data = checked(one_fold(every, run, task), 1 if run.protocol.kind in SAME_PEOPLE
                    else run.min_subjects, whole=run.protocol.kind == "stored")
     pretrained = open_backbone(run.model)
-    features.check_contract(pretrained, run.model, corpus)
+    check_contract(pretrained, run.model, corpus)
     artifacts.claim(out, {**parents, **config.resolved(run)})
     accelerator = accelerator_for(run.train, out)
     say = accelerator.print

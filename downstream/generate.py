@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from neurofm import artifacts, checkpoints, config
-from neurofm.checkpoints.tokenizer import check_contract, find_device
+from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.tokenizer import find_device
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.models.meg_gpt import MEGGPT
@@ -88,7 +89,7 @@ def run_generate(run: GenerateConfig) -> int:
     if not isinstance(model, MEGGPT):
         raise ValueError(f"{run.model}: wanted a MEGGPT, which draws the next token, this is a "
                          f"{type(model).__name__}")
-    check_contract(model, corpus)
+    check_contract(model, run.model, corpus, same_geometry=True)
     device = find_device(run.device)
     model.to(device)
     artifacts.claim(out, {**parents, **config.resolved(run)})

@@ -22,7 +22,7 @@ import torch
 from neurofm import artifacts, checkpoints, config
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.models.protocol import WindowDecoder
 from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow
 
 from .use import centring, figures, streamed_page

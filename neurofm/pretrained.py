@@ -8,16 +8,22 @@ unexpected or mis-shaped weight is an error that names it.
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file, logging
 
+from .data.batch import Movable
 from .data.contract import EEG_MEG, Contract
 from .data.contract import FILE_NAME as CONTRACT_FILE
+from .nn import example
+from .nn.trainable import Trainable
 
 # What transformers itself hands to a config besides its declared fields.
 _KEYS_OF_TRANSFORMERS = frozenset({
@@ -55,26 +61,102 @@ class NeuroFMConfig(PreTrainedConfig):
                 fields[key].pop("transformers_version", None)
         return fields
 
+    def knowing(self, data: Any, windows: np.ndarray) -> Self:
+        """With what only the training data knows: people, electrodes, regions. By default nothing.
+
+        data: what is trained on (Corpus, TokenSet, Scans, VolumeWindows). windows: those of it that
+        are trained on. Raises ValueError where the model cannot be trained on them.
+        """
+        return self
+
     def require(self, fine: bool, message: str) -> None:
         """Raise ValueError with `message` unless `fine`."""
         if not fine:
             raise ValueError(f"{type(self).__name__}: {message}")
 
 
-class NeuroFMPreTrainedModel(PreTrainedModel):
+class NeuroFMPreTrainedModel(Trainable, PreTrainedModel, ABC):
     """Base of tokenizers and models.
 
-    contract: the `Contract` of the signals it takes, None before training; saved as
+    A subclass says what it reads and what it is bound to by the attributes and properties below;
+    commands ask for these and for nothing else.
+
+    Attributes
+    ----------
+    contract
+        The `Contract` of the signals it takes, None before training; saved as
         `preprocessor_config.json` beside the weights.
+    left_out
+        Names of published tensors that were left out when it was imported.
+    modality
+        Of the contracts whose signals it takes.
+    learns_from
+        "signals": windows of a corpus (or their tokens); "scans": whole scans of EEG with fMRI;
+        "volumes": windows of EEG, each with the volume of fMRI at its end.
+    needs_tokenizer
+        Whether `__init__` takes a trained `tokenizer`: "no", "optional" or "required".
+    needs_labels
+        Labels, and not signals alone, are learned from: `neurofm pretrain` does not train it.
     """
 
-    config_class = NeuroFMConfig
-    modality = EEG_MEG  # of the contracts whose signals it takes
+    config_class: type[PreTrainedConfig] = NeuroFMConfig
+    modality: str = EEG_MEG
+    learns_from: ClassVar[Literal["signals", "scans", "volumes"]] = "signals"
+    needs_tokenizer: ClassVar[Literal["no", "optional", "required"]] = "no"
+    needs_labels: ClassVar[bool] = False
     main_input_name = "batch"
 
     def __init__(self, config: NeuroFMConfig):
         super().__init__(config)
         self.contract: Contract | None = None
+        self.left_out: tuple[str, ...] = ()
+
+    @property
+    def reads_places(self) -> bool:
+        """Whether it must know where sensors are."""
+        return True
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        """Names of the channels it is bound to; none = any montage."""
+        return ()
+
+    @property
+    def n_channels(self) -> int:
+        """Number of the channels it is bound to; 0 = any."""
+        return len(self.ch_names)
+
+    @property
+    def n_times(self) -> int:
+        """Samples of the windows it is bound to; 0 = any length."""
+        return 0
+
+    @property
+    def window_length(self) -> int:
+        """Samples that are encoded together: no window should be shorter."""
+        return 1
+
+    @abstractmethod
+    def answer(self, batch: Any) -> dict[str, Tensor]:
+        """What it gives for a batch, by name: golden answers, which a loaded checkpoint must give
+        again."""
+
+    def embed(self, batch: Any) -> Tensor:
+        """Features [batch, source, frame, dim] of every place and time. Raises ValueError where it
+        has none."""
+        raise ValueError(f"a {type(self).__name__} has no features to embed a recording by; give a "
+                         f"pretrained model that has, such as a BrainOmni or a BrainMAE, or a "
+                         f"decoder")
+
+    def example(self) -> Movable:
+        """A made-up batch that it takes, of the kind that its contract describes."""
+        assert self.contract is not None, "a model without a contract has no example"
+        return example.windows(self.contract, self.ch_names, self.n_channels, self.n_times)
+
+    def finish(self, batches: Iterable[Any]) -> str:
+        """Called once after training with training windows, as a tokenizer needs to order its
+        vocabulary. Returns what came of it; "" = nothing was to be done."""
+        return ""
 
     def _init_weights(self, module: nn.Module) -> None:
         """Linear and Embedding as published BrainOmni starts them; other layers start themselves

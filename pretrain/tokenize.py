@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from neurofm import artifacts
-from neurofm.checkpoints.tokenizer import check_contract, find_device, open_tokenizer
+from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
 from neurofm.data import tokens
 from neurofm.data.corpus import Corpus
 from neurofm.run import Command, Job, Made
@@ -49,7 +50,7 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
     """Write the token set, recording by recording; a recording already done is not done again."""
     corpus, out = Corpus.open(run.data), job.out
     tokenizer = open_tokenizer(run.model)
-    check_contract(tokenizer, corpus)
+    check_contract(tokenizer, run.model, corpus, same_geometry=True)
     _check_layouts(tokenizer, corpus, run)
     device = find_device(run.device)
     tokenizer.to(device)
@@ -88,8 +89,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _check_layouts(tokenizer, corpus: Corpus, run: TokenizeConfig) -> None:
     """All tokens of a set have one shape, and fit the type they are stored as."""
-    if not getattr(tokenizer, "reads_places", True) and len(set(corpus.widths(
-            np.arange(len(corpus))))) > 1:
+    if tokenizer.of_channels and len(set(corpus.widths(np.arange(len(corpus))))) > 1:
         raise ValueError(f"{run.data}: tokens of this tokenizer are of channels, and recordings "
                          f"have unlike numbers of them: ingest one layout (or its parcels), or "
                          f"train from the corpus itself")

@@ -23,7 +23,8 @@ import torch
 from accelerate import Accelerator, DistributedType
 
 from neurofm import artifacts, checkpoints, cli, config, models
-from neurofm.checkpoints.tokenizer import check_contract, open_tokenizer
+from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans

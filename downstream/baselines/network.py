@@ -18,6 +18,7 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 
 from neurofm.data.batch import Movable
+from neurofm.nn.trainable import Trainable
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 
 from . import inputs, recentring
@@ -35,6 +36,7 @@ class Examples(Movable):
     target: Int[Tensor, " batch"]
     seed: Int[Tensor, " batch"] | None = None
     source: list[str] = field(default_factory=list)
+    ch_names: list[tuple[str, ...]] = field(default_factory=list)
 
 
 class InMemory:
@@ -58,7 +60,7 @@ class InMemory:
         )
 
 
-class Trained(nn.Module):
+class Trained(Trainable):
     """A network as the loop wants it. net: [batch, channel, time] → [batch, class]."""
 
     def __init__(self, net: nn.Module, signal: np.ndarray, target: np.ndarray):

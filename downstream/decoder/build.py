@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from neurofm import checkpoints
-from neurofm.models.backbone import Backbone
 from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.models.protocol import Backbone
 
 from .labelled import Labelled
 

@@ -15,14 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurofm import artifacts, checkpoints
+from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.data.batch import Batch, collate
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import GeometryRule
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
-
-from .features import check_contract
 
 
 def embed(recording, model, batch_windows: int = 16) -> Tensor:
@@ -37,9 +36,6 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
     """
     if isinstance(model, str | Path):
         model = checkpoints.load(model)
-    if not hasattr(model, "embed"):
-        raise ValueError(f"a {type(model).__name__} has tokens and no features (encode gives its "
-                         f"tokens); give a model trained on them, or a decoder")
     if isinstance(recording, str | Path) and _is_corpus(recording):
         recording = Corpus.open(recording)
     if isinstance(recording, Corpus):
@@ -77,16 +73,6 @@ def as_recording(recording) -> Recording:
         return readers.from_raw(recording)
     raise ValueError(f"wanted an mne.io.Raw, a path, a neurofm.Recording or a neurofm.Corpus, "
                      f"got a {type(recording).__name__}")
-
-
-def contract_of(model):
-    """The model's contract; ValueError if it has none."""
-    if getattr(model, "contract", None) is None:
-        raise ValueError(
-            f"this {type(model).__name__} has no InputContract, so it is unknown which signals it "
-            f"takes; set model.contract = neurofm.InputContract(…) as it was trained"
-        )
-    return model.contract
 
 
 def of_recording(

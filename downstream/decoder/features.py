@@ -15,7 +15,6 @@ from torch import Tensor
 
 from neurofm import artifacts
 from neurofm.data.batch import Batch, Tokens
-from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.data.tokens import TokenSet
@@ -213,61 +212,3 @@ def devices(corpus: Corpus) -> Int[np.ndarray, " recording"]:
         if number[key] == len(seen):
             seen.append(layout)
     return np.array([number[key] for key in corpus.recordings["layout"]], dtype=int)
-
-
-def check_contract(model, path: str, corpus: Corpus) -> None:
-    """Raise ValueError unless the model takes signals such as the corpus's.
-
-    Windows may have another length, and each model reads the sensors' places by its own rule: a
-    corpus holds them in metres.
-    """
-    if model.contract is None:
-        raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which "
-                         f"signals it takes; save it with its contract")
-    if model.contract.modality != corpus.contract.modality:
-        raise ValueError(f"{path} takes {model.contract.modality}, but {corpus.folder} holds "
-                         f"{corpus.contract.modality}: choose another model, or another corpus")
-    if getattr(model, "reads_places", True):
-        corpus.check_places(path)
-    # Kinds are allowed, not promised: what counts are the sensors that are there.
-    present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}
-    differing = [line for line in model.contract.differences(corpus.contract)
-                 if not line.startswith(("kinds:", "geometry:"))]
-    if extra := sorted(present - set(model.contract.held_kinds)):
-        differing.append(f"kinds: {', '.join(model.contract.held_kinds)}, also {', '.join(extra)}")
-    if differing:
-        raise ValueError(
-            f"{corpus.folder} does not meet the contract of {path} (model, corpus: "
-            f"{'; '.join(differing)}); {_what_to_do(model.contract, path, corpus)}"
-        )
-    inner = getattr(model, "backbone", model)
-    if corpus.contract.modality == "fmri":
-        return
-    length = getattr(inner, "tokenizer", inner).config.window_length
-    if corpus.contract.window_samples < length:
-        seconds = length / corpus.contract.sfreq
-        raise ValueError(
-            f"{corpus.folder}: windows of {corpus.contract.window_s:g} s are shorter than the "
-            f"{seconds:g} s ({length} samples) that {path} encodes together: the rest would be "
-            f"zeros it was never trained on; ingest again with --contract.window_s={seconds:g} or "
-            f"more, or leave this model out"
-        )
-
-
-def _what_to_do(contract: InputContract, path: str, corpus: Corpus) -> str:
-    """About a corpus that does not meet a model's contract: not every recording can."""
-    if contract.modality == "fmri":
-        return (f"ingest it again as the model wants it: neurofm ingest … --modality fmri "
-                f"--fmri={path}/preprocessor_config.json")
-    rate = corpus.recordings["sfreq_original"].to_numpy(float)
-    slow = rate[rate < 2 * (contract.lowpass_hz or 0)]
-    if len(slow):
-        return (f"{len(slow)} of its {len(rate)} recordings were sampled at {slow.min():g} Hz, so "
-                f"they hold nothing above {slow.min() / 2:g} Hz and cannot be brought to it: leave "
-                f"this model out, or ingest only what was sampled at {2 * contract.lowpass_hz:g} "
-                f"Hz or more")
-    return (f"ingest it again as the model wants it: neurofm ingest … "
-            f"--contract={path}/preprocessor_config.json "
-            f"--contract.window_s={corpus.contract.window_s:g}")
-
-

@@ -24,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import contract_of
 
-from ..decoder.embedding import contract_of
 from .sklearn_face import NeuroFMClassifier, NeuroFMEmbedding
 
 INGEST = "ingest.yaml"  # beside the recordings: what `neurofm ingest` must know of them

@@ -27,13 +27,13 @@ from sklearn.utils.validation import (
 )
 
 from neurofm import checkpoints
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.training.loop import TrainConfig
 
 from ..decoder import features
-from ..decoder.embedding import contract_of
 from . import epochs
 from .fit_epochs import fit_epochs, held_out
 

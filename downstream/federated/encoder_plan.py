@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from neurofm import checkpoints
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.models.decoder import Decoder, DecoderConfig
 
 from ..decoder import adapters, features
@@ -38,7 +39,7 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
         raise ValueError(f"{path}: this site's encoder ({found}) is not the server's "
                          f"({learning.fingerprint}): fetch that one")
     pretrained = open_backbone(path)
-    features.check_contract(pretrained, path, data.corpus)
+    check_contract(pretrained, path, data.corpus)
     decoder = _decoder(learning, pretrained, data.classes)
     decoder.contract = data.contract_on(pretrained.contract)
     source, pooled = _prepared(site.corpus, path, found, data, decoder)

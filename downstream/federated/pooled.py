@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from neurofm.data.batch import Movable
+from neurofm.nn.trainable import Trainable
 from neurofm.training import state
 from neurofm.training.loop import accelerator_for, train
 
@@ -37,7 +38,7 @@ class Several(Movable):
                                                for part in self.parts])
 
 
-class Together(nn.Module):
+class Together(Trainable):
     """All sites' models as one. shared: weights that they have in common, once."""
 
     def __init__(self, models: list[nn.Module], shared: dict[str, Tensor]):

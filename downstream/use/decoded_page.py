@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurofm import artifacts, checkpoints
 from neurofm.data.recording import Recording
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as report
 from neurofm.pages import words
 from neurofm.preprocessing.standardize import Standardized

@@ -7,7 +7,7 @@ import pandas as pd
 
 from neurofm import checkpoints
 from neurofm.data.recording import Recording
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.models.protocol import WindowDecoder
 
 
 def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float = 0.0) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm import artifacts, checkpoints, config
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.models.protocol import WindowDecoder
 from neurofm.preprocessing import archive, quality
 from neurofm.preprocessing.archive import Job
 

@@ -16,14 +16,15 @@ import torch
 from jaxtyping import Float
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.models.protocol import WindowDecoder
 from neurofm.preprocessing import archive, quality, readers
 from neurofm.preprocessing.labels import LabelRule, onsets
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import Standardized, standardize
 
-from ..decoder.embedding import contract_of, of_recording
+from ..decoder.embedding import of_recording
 from . import centring, decoded_page, figures
 from .centring import Centre, Seen
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm.data.recording import Recording
-from neurofm.models.window_decoder import WindowDecoder
+from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as report
 from neurofm.pages import words
 

@@ -123,7 +123,9 @@ def _result(each: Evaluation, row: str) -> dict:
     }
 
 
-def _what(model) -> str:
+def _what(model: "NeuroFMPreTrainedModel") -> str:
+    from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
+
     first = inspect.cleandoc(type(model).__doc__ or "").split("\n\n")[0].replace("\n", " ")
     n = sum(parameter.numel() for parameter in model.parameters())
     usual = inspect.signature(type(model.config).__init__).parameters
@@ -131,8 +133,8 @@ def _what(model) -> str:
              if isinstance(value, int | float | str) and key in usual
              and value != usual[key].default}
     said = ", ".join(f"{key} {value}" for key, value in shape.items())
-    classes = ", ".join(getattr(model.config, "classes", ()))
-    channels = ", ".join(getattr(model.config, "ch_names", ()))
+    classes = ", ".join(model.classes if isinstance(model, WindowDecoder) else ())
+    channels = ", ".join(model.ch_names)
     return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
             + (f"\nClasses: {classes}.\n" if classes else "")
             + (f"\nReads these channels, by their names: {channels}.\n" if channels else "")
@@ -210,13 +212,13 @@ def _limits(ledger: dict, about: About) -> str:
     return "\n".join(lines)
 
 
-def _use(model, repo: str) -> str:
-    from ..models.window_decoder import WindowDecoder  # not above: torch takes seconds to import
+def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
+    from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
 
     what = "scan" if model.contract.modality == "fmri" else "raw"
     if isinstance(model, WindowDecoder):
         more = f"# neurofm decode RECORDING --model {repo} --out results/"
-    elif getattr(model, "reads_scans", False):
+    elif model.learns_from != "signals":
         more = f"# neurofm synthesize EEG --model {repo} --out results/"
     else:
         more = f"features = neurofm.embed({what}, model)"

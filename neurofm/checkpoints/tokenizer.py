@@ -1,34 +1,18 @@
-"""A tokenizer out of a checkpoint, ready for a corpus."""
+"""A tokenizer out of a checkpoint, and the device to run it on."""
 
 import torch
 
-from ..data.contract import FILE_NAME as CONTRACT_FILE
-from ..data.corpus import Corpus
+from ..tokenizers.tokenizer import Tokenizer
 from .store import load
 
 
-def open_tokenizer(path: str):
+def open_tokenizer(path: str) -> Tokenizer:
     """The tokenizer in a checkpoint, on the CPU."""
     model = load(path)
-    if not hasattr(model, "decode"):
+    if not isinstance(model, Tokenizer):
         raise ValueError(f"{path}: wanted a tokenizer, this is a {type(model).__name__}; name the "
                          f"checkpoint of the tokenizer that its tokens were made by")
     return model
-
-
-def check_contract(tokenizer, corpus: Corpus) -> None:
-    """The tokenizer must take signals such as the corpus's; window length may differ."""
-    if tokenizer.contract is None:
-        raise ValueError(f"the tokenizer has no {CONTRACT_FILE}, so it is unknown which signals it "
-                         f"takes: save it with its contract")
-    if getattr(tokenizer, "reads_places", True):
-        corpus.check_places("the tokenizer")
-    if differing := tokenizer.contract.differences(corpus.contract):
-        raise ValueError(
-            f"{corpus.folder} does not meet the tokenizer's contract (field: tokenizer, corpus; "
-            f"{'; '.join(differing)}): ingest it again with the tokenizer's "
-            f"preprocessor_config.json as the contract"
-        )
 
 
 def find_device(name: str) -> torch.device:

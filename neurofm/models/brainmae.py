@@ -28,7 +28,7 @@ from ..nn.regions import AdaptiveBlock, NumberedRegions, PlacedRegions, StaticGr
 from ..nn.second_order import log_of
 from ..nn.seeded import window_generators
 from ..nn.segments import Segments, cut
-from .backbone import Backbone, BackboneConfig
+from .protocol import Backbone, BackboneConfig
 
 REGIONS = ("placed", "numbered")
 

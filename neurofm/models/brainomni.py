@@ -7,6 +7,7 @@ model; its codebooks turn token ids into features, so training needs tokens alon
 from collections.abc import Iterable
 from math import comb
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -19,7 +20,7 @@ from ..nn.neighbours import Neighbours
 from ..nn.second_order import log_gram, log_grams
 from ..nn.seeded import window_generators
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
-from .backbone import Backbone, BackboneConfig
+from .protocol import Backbone, BackboneConfig
 
 HEADS = ("linear", "codebook")
 WAVEFORMS = 16  # groups of them in the pool "covariances"
@@ -113,6 +114,18 @@ class BrainOmniConfig(BackboneConfig):
         return {"covariances": (2 + self.n_waveforms) * pairs, "covariance": pairs,
                 "mean": n * self.dim, "attention": self.dim}[pool]
 
+    def pooled_names(self, pool: str) -> list[str]:
+        """covariance_SOURCE_SOURCE, codes_…, waveformsGROUP_…, or mean_SOURCE_DIM."""
+        n = self.tokenizer.n_sources
+        pairs = list(zip(*np.triu_indices(n), strict=True))
+        waves = {f"waveforms{k}": pairs for k in range(self.n_waveforms)}
+        places = {"covariances": {"covariance": pairs, "codes": pairs, **waves},
+                  "covariance": {"covariance": pairs},
+                  "mean": {"mean": np.ndindex(n, self.dim)}}.get(pool)
+        if places is None:
+            return super().pooled_names(pool)
+        return [f"{name}_{i}_{j}" for name, each in places.items() for i, j in each]
+
     @classmethod
     def base(cls, **fields) -> "BrainOmniConfig":
         """The published "base" model: width 512, 16 heads. `fields` as for the class."""
@@ -127,6 +140,7 @@ class BrainOmni(Backbone):
     """
 
     config_class = BrainOmniConfig
+    needs_tokenizer = "required"
 
     def __init__(self, config: BrainOmniConfig, tokenizer: BrainTokenizer | None = None):
         if tokenizer is not None:
@@ -156,6 +170,10 @@ class BrainOmni(Backbone):
             self.head.start_from(self.tokenizer.quantizer)
             self.contract = tokenizer.contract
         self.choose_trainable()
+
+    @property
+    def window_length(self) -> int:
+        return self.tokenizer.window_length
 
     def choose_trainable(self) -> None:
         """All but the tokenizer, which is trained on its own before."""

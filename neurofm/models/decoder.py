@@ -3,7 +3,7 @@
 Source: "BrainOmni" (arXiv 2505.18185, sec. 4): features are averaged over frames, sources are
 flattened, then dropout, Linear → 256, SELU, Linear → classes, with label smoothing 0.1. Ours by
 default: how sources go together (`neurofm.nn.second_order`) instead of the average, and a linear
-probe. What stands below the head (`neurofm.models.backbone`) is frozen or trains along; a tokenizer
+probe. What stands below the head (`neurofm.models.protocol`) is frozen or trains along; a tokenizer
 is frozen always.
 """
 
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Movable, Tokens
 from ..nn.attentive_pool import AttentivePool
+from ..nn.trainable import Trainable
 from ..pretrained import NeuroFMConfig
 from . import find
-from .backbone import Backbone, BackboneConfig
 from .brainomni import BrainOmniConfig
-from .window_decoder import WindowDecoder
+from .protocol import Backbone, BackboneConfig, WindowDecoder
 
 HEADS = ("linear", "mlp")
 MODES = ("frozen", "full", "lora", "dora")
@@ -134,7 +134,7 @@ class Pooled(Movable):
     source: list[str] = field(default_factory=list)
 
 
-class Head(nn.Module):
+class Head(Trainable):
     """Features → classes or a number; a model of its own for the loop when the backbone is frozen.
 
     Deviation from the published head: features are first brought to mean 0 and deviation 1 over
@@ -274,10 +274,6 @@ class Decoder(WindowDecoder):
         self.backbone.eval()
         return self
 
-    def no_decay(self, name: str, parameter: Tensor) -> bool:
-        """True for parameters without weight decay: norms and biases."""
-        return parameter.ndim < 2
-
     def lr_scale(self, name: str) -> float:
         """Factor on the learning rate of a parameter: `layer_decay` for each layer between it and
         the head (ULMFiT, arXiv 1801.06146; BEiT's form of it)."""
@@ -285,6 +281,22 @@ class Decoder(WindowDecoder):
             return 1.0
         layer, n_layers = self.backbone.layer(name.removeprefix("backbone."))
         return self.config.layer_decay ** (n_layers - layer)
+
+    @property
+    def reads_places(self) -> bool:
+        return self.backbone.reads_places
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        return self.backbone.ch_names
+
+    @property
+    def n_channels(self) -> int:
+        return self.backbone.n_channels
+
+    @property
+    def window_length(self) -> int:
+        return self.backbone.window_length
 
     @property
     def recentred(self) -> bool:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..nn.max_norm import max_norm_
 from ..pretrained import NeuroFMConfig
-from .window_decoder import WindowDecoder
+from .protocol import WindowDecoder
 
 N_BLOCKS = 4
 MOMENTUM = 0.1  # of batch norms
@@ -179,6 +179,22 @@ class FLEEG(WindowDecoder):
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: the constructor has drawn them."""
 
+    @property
+    def reads_places(self) -> bool:
+        return False
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        return self.config.ch_names
+
+    @property
+    def n_times(self) -> int:
+        return self.config.n_times
+
+    @property
+    def window_length(self) -> int:
+        return self.config.n_times
+
     @torch.no_grad()
     def start(self, signal: Float[Tensor, "trial channel time"], target: Tensor) -> None:
         """Take each channel's mean and deviation, and the classes' frequencies, of the site's
@@ -219,11 +235,10 @@ class FLEEG(WindowDecoder):
 
     def picked(self, batch) -> Float[Tensor, "batch channel time"]:
         """Signals of the model's channels, in its order; a batch without names has them so."""
-        known = getattr(batch, "ch_names", None)
-        if not known:
+        if not batch.ch_names:
             return batch.signal
         rows, wanted = [], self.config.ch_names
-        for window, names in enumerate(known):
+        for window, names in enumerate(batch.ch_names):
             place = {name: row for row, name in enumerate(names)}
             if lost := [name for name in wanted if name not in place]:
                 where = f"{batch.source[window]}: " if batch.source else ""

@@ -1,8 +1,8 @@
 """LaBraM: features of EEG by a transformer over seconds of electrodes, as published.
 
-Source: "LaBraM" (arXiv 2405.18765); layers in `neurofm.nn.labram`. Here to use published weights
-(`neurofm import … --family labram`), alone or inside `neurobolt`; how they were trained, by filling
-in the codes of a tokenizer of their own, is not built.
+Source: "LaBraM" (arXiv 2405.18765); layers in `neurofm.nn.patch_encoder`. Here to use published
+weights (`neurofm import … --family labram`), alone or inside `neurobolt`; how they were trained, by
+filling in the codes of a tokenizer of their own, is not built.
 
 Electrodes are known by name, which a Batch does not carry. Where the config names none, each is
 taken for the electrode it lies at (`neurofm.nn.labram_channels.rows_at`); those that lie at none
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.sensors import KINDS
-from ..nn.labram import LaBraMEncoder, patch_width
 from ..nn.labram_channels import NEAR_M, rows_at, rows_of
-from .backbone import Backbone, BackboneConfig
+from ..nn.patch_encoder import LaBraMEncoder, patch_width
+from .protocol import Backbone, BackboneConfig
 
 PER_VOLT = 1e4  # the published unit is 100 µV: contracts have no such scale, so batches hold volts
 
@@ -29,8 +29,8 @@ class LaBraMConfig(BackboneConfig):
 
     channels: electrodes of the channels of a batch, in that order; none = found by their places.
     patch: samples of a patch, one second. n_filters: of the convolutions. dim, n_blocks, n_heads,
-    expansion: of the transformer. layer_scale: see `neurofm.nn.labram.LaBraMBlock`; 0 = none.
-    qkv_bias: queries and values have biases. drop_path: share of windows that go past the last
+    expansion: of the transformer. layer_scale: see `neurofm.nn.patch_encoder.LaBraMBlock`; 0 =
+    none. qkv_bias: queries and values have biases. drop_path: share of windows that go past the last
     block in training; of earlier ones fewer do.
     """
 
@@ -151,8 +151,15 @@ class LaBraM(Backbone):
 
     @property
     def reads_places(self) -> bool:
-        """Whether it needs to know where channels lie."""
         return not self.config.channels
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        return self.config.channels
+
+    @property
+    def window_length(self) -> int:
+        return self.config.window_length
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
         """True for parameters without weight decay: norms, biases, tables of embeddings."""

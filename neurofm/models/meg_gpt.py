@@ -23,8 +23,8 @@ from ..nn.patched_attention import Plan
 from ..nn.second_order import log_gram
 from ..nn.seeded import window_generators
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
-from .backbone import Backbone, BackboneConfig
 from .meg_gpt_bodies import ACTIVATIONS, Causal, Patched, start_small
+from .protocol import Backbone, BackboneConfig
 
 BODIES = ("patched", "causal")
 RELEASED = ((100, 1, 25, 4, 8), (25, 4, 20, 4, 0), (20, 4, 10, 8, 0), (10, 8, 8, 8, 0),
@@ -173,6 +173,7 @@ class MEGGPT(Backbone):
     """
 
     config_class = MEGGPTConfig
+    needs_tokenizer = "required"
 
     def __init__(self, config: MEGGPTConfig, tokenizer: EphysTokenizer | None = None):
         if tokenizer is not None:
@@ -204,8 +205,15 @@ class MEGGPT(Backbone):
 
     @property
     def reads_places(self) -> bool:
-        """Whether it needs to know where channels lie."""
         return self.config.body == "causal"
+
+    @property
+    def n_channels(self) -> int:
+        return self.config.n_channels
+
+    @property
+    def window_length(self) -> int:
+        return self.tokenizer.window_length
 
     def choose_trainable(self) -> None:
         """All but the tokenizer, which is trained on its own before."""
@@ -216,10 +224,6 @@ class MEGGPT(Backbone):
         super().train(mode)
         self.tokenizer.eval()
         return self
-
-    def no_decay(self, name: str, parameter: Tensor) -> bool:
-        """True for parameters without weight decay: norms and biases."""
-        return parameter.ndim < 2
 
     def logits(
         self, labels: Int[Tensor, "batch channel time"],

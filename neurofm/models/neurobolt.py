@@ -18,10 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..nn.labram import N_SECONDS
+from ..nn.patch_encoder import N_SECONDS
 from ..nn.spectral_branch import SpectralBranch
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..pretrained import NeuroFMConfig
 from .labram import PER_VOLT, LaBraM, check_encoder, electrodes, encoder_of, layer_of
+from .protocol import ScanModel
 
 SHORTEST = 100  # samples of the shortest window of the spectral branch
 
@@ -116,7 +117,7 @@ class NeuroBOLTConfig(NeuroFMConfig):
                                   "n_channels": 0, "n_rois": len(data.pairs.rois)})
 
 
-class NeuroBOLT(NeuroFMPreTrainedModel):
+class NeuroBOLT(ScanModel):
     """Values of regions from windows of EEG, in volts, at 200 Hz.
 
     labram: a trained one, whose weights are copied in (its electrodes may be others); None = the
@@ -124,8 +125,7 @@ class NeuroBOLT(NeuroFMPreTrainedModel):
     """
 
     config_class = NeuroBOLTConfig
-    reads_scans = True
-    reads_volumes = True  # one at a time, each with the window before it
+    learns_from = "volumes"
 
     def __init__(self, config: NeuroBOLTConfig, labram: LaBraM | None = None):
         super().__init__(config)
@@ -154,8 +154,23 @@ class NeuroBOLT(NeuroFMPreTrainedModel):
 
     @property
     def reads_places(self) -> bool:
-        """Whether it needs to know where channels lie."""
         return not self.config.channels
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        return self.config.channels
+
+    @property
+    def n_channels(self) -> int:
+        return self.config.n_channels
+
+    @property
+    def n_times(self) -> int:
+        return self.config.n_times
+
+    @property
+    def window_length(self) -> int:
+        return self.config.n_times
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
         """True for parameters without weight decay: norms, biases, tables of embeddings."""

@@ -23,12 +23,14 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.pair_batch import PairBatch
+from ..nn import example
 from ..nn.cross_spectra import N_BANDS, cross_spectra, whitener
 from ..nn.lag_basis import N_RESPONSES, REACH_S, lag_basis
 from ..nn.leadfield import LeadField
 from ..nn.scan_ridge import ScanRidge
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..pretrained import NeuroFMConfig
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
+from .protocol import ScanModel
 
 CLIP = 4.0  # deviations: jerks of the head are a hundred
 
@@ -90,15 +92,14 @@ class Statistics:
     deviation: Float[Tensor, "batch 1 feature"]
 
 
-class NeuroBOLTSequence(NeuroFMPreTrainedModel):
+class NeuroBOLTSequence(ScanModel):
     """Regions' values at every volume.
 
     tokenizer: a trained one, whose weights are copied in.
     """
 
     config_class = NeuroBOLTSequenceConfig
-    reads_scans = True
-    tokenizer_is_optional = True
+    needs_tokenizer = "optional"
 
     def __init__(self, config: NeuroBOLTSequenceConfig, tokenizer: BrainTokenizer | None = None):
         if tokenizer is not None:
@@ -117,6 +118,16 @@ class NeuroBOLTSequence(NeuroFMPreTrainedModel):
     def choose_trainable(self) -> None:
         """Nothing: see the top of the file, and `finish`."""
         self.requires_grad_(False)
+
+    def example(self) -> PairBatch:
+        """Made-up scans of `example.N_VOLUMES` volumes."""
+        n_times = round(example.N_VOLUMES * example.T_R * self.config.sfreq)
+        plain = example.windows(self.contract, n_times=n_times)
+        n = len(plain)
+        volume_s = (torch.arange(example.N_VOLUMES) * example.T_R + example.T_R / 2).expand(n, -1)
+        target = torch.full((n, example.N_VOLUMES, len(self.config.rois)), torch.nan)
+        return PairBatch(plain.signal, plain.geometry, plain.kind, plain.valid,
+                         torch.full((n,), n_times), volume_s.clone(), target)
 
     # ------------------------------------------------------------------- frames
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import artifacts, checkpoints, config, published
-from ..models.backbone import Backbone
+from ..models.protocol import Backbone
 from . import files
 
 
@@ -75,8 +75,8 @@ def import_published(run: ImportConfig) -> int:
     checkpoints.save_checkpoint(model, out, config=settings, parents=parents, metrics={},
                         ledger={"recordings": [], "published": [entry]})
     contract = model.contract
-    if left_out := getattr(model, "left_out", ()):
-        print(f"left out, since features need none of it: {', '.join(left_out)}")
+    if model.left_out:
+        print(f"left out, since features need none of it: {', '.join(model.left_out)}")
     print(f"{type(model).__name__}, {model.num_parameters() / 1e6:.2f} M parameters, of "
           f"{entry['weights']} ({origin.licence}; {origin.paper})\n"
           f"takes {', '.join(contract.kinds)} at {contract.sfreq:g} Hz, {contract.highpass_hz:g}–"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..data.contract import InputContract
 from ..models.labram import LaBraM, LaBraMConfig
-from ..nn.labram import STRIDE
+from ..nn.patch_encoder import STRIDE
 from . import Origin, files
 
 ORIGIN = Origin(

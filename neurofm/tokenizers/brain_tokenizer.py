@@ -18,7 +18,8 @@ from ..nn.losses import distance, masked_mean, pearson, zscore
 from ..nn.quantizer import Quantized, ResidualQuantizer, perplexity
 from ..nn.seeded import window_generators
 from ..nn.spatial import AttentionCodec
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..pretrained import NeuroFMConfig
+from .tokenizer import Tokenizer
 
 
 class BrainTokenizerConfig(NeuroFMConfig):
@@ -138,7 +139,7 @@ def _leadfield_codec(config: BrainTokenizerConfig) -> LeadFieldCodec:
 CODECS = {"attention": _attention_codec, "leadfield": _leadfield_codec}
 
 
-class BrainTokenizer(NeuroFMPreTrainedModel):
+class BrainTokenizer(Tokenizer):
     """Windows, hidden channels, quantiser and losses; channels ↔ sources is the codec's work."""
 
     config_class = BrainTokenizerConfig

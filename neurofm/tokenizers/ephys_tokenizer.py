@@ -115,10 +115,6 @@ class EphysTokenizer(SampleTokenizer):
         """`progress` 0 … 1 of a training run: how much of a token is still its softmax."""
         self.mixture = max(0.0, 1.0 - progress / self.config.mixed_until)
 
-    def no_decay(self, name: str, parameter: Tensor) -> bool:
-        """True for parameters without weight decay: norms and biases."""
-        return parameter.ndim < 2
-
     # ----------------------------------------------------------------- encoding
 
     def logits(

@@ -4,14 +4,15 @@ Every channel is tokenized by itself, with the same weights, so there may be any
 any order. Signals are z-scored channels (contract scale "channel_std").
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.batch import Batch, Tokens
-from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..pretrained import NeuroFMConfig
+from .tokenizer import Tokenizer
 from .vocabulary import Vocabulary
 
 
@@ -32,14 +33,20 @@ class SampleTokenizerConfig(NeuroFMConfig):
         return (self.n_used or self.n_tokens) + 1
 
 
-class SampleTokenizer(NeuroFMPreTrainedModel, ABC):
+class SampleTokenizer(Tokenizer):
     """Base: a subclass has `tokens` and `signal`."""
-
-    reads_places = False
 
     def __init__(self, config: SampleTokenizerConfig):
         super().__init__(config)
         self.vocabulary = Vocabulary(config.n_tokens)
+
+    @property
+    def reads_places(self) -> bool:
+        return False
+
+    @property
+    def of_channels(self) -> bool:
+        return True
 
     @abstractmethod
     def tokens(self, signal: Float[Tensor, "row time"]) -> Int[Tensor, "row time"]:

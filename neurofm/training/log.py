@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
+from torch import Tensor
+
+from ..nn.trainable import Trainable
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -28,7 +30,7 @@ def flat(metrics: dict[str, Tensor]) -> Tensor:
     return torch.cat([value.detach().float().reshape(-1) for value in metrics.values()])
 
 
-def named(numbers: Tensor, like: dict[str, Tensor], model: nn.Module) -> dict[str, float]:
+def named(numbers: Tensor, like: dict[str, Tensor], model: Trainable) -> dict[str, float]:
     """`flat` undone, each metric as it is logged.
 
     A metric may be a vector, such as how often each code was used. What is said of it (perplexity)
@@ -38,9 +40,7 @@ def named(numbers: Tensor, like: dict[str, Tensor], model: nn.Module) -> dict[st
     parts = numbers.cpu().split([value.numel() for value in like.values()])
     means = {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
     found = {name: value for name, value in means.items() if value.ndim == 0}
-    if hasattr(model, "logged"):
-        vectors = {name: value for name, value in means.items() if value.ndim}
-        found |= model.logged(vectors)
+    found |= model.logged({name: value for name, value in means.items() if value.ndim})
     return {name: value.item() for name, value in found.items()}
 
 

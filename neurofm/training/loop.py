@@ -1,8 +1,8 @@
 """The one loop: it trains tokenizers, models, decoders and federated clients alike.
 
 Plain PyTorch over Accelerate, to be read from top to bottom. A model's `forward(batch)` returns
-its loss and its metrics, means over the windows, so nothing here knows what is being trained. It
-may have `anneal(progress)`, called before each step, and `logged(vectors)`, see `log.named`.
+its loss and its metrics, means over the windows, so nothing here knows what is being trained. What
+else the loop asks of it: `neurofm.nn.trainable`.
 """
 
 import math
@@ -20,6 +20,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from ..nn.trainable import Trainable
 from . import finite, state
 from .log import Log, flat, named
 from .sampler import Order, StepData, WindowSource, steps
@@ -174,7 +175,7 @@ def end(accelerator: Accelerator) -> None:
 
 
 def train(
-    model: nn.Module,
+    model: Trainable,
     source: WindowSource,
     windows: np.ndarray,
     config: TrainConfig,
@@ -188,7 +189,7 @@ def train(
     received: Received | None = None,
     hyperparameters: dict | None = None,
     say=print,
-) -> nn.Module:
+) -> Trainable:
     """Train `model` on `windows` of `source` for `config.steps`, continuing a saved state in `out`.
 
     validation: source and windows never trained on; their metrics are logged with `val/` before
@@ -231,8 +232,7 @@ def train(
         asked_for_data = time.perf_counter()
         for done, micro_batches in enumerate(loader, start=first + 1):
             began = time.perf_counter()
-            if hasattr(model, "anneal"):
-                model.anneal((done - 1) / config.steps)
+            model.anneal((done - 1) / config.steps)
             rate = learning_rate(
                 done - 1, config.steps, config.lr, config.warmup, config.final_lr
             )
@@ -343,7 +343,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def mean_over_processes(
-    metrics: dict[str, Tensor], model: nn.Module, accelerator: Accelerator
+    metrics: dict[str, Tensor], model: Trainable, accelerator: Accelerator
 ) -> dict[str, float]:
     """Means of metrics that every process has, in one exchange."""
     return named(accelerator.reduce(flat(metrics), "mean"), metrics, model)

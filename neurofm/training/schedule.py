@@ -2,7 +2,7 @@
 
 import math
 
-from torch import nn
+from ..nn.trainable import Trainable
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: float, final: float) -> float:
@@ -14,19 +14,13 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float, final: floa
     return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Groups of trainable parameters that are decayed alike and learn at the same rate.
-
-    A model may say what is not decayed by `no_decay(name, parameter) -> bool`; otherwise vectors
-    (biases, gains) are spared and matrices decayed. And by `lr_scale(name) -> float` which factor
-    the learning rate has; otherwise 1.
-    """
-    spared = getattr(model, "no_decay", lambda name, parameter: parameter.ndim < 2)
-    scale = getattr(model, "lr_scale", lambda name: 1.0)
+def parameter_groups(model: Trainable, weight_decay: float) -> list[dict]:
+    """Groups of trainable parameters that are decayed alike and learn at the same rate, as the
+    model's `no_decay` and `lr_scale` say."""
     groups: dict[tuple[bool, float], list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (not spared(name, parameter), scale(name))
+            key = (not model.no_decay(name, parameter), model.lr_scale(name))
             groups.setdefault(key, []).append(parameter)
     return [
         {"params": groups[decayed, factor], "weight_decay": weight_decay if decayed else 0.0,

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from neurofm import checkpoints, cli
-from neurofm.checkpoints import golden
 from neurofm.data.batch import collate
 from neurofm.data.corpus import Corpus
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
+from neurofm.nn import example
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_a_fleeg_has_the_channels_of_its_site(tmp_path, planted):
                         ledger={"recordings": []}, metrics={})
     assert cli.main(["export", str(tmp_path / "fleeg"), f"--out={tmp_path / 'out'}"]) == 0
     batch = collate([np.random.default_rng(0).standard_normal((3, 256))],
-                    [golden.sensors("eeg", ("C3", "Cz", "C4"))], "head")
+                    [example.layout("eeg", ("C3", "Cz", "C4"))], "head")
     loaded = torch.export.load(tmp_path / "out" / "model.pt2").module()
     answer = loaded(batch.signal, batch.geometry, batch.kind, batch.valid)
     assert torch.allclose(answer, model.predict(batch), atol=1e-5)

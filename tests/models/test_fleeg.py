@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import neurofm
-from neurofm.checkpoints import golden
 from neurofm.data.batch import collate
 from neurofm.data.contract import InputContract
 from neurofm.models.fleeg import FLEEG, FLEEGConfig, sizes, widths
+from neurofm.nn import example
 
 LENGTHS = (50, 64, 100, 128, 200, 256, 333, 400, 501, 640, 1000, 1125, 1536, 2000, 4096, 8000)
 
@@ -60,7 +60,7 @@ def test_channels_are_found_by_name():
     caps = ("C3", "Cz", "C4"), ("C4", "Fz", "C3", "Cz"), ("Cz", "C4", "C3")
     windows = [np.stack([signal[("C3", "Cz", "C4").index(name)] if name != "Fz" else
                          rng.standard_normal(200) for name in names]) for names in caps]
-    batch = collate(windows, [golden.sensors("eeg", names) for names in caps], "head")
+    batch = collate(windows, [example.layout("eeg", names) for names in caps], "head")
     found = model.predict(batch)
     assert torch.allclose(found, found[:1].expand(3, -1), atol=1e-6)
     expected = model.logits(torch.from_numpy(signal).float()[None]).softmax(dim=-1)
@@ -68,7 +68,7 @@ def test_channels_are_found_by_name():
     assert torch.equal(model.name(model.pool(batch)), found)
     assert model.embed(batch).shape == (3, 1, 7, 200)
     assert torch.allclose(model.embed(batch)[:, 0].mT.flatten(1), model.pool(batch))
-    lacking = collate(windows[:1], [golden.sensors("eeg", ("C3", "Fz", "C4"))], "head")
+    lacking = collate(windows[:1], [example.layout("eeg", ("C3", "Fz", "C4"))], "head")
     with pytest.raises(ValueError, match="the recording has no Cz"):
         model.predict(lacking)
 

@@ -16,6 +16,7 @@ from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+from neurofm.nn.trainable import Trainable
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import Log
@@ -24,7 +25,7 @@ from neurofm.training.schedule import learning_rate, parameter_groups
 from tests.support import corpora
 
 
-class Toy(nn.Module):
+class Toy(Trainable):
     """Scales the signal; can be told to be slow, or to fail at a step."""
 
     def __init__(self, sleep_s: float = 0.0, fails_at: int | None = None):

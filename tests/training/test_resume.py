@@ -13,6 +13,7 @@ from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+from neurofm.nn.trainable import Trainable
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training import state
 from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
@@ -96,7 +97,7 @@ def test_resume_window_holds_start_and_revival(corpus_folder, tmp_path):
     assert (after["quantizer.uses"] == 2.0).any()
 
 
-class Late(torch.nn.Module):
+class Late(Trainable):
     """Has a parameter that takes no part in the first half of a run."""
 
     def __init__(self):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neurofm.data.pair_batch import PairBatch
 from neurofm.models.neurobolt_sequence import correlation
+from neurofm.nn.trainable import Trainable
 
 HOP_S = 0.5
 KERNEL_S = 0.1  # 25 samples of 250 Hz, as there
@@ -20,7 +21,7 @@ REACH_S = 24.0
 N_FILTERS = 24
 
 
-class FrameConvNet(nn.Module):
+class FrameConvNet(Trainable):
     """Fully convolutional: a whole scan in one pass.
 
     n_channels: of every scan, in one order. n_rois: regions. sfreq: of the EEG, Hz.

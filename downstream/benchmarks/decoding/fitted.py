@@ -11,8 +11,8 @@ import numpy as np
 from accelerate import Accelerator
 
 from neurofm.data.corpus import Corpus
-from neurofm.models.backbone import Backbone
 from neurofm.models.decoder import Decoder
+from neurofm.models.protocol import Backbone
 from neurofm.training.loop import TrainConfig
 
 from ... import baselines

@@ -21,8 +21,8 @@ score best.
 
 from dataclasses import dataclass, field
 
-from neurofm.models.backbone import BackboneConfig
 from neurofm.models.decoder import DecoderConfig
+from neurofm.models.protocol import BackboneConfig
 
 from ... import baselines
 

@@ -24,6 +24,7 @@ from accelerate import Accelerator
 from filelock import FileLock
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.run import STOPPED
 from neurofm.training.loop import Stopped, TrainConfig
@@ -171,7 +172,7 @@ def evaluate(run: EvaluateConfig, argv: list[str] | None = None) -> int:
     parts = folds(every, run.protocol, run.min_subjects, task.trial)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
     for name, model in opened.items():
-        features.check_contract(model, models[name], corpus)
+        check_contract(model, models[name], corpus)
     # Before hours of training: whether the baselines can take the windows at all.
     narrow, simple = parts, None
     if not all(methods.is_network(name) for name in names):

@@ -19,13 +19,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainmae import BrainMAE
 from neurofm.pages import page as report
 from neurofm.pages import words
 from neurofm.pages.figure import COLOURS, pyplot
 
-from ...decoder.features import check_contract
 from ...decoder.labelled import sensors_of
 from ...scoring import brain_figures, statistics
 

@@ -22,10 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from neurofm import artifacts, checkpoints, config
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.models.meg_gpt import MEGGPT
 
-from ...decoder.features import check_contract
 from ...scoring import statistics
 
 BINS = 256  # of the linear prediction

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 
 from neurofm import artifacts, checkpoints, cli, config
-from neurofm.checkpoints.tokenizer import check_contract, open_tokenizer
+from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
 from neurofm.nn.losses import pearson
 from neurofm.nn.quantizer import perplexity
@@ -73,7 +74,7 @@ def reconstruct(run: ReconstructConfig) -> int:
         print(f"{out} is finished: nothing to do")
         return 0
     tokenizer = open_tokenizer(run.tokenizer)
-    check_contract(tokenizer, corpus)
+    check_contract(tokenizer, run.tokenizer, corpus, same_geometry=True)
     windows = corpus.select(run.split)
     flagged = checkpoints.seen(checkpoints.read_ledger(run.tokenizer), corpus.recordings)
     used = corpus.recordings.iloc[np.unique(corpus.windows["recording"].to_numpy()[windows])]

@@ -10,6 +10,7 @@ import torch
 
 import neurofm
 from neurofm import checkpoints
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data import corpus as corpora
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
@@ -18,7 +19,6 @@ from neurofm.downstream import baselines
 from neurofm.downstream.benchmarks.decoding import methods
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
 from neurofm.downstream.benchmarks.hidden_regions.question import main as fill_in
-from neurofm.downstream.decoder.features import check_contract
 from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import brain_figures, covariates
 from neurofm.models.brainmae import BrainMAE, BrainMAEConfig

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from neurofm import checkpoints, cli
+from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
@@ -149,19 +150,19 @@ def test_bad_input_another_band_that_ingest_could_give(corpus, imported):
     narrow = dataclasses.replace(opened, contract=opened.contract.with_(lowpass_hz=60.0))
     with pytest.raises(ValueError, match=r"lowpass_hz: 96\.0, 60\.0\); ingest it again as the "
                                          r"model wants it: .*--contract\.window_s=5$"):
-        features.check_contract(model, "published", narrow)
+        check_contract(model, "published", narrow)
 
 
 def test_bad_input_windows_shorter_than_the_tokenizer_reads(corpus, imported):
     opened, model = Corpus.open(corpus), checkpoints.load(imported)
     for window_s in (2.0, 4.0, 30.0):
         fine = dataclasses.replace(opened, contract=opened.contract.with_(window_s=window_s))
-        features.check_contract(model, "published", fine)
+        check_contract(model, "published", fine)
     short = dataclasses.replace(opened, contract=opened.contract.with_(window_s=1.5))
     with pytest.raises(ValueError, match=r"windows of 1\.5 s are shorter than the 2 s \(512 "
                                          r"samples\) that published encodes together.*"
                                          r"--contract\.window_s=2 or more"):
-        features.check_contract(model, "published", short)
+        check_contract(model, "published", short)
 
 
 def test_bad_input_recentred_after_the_model(planted, imported, tmp_path, capsys):

@@ -1,0 +1,76 @@
+"""Whether a tokenizer or model can take a corpus: its contract against the corpus's."""
+
+from ..data.contract import FILE_NAME, Contract, InputContract
+from ..data.corpus import Corpus
+from ..pretrained import NeuroFMPreTrainedModel
+
+
+def contract_of(model: NeuroFMPreTrainedModel, path: str = "") -> Contract:
+    """The model's contract. Raises ValueError where it has none."""
+    if model.contract is None:
+        raise ValueError(
+            f"{path or f'this {type(model).__name__}'} has no {FILE_NAME} (InputContract), so it "
+            f"is unknown which signals it takes; save it with model.contract = "
+            f"neurofm.InputContract(…) as it was trained")
+    return model.contract
+
+
+def check_contract(
+    model: NeuroFMPreTrainedModel, path: str, corpus: Corpus, *, same_geometry: bool = False
+) -> None:
+    """Raise ValueError unless the model takes signals such as the corpus's.
+
+    Parameters
+    ----------
+    path
+        What messages call the model.
+    same_geometry
+        The caller reads sensors' places by the corpus's rule, which must then be the model's.
+        Otherwise each model reads them by its own rule: a corpus holds them in meters.
+    """
+    contract = contract_of(model, path)
+    if contract.modality != corpus.contract.modality:
+        raise ValueError(f"{path} takes {contract.modality}, but {corpus.folder} holds "
+                         f"{corpus.contract.modality}: choose another model, or another corpus")
+    if model.reads_places:
+        corpus.check_places(path)
+    # Kinds are allowed, not promised: what counts are the sensors that are there.
+    present = {kind for layout in corpus.layouts.values() for kind in layout.kinds}
+    aside = ("kinds:",) if same_geometry else ("kinds:", "geometry:")
+    differing = [line for line in contract.differences(corpus.contract)
+                 if not line.startswith(aside)]
+    if extra := sorted(present - set(contract.held_kinds)):
+        differing.append(f"kinds: {', '.join(contract.held_kinds)}, also {', '.join(extra)}")
+    if differing:
+        raise ValueError(
+            f"{corpus.folder} does not meet the contract of {path} (model, corpus: "
+            f"{'; '.join(differing)}); {_what_to_do(contract, path, corpus)}"
+        )
+    if not isinstance(corpus.contract, InputContract):
+        return
+    length = model.window_length
+    if corpus.contract.window_samples < length:
+        seconds = length / corpus.contract.sfreq
+        raise ValueError(
+            f"{corpus.folder}: windows of {corpus.contract.window_s:g} s are shorter than the "
+            f"{seconds:g} s ({length} samples) that {path} encodes together: the rest would be "
+            f"zeros it was never trained on; ingest again with --contract.window_s={seconds:g} or "
+            f"more, or leave this model out"
+        )
+
+
+def _what_to_do(contract: Contract, path: str, corpus: Corpus) -> str:
+    """About a corpus that does not meet a model's contract: not every recording can."""
+    if not isinstance(contract, InputContract):
+        return (f"ingest it again as the model wants it: neurofm ingest … --modality fmri "
+                f"--fmri={path}/{FILE_NAME}")
+    lowpass_hz = contract.lowpass_hz or 0.0
+    rate = corpus.recordings["sfreq_original"].to_numpy(float)
+    slow = rate[rate < 2 * lowpass_hz]
+    if len(slow):
+        return (f"{len(slow)} of its {len(rate)} recordings were sampled at {slow.min():g} Hz, so "
+                f"they hold nothing above {slow.min() / 2:g} Hz and cannot be brought to it: leave "
+                f"this model out, or ingest only what was sampled at {2 * lowpass_hz:g} Hz or more")
+    window_s = corpus.contract.window_s
+    return (f"ingest it again as the model wants it: neurofm ingest … "
+            f"--contract={path}/{FILE_NAME} --contract.window_s={window_s:g}")

@@ -1,0 +1,154 @@
+"""What models answer. Commands ask these classes, with their defaults, and nothing else.
+
+    Trainable                 forward, no_decay, lr_scale, anneal, logged      (nn/trainable.py)
+    └ NeuroFMPreTrainedModel  contract, modality, learns_from, needs_tokenizer, needs_labels,
+      │                       reads_places, ch_names, n_channels, n_times, window_length,
+      │                       example, answer, finish                          (pretrained.py)
+      ├ Tokenizer             encode, decode, of_channels              (tokenizers/tokenizer.py)
+      ├ Backbone              embed, pooled, prepare, start, used, layer
+      ├ WindowDecoder         classes, pool, name, predict
+      └ ScanModel             predict
+
+What only the training data knows (people, electrodes, regions) a model's config takes in
+`NeuroFMConfig.knowing`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..data.batch import Batch, Tokens
+from ..nn.trainable import Trainable
+from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
+from ..tokenizers.tokenizer import Tokenizer
+
+__all__ = [
+    "Backbone", "BackboneConfig", "NeuroFMConfig", "NeuroFMPreTrainedModel", "ScanModel",
+    "Tokenizer", "Trainable", "WindowDecoder",
+]
+
+
+class BackboneConfig(NeuroFMConfig):
+    """Config of a `Backbone`.
+
+    Attributes
+    ----------
+    dim
+        Width of features.
+    n_heads
+        Of its attention, and of a head's where a decoder pools by attention.
+    """
+
+    dim: int
+    n_heads: int
+
+    def __init__(self, **of_transformers: Any):
+        super().__init__(**of_transformers)  # else transformers makes one that takes no such keys
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Ways to make one vector of a window, the best one first; "attention" leaves the places to
+        the head."""
+        raise NotImplementedError(f"{type(self).__name__} must name its pools")
+
+    def n_pooled(self, pool: str) -> int:
+        """Width of what `Backbone.pooled` gives."""
+        raise NotImplementedError(f"{type(self).__name__} must say how wide pooled features are")
+
+    def pooled_names(self, pool: str) -> list[str]:
+        """A name for each feature that `Backbone.pooled` gives."""
+        return [f"{pool}_{number}" for number in range(self.n_pooled(pool))]
+
+
+class Backbone(NeuroFMPreTrainedModel):
+    """Base of models with features: they can be probed, fine-tuned and compared."""
+
+    @abstractmethod
+    def embed(self, batch: Any) -> Float[Tensor, "batch source frame dim"]:
+        """Features of every place and time."""
+
+    @abstractmethod
+    def pooled(self, batch: Any, pool: str) -> Float[Tensor, "batch *place feature"]:
+        """One vector of each window; of "attention" one of each place, 0 where there is none."""
+
+    @abstractmethod
+    def used(self, pool: str) -> list[nn.Module]:
+        """The parts that may be trained along and that `pooled` depends on."""
+
+    @abstractmethod
+    def layer(self, name: str) -> tuple[int, int]:
+        """(layer that the parameter stands in, 0 = the first; number of layers)."""
+
+    def prepare(self, batch: Batch) -> Batch | Tokens:
+        """What of a batch never changes in training: its tokens, where there are such."""
+        return batch
+
+    def start(self, batches: Iterable[Batch]) -> None:
+        """What random weights take from training signals before they are trained; usually none."""
+
+    def answer(self, batch: Any) -> dict[str, Tensor]:
+        return {"pooled": self.pooled(batch, self.config.pools[0]).contiguous()}
+
+
+class WindowDecoder(NeuroFMPreTrainedModel):
+    """Base of models that name the class of a window, or its number: `neurofm decode`, `stream`,
+    `export` and `publish` take them."""
+
+    needs_labels = True
+
+    @property
+    def recentred(self) -> bool:
+        """Whether answers depend on the person's mean over windows."""
+        return False
+
+    @property
+    def temperature(self) -> float:
+        """That the classes' logits are divided by; 1 = they were not calibrated."""
+        return 1.0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the probabilities; none = it predicts a number."""
+        return self.config.classes
+
+    @abstractmethod
+    def pool(self, batch: Any) -> Float[Tensor, "batch *place feature"]:
+        """What the answer is read from."""
+
+    @abstractmethod
+    def name(
+        self, pooled: Float[Tensor, "batch *place feature"],
+        centre: Float[Tensor, " feature"] | None = None,
+    ) -> Float[Tensor, "batch output"]:
+        """`predict`, from what `pool` gave."""
+
+    @torch.no_grad()
+    def predict(
+        self, batch: Any, centre: Float[Tensor, " feature"] | None = None
+    ) -> Float[Tensor, "batch output"]:
+        """Probability of each of `classes` for each window; or the number, [batch, 1].
+
+        centre: mean over windows of the person of what `pool` gives, where the decoder re-centres;
+            None = the training people's, for somebody of whom nothing else is known.
+        """
+        return self.name(self.pool(batch), centre)
+
+    def answer(self, batch: Any) -> dict[str, Tensor]:
+        return {"predicted": self.predict(batch).contiguous()}
+
+
+class ScanModel(NeuroFMPreTrainedModel):
+    """Base of models that predict fMRI from EEG: `neurofm synthesize` takes those of scans."""
+
+    learns_from = "scans"
+
+    @abstractmethod
+    def predict(self, batch: Any) -> Tensor:
+        """Value of each region: [batch, volume, roi] of scans, [batch, roi] of volumes."""
+
+    def answer(self, batch: Any) -> dict[str, Tensor]:
+        return {"predicted": self.predict(batch).contiguous()}

@@ -1,0 +1,41 @@
+"""What a tokenizer is: signals → tokens, and back."""
+
+from abc import abstractmethod
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ..data.batch import Batch, Tokens
+from ..pretrained import NeuroFMPreTrainedModel
+
+
+class TokenizerConfig(Protocol):
+    """Fields that the config of every tokenizer has."""
+
+    window_length: int  # samples that are encoded together
+    n_codes: int  # codes of a level
+
+
+class Tokenizer(NeuroFMPreTrainedModel):
+    """Base of tokenizers."""
+
+    @abstractmethod
+    def encode(self, batch: Batch) -> Tokens:
+        """Token ids [batch, source, frame, level], with the batch's targets, seeds and sources."""
+
+    @abstractmethod
+    def decode(self, tokens: Tokens, geometry: Tensor, kind: Tensor, valid: Tensor, *,
+               n_times: int | None = None) -> Tensor:
+        """Signals [batch, channel, time] of these sensors. n_times: length wanted."""
+
+    @property
+    def of_channels(self) -> bool:
+        """Whether each channel has tokens of its own; else sources do, of a fixed number."""
+        return False
+
+    @property
+    def window_length(self) -> int:
+        return self.config.window_length
+
+    def answer(self, batch: Any) -> dict[str, Tensor]:
+        return {"ids": self.encode(batch).ids.contiguous()}
