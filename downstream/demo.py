@@ -105,7 +105,7 @@ def learn(run: DemoConfig, corpus: Path) -> None:
          "--train.beta2=0.99")
     step("reconstruct", f"--corpus={corpus}", f"--tokenizer={out / 'tokenizer'}",
          f"--out={out / 'reconstruction'}")
-    step("tokenize", f"--corpus={corpus}", f"--tokenizer={out / 'tokenizer'}",
+    step("tokenize", f"--data={corpus}", f"--model={out / 'tokenizer'}",
          f"--out={out / 'tokens'}")
     step("pretrain", f"--data={out / 'tokens'}", f"--out={out / 'brainomni'}",
          "--model=brainomni", f"--tokenizer={out / 'tokenizer'}",

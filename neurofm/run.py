@@ -15,6 +15,7 @@ but for what failed, 85 asked to stop (the same command continues), 130 interrup
 import contextlib
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -138,6 +139,7 @@ class Job:
         artifacts.seal(
             self.out, self.command.makes, config={**self.config, **made.facts},
             parents=self.parents, files=sorted(set(files)), known_hashes=made.known_hashes)
+        self.command.tidy(self.out)
         for line in [*made.said, *notes]:
             self.say(line)
         if made.page is not None:
@@ -175,6 +177,8 @@ class Command:
     shared
         shared(run): True where several processes work on one folder, each on its own part; the
         body then locks what it must.
+    leaves
+        Names in the folder that only unfinished work needs ("state"): removed once it is sealed.
     begun
         begun(out): whether a folder that is not sealed holds work that other settings would spoil.
     """
@@ -190,6 +194,7 @@ class Command:
     positional: str | None = None
     grows: bool = False
     shared: Callable[[Any], bool] = lambda run: False
+    leaves: tuple[str, ...] = ()
     begun: Callable[[Path], bool] = lambda out: True
 
     def __call__(self, argv: list[str] | None = None) -> int:
@@ -229,13 +234,20 @@ class Command:
             if self._finished(out, settings, parents):  # by another process, meanwhile
                 return OK
             job = Job(self, out, parents, settings, models, words)
+            made_from = {**parents, **self._decisive(settings)}
             if rank() == 0:
-                made_from = {**parents, **self._decisive(settings)}
                 if not self.begun(out):
                     (out / artifacts.CLAIM).unlink(missing_ok=True)
                 artifacts.claim(out, made_from)
+            elif self.begun(out):
+                artifacts.check_claim(out, made_from)  # by all processes, so that all end here
             with contextlib.nullcontext() if shared else leave_no_claim(out):
                 return _status(self.body(run, job), job)
+
+    def tidy(self, out: Path) -> None:
+        """Remove from a sealed folder what only unfinished work needs."""
+        for name in self.leaves:
+            shutil.rmtree(out / name, ignore_errors=True)
 
     def _places(self, run: Any, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """(field, place) of what stands in these fields; fields of several are "beside 1", …"""
@@ -307,6 +319,7 @@ class Command:
             raise artifacts.ArtifactError(f"{out} is finished, but was made with other settings "
                                           f"({shown}): choose another --out")
         if rank() == 0:
+            self.tidy(out)  # where it was killed after it was sealed
             print(f"{out} is finished ({found.fingerprint}): nothing to do", flush=True)
         return True
 

@@ -107,7 +107,7 @@ def tokens_folder(corpus_folder, tokenizer_folder) -> Path:
     from neurofm.pretrain.tokenize import main as tokenize
 
     out = corpus_folder.parent / "tokens"
-    assert tokenize([f"--corpus={corpus_folder}", f"--tokenizer={tokenizer_folder}",
+    assert tokenize([f"--data={corpus_folder}", f"--model={tokenizer_folder}",
                      f"--out={out}"]) == 0
     return out
 

@@ -33,7 +33,7 @@ def made(data, tmp_path_factory) -> Path:
             f"--out={out / name}", *FEW)
     run("pretrain", f"--config={pretrain}/eegmat_tokenizer.yaml", f"--data={out / 'corpus'}",
         f"--out={out / 'tokenizer'}", SMALL, "--train.steps=6")
-    run("tokenize", f"--corpus={out / 'corpus'}", f"--tokenizer={out / 'tokenizer'}",
+    run("tokenize", f"--data={out / 'corpus'}", f"--model={out / 'tokenizer'}",
         f"--out={out / 'tokens'}")
     run("pretrain", f"--config={pretrain}/eegmat_brainomni.yaml", f"--data={out / 'tokens'}",
         f"--tokenizer={out / 'tokenizer'}", f"--out={out / 'brainomni'}", "--train.steps=6",
@@ -84,7 +84,7 @@ def test_one_tokenizer_for_seven_meg_devices(data, tmp_path):
     assert kinds == {"eeg", "mag", "planar_grad", "axial_grad"}
     run("pretrain", f"--config={CONFIGS}/pretrain/meg_tokenizer.yaml", f"--data={corpus.folder}",
         f"--out={tmp_path / 'tokenizer'}", "--train.steps=4", "--train.batch_windows=4")
-    run("tokenize", f"--corpus={corpus.folder}", f"--tokenizer={tmp_path / 'tokenizer'}",
+    run("tokenize", f"--data={corpus.folder}", f"--model={tmp_path / 'tokenizer'}",
         f"--out={tmp_path / 'tokens'}")
     tokens = neurofm.TokenSet.open(tmp_path / "tokens")
     assert len(tokens) == len(corpus)

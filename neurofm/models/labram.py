@@ -29,8 +29,8 @@ class LaBraMConfig(BackboneConfig):
 
     channels: electrodes of the channels of a batch, in that order; none = found by their places.
     patch: samples of a patch, one second. n_filters: of the convolutions. dim, n_blocks, n_heads,
-    expansion: of the transformer. layer_scale: see `neurofm.nn.patch_encoder.LaBraMBlock`; 0 =
-    none. qkv_bias: queries and values have biases. drop_path: share of windows that go past the last
+    expansion: of the transformer. layer_scale: of its blocks (`nn.patch_encoder`); 0 = none.
+    qkv_bias: queries and values have biases. drop_path: share of windows that go past the last
     block in training; of earlier ones fewer do.
     """
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from ..nn.trainable import Trainable
+from ..run import Stopped
 from . import finite, state
 from .log import Log, flat, named
 from .sampler import Order, StepData, WindowSource, steps
@@ -132,15 +133,6 @@ class Received:
 
     step: int
     weights: dict[str, Tensor]
-
-
-class Stopped(Exception):
-    """The run was asked to stop and has saved its state. signalled: by SIGTERM or SIGUSR1, and not
-    by `stop_after` alone."""
-
-    def __init__(self, message: str, signalled: bool = True):
-        super().__init__(message)
-        self.signalled = signalled
 
 
 def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:

@@ -380,7 +380,7 @@ def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_p
         artifacts.write_json(corpus / "datasets.json", {"planted": {"licence": licence}})
         files = [str(path.relative_to(corpus)) for path in corpus.rglob("*") if path.is_file()]
         artifacts.seal(corpus, "corpus", config={"paths": ["/data/planted"]}, files=files)
-        assert tokenize([f"--corpus={corpus}", f"--tokenizer={tokenizer}",
+        assert tokenize([f"--data={corpus}", f"--model={tokenizer}",
                          f"--out={tmp_path / name / 'tokens'}"]) == 0
         return tmp_path / name / "tokens"
 

@@ -44,7 +44,7 @@ def test_the_vocabulary_is_ordered_and_tokens_are_made_of_it(corpus, tokenizer, 
     assert 2 < found.config.n_used <= 24
     assert found.config.n_codes == found.config.n_used + 1
     out = tmp_path / "tokens"
-    assert cli.main(["tokenize", f"--corpus={corpus}", f"--tokenizer={tokenizer}",
+    assert cli.main(["tokenize", f"--data={corpus}", f"--model={tokenizer}",
                      f"--out={out}"]) == 0
     tokens = TokenSet.open(out)
     assert tokens.shape == (6, 128, 1)
@@ -95,7 +95,7 @@ def test_bad_input_generate_and_mixed_layouts(corpus, tokenizer, tmp_path, capsy
                      f"--out={tmp_path / 'x'}"]) != 0
     assert "wanted a MEGGPT" in capsys.readouterr().err
     mixed = make(tmp_path / "mixed", n_channels=(5, 6))
-    assert cli.main(["tokenize", f"--corpus={mixed}", f"--tokenizer={tokenizer}",
+    assert cli.main(["tokenize", f"--data={mixed}", f"--model={tokenizer}",
                      f"--out={tmp_path / 'y'}"]) != 0
     assert "unlike numbers of them" in capsys.readouterr().err
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from neurofm import artifacts
-from neurofm.pretrain.train import EXIT_STOPPED
 from neurofm.pretrain.train import main as pretrain_main
+from neurofm.run import STOPPED
 from tests.support import corpora
 from tests.support.training_process import log, wait_for
 
@@ -36,7 +36,7 @@ def test_resume_after_signals_and_kill(corpus_folder, tmp_path):
     wait_for(lambda: len(log(parts)) >= 3, process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == EXIT_STOPPED
+    assert process.returncode == STOPPED
     assert "as asked; state saved in" in said
     stopped_at = log(parts)[-1]["step"]
     assert stopped_at < 140

@@ -14,7 +14,7 @@ from tests.support.corpora import make
 
 
 def words(corpus, tokenizer, out):
-    return [f"--corpus={corpus}", f"--tokenizer={tokenizer}", f"--out={out}", "--batch_windows=5"]
+    return [f"--data={corpus}", f"--model={tokenizer}", f"--out={out}", "--batch_windows=5"]
 
 
 def test_each_window_has_its_codes(corpus_folder, tokenizer_folder, tokens_folder):
@@ -57,7 +57,7 @@ def test_interrupted_and_continued(
 
 def test_bad_input_other_parents(corpus_folder, tokenizer_folder, tokens_folder, tmp_path):
     other = make(tmp_path / "corpus", n_windows=3)
-    with pytest.raises(ValueError, match="tokens of another corpus or tokenizer"):
+    with pytest.raises(ValueError, match=r"made with other settings \((corpus|tokenizer): "):
         main(words(other, tokenizer_folder, tokens_folder))
     artifacts.claim(tmp_path / "begun", {"corpus": "x", "tokenizer": "y"})
     with pytest.raises(ValueError, match="begun with other settings"):
@@ -69,9 +69,9 @@ def test_bad_input_other_parents(corpus_folder, tokenizer_folder, tokens_folder,
     [
         ("--device=gpu", r"device 'gpu' is not here: say auto, cpu"),
         ("--device=cuda:99", r"device 'cuda:99' is not here"),
-        ("--tokenizer=README.md", "wanted a checkpoint folder .* found a file"),
-        ("--tokenizer=tests/tokeniser", "tests/tokeniser: no such folder"),
-        ("--tokenizer=/no/where", "/no/where: no such folder"),
+        ("--model=README.md", "wanted a checkpoint folder .* found a file"),
+        ("--model=tests/tokeniser", "tests/tokeniser: no such folder"),
+        ("--model=/no/where", "/no/where: no such folder"),
     ],
 )
 def test_bad_input_words(corpus_folder, tokenizer_folder, tmp_path, repo, monkeypatch, word, told):

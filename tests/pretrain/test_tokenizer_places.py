@@ -38,10 +38,11 @@ def test_pretraining_of_a_tokenizer(folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [tokenize, reconstruct])
-def test_a_tokenizer(command, folder, tokenizer_folder, tmp_path):
+@pytest.mark.parametrize(("command", "words"), [(tokenize, ("data", "model")),
+                                               (reconstruct, ("corpus", "tokenizer"))])
+def test_a_tokenizer(command, words, folder, tokenizer_folder, tmp_path):
     with pytest.raises(ValueError, match=SAID):
-        command([f"--corpus={folder}", f"--tokenizer={tokenizer_folder}",
+        command([f"--{words[0]}={folder}", f"--{words[1]}={tokenizer_folder}",
                  f"--out={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
 
@@ -50,7 +51,7 @@ def test_where_every_sensor_has_its_place_optional_is_no_obstacle(
     corpus_folder, tokenizer_folder, tmp_path
 ):
     folder = unplaced(corpus_folder, tmp_path / "corpus", names=())
-    assert tokenize([f"--corpus={folder}", f"--tokenizer={tokenizer_folder}",
+    assert tokenize([f"--data={folder}", f"--model={tokenizer_folder}",
                      f"--out={tmp_path / 'tokens'}"]) == 0
     run = {"data": str(folder), "out": str(tmp_path / "run"), "model": "brain_tokenizer",
            "architecture": corpora.TOKENIZER, "train": {"steps": 2, "batch_windows": 8}}

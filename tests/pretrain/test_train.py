@@ -1,6 +1,7 @@
 """`neurofm pretrain`: what it refuses, what it says, what it leaves behind."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -8,8 +9,8 @@ import yaml
 import neurofm.pretrain.train
 from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
-from neurofm.pretrain.train import EXIT_NOT_A_NUMBER, EXIT_STOPPED, main
-from neurofm.training.loop import Stopped
+from neurofm.pretrain.train import main
+from neurofm.run import FAILED, STOPPED, Stopped
 from tests.support import corpora
 from tests.support.corpora import write_yaml
 
@@ -55,7 +56,7 @@ def stop_after(monkeypatch, step):
         ({}, ["--confg=x.yaml"], "unknown key 'confg'; did you mean 'config'?"),
         ({}, ["run.yaml"], "'run.yaml' stands alone: a file of settings is given by --config"),
         ({"model": "decoder", "architecture": {}}, [], "then `neurofm finetune --model`"),
-        ({"model": "decoder"}, ["--tokenizer=x"], "stands on another (backbone)"),
+        ({"model": "decoder"}, ["--tokenizer=x"], "learns from labels"),
         ({"splits": []}, [], "splits must name whom to train on"),
         ({"splits": ["train", "train"]}, [], "each once; got ['train', 'train']"),
         ({"splits": ["trian"]}, [], "of train, validation, test; got 'trian'"),
@@ -104,7 +105,7 @@ def test_checkpoint(settings, tmp_path, capsys):
 def test_an_unfinished_run(settings, tmp_path, monkeypatch, capsys):
     """Its folder is no checkpoint; it goes on with the same settings only."""
     stop_after(monkeypatch, 2)
-    assert start(settings, tmp_path) == EXIT_STOPPED
+    assert start(settings, tmp_path) == STOPPED
     monkeypatch.undo()
     assert "run the same command again" in capsys.readouterr().out
     with pytest.raises(artifacts.ArtifactError, match="unfinished"):
@@ -157,7 +158,7 @@ def test_killed_while_it_was_sealed(settings, tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"begun with other settings \(train\.lr\)"):
         start(settings, tmp_path, "--train.lr=0.5")
-    monkeypatch.setattr(neurofm.pretrain.train.shutil, "rmtree", killed)
+    monkeypatch.setattr(shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         start(settings, tmp_path)
     monkeypatch.undo()
@@ -175,7 +176,7 @@ def test_killed_before_it_was_sealed(settings, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(neurofm.pretrain.train, "_seal", killed)
+    monkeypatch.setattr(neurofm.pretrain.train, "checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         start(settings, tmp_path)
     monkeypatch.undo()
@@ -195,7 +196,7 @@ def test_fsdp_that_cannot_be_is_told(settings, tmp_path, monkeypatch, capsys):
 def test_another_corpus_is_not_mixed_in(settings, tmp_path, monkeypatch):
     """The same path, but not what lay there when the run began."""
     stop_after(monkeypatch, 2)
-    assert start(settings, tmp_path) == EXIT_STOPPED
+    assert start(settings, tmp_path) == STOPPED
     monkeypatch.undo()
     settings["data"] = str(corpora.make(tmp_path / "other", n_windows=9))
     with pytest.raises(ValueError, match=r"begun with other settings \(data\)"):
@@ -230,7 +231,7 @@ def test_bad_input_wrong_tokenizer(settings, tokens_folder, tokenizer_folder, tm
 def test_bad_input_nan(settings, tmp_path, capsys):
     settings["data"] = str(corpora.make(tmp_path / "corpus", spoil={"sub-01": 3}))
     settings["train"]["steps"] = 12
-    assert start(settings, tmp_path) == EXIT_NOT_A_NUMBER
+    assert start(settings, tmp_path) == FAILED
     error = capsys.readouterr().err
     assert error.startswith("neurofm pretrain: step ")
     assert "/archive/sub-01.edf at 6.0 s" in error

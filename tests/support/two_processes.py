@@ -9,6 +9,7 @@ WORK/settings.json names the runs; each leaves its folder there, and each proces
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,9 +21,10 @@ from torch.distributed.tensor import DTensor
 
 import neurofm.pretrain.train
 from neurofm import config
-from neurofm.pretrain.train import PretrainConfig
+from neurofm.pretrain.train import COMMAND, PretrainConfig, pretrain_on
+from neurofm.run import Stopped
 from neurofm.training.finite import NotANumber
-from neurofm.training.loop import Stopped, accelerator_for, end, train
+from neurofm.training.loop import accelerator_for, end, train
 
 
 def run_of(settings: dict, name: str) -> PretrainConfig:
@@ -63,18 +65,19 @@ def main(work: Path) -> None:
         "processes": accelerator.num_processes, "type": str(accelerator.distributed_type),
     }))
     keep_what_was_trained(work, rank)
-    neurofm.pretrain.train.pretrain(run, accelerator)
-    neurofm.pretrain.train.pretrain(run_of(settings, "without_phase"), accelerator)
+    command = replace(COMMAND, body=lambda run, job: pretrain_on(run, job, accelerator))
+    command.run(run)
+    command.run(run_of(settings, "without_phase"))
     for name in ("brainomni", "accumulated"):
-        neurofm.pretrain.train.pretrain(run_of(settings, name), accelerator)
+        command.run(run_of(settings, name))
     try:
-        neurofm.pretrain.train.pretrain(run_of(settings, "spoilt"), accelerator)
+        command.run(run_of(settings, "spoilt"))
     except NotANumber as problem:
         (work / f"spoilt-{rank}.txt").write_text(str(problem))
     neurofm.pretrain.train.train = train
     shard(settings["fsdp"])
     run = run_of(settings, "sharded")
-    data = neurofm.pretrain.train.open_data(run.data)
+    data = neurofm.pretrain.train.open_data(run)
     windows = data.select("train")
     for stop_after in (7, None):
         torch.manual_seed(run.train.seed)

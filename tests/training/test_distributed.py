@@ -73,7 +73,7 @@ def work(tmp_path_factory, corpus_folder):
     }
     write(work / "first", first)
     assert pretrain_main([f"--config={work / 'first.yaml'}"]) == 0
-    assert corpora.tokenize_main([f"--corpus={corpus_folder}", f"--tokenizer={work / 'first'}",
+    assert corpora.tokenize_main([f"--data={corpus_folder}", f"--model={work / 'first'}",
                                   f"--out={work / 'tokens'}"]) == 0
     for number, count in enumerate(("two", "one")):
         (work / count).mkdir()
@@ -209,7 +209,7 @@ def sharded(work):
 def sharded_state_goes_on_in_one_process(work):
     """The state knows neither the wrapper nor the number of processes."""
     run = PretrainConfig(**run_settings(work), train=TrainConfig(**TRAIN))
-    data = open_data(run.data)
+    data = open_data(run)
     model, out = build(run, data, data.select("train")), work / "two/sharded"
     assert state.finished(out / "state")[0].name == "step-00000007"
     artifacts.unseal(state.finished(out / "state")[-1])

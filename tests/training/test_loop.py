@@ -17,10 +17,11 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.nn.trainable import Trainable
+from neurofm.run import Stopped
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import Log
-from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train, validate
+from neurofm.training.loop import TrainConfig, accelerator_for, train, validate
 from neurofm.training.schedule import learning_rate, parameter_groups
 from tests.support import corpora
 

@@ -14,9 +14,10 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from neurofm.nn.trainable import Trainable
+from neurofm.run import Stopped
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training import state
-from neurofm.training.loop import Stopped, TrainConfig, accelerator_for, train
+from neurofm.training.loop import TrainConfig, accelerator_for, train
 from tests.support import corpora
 
 TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
