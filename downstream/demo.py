@@ -69,13 +69,13 @@ def on_simulation(run: DemoConfig) -> int:
     step("ingest", unseen / "archive", f"--out={unseen / 'corpus'}", "--contract.window_s=8",
          "--splits.fractions=[0,0,1]")
     learn(run, out / "corpus")
-    step("reconstruct", f"--corpus={unseen / 'corpus'}", f"--tokenizer={out / 'tokenizer'}",
+    step("evaluate reconstruction", f"--corpus={unseen / 'corpus'}", f"--tokenizer={out / 'tokenizer'}",
          f"--out={unseen / 'reconstruction'}")
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
     step("finetune", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
          f"--out={out / 'decoder'}", "--architecture.recentred=true")
-    step("evaluate", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
+    step("evaluate decoding", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
          "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")
     recording = sorted((out / "archive" / "sub-004").rglob("*ses-eeg64*.fif"))[0]
@@ -103,7 +103,7 @@ def learn(run: DemoConfig, corpus: Path) -> None:
          '"quantize_from": 0.3}',
          f"--train.steps={run.tokenizer_steps}", "--train.batch_windows=8", "--train.lr=4e-3",
          "--train.beta2=0.99")
-    step("reconstruct", f"--corpus={corpus}", f"--tokenizer={out / 'tokenizer'}",
+    step("evaluate reconstruction", f"--corpus={corpus}", f"--tokenizer={out / 'tokenizer'}",
          f"--out={out / 'reconstruction'}")
     step("tokenize", f"--data={corpus}", f"--model={out / 'tokenizer'}",
          f"--out={out / 'tokens'}")
@@ -120,7 +120,7 @@ def step(command: str, *words, allowed: tuple[int, ...] = (0,)) -> None:
     shown = " ".join(f"'{word}'" if set(word) & set('[]{}" ') else word for word in words)
     print(f"\n\033[1m$ neurofm {command} {shown}\033[0m", flush=True)
     status = subprocess.run(
-        [sys.executable, "-m", "neurofm.cli", command, *words], check=False
+        [sys.executable, "-m", "neurofm.cli", *command.split(), *words], check=False
     ).returncode
     if status not in allowed:
         raise SystemExit(f"neurofm {command} ended with status {status}; its message is above. "

@@ -53,13 +53,13 @@ class FinetuneConfig:
         al. 2022, arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the
         transformer's own matrices.
     protocol, fold
-        Who trains, chooses and judges, as in `neurofm evaluate`, and which of its folds (from
+        Who trains, chooses and judges, as in `evaluate decoding`, and which of its folds (from
         0; -1 = the last).
     task
         What is asked; one of a number, such as age, gives a regression.
     random_weights
         The same network, tokenizer included, without pretraining, as a comparison; give
-        train_full a higher rate then (`neurofm evaluate` does so by itself).
+        train_full a higher rate then (`neurofm evaluate decoding` does so by itself).
     classes
         Labels to tell apart; empty = all.
     only

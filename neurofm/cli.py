@@ -8,14 +8,14 @@ import ast
 import errno
 import importlib.util
 import sys
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 ORDER = (
-    "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "reconstruct", "generate",
-    "import", "finetune", "evaluate", "explain", "decode", "stream", "synthesize", "evaluate_bold",
-    "federate", "export", "publish", "show",
-    "from_moabb",
+    "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "import", "finetune", "decode",
+    "stream", "explain", "generate", "synthesize", "export", "evaluate", "federate", "publish",
+    "show", "from_moabb",
 )
 # Packages that not everybody needs → the extra that brings them.
 EXTRAS = {"flwr": "federated", "ray": "federated", "moabb": "moabb", "mne_lsl": "stream"}
@@ -34,10 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     command = commands.get(argv[0])
     if command is None:
-        import difflib
-
-        near = difflib.get_close_matches(argv[0], commands, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(commands))}"
+        hint = nearest(argv[0], commands)
         sys.stderr.write(f"neurofm: unknown command {argv[0]!r}; {hint}\n")
         return 2
     try:
@@ -61,11 +58,19 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+
+
 def _overview(commands: dict[str, EntryPoint]) -> str:
     known = [name for name in ORDER if name in commands]
     names = known + sorted(set(commands) - set(known))
     width = max(map(len, names), default=0)
-    lines = [f"  {name:<{width}}  {_first_line(commands[name])}" for name in names]
+    lines = [f"  {name:<{width}}  {first_line(commands[name])}" for name in names]
     return "\n".join([
         "usage: neurofm COMMAND [--config FILE.yaml] [--key value …]",
         "",
@@ -78,7 +83,7 @@ def _overview(commands: dict[str, EntryPoint]) -> str:
     ])
 
 
-def _first_line(command: EntryPoint) -> str:
+def first_line(command: EntryPoint) -> str:
     """First line of a command's module docstring, read without running any of it."""
     first, *rest = command.module.split(".")
     spec = importlib.util.find_spec(first)  # finds a top-level package without running it

@@ -155,7 +155,7 @@ def test_help_tells_what_each_key_means(capsys):
     assert "--inner.n N how many; 50 % by default. Not the last word (type: int" in said
 
 
-@pytest.mark.parametrize("name", ["pretrain", "tokenize", "reconstruct"])
+@pytest.mark.parametrize("name", ["pretrain", "tokenize", "ingest"])
 def test_help_of_commands_has_a_meaning_for_each_key(name, capsys):
     command = entry_points(group="neurofm.commands")[name].load()
     with pytest.raises(SystemExit):
@@ -239,3 +239,15 @@ def test_a_stage_is_not_imported_by_its_bare_name():
     """From the repository's root the folders are on the path."""
     done = run(sys.executable, "-c", "import preprocessing", cwd=ROOT)
     assert "this is neurofm.preprocessing: import it by that name" in done.stderr
+
+
+def test_evaluate_lists_its_questions_and_names_the_nearest(capsys):
+    from neurofm.downstream.evaluate import main
+
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for question in ("decoding", "reconstruction", "hidden-regions", "next-token", "generation",
+                     "bold"):
+        assert re.search(rf"^  {question} +\w.*", said, re.MULTILINE), question
+    assert main(["decodng"]) == 2
+    assert "unknown question 'decodng'; did you mean 'decoding'?" in capsys.readouterr().err

@@ -23,7 +23,7 @@ and every NAME is also there as NAME_recentred (`recentring`). To add one: a fil
 
 from importlib import import_module
 
-# Name in `neurofm evaluate` → module and class.
+# Name in `neurofm evaluate decoding` → module and class.
 NAMES = {
     "band_power_lr": ("band_power", "BandPowerLR"),
     "csp_lda": ("csp_lda", "CSPLDA"),

@@ -1,6 +1,6 @@
 """Train a decoder on tokens in memory: the head, then whatever trains along, then the temperature.
 
-The same for `neurofm finetune`, for the methods of `neurofm evaluate` and for the scikit-learn
+The same for `neurofm finetune`, for `neurofm evaluate decoding` and for the scikit-learn
 face: they differ in where tokens, targets and validation windows come from.
 """
 

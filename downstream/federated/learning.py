@@ -33,7 +33,7 @@ class Learning:
     fingerprint
         Of that checkpoint, filled in by the server.
     task, classes, only
-        Which windows, as in `neurofm evaluate`.
+        Which windows, as in `neurofm evaluate decoding`.
     protocol
         Who of each site trains, chooses and is judged: by fold, nobody who is judged has a part
         in any weight or statistic.

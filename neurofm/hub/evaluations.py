@@ -1,4 +1,4 @@
-"""Results of `neurofm evaluate` and `finetune` as a card tells them."""
+"""Results of `neurofm evaluate decoding` and `finetune` as a card tells them."""
 
 import json
 from pathlib import Path

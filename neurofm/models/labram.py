@@ -197,7 +197,7 @@ class LaBraM(Backbone):
         """There is no loss here: see the top of the file."""
         raise ValueError("LaBraM is here for the features of its published weights (neurofm import "
                          "--family labram), and its own training is not built: put a decoder on it "
-                         "(neurofm finetune, neurofm evaluate), or train neurobolt")
+                         "(neurofm finetune, neurofm evaluate decoding), or train neurobolt")
 
 
 def layer_of(name: str, n_blocks: int) -> tuple[int, int]:

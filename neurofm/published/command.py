@@ -84,7 +84,7 @@ def import_published(run: ImportConfig) -> int:
           f"trained on {', '.join(entry['datasets']) or 'no data set that was named'} "
           f"({entry['note']})\n"
           f"checkpoint {checkpoints.fingerprint(out)} in {out}"
-          + (f"; to compare it: neurofm evaluate … --models.published={out} --methods "
+          + (f"; to compare it: neurofm evaluate decoding … --models.published={out} --methods "
              f"'[frozen@published, …]'" if isinstance(model, Backbone) else ""))
     return 0
 

@@ -1,8 +1,8 @@
 """How well fMRI is predicted from EEG, on other people or on later minutes, beside baselines.
 
-    neurofm evaluate_bold --pairs runs/pairs --out results/
-    neurofm evaluate_bold … --protocol intra
-    neurofm evaluate_bold … --model runs/neurobolt          a model that is trained already
+    neurofm evaluate bold --pairs runs/pairs --out results/
+    neurofm evaluate bold … --protocol intra
+    neurofm evaluate bold … --model runs/neurobolt          a model that is trained already
 
 Every method learns from the training part, takes its penalties or its step by the validation part
 and is judged on the test part. See `synthesis/` for who, what and how. Exit status: 85 = asked to
@@ -120,14 +120,14 @@ class EvaluateBoldConfig:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    run = config.parse(EvaluateBoldConfig, argv, command="evaluate_bold")
+    run = config.parse(EvaluateBoldConfig, argv, command="evaluate bold")
     try:
         return evaluate_bold(run, functools.partial(print, flush=True))
     except Stopped as stop:
         print(stop)
         return STOPPED
     except NotANumber as problem:
-        sys.stderr.write(f"neurofm evaluate_bold: {problem}\n")
+        sys.stderr.write(f"neurofm evaluate bold: {problem}\n")
         return EXIT_NOT_A_NUMBER
 
 

@@ -1,9 +1,9 @@
 """Compare a pretrained model with the same network untrained and with baselines, on unseen people.
 
-    neurofm evaluate --corpus labelled/ --model runs/brainomni --out results/
-    neurofm evaluate --corpus labelled/ --out results/      simple methods alone, without a model
-    neurofm evaluate --config … --part 3/16        one of 16 jobs of an array; any order, any time
-    neurofm evaluate --config … --jobs 4           four processes here
+    neurofm evaluate decoding --corpus labelled/ --model runs/brainomni --out results/
+    neurofm evaluate decoding --corpus labelled/ --out results/    without a model
+    neurofm evaluate decoding --config … --part 3/16    one of 16 jobs of an array, in any order
+    neurofm evaluate decoding --config … --jobs 4           four processes here
 
 Every method is trained on the same windows of a fold, makes its choices on the fold's validation
 subjects and is judged on its test subjects. A run that was interrupted goes on with what is not
@@ -142,7 +142,7 @@ def part_of(text: str) -> tuple[int, int]:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
-        return evaluate(config.parse(EvaluateConfig, argv, command="evaluate"), argv)
+        return evaluate(config.parse(EvaluateConfig, argv, command="evaluate decoding"), argv)
     except Stopped as stop:
         print(stop)
         return STOPPED

@@ -1,6 +1,6 @@
 """How close generated recordings are to real ones, beside linear models of the same people.
 
-    neurofm judge --corpus runs/corpus --generated '{"ours": "generated/ours"}' --out results/
+    neurofm evaluate generation --corpus runs/corpus --generated.ours generated/ --out results/
 
 Folders made by `neurofm generate` are compared with the second half of each person's recordings:
 power spectra, bursts, whether the person is recognised, and how channels' envelopes go together.
@@ -84,7 +84,7 @@ class JudgeConfig:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    return judge(config.parse(JudgeConfig, argv, command="judge"))
+    return judge(config.parse(JudgeConfig, argv, command="evaluate generation"))
 
 
 def judge(run: JudgeConfig) -> int:

@@ -1,6 +1,6 @@
 """How well a BrainMAE fills in hidden regions of people it has never seen, beside ridge regression.
 
-    neurofm fill_in --corpus runs/corpus --model runs/brainmae --out results/
+    neurofm evaluate hidden-regions --corpus runs/corpus --model runs/brainmae --out results/
 
 Regions are hidden in each segment, or all through the scan, where no other segment can help. Beside
 the model stands the best linear prediction of the hidden regions from those seen in the same
@@ -70,7 +70,7 @@ class FillInConfig:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    return fill_in(config.parse(FillInConfig, argv, command="fill_in"))
+    return fill_in(config.parse(FillInConfig, argv, command="evaluate hidden-regions"))
 
 
 def fill_in(run: FillInConfig) -> int:

@@ -1,6 +1,6 @@
 """How well a MEGGPT knows what comes next in people it has never seen, beside simple predictions.
 
-    neurofm next_token --corpus runs/corpus --model runs/meg_gpt --out results/
+    neurofm evaluate next-token --corpus runs/corpus --model runs/meg_gpt --out results/
 
 Cross-entropy of the next token, in nats, on the last samples of each window (as many as the model's
 context). Beside the model stand how often tokens come (unigram), how often they follow each other
@@ -71,7 +71,7 @@ class NextTokenConfig:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    return next_token(config.parse(NextTokenConfig, argv, command="next_token"))
+    return next_token(config.parse(NextTokenConfig, argv, command="evaluate next-token"))
 
 
 def next_token(run: NextTokenConfig) -> int:

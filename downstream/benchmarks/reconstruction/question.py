@@ -1,6 +1,6 @@
 """How well a tokenizer reconstructs recordings it has never seen, layout by layout.
 
-    neurofm reconstruct --corpus corpus/ --tokenizer runs/tokenizer --out results/
+    neurofm evaluate reconstruction --corpus corpus/ --tokenizer runs/tokenizer --out results/
 
 Everything is encoded with no channel hidden, decoded, and compared channel by channel (Pearson r
 over the tokenizer's windows). Beside it stands principal component analysis with as many components
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, checkpoints, cli, config
+from neurofm import artifacts, checkpoints, config
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
@@ -62,7 +62,7 @@ class ReconstructConfig:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    return reconstruct(config.parse(ReconstructConfig, argv, command="reconstruct"))
+    return reconstruct(config.parse(ReconstructConfig, argv, command="evaluate reconstruction"))
 
 
 def reconstruct(run: ReconstructConfig) -> int:
@@ -215,6 +215,3 @@ def pca_pearson(
         r.append(pearson(kept, signal).mean().item())
     return float(np.mean(r)), fitted_on
 
-
-if __name__ == "__main__":
-    sys.exit(cli.main(["reconstruct", *sys.argv[1:]]))

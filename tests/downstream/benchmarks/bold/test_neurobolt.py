@@ -1,4 +1,4 @@
-"""`neurofm evaluate_bold` on simulated scans whose alpha amplitude drives some regions, not others.
+"""`neurofm evaluate bold` on simulated scans whose alpha amplitude drives some regions, not others.
 """
 
 from pathlib import Path
@@ -109,7 +109,7 @@ def make_pairs(
 
 
 def evaluate(pairs: Pairs, out: Path, *words: str) -> int:
-    return cli.main(["evaluate_bold", f"--pairs={pairs.folder}", f"--out={out}", "--draws=2000",
+    return cli.main(["evaluate", "bold", f"--pairs={pairs.folder}", f"--out={out}", "--draws=2000",
                      *words])
 
 
@@ -482,7 +482,7 @@ def test_a_scan_under_two_names_is_refused(tmp_path, pairs):
 )
 def test_wrong_words_are_explained(tmp_path, capsys, words, told):
     with pytest.raises(SystemExit):
-        cli.main(["evaluate_bold", "--pairs=p", f"--out={tmp_path / 'out'}", *words])
+        cli.main(["evaluate", "bold", "--pairs=p", f"--out={tmp_path / 'out'}", *words])
     assert told in capsys.readouterr().err
 
 

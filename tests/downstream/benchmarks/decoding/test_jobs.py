@@ -95,13 +95,13 @@ def test_a_method_whose_settings_all_diverge_fails_after_the_others(
     out = tmp_path / "out"
     chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
               "--train.steps=10", "--seeds=1", "--tuning=2"]
-    assert cli.main(["evaluate", *chosen, "--methods=[mlp,csp_lda]"]) == 1
+    assert cli.main(["evaluate", "decoding", *chosen, "--methods=[mlp,csp_lda]"]) == 1
     said = capsys.readouterr().err
     assert "mlp, fold stored, seed 0: all of its settings diverged (with lr=1e+30: " in said
     assert "1 of 2 jobs have no answers, the others are done and kept" in said
     assert (out / "parts" / "000-stored__csp_lda__0.parquet").exists()
     assert not artifacts.is_sealed(out)
-    assert cli.main(["evaluate", *chosen, "--methods=[csp_lda]"]) == 0  # without it: the report
+    assert cli.main(["evaluate", "decoding", *chosen, "--methods=[csp_lda]"]) == 0  # without it: the report
 
 
 def test_answers_that_are_no_numbers_are_not_chosen(planted):
@@ -132,7 +132,7 @@ def test_answers_to_the_test_that_are_no_numbers_are_refused(corpus, tmp_path, m
         return (answers * np.nan if name == "csp_lda" else answers), setting
 
     monkeypatch.setattr(fitted.Baselines, "answers", spoilt)
-    assert cli.main(["evaluate", *words(corpus, tmp_path / "out")]) == 1
+    assert cli.main(["evaluate", "decoding", *words(corpus, tmp_path / "out")]) == 1
     said = capsys.readouterr()
     assert "3 of 6 jobs have no answers" in said.err
     assert "csp_lda, fold fold-1, seed 0" in said.err

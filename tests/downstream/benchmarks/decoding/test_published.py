@@ -135,7 +135,7 @@ def test_bad_input_a_narrower_band(planted, imported, tmp_path, capsys):
     chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}",
               f"--models.published={imported}", f"--out={tmp_path / 'out'}",
               "--methods=[frozen@published,csp_lda]"]
-    assert cli.main(["evaluate", *chosen]) == 1
+    assert cli.main(["evaluate", "decoding", *chosen]) == 1
     said = capsys.readouterr().err
     assert f"{planted.corpus} does not meet the contract of {imported}" in said
     assert "lowpass_hz: 96.0, 45.0" in said
@@ -169,7 +169,7 @@ def test_bad_input_recentred_after_the_model(planted, imported, tmp_path, capsys
     chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}",
               f"--models.published={imported}", f"--out={tmp_path / 'out'}",
               "--methods=[frozen@published_recentred]"]
-    assert cli.main(["evaluate", *chosen]) == 1
+    assert cli.main(["evaluate", "decoding", *chosen]) == 1
     assert "or write frozen_recentred@published" in capsys.readouterr().err
 
 

@@ -93,7 +93,7 @@ def test_baselines_without_a_model(planted, results, tmp_path, capsys):
     (["--methods=[csp_lda]", "--shots=[1]", "--protocol.kind=within"], "shots are of new people"),
 ])
 def test_bad_input_without_a_model(planted, tmp_path, capsys, more, said):
-    assert cli.main(["evaluate", f"--corpus={planted.corpus}", f"--out={tmp_path / 'out'}",
+    assert cli.main(["evaluate", "decoding", f"--corpus={planted.corpus}", f"--out={tmp_path / 'out'}",
                      *more]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -168,7 +168,7 @@ def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsy
     with pytest.raises(KeyboardInterrupt):
         evaluate(words(planted, out))
     assert not artifacts.is_sealed(out)
-    assert cli.main(["evaluate", *words(planted, out), "--train.lr=1e-2"]) == 1
+    assert cli.main(["evaluate", "decoding", *words(planted, out), "--train.lr=1e-2"]) == 1
     assert "begun with other settings (train)" in capsys.readouterr().err
     calls.clear()
     calls.extend([None] * 3)  # no further stop
@@ -256,7 +256,7 @@ def test_mixed_layouts(planted, tmp_path, capsys):
     corpus = make_corpus(tmp_path / "corpus", caps=(16, 9), n_windows=8)
     common = [f"--corpus={corpus}", f"--model={planted.backbone}", *QUICK, "--seeds=1",
               '--methods=["frozen","tangent_lr"]']
-    assert cli.main(["evaluate", *common, f"--out={tmp_path / 'refused'}"]) == 1
+    assert cli.main(["evaluate", "decoding", *common, f"--out={tmp_path / 'refused'}"]) == 1
     said = capsys.readouterr().err
     assert "baselines need one layout" in said
     assert "--only.sensors='16 eeg'" in said
@@ -285,7 +285,7 @@ def test_mixed_layouts(planted, tmp_path, capsys):
 ])
 def test_bad_input(planted, tmp_path, capsys, wrong, said):
     try:
-        status = cli.main(["evaluate", *words(planted, tmp_path / "out"), wrong])
+        status = cli.main(["evaluate", "decoding", *words(planted, tmp_path / "out"), wrong])
     except SystemExit as stop:  # settings that contradict themselves are refused as typed
         status = stop.code
     assert status != 0

@@ -1,4 +1,4 @@
-"""`neurofm judge` on simulated people of known spectra, bursts and shared sources."""
+"""`neurofm evaluate generation` on simulated people of known spectra, bursts and shared sources."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +109,7 @@ def make_generated(
 
 def judge(corpus: Path, out: Path, *words: str, **generated: Path) -> int:
     said = ", ".join(f'"{name}": "{folder}"' for name, folder in generated.items())
-    return cli.main(["judge", f"--corpus={corpus}", f"--generated={{{said}}}", f"--out={out}",
+    return cli.main(["evaluate", "generation", f"--corpus={corpus}", f"--generated={{{said}}}", f"--out={out}",
                      "--ar_order=30", "--mvar_order=8", *words])
 
 

@@ -90,7 +90,7 @@ def judged(tmp_path_factory) -> pd.DataFrame:
         run("generate", f"--model={out / name}", f"--corpus={unseen}", "--split=train",
             "--seconds=60", f"--out={out / ('drawn_' + name)}")
     drawn = {name: str(out / f"drawn_{name}") for name in ("ours", "released")}
-    run("judge", f"--corpus={unseen}", f"--generated={json.dumps(drawn)}",
+    run("evaluate", "generation", f"--corpus={unseen}", f"--generated={json.dumps(drawn)}",
         "--bands={rhythm: [4, 18]}", "--ar_order=20", "--mvar_order=5", f"--out={out / 'judged'}")
     return pd.read_csv(out / "judged" / "table.tsv", sep="\t").set_index("source")
 

@@ -1,4 +1,4 @@
-"""`neurofm reconstruct`: a table a device, perplexity of all windows, sealed once."""
+"""`neurofm evaluate reconstruction`: a table a device, perplexity of all windows, sealed once."""
 
 import json
 
