@@ -69,7 +69,8 @@ def on_simulation(run: DemoConfig) -> int:
     step("ingest", unseen / "archive", f"--out={unseen / 'corpus'}", "--contract.window_s=8",
          "--splits.fractions=[0,0,1]")
     learn(run, out / "corpus")
-    step("evaluate reconstruction", f"--corpus={unseen / 'corpus'}", f"--tokenizer={out / 'tokenizer'}",
+    step("evaluate reconstruction", f"--corpus={unseen / 'corpus'}",
+         f"--tokenizer={out / 'tokenizer'}",
          f"--out={unseen / 'reconstruction'}")
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)

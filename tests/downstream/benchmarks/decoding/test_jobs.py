@@ -101,7 +101,8 @@ def test_a_method_whose_settings_all_diverge_fails_after_the_others(
     assert "1 of 2 jobs have no answers, the others are done and kept" in said
     assert (out / "parts" / "000-stored__csp_lda__0.parquet").exists()
     assert not artifacts.is_sealed(out)
-    assert cli.main(["evaluate", "decoding", *chosen, "--methods=[csp_lda]"]) == 0  # without it: the report
+    # without it: the report
+    assert cli.main(["evaluate", "decoding", *chosen, "--methods=[csp_lda]"]) == 0
 
 
 def test_answers_that_are_no_numbers_are_not_chosen(planted):

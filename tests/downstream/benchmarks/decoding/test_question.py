@@ -93,7 +93,8 @@ def test_baselines_without_a_model(planted, results, tmp_path, capsys):
     (["--methods=[csp_lda]", "--shots=[1]", "--protocol.kind=within"], "shots are of new people"),
 ])
 def test_bad_input_without_a_model(planted, tmp_path, capsys, more, said):
-    assert cli.main(["evaluate", "decoding", f"--corpus={planted.corpus}", f"--out={tmp_path / 'out'}",
+    assert cli.main(["evaluate", "decoding", f"--corpus={planted.corpus}",
+                     f"--out={tmp_path / 'out'}",
                      *more]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

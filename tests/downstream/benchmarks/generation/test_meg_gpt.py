@@ -109,7 +109,8 @@ def make_generated(
 
 def judge(corpus: Path, out: Path, *words: str, **generated: Path) -> int:
     said = ", ".join(f'"{name}": "{folder}"' for name, folder in generated.items())
-    return cli.main(["evaluate", "generation", f"--corpus={corpus}", f"--generated={{{said}}}", f"--out={out}",
+    return cli.main(["evaluate", "generation", f"--corpus={corpus}", f"--generated={{{said}}}",
+                     f"--out={out}",
                      "--ar_order=30", "--mvar_order=8", *words])
 
 
