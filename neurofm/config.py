@@ -152,7 +152,8 @@ def _explain_keys(parser, config: type) -> None:
 
 def meanings_of(config: type) -> tuple[str, dict[str, str]]:
     """What a dataclass's docstring (numpydoc) says of it as a whole, and of each field, those of
-    dataclasses inside too: {"train.lr": …}."""
+    dataclasses inside too: {"train.lr": …}. A field may name its choices, as
+    field(metadata={"choices": function})."""
     whole, _, section = inspect.cleandoc(config.__doc__ or "").partition(_PARAMETERS)
     meanings = {
         name: " ".join(match[2].split()).rstrip(".")
@@ -163,6 +164,9 @@ def meanings_of(config: type) -> tuple[str, dict[str, str]]:
         if dataclasses.is_dataclass(kind):
             inside = meanings_of(kind)[1]
             meanings |= {f"{name}.{key}": meaning for key, meaning in inside.items()}
+    for each in dataclasses.fields(config):
+        if choices := each.metadata.get("choices"):
+            meanings[each.name] = f"{meanings.get(each.name, '')}: {', '.join(choices())}"
     return " ".join(whole.split()), meanings
 
 

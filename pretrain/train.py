@@ -58,7 +58,7 @@ class PretrainConfig:
     out
         Folder of the run, which becomes the checkpoint.
     model
-        Name of a tokenizer or model (`neurofm.models.INDEX`).
+        Name of a tokenizer or model.
     architecture
         Fields of its config class; those left out keep their defaults.
     tokenizer
@@ -78,7 +78,7 @@ class PretrainConfig:
 
     data: str
     out: str
-    model: str
+    model: str = field(metadata={"choices": models.names})
     splits: list[str] = field(default_factory=lambda: ["train"])
     watch: str = "validation"
     architecture: dict[str, Any] = field(default_factory=dict)

@@ -18,10 +18,14 @@ A baseline is a class with
     predict(x, subjects)         -> probabilities [window, class], or numbers [window, 1]
 
 and every NAME is also there as NAME_recentred (`recentring`). To add one: a file here and a line in
-`NAMES`.
+`NAMES`; or, in another package, a class named by an entry point of the group `neurofm.baselines`.
 """
 
 from importlib import import_module
+
+from neurofm import plugins
+
+GROUP = "neurofm.baselines"
 
 # Name in `neurofm evaluate decoding` → module and class.
 NAMES = {
@@ -49,10 +53,17 @@ INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()
                  if not name.startswith(("fc_", "roi_"))}
 
 
+def names() -> list[str]:
+    """Names of all baselines, those of other packages too."""
+    return list(dict.fromkeys([*INDEX, *plugins.points(GROUP)]))
+
+
 def find(name: str) -> type:
     """The class of a baseline by its name in the index; imports only what it needs."""
+    if name not in INDEX and name in plugins.points(GROUP):
+        return plugins.load(GROUP, name)
     if name not in INDEX:
-        raise ValueError(f"unknown baseline {name!r}; there are {', '.join(sorted(INDEX))}")
+        raise ValueError(f"unknown baseline {name!r}; there are {', '.join(sorted(names()))}")
     module, cls = INDEX[name]
     found = getattr(import_module(f".{module}", __package__), cls)
     if name.endswith(_RECENTRED):

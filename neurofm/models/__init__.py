@@ -1,6 +1,21 @@
-"""The index of what can be trained: one line a tokenizer or model."""
+"""The index of what can be trained: one line a tokenizer or model.
 
+Another package adds one by an entry point in the group `neurofm.models`: a class that answers what
+`neurofm.models.protocol` asks, whose config's `model_type` is "neurofm_" and the name.
+"""
+
+import logging
 from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from .. import plugins
+
+if TYPE_CHECKING:
+    from ..pretrained import NeuroFMPreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+GROUP = "neurofm.models"
 
 # Name in `neurofm pretrain` → module and class. A new tokenizer or model adds its line here.
 INDEX = {
@@ -19,20 +34,31 @@ INDEX = {
 }
 
 
-def find(name: str):
-    """The class of a tokenizer or model by its name in the index."""
-    if name not in INDEX:
-        raise ValueError(f"unknown model {name!r}; there are {sorted(INDEX)}")
-    module, cls = INDEX[name]
-    return getattr(import_module(module), cls)
+def names() -> list[str]:
+    """Names of all tokenizers and models, those of other packages too."""
+    return sorted({*INDEX, *plugins.points(GROUP)})
+
+
+def find(name: str) -> type["NeuroFMPreTrainedModel"]:
+    """The class of a tokenizer or model by its name."""
+    if name in INDEX:
+        module, cls = INDEX[name]
+        return getattr(import_module(module), cls)
+    if name not in plugins.points(GROUP):
+        raise ValueError(f"unknown model {name!r}; there are {', '.join(names())}")
+    return plugins.load(GROUP, name)
 
 
 def register_auto_classes() -> None:
     """Make transformers' `AutoConfig` and `AutoModel` know all of them."""
     from transformers import AutoConfig, AutoModel
 
-    for name in INDEX:
-        model = find(name)
-        config = model.config_class
-        AutoConfig.register(config.model_type, config, exist_ok=True)
-        AutoModel.register(config, model, exist_ok=True)
+    for name in names():
+        try:
+            model = find(name)
+        except ValueError as problem:  # of another package: ours still load
+            logger.warning("%s", problem)
+            continue
+        kind = cast(str, model.config_class.model_type)
+        AutoConfig.register(kind, model.config_class, exist_ok=True)
+        AutoModel.register(model.config_class, model, exist_ok=True)

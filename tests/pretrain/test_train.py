@@ -46,7 +46,7 @@ def stop_after(monkeypatch, step):
         ({"architecture": {"dimm": 8}}, [], "unknown key 'dimm'; did you mean 'dim'?"),
         ({}, ["--architecture.n_filter=8"], "did you mean 'n_filters'?"),
         ({"architecture": {"dim": 15}}, [], "dim (15) must be a multiple of n_heads"),
-        ({"model": "brain_tokeniser"}, [], "unknown model 'brain_tokeniser'; there are ["),
+        ({"model": "brain_tokeniser"}, [], "unknown model 'brain_tokeniser'; there are brain_tokenizer, "),
         ({"train": {"steps": "many"}}, [], '"train.steps"'),
         ({"train": {"precision": "fp16"}}, [], "Literal['auto', 'float32', 'bf16']"),
         ({"model": "brainomni", "architecture": {}}, [], "name the checkpoint of the tokenizer"),

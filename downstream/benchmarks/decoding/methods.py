@@ -107,7 +107,7 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
     models: names of the pretrained models, "" the one evaluated. number: labels are numbers. fmri:
     the corpus is of scans.
     """
-    known = [*NETWORKS, *baselines.INDEX]
+    known = [*NETWORKS, *baselines.names()]
     unknown = [name for name in names
                if not is_network(name) and name.removesuffix(RECENTRED) not in known
                and name not in known]
@@ -158,6 +158,6 @@ def fitting(number: bool, pools: tuple[str, ...] = (), fmri: bool = False) -> li
     networks = [*NETWORKS, *(f"{name}{RECENTRED}" for name in ("frozen", "full", "random_frozen"))]
     networks = [name for name in networks
                 if network(name).architecture.get("pool", "") in ("", *pools)]
-    simple = [one for one in baselines.INDEX if number == baselines.find(one).REGRESSION
+    simple = [one for one in baselines.names() if number == baselines.find(one).REGRESSION
               and fmri == baselines.find(one).SEES.endswith("scans")]
     return [*networks, *simple] if pools else simple
