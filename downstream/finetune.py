@@ -83,7 +83,7 @@ class FinetuneConfig:
     model: str
     out: str
     mode: Literal["frozen", "full", "lora", "dora"] = "frozen"
-    task: str = "labels"
+    task: str = field(default="labels", metadata={"choices": tasks.names})
     protocol: Protocol = field(default_factory=Protocol)
     fold: int = 0
     random_weights: bool = False

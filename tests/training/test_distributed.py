@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from neurofm import artifacts
 from neurofm.data.corpus import Corpus
+from neurofm.pretrain.tokenize import main as tokenize_main
 from neurofm.pretrain.train import PretrainConfig, build, open_data
 from neurofm.pretrain.train import main as pretrain_main
 from neurofm.training import state
@@ -73,8 +74,8 @@ def work(tmp_path_factory, corpus_folder):
     }
     write(work / "first", first)
     assert pretrain_main([f"--config={work / 'first.yaml'}"]) == 0
-    assert corpora.tokenize_main([f"--data={corpus_folder}", f"--model={work / 'first'}",
-                                  f"--out={work / 'tokens'}"]) == 0
+    assert tokenize_main([f"--data={corpus_folder}", f"--model={work / 'first'}",
+                          f"--out={work / 'tokens'}"]) == 0
     for number, count in enumerate(("two", "one")):
         (work / count).mkdir()
         for name, run in runs.items():

@@ -99,7 +99,7 @@ class EvaluateConfig:
     corpus: str
     out: str
     model: str | None = None
-    task: str = "labels"
+    task: str = field(default="labels", metadata={"choices": tasks.names})
     protocol: Protocol = field(default_factory=Protocol)
     methods: list[str] = field(default_factory=list)
     models: dict[str, str] = field(default_factory=dict)
