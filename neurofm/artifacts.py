@@ -140,17 +140,8 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
     hashes=True reads every file again and compares its sha256; otherwise sizes are compared.
     """
     folder = Path(folder)
-    path = folder / FILE_NAME
     wanted = f"a finished {kind}" if kind else "a finished artifact"
-    if not folder.is_dir():
-        found = "this is a file" if folder.is_file() else "there is no such folder"
-        raise ArtifactError(f"{folder}: wanted {wanted}, but {found}")
-    if not path.is_file():
-        raise ArtifactError(
-            f"{folder}: wanted {wanted}, but it has no {FILE_NAME}: it is unfinished or something "
-            f"else; run the command that makes it again, it continues where it stopped"
-        )
-    manifest = _read_manifest(path, wanted)
+    manifest = read_manifest(folder, wanted)
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{folder}: wanted {wanted}, but this is a {manifest.kind}")
     for name, (size, digest) in manifest.files.items():
@@ -165,7 +156,17 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
     return manifest
 
 
-def _read_manifest(path: Path, wanted: str) -> Manifest:
+def read_manifest(folder: str | Path, wanted: str = "a finished artifact") -> Manifest:
+    """What a folder says that it is; its files are not looked at."""
+    folder, path = Path(folder), Path(folder) / FILE_NAME
+    if not folder.is_dir():
+        found = "this is a file" if folder.is_file() else "there is no such folder"
+        raise ArtifactError(f"{folder}: wanted {wanted}, but {found}")
+    if not path.is_file():
+        raise ArtifactError(
+            f"{folder}: wanted {wanted}, but it has no {FILE_NAME}: it is unfinished or something "
+            f"else; run the command that makes it again, it continues where it stopped"
+        )
     try:
         fields = json.loads(path.read_text())
         fields.pop("fingerprint")

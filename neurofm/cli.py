@@ -12,11 +12,15 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-ORDER = (
-    "demo", "simulate", "ingest", "pair", "pretrain", "tokenize", "import", "finetune", "decode",
-    "stream", "explain", "generate", "synthesize", "export", "evaluate", "federate", "publish",
-    "show", "from_moabb",
-)
+# As `neurofm --help` shows them. Commands of other packages follow under "Other".
+GROUPS = {
+    "Data": ("ingest", "pair", "simulate"),
+    "Pretrain": ("pretrain", "tokenize", "import"),
+    "Use": ("finetune", "decode", "stream", "embed", "explain", "generate", "synthesize", "export"),
+    "Judge": ("evaluate",),
+    "Share": ("federate", "publish", "show", "verify"),
+    "Try": ("demo",),
+}
 # Packages that not everybody needs → the extra that brings them.
 EXTRAS = {"flwr": "federated", "ray": "federated", "moabb": "moabb", "mne_lsl": "stream"}
 
@@ -67,16 +71,25 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _overview(commands: dict[str, EntryPoint]) -> str:
-    known = [name for name in ORDER if name in commands]
-    names = known + sorted(set(commands) - set(known))
-    width = max(map(len, names), default=0)
-    lines = [f"  {name:<{width}}  {first_line(commands[name])}" for name in names]
+    questions = {f"evaluate {point.name}": point
+                 for point in entry_points(group="neurofm.benchmarks")}
+    if questions:
+        commands = {**commands, **questions}
+        del commands["evaluate"]
+    grouped = {name for names in GROUPS.values() for name in names}
+    groups = {**GROUPS, "Judge": (*GROUPS["Judge"], *questions),
+              "Other": tuple(sorted(set(commands) - grouped - set(questions)))}
+    width = max(map(len, commands), default=0)
+    lines = []
+    for title, names in groups.items():
+        rows = [f"  {name:<{width}}  {first_line(commands[name])}"
+                for name in names if name in commands]
+        lines += ["", title, *rows] if rows else []
     return "\n".join([
         "usage: neurofm COMMAND [--config FILE.yaml] [--key value …]",
         "",
-        "A recording flows one way, and rests on disk between the stages:",
+        "Recordings flow one way, and rest on disk between the stages:",
         "files → ingest → corpus → pretrain, tokenize → checkpoint → finetune, decode → results",
-        "",
         *lines,
         "",
         "neurofm COMMAND --help lists the keys of a command.",
@@ -90,7 +103,8 @@ def first_line(command: EntryPoint) -> str:
     if spec is None:
         return "(not installed)"
     folder = Path(spec.origin).parent if spec.origin else Path()
-    if first == "neurofm" and rest and not (folder / rest[0]).exists():  # a checkout without links
+    inside = [folder / rest[0], folder / f"{rest[0]}.py"] if rest else []
+    if first == "neurofm" and rest and not any(map(Path.exists, inside)):  # without links
         folder = folder.parent
     path = folder.joinpath(*rest).with_suffix(".py")
     if not path.exists():

@@ -20,11 +20,13 @@ _PARAMETERS = "Parameters\n----------\n"
 
 
 def parse(
-    config: type[Config], argv: list[str], *, command: str, positional: str | None = None
+    config: type[Config], argv: list[str], *, command: str,
+    positional: str | tuple[str, ...] = (),
 ) -> Config:
     """Build a `config` (a dataclass) from `argv`; prints the problem and exits 2 when it cannot.
 
-    positional: name of a field that also takes the arguments without a `--name`.
+    positional: name of a field that also takes the arguments without a `--name`; of several fields
+        each takes one, a list takes the rest.
     """
     from jsonargparse import ArgumentParser
 
@@ -36,10 +38,9 @@ def parse(
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
     parser.add_class_arguments(config)
     _explain_keys(parser, config)
-    words, rest = _split_positional(argv) if positional else ([], argv)
-    if words:
-        rest = [*rest, f"--{positional}={list(words)!r}"]
+    names = (positional,) if isinstance(positional, str) else positional
     try:
+        rest = _with_positional(config, argv, names) if names else argv
         for path in _yaml_files(rest):
             _check_yaml(path, parser)
         parsed = parser.parse_args(rest)
@@ -64,6 +65,21 @@ def save(config, folder: str | Path) -> Path:
     path = Path(folder) / "run.yaml"
     path.write_text(yaml.safe_dump(resolved(config), sort_keys=False))
     return path
+
+
+def _with_positional(config: type, argv: list[str], names: tuple[str, ...]) -> list[str]:
+    """The arguments, all with a `--name`."""
+    words, rest = _split_positional(argv)
+    kinds = typing.get_type_hints(config)
+    for name in names:
+        if typing.get_origin(kinds[name]) is list and words:
+            rest, words = [*rest, f"--{name}={words!r}"], []
+        elif words:
+            rest.append(f"--{name}={words.pop(0)}")
+    if words:
+        wanted = " ".join(name.upper() for name in names)
+        raise ValueError(f"{words[0]!r}: wanted only {wanted} without a --name")
+    return rest
 
 
 def _split_positional(argv: list[str]) -> tuple[list[str], list[str]]:

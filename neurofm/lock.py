@@ -49,3 +49,12 @@ def leave_no_claim(out: Path) -> Iterator[None]:
         if {path.name for path in out.iterdir()} <= {artifacts.CLAIM, NAME}:
             (out / artifacts.CLAIM).unlink(missing_ok=True)
         raise
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise ValueError where a folder holds things that no command is making."""
+    inside = {path.name for path in out.iterdir()} - {NAME} if out.is_dir() else set()
+    if inside and artifacts.CLAIM not in inside:
+        shown = ", ".join(sorted(inside)[:3])
+        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things ({shown}); "
+                         f"choose another --out, or delete it")

@@ -13,6 +13,7 @@ Schema version 1, fields in this order:
     subjects     number of people judged; None where it is unknown
     scores       [{method, metric, value, low, high, unit, n, …}]: a mean with its 95 % interval
     comparisons  [{a, b, metric, difference, low, high, p, …}]: a minus b, paired
+    summary      the answer in a sentence or two, as on the terminal and on the page
     flags        [{kind: LEAK or DOUBT, model, text, subjects}]
     notes        sentences that a reader of the scores must know
     command      the words that make it again
@@ -47,6 +48,7 @@ class Results:
     subjects: int | None = None
     scores: list[dict] = field(default_factory=list)
     comparisons: list[dict] = field(default_factory=list)
+    summary: str = ""
     flags: list[Flag] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     command: str = ""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import artifacts, config, repository, seen
-from .lock import leave_no_claim, only_one
+from .lock import leave_no_claim, only_one, refuse_foreign
 from .results import FILE_NAME as RESULTS
 from .results import Results
 
@@ -133,6 +133,7 @@ class Job:
             made.results.save(self.out)
             files.append(RESULTS)
         notes = [*map(str, flags), *(made.results.notes if made.results else [])]
+        summary = [made.results.summary] if made.results and made.results.summary else []
         if made.page is not None:
             (self.out / PAGE).write_text(made.page.with_warnings(notes).html())
             files.append(PAGE)
@@ -140,7 +141,7 @@ class Job:
             self.out, self.command.makes, config={**self.config, **made.facts},
             parents=self.parents, files=sorted(set(files)), known_hashes=made.known_hashes)
         self.command.tidy(self.out)
-        for line in [*made.said, *notes]:
+        for line in [*made.said, *summary, *notes]:
             self.say(line)
         if made.page is not None:
             self.say(f"page: {self.out / PAGE}")
@@ -171,7 +172,8 @@ class Command:
     free
         Fields that do not change what is made ("train.log_every"): a run is continued with others.
     positional
-        Field that also takes the words without a `--name`.
+        Field that also takes the words without a `--name`; of several fields each takes one, a list
+        the rest.
     grows
         True of archives that later calls add to (ingest, pair): the body decides what is new.
     shared
@@ -181,6 +183,8 @@ class Command:
         Names in the folder that only unfinished work needs ("state"): removed once it is sealed.
     begun
         begun(out): whether a folder that is not sealed holds work that other settings would spoil.
+    fresh
+        True where the folder must be new or empty, or begun by this command with these settings.
     """
 
     name: str
@@ -191,11 +195,12 @@ class Command:
     models: tuple[str, ...] = ()
     roles: dict[str, str] = field(default_factory=dict)
     free: frozenset[str] = frozenset()
-    positional: str | None = None
+    positional: str | tuple[str, ...] = ()
     grows: bool = False
     shared: Callable[[Any], bool] = lambda run: False
     leaves: tuple[str, ...] = ()
     begun: Callable[[Path], bool] = lambda out: True
+    fresh: bool = False
 
     def __call__(self, argv: list[str] | None = None) -> int:
         """Parse and run; returns the exit status."""
@@ -228,6 +233,8 @@ class Command:
         parents = self._parents(run, out)
         if self._finished(out, settings, parents):
             return OK
+        if self.fresh:
+            refuse_foreign(out)
         models = dict(self._places(run, self.models))
         shared = self.shared(run) or rank() > 0
         with contextlib.nullcontext() if shared else only_one(out, self.name):
@@ -248,6 +255,12 @@ class Command:
         """Remove from a sealed folder what only unfinished work needs."""
         for name in self.leaves:
             shutil.rmtree(out / name, ignore_errors=True)
+
+    def is_finished(self, run: Any) -> bool:
+        """Whether the folder holds what this command makes with this config; raises where it is
+        sealed and holds anything else."""
+        out = Path(run.out).expanduser()
+        return self._finished(out, config.resolved(run), self._parents(run, out), quiet=True)
 
     def _places(self, run: Any, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """(field, place) of what stands in these fields; fields of several are "beside 1", …"""
@@ -303,7 +316,8 @@ class Command:
         return {key: (there.get(key), here.get(key)) for key in known
                 if there.get(key) != here.get(key)}
 
-    def _finished(self, out: Path, settings: dict, parents: dict[str, str]) -> bool:
+    def _finished(self, out: Path, settings: dict, parents: dict[str, str],
+                  quiet: bool = False) -> bool:
         """Whether the folder is sealed and holds what these settings make of these parents; raises
         where it is sealed and holds anything else."""
         if not artifacts.is_sealed(out):
@@ -318,7 +332,7 @@ class Command:
                               for name, (made, wanted) in sorted(differing.items())[:5])
             raise artifacts.ArtifactError(f"{out} is finished, but was made with other settings "
                                           f"({shown}): choose another --out")
-        if rank() == 0:
+        if rank() == 0 and not quiet:
             self.tidy(out)  # where it was killed after it was sealed
             print(f"{out} is finished ({found.fingerprint}): nothing to do", flush=True)
         return True

@@ -38,9 +38,25 @@ def test_help_lists_all_commands():
     said = run(NEUROFM, "--help")
     assert said.returncode == 0
     for command in entry_points(group="neurofm.commands"):
-        (line,) = [x for x in said.stdout.splitlines() if x.split()[:1] == [command.name]]
-        assert len(line.split()) > 3, f"{command.value}: no first line in its module's docstring"
+        lines = [x for x in said.stdout.splitlines() if x.split()[:1] == [command.name]]
+        assert len(lines) == 1 or command.name == "evaluate"  # a line a question
+        for line in lines:
+            assert len(line.split()) > 3, f"{command.value}: its module's docstring is empty"
     assert run(NEUROFM).stdout == said.stdout
+
+
+def test_help_is_grouped_and_has_each_command_once():
+    """Commands of other packages are under "Other"."""
+    from neurofm.cli import GROUPS
+
+    said = run(NEUROFM, "--help").stdout
+    places = [said.index(f"\n{title}\n") for title in GROUPS]
+    assert places == sorted(places)
+    named = [line[2:].partition("  ")[0] for line in said.splitlines() if line.startswith("  ")]
+    assert len(named) == len(set(named))
+    questions = {f"evaluate {name}" for name in entry_points(group="neurofm.benchmarks").names}
+    ours = {name for names in GROUPS.values() for name in names} - {"evaluate"}
+    assert {*ours, *questions} <= set(named)
 
 
 def test_help_imports_nothing_heavy():
@@ -118,7 +134,15 @@ def test_a_full_disk_and_ctrl_c_are_told_without_a_traceback(
 
 @dataclasses.dataclass
 class Inner:
-    """n: how many; 50 % by default. Not the last word. m: how much."""
+    """Numbers.
+
+    Parameters
+    ----------
+    n
+        How many; 50 % by default. Not the last word.
+    m
+        How much.
+    """
 
     n: int = 1
     m: int = 2
@@ -128,8 +152,15 @@ class Inner:
 class Outer:
     """What it is for: nothing.
 
-    first, second: two of them. inner: what
-    is inside. free: anything. quiet has no meaning of its own.
+    Parameters
+    ----------
+    first, second
+        Two of them.
+    inner
+        What
+        is inside.
+    free
+        Anything. quiet has no meaning of its own.
     """
 
     first: str
@@ -144,15 +175,15 @@ def test_help_tells_what_each_key_means(capsys):
     whole, meanings = config.meanings_of(Outer)
     assert whole == "What it is for: nothing."
     assert meanings == {
-        "first": "two of them", "second": "two of them", "inner": "what is inside",
-        "free": "anything. quiet has no meaning of its own",
-        "inner.n": "how many; 50 % by default. Not the last word", "inner.m": "how much",
+        "first": "Two of them", "second": "Two of them", "inner": "What is inside",
+        "free": "Anything. quiet has no meaning of its own",
+        "inner.n": "How many; 50 % by default. Not the last word", "inner.m": "How much",
     }  # fmt: skip
     with pytest.raises(SystemExit):
         config.parse(Outer, ["--help"], command="outer")
     said = " ".join(capsys.readouterr().out.split())
-    assert "--second SECOND two of them (type: int, default: 2)" in said
-    assert "--inner.n N how many; 50 % by default. Not the last word (type: int" in said
+    assert "--second SECOND Two of them (type: int, default: 2)" in said
+    assert "--inner.n N How many; 50 % by default. Not the last word (type: int" in said
 
 
 @pytest.mark.parametrize("name", ["pretrain", "tokenize", "ingest"])

@@ -202,8 +202,8 @@ def test_results_are_plain_json_that_says_how_they_were_made(tmp_path):
     text = (tmp_path / "out" / "results.json").read_text()
     found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert list(found) == ["version", "question", "data", "model", "methods", "protocol", "seeds",
-                           "subjects", "scores", "comparisons", "flags", "notes", "command",
-                           "versions"]
+                           "subjects", "scores", "comparisons", "summary", "flags", "notes",
+                           "command", "versions"]
     assert found["scores"][0]["value"] is None
     assert found["command"] == "neurofm evaluate generation --out=OUT --n=4"
     assert {"neurofm", "python", "torch"} <= found["versions"].keys()

@@ -42,8 +42,19 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
         check_contract(model, type(model).__name__, recording)
         batches = of_corpus(recording, batch_windows, contract_of(model).geometry)
     else:
-        batches = of_recording(standardize(as_recording(recording), contract_of(model)),
-                               batch_windows)
+        windows = standardize(as_recording(recording), contract_of(model))
+        return embed_windows(windows, model, batch_windows)
+    return _embedded(batches, model)
+
+
+def embed_windows(
+    windows: Standardized | StandardizedScan, model, batch_windows: int = 16
+) -> Tensor:
+    """As `embed`, of a recording that meets the model's contract already."""
+    return _embedded(of_recording(windows, batch_windows), model)
+
+
+def _embedded(batches: Iterator[Batch], model) -> Tensor:
     device, training = next(model.parameters()).device, model.training
     model.eval()
     try:
