@@ -4,53 +4,60 @@
     model = neurofm.load("path/or/org/name")
     features = neurofm.embed(raw, model)          # [window, source, frame, dim]
 
-Names below are resolved when first touched, so `import neurofm` costs milliseconds. Functions of
-the stages (`neurofm.standardize`, …) are found through the entry points `neurofm.api`.
+The names of `dir(neurofm)` are resolved when first touched, so `import neurofm` costs milliseconds.
 """
 
-from functools import cache
 from importlib import import_module
 
 from wrapt import when_imported
 
+# The public names, each under the module that holds it.
 _INDEX = {
-    "Sensors": "neurofm.data.sensors",
-    "Recording": "neurofm.data.recording",
-    "Events": "neurofm.data.recording",
-    "InputContract": "neurofm.data.contract",
-    "FMRIContract": "neurofm.data.fmri_contract",
-    "Batch": "neurofm.data.batch",
-    "Tokens": "neurofm.data.batch",
-    "Corpus": "neurofm.data.corpus",
-    "TokenSet": "neurofm.data.tokens",
-    "BrainTokenizer": "neurofm.tokenizers.brain_tokenizer",
-    "BrainTokenizerConfig": "neurofm.tokenizers.brain_tokenizer",
-    "BrainOmni": "neurofm.models.brainomni",
-    "BrainOmniConfig": "neurofm.models.brainomni",
-    "load": "neurofm.checkpoints",
+    name: module for module, names in {
+        "neurofm.checkpoints": ("load",),
+        "neurofm.preprocessing.readers": ("read",),
+        "neurofm.preprocessing.standardize": ("standardize",),
+        "neurofm.downstream.decoder.embedding": ("embed",),
+        "neurofm.downstream.estimators.sklearn_face": (
+            "NeuroFMClassifier", "NeuroFMEmbedding", "NeuroFMRegressor"),
+        "neurofm.data.sensors": ("Sensors",),
+        "neurofm.data.recording": ("Events", "Recording"),
+        "neurofm.data.contract": ("InputContract",),
+        "neurofm.data.fmri_contract": ("FMRIContract",),
+        "neurofm.data.batch": ("Batch", "Tokens"),
+        "neurofm.data.pair_batch": ("PairBatch",),
+        "neurofm.data.corpus": ("Corpus",),
+        "neurofm.data.tokens": ("TokenSet",),
+        "neurofm.data.pairs": ("Pairs",),
+        "neurofm.data.scans": ("Scans",),
+        "neurofm.data.volume_windows": ("VolumeWindows",),
+        "neurofm.tokenizers.brain_tokenizer": ("BrainTokenizer", "BrainTokenizerConfig"),
+        "neurofm.tokenizers.ephys_tokenizer": ("EphysTokenizer", "EphysTokenizerConfig"),
+        "neurofm.tokenizers.mu_law": ("MuLaw", "MuLawConfig"),
+        "neurofm.tokenizers.quantile": ("Quantile", "QuantileConfig"),
+        "neurofm.models.brainmae": ("BrainMAE", "BrainMAEConfig"),
+        "neurofm.models.brainomni": ("BrainOmni", "BrainOmniConfig"),
+        "neurofm.models.decoder": ("Decoder", "DecoderConfig"),
+        "neurofm.models.fleeg": ("FLEEG", "FLEEGConfig"),
+        "neurofm.models.labram": ("LaBraM", "LaBraMConfig"),
+        "neurofm.models.meg_gpt": ("MEGGPT", "MEGGPTConfig"),
+        "neurofm.models.neurobolt": ("NeuroBOLT", "NeuroBOLTConfig"),
+        "neurofm.models.neurobolt_sequence": ("NeuroBOLTSequence", "NeuroBOLTSequenceConfig"),
+        "neurofm.models.protocol": (
+            "Backbone", "BackboneConfig", "ScanModel", "Tokenizer", "Trainable", "WindowDecoder"),
+    }.items() for name in names
 }
 
 
-@cache  # reading the entry points of every installed package takes a while
-def _stage_functions() -> dict[str, object]:
-    from importlib.metadata import entry_points
-
-    return {point.name: point for point in entry_points(group="neurofm.api")}
-
-
 def __getattr__(name: str):
-    if name in _INDEX:
-        value = getattr(import_module(_INDEX[name]), name)
-    elif not name.startswith("_") and name in (points := _stage_functions()):
-        value = points[name].load()
-    else:
+    if name not in _INDEX:
         raise AttributeError(f"module 'neurofm' has no attribute {name!r}")
-    globals()[name] = value
+    value = globals()[name] = getattr(import_module(_INDEX[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_INDEX, *_stage_functions()})
+    return sorted(_INDEX)
 
 
 def _stand_in(base: type, models, name: str) -> type:

@@ -119,8 +119,7 @@ def pretrain(run: PretrainConfig, job: Job) -> int:
     try:
         return pretrain_on(run, job, accelerator)
     except NotANumber as problem:
-        if accelerator.is_main_process:
-            sys.stderr.write(f"neurofm pretrain: {problem}\n")
+        sys.stderr.write(f"neurofm pretrain: {problem}\n")  # of every process, each ends so
         return FAILED
     finally:
         end(accelerator)
