@@ -77,6 +77,10 @@ class WindowTable:
         """'dataset/subject' of each of the windows, for groups and intervals."""
         return subject_keys(self.recordings).to_numpy()[self._index[0][windows]]
 
+    def judged(self, windows: np.ndarray) -> pd.DataFrame:
+        """Rows of the recordings that the windows are of."""
+        return self.recordings.iloc[np.unique(self._index[0][windows])]
+
     def labels(self, windows: np.ndarray) -> np.ndarray:
         """Label of each of the windows (None where it has none)."""
         return self.windows["label"].to_numpy()[windows]

@@ -23,6 +23,7 @@ from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import brain_figures, covariates
 from neurofm.models.brainmae import BrainMAE, BrainMAEConfig
 from neurofm.pretrain.train import main as pretrain
+from neurofm.results import Results
 
 N = 8
 
@@ -195,8 +196,13 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, model, tmp_path):
     corpora.seal(folder, FMRIContract(), corpus.recordings.assign(split=split), corpus.windows,
                  corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
     out = tmp_path / "filled"
-    command = [f"--corpus={folder}", f"--model={model}", f"--out={out}", "--shares=[0.5]"]
+    command = [f"--data={folder}", f"--model={model}", f"--out={out}", "--shares=[0.5]"]
     assert fill_in(command) == 0
+    found = Results.load(out)
+    assert found.subjects == 8
+    assert {row["method"] for row in found.scores} == {"model", "guess", "ridge", "random"}
+    assert [row["hidden"] for row in found.comparisons] == ["segments", "whole scan"]
+    assert (out / "report.html").exists()
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert table["hidden"].tolist() == ["segments", "whole scan"]
     assert (table["subjects"] == 8).all()
@@ -205,7 +211,7 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, model, tmp_path):
     assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
     assert fill_in(command) == 0  # finished: nothing is done
     with pytest.raises(ValueError, match="no window with split='test'"):
-        fill_in([f"--corpus={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}"])
+        fill_in([f"--data={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}"])
 
 
 def test_answers_that_follow_movement_are_told(corpus, tmp_path):

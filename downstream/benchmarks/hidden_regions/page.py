@@ -1,0 +1,60 @@
+"""Figure and page of the question: a dot a person, model against ridge regression."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm.data.corpus import Corpus
+from neurofm.pages import page as report
+from neurofm.pages import words
+from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.page import Page
+
+from ...decoder.labelled import sensors_of
+
+
+def draw(path: Path, scores: pd.DataFrame) -> list[str]:
+    """Model against ridge, a dot a person; returns the names of the files."""
+    plt = pyplot()
+    kinds = list(dict.fromkeys(scores["hidden"]))
+    figure, axes = plt.subplots(1, len(kinds), figsize=(4.2 * len(kinds), 4), layout="constrained",
+                                squeeze=False, sharex=True, sharey=True)
+    low = min(0.0, scores["ridge"].min(), scores["model"].min())
+    for axis, kind in zip(axes[0], kinds, strict=True):
+        part = scores[scores["hidden"] == kind]
+        for k, (share, rows) in enumerate(part.groupby("share")):
+            axis.plot(rows["ridge"], rows["model"], "o", ms=4, alpha=0.8, color=COLOURS[k],
+                      label=f"{share:.0%} hidden")
+        axis.plot([low, 1], [low, 1], color="0.7", lw=0.8, zorder=0)
+        axis.set(xlabel="R² of ridge regression", title=f"hidden in {kind}"
+                 if kind == "segments" else f"hidden in the {kind}")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("R² of the model")
+    axes[0][0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return [path.name]
+
+
+def page(run, corpus: Corpus, table: pd.DataFrame, learned: list[tuple[str, Path, str]],
+         out: Path) -> Page:
+    """Table, figure, what the model has learned, and the signals. learned: (heading, PNG,
+    caption)."""
+    layout = sensors_of(corpus.layout(int(corpus.select(run.split)[0])))
+    about = f"{run.model} on {run.data}, {run.split} split, {layout}"
+    shown = table.assign(p=[words.p_value(p) for p in table["p"]]).rename(
+        columns={"r2_model": "R² model", "r2_ridge": "R² ridge",
+                 "r2_guess": "R² linear part of the model", "r2_random": "R² random weights"})
+    return Page("Hidden regions", about, [
+        (f"Hidden regions of the {run.split} subjects", report.table(shown, dense=True)
+         + report.paragraph(
+             "R² is the share of a hidden region's variance that is predicted, mean over subjects; "
+             "low and high are 95 % bootstrap intervals over subjects. Ridge regression sees the "
+             "other regions of the same volume. So does the model where a region is hidden in the "
+             "whole scan; hidden in segments, it also sees the region itself in other segments.",
+             "small")),
+        ("", report.figure(out / "hidden_regions.png", "R² of model and ridge regression",
+                           "One dot per subject.")),
+        *((heading, report.figure(path, heading, caption)) for heading, path, caption in learned),
+        ("Signals", report.pairs(words.contract_in_words(corpus.contract))),
+    ])
