@@ -102,8 +102,8 @@ def test_bad_input_generate_and_mixed_layouts(corpus, tokenizer, tmp_path, capsy
 
 def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
     out = tmp_path / "next"
-    assert cli.main(["next_token", f"--corpus={corpus}", f"--model={model}", f"--out={out}",
-                     "--split=train", "--order=12"]) == 0
+    assert cli.main(["evaluate", "next-token", f"--data={corpus}", f"--model={model}",
+                     f"--out={out}", "--split=train", "--order=12"]) == 0
     table = pd.read_csv(out / "table.tsv", sep="\t").set_index("prediction")
     assert table.index.tolist() == ["model", "autoregression", "autoregression of the signal",
                                     "bigram", "unigram"]
