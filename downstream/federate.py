@@ -25,6 +25,7 @@ import pandas as pd
 from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
 from neurofm.run import STOPPED
+from neurofm.training import parallel
 from neurofm.training.loop import Stopped
 
 from .decoder.labelled import labelled
@@ -32,7 +33,6 @@ from .federated import (
     federated_figures,
     federated_page,
     federated_scores,
-    parallel,
     simulation,
 )
 from .federated.federated_page import size

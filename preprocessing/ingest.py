@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from neurofm import artifacts, config
+from neurofm import artifacts, config, processes
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
 
-from . import archive, montage, quality_page, readers, report, terms, workers
+from . import archive, montage, quality_page, readers, report, terms
 from .labels import LabelRule
-from .one_recording import Shaping, ingest_one
+from .one_recording import PRELOAD, Shaping, ingest_one
 from .progress import Progress
 from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import FOLDER, Records, assemble, prepare
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
 def ingest(run: IngestConfig) -> int:
     """Ingest and seal; prints what it does. Returns the exit status."""
     begin = time.perf_counter()
-    workers.warm_up()
+    processes.warm_up(PRELOAD)
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
@@ -196,8 +196,9 @@ def _say_plan(run, found, jobs, unchanged: int, retried: int) -> None:
 
 def _do(jobs, function, records: Records, n_workers: int) -> None:
     with Progress(len(jobs), "ingest") as progress:
-        for job, result in workers.run(function, jobs, min(n_workers, len(jobs))):
-            reason = str(result) if isinstance(result, workers.Death) else result
+        for job, result in processes.run(function, jobs, min(n_workers, len(jobs)),
+                                         preload=PRELOAD):
+            reason = str(result) if isinstance(result, processes.Death) else result
             if reason:
                 records.add_failure(job, reason)
                 progress.say(f"failed: {job.source}: {reason}")

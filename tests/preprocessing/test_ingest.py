@@ -279,7 +279,7 @@ def test_interrupted_by_a_kill_continues(tmp_path, make_raw, save, ingest, quick
 def test_interrupted_by_hand_says_how_to_go_on(
     tmp_path, make_raw, save, ingest, quick, monkeypatch
 ):
-    from neurofm.preprocessing import workers
+    from neurofm import processes
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -287,7 +287,7 @@ def test_interrupted_by_hand_says_how_to_go_on(
 
     folder = _folder(tmp_path, make_raw, save)
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "run", interrupt)
+        patch.setattr(processes, "run", interrupt)
         outcome = ingest(folder, *quick)
     assert outcome.status == 130
     assert "run the same command again" in outcome.text

@@ -5,14 +5,14 @@ import signal
 
 import pytest
 
-from neurofm.preprocessing import workers
+from neurofm import processes
 
 _DIE = "__import__('os').kill(__import__('os').getpid(), {})"
 
 
 def _results(jobs, n_workers):
     # `eval` is a function every process has; a job is what it evaluates.
-    return dict(workers.run(eval, jobs, n_workers))
+    return dict(processes.run(eval, jobs, n_workers))
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
@@ -44,7 +44,7 @@ def test_workers_use_one_thread_each():
 
 def test_stopping_early_leaves_no_process_behind():
     before = set(multiprocessing.active_children())
-    running = workers.run(eval, ["1", *["__import__('time').sleep(60)"] * 2], 2)
+    running = processes.run(eval, ["1", *["__import__('time').sleep(60)"] * 2], 2)
     next(running)
     running.close()
     assert set(multiprocessing.active_children()) <= before

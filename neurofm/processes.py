@@ -1,4 +1,4 @@
-"""A few worker processes that may die without taking the run along.
+"""A few worker processes that may die without taking the run along: the one pool of all stages.
 
 `concurrent.futures` gives up on everything when one process is killed, and does not tell which job
 it had. Here each process has a pipe and one job at a time, so a death (out of memory, a crash in a
@@ -10,22 +10,12 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-# Imported once, then shared by all workers (Linux and macOS; elsewhere each imports for itself).
-# MNE and SciPy load these only when first used, which would cost each worker two seconds.
-_PRELOAD = [
-    "neurofm.preprocessing.one_recording", "neurofm.preprocessing.readers.mne_raw", "mne",
-    "mne.io.base",
-    "mne.io.fiff.raw", "mne.io.edf.edf", "mne.io.brainvision", "mne.io.eeglab", "mne.io.kit",
-    "mne.io.ctf", "mne.io.bti", "mne.io.egi", "mne.io.cnt", "mne.io.nihon", "mne.io.curry",
-    "mne.io.snirf", "mne.io.persyst", "mne.io.nirx", "mne.io.mef", "mne.filter", "mne.evoked",
-    "mne.epochs", "mne.channels.montage", "mne.time_frequency", "scipy.signal", "filelock",
-    "mne_bids.read", "pyarrow.pandas_compat",
-]
+_END = object()
 
 
 @dataclass(frozen=True)
@@ -40,65 +30,84 @@ class Death:
                     "run again with fewer workers")
         if self.exitcode < 0:
             name = signal.Signals(-self.exitcode).name
-            return f"the worker process crashed ({name}) in a library that reads this file"
+            return f"the worker process crashed ({name}) in a native library"
         return f"the worker process ended with exit status {self.exitcode}"
 
 
 @dataclass
 class _Worker:
-    process: multiprocessing.Process
+    process: multiprocessing.process.BaseProcess
     pipe: object
     job: object = None
 
 
-def run(function: Callable, jobs: Iterable, n_workers: int) -> Iterator[tuple[object, object]]:
+def run(
+    function: Callable, jobs: Iterable, n_workers: int, *, preload: Sequence[str] = (),
+    fresh: bool = False,
+) -> Iterator[tuple[object, object]]:
     """Yield (job, function(job)) as they finish, or (job, Death).
 
     function and jobs must be picklable; function catches its own exceptions. Closing the iterator
     ends the workers.
+
+    Parameters
+    ----------
+    jobs
+        Taken one by one, when a worker is free.
+    preload
+        Modules that are imported once and then shared by all workers, where the system allows it.
+    fresh
+        Start each process anew, with this process's threads and processes of its own allowed:
+        for trainings, on GPUs or with loaders. Otherwise workers are forked from a server (where
+        there is one) and have one BLAS thread each.
     """
-    context = _context()
-    pending = list(jobs)[::-1]
+    context, pending = _context(preload, fresh), iter(jobs)
     workers: list[_Worker] = []
+    more = True
     try:
-        while pending or workers:
-            while pending and len(workers) < n_workers:
-                workers.append(_start(context, function))
-                _give(workers[-1], pending.pop())
+        while more or workers:
+            while more and len(workers) < n_workers:
+                if (job := next(pending, _END)) is _END:
+                    more = False
+                else:
+                    workers.append(_start(context, function, fresh))
+                    _give(workers[-1], job)
             ready = wait([worker.pipe for worker in workers])
             for worker in [worker for worker in workers if worker.pipe in ready]:
-                job = worker.job
+                job, following = worker.job, _END
                 try:
                     result = worker.pipe.recv()
                 except (EOFError, OSError):
                     worker.process.join()
                     result = Death(worker.process.exitcode)
-                if pending and not isinstance(result, Death):
-                    _give(worker, pending.pop())
+                yield job, result
+                if more and not isinstance(result, Death):
+                    following = next(pending, _END)
+                    more = following is not _END
+                if following is not _END:
+                    _give(worker, following)
                 else:
                     workers.remove(worker)
                     _stop(worker)
-                yield job, result
     finally:
         for worker in workers:
             worker.process.terminate()
             _stop(worker)
 
 
-def warm_up() -> None:
+def warm_up(preload: Sequence[str]) -> None:
     """Begin loading what workers need while this process still looks for work."""
-    context = _context()
+    context = _context(preload)
     if context.get_start_method() == "forkserver":
         with _one_thread_each():
             multiprocessing.forkserver.ensure_running()
 
 
-def _context():
-    methods = multiprocessing.get_all_start_methods()
-    if "forkserver" not in methods:
+def _context(preload: Sequence[str], fresh: bool = False):
+    if fresh or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
+    context.set_forkserver_preload([*preload])
     return context
 
 
@@ -114,10 +123,10 @@ def _one_thread_each():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _start(context, function) -> _Worker:
+def _start(context, function, fresh: bool) -> _Worker:
     ours, theirs = context.Pipe()
-    with _one_thread_each():
-        process = context.Process(target=_work, args=(theirs, function), daemon=True)
+    with contextlib.nullcontext() if fresh else _one_thread_each():
+        process = context.Process(target=_work, args=(theirs, function), daemon=not fresh)
         process.start()
     theirs.close()  # so that the worker's death closes the pipe
     return _Worker(process, ours)
@@ -141,4 +150,6 @@ def _work(pipe, function) -> None:
             job = pipe.recv()
         except EOFError:  # the parent has no more work, or is gone
             return
-        pipe.send(function(job))
+        result = function(job)
+        with contextlib.suppress(BrokenPipeError):  # the parent wants it no more
+            pipe.send(result)
