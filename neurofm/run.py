@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import artifacts, config, repository, seen
 from .lock import leave_no_claim, only_one, refuse_foreign
+from .pages.figure import with_svg
 from .results import FILE_NAME as RESULTS
 from .results import Results
 
@@ -124,7 +125,7 @@ class Job:
     def seal(self, made: Made) -> int:
         """Write results and page, seal the folder, say what must be known. Returns the status."""
         flags = self.flags(made.judged)
-        files = list(made.files)
+        files = with_svg(self.out, made.files)
         if made.results is not None:
             made.results.flags += [flag for flag in flags if flag not in made.results.flags]
             words = shlex.join(self.words).replace(str(self.out), "OUT")  # not where it lies

@@ -1,7 +1,7 @@
 """Patterns of a decoder drawn on the head, a map a band, and their spectrum beside them.
 
-Colours are one scale for all maps of a figure, symmetric around 0 (red up, blue down: told apart by
-colour-blind readers too). Places are an azimuthal projection of directions from the middle of the
+Colors are one scale for all maps of a figure, symmetric around 0 (red up, blue down: told apart by
+color-blind readers too). Places are an azimuthal projection of directions from the middle of the
 head: the rim of the drawn head is what lies level with it.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
-from neurofm.pages.figure import COLOURS
+from neurofm.pages.figure import COLORS, pyplot, save
 
 from .attribution import LEVEL, Attribution
 
@@ -21,11 +21,7 @@ FEWEST = 4  # channels at different places, for a map
 
 def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], who: str) -> None:
     """A row an output and kind of sensor. who: whose windows these are, for the title."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     rows = [(each, k) for each in found for k in range(len(each.outputs))]
     columns = max(len(each.bands) for each in found)
     figure = plt.figure(figsize=(1.75 * columns + 4.2, 0.7 + 2.3 * len(rows)), layout="constrained")
@@ -57,8 +53,7 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
         f"exchanged ({found[0].exchanged}); from {LEVEL:g} on nothing is ringed{limit}",
         fontsize=9, x=0.01, ha="left",
     )
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def flattened(sensors: Sensors) -> Float[np.ndarray, "channel 2"]:
@@ -101,7 +96,7 @@ def _head(axis, each: Attribution, k: int, band: int, top: float):
 
 
 def _spectrum(axis, each: Attribution, k: int, last: bool) -> None:
-    axis.stairs(each.spectrum[k], each.edges_hz, color=COLOURS[0], lw=1.6, baseline=None)
+    axis.stairs(each.spectrum[k], each.edges_hz, color=COLORS[0], lw=1.6, baseline=None)
     axis.stairs(each.spectrum_threshold[k], each.edges_hz, color="0.5", lw=0.8, ls=(0, (4, 3)),
                 baseline=None)
     axis.annotate("chance", (1, each.spectrum_threshold[k][-1]),
@@ -118,4 +113,3 @@ def _spectrum(axis, each: Attribution, k: int, last: bool) -> None:
     axis.tick_params(labelsize=7)
     if last:
         axis.set_xlabel("frequency (Hz)", fontsize=8)
-    axis.spines[["top", "right"]].set_visible(False)

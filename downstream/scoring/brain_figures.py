@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainmae import BrainMAE
-from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.figure import COLORS, pyplot, save
 
 N_STATES = 4
 _EDGES = 0.99  # of the edges, the strongest hundredth is drawn
@@ -127,18 +127,16 @@ def draw_sequences(path: str | Path, found: Sequences) -> None:
     for row, number in enumerate(found.state):
         for k in range(len(found.share)):
             spans = [(i * found.segment_s, found.segment_s) for i in np.flatnonzero(number == k)]
-            axis.broken_barh(spans, (row - 0.4, 0.8), color=COLOURS[k], lw=0)
+            axis.broken_barh(spans, (row - 0.4, 0.8), color=COLORS[k], lw=0)
     axis.set(yticks=range(len(found.names)), xlabel="time (s)", xlim=(0, None),
              ylim=(len(found.names) - 0.4, -0.6))
     axis.set_yticklabels(found.names, fontsize=7)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[k],
+    handles = [plt.Rectangle((0, 0), 1, 1, color=COLORS[k],
                              label=f"state {k + 1} ({share:.0%})")
                for k, share in enumerate(found.share)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(found.share),
-                  frameon=False, fontsize=8)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+                  fontsize=8)
+    save(figure, path)
 
 
 @torch.no_grad()
@@ -161,5 +159,4 @@ def draw_graph(path: str | Path, model: BrainMAE, corpus: Corpus, window: int) -
         node_size=6, node_color="0.3", edge_cmap="viridis", edge_vmin=0, edge_vmax=weight.max(),
         edge_kwargs={"lw": 1.0}, figure=figure, colorbar=True,
     )
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

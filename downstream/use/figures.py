@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurofm.data.recording import Events
-from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.figure import COLORS, pyplot, save
 from neurofm.preprocessing.standardize import Standardized
 
 _COLUMNS = 2000  # points along the time axis; longer signals are drawn as their extremes
@@ -32,12 +32,9 @@ def decoded(
     if marked or len(classes) > 2:
         handles = marked + ([] if len(classes) <= 2 else below.get_legend_handles_labels()[0])
         figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)),
-                      frameon=False, fontsize=9)
+                      fontsize=9)
     above.set_xlim(0, end_s)
-    for axis in (above, below):
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def streamed(path: str | Path, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
@@ -52,29 +49,26 @@ def streamed(path: str | Path, table: pd.DataFrame, classes: tuple[str, ...]) ->
     below.set(ylim=(0, None), xlabel="time (s)", ylabel="latency (ms)")
     if len(classes) > 2:
         figure.legend(handles=above.get_legend_handles_labels()[0], loc="outside lower center",
-                      ncols=min(8, len(classes)), frameon=False, fontsize=9)
-    for axis in (above, below):
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+                      ncols=min(8, len(classes)), fontsize=9)
+    save(figure, path)
 
 
 def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
-    """Probabilities of windows as bars over time, coloured by class, pale where none was named; or
+    """Probabilities of windows as bars over time, colored by class, pale where none was named; or
     the numbers of a decoder without classes."""
     middle = (table["start_s"] + table["stop_s"]) / 2
     if not classes:
-        axis.hlines(table["predicted"], table["start_s"], table["stop_s"], COLOURS[0], lw=2.5)
+        axis.hlines(table["predicted"], table["start_s"], table["stop_s"], COLORS[0], lw=2.5)
         axis.plot(middle, table["predicted"], color="0.6", lw=0.6)
         axis.set(xlabel="time (s)", ylabel="number")
         return
-    colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(classes)}
+    color = {name: COLORS[k % len(COLORS)] for k, name in enumerate(classes)}
     two = len(classes) == 2
     for name in classes[1:] if two else classes:
-        lines = table["predicted"].map(colour).fillna("0.75") if two else colour[name]
+        lines = table["predicted"].map(color).fillna("0.75") if two else color[name]
         axis.hlines(table[f"p_{name}"], table["start_s"], table["stop_s"], lines, lw=2.5,
                     label=name)
-        axis.plot(middle, table[f"p_{name}"], color="0.6" if two else colour[name], lw=0.6)
+        axis.plot(middle, table[f"p_{name}"], color="0.6" if two else color[name], lw=0.6)
     unsure = table[table["abstained"].astype(bool)]
     for start_s, stop_s in zip(unsure["start_s"], unsure["stop_s"], strict=True):
         axis.axvspan(start_s, stop_s, facecolor="none", edgecolor="0.85", hatch="///", lw=0,
@@ -89,7 +83,7 @@ def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
         right.set_yticks([0.03, 0.97], classes)
         right.tick_params(length=0)
         for text, name in zip(right.get_yticklabels(), classes, strict=True):
-            text.set_color(colour[name])
+            text.set_color(color[name])
         right.spines["right"].set_visible(False)
 
 
@@ -139,11 +133,11 @@ def _events(above, below, events: Events, at_most: int) -> list:
 
     names = sorted(set(events.label), key=lambda name: (-events.label.count(name), name))
     named = names if len(names) <= at_most else names[: at_most - 1]
-    colour = {name: COLOURS[(i + 2) % len(COLOURS)] for i, name in enumerate(named)}
+    color = {name: COLORS[(i + 2) % len(COLORS)] for i, name in enumerate(named)}
     for onset_s, name in zip(events.onset_s, events.label, strict=True):
         for axis in (above, below):
-            axis.axvline(onset_s, color=colour.get(name, "0.8"), lw=0.8, alpha=0.7, zorder=0)
-    handles = [Line2D([], [], color=colour[name], lw=1.2, label=f"event {name}") for name in named]
+            axis.axvline(onset_s, color=color.get(name, "0.8"), lw=0.8, alpha=0.7, zorder=0)
+    handles = [Line2D([], [], color=color[name], lw=1.2, label=f"event {name}") for name in named]
     if len(named) < len(names):
         handles.append(Line2D([], [], color="0.8", lw=1.2, label="other events"))
     return handles

@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurofm import artifacts
 
-from .figures import COLOURS, pyplot
+from .figures import COLORS, pyplot, save
 
 SHOWN = 8  # regions in a figure
 
@@ -95,13 +95,12 @@ def draw(path: Path, series, rois: tuple[str, ...]) -> None:
         if series.measured is not None:
             ax.plot(series.volume_s, series.measured[:, row], color="#777777", lw=1.0,
                     label="measured")
-        ax.plot(series.volume_s, series.values[:, row], color=COLOURS[0], lw=1.2,
+        ax.plot(series.volume_s, series.values[:, row], color=COLORS[0], lw=1.2,
                 label="synthesised")
         ax.set_ylabel(rois[row], rotation=0, ha="right", va="center", fontsize=8)
         ax.set_yticks([])
         ax.spines[["top", "right", "left"]].set_visible(False)
     axes[-1, 0].set_xlabel("time from the EEG's first sample (s)")
     if series.measured is not None:
-        axes[0, 0].legend(frameon=False, fontsize=8, ncols=2, loc="upper right")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+        axes[0, 0].legend(fontsize=8, ncols=2, loc="upper right")
+    save(figure, path)

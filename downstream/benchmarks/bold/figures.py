@@ -1,10 +1,10 @@
-"""Figures of an evaluation of predicted fMRI; one colour a method in all of them."""
+"""Figures of an evaluation of predicted fMRI; one color a method in all of them."""
 
 from pathlib import Path
 
 import numpy as np
 
-from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.figure import COLORS, pyplot, save
 
 from ...scoring import bold_metrics as metrics
 from ...scoring.bold_scores import SIGNIFICANT, mean
@@ -13,25 +13,25 @@ from .judged import Judged
 _COURSES = 4  # regions whose time courses are drawn
 
 
-def colours(methods: list[str]) -> dict[str, str]:
-    return {name: COLOURS[k % 6] for k, name in enumerate(methods)}
+def colors(methods: list[str]) -> dict[str, str]:
+    return {name: COLORS[k % 6] for k, name in enumerate(methods)}
 
 
 def draw(out: Path, judged: Judged) -> list[str]:
     """All figures; returns their file names."""
-    colour = colours(judged.methods)
-    regions(out / "regions.png", judged, colour)
-    courses(out / "courses.png", judged, colour)
-    surrogates(out / "surrogates.png", judged, colour)
-    lags(out / "lags.png", judged, colour)
+    color = colors(judged.methods)
+    regions(out / "regions.png", judged, color)
+    courses(out / "courses.png", judged, color)
+    surrogates(out / "surrogates.png", judged, color)
+    lags(out / "lags.png", judged, color)
     made = ["regions.png", "courses.png", "surrogates.png", "lags.png"]
     if len(judged.regions) >= 3:
-        matrices(out / "connectivity.png", judged, colour)
+        matrices(out / "connectivity.png", judged, color)
         made.append("connectivity.png")
     return made
 
 
-def regions(path: Path, judged: Judged, colour: dict[str, str]) -> None:
+def regions(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """r of each region by each method, with intervals over subjects; a tick is the ceiling."""
     plt = pyplot()
     n, methods = len(judged.regions), judged.methods
@@ -40,8 +40,8 @@ def regions(path: Path, judged: Judged, colour: dict[str, str]) -> None:
     for k, method in enumerate(methods):
         rows = judged.by_region[judged.by_region["method"] == method]
         height = np.arange(n) + (k - (len(methods) - 1) / 2) * 0.7 / len(methods)
-        axis.hlines(height, rows["low"], rows["high"], color=colour[method], lw=1.2, alpha=0.6)
-        axis.plot(rows["r"], height, "o", ms=4.5, color=colour[method], label=method)
+        axis.hlines(height, rows["low"], rows["high"], color=color[method], lw=1.2, alpha=0.6)
+        axis.plot(rows["r"], height, "o", ms=4.5, color=color[method], label=method)
     for name, style, words in (("ceiling", "-", "ceiling"), ("ceiling_eeg", ":", "EEG ceiling")):
         if name in judged.by_region:
             top = judged.by_region[judged.by_region["method"] == methods[0]][name]
@@ -52,11 +52,11 @@ def regions(path: Path, judged: Judged, colour: dict[str, str]) -> None:
         axis.axhline(edge, color="0.93", lw=0.8, zorder=0)
     axis.set_yticks(np.arange(n), judged.regions, fontsize=8)
     axis.set(xlabel="Pearson r", ylim=(n - 0.5, -0.5))
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    _save(plt, figure, axis, path)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+    save(figure, path)
 
 
-def courses(path: Path, judged: Judged, colour: dict[str, str]) -> None:
+def courses(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """The median scan: regions from the best to the worst predicted, measured and predicted."""
     plt = pyplot()
     one = judged.scans[judged.median_scan]
@@ -72,19 +72,18 @@ def courses(path: Path, judged: Judged, colour: dict[str, str]) -> None:
         for method in shown:
             course = one.predicted[method][0][:, row]
             own = metrics.pearson(course[:, None], one.measured[:, [row]])[0]
-            axis.plot(one.time_s, _scored(course), color=colour[method], lw=1.4, label=method)
+            axis.plot(one.time_s, _scored(course), color=color[method], lw=1.4, label=method)
             said.append(f"{method} r = {own:.2f}")
         axis.set_title(f"{judged.regions[row]}: {', '.join(said)}", fontsize=9, loc="left")
         axis.set_ylabel("SD", fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0)
     axes[-1, 0].set_xlabel(f"time (s) of {one.name}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    _save(plt, figure, None, path)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    save(figure, path)
 
 
-def surrogates(path: Path, judged: Judged, colour: dict[str, str]) -> None:
+def surrogates(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """The first method against both surrogates, region by region; a full dot is significant."""
     plt = pyplot()
     found, n = judged.scores[judged.first], len(judged.regions)
@@ -98,38 +97,37 @@ def surrogates(path: Path, judged: Judged, colour: dict[str, str]) -> None:
             axis.hlines(np.arange(n), low, high, color="0.8", lw=7, label="95 % of surrogates")
             axis.plot(middle, np.arange(n), "|", color="0.5", ms=7)
         full = null.holm < SIGNIFICANT
-        for which, face in ((full, colour[judged.first]), (~full, "white")):
+        for which, face in ((full, color[judged.first]), (~full, "white")):
             axis.plot(null.r[which], np.flatnonzero(which), "o", ms=5, mfc=face,
-                      mec=colour[judged.first], ls="none",
+                      mec=color[judged.first], ls="none",
                       label=f"{judged.first}, p {'<' if face != 'white' else '≥'} "
                             f"{SIGNIFICANT:g} after Holm")
         axis.axvline(0, color="0.7", lw=0.8, zorder=0)
         axis.set_xlabel("mean r over scans")
-        axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(np.arange(n), judged.regions, fontsize=8)
     axes[0].set_ylim(n - 0.5, -0.5)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    _save(plt, figure, None, path)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    save(figure, path)
 
 
-def lags(path: Path, judged: Judged, colour: dict[str, str]) -> None:
+def lags(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """Mean r over regions and scans, one series moved against the other; a mark at the best."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
     for method, found in judged.scores.items():
         course = found.over_lags
-        axis.plot(metrics.LAGS_S, course, color=colour[method], lw=1.4, label=method)
+        axis.plot(metrics.LAGS_S, course, color=color[method], lw=1.4, label=method)
         if np.isfinite(course).any():
             best = int(np.nanargmax(course))
-            axis.plot(metrics.LAGS_S[best], course[best], "o", ms=5, color=colour[method])
+            axis.plot(metrics.LAGS_S[best], course[best], "o", ms=5, color=color[method])
     axis.axvline(0, color="0.7", lw=0.8, zorder=0)
     axis.set(xlabel="measured comes later than predicted by (s)", ylabel="mean r")
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    _save(plt, figure, axis, path)
+    figure.legend(loc="outside right upper", fontsize=8)
+    save(figure, path)
 
 
-def matrices(path: Path, judged: Judged, colour: dict[str, str]) -> None:
+def matrices(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """Mean correlations of regions over the judged scans: measured, and by each method."""
     plt = pyplot()
     shown = {"measured": np.stack([metrics.connectivity(one.measured) for one in judged.scans])}
@@ -145,22 +143,15 @@ def matrices(path: Path, judged: Judged, colour: dict[str, str]) -> None:
         axis.set_visible(False)
     for axis, (name, own) in zip(axes.flat, shown.items(), strict=False):
         image = axis.imshow(np.where(off, mean(own), np.nan), cmap="RdBu_r", vmin=-1, vmax=1)
-        axis.set_title(name, fontsize=9, loc="left", color=colour.get(name, "black"))
+        axis.set_title(name, fontsize=9, loc="left", color=color.get(name, "black"))
         few = len(judged.regions) <= 20
         axis.set_xticks([])
         axis.set_yticks(np.arange(len(judged.regions)) if few and axis in axes[:, 0] else [],
                         judged.regions if few and axis in axes[:, 0] else [], fontsize=6)
     figure.colorbar(image, ax=axes, label="r between regions", shrink=0.7)
-    _save(plt, figure, None, path)
+    save(figure, path)
 
 
 def _scored(course: np.ndarray) -> np.ndarray:
     spread = course.std()
     return (course - course.mean()) / (spread if spread > metrics.FLAT else 1.0)
-
-
-def _save(plt, figure, axis, path: Path) -> None:
-    if axis is not None:
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)

@@ -1,6 +1,6 @@
 """Figures of a comparison of methods: scores and subjects, ranks, calibration, confusions, numbers.
 
-Networks are blue circles, baselines dark grey squares, so that they are told apart without colour.
+Networks are blue circles, baselines dark grey squares, so that they are told apart without color.
 Ranks are drawn as in Demšar 2006 (critical-difference diagram), calibration as in Guo et al. 2017.
 """
 
@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.figure import COLORS, pyplot, save
 
 from ...scoring import metrics, statistics
 from .comparison import Comparison
 
-_DPI = 130
-_NETWORK, _BASELINE = (COLOURS[0], "o"), ("0.35", "s")
+_NETWORK, _BASELINE = (COLORS[0], "o"), ("0.35", "s")
 TITLES = {"balanced_accuracy": "balanced accuracy", "mae": "mean absolute error"}
 
 
@@ -69,13 +68,13 @@ def compared(path: Path, result: Comparison) -> None:
         known = np.isfinite(scores)
         axis.plot(scores[known], places[known] + aside, color="0.6", lw=0.7, alpha=faint, zorder=1)
     for place, name in enumerate(methods):
-        colour, marker = _look(name, result)
+        color, marker = _look(name, result)
         row = result.row(name)
-        axis.scatter(each[name], place + beside, s=16, color=colour, alpha=0.5, lw=0,
+        axis.scatter(each[name], place + beside, s=16, color=color, alpha=0.5, lw=0,
                      marker=marker, zorder=2)
-        axis.plot([row["low"], row["high"]], [place - 0.18] * 2, color=colour, lw=2.5,
+        axis.plot([row["low"], row["high"]], [place - 0.18] * 2, color=color, lw=2.5,
                   solid_capstyle="butt", zorder=3)
-        axis.scatter(row[result.score], place - 0.18, s=52, color=colour, zorder=4,
+        axis.scatter(row[result.score], place - 0.18, s=52, color=color, zorder=4,
                      edgecolor="white", marker=marker)
     chance = float(result.table["chance"].mean())
     axis.axvline(chance, color="0.5", lw=0.9, ls=(0, (4, 3)), zorder=0)
@@ -90,8 +89,7 @@ def compared(path: Path, result: Comparison) -> None:
     n = len(each)
     axis.set_xlabel(f"{TITLES[result.score]} (n = {result.unit.counted(n)})")
     _legend(axis, result)
-    _bare(axis)
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def ranks(path: Path, result: Comparison) -> None:
@@ -119,20 +117,19 @@ def ranks(path: Path, result: Comparison) -> None:
         left = place < half
         depth = top + step * ((place if left else n - 1 - place) + 0.5)
         edge = 1 if left else max(n, 2)
-        colour, marker = _look(names[k], result)
-        axis.plot([mean[k], mean[k], edge], [0, depth, depth], color=colour, lw=0.9, clip_on=False)
-        axis.plot(mean[k], 0, marker, color=colour, ms=5, clip_on=False)
+        color, marker = _look(names[k], result)
+        axis.plot([mean[k], mean[k], edge], [0, depth, depth], color=color, lw=0.9, clip_on=False)
+        axis.plot(mean[k], 0, marker, color=color, ms=5, clip_on=False)
         axis.annotate(f"{names[k]}  {mean[k]:.2f}" if left else f"{mean[k]:.2f}  {names[k]}",
                       (edge, depth), xytext=(-5 if left else 5, 0), textcoords="offset points",
-                      ha="right" if left else "left", va="center", color=colour, fontsize=9,
+                      ha="right" if left else "left", va="center", color=color, fontsize=9,
                       annotation_clip=False)
     for row, group in enumerate(result.alike):
         inside = [mean[names.index(name)] for name in group]
         depth = 0.2 + 0.16 * row
         axis.plot([min(inside) - 0.04, max(inside) + 0.04], [depth, depth], color="k", lw=3.5,
                   solid_capstyle="round", clip_on=False)
-    figure.savefig(path, dpi=_DPI)
-    plt.close(figure)
+    save(figure, path)
 
 
 def calibration(path: Path, result: Comparison, methods: list[str]) -> None:
@@ -145,24 +142,23 @@ def calibration(path: Path, result: Comparison, methods: list[str]) -> None:
     least = 1 / len(result.classes)
     edges = np.linspace(least, 1, metrics.BINS + 1)
     for (above, below), name in zip(axes.T, methods, strict=True):
-        colour, marker = _look(name, result)
+        color, marker = _look(name, result)
         windows, sure, right, low, high = _reliability(result.named[name])
         there = windows > 0
         above.plot([least, 1], [least, 1], color="0.6", lw=0.9, ls=(0, (4, 3)))
-        above.vlines(sure[there], low[there], high[there], color=colour, lw=1.2, alpha=0.6)
-        above.plot(sure[there], right[there], color=colour, marker=marker, ms=4.5, lw=1.2)
-        above.set_title(name, fontsize=9, color=colour)
+        above.vlines(sure[there], low[there], high[there], color=color, lw=1.2, alpha=0.6)
+        above.plot(sure[there], right[there], color=color, marker=marker, ms=4.5, lw=1.2)
+        above.set_title(name, fontsize=9, color=color)
         error = result.row(name)["calibration_error"]
         above.text(0.97, 0.04, f"error {error:.3f}", transform=above.transAxes, ha="right",
                    fontsize=8, color="0.3")
-        below.bar(edges[:-1], windows, width=np.diff(edges), align="edge", color=colour,
+        below.bar(edges[:-1], windows, width=np.diff(edges), align="edge", color=color,
                   alpha=0.55, edgecolor="white", lw=0.5)
-        _bare(above, below)
         above.set_ylim(-0.03, 1.03)
     axes[0, 0].set_ylabel("share right")
     axes[1, 0].set_ylabel(f"{result.per}s")
     figure.supxlabel("probability of the class named", fontsize=10)
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def confusion(path: Path, result: Comparison, methods: list[str]) -> None:
@@ -197,7 +193,7 @@ def confusion(path: Path, result: Comparison, methods: list[str]) -> None:
         axis.tick_params(length=0)
         axis.label_outer()
     figure.colorbar(drawn, ax=axes.ravel().tolist(), label="share of the true class", shrink=0.8)
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def numbers(path: Path, result: Comparison, methods: list[str]) -> None:
@@ -210,18 +206,17 @@ def numbers(path: Path, result: Comparison, methods: list[str]) -> None:
     edge = 0.04 * (high - low or 1.0)
     for axis, name in zip(axes[0], methods, strict=True):
         one, row = result.named[name], result.row(name)
-        colour, marker = _look(name, result)
+        color, marker = _look(name, result)
         axis.plot([low, high], [low, high], color="0.6", lw=0.9, ls=(0, (4, 3)))
-        axis.scatter(one.target, one.said.mean(axis=0), s=22, color=colour, marker=marker, lw=0,
+        axis.scatter(one.target, one.said.mean(axis=0), s=22, color=color, marker=marker, lw=0,
                      alpha=float(np.clip(80 / len(one.target), 0.1, 0.75)))
         axis.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge), aspect="equal",
                  xlabel="true")
         axis.set_title(f"{name}\nr = {row['pearson']:.2f}, R² = {row['r2']:.2f}, "
                        f"mean error {row['mae']:.3g} (n = {len(one.target)} {result.per}s)",
-                       fontsize=9, color=colour)
-        _bare(axis)
+                       fontsize=9, color=color)
     axes[0, 0].set_ylabel("predicted (mean over seeds)")
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
@@ -229,24 +224,23 @@ def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     low, high."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-    looks = [(c, m) for m, c in zip("osD^vP*X", COLOURS, strict=True)]
+    looks = [(c, m) for m, c in zip("osD^vP*X", COLORS, strict=True)]
     for k, (name, part) in enumerate(curves.groupby("method", sort=False)):
         part = part.sort_values("shots")
-        colour, marker = looks[k % len(looks)]
-        dashes = ("-", "--", ":")[k // len(looks) % 3]  # colours have been used up
+        color, marker = looks[k % len(looks)]
+        dashes = ("-", "--", ":")[k // len(looks) % 3]  # colors have been used up
         # A little beside each other, so that bars do not hide bars.
         place = part["shots"] * (1 + 0.012 * k) + 0.03 * k
-        axis.vlines(place, part["low"], part["high"], color=colour, lw=1.4, alpha=0.6)
-        axis.plot(place, part["mean"], color=colour, marker=marker, ms=5, lw=1.3, ls=dashes,
+        axis.vlines(place, part["low"], part["high"], color=color, lw=1.4, alpha=0.6)
+        axis.plot(place, part["mean"], color=color, marker=marker, ms=5, lw=1.3, ls=dashes,
                   label=name)
     axis.set_xscale("symlog", linthresh=1)
     shots = sorted(set(curves["shots"]))
     axis.set_xticks(shots, [f"{value:g}" for value in shots])
     axis.minorticks_off()
     axis.set(xlabel="labelled examples a class", ylabel=TITLES[result.score])
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    _bare(axis)
-    _save(plt, figure, path)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+    save(figure, path)
 
 
 def _reliability(one: "Named") -> tuple[np.ndarray, ...]:
@@ -272,21 +266,11 @@ def _legend(axis, result: Comparison) -> None:
     from matplotlib.lines import Line2D
 
     there = {name in result.networks for name in result.table["method"]}
-    handles = [Line2D([], [], color=colour, marker=marker, lw=2.5, ms=6, label=word)
-               for is_network, (colour, marker), word in
+    handles = [Line2D([], [], color=color, marker=marker, lw=2.5, ms=6, label=word)
+               for is_network, (color, marker), word in
                ((True, _NETWORK, "network: mean, 95 % interval"),
                 (False, _BASELINE, "baseline: mean, 95 % interval")) if is_network in there]
     handles.append(Line2D([], [], color="0.6", marker="o", lw=0.7, ms=4, alpha=0.8,
                           label=result.unit.counted(1)))
-    axis.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False,
+    axis.figure.legend(handles=handles, loc="outside lower center", ncols=3,
                        fontsize=8.5)
-
-
-def _bare(*axes) -> None:
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-
-
-def _save(plt, figure, path: Path) -> None:
-    figure.savefig(path, dpi=_DPI)
-    plt.close(figure)

@@ -1,28 +1,28 @@
-"""Figures of the judges, as the paper of MEG-GPT has them; one colour a source in all of them."""
+"""Figures of the judges, as the paper of MEG-GPT has them; one color a source in all of them."""
 
 from pathlib import Path
 
 import numpy as np
 
-from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.figure import COLORS, pyplot, save
 
 from .measured import OTHER, REAL, TRACE_S, Measured
 from .table import Judged
 
-_MODELS = (COLOURS[0], COLOURS[2], COLOURS[3], COLOURS[5])
+_MODELS = (COLORS[0], COLORS[2], COLORS[3], COLORS[5])
 _PEOPLE = 12  # of whom small multiples are drawn
 _TRACES = 4  # channels
 
 
-def colours(names: list[str], baselines: tuple[str, str]) -> dict[str, str]:
-    """Source → colour: real black, its other half grey, baselines warm, models the others."""
-    fixed = {REAL: COLOURS[7], OTHER: COLOURS[6], baselines[0]: COLOURS[4],
-             baselines[1]: COLOURS[1]}
+def colors(names: list[str], baselines: tuple[str, str]) -> dict[str, str]:
+    """Source → color: real black, its other half grey, baselines warm, models the others."""
+    fixed = {REAL: COLORS[7], OTHER: COLORS[6], baselines[0]: COLORS[4],
+             baselines[1]: COLORS[1]}
     models = [name for name in names if name not in fixed]
     return {**{name: _MODELS[k % len(_MODELS)] for k, name in enumerate(models)}, **fixed}
 
 
-def spectra(path: Path, measured: dict[str, list[Measured]], colour: dict[str, str]) -> None:
+def spectra(path: Path, measured: dict[str, list[Measured]], color: dict[str, str]) -> None:
     """Mean over people and channels; a source a panel beside the real one, whose range over people
     is shaded."""
     plt = pyplot()
@@ -33,19 +33,18 @@ def spectra(path: Path, measured: dict[str, list[Measured]], colour: dict[str, s
     frequency = measured[REAL][0].frequency
     for axis, name in zip(axes[0], shown, strict=True):
         axis.fill_between(frequency, real.min(axis=0), real.max(axis=0), color="0.9", lw=0)
-        axis.plot(frequency, real.mean(axis=0), color=colour[REAL], lw=1.2, label="real")
+        axis.plot(frequency, real.mean(axis=0), color=color[REAL], lw=1.2, label="real")
         own = _over_channels(measured[name])
-        axis.plot(frequency, own.mean(axis=0), color=colour[name], lw=1.6)
-        axis.set_title(name, fontsize=9, color=colour[name], loc="left")
-        _bare(axis)
+        axis.plot(frequency, own.mean(axis=0), color=color[name], lw=1.6)
+        axis.set_title(name, fontsize=9, color=color[name], loc="left")
         axis.set_xlabel("frequency (Hz)")
     axes[0][0].set_ylabel("power (dB re SD²/Hz)")
-    axes[0][0].legend(frameon=False, fontsize=8)
-    _save(plt, figure, path)
+    axes[0][0].legend(fontsize=8)
+    save(figure, path)
 
 
 def spectra_of_people(
-    path: Path, measured: dict[str, list[Measured]], people: list[str], colour: dict[str, str]
+    path: Path, measured: dict[str, list[Measured]], people: list[str], color: dict[str, str]
 ) -> None:
     """A panel a person, mean over channels, all sources."""
     plt = pyplot()
@@ -59,10 +58,9 @@ def spectra_of_people(
             axis.set_visible(False)
             continue
         for name, own in measured.items():
-            axis.plot(own[number].frequency, own[number].spectrum.mean(axis=0), color=colour[name],
+            axis.plot(own[number].frequency, own[number].spectrum.mean(axis=0), color=color[name],
                       lw=1.6 if name == REAL else 1.0, label=name, zorder=3 if name == REAL else 2)
         axis.set_title(shown[number], fontsize=9, loc="left")
-        _bare(axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("power (dB re SD²/Hz)", fontsize=8)
     for column in range(columns):
@@ -70,13 +68,13 @@ def spectra_of_people(
         axes[below][column].set_xlabel("frequency (Hz)")
         axes[below][column].tick_params(labelbottom=True)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False,
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels),
                   fontsize=8)
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def distances(
-    path: Path, judged: Judged, judge: str, words: str, colour: dict[str, str]
+    path: Path, judged: Judged, judge: str, words: str, color: dict[str, str]
 ) -> None:
     """A matrix a source, generated person × real person, one scale; a dot at the nearest of each
     row."""
@@ -93,19 +91,19 @@ def distances(
             axis.plot(nearest, np.arange(len(matrix)), "o", mfc="w", mec="k", ms=5)
         right = int((nearest == np.arange(len(matrix))).sum())
         axis.set_title(f"{name}\n{right} of {len(matrix)} nearest their own", fontsize=9,
-                       color=colour[name], loc="left")
+                       color=color[name], loc="left")
         ticks = np.unique(np.linspace(0, len(matrix) - 1, min(5, len(matrix))).astype(int))
         axis.set_xticks(ticks, ticks + 1)
         axis.set_yticks(ticks, ticks + 1)
         axis.set_xlabel("real person")
     axes[0][0].set_ylabel("person of the source")
     figure.colorbar(image, ax=axes, label=words, shrink=0.8)
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def bursts(
     path: Path, judged: Judged, spectra: tuple[np.ndarray, np.ndarray], burst: int,
-    colour: dict[str, str],
+    color: dict[str, str],
 ) -> None:
     """Rate, interval, lifetime, a dot a person; and what the states of the model look like."""
     plt = pyplot()
@@ -118,15 +116,14 @@ def bursts(
         for person in range(judged.n_people):
             axis.plot([column[person] for column in columns], color="0.85", lw=0.6, zorder=0)
         for place, (name, column) in enumerate(zip(judged.names, columns, strict=True)):
-            axis.plot(np.full(len(column), place), column, "o", ms=4, color=colour[name],
+            axis.plot(np.full(len(column), place), column, "o", ms=4, color=color[name],
                       alpha=0.8)
             if np.isfinite(column).any():
                 axis.plot([place - 0.3, place + 0.3], [np.nanmean(column)] * 2, lw=2,
-                          color=colour[name])
+                          color=color[name])
         axis.set_xticks(range(len(judged.names)), judged.names, rotation=35, ha="right",
                         fontsize=8)
         axis.set(ylabel=words, ylim=(0, None))
-        axis.spines[["top", "right"]].set_visible(False)
     frequency, power = spectra
     for state, own in enumerate(power):
         axes[3].plot(frequency, own, color="k" if state == burst else "0.65",
@@ -134,14 +131,13 @@ def bursts(
     axes[3].set(xlabel="frequency (Hz)", ylabel="power in the state (dB)",
                 ylim=(max(power.min(), power.max() - 40) - 2, power.max() + 2))
     axes[3].set_title("states of the model", fontsize=9, loc="left")
-    axes[3].legend(frameon=False, fontsize=8)
-    _bare(axes[3])
-    _save(plt, figure, path)
+    axes[3].legend(fontsize=8)
+    save(figure, path)
 
 
 def envelopes(
     path: Path, measured: dict[str, list[Measured]], bands: dict[str, list[float]],
-    colour: dict[str, str],
+    color: dict[str, str],
 ) -> None:
     """Mean matrices over people: bands below each other, sources side by side, a scale a band."""
     plt = pyplot()
@@ -155,15 +151,15 @@ def envelopes(
             image = axis.imshow(np.where(off, mean, np.nan), cmap="RdBu_r", vmin=-high, vmax=high)
             axis.set(xticks=[], yticks=[])
             if row == 0:
-                axis.set_title(name, fontsize=9, color=colour[name])
+                axis.set_title(name, fontsize=9, color=color[name])
         axes[row][0].set_ylabel(f"{band}\n{edges[0]:g}–{edges[1]:g} Hz", fontsize=9)
         figure.colorbar(image, ax=axes[row], label="r of envelopes", shrink=0.9)
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def traces(
     path: Path, measured: dict[str, list[Measured]], names: list[str], sfreq: float,
-    colour: dict[str, str],
+    color: dict[str, str],
 ) -> None:
     """5 s of a few channels of the first person, the same scale for all sources."""
     plt = pyplot()
@@ -178,28 +174,18 @@ def traces(
         trace = own[0].trace
         for place, row in enumerate(rows):
             axis.plot(np.arange(trace.shape[1]) / sfreq, trace[row] - 6 * place,
-                      color=colour[name], lw=0.6)
+                      color=color[name], lw=0.6)
         axis.set_yticks(-6 * np.arange(len(rows)), [names[row] for row in rows], fontsize=8)
         axis.set_ylim(-6 * (len(rows) - 1) - 5, 5)
-        axis.set_title(name, fontsize=9, loc="left", color=colour[name])
+        axis.set_title(name, fontsize=9, loc="left", color=color[name])
         axis.set_xlim(0, TRACE_S)
-        axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     axes[0][0].annotate("", (TRACE_S * 0.99, -3), (TRACE_S * 0.99, 3),
                         arrowprops={"arrowstyle": "|-|,widthA=0.2,widthB=0.2", "lw": 0.8})
     axes[0][0].text(TRACE_S * 0.98, 3.2, "6 SD", fontsize=7, ha="right")
-    _save(plt, figure, path)
+    save(figure, path)
 
 
 def _over_channels(own: list[Measured]) -> np.ndarray:
     return np.stack([x.spectrum.mean(axis=0) for x in own])
-
-
-def _bare(axis) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _save(plt, figure, path: Path) -> None:
-    figure.savefig(path, dpi=130)
-    plt.close(figure)

@@ -128,19 +128,19 @@ def _draw(
     measured: dict[str, list[Measured]], bursts: Bursts,
 ) -> list[str]:
     """All figures; returns their file names."""
-    colour = judge_figures.colours(judged.names, settings.baselines)
-    judge_figures.spectra(out / "spectra.png", measured, colour)
-    judge_figures.spectra_of_people(out / "spectra_people.png", measured, compared.people, colour)
-    judge_figures.bursts(out / "bursts.png", judged, bursts.state_spectra(), bursts.burst, colour)
-    judge_figures.traces(out / "traces.png", measured, compared.names, compared.sfreq, colour)
+    color = judge_figures.colors(judged.names, settings.baselines)
+    judge_figures.spectra(out / "spectra.png", measured, color)
+    judge_figures.spectra_of_people(out / "spectra_people.png", measured, compared.people, color)
+    judge_figures.bursts(out / "bursts.png", judged, bursts.state_spectra(), bursts.burst, color)
+    judge_figures.traces(out / "traces.png", measured, compared.names, compared.sfreq, color)
     made = ["spectra.png", "spectra_people.png", "bursts.png", "traces.png"]
     if judged.n_people >= table.LEAST_PEOPLE:
         for name, words in (("psd_l2", "distance of spectra (dB)"),
                             ("fingerprint", "1 − correlation of features")):
-            judge_figures.distances(out / f"{name}.png", judged, name, words, colour)
+            judge_figures.distances(out / f"{name}.png", judged, name, words, color)
             made.append(f"{name}.png")
     if judged.n_channels >= table.LEAST_CHANNELS:
-        judge_figures.envelopes(out / "envelopes.png", measured, settings.bands, colour)
+        judge_figures.envelopes(out / "envelopes.png", measured, settings.bands, color)
         made.append("envelopes.png")
     return made
 

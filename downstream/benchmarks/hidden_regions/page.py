@@ -7,7 +7,7 @@ import pandas as pd
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
 from neurofm.pages import words
-from neurofm.pages.figure import COLOURS, pyplot
+from neurofm.pages.figure import COLORS, pyplot, save
 from neurofm.pages.page import Page
 
 from ...decoder.labelled import sensors_of
@@ -23,16 +23,14 @@ def draw(path: Path, scores: pd.DataFrame) -> list[str]:
     for axis, kind in zip(axes[0], kinds, strict=True):
         part = scores[scores["hidden"] == kind]
         for k, (share, rows) in enumerate(part.groupby("share")):
-            axis.plot(rows["ridge"], rows["model"], "o", ms=4, alpha=0.8, color=COLOURS[k],
+            axis.plot(rows["ridge"], rows["model"], "o", ms=4, alpha=0.8, color=COLORS[k],
                       label=f"{share:.0%} hidden")
         axis.plot([low, 1], [low, 1], color="0.7", lw=0.8, zorder=0)
         axis.set(xlabel="R² of ridge regression", title=f"hidden in {kind}"
                  if kind == "segments" else f"hidden in the {kind}")
-        axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("R² of the model")
-    axes[0][0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    axes[0][0].legend(fontsize=8)
+    save(figure, path)
     return [path.name]
 
 

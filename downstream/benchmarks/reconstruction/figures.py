@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from neurofm.data.corpus import Corpus
+from neurofm.pages.figure import COLORS, MEASURED, pyplot, save
 
-BLUE, GREY = "#1f77b4", "#555555"
+BLUE, GREY = COLORS[0], MEASURED
 
 
 @torch.inference_mode()
@@ -17,11 +18,7 @@ def reconstruction_figure(
 ) -> None:
     """Original and reconstructed traces of a few channels, and their spectra, one row a width
     of layout."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     widths = corpus.widths(windows)
     firsts = [windows[np.flatnonzero(widths == width)[0]] for width in dict.fromkeys(widths)][:6]
     sfreq = corpus.contract.sfreq
@@ -61,6 +58,5 @@ def reconstruction_figure(
             right.loglog(frequency[8:], smooth[8:], color=color, lw=1, label=label)
         right.set_xlabel("frequency (Hz)")
         right.set_ylabel("power (relative)")
-        right.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+        right.legend(fontsize=8)
+    save(figure, path)
