@@ -12,6 +12,7 @@ from sklearn import metrics as reference
 from neurofm.downstream.benchmarks.decoding import comparison_page
 from neurofm.downstream.benchmarks.decoding.comparison import compare
 from neurofm.downstream.benchmarks.decoding.written import About, to_text, write
+from neurofm.pages.figure import with_svg
 
 
 def named(
@@ -311,7 +312,9 @@ def test_files_and_what_the_page_says(result, tmp_path):
                              "gain_low": [np.nan, 0.1], "gain_high": [np.nan, 0.2]}),
     )
     files = write(tmp_path, result, about)
-    assert sorted(files) == sorted(p.name for p in tmp_path.iterdir())
+    assert sorted(with_svg(tmp_path, files)) == sorted(p.name for p in tmp_path.iterdir())
+    assert all((tmp_path / name).with_suffix(".svg").is_file() for name in files
+               if name.endswith(".png"))
     assert {"table.tsv", "table.json", "subjects.tsv", "differences.tsv", "comparison.png",
             "ranks.png", "calibration.png", "confusion.png", "curves.png",
             "report.html"} == set(files)
