@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file, logging
 
+from .data import contracts
 from .data.batch import Movable
 from .data.contract import EEG_MEG, Contract
 from .data.contract import FILE_NAME as CONTRACT_FILE
@@ -256,4 +257,4 @@ def _find_contract(path, where: dict) -> Contract | None:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )  # fmt: skip
-    return None if found is None else Contract.load(Path(found).parent)
+    return None if found is None else contracts.load(Path(found).parent)

@@ -10,10 +10,11 @@ import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 from neurofm.data.recording import Recording
 
-from . import readers, segments
+from . import segments
 from .readers import mne_raw
 from .readers.errors import ReadError
 from .readers.options import ReadOptions
@@ -90,12 +91,17 @@ def _participants(path: Path, mtime_ns: int) -> dict[str, dict[str, str]]:
     }
 
 
-def read(path: Path, root: Path, options: ReadOptions) -> Recording:
-    """Read one recording with its sidecars, its identity and its subject's attributes."""
-    if reader := readers.of_images(path):
+def read(
+    path: Path, root: Path, options: ReadOptions, images: ModuleType | None = None
+) -> Recording:
+    """Read one recording with its sidecars, its identity and its subject's attributes.
+
+    images: the reader of this image of fMRI, where it is one.
+    """
+    if images:
         identity = entities(path, images=True) or {}
         person = participants(root).get(identity.get("subject"), {})
-        recording = reader.read(path, options)
+        recording = images.read(path, options)
         return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
                                **identity)
     import mne_bids

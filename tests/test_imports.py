@@ -1,12 +1,18 @@
 """What may import what: the arrows between the rooms, and models on a bare GPU machine."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
+import numpy as np
 import pytest
+from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("neurofm", "preprocessing", "pretrain", "downstream")
 
 # What a machine that only trains or runs models need not have.
 ABSENT = ("mne", "mne_bids", "nilearn", "nibabel", "datasets", "flwr", "pandas", "pyarrow",
@@ -50,7 +56,8 @@ def test_models_need_no_readers_and_no_tables():
     given (batch), and what says what that is (sensors, contract)."""
     done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
-    needed = ["neurofm.data.batch", "neurofm.data.contract", "neurofm.data.pair_batch",
+    needed = ["neurofm.data.batch", "neurofm.data.contract", "neurofm.data.contracts",
+              "neurofm.data.fmri_contract", "neurofm.data.pair_batch",
               "neurofm.data.parcel_rule", "neurofm.data.sensors"]
     assert done.stdout.splitlines()[-1] == str(needed)
 
@@ -108,9 +115,40 @@ def test_what_hands_data_on_needs_no_torch():
     assert done.stdout.strip() == "False", done.stdout + done.stderr
 
 
+def modules() -> list[Path]:
+    """The tracked files of the packages, relative to the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"], cwd=ROOT,
+        capture_output=True, text=True, check=True).stdout.split()
+    return [Path(name) for name in listed if name.split("/")[0] in PACKAGES and
+            (ROOT / name).exists()]
+
+
 def test_arrows_between_rooms():
-    """The contracts of import-linter in pyproject.toml."""
+    """The contracts of import-linter in pyproject.toml hold, and it has read every module."""
     lint = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout
     assert " 0 broken" in done.stdout
+    (seen,) = re.findall(r"Analyzed (\d+) files", done.stdout)
+    assert int(seen) == len(modules())
+
+
+def test_no_import_circle():
+    """Imports inside functions count; those for type checkers alone do not."""
+    graph = grimp.build_graph("neurofm", cache_dir=None, exclude_type_checking_imports=True)
+    names = sorted(graph.modules)
+    assert len(names) == len(modules())
+    arrows = [[target in graph.find_modules_directly_imported_by(name) for target in names]
+              for name in names]
+    _, circle = connected_components(np.array(arrows), connection="strong")
+    larger = [np.array(names)[circle == number].tolist() for number in np.unique(circle)
+              if (circle == number).sum() > 1]
+    assert larger == []
+
+
+def test_files_are_short():
+    long = {str(path): n for path in modules()
+            if (n := len((ROOT / path).read_text().splitlines())) > 400}
+    assert long == {}

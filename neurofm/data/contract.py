@@ -89,24 +89,25 @@ class Contract:
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         return path
 
-    @staticmethod
-    def load(folder: str | Path) -> "Contract":
-        """The contract in a folder, of whatever modality."""
-        path = Path(folder) / FILE_NAME
-        if not path.exists():
-            raise ValueError(
-                f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
-                f"save the model with its contract, or write one by hand"
-            )
-        fields = json.loads(path.read_text())
-        if fields.get("contract_version") != 1:
-            raise ValueError(f"{path}: contract_version 1 can be read here, got "
-                             f"{fields.get('contract_version')}; a newer neurofm wrote it: upgrade")
-        if fields.get("modality") == "fmri":
-            from .fmri_contract import FMRIContract
+    @classmethod
+    def load(cls, folder: str | Path):
+        """The contract in a folder; `contracts.load` for one of any modality."""
+        return cls.from_dict(fields_of(folder), where=str(Path(folder) / FILE_NAME))
 
-            return FMRIContract.from_dict(fields, where=str(path))
-        return InputContract.from_dict(fields, where=str(path))
+
+def fields_of(folder: str | Path) -> dict:
+    """The fields of the contract in a folder."""
+    path = Path(folder) / FILE_NAME
+    if not path.exists():
+        raise ValueError(
+            f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
+            f"save the model with its contract, or write one by hand"
+        )
+    fields = json.loads(path.read_text())
+    if fields.get("contract_version") != 1:
+        raise ValueError(f"{path}: contract_version 1 can be read here, got "
+                         f"{fields.get('contract_version')}; a newer neurofm wrote it: upgrade")
+    return fields
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from .. import artifacts
-from . import shards
+from . import contracts, shards
 from .contract import Contract
 from .sensors import GeometryRule, Sensors
 from .windows import WindowTable, check_splits, read_table, write_datasets
@@ -45,7 +45,7 @@ class Corpus(WindowTable):
         layouts = json.loads((folder / "layouts.json").read_text())
         return cls(
             folder,
-            Contract.load(folder).with_(corpus=manifest.fingerprint),
+            contracts.load(folder).with_(corpus=manifest.fingerprint),
             read_table(folder / "recordings.parquet"),
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,

@@ -25,8 +25,8 @@ from jaxtyping import Float32, Float64
 
 from .. import artifacts
 from ..seen import subject_keys
-from . import shards
-from .contract import Contract, InputContract
+from . import contracts, shards
+from .contract import InputContract
 from .fmri_contract import FMRIContract
 from .sensors import Sensors
 from .windows import check_splits, read_table
@@ -73,7 +73,7 @@ class Pairs:
         bold = json.loads((folder / BOLD_CONTRACT).read_text())
         return cls(
             folder,
-            Contract.load(folder).with_(corpus=manifest.fingerprint),
+            contracts.load(folder).with_(corpus=manifest.fingerprint),
             FMRIContract.from_dict(bold, where=str(folder / BOLD_CONTRACT)),
             read_table(folder / "scans.parquet"),
             {key: Sensors.from_dict(fields) for key, fields in layouts.items()},

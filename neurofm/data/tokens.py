@@ -17,9 +17,8 @@ import numpy as np
 import torch
 
 from .. import artifacts
-from . import shards
+from . import contracts, shards
 from .batch import Tokens
-from .contract import Contract
 from .corpus import Corpus
 from .windows import WindowTable, read_table, write_datasets
 
@@ -47,7 +46,7 @@ class TokenSet(WindowTable):
         manifest = artifacts.open_sealed(folder, "tokens")
         return cls(
             folder,
-            Contract.load(folder),
+            contracts.load(folder),
             read_table(folder / "recordings.parquet"),
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,

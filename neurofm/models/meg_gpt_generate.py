@@ -4,16 +4,19 @@ Of body "causal" the past is kept as keys and values, so that a sample costs the
 it is; "patched" reads its whole context anew for each, as released.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .meg_gpt import MEGGPT
+if TYPE_CHECKING:
+    from .meg_gpt import MEGGPT
 
 
 @torch.no_grad()
 def generate(
-    model: MEGGPT, prompt: Int[Tensor, "batch channel time"], n: int,
+    model: "MEGGPT", prompt: Int[Tensor, "batch channel time"], n: int,
     geometry: Float[Tensor, "batch channel 6"] | None = None, *, temperature: float = 1.0,
     top_p: float = 0.99, seed: int = 0, session: Int[Tensor, " batch"] | None = None,
     cached: bool = True,

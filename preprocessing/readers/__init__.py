@@ -76,7 +76,7 @@ def read(
         # Links are not followed: in an archive of datalad only they bear the names of BIDS.
         root = bids.find_root(path.absolute())
         if root is not None:
-            return bids.read(path.absolute(), root, options)
+            return bids.read(path.absolute(), root, options, of_images(path))
     return reader.read(path, options)
 
 

@@ -215,9 +215,8 @@ def test_what_is_copied_can_be_installed(tmp_path):
         source, target = ROOT / name, tmp_path / "source" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         skip = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, target, ignore=skip) if source.is_dir() else shutil.copy(
-            source, target
-        )
+        shutil.copytree(source, target, ignore=skip, symlinks=True) if source.is_dir() else (
+            shutil.copy(source, target))
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          f"--wheel-dir={tmp_path}", tmp_path / "source"],
@@ -227,7 +226,8 @@ def test_what_is_copied_can_be_installed(tmp_path):
     packed = set(zipfile.ZipFile(wheel).namelist())
     for package in ("neurofm", "preprocessing", "pretrain", "downstream"):
         for path in (ROOT / package).rglob("*.py"):
-            assert str(path.relative_to(ROOT)) in packed
+            inside = path.relative_to(ROOT / "neurofm" if package == "neurofm" else ROOT)
+            assert f"neurofm/{inside}" in packed
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for group in project["entry-points"].values():
         for place in group.values():

@@ -9,7 +9,8 @@ import pytest
 
 import neurofm
 from neurofm import artifacts
-from neurofm.data.contract import Contract, InputContract
+from neurofm.data import contracts
+from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.parcel_rule import ParcelRule
 from neurofm.preprocessing import ingest, readers
@@ -172,7 +173,7 @@ def test_ingest_makes_parcels(corpus, archive, capsys):
 
 def test_a_new_recording_gets_what_the_corpus_has(corpus, archive):
     """The contract alone brings a recording there, signs included."""
-    held, contract = Corpus.open(corpus), Contract.load(corpus)
+    held, contract = Corpus.open(corpus), contracts.load(corpus)
     windows = held.select(subject="3")
     raw = mne.io.read_raw_fif(archive / "sub-3_run-1_raw.fif", verbose="ERROR")
     found = neurofm.standardize(raw, contract).windows
