@@ -69,8 +69,7 @@ def on_simulation(run: DemoConfig) -> int:
     step("ingest", unseen / "archive", f"--out={unseen / 'corpus'}", "--contract.window_s=8",
          "--splits.fractions=[0,0,1]")
     learn(run, out / "corpus")
-    step("evaluate reconstruction", f"--corpus={unseen / 'corpus'}",
-         f"--tokenizer={out / 'tokenizer'}",
+    step("evaluate reconstruction", f"--data={unseen / 'corpus'}", f"--model={out / 'tokenizer'}",
          f"--out={unseen / 'reconstruction'}")
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
@@ -104,7 +103,7 @@ def learn(run: DemoConfig, corpus: Path) -> None:
          '"quantize_from": 0.3}',
          f"--train.steps={run.tokenizer_steps}", "--train.batch_windows=8", "--train.lr=4e-3",
          "--train.beta2=0.99")
-    step("evaluate reconstruction", f"--corpus={corpus}", f"--tokenizer={out / 'tokenizer'}",
+    step("evaluate reconstruction", f"--data={corpus}", f"--model={out / 'tokenizer'}",
          f"--out={out / 'reconstruction'}")
     step("tokenize", f"--data={corpus}", f"--model={out / 'tokenizer'}",
          f"--out={out / 'tokens'}")

@@ -56,14 +56,14 @@ def test_eegmat_from_files_to_a_decoded_new_person(made, data, tmp_path):
 
 @pytest.mark.slow
 def test_reconstruction_of_people_held_out(made, tmp_path, capsys):
-    run("evaluate", "reconstruction", f"--corpus={made / 'corpus'}",
-        f"--tokenizer={made / 'tokenizer'}",
+    run("evaluate", "reconstruction", f"--data={made / 'corpus'}",
+        f"--model={made / 'tokenizer'}",
         f"--out={tmp_path / 'reconstruction'}")
     table = pd.read_csv(tmp_path / "reconstruction" / "reconstruction.tsv", sep="\t")
     assert table["subjects"].tolist() == [2]
     # PCA does not depend on training: on real EEG sixteen of nineteen components are nearly all.
     assert table["pca16"].item() > 0.95
-    assert "not generalisation" not in capsys.readouterr().out
+    assert "LEAK" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -275,6 +275,18 @@ class BrainTokenizer(Tokenizer):
         return self._joined(windows, overlap)[..., :n_times]
 
     @property
+    def keeps_scale(self) -> bool:
+        return self.codec.keeps_scale
+
+    def reconstruct(
+        self, batch: Batch
+    ) -> tuple[Tokens, Float[Tensor, "batch channel time"]]:
+        """Window by window: where windows overlap, a cross-fade would flatter the tokens."""
+        tokens = self.encode(batch, overlap=0.0)
+        return tokens, self.decode(tokens, batch.geometry, batch.kind, batch.valid, overlap=0.0,
+                                   n_times=batch.signal.shape[-1])
+
+    @property
     def _frames_per_window(self) -> int:
         frames = self.config.window_length
         for ratio in reversed(self.config.ratios):

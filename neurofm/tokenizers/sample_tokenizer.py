@@ -19,10 +19,12 @@ from .vocabulary import Vocabulary
 class SampleTokenizerConfig(NeuroFMConfig):
     """Has `n_tokens` and `n_used` (0 until tokens were counted).
 
-    window_length: fewest samples that are encoded together.
+    window_length: fewest samples that are encoded together. margin: samples that successive windows
+    share.
     """
 
     window_length = 1
+    margin = 0
 
     def __init__(self, **of_transformers):
         super().__init__(**of_transformers)  # else transformers makes one that takes no such keys

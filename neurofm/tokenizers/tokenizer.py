@@ -29,6 +29,17 @@ class Tokenizer(NeuroFMPreTrainedModel):
         """Signals [batch, channel, time] of these sensors. n_times: length wanted."""
 
     @property
+    def keeps_scale(self) -> bool:
+        """Whether `decode` gives signals in the scale that was encoded, not only their shape."""
+        return True
+
+    def reconstruct(self, batch: Batch) -> tuple[Tokens, Tensor]:
+        """Tokens of a batch, and the signals [batch, channel, time] that they decode to."""
+        tokens = self.encode(batch)
+        return tokens, self.decode(tokens, batch.geometry, batch.kind, batch.valid,
+                                   n_times=batch.signal.shape[-1])
+
+    @property
     def of_channels(self) -> bool:
         """Whether each channel has tokens of its own; else sources do, of a fixed number."""
         return False

@@ -54,19 +54,26 @@ def test_the_vocabulary_is_ordered_and_tokens_are_made_of_it(corpus, tokenizer, 
     assert (np.diff(count[1:]) <= 0.1 * count[1]).all()  # the frequent ones first
 
 
-def test_reconstruction_stands_beside_mu_law_and_quantiles(corpus, tokenizer, tmp_path):
+def test_reconstruction_stands_beside_mu_law_and_quantiles(corpus, tokenizer, tmp_path, capsys):
     mu_law, out = tmp_path / "mu_law", tmp_path / "table"
     assert cli.main(["pretrain", "--model=mu_law", f"--data={corpus}", f"--out={mu_law}",
                      "--architecture={n_tokens: 16}"]) == 0
-    assert cli.main(["reconstruct", f"--corpus={corpus}", f"--tokenizer={tokenizer}",
-                     f"--out={out}", f"--beside=[{mu_law}]"]) == 0
+    words = ["evaluate", "reconstruction", f"--data={corpus}", f"--model={tokenizer}",
+             f"--out={out}"]
+    assert cli.main([*words, f"--models={{mu: {mu_law}}}"]) == 0
     table = pd.read_csv(out / "reconstruction.tsv", sep="\t").set_index("tokenizer")
     assert len(table) == 4
     used = checkpoints.load(tokenizer).config.n_used
     assert {f"mu_law ({used})", f"quantile ({used})"} <= set(table.index)
-    assert table.loc[str(tokenizer), "pve"] > 60
+    assert table.loc["model", "pve"] > 60
     assert table.loc[f"mu_law ({used})", "pve"] > 60
     assert (table["subjects"] == 1).all()
+    assert cli.main(words) == 1  # without the other tokenizer it would be another table
+    assert "made with other settings (models mu:" in capsys.readouterr().err
+    assert cli.main([*words, f"--models={{mu: {mu_law}}}"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert cli.main([*words, f"--models={{mu: {tokenizer}}}"]) == 1
+    assert "made with other settings (models mu:" in capsys.readouterr().err
 
 
 def test_signals_out_of_a_model(corpus, model, tmp_path):

@@ -38,12 +38,10 @@ def test_pretraining_of_a_tokenizer(folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("command", "words"), [(tokenize, ("data", "model")),
-                                               (reconstruct, ("corpus", "tokenizer"))])
-def test_a_tokenizer(command, words, folder, tokenizer_folder, tmp_path):
+@pytest.mark.parametrize("command", [tokenize, reconstruct])
+def test_a_tokenizer(command, folder, tokenizer_folder, tmp_path):
     with pytest.raises(ValueError, match=SAID):
-        command([f"--{words[0]}={folder}", f"--{words[1]}={tokenizer_folder}",
-                 f"--out={tmp_path / 'out'}"])
+        command([f"--data={folder}", f"--model={tokenizer_folder}", f"--out={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
 
 

@@ -28,14 +28,11 @@ def reconstruction_figure(
     )
     for (left, right), window in zip(axes, firsts, strict=True):
         batch = corpus.batch(np.array([window]))
-        codes = tokenizer.encode(batch, overlap=0.0)
         n_times = batch.signal.shape[-1]
-        decoded = tokenizer.decode(
-            codes, batch.geometry, batch.kind, overlap=0.0, n_times=n_times
-        )[0].numpy()
+        decoded = tokenizer.reconstruct(batch)[1][0].numpy()
         signal = batch.signal[0].numpy()
         scale = signal.std(1, keepdims=True) / np.maximum(decoded.std(1, keepdims=True), 1e-9)
-        if not tokenizer.codec.keeps_scale:
+        if not tokenizer.keeps_scale:
             decoded = decoded * scale
         rows = np.linspace(0, len(signal) - 1, min(n_rows, len(signal))).round().astype(int)
         shown = slice(0, round(seconds * sfreq))

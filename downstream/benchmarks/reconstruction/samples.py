@@ -1,9 +1,8 @@
-"""How well a tokenizer of single samples reconstructs people it has never seen, beside others.
+"""Tokenizers of single samples, beside μ-law and quantiles with as many tokens.
 
-Beside it stand μ-law and quantiles with as many tokens (quantiles of the training people), and any
-other tokenizers that are named. "Edge" is the first samples after each border of the tokenizer's
-own windows, where its state may be cold; the begin of a recording's window is left out, for before
-it there is nothing.
+Quantiles are those of the training people. "Edge" is the first samples after each border of the
+tokenizer's own windows, where its state may be cold; the beginning of a recording's window is left
+out, because nothing comes before it.
 """
 
 import numpy as np
@@ -11,49 +10,66 @@ import pandas as pd
 import torch
 
 from neurofm.data.corpus import Corpus
+from neurofm.nn.quantizer import perplexity
 from neurofm.tokenizers.mu_law import MuLaw, MuLawConfig
 from neurofm.tokenizers.quantile import Quantile, QuantileConfig
 from neurofm.tokenizers.sample_tokenizer import SampleTokenizer
 
+from .compared import Compared
+
 EDGE = 10  # samples
-AT_MOST = 400  # training windows that quantiles are taken of
+AT_MOST = 400  # training windows that quantiles are fitted on
 
 
 def compare(
-    tokenizers: dict[str, SampleTokenizer], corpus: Corpus, windows: np.ndarray, at_once: int = 16
-) -> pd.DataFrame:
-    """A row a tokenizer: tokens in use, percentage of variance explained (mean over subjects, the
-    lowest, at window edges), and how many equally frequent tokens would carry as much (perplexity).
+    tokenizers: dict[str, SampleTokenizer], corpus: Corpus, windows: np.ndarray, at_once: int = 16,
+    seed: int = 0,
+) -> Compared:
+    """All tokenizers and both baselines: tokens in use, variance explained (mean over subjects, the
+    lowest subject, at edges) and perplexity.
 
-    tokenizers: by name, the first one is what the baselines have as many tokens as.
+    tokenizers: by name, "model" gives the baselines their number of tokens.
     """
-    first = next(iter(tokenizers.values()))
-    n = first.config.n_codes - 1
+    n = tokenizers["model"].config.n_codes - 1
     training = np.flatnonzero((corpus.recordings["split"] == "train").to_numpy()[
         corpus.windows["recording"].to_numpy()])
-    some = np.random.default_rng(0).permutation(training)[:AT_MOST]
+    some = np.random.default_rng(seed).permutation(training)[:AT_MOST]
     quantile = Quantile(QuantileConfig(n_tokens=n)).eval()
     if len(some):
         quantile.finish(corpus.batch(np.sort(some[i : i + 16])) for i in range(0, len(some), 16))
     every = {**tokenizers, f"mu_law ({n})": MuLaw(MuLawConfig(n_tokens=n)).eval(),
              f"quantile ({n})": quantile}
-    return pd.DataFrame([{"tokenizer": name, **score(one, corpus, windows, at_once)}
-                         for name, one in every.items()])
+    rows, subjects, levels = [], [], {}
+    for name, tokenizer in every.items():
+        each, uses = score(tokenizer, corpus, windows, at_once)
+        levels[name] = [float(perplexity(uses.double()))]
+        rows.append({"tokenizer": name, "tokens in use": int((uses > 0).sum()),
+                     "subjects": len(each), "pve": each["pve"].mean(),
+                     "lowest subject": each["pve"].min(), "pve at edges":
+                     each["pve at edges"].mean(), "perplexity": levels[name][0]})
+        subjects.append(each.reset_index(names="subject").assign(method=name))
+    found = pd.concat(subjects, ignore_index=True).assign(device=0, sensors="all")
+    notes = [] if len(some) else ["the corpus has no training subjects: quantiles are those of a "
+                                  "normal distribution"]
+    return Compared(
+        pd.DataFrame(rows),
+        found[["device", "sensors", "method", "subject", "pve", "pve at edges"]], levels,
+        "training subjects" if len(some) else "nothing", notes=notes)
 
 
 @torch.no_grad()
 def score(
     tokenizer: SampleTokenizer, corpus: Corpus, windows: np.ndarray, at_once: int
-) -> dict[str, float]:
-    """See `compare`."""
+) -> tuple[pd.DataFrame, torch.Tensor]:
+    """(Percent of each subject's variance explained, everywhere and at edges; how often each token
+    was used)."""
     uses = torch.zeros(tokenizer.config.n_codes, dtype=torch.int64)
     squares = np.zeros((len(windows), 4))  # error, power, and both at edges
-    length = tokenizer.config.window_length
-    margin = getattr(tokenizer.config, "margin", 0)
+    length, margin = tokenizer.window_length, tokenizer.config.margin
     for start in range(0, len(windows), at_once):
         batch = corpus.batch(windows[start : start + at_once])
-        tokens = tokenizer.encode(batch)
-        error = torch.square(batch.signal - tokenizer.decode(tokens)) * batch.valid[..., None]
+        tokens, signal = tokenizer.reconstruct(batch)
+        error = torch.square(batch.signal - signal) * batch.valid[..., None]
         power = torch.square(batch.signal) * batch.valid[..., None]
         uses += torch.bincount(tokens.ids[batch.valid].flatten(), minlength=len(uses))
         place = torch.arange(batch.signal.shape[-1])
@@ -63,12 +79,6 @@ def score(
         squares[rows, 2] = error[..., edge].sum((1, 2))
         squares[rows, 3] = power[..., edge].sum((1, 2))
     by_subject = pd.DataFrame(squares).groupby(corpus.subjects(windows)).sum()
-    pve = 100 * (1 - by_subject[0] / by_subject[1])
-    share = uses.double() / uses.sum()
-    return {
-        "tokens in use": int((uses > 0).sum()), "subjects": len(by_subject),
-        "pve": pve.mean(), "lowest subject": pve.min(),
-        "pve at edges": (100 * (1 - by_subject[2] / by_subject[3])).mean()
-        if length > 1 else float("nan"),
-        "perplexity": float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum())),
-    }
+    each = pd.DataFrame({"pve": 100 * (1 - by_subject[0] / by_subject[1]), "pve at edges":
+                         100 * (1 - by_subject[2] / by_subject[3]) if length > 1 else np.nan})
+    return each, uses
