@@ -79,7 +79,7 @@ def explain(run: ExplainConfig) -> int:
     data = labelled(corpus, decoder.classes, run.only, number=not decoder.classes)
     windows, target, subjects = data.of(run.split)
     if len(windows) == 0:
-        raise ValueError(f"{corpus.folder}: the {run.split} split has no labelled window"
+        raise ValueError(f"{corpus.folder}: the {run.split} split has no labeled window"
                          f"{f' with {run.only}' if run.only else ''}; choose another --split")
     artifacts.claim(out, {**parents, **config.resolved(run)})
     found = attribution.maps(decoder, corpus, windows, target, draws=run.draws, seed=run.seed,

@@ -8,7 +8,7 @@
 
     answer = torch.export.load("model.pt2").module()(signal, geometry, kind, valid)
 
-What goes in is a standardised window, as `neurofm.standardize` and `Corpus.batch` make it. The file
+What goes in is a standardized window, as `neurofm.standardize` and `Corpus.batch` make it. The file
 is compared with the model on several numbers of channels before it is sealed.
 """
 
@@ -178,7 +178,7 @@ def _inputs(model, n_channels: int) -> tuple[Tensor, ...]:
 
 def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
     shapes = {
-        "signal": f"float32 [1, channel, {inputs[0].shape[-1]}], standardised as the contract says",
+        "signal": f"float32 [1, channel, {inputs[0].shape[-1]}], standardized as the contract says",
         "geometry": "float32 [1, channel, 6], places and directions as Corpus.batch gives them",
         "kind": "int64 [1, channel], index into kinds", "valid": "bool [1, channel]"}
     classes = model.classes if isinstance(model, WindowDecoder) else ()

@@ -4,7 +4,7 @@
     neurofm federate … --engine ray                sites as processes of Flower's simulation engine
     neurofm federate … --privacy.where server      with differential privacy
 
-Every site keeps its front, its batch norms and its optimiser; what is shared is averaged by Flower
+Every site keeps its front, its batch norms and its optimizer; what is shared is averaged by Flower
 after each round. Beside it stand each site by itself ("local") and all recordings in one place
 ("pooled"), which is what the federation spares. The same Flower apps run as separate processes with
 TLS: see `configs/federated/`. Asked to stop (SIGTERM, SIGUSR1) it ends with status 85; the same
@@ -54,7 +54,7 @@ class FederateConfig:
     Parameters
     ----------
     sites
-        Name of each and its corpus of labelled windows.
+        Name of each and its corpus of labeled windows.
     out
         Folder of the results.
     learning

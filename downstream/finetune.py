@@ -1,4 +1,4 @@
-"""Train a decoder of labelled windows on a pretrained model, and judge it on unseen people.
+"""Train a decoder of labeled windows on a pretrained model, and judge it on unseen people.
 
     neurofm finetune --corpus labelled/ --model runs/brainomni --out runs/decoder
     neurofm finetune … --mode full                  the transformer trains along

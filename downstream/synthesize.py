@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def synthesize(run: SynthesizeConfig) -> int:
-    """Synthesise, write, seal; prints what it does."""
+    """Synthesize, write, seal; prints what it does."""
     out, parents = Path(run.out), {"model": checkpoints.fingerprint(run.model)}
     if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
         print(f"{out} is finished: nothing to do")
@@ -222,7 +222,7 @@ def predict(
     values = model.predict(batch.to(model.device))[0].double().cpu().numpy()
     known = ~blind(bad, model.contract.sfreq, middle_s)
     if not known.any():
-        raise ContractError(recording.source, "EEG to synthesise from",
+        raise ContractError(recording.source, "EEG to synthesize from",
                             "before every volume it is mostly marked bad", "give a cleaner one")
     spread = values[known].std(axis=0)
     scored = (values - values[known].mean(axis=0)) / np.where(spread > 0, spread, 1.0)

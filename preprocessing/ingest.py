@@ -1,4 +1,4 @@
-"""Make a corpus out of recordings: read, standardise in parallel, split by subject, seal.
+"""Make a corpus out of recordings: read, standardize in parallel, split by subject, seal.
 
     neurofm ingest PATH… --out corpus/ [--config run.yaml] [--key value …]
 
@@ -39,7 +39,7 @@ class IngestConfig:
     Parameters
     ----------
     paths
-        Files or folders (searched through); BIDS folders are recognised.
+        Files or folders (searched through); BIDS folders are recognized.
     out
         Folder of the corpus.
     modality

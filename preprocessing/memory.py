@@ -10,7 +10,7 @@ LARGE_BYTES = 2**30
 
 
 def empty(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialised float32 array; beyond 1 GiB a memory map whose file vanishes with it.
+    """An uninitialized float32 array; beyond 1 GiB a memory map whose file vanishes with it.
 
     The file lies where `TMPDIR` says; the system writes its pages out when memory is short.
     """

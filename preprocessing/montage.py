@@ -3,7 +3,7 @@
 Files spell one electrode in many ways ("EEG Fp1", "Fc5.", "EEG FP1-REF", "T3" for T7) and call
 everything EEG, the ECG too. Rules, not lists of data sets: decorations are taken off, old names of
 the 10-20 system are replaced by those of the 10-10 system (Jurcak et al. 2007, NeuroImage 34:1600),
-and the place is looked up in a montage of MNE in the head frame, metres.
+and the place is looked up in a montage of MNE in the head frame, meters.
 """
 
 import difflib
@@ -60,7 +60,7 @@ def why_not_eeg(name: str) -> str | None:
 
 @lru_cache
 def _places(montage: str) -> dict[str, tuple[str, np.ndarray]]:
-    """casefolded name → (the montage's spelling, position in the head frame, metres)."""
+    """casefolded name → (the montage's spelling, position in the head frame, meters)."""
     import mne
 
     known = mne.channels.get_builtin_montages()
@@ -102,7 +102,7 @@ def usable_eeg_positions(
 ) -> Float[np.ndarray, "channel 3"]:
     """A file's electrode positions, NaN where they cannot be places on a head.
 
-    Positions in mm or cm that are called metres, or the same place for most electrodes, are no
+    Positions in mm or cm that are called meters, or the same place for most electrodes, are no
     places. EEGLAB's template is a sphere about the origin, while the head frame has its origin
     between the ears: such a sphere is moved to the middle of the head.
     """

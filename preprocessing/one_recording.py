@@ -1,4 +1,4 @@
-"""What a worker does with one recording: read, standardise, cut, write its shard and its record."""
+"""What a worker does with one recording: read, standardize, cut, write its shard and its record."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Make pairs out of EEG and fMRI measured together: read, put on one clock, standardise, seal.
+"""Make pairs out of EEG and fMRI measured together: read, put on one clock, standardize, seal.
 
     neurofm pair PATH… --out pairs/ [--config run.yaml] [--key value …]
 
@@ -48,7 +48,7 @@ class PairConfig:
     Parameters
     ----------
     paths
-        EEG files, or folders (searched through); BIDS folders are recognised.
+        EEG files, or folders (searched through); BIDS folders are recognized.
     out
         Folder of the pairs.
     contract
@@ -71,7 +71,7 @@ class PairConfig:
     arrays
         How to read tables.
     rois
-        Table of regions' centres (.tsv: name, x, y, z in mm).
+        Table of regions' centers (.tsv: name, x, y, z in mm).
     drop
         Channels that are no EEG although the file says so.
     montage
@@ -131,7 +131,7 @@ class PairConfig:
         arrays = self.arrays
         if arrays.kind != "roi" or arrays.given or arrays.channels or "trial" in arrays.axes:
             raise ValueError("arrays describes tables of volumes and regions: kind roi, no trials; "
-                             "give the repetition time as t_r, and the centres as rois")
+                             "give the repetition time as t_r, and the centers as rois")
         if self.rois and not Path(self.rois).is_file():
             raise ValueError(f"rois: there is no file {self.rois}")
         if self.rois and self.images.given:

@@ -86,7 +86,7 @@ def _contract(contract: Contract) -> str:
                                      "unknown: networks refuse them"}[contract.positions]),
         *([("parcels", f"{len(contract.parcels.points)}, {contract.parcels.method}, "
                        f"{contract.parcels.head} head"
-                       + (", orthogonalised" if contract.parcels.orthogonalize else ""))]
+                       + (", orthogonalized" if contract.parcels.orthogonalize else ""))]
           if contract.parcels else []),
         ("scale", scale[contract.scale]),
         ("window", f"{contract.window_s:g} s, one each "

@@ -2,7 +2,7 @@
 
 MNE marks joints of what was cut together ("EDGE boundary", "BAD_ACQ_SKIP"), EEGLAB writes
 "boundary", BrainVision "New Segment". Filters must not run across such a joint, nor windows. By
-MNE's convention a stretch whose label begins with "bad" holds nothing to be analysed.
+MNE's convention a stretch whose label begins with "bad" holds nothing to be analyzed.
 """
 
 import math

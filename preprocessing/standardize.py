@@ -166,7 +166,7 @@ def _check_length(recording: Recording, contract: InputContract) -> None:
 
 
 def _contiguous(recording: Recording, contract: InputContract) -> np.ndarray:
-    """First samples of windows that cover every stretch of the standardised recording."""
+    """First samples of windows that cover every stretch of the standardized recording."""
     starts: list[int] = []
     for begin, stop in segments.continuous(recording):
         last = stop - contract.window_samples

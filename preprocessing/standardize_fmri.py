@@ -135,7 +135,7 @@ def _check(recording: Recording, contract: FMRIContract) -> None:
                             "arrays are: arrays.kind: roi")
     if not recording.sensors.has_position.all():
         lost = some(np.array(recording.sensors.names)[~recording.sensors.has_position])
-        raise ContractError(recording.source, "the centre of every region", f"none is known of "
+        raise ContractError(recording.source, "the center of every region", f"none is known of "
                             f"{lost}", "give arrays.channels, a table with columns name, x, y, z")
     if not 0.1 <= t_r <= 20:
         raise ContractError(recording.source, "a repetition time of 0.1 to 20 s",

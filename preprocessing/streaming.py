@@ -1,7 +1,7 @@
 """A live signal → what the contract says, window by window, from the past alone.
 
 Filters and the new rate run along (`causal`). Everything after them has no memory, so it is done
-when a window closes, by the very steps that standardise a file: amplitudes of the window, spectra
+when a window closes, by the very steps that standardize a file: amplitudes of the window, spectra
 of the last half minute, interpolation, reference, scale. What differs from a file is said by
 `differences`, in words for people.
 """
@@ -93,7 +93,7 @@ class CausalStandardizer:
 
     @property
     def lookahead_s(self) -> float:
-        """How long the newest standardised sample has waited for later ones."""
+        """How long the newest standardized sample has waited for later ones."""
         return self._resample.lookahead_s
 
     def push(self, chunk: Float[np.ndarray, "channel time"]) -> list[LiveWindow]:
@@ -207,7 +207,7 @@ class CausalStandardizer:
 
 
 class _Past:
-    """The last standardised samples [channel, time], in a buffer that is moved now and then."""
+    """The last standardized samples [channel, time], in a buffer that is moved now and then."""
 
     def __init__(self, n_channels: int, keep: int):
         self._keep, self.stop, self._fill = keep, 0, 0

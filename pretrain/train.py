@@ -64,7 +64,7 @@ class PretrainConfig:
     tokenizer
         Checkpoint of the tokenizer, for models over tokens.
     init
-        Checkpoint of the same model whose weights training begins with, as for unlabelled
+        Checkpoint of the same model whose weights training begins with, as for unlabeled
         adaptation to other data; architecture and tokenizer are then its own, but for fields of
         architecture on which no weight depends (a longer context). "" = random weights.
     splits

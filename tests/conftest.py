@@ -114,7 +114,7 @@ def tokens_folder(corpus_folder, tokenizer_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory):
-    """A labelled corpus with an effect, and an untrained backbone."""
+    """A labeled corpus with an effect, and an untrained backbone."""
     from tests.support import planted
 
     folder = tmp_path_factory.mktemp("planted")

@@ -1,6 +1,6 @@
 """Small networks trained from random weights on signals, with the one loop.
 
-The same for all of them: 128 Hz, channels standardised by the training windows, AdamW without
+The same for all of them: 128 Hz, channels standardized by the training windows, AdamW without
 decay, cross-entropy in which classes weigh alike, the weights of the step at which the validation
 people's loss was lowest.
 """

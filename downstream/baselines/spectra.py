@@ -35,7 +35,7 @@ class Channels:
 
     Average-referenced windows lack a dimension, helmets have hundreds of channels that are nearly
     copies: beyond 64 channels the signals are projected on as many principal components of the
-    training windows, and each matrix is shrunk towards a multiple of the identity.
+    training windows, and each matrix is shrunk toward a multiple of the identity.
     """
 
     def fit(self, x: np.ndarray) -> "Channels":

@@ -1,1 +1,1 @@
-"""From a pretrained model to a decoder: labelled windows, features, heads, adapters, training."""
+"""From a pretrained model to a decoder: labeled windows, features, heads, adapters, training."""

@@ -89,7 +89,7 @@ def as_recording(recording) -> Recording:
 def of_recording(
     windows: Standardized | StandardizedScan, batch_windows: int
 ) -> Iterator[Batch]:
-    """Windows of one standardised recording, in their order."""
+    """Windows of one standardized recording, in their order."""
     waiting: list[np.ndarray] = []
     fmri = windows.contract.modality == "fmri"
     for number, window in enumerate(windows, start=1):

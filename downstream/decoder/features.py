@@ -1,4 +1,4 @@
-"""What a decoder trains on, made once: tokens of labelled windows, or pooled features.
+"""What a decoder trains on, made once: tokens of labeled windows, or pooled features.
 
 A tokenizer is frozen in every mode, so signals are encoded once (a model without one reads them
 again); with all of the model frozen, its pooled features are all that the head ever sees.

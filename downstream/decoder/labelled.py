@@ -13,7 +13,7 @@ from neurofm.data.windows import SPLITS
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Labelled.
+    """Labeled.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def checked(found: Labelled, min_subjects: int = 2, *, whole: bool = True) -> La
                    "by (the test split must not be used for that)",
                    "test": "nobody to judge it on"}[split]
             raise ValueError(
-                f"{where}: the {split} split has no labelled window: {why}; ingest again with "
+                f"{where}: the {split} split has no labeled window: {why}; ingest again with "
                 f"subjects in train, validation and test, e.g. --splits.fractions=[0.6,0.2,0.2]"
             )
     for split in SPLITS if whole else SPLITS[:2]:

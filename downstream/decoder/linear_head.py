@@ -17,7 +17,7 @@ def solve(head: Head, features: Float[Tensor, "window feature"], target: Tensor,
           ) -> float:
     """Set the head's weights to the minimum of loss + penalty / 2 · |W|², and return that loss.
 
-    The loss is the head's own mean over windows, of features that `Head.fit` standardises, without
+    The loss is the head's own mean over windows, of features that `Head.fit` standardizes, without
     dropout; biases are free. In scikit-learn's terms C = 1 / (penalty · windows) for three classes
     or more, and twice that for two, which have a row of W each here.
     """

@@ -1,6 +1,6 @@
 """MNE Epochs, or an array with its `mne.Info`, → batches as models take them, a window an epoch.
 
-Every epoch is standardised by itself, so what becomes of it depends on no other one: predictions of
+Every epoch is standardized by itself, so what becomes of it depends on no other one: predictions of
 a part are the part of the predictions. That is also why no channel is judged by its spectrum here,
 for which an epoch is too short: channels in `info["bads"]`, flat and absurd ones are interpolated.
 
@@ -29,7 +29,7 @@ def is_mne(x) -> bool:
 
 
 def of_mne(epochs) -> list[Recording]:
-    """A Recording an epoch, in order; neighbours of one layout are converted together."""
+    """A Recording an epoch, in order; neighbors of one layout are converted together."""
     import mne
 
     parts = [part if part.preload else part.copy().load_data()

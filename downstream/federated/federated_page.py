@@ -1,4 +1,4 @@
-"""The page of a federation: does it help each site, what travelled, what stayed."""
+"""The page of a federation: does it help each site, what traveled, what stayed."""
 
 import json
 from pathlib import Path
@@ -100,7 +100,7 @@ def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
          + ("" if private.where == "none" else " (none of which the privacy budget covers)")),
         ("Stays at the site", "recordings, labels, names of people and files, "
          + ("front, batch norms" if run.learning.model == "fleeg" else
-            "means and deviations of features") + ", optimiser, predictions"),
+            "means and deviations of features") + ", optimizer, predictions"),
         ("Secure aggregation", "SecAgg+: the server sees the average alone" if run.secure.on else
          "off: the server sees each site's weights"),
     ]

@@ -1,12 +1,12 @@
 """A site's part in a round, and what of it stays there.
 
     work/fold-K-seed-S/
-      state/step-…/          model, optimiser, schedule and generators after each round (the loop's)
+      state/step-…/          model, optimizer, schedule and generators after each round (the loop's)
       chosen.safetensors     weights that the site's validation people liked best: each round as
                              they came, and as the site has trained them on
       chosen.json            of which round these are, and their loss
       rounds.jsonl           a line a round
-      checkpoint/            the personalised decoder, once it is judged
+      checkpoint/            the personalized decoder, once it is judged
       predictions.parquet    of the people who are judged
 
 Everything is a function of the server's round and weights and of the state at that round's begin:
@@ -96,7 +96,7 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
 
 
 def finish(site: Site, learning: Learning, weights: Weights) -> dict:
-    """Judge the personalised decoder on the people who were held out → metrics; its weights and its
+    """Judge the personalized decoder on the people who were held out → metrics; its weights and its
     predictions stay at the site."""
     plan, folder = plans.build(site, learning), site.folder(learning)
     training = plan.data.windows["train"]
@@ -177,7 +177,7 @@ def _last_loss(folder: Path) -> float:
 
 
 def _of_others(learning: Learning) -> dict:
-    """Of a ledger: what is not known here of whom a personalised decoder has seen."""
+    """Of a ledger: what is not known here of whom a personalized decoder has seen."""
     return {
         "weights": "the shared part, averaged over the sites of a federation",
         "licence": "as the sites agreed", "datasets": [],
@@ -193,7 +193,7 @@ def _save(
     ledger = checkpoints.training_ledger(plan.data.corpus, used, plan.ledger)
     ledger["published"] = [*ledger.get("published", []), _of_others(learning)]
     for folder in (out, out / "test"):
-        artifacts.unseal(folder)  # of an earlier judgement
+        artifacts.unseal(folder)  # of an earlier judgment
     settings = json.loads(learning.to_json())
     parents = {"data": plan.data.corpus.fingerprint}
     save_test(out, table, metrics, config=settings, parents=parents)

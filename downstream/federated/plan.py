@@ -30,7 +30,7 @@ class Plan:
     predict
         Windows → probabilities [window, class].
     whole
-        The personalised model, to be saved.
+        The personalized model, to be saved.
     settle
         Fits personal statistics to shared weights that came.
     ledger

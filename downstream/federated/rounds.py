@@ -4,7 +4,7 @@
       round-00012.safetensors    shared weights after that round; the newest two stay
       rounds.jsonl               a line a round: who answered, who was rejected and why, losses,
                                  bytes, seconds, privacy spent
-      judged.json                what each site says of its personalised decoder
+      judged.json                what each site says of its personalized decoder
 """
 
 import json
@@ -207,7 +207,7 @@ def _mean(answers: list[dict], name: str) -> float:
 
 
 def _judged(grid, federation, strategy, weights, folder, names, say) -> dict[str, dict]:
-    """Ask every site how good its personalised decoder is; who does not answer is said."""
+    """Ask every site how good its personalized decoder is; who does not answer is said."""
     how = federation.averaging
     config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
     asked = list(strategy.configure_evaluate(federation.learning.rounds + 1,

@@ -2,7 +2,7 @@
 
     out/parts/METHOD-FOLD-SEED.parquet    predictions of the people held out
     out/work/METHOD/…                     states of server and sites, until that is there; of
-                                          federated folds personalised decoders and rounds stay
+                                          federated folds personalized decoders and rounds stay
 """
 
 import json

@@ -22,7 +22,7 @@ class Site:
     name
         As others see it.
     corpus
-        Folder of its labelled windows; nothing of it leaves the site.
+        Folder of its labeled windows; nothing of it leaves the site.
     work
         Folder of its personal state.
     model

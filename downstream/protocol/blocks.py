@@ -1,7 +1,7 @@
 """Blocks of time of every recording: the protocol for one person, or for one recording.
 
 Windows of a recording lie in time, and what lies beside each other is alike whatever its label: a
-split that deals windows out at random asks how well a neighbour is remembered. So each recording is
+split that deals windows out at random asks how well a neighbor is remembered. So each recording is
 cut in stretches; block k of every recording is the test, block k + 1 (after the last: the first)
 chooses, the others train. Windows of the training side that touch a border are left out; windows
 of the test never are, so all of them are judged once.
@@ -38,7 +38,7 @@ def within(data: Labelled, n: int, gap_s: float) -> Iterator[Labelled]:
 
 
 def of_windows(data: Labelled, n: int) -> np.ndarray:
-    """Block, 0 … n − 1, of each of the labelled windows."""
+    """Block, 0 … n − 1, of each of the labeled windows."""
     windows, table = data.all, data.corpus.windows
     recording = table["recording"].to_numpy()[windows]
     start_s = table["start_s"].to_numpy()[windows]
@@ -84,7 +84,7 @@ def _check(fold: Labelled, n: int) -> None:
         lacking = [name for k, name in enumerate(fold.classes) if not (target == k).any()]
         if len(target) and (split == "test" or not lacking):
             continue
-        what = f"no {split} window" + (f" labelled {', '.join(map(repr, lacking))}"
+        what = f"no {split} window" + (f" labeled {', '.join(map(repr, lacking))}"
                                        if lacking else "")
         raise ValueError(
             f"{fold.corpus.folder} ({fold.fold} of {n}): {what}: blocks of time are too short, or "

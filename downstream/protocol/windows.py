@@ -116,7 +116,7 @@ def folds(
         _check_labels_vary(data, kind)
     if protocol.trials and trial != "event":
         raise ValueError("protocol.trials deals out trials of one session, but windows of this "
-                         "task are no trials of their own: their neighbours would be on both "
+                         "task are no trials of their own: their neighbors would be on both "
                          "sides; use protocol.kind=within")
     found = list(blocks.within(data, protocol.folds, gap_s(protocol, data, trial))
                  if kind == "within" else KINDS[kind](data, protocol))
@@ -250,7 +250,7 @@ def every(protocol: Protocol) -> int:
 
 
 def _nth(data: Labelled, protocol: Protocol) -> np.ndarray:
-    """bool [labelled window]: every n-th of each recording and class, in the order of time."""
+    """bool [labeled window]: every n-th of each recording and class, in the order of time."""
     windows, table, n = data.all, data.corpus.windows, every(protocol)
     recording, start_s = (table[name].to_numpy()[windows] for name in ("recording", "start_s"))
     target, chosen = data.target[windows], np.zeros(len(windows), dtype=bool)
@@ -287,7 +287,7 @@ def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
 
 
 def _column(data: Labelled, name: str) -> np.ndarray:
-    """A column, or attribute, of all recordings, as text; every labelled recording has one."""
+    """A column, or attribute, of all recordings, as text; every labeled recording has one."""
     table = described(data.corpus)
     if name not in table:
         raise ValueError(f"{data.corpus.folder}: protocol.column={name}: recordings have no such "
@@ -313,7 +313,7 @@ def _check_labels_vary(data: Labelled, kind: str) -> None:
         raise ValueError(
             f"{data.corpus.folder}: every subject has one label all through, and protocol.kind="
             f"{kind} trains on those whom it judges: scores would say how well people are "
-            f"recognised; choose protocol.kind=kfold or loso"
+            f"recognized; choose protocol.kind=kfold or loso"
         )
 
 

@@ -8,11 +8,11 @@ changes when the output does,
 
 in dB for one standard deviation of the output (log-odds of a class, or the number), over windows
 of people the decoder was not trained on. Only outputs are asked of it, so patterns of a network
-with a quantiser inside, of a baseline and of a cascade can be compared.
+with a quantizer inside, of a baseline and of a cascade can be compared.
 
 What it shows: where power goes up and down with the decoder's opinion, in the unit of the signal,
 so a source has its own scalp projection. What it does not show: that the decoder reads that channel
-or band (neighbours carry copies, and rhythms of one source go together: where the demo's decoder
+or band (neighbors carry copies, and rhythms of one source go together: where the demo's decoder
 read mu, its beta was on the map too, though exchanging beta between windows changed nothing); that
 the opinion is right; or anything without power in it (phase, waves locked to an event). Where the
 contract scales windows, power is relative to the window's.
@@ -191,7 +191,7 @@ def _of_kind(
     recording = np.unique(corpus.windows["recording"].to_numpy()[windows], return_inverse=True)[1]
     values, codes = np.unique(target, return_inverse=True)
     swap = exchanges(codes, subject, recording, fold)
-    # Centred where labels differ, so that what sets recordings or people apart is left out unless
+    # Centered where labels differ, so that what sets recordings or people apart is left out unless
     # it is the question.
     group = {"recordings of a subject": subject, "subjects": np.zeros_like(subject)}.get(
         swap.unit, recording)
@@ -318,7 +318,7 @@ def _weights(subject: np.ndarray) -> Float[np.ndarray, " window"]:
 def _weighted(
     power: Float[np.ndarray, "window channel interval"], group: np.ndarray, subject: np.ndarray
 ) -> Float[np.ndarray, "window channel interval"]:
-    """Power centred over the windows of its group, times what each window weighs: windows of a
+    """Power centered over the windows of its group, times what each window weighs: windows of a
     subject that have the channel weigh alike, and so do the subjects that have it."""
     there = np.isfinite(power[:, :, 0])
     out = np.where(there[:, :, None], power, 0.0).astype(np.float64)

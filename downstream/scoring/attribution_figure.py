@@ -57,7 +57,7 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
 
 
 def flattened(sensors: Sensors) -> Float[np.ndarray, "channel 2"]:
-    """Places on a sheet, metres, nose up; NaN where a place is unknown."""
+    """Places on a sheet, meters, nose up; NaN where a place is unknown."""
     from_centre = np.where(sensors.has_position[:, None], sensors.position - HEAD_CENTRE_M, np.nan)
     x, y, z = from_centre.T.astype(float)
     around = np.hypot(x, y)

@@ -14,7 +14,7 @@ from neurofm.pages.figure import COLORS, pyplot, save
 
 N_STATES = 4
 _EDGES = 0.99  # of the edges, the strongest hundredth is drawn
-_MM = 100.0  # units of geometry in millimetres
+_MM = 100.0  # units of geometry in millimeters
 GRAPH = (f"The strongest {1 - _EDGES:.0%} of the edges of the model's static graph. It was learned "
          f"for filling in, from where regions lie alone: it is the same for every person, and no "
          f"measure of anybody's connectivity.")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ENUMERATED = 2000  # no more labellings than this are all gone through
+ENUMERATED = 2000  # no more labelings than this are all gone through
 FEW_LABELLINGS = 40  # below, 1 in 40 (the 97.5th percentile) cannot be resolved
 IN_BLOCKS = 0.7  # labels come in blocks where they change less often than this × by chance
 
@@ -72,7 +72,7 @@ class Exchanges:
     unit
         What is exchanged, in words.
     groups
-        None where all such units stand in several folds. count: how many labellings there are,
+        None where all such units stand in several folds. count: how many labelings there are,
         the true one among them; 0 = none can be had.
     """
 
@@ -89,7 +89,7 @@ class Exchanges:
         return self.count <= ENUMERATED
 
     def labellings(self, draws: int, seed: int) -> np.ndarray:
-        """Codes [labelling, window]: all there are if that is few, else `draws` at random."""
+        """Codes [labeling, window]: all there are if that is few, else `draws` at random."""
         if not self.count:
             return np.empty((0, self.n_windows), dtype=np.int16)
         if self.exact:

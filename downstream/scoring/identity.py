@@ -1,4 +1,4 @@
-"""Is the model recognising people rather than states?
+"""Is the model recognizing people rather than states?
 
 Features by which a person is known at once, and a task where each person has one label, are a
 trap: a decoder may remember people. And where features say nothing about people, re-centring can

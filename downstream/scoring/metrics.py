@@ -64,7 +64,7 @@ def by_rank(
     who: Int[np.ndarray, " n"], n_subjects: int, at_most: int | None = None,
 ) -> Float[np.ndarray, "subject class two rank"]:
     """Windows of other classes and of the class at each distinct score of it, ascending; of two
-    classes only the second. at_most: beyond so many ranks neighbours are taken as one."""
+    classes only the second. at_most: beyond so many ranks neighbors are taken as one."""
     asked = [1] if probability.shape[1] == 2 else range(probability.shape[1])
     ranks = [np.unique(probability[:, k], return_inverse=True)[1] for k in asked]
     width = max((int(rank.max()) + 1 for rank in ranks if len(rank)), default=1)

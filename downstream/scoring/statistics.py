@@ -42,7 +42,7 @@ class Chance(Estimate):
     unit
         What was exchanged.
     count
-        Labellings there are; with fewer than 40 the range is that of a handful of values, and p
+        Labelings there are; with fewer than 40 the range is that of a handful of values, and p
         cannot fall below 1/count; with none (0) the mean is that of answers which do not know
         the label, and there is neither range nor p.
     exact
@@ -152,7 +152,7 @@ def chance(
 
     target, subjects, recordings: [window], windows of a recording in the order of time. predicted:
     class indices, [seed, window]; the score is the mean over seeds. For what is exchanged see
-    `exchanges`. p: share of the labellings, or (1 + draws at or above the true score) /
+    `exchanges`. p: share of the labelings, or (1 + draws at or above the true score) /
     (1 + draws) where there are too many to go through.
     """
     named = np.stack([(predicted == k).mean(axis=0) for k in range(n_classes)], axis=1)
@@ -323,7 +323,7 @@ def _sign_flip(parts: np.ndarray, seed: int) -> float:
 
 
 def _of_labellings(labels: np.ndarray, named: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Scores [labelling, method] of labels [labelling, window]."""
+    """Scores [labeling, method] of labels [labeling, window]."""
     n_classes, n_subjects = named.shape[1], people.max() + 1
     rows = [np.flatnonzero(people == s) for s in range(n_subjects)]
     by_class = []

@@ -9,6 +9,6 @@ TASK = Task(
     window_s=8.0,
     label="label: {source: participant, name: age}",
     trial="subject",
-    remarks=("Errors grow towards the youngest and the oldest, whose ages are predicted towards "
+    remarks=("Errors grow toward the youngest and the oldest, whose ages are predicted toward "
              "the mean.",),
 )

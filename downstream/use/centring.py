@@ -67,7 +67,7 @@ def seen(decoder: Decoder, windows: Standardized, batch_windows: int) -> Seen:
 @torch.no_grad()
 def seen_live(decoder: Decoder, recording: Recording) -> Seen:
     """Of the windows that a stream of this recording would have: filters that know only
-    the past shift features a little, and the centre with them."""
+    the past shift features a little, and the center with them."""
     standardizer = CausalStandardizer(recording, decoder.contract)
     device, parts = next(decoder.parameters()).device, []
     second = max(1, round(recording.sfreq))
@@ -78,13 +78,13 @@ def seen_live(decoder: Decoder, recording: Recording) -> Seen:
                 parts.append(decoder.pool(batch.to(device)).float().cpu())
     if not parts:
         raise ValueError(f"{recording.source}: wanted at least one good window of "
-                         f"{decoder.contract.window_s:g} s to centre on, found none in "
+                         f"{decoder.contract.window_s:g} s to center on, found none in "
                          f"{recording.duration_s:g} s; name another recording")
     return Seen(standardizer.sensors, torch.cat(parts))
 
 
 def of(known: dict[str, Seen], sensors: Sensors) -> Centre:
-    """The centre of a person for a recording with these sensors. known: path → what was seen of the
+    """The center of a person for a recording with these sensors. known: path → what was seen of the
     person's recordings, by the same device; else ValueError."""
     other = [path for path, one in known.items() if not one.sensors.resembles(sensors)]
     if other:
@@ -102,14 +102,14 @@ def in_words(sensors: Sensors) -> str:
 
 
 class Running:
-    """A person's centre while windows come in: the mean of theirs and of `prior_windows` that were
+    """A person's center while windows come in: the mean of theirs and of `prior_windows` that were
     the training people's mean."""
 
     def __init__(self, decoder: Decoder, prior_windows: float):
         self.value, self.windows = decoder.head.centre.clone(), prior_windows
 
     def after(self, pooled: Float[Tensor, "1 *place feature"]) -> Float[Tensor, " feature"]:
-        """The centre, now that this window has come too."""
+        """The center, now that this window has come too."""
         self.windows += 1
         self.value += (features.centre(pooled) - self.value) / self.windows
         return self.value

@@ -17,7 +17,7 @@ def decoded(
     events: Events, *, n_channels: int = 8, n_event_names: int = 8,
 ) -> None:
     """Signal of a few channels above, probability (or number) of each window below, events through
-    both; grey where no window was decoded."""
+    both; gray where no window was decoded."""
     plt = pyplot()
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1], layout="constrained"
@@ -94,13 +94,13 @@ def _signal(axis, windows: Standardized, n_channels: int) -> None:
     for place, row in enumerate(rows.astype(int)):
         time, trace = _extremes(signal[row], sfreq)
         # Kinds differ by orders of magnitude, so each has its own unit of height: the middle
-        # channel's interquartile range, which a few artefacts do not move.
+        # channel's interquartile range, which a few artifacts do not move.
         alike = signal[kinds == kinds[row], :: max(1, signal.shape[1] // 10_000)]
         low, high = np.nanpercentile(alike, [25, 75], axis=1)
         axis.plot(time, trace / (5 * np.median(high - low) or 1.0) - place, color="0.25", lw=0.5)
     axis.set_yticks(-np.arange(len(rows)), [windows.sensors.names[int(row)] for row in rows])
     axis.set_ylim(-len(rows) + 0.2, 0.8)
-    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardised; grey: not decoded",
+    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardized; grey: not decoded",
                    fontsize=9, loc="left")
 
 
@@ -128,7 +128,7 @@ def _uncovered(table: pd.DataFrame, end_s: float) -> list[tuple[float, float]]:
 
 def _events(above, below, events: Events, at_most: int) -> list:
     """Lines at events; returns the legend's handles. Rare names first to be told apart: beyond
-    `at_most` names the others share one grey."""
+    `at_most` names the others share one gray."""
     from matplotlib.lines import Line2D
 
     names = sorted(set(events.label), key=lambda name: (-events.label.count(name), name))

@@ -58,7 +58,7 @@ class Many:
     def __init__(self, run: DecodeConfig, decoder: WindowDecoder):
         self.run, self.decoder, self.out = run, decoder, Path(run.out)
         self.parents = {"model": checkpoints.fingerprint(run.model)}
-        self.of_person: dict[str, list[str]] = {}  # path → recordings to be centred on
+        self.of_person: dict[str, list[str]] = {}  # path → recordings to be centered on
         self._known: dict[tuple[str, ...], dict[str, Seen]] = {}
         table = self.out / SUMMARY
         rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
@@ -97,7 +97,7 @@ class Many:
         return found
 
     def together(self, jobs: list[Job]) -> None:
-        """Take recordings of the same subject for one person's, to be centred on their mean."""
+        """Take recordings of the same subject for one person's, to be centered on their mean."""
         if not self.decoder.recentred or self.run.centre_on:
             return
         people: dict[tuple, list[str]] = {}

@@ -154,7 +154,7 @@ def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
     if not isinstance(model, WindowDecoder):
         raise ValueError(
             f"{path}: wanted a decoder, this is a {type(model).__name__}, which knows no classes; "
-            f"first train one on labelled recordings: neurofm finetune --corpus LABELLED "
+            f"first train one on labeled recordings: neurofm finetune --corpus labeled "
             f"--model {path} --out DECODER"
         )
     contract_of(model)
@@ -165,7 +165,7 @@ def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
 
 
 def check_centre_on(centre_on: list[str], decoder: WindowDecoder, model: str) -> None:
-    """Raise ValueError for recordings that a decoder would not be centred on."""
+    """Raise ValueError for recordings that a decoder would not be centered on."""
     if centre_on and not decoder.recentred:
         raise ValueError(f"centre_on: {model} does not re-centre, it names each window by itself; "
                          f"leave it out, or train a decoder that does: neurofm finetune "

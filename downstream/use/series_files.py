@@ -1,4 +1,4 @@
-"""Synthesised series as files under names of BIDS derivatives: table, sidecar, image over time."""
+"""Synthesized series as files under names of BIDS derivatives: table, sidecar, image over time."""
 
 import csv
 from importlib.metadata import version
@@ -22,7 +22,7 @@ def write(out: Path, series, rois: tuple[str, ...], model: str, fingerprint: str
     table.to_csv(out / f"{stem}_timeseries.tsv", sep="\t", index=False, float_format="%.5f",
                  na_rep="n/a")
     artifacts.write_json(out / f"{stem}_timeseries.json", {
-        "Description": "Time series of brain regions, synthesised from EEG: not measured.",
+        "Description": "Time series of brain regions, synthesized from EEG: not measured.",
         "RepetitionTime": series.t_r, "StartTime": round(float(series.volume_s[0]), 6),
         "Units": "arbitrary (z-scored over the recording)", "Sources": [series.source],
         "GeneratedBy": [{"Name": "neurofm", "Version": version("neurofm"),
@@ -81,7 +81,7 @@ def write_image(path: Path, series, image, numbers: list[int]) -> None:
     made.header.set_xyzt_units("mm", "sec")
     made.header["pixdim"][4] = series.t_r
     made.header["toffset"] = float(series.volume_s[0])
-    made.header["descrip"] = b"synthesised from EEG"
+    made.header["descrip"] = b"synthesized from EEG"
     nibabel.save(made, path)
 
 
@@ -96,7 +96,7 @@ def draw(path: Path, series, rois: tuple[str, ...]) -> None:
             ax.plot(series.volume_s, series.measured[:, row], color="#777777", lw=1.0,
                     label="measured")
         ax.plot(series.volume_s, series.values[:, row], color=COLORS[0], lw=1.2,
-                label="synthesised")
+                label="synthesized")
         ax.set_ylabel(rois[row], rotation=0, ha="right", va="center", fontsize=8)
         ax.set_yticks([])
         ax.spines[["top", "right", "left"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""A page about synthesised series: what they are, how they look, how near the real ones come."""
+"""A page about synthesized series: what they are, how they look, how near the real ones come."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
     """HTML of all recordings. made: Series of each."""
     rois = model.config.rois
     sections = [("What this is", report.paragraph(
-        f"Time series of {len(rois)} regions, synthesised from EEG by {Path(run.model).name}. "
+        f"Time series of {len(rois)} regions, synthesized from EEG by {Path(run.model).name}. "
         f"Nothing here was measured by a scanner. Values are z-scored over a recording: sizes "
         f"cannot be compared between recordings or people.", "lead") + report.pairs([
             ("Recordings", ", ".join(series.source for series in made)),
@@ -41,11 +41,11 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
         sections.append((f"{len(failures)} failed", report.bullets(
             f"{source}: {reason}" for source, reason in failures)))
     n = len(made)
-    return report.page("fMRI synthesised from EEG", f"{n} recording{'s' * (n > 1)}", sections)
+    return report.page("fMRI synthesized from EEG", f"{n} recording{'s' * (n > 1)}", sections)
 
 
 def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
-    """A row a region: Pearson r of synthesised with measured, and p of circular shifts in time of
+    """A row a region: Pearson r of synthesized with measured, and p of circular shifts in time of
     at least `SHIFT_S` (n of them, if there are more) reaching it; `p (Holm)` is corrected for the
     regions. NaN where fewer than ten volumes are known, or a series does not vary."""
     measured = np.where(np.isfinite(series.values), series.measured, np.nan)

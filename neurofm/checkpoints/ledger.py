@@ -4,7 +4,7 @@ from ..seen import subject_keys
 
 
 def training_ledger(data, windows_by_split: dict, parent: dict | None = None) -> dict:
-    """Whom a checkpoint has seen: what decides whether a score is one of generalisation.
+    """Whom a checkpoint has seen: what decides whether a score is one of generalization.
 
     recordings: an entry a recording and role. published: where weights that others published are
     inside, an entry with what is known of their training; whose recordings were in it is not.

@@ -44,7 +44,7 @@ class Batch(Movable):
     Parameters
     ----------
     signal
-        Standardised signal, 0 where padded.
+        Standardized signal, 0 where padded.
     geometry
         Position and orientation (`Sensors.geometry`), 0 where padded; NaN where sensors of a
         window have no known place.

@@ -1,4 +1,4 @@
-"""Corpus: standardised windows of many recordings on disk, sealed.
+"""Corpus: standardized windows of many recordings on disk, sealed.
 
     corpus/
       manifest.json               written last

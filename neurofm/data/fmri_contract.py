@@ -18,7 +18,7 @@ class FMRIContract(Contract):
     """Standardisation of time series of brain regions.
 
     The repetition time is the scan's own and is kept: models that take fMRI read it. Regions may be
-    of any atlas; each is a sensor of kind roi at its centre.
+    of any atlas; each is a sensor of kind roi at its center.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class FMRIContract(Contract):
         trend = "detrended, " if self.detrend else ""
         if self.confounds:
             trend = f"{', '.join(self.confounds)} taken out as fMRIPrep found them,\n{trend}"
-        return (f"Takes fMRI as time series of brain regions with their centres\n(MNI space), at "
+        return (f"Takes fMRI as time series of brain regions with their centers\n(MNI space), at "
                 f"the repetition time of the scan: {trend}{low}–{high} Hz, scale {self.scale},\n"
                 f"{window}.")
 

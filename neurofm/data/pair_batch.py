@@ -15,7 +15,7 @@ class PairBatch(Movable):
     Parameters
     ----------
     signal
-        Standardised EEG, 0 where padded (in channels and at the end) and where it is bad.
+        Standardized EEG, 0 where padded (in channels and at the end) and where it is bad.
     n_times
         Samples of each that are real.
     geometry, kind, valid

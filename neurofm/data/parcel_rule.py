@@ -1,7 +1,7 @@
 """ParcelRule: how sensors become parcels of the brain, as a part of a contract.
 
 Source: the pipeline of MEG-GPT (arXiv 2510.18080): beamformer, a time course for each parcel,
-symmetric orthogonalisation (Colclough et al. 2015), signs that agree between sessions.
+symmetric orthogonalization (Colclough et al. 2015), signs that agree between sessions.
 """
 
 import dataclasses

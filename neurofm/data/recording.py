@@ -1,6 +1,6 @@
 """Recording: one continuous stretch of signal with its sensors, its events and where it came from.
 
-The common form of EEG, MEG and ROI time series between a reader and the standardised windows.
+The common form of EEG, MEG and ROI time series between a reader and the standardized windows.
 """
 
 from dataclasses import dataclass, field, replace

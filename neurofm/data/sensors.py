@@ -1,7 +1,7 @@
 """Sensors: what measured each row of a recording, where, in which direction and unit.
 
 A layout is data, not a fixed channel list: models read positions and orientations, so any montage,
-any helmet and any atlas (a parcel is a sensor of kind `roi` at its centre) is treated alike.
+any helmet and any atlas (a parcel is a sensor of kind `roi` at its center) is treated alike.
 Coil conventions follow MNE's `info["chs"][i]["loc"]` (MNE manual, "The sensor locations").
 """
 
@@ -37,7 +37,7 @@ class Sensors:
     kind
         Int8 [n], index into `KINDS`.
     position
-        Float32 [n, 3], metres in the head frame; NaN where unknown.
+        Float32 [n, 3], meters in the head frame; NaN where unknown.
     orientation
         Float32 [n, 3], unit vector: the coil's normal, for planar gradiometers the direction of
         the gradient; 0 for EEG and roi.
@@ -91,7 +91,7 @@ class Sensors:
 
     @property
     def has_position(self) -> np.ndarray:
-        """bool [n]: a position is known, finite and not the origin (MNE's 'not digitised')."""
+        """bool [n]: a position is known, finite and not the origin (MNE's 'not digitized')."""
         return np.isfinite(self.position).all(1) & (np.abs(self.position).sum(1) > 0)
 
     @cached_property
@@ -106,7 +106,7 @@ class Sensors:
     def geometry(self, rule: GeometryRule = "head") -> np.ndarray:
         """Position and orientation as models see them, float32 [n, 6].
 
-        "head": (position − centre of the head) / 0.1 m: the same place on every head and device
+        "head": (position − center of the head) / 0.1 m: the same place on every head and device
             has the same coordinates, whatever other sensors there are.
         "centred": BrainOmni's rule (arXiv 2505.18185): EEG and MEG separately, the mean removed,
             divided by sqrt(3 · mean squared radius). It shifts when sensors are left out.

@@ -34,7 +34,7 @@ class PublishConfig:
     source
         A finished checkpoint, corpus or token set.
     repo
-        Organisation/name.
+        Organization/name.
     licence
         Of what is published, as the Hub spells it (mit, apache-2.0, cc-by-4.0, other …).
     private
@@ -70,7 +70,7 @@ class PublishConfig:
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo):
-            raise ValueError(f"repo: wanted organisation/name, got {self.repo!r}")
+            raise ValueError(f"repo: wanted organization/name, got {self.repo!r}")
         if min(self.power_w, self.kg_per_kwh) <= 0:
             raise ValueError("power_w and kg_per_kwh must be above 0")
 

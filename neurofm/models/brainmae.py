@@ -34,7 +34,7 @@ REGIONS = ("placed", "numbered")
 
 
 class BrainMAEConfig(BackboneConfig):
-    """regions: "placed" reads the centre of each region, "numbered" has a table of `n_regions` rows
+    """regions: "placed" reads the center of each region, "numbered" has a table of `n_regions` rows
         for the regions of one atlas, as published.
     segment_s, t_r: length of a segment and spacing of the taps of its kernel, seconds; at that
         repetition time the kernel is applied as it is.

@@ -242,7 +242,7 @@ class BrainOmni(Backbone):
     @torch.no_grad()
     def start(self, batches: Iterable[Batch]) -> None:
         """A random tokenizer gets codes by k-means of its own features: that is part of how a
-        quantiser starts, and random codes would throw most of the signal away."""
+        quantizer starts, and random codes would throw most of the signal away."""
         embedded = torch.cat([self.tokenizer.embed(batch) for batch in batches])
         quantizer = self.tokenizer.quantizer
         quantizer.bypassed.fill_(False)

@@ -11,7 +11,7 @@ from torch import Tensor
 from .leadfield import spiral
 
 N_ANCHORS = 16
-_WIDTH = 0.4  # of a place, in units of geometry (0.1 m); neighbours are 0.5 to 0.7 apart
+_WIDTH = 0.4  # of a place, in units of geometry (0.1 m); neighbors are 0.5 to 0.7 apart
 
 
 def anchored(

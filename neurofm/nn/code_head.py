@@ -13,7 +13,7 @@ from .quantizer import ResidualQuantizer
 
 
 class LinearHead(nn.Linear):
-    """The published one: a class for each code of each level. The quantiser is not looked at."""
+    """The published one: a class for each code of each level. The quantizer is not looked at."""
 
     def __init__(self, dim: int, n_levels: int, n_codes: int):
         super().__init__(dim, n_levels * n_codes)
@@ -45,7 +45,7 @@ class CodebookHead(nn.Module):
 
     @torch.no_grad()
     def start_from(self, quantizer: ResidualQuantizer) -> None:
-        """Take the frequencies of a trained quantiser's codes."""
+        """Take the frequencies of a trained quantizer's codes."""
         uses = quantizer.uses[: self.n_levels] + 1
         self.bias.copy_((uses / uses.sum(dim=1, keepdim=True)).log())
 

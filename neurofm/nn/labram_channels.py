@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data.sensors import HEAD_CENTRE_M, HEAD_RADIUS_M
 
 N_ROWS = 129
-NEAR_M = 0.015  # from a place, for an electrode to be the one there: neighbours are 22 mm apart
+NEAR_M = 0.015  # from a place, for an electrode to be the one there: neighbors are 22 mm apart
 
 _TABLE = """
     FP1 FPZ FP2 AF9 AF7 AF5 AF3 AF1 AFZ AF2 AF4 AF6 AF8 AF10 F9 F7 F5 F3 F1 FZ F2 F4 F6 F8 F10 FT9

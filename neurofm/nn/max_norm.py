@@ -8,7 +8,7 @@ from torch import Tensor
 def max_norm_(weight: Tensor, largest: float) -> None:
     """Shorten the weights of every output to a norm of at most `largest`, in place.
 
-    Called as a network is applied, so the optimiser's last step is under the constraint as well.
+    Called as a network is applied, so the optimizer's last step is under the constraint as well.
     Weights that are short enough are not touched: somebody may hold a gradient through them.
     """
     if weight.flatten(1).norm(dim=1).max() > largest * (1 + 1e-6):

@@ -3,7 +3,7 @@ over tokens.
 
 Attention starts out uniform over frames and sources, where waves of any phase average to nothing,
 so the transformer alone sits on the plateau of guessing by frequency until it has found out who its
-neighbours are. A convolution over frames (as wav2vec 2.0 and HuBERT place before theirs,
+neighbors are. A convolution over frames (as wav2vec 2.0 and HuBERT place before theirs,
 arXiv 2006.11477) and a matrix between sources know that from the first step. Measured on eegmat:
 see README, "Masked tokens".
 """

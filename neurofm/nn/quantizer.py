@@ -1,6 +1,6 @@
-"""Residual vector quantisation with codebooks learned by moving averages, alike on all processes.
+"""Residual vector quantization with codebooks learned by moving averages, alike on all processes.
 
-Sources: residual quantisation and its codebook updates from SoundStream (arXiv 2107.03312, sec.
+Sources: residual quantization and its codebook updates from SoundStream (arXiv 2107.03312, sec.
 3.3); rotation trick from arXiv 2410.06424; sizes and rates from BrainOmni (arXiv 2505.18185).
 
 Every number that enters a codebook is summed, or gathered in rank order, over all processes, and
@@ -29,7 +29,7 @@ class Quantized(NamedTuple):
     """features: sum of the chosen codes, with a gradient to the input. ids: chosen codes.
     commitment: squared distance of the input to its codes, mean over features and levels.
     share: how often each code was chosen in this batch (in training: in that of all processes), of
-        all choices of its level; 0 everywhere while the quantiser lets features through."""
+        all choices of its level; 0 everywhere while the quantizer lets features through."""
 
     features: Float[Tensor, "*batch dim"]
     ids: Int[Tensor, "*batch level"]
@@ -38,7 +38,7 @@ class Quantized(NamedTuple):
 
 
 class ResidualQuantizer(nn.Module):
-    """`n_levels` codebooks of `n_codes` vectors; each level quantises what the last left over.
+    """`n_levels` codebooks of `n_codes` vectors; each level quantizes what the last left over.
 
     code_dim: width of codes; if it is not `dim`, each level projects its input down and its code
         back up. decay: of the moving averages. revive_below: a code whose moving average of uses
@@ -159,7 +159,7 @@ class ResidualQuantizer(nn.Module):
     @torch.no_grad()
     def _update(self, level: int, x: Float[Tensor, "n code_dim"], ids: Int[Tensor, " n"],
                 used: Float[Tensor, " code"], batch: "_GlobalBatch") -> None:
-        """Move codes towards the mean of the vectors that chose them; revive dead ones."""
+        """Move codes toward the mean of the vectors that chose them; revive dead ones."""
         sums = batch.sum(sum_by_code(x, ids, self.n_codes))
         self.uses[level].lerp_(used, 1 - self.decay)
         self.sums[level].lerp_(sums, 1 - self.decay)
@@ -255,7 +255,7 @@ def sum_by_code(
 def kmeans(
     x: Float[Tensor, "n dim"], centres: Float[Tensor, "code dim"]
 ) -> tuple[Float[Tensor, "code dim"], Float[Tensor, " code"]]:
-    """Lloyd's iterations from given centres → (centres, vectors of each). Empty ones stay put."""
+    """Lloyd's iterations from given centers → (centers, vectors of each). Empty ones stay put."""
     for _ in range(KMEANS_ITERATIONS):
         ids = nearest(x, centres)
         counts = torch.bincount(ids, minlength=len(centres)).to(x.dtype)

@@ -20,7 +20,7 @@ _HEAD_M = 0.1  # unit of geometry
 
 class PlacedRegions(nn.Module):
     """Embedding of a region from where it lies, so that any atlas can be read: sines and cosines of
-    its centre along each axis, and two layers."""
+    its center along each axis, and two layers."""
 
     def __init__(self, dim: int):
         super().__init__()

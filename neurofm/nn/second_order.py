@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-SHRINKAGE = 0.02  # towards a multiple of the identity: sources may be copies of one another
+SHRINKAGE = 0.02  # toward a multiple of the identity: sources may be copies of one another
 
 
 def log_gram(

@@ -1,7 +1,7 @@
 """Random numbers of a window, from that window's own seed.
 
 So what is hidden or masked in a window does not depend on the process it runs in, on its
-neighbours in the batch, or on how a batch is cut. The numbers do depend on the kind of device.
+neighbors in the batch, or on how a batch is cut. The numbers do depend on the kind of device.
 """
 
 import torch

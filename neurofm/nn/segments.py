@@ -10,7 +10,7 @@ Deviations from both: B knows the times of the volumes, not only their number, s
 `segment_s` long where that is no multiple of TR. Volumes that are missing are left out of B instead
 of being filled with zeros. And of all signals on the grid that agree with the volumes it is not the
 smallest that is taken, as by the plain pseudo-inverse, but the likeliest of slow signals, which
-bridges what lies between the volumes of a long TR instead of pulling it towards 0.
+bridges what lies between the volumes of a long TR instead of pulling it toward 0.
 """
 
 from functools import lru_cache

@@ -1,7 +1,7 @@
 """BrainTokenizer: EEG and MEG of any layout → tokens of 16 latent sources, and back.
 
 Source: "BrainOmni" (arXiv 2505.18185, sec. 3.1 and 3.2). Windows of 2 s are encoded one by one by
-a codec (`neurofm.nn.spatial`), features are normalised and quantised, and the tokenizer learns by
+a codec (`neurofm.nn.spatial`), features are normalized and quantized, and the tokenizer learns by
 reconstructing all channels while a quarter of them are hidden.
 """
 
@@ -33,11 +33,11 @@ class BrainTokenizerConfig(NeuroFMConfig):
     n_filters, ratios, kernel, last_kernel: of SEANet; a window gives window_length / Π ratios
         frames.
     dim, n_sources, n_heads, dropout: of features and attention.
-    n_levels, n_codes, code_dim: of the quantiser; code_dim None = dim.
+    n_levels, n_codes, code_dim: of the quantizer; code_dim None = dim.
     ema_decay, revive_below, rotation_trick: see `neurofm.nn.quantizer.ResidualQuantizer`.
-    quantize_from: share of a training run after which features are quantised; before, the
-        quantiser lets them through, so that there is something to quantise when it starts.
-    commitment: weight of the pull of features towards their codes.
+    quantize_from: share of a training run after which features are quantized; before, the
+        quantizer lets them through, so that there is something to quantize when it starts.
+    commitment: weight of the pull of features toward their codes.
     phase: weight of the loss's term in spectral phase (published ½). Compared without wrapping, a
         phase near ±π jumps by 2π at the last bit of rounding, so runs with it differ between
         machines and numbers of processes; 0 leaves it out.
@@ -140,7 +140,7 @@ CODECS = {"attention": _attention_codec, "leadfield": _leadfield_codec}
 
 
 class BrainTokenizer(Tokenizer):
-    """Windows, hidden channels, quantiser and losses; channels ↔ sources is the codec's work."""
+    """Windows, hidden channels, quantizer and losses; channels ↔ sources is the codec's work."""
 
     config_class = BrainTokenizerConfig
     # Codes learned by averaging do not survive bfloat16.
@@ -156,11 +156,11 @@ class BrainTokenizer(Tokenizer):
         self.post_init()
 
     def anneal(self, progress: float) -> None:
-        """`progress` 0 … 1 of a training run: switches the quantiser on when its time has come."""
+        """`progress` 0 … 1 of a training run: switches the quantizer on when its time has come."""
         self.quantizer.bypassed.fill_(progress < self.config.quantize_from)
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
-        """True for parameters without weight decay: as published, norms, kinds and quantiser."""
+        """True for parameters without weight decay: as published, norms, kinds and quantizer."""
         return parameter.ndim < 2 or ".kind." in name or "quantizer." in name
 
     # ------------------------------------------------------------------ windows
@@ -223,7 +223,7 @@ class BrainTokenizer(Tokenizer):
         """Quantised features and the token ids they are made of; nothing is learned here."""
         if self.quantizer.bypassed:
             raise ValueError(
-                f"this tokenizer has not begun to quantise (quantize_from = "
+                f"this tokenizer has not begun to quantize (quantize_from = "
                 f"{self.config.quantize_from} of its training), so it has no tokens yet: "
                 f"train it further, or use `embed`"
             )
@@ -236,7 +236,7 @@ class BrainTokenizer(Tokenizer):
     def embed(
         self, batch: Batch, overlap: float | None = None
     ) -> Float[Tensor, "batch source frame dim"]:
-        """Features before quantisation, of length 1."""
+        """Features before quantization, of length 1."""
         return self._unquantized(batch, overlap, "pad")
 
     def _unquantized(
@@ -261,7 +261,7 @@ class BrainTokenizer(Tokenizer):
     ) -> Float[Tensor, "batch channel time"]:
         """Signals of any sensors, z-scored per channel and window, from tokens, ids or features.
 
-        geometry, kind, valid: of the sensors to synthesise, which need not be those encoded.
+        geometry, kind, valid: of the sensors to synthesize, which need not be those encoded.
         overlap: as it was encoded; None = the config's. n_times: length wanted, to cut off what
         filled the last window.
         """

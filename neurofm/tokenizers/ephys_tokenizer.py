@@ -6,7 +6,7 @@ and the signal is the sum of the kernels of its tokens. While training, a token 
 softmax and choice, whose share of the choice grows.
 
 From random weights (as published) most tokens die in the first steps of a short training. `start`
-"levels" begins instead as what a tokenizer of samples can always be, a quantiser of amplitudes:
+"levels" begins instead as what a tokenizer of samples can always be, a quantizer of amplitudes:
 some units of the network copy the sample, a token is the nearest of spaced levels, a kernel is its
 level at the token's own sample. What it becomes is learned from there, all weights alike.
 """
@@ -94,7 +94,7 @@ class EphysTokenizer(SampleTokenizer):
 
     @torch.no_grad()
     def _start_as_levels(self) -> None:
-        """A quantiser of amplitudes; see the top of the file."""
+        """A quantizer of amplitudes; see the top of the file."""
         n, n_tokens = self.config.n_units, self.config.n_tokens
         for parameter in self.encoder.parameters():  # gates: reset, update, new; n rows each
             for gate in range(3):

@@ -39,7 +39,7 @@ class TrainConfig:
     Parameters
     ----------
     steps
-        Optimiser steps of the whole run.
+        Optimizer steps of the whole run.
     batch_windows
         Windows a step over all processes and micro-batches.
     accumulate
@@ -144,7 +144,7 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
         mixed_precision="no",  # see `autocast`, whatever the launcher was told
         log_with="tensorboard",
         project_dir=str(out),
-        # What a model leaves unused may change within a run (a quantiser not yet switched on).
+        # What a model leaves unused may change within a run (a quantizer not yet switched on).
         # Where nothing is left unused, torch remarks on it once; that is harmless.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )

@@ -5,7 +5,7 @@ k / t_r, which the brain has not. Spectra of stretches eight volumes long have a
 eighth bin; each is compared, in dB, with the bins between. (Ritter et al. 2007, Magn Reson Imaging
 25:923, judge corrections by power at such lines.)
 
-Thresholds are from simulated EEG (1/f sources, alpha, pulse artefact, 26 channels of some 30 µV; 1
+Thresholds are from simulated EEG (1/f sources, alpha, pulse artifact, 26 channels of some 30 µV; 1
 to 20 min; t_r 0.8 to 2.1 s): without gradients the median was at most 0.2 dB and the highest line
 7 dB (alpha, where harmonics are few). Residues at all harmonics raised the median to 0.4 dB at 2 µV
 rms and 1.1 dB at 5 µV; those at harmonics of the slices alone, which leave the median as it is,

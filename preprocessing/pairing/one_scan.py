@@ -1,4 +1,4 @@
-"""One scan: EEG and its fMRI are read, put on one clock, the EEG standardised, both written."""
+"""One scan: EEG and its fMRI are read, put on one clock, the EEG standardized, both written."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

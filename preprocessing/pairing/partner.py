@@ -20,7 +20,7 @@ from ..steps.refusal import some
 from . import safe_pickle
 
 _SAYS_T_R = "RepetitionTime"  # BIDS
-_APART_M = 0.01  # of one region's centres in two scans: one atlas on two grids
+_APART_M = 0.01  # of one region's centers in two scans: one atlas on two grids
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def read(path: Path, reading: ReadOptions, t_r: str = "", rois: str = "") -> Bol
 
     reading: how arrays and images are read. t_r: repetition time in seconds, or the key of the
     .json beside the file that says it; "" = RepetitionTime there, if it does. rois: table of the
-    regions' centres in mm; "" = where they are is not known, but for images.
+    regions' centers in mm; "" = where they are is not known, but for images.
     """
     if readers.of_images(path):
         return _of_image(path, reading, t_r)
@@ -157,7 +157,7 @@ def _text(path: Path) -> tuple[list[str], np.ndarray, list[str]]:
 
 
 def _sensors(path: Path, names: list[str], n: int, rois: str) -> Sensors:
-    """The regions with their centres, looked up by name; without names, in the table's order."""
+    """The regions with their centers, looked up by name; without names, in the table's order."""
     position = np.full((n, 3), np.nan)
     if rois:
         try:
@@ -177,7 +177,7 @@ def _sensors(path: Path, names: list[str], n: int, rois: str) -> Sensors:
 
 
 def _flat(signal: np.ndarray, rois: Sensors) -> list[str]:
-    """A note where regions never change: nothing can be learnt of them."""
+    """A note where regions never change: nothing can be learned of them."""
     measured = signal[:, np.isfinite(signal).all(axis=0)]
     if measured.shape[1] < 2:
         return []

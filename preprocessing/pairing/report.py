@@ -28,12 +28,12 @@ def print_all(scans, failures: list[tuple[str, str]], out: Path, rule: SplitRule
     print(f"bold        every {_span(scans['t_r'])} s, {_span(scans['n_volumes'])} volumes a scan")
     if residues := [residue for _, residue in _residues(scans)]:
         print(f"gradients   lines of the scanner are {max(r.median_db for r in residues):.1f} dB "
-              f"above their neighbours at most (median of lines), single lines "
+              f"above their neighbors at most (median of lines), single lines "
               f"{max(r.peak_db for r in residues):.1f} dB")
     for note in _notes(scans, rule, found):
         print(f"note        {note}")
     if suspicious := _suspicious(scans):
-        print(f"warning     {some(suspicious)}: looks as if gradient artefacts were not taken out; "
+        print(f"warning     {some(suspicious)}: looks as if gradient artifacts were not taken out; "
               f"correct the EEG first (template subtraction), or leave these out (exclude)")
     print_failures(failures)
 
@@ -72,7 +72,7 @@ def _notes(scans, rule: SplitRule, found) -> list[str]:
     if unknown := unknown_names(scans.assign(attributes=attributes), rule):
         notes.append(f"named in splits, but in no scan: {', '.join(unknown)}")
     if short := int(scans["gradient_residue"].isna().sum()):
-        notes.append(f"{short} scans are too short to tell whether gradient artefacts are left")
+        notes.append(f"{short} scans are too short to tell whether gradient artifacts are left")
     return notes
 
 

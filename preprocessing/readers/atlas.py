@@ -1,4 +1,4 @@
-"""Atlases as images of labels: names and centres of their regions."""
+"""Atlases as images of labels: names and centers of their regions."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ def claims(path: str | Path) -> bool:
 
 @lru_cache(maxsize=4)
 def centres(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
-    """(labels as text in ascending order, centres of mass in metres, in the space of the image).
+    """(labels as text in ascending order, centers of mass in meters, in the space of the image).
 
     0 is no region. Raises ValueError where the image holds no labels.
     """
@@ -24,7 +24,7 @@ def centres(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
     if labels.ndim != 3 or not np.array_equal(labels, labels.round()):
         raise ValueError(f"{path}: wanted an image of labels (three axes, whole numbers), got "
                          f"shape {labels.shape} of {labels.dtype}; probabilistic maps have no one "
-                         f"label a voxel: give a table of centres instead (.tsv: name, x, y, z)")
+                         f"label a voxel: give a table of centers instead (.tsv: name, x, y, z)")
     inside = np.argwhere(labels != 0)
     if len(inside) == 0:
         raise ValueError(f"{path}: there is no label in it, all voxels are 0")

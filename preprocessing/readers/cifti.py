@@ -46,7 +46,7 @@ def read(path: Path, options) -> Recording:
 
 
 def _parcels(path: Path, brain, data: np.ndarray, table, parts: Parts) -> None:
-    """Parcels as they are, each at the centre of its vertices and voxels."""
+    """Parcels as they are, each at the center of its vertices and voxels."""
     meshes = None
     for name, voxels, vertices, signal in zip(brain.name, brain.voxels, brain.vertices, data,
                                               strict=True):

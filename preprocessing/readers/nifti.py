@@ -90,7 +90,7 @@ def sidecar_of(path: Path) -> Path:
 
 
 def _regions(path: Path, image, table):
-    """(names, centres [n, 3] in metres, signal [n, volume], regions that the image lacks)."""
+    """(names, centers [n, 3] in meters, signal [n, volume], regions that the image lacks)."""
     mask = _mask(path, image, table)
     if table.atlas == VOXELS:
         return _voxels(path, image, mask)
@@ -170,7 +170,7 @@ def _first(image):
 
 
 def _places(image) -> np.ndarray:
-    """[x, y, z, 3] centres of voxels in metres."""
+    """[x, y, z, 3] centers of voxels in meters."""
     import nibabel
 
     index = np.moveaxis(np.indices(image.shape[:3]), 0, -1)

@@ -24,12 +24,12 @@ class ArrayTable:
     kind
         Of all sensors.
     unit
-        Of the numbers (for planar gradiometers a metre, "1" = SI).
+        Of the numbers (for planar gradiometers a meter, "1" = SI).
     names
         Of the channels, where the file does not name them.
     channels
         A table (.ced, .tsv, .csv) with columns name/labels/roi and, where known, x, y, z in
-        `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centres are taken;
+        `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centers are taken;
         where channels have names (by the file, or `names`) they are looked up in it, else it
         has a row for each, in their order.
     variable

@@ -1,4 +1,4 @@
-"""What readers of surfaces share: regions as means over vertices, centres from a mesh."""
+"""What readers of surfaces share: regions as means over vertices, centers from a mesh."""
 
 from collections.abc import Iterable
 from pathlib import Path

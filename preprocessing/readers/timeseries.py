@@ -159,7 +159,7 @@ def _names_in(path: Path) -> list[str]:
 def _channels(
     path: Path, table, named: list[str], n: int, montage_name: str
 ) -> tuple[list[str], np.ndarray]:
-    """Names and positions [n, 3] (metres, head frame; NaN unknown). named: in the file itself."""
+    """Names and positions [n, 3] (meters, head frame; NaN unknown). named: in the file itself."""
     position = np.full((n, 3), np.nan, dtype=np.float32)
     given = list(table.names) or named
     names = given or [f"{table.kind}{i + 1:03d}" for i in range(n)]
@@ -184,7 +184,7 @@ def _channels(
 
 
 def _listed(table) -> tuple[list[str], np.ndarray]:
-    """Names and places (metres) in the table or image of channels."""
+    """Names and places (meters) in the table or image of channels."""
     if not atlas.claims(table.channels):
         return read_channel_table(Path(table.channels), table.channels_unit)
     if not Path(table.channels).is_file():
@@ -221,7 +221,7 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
         position = position / 1000
     largest = np.nanmax(np.abs(position), initial=0.0)
     if largest > 1:
-        raise ValueError(f"arrays.channels {path}: wanted positions in metres, but {largest:g} is "
+        raise ValueError(f"arrays.channels {path}: wanted positions in meters, but {largest:g} is "
                          f"none of a head; they are probably in mm: arrays.channels_unit: mm")
     return [row[column] for row in rows], position.astype(np.float32)
 

@@ -35,7 +35,7 @@ class Activity:
     Parameters
     ----------
     moment
-        Float32 [source, time], ampere metres at `SFREQ`.
+        Float32 [source, time], ampere meters at `SFREQ`.
     generators
         Float32 [generator, time], what was driven through `Brain.coupling` (rhythms with their
         modulation): what another modality of the same minutes has to start from.

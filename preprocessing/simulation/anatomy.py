@@ -17,13 +17,13 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-# Centre of the sphere that fits the 10-05 electrodes of MNE's template in its head frame.
+# Center of the sphere that fits the 10-05 electrodes of MNE's template in its head frame.
 CENTRE_M = np.array([0.0, 0.012, 0.042])
 HEAD_RADIUS_M = 0.095
 # The brain fills 90 % of the radius in MNE's four-shell sphere; dipoles stay inside with a margin.
 DEEPEST, SHALLOWEST = 0.45, 0.87
 
-NM_AM = 1e-9  # nanoampere metre in ampere metre
+NM_AM = 1e-9  # nanoampere meter in ampere meter
 
 # Dipoles of the background: a cover of the upper head, about 3 cm apart.
 CORTEX = (
@@ -73,14 +73,14 @@ class Generator:
 
 @dataclass(frozen=True, eq=False)
 class Brain:
-    """A subject: dipoles in the head frame (metres) and what drives them.
+    """A subject: dipoles in the head frame (meters) and what drives them.
 
     Parameters
     ----------
     position, orientation
-        [source, 3], metres and unit vectors in MNE's head frame.
+        [source, 3], meters and unit vectors in MNE's head frame.
     coupling
-        [source, generator], ampere metres for one unit of a generator.
+        [source, generator], ampere meters for one unit of a generator.
     """
 
     centre: Float[np.ndarray, "3"]
@@ -105,7 +105,7 @@ def seed_of(*words: int | str) -> list[int]:
 
 @cache
 def electrode_directions() -> dict[str, np.ndarray]:
-    """10-05 name → unit vector from the head's centre, in MNE's head frame."""
+    """10-05 name → unit vector from the head's center, in MNE's head frame."""
     import mne
 
     known = mne.channels.get_builtin_montages()
@@ -144,7 +144,7 @@ def brain(seed: int | list[int], reactivity: float = 1.0) -> Brain:
 
 
 def _template_dipoles() -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
-    """Names, directions from the centre, depths (share of the radius), tilts (degrees)."""
+    """Names, directions from the center, depths (share of the radius), tilts (degrees)."""
     at = electrode_directions()
     rng = np.random.default_rng(seed_of("dipoles of the template"))
     names = (*CORTEX, *RHYTHMIC, "eyes")
@@ -194,7 +194,7 @@ def _generators(
 def _coupling(
     names: tuple[str, ...], direction: np.ndarray, generators: tuple[Generator, ...]
 ) -> np.ndarray:
-    """The template's coupling, [source, generator] in ampere metres.
+    """The template's coupling, [source, generator] in ampere meters.
 
     Moments of some tens of nAm are those of synchronous cortical patches of a few cm²
     (Hämäläinen et al. 1993); the result is tens of µV on the scalp and about 1 pT at a helmet.
@@ -227,7 +227,7 @@ def _coupling(
 
 
 def _tilted(outwards: np.ndarray, tilt_deg: np.ndarray, bearing: np.ndarray) -> np.ndarray:
-    """Unit vectors tilted away from `outwards` [source, 3], towards `bearing` from the front."""
+    """Unit vectors tilted away from `outwards` [source, 3], toward `bearing` from the front."""
     front = np.array([0.0, 1.0, 0.0])
     forwards = _unit(front - (outwards @ front)[:, None] * outwards)
     sideways = np.cross(outwards, forwards)

@@ -2,7 +2,7 @@
 
 EEG caps are 10-20 and 10-10 selections of MNE's template positions. Helmets are coils on an
 ellipsoid around the head, with coil definitions that MNE knows (point by point in `coil_def.dat`).
-Positions in the files are those a laboratory would know: the template for a cap (nobody digitised
+Positions in the files are those a laboratory would know: the template for a cap (nobody digitized
 it), the measured place of the head in the helmet for MEG.
 """
 
@@ -93,7 +93,7 @@ def helmet(places: int, sfreq: float, coil: int, kind: str, per_place: int = 1):
 
 
 def _helmet_points(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """n points (metres) and outward normals, a spiral on an ellipsoid open below."""
+    """n points (meters) and outward normals, a spiral on an ellipsoid open below."""
     axes = np.array([0.117, 0.122, 0.118])
     height = 1 - (np.arange(n) + 0.5) / n * 1.45  # down to 0.45 below the equator
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(n)

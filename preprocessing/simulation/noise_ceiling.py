@@ -1,6 +1,6 @@
 """Ceiling: how well a recording can be predicted by someone who knows the brain but not the noise.
 
-Pearson correlation between noisy and noise-free signals after a contract's standardisation: what a
+Pearson correlation between noisy and noise-free signals after a contract's standardization: what a
 reconstruction of hidden sensors cannot pass, because noise of one sensor is not in the others.
 """
 

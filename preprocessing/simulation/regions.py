@@ -2,7 +2,7 @@
 
 Heads of this simulation are one template with jitter, so a dipole's place in MNI space is that of
 MNE's template head (Colin 27) after the head's size is undone. A cortical region follows the
-generators whose dipoles lie near its centre (a Gaussian footprint). Deep regions have no dipoles:
+generators whose dipoles lie near its center (a Gaussian footprint). Deep regions have no dipoles:
 what they follow is written beside them, and most of what they do no generator knows.
 
 Signs are those found with simultaneous EEG and fMRI: alpha power is negative in occipital cortex
@@ -34,7 +34,7 @@ class Region:
     Parameters
     ----------
     mni_mm
-        Its centre, None for what is everywhere.
+        Its center, None for what is everywhere.
     unseen
         Share of the variance of its noise-free BOLD that no generator, so no EEG, knows.
     follows
@@ -87,7 +87,7 @@ def template_weights(brain: Brain) -> Float[np.ndarray, "region generator"]:
 
 
 def to_mni(brain: Brain) -> Float[np.ndarray, "source 3"]:
-    """Places of a brain's dipoles in MNI space, metres."""
+    """Places of a brain's dipoles in MNI space, meters."""
     in_template = brain.centre + (brain.position - brain.centre) * (HEAD_RADIUS_M / brain.radius)
     turn = _head_to_mni()
     return in_template @ turn[:3, :3].T + turn[:3, 3]
@@ -105,7 +105,7 @@ def _head_to_mni() -> Float[np.ndarray, "4 4"]:
 
 
 def write_table(path: Path, n_rois: int) -> None:
-    """rois.tsv: name and centre (mm, MNI); n/a where a region has no place."""
+    """rois.tsv: name and center (mm, MNI); n/a where a region has no place."""
     rows = ["name\tx\ty\tz"]
     for region in REGIONS[:n_rois]:
         place = region.mni_mm or ("n/a",) * 3
@@ -114,7 +114,7 @@ def write_table(path: Path, n_rois: int) -> None:
 
 
 def write_image(path: Path, n_rois: int) -> None:
-    """Label image in MNI space: k in a sphere about the centre of row k (from 1) of rois.tsv."""
+    """Label image in MNI space: k in a sphere about the center of row k (from 1) of rois.tsv."""
     import nibabel
 
     affine = np.diag([VOXEL_MM] * 3 + [1.0])

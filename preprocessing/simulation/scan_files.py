@@ -1,6 +1,6 @@
 """Files of simulated scans, beside those of the EEG of the same minutes:
 
-    rois.tsv, rois.nii.gz   regions: name and centre (mm, MNI); spheres about them, a label each
+    rois.tsv, rois.nii.gz   regions: name and center (mm, MNI); spheres about them, a label each
     ceiling_bold.tsv        a row a recording and region: what a prediction of BOLD can reach
     sub-…/ses-…/func/…_timeseries.tsv, .json   a row a volume, a column a region; when they were
 

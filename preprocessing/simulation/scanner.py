@@ -1,6 +1,6 @@
 """A recording in a scanner: EEG with what the scanner leaves in it, BOLD of the same minutes.
 
-scan(person, activity, measurement, settings, …) adds artefacts and volume triggers to the EEG and
+scan(person, activity, measurement, settings, …) adds artifacts and volume triggers to the EEG and
 makes BOLD from `Activity.generators`. Draws come from seeds of their own: the activity and the
 sensor noise are those of a recording without a scanner.
 """

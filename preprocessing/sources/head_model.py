@@ -29,7 +29,7 @@ class Head:
     Parameters
     ----------
     points
-        [point, 3], metres, in the frame that forward solutions want them in ("MRI", or of the
+        [point, 3], meters, in the frame that forward solutions want them in ("MRI", or of the
         template the head frame).
     conductor
         Sphere or BEM of MNE.
@@ -43,7 +43,7 @@ class Head:
 
 
 def head_of(recording: Recording, info, which: str, mni_m: Float[np.ndarray, "point 3"]) -> Head:
-    """which: "individual" or "template". mni_m: places in MNI space, metres. Raises ContractError
+    """which: "individual" or "template". mni_m: places in MNI space, meters. Raises ContractError
     where a file of the individual head is missing."""
     if which == "template":
         return _template(recording, info, mni_m)

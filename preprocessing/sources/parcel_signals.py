@@ -1,7 +1,7 @@
 """One signal a parcel out of those of its points, and what parcels share taken out.
 
 Source: the pipeline of MEG-GPT (arXiv 2510.18080): first principal component of the points of a
-parcel; symmetric orthogonalisation (Colclough et al. 2015, NeuroImage 117:439): the signals without
+parcel; symmetric orthogonalization (Colclough et al. 2015, NeuroImage 117:439): the signals without
 any correlation at lag 0 that are nearest to the parcels' own. All is linear and follows from the
 covariance of the sensors, so the result is one matrix [parcel, channel].
 """

@@ -2,7 +2,7 @@
 
 Source: MEG-GPT's pipeline (arXiv 2510.18080) flips parcels so that the covariance of a session,
 delays included, is like that of a template. Here the best flips are found without random search: s
-maximises sᵀ M s, where M is the product, entry by entry, of the session's correlations at some lags
+maximizes sᵀ M s, where M is the product, entry by entry, of the session's correlations at some lags
 with the template's; its largest eigenvector is where the search begins.
 """
 

@@ -23,7 +23,7 @@ def moved(place: Float[np.ndarray, "point 3"], by: Float[np.ndarray, "4 4"]):
 
 
 def mni_to_305(place: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
-    """MNI152, metres → MNI305, metres."""
+    """MNI152, meters → MNI305, meters."""
     return moved(place * 1000, np.linalg.inv(_305_TO_152)) / 1000
 
 
@@ -42,25 +42,25 @@ def head_to_305() -> Float[np.ndarray, "4 4"]:
 
 @cache
 def _inner_skull() -> Float[np.ndarray, "vertex 3"]:
-    """MNI305, metres."""
+    """MNI305, meters."""
     import mne
 
     return mne.read_bem_surfaces(_file("inner_skull-bem"), verbose="ERROR")[0]["rr"].astype(float)
 
 
 def inner_skull_mni() -> Float[np.ndarray, "vertex 3"]:
-    """MNI152, metres."""
+    """MNI152, meters."""
     return moved(_inner_skull() * 1000, _305_TO_152) / 1000
 
 
 def to_head(place: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
-    """MNI152 → the template's head frame, metres."""
+    """MNI152 → the template's head frame, meters."""
     return moved(mni_to_305(place), np.linalg.inv(head_to_305()))
 
 
 @cache
 def sphere() -> tuple[Float[np.ndarray, "3"], float]:
-    """(centre in the head frame, radius in metres) of the sphere nearest to the inner skull's upper
+    """(center in the head frame, radius in meters) of the sphere nearest to the inner skull's upper
     part, where cortex and sensors are."""
     skull = moved(_inner_skull(), np.linalg.inv(head_to_305()))
     upper = skull[skull[:, 2] > 0.03]
@@ -74,7 +74,7 @@ def sphere() -> tuple[Float[np.ndarray, "3"], float]:
 
 @cache
 def fiducial_distances() -> Float[np.ndarray, "3"]:
-    """From the head frame's origin to left ear, nasion and right ear, metres."""
+    """From the head frame's origin to left ear, nasion and right ear, meters."""
     import mne
 
     points, _ = mne.io.read_fiducials(_file("fiducials"), verbose="ERROR")

@@ -1,6 +1,6 @@
 """Amplitudes that no head produces: dead channels, and files whose unit is off by a factor.
 
-Judged by the interquartile range after the band-pass: robust to artefacts, free of offsets.
+Judged by the interquartile range after the band-pass: robust to artifacts, free of offsets.
 """
 
 import numpy as np

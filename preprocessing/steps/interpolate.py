@@ -55,7 +55,7 @@ def spline_weights(
 ) -> Float32[np.ndarray, "bad good"]:
     """Weights such that weights @ signal[good] are the interpolated channels.
 
-    good, bad: positions in the head frame, metres. Interpolation is linear, so MNE's public
+    good, bad: positions in the head frame, meters. Interpolation is linear, so MNE's public
     function applied to the identity gives its matrix, once for any length of signal.
     """
     import mne

@@ -32,7 +32,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
 
 
 def layout(rule) -> Sensors:
-    """The parcels as sensors, at their middles (MNI space, metres)."""
+    """The parcels as sensors, at their middles (MNI space, meters)."""
     n = len(rule.points)
     return Sensors(rule.names, np.full(n, KINDS.index("roi")), parcellation.centres_m(rule),
                    np.zeros((n, 3)))
@@ -92,7 +92,7 @@ def _info(recording: Recording):
         raise ContractError(
             recording.source, "to know where the sensors are over the head, to make parcels",
             "there is no device → head transform, or no place, for some",
-            "give files with digitised heads (FIF, CTF …), or ingest sensors: leave --space out")
+            "give files with digitized heads (FIF, CTF …), or ingest sensors: leave --space out")
     # Bad channels were left out meanwhile, and the rate is another.
     info = mne.pick_info(recording.info, [recording.info["ch_names"].index(name)
                                           for name in sensors.names])

@@ -125,7 +125,7 @@ def _line_noise(recording: Recording, contract: InputContract) -> dict[str, floa
     """Power at each line frequency over that beside it, median over channels, before the notch."""
     found: dict[str, float] = {}
     if recording.duration_s < 2:
-        return found  # too coarse a spectrum to tell a line from its neighbours
+        return found  # too coarse a spectrum to tell a line from its neighbors
     frequency, power, _ = power_spectrum(recording, max_segments=30)
     for line in contract.notch_hz:
         if line + 5 < recording.sfreq / 2:

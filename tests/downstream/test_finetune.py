@@ -145,8 +145,8 @@ def test_bad_input_without_labels(planted, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("split", "said"),
     [
-        (["train"] * 3 + ["validation"], "the test split has no labelled window"),
-        (["train"] * 3 + ["test"], "the validation split has no labelled window"),
+        (["train"] * 3 + ["validation"], "the test split has no labeled window"),
+        (["train"] * 3 + ["test"], "the validation split has no labeled window"),
         (["train", "validation", "test"], "has 1 train subject"),
     ],
 )

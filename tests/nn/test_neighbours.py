@@ -1,4 +1,4 @@
-"""Neighbours: who reaches whom, and that waves are predicted from their neighbours at once."""
+"""Neighbours: who reaches whom, and that waves are predicted from their neighbors at once."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Residual quantiser: ids, learning, the rotation trick, dead codes, the bypass."""
+"""Residual quantizer: ids, learning, the rotation trick, dead codes, the bypass."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The quantiser in two processes: the same codebooks on both, and those of one process."""
+"""The quantizer in two processes: the same codebooks on both, and those of one process."""
 
 import pytest
 import torch

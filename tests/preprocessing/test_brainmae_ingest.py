@@ -129,7 +129,7 @@ def test_contract_comes_back_and_says_what_differs(tmp_path):
 
 
 def table_of(folder, **fields) -> ArrayTable:
-    """Centres of the regions in a file, in millimetres and another order."""
+    """Centres of the regions in a file, in millimeters and another order."""
     path = folder / "centres.tsv"
     rows = [f"R{i}\t{x}\t{y}\t{z}" for i, (x, y, z) in enumerate(PLACES)]
     path.write_text("\n".join(["roi\tx\ty\tz", *rows[::-1]]) + "\n")

@@ -1,4 +1,4 @@
-"""Names of channels become electrodes with places; what is no electrode is recognised."""
+"""Names of channels become electrodes with places; what is no electrode is recognized."""
 
 import numpy as np
 import pytest

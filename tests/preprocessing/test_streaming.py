@@ -1,4 +1,4 @@
-"""Causal standardisation: nothing of the future, nothing of how chunks are cut, near what a file
+"""Causal standardization: nothing of the future, nothing of how chunks are cut, near what a file
 gets, and a stream with faults."""
 
 import itertools

@@ -53,7 +53,7 @@ def assert_close(ours: Tensor, theirs: Tensor) -> None:
 
 
 def windowing(reference: Golden, name: str) -> tuple[float, str]:
-    """Overlap and tail of a golden tokenisation. At overlap 0 the reference drops the tail."""
+    """Overlap and tail of a golden tokenization. At overlap 0 the reference drops the tail."""
     return (0.0, "drop") if name == "overlap0" else (reference.model.config.tokenizer.overlap,
                                                      "pad")
 

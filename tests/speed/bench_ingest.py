@@ -65,7 +65,7 @@ def measure(folder: Path, n_files: int) -> dict[str, float]:
 
 
 def write_edf(path: Path, seed: int) -> None:
-    """Ten minutes of 64 channels: 1/f noise common to neighbours, alpha at the back, µV."""
+    """Ten minutes of 64 channels: 1/f noise common to neighbors, alpha at the back, µV."""
     import mne
 
     random = np.random.default_rng(seed)

@@ -73,7 +73,7 @@ def make(
     return folder
 
 
-# Tiny networks. A window of 1 s gives 4 frames of 4 sources; quantised after 0.3 of a run, with
+# Tiny networks. A window of 1 s gives 4 frames of 4 sources; quantized after 0.3 of a run, with
 # projections to narrower codes, which therefore have no gradient before. Codes die quickly.
 TOKENIZER = {
     "window_length": 64, "spatial": "leadfield", "n_filters": 4, "ratios": [4, 4], "dim": 16,

@@ -1,7 +1,7 @@
-"""A small labelled corpus with a planted effect, and a small model that was never pretrained.
+"""A small labeled corpus with a planted effect, and a small model that was never pretrained.
 
 Twelve people, two recordings each, 16 electrodes: 1/f-like activity of a few sources with a 10 Hz
-rhythm on both sides of the head; it is weaker on the right in windows labelled "left".
+rhythm on both sides of the head; it is weaker on the right in windows labeled "left".
 """
 
 from dataclasses import dataclass

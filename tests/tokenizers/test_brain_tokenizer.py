@@ -194,7 +194,7 @@ def test_window_length_that_ratios_do_not_divide():
 
 
 def test_a_few_steps_lower_the_loss():
-    """On one simulated batch the tokenizer fits what it sees, quantiser and all. (When it leaves
+    """On one simulated batch the tokenizer fits what it sees, quantizer and all. (When it leaves
     zero depends on the processor's rounding: after 80 steps on one, after 40 on another.)"""
     tokenizer, batch = small.tokenizer(spatial="leadfield", noise=0.0).train(), small.batch()
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=3e-3)
@@ -214,7 +214,7 @@ def test_quantisation_begins_when_its_time_has_come(tmp_path):
     tokenizer.anneal(0.29)
     tokenizer(batch)
     assert not tokenizer.quantizer.started
-    with pytest.raises(ValueError, match="has not begun to quantise"):
+    with pytest.raises(ValueError, match="has not begun to quantize"):
         tokenizer.encode(batch)
     tokenizer.save_pretrained(tmp_path)
     assert type(tokenizer).from_pretrained(tmp_path).quantizer.bypassed

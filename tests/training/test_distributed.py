@@ -136,7 +136,7 @@ def tokenizer_losses(work):
     assert largest < 1e-5
     lines = [line for line in log(two) if "loss" in line]
     assert lines[0]["loss"] - lines[-1]["loss"] > 0.01
-    assert lines[5]["perplexity_0"] == 0  # not quantising yet …
+    assert lines[5]["perplexity_0"] == 0  # not quantizing yet …
     assert lines[-1]["perplexity_0"] > 2  # … and now it is
 
 

@@ -73,7 +73,7 @@ def assert_same_end(one: Path, other: Path, step: int = 20) -> None:
 def test_resume_is_exact(task, tmp_path):
     make, data = task
     run(make, data, tmp_path / "whole")
-    # Stopped before the quantiser starts (step 7), between two lines of the log, and after.
+    # Stopped before the quantizer starts (step 7), between two lines of the log, and after.
     for stop_after in (5, 10, 13):
         with pytest.raises(Stopped, match=f"after step {stop_after} .*run the same command"):
             run(make, data, tmp_path / "parts", stop_after)

@@ -2,7 +2,7 @@
 
 After ShallowConvNet (Schirrmeister et al. 2017, arXiv 1703.05051): convolution over time and over
 channels without anything in between, square, mean over frames, logarithm. Other than there, frames
-are z-scored over their scan (in place of batch normalisation, which does not know who is loud), and
+are z-scored over their scan (in place of batch normalization, which does not know who is loud), and
 the last layer looks at all frames of the 24 s before a volume.
 """
 

@@ -96,7 +96,7 @@ def finding(judged: Judged) -> str:
     said += f"The difference, {gap}, leaves out 0"
     if other["difference_p"] < SIGNIFICANT:
         return f"{said} (p = {other['difference_p']:.2g}): {better} is better."
-    return (f"{said} in favour of {better}, but exchanging them person by person gives p = "
+    return (f"{said} in favor of {better}, but exchanging them person by person gives p = "
             f"{other['difference_p']:.2g} (at least {least_p(len(judged.subjects)):.2g} with "
             f"{len(judged.subjects)} people): not certain.")
 

@@ -189,7 +189,7 @@ def _lags(judged: Judged) -> str:
 def _of_ceiling(judged: Judged) -> str:
     if not judged.ceilings:
         return ""
-    return (" Grey ticks: ceiling, the correlation of a region with its noise-free series, and "
+    return (" Gray ticks: ceiling, the correlation of a region with its noise-free series, and "
             "(dotted) with the part that the EEG's sources drive. They are of uncleaned series, so "
             "cleaned ones may come a little higher.")
 

@@ -1,6 +1,6 @@
 """Figures of a comparison of methods: scores and subjects, ranks, calibration, confusions, numbers.
 
-Networks are blue circles, baselines dark grey squares, so that they are told apart without color.
+Networks are blue circles, baselines dark gray squares, so that they are told apart without color.
 Ranks are drawn as in Demšar 2006 (critical-difference diagram), calibration as in Guo et al. 2017.
 """
 
@@ -220,7 +220,7 @@ def numbers(path: Path, result: Comparison, methods: list[str]) -> None:
 
 
 def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
-    """Scores against the number of labelled examples of a new person; columns method, shots, mean,
+    """Scores against the number of labeled examples of a new person; columns method, shots, mean,
     low, high."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
@@ -238,7 +238,7 @@ def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     shots = sorted(set(curves["shots"]))
     axis.set_xticks(shots, [f"{value:g}" for value in shots])
     axis.minorticks_off()
-    axis.set(xlabel="labelled examples a class", ylabel=TITLES[result.score])
+    axis.set(xlabel="labeled examples a class", ylabel=TITLES[result.score])
     figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     save(figure, path)
 

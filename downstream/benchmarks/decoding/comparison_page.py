@@ -40,7 +40,7 @@ class About:
     contract
         What was done to signals, in pairs.
     probe
-        Lines on how well the person is recognised.
+        Lines on how well the person is recognized.
     attribution
         (PNG, caption).
     curves
@@ -140,15 +140,15 @@ def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
         ("What was predicted", _figure(
             figures, "numbers.png", "Predicted against true numbers",
             f"A dot a {result.per}; on the dashed line the prediction is right. Dots along a "
-            f"flatter line than it mean predictions drawn towards the middle of the training "
+            f"flatter line than it mean predictions drawn toward the middle of the training "
             f"people.")),
-        ("With a few labelled examples of a new person", _curves(about, figures)),
+        ("With a few labeled examples of a new person", _curves(about, figures)),
         ("Where on the head, and at which frequencies", "" if about.attribution is None
          else report.figure(*_attribution(about))),
         ("Do answers follow something else that is known of people?", _covariates(about)),
         *((heading, report.figure(path, heading, caption))
           for heading, path, caption in about.learned),
-        ("Is the person recognised?", report.bullets(about.probe) if about.probe else ""),
+        ("Is the person recognized?", report.bullets(about.probe) if about.probe else ""),
         ("Who was trained on and who was judged", report.bullets(about.split)
          if about.split else ""),
         ("How it was done", report.bullets([*about.protocol, *_method(result)])),
@@ -180,7 +180,7 @@ def _figure(figures: dict[str, Path], name: str, alt: str, caption: str) -> str:
 def _curves(about: About, figures: dict[str, Path]) -> str:
     if about.curves is None or not len(about.curves):
         return ""
-    made = _figure(figures, "curves.png", "Score against number of labelled examples",
+    made = _figure(figures, "curves.png", "Score against number of labeled examples",
                    "Mean over test subjects; bars are 95 % intervals over subjects. 0: no example "
                    "of this person. Bars stand a little beside each other so that all are seen.")
     table = about.curves
@@ -346,7 +346,7 @@ def _method(result: Comparison) -> list[str]:
         f"that could have been otherwise; {printed.ways(result.table.iloc[0])}."
         if result.table["labellings"].iloc[0] else
         "Chance: what answers that do not know the label score; no labels could be exchanged.",
-        "The best baseline was picked by its test score, in its favour.",
+        "The best baseline was picked by its test score, in its favor.",
     ]
     return lines
 

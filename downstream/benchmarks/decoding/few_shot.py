@@ -1,8 +1,8 @@
-"""Calibration curves: how well a new person is decoded from k labelled windows of theirs a class.
+"""Calibration curves: how well a new person is decoded from k labeled windows of theirs a class.
 
 Calibration comes first, as in a real session: shots are drawn from the person's first windows, all
 are judged on the same later windows, which share no samples with those. The classifier is the same
-for every kind of features (a linear one on features standardised by other people's unlabelled
+for every kind of features (a linear one on features standardized by other people's unlabeled
 windows), so a curve says what the features are worth. "alone": from the shots only; "with others":
 training people's windows too, shots weighing as much as all of theirs together; 0 shots = none of
 the new person's.
@@ -16,7 +16,7 @@ from ...decoder.labelled import Labelled
 from ...protocol import leaks
 from ...scoring import statistics
 
-C = 0.01  # of the logistic regression on standardised features; the same for all of them
+C = 0.01  # of the logistic regression on standardized features; the same for all of them
 
 
 def curves(

@@ -50,7 +50,7 @@ MAY_GROW = ("methods", "seeds", "explain", "shots", "covariates")
 
 @dataclass
 class EvaluateConfig:
-    """A comparison on one labelled corpus.
+    """A comparison on one labeled corpus.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class EvaluateConfig:
     tuning
         Settings a method tries; validation subjects choose one of them.
     shots
-        Numbers of labelled windows a class of a new person, for calibration curves; empty =
+        Numbers of labeled windows a class of a new person, for calibration curves; empty =
         none.
     explain
         Method whose attribution maps are drawn; "" = the best network.
@@ -274,7 +274,7 @@ def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
     if missing:
         raise ValueError(
             f"{corpus.folder}: this task tells apart {', '.join(task.classes)}, but windows are "
-            f"labelled {', '.join(sorted(found)) or 'not at all'}; ingest again, e.g. with "
+            f"labeled {', '.join(sorted(found)) or 'not at all'}; ingest again, e.g. with "
             f"{task.label} and windows of {task.window_s:g} s, or name the classes that there are: "
             f"--classes=[…]"
         )

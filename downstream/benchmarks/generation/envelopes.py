@@ -2,7 +2,7 @@
 
 Band-pass (Butterworth, 4th order, forwards and backwards), Hilbert amplitude, means over 0.2 s
 (which low-passes and downsamples to 5 Hz), correlation of every pair of channels within stretches.
-Half a second at the ends of each stretch is left out. Nothing is orthogonalised: what channels
+Half a second at the ends of each stretch is left out. Nothing is orthogonalized: what channels
 share by volume conduction or a common reference is in the real matrices, and belongs in generated
 ones.
 A model of single channels cannot have more than the noise of a finite recording here.

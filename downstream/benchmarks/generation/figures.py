@@ -15,7 +15,7 @@ _TRACES = 4  # channels
 
 
 def colors(names: list[str], baselines: tuple[str, str]) -> dict[str, str]:
-    """Source → color: real black, its other half grey, baselines warm, models the others."""
+    """Source → color: real black, its other half gray, baselines warm, models the others."""
     fixed = {REAL: COLORS[7], OTHER: COLORS[6], baselines[0]: COLORS[4],
              baselines[1]: COLORS[1]}
     models = [name for name in names if name not in fixed]

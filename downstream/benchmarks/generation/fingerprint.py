@@ -1,9 +1,9 @@
-"""Whether a generated recording is recognised as its person's: lagged covariances, nearest one.
+"""Whether a generated recording is recognized as its person's: lagged covariances, nearest one.
 
 The feature of a recording: the covariances of every ordered pair of channels at lags of 0 … 20
 samples, which are the distinct entries of the covariance of the signal embedded with 21 lags;
 beside it, those of each channel with itself alone (lags 1 … 20), which a model of single channels
-can have. Distance: 1 − Pearson correlation of two features. A generated person is recognised where
+can have. Distance: 1 − Pearson correlation of two features. A generated person is recognized where
 the real second half with the least distance is their own: chance is 1 in the number of people.
 
 p: who a generated recording is said to be of is exchanged; all exchanges up to 7 people, else
@@ -20,7 +20,7 @@ _ALL = 7  # people of whom all exchanges are gone through
 
 
 def feature(covariance: Float[np.ndarray, "lag channel channel"], single: bool) -> np.ndarray:
-    """The numbers a recording is recognised by. single: of each channel with itself alone."""
+    """The numbers a recording is recognized by. single: of each channel with itself alone."""
     lags = covariance[:N_LAGS]
     if single or lags.shape[1] == 1:
         return np.diagonal(lags[1:], axis1=1, axis2=2).ravel().astype(np.float32)
@@ -47,7 +47,7 @@ def others(distance: Float[np.ndarray, "generated real"]) -> Float[np.ndarray, "
 
 
 def hits(distance: Float[np.ndarray, "generated real"]) -> Float[np.ndarray, "generated real"]:
-    """1 at each generated person's nearest real one, else 0; the diagonal are those recognised."""
+    """1 at each generated person's nearest real one, else 0; the diagonal are those recognized."""
     return (distance.argmin(axis=1)[:, None] == np.arange(len(distance))).astype(float)
 
 

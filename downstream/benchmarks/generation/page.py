@@ -36,7 +36,7 @@ def page(
         ("Table", _table(judged, [m for m in judged.measures if m.main])
          + report.paragraph("Mean over people and its 95 % bootstrap interval over people. Low is "
                             "good for distances and errors, high for r and for the share "
-                            "recognised.", "small")),
+                            "recognized.", "small")),
         ("Models beside linear models", "" if beside.empty else
          report.table(beside.drop(columns="short"), scroll=len(beside) > 20, dense=True)
          + report.paragraph("Better by: mean over people of the difference, turned so that more is "
@@ -48,7 +48,7 @@ def page(
          + _figure(out, "spectra_people", "Each person, mean over channels.")),
         ("Distance of spectra", _among(out, judged, "psd_l2", "psd", "Root mean square over "
                                        "frequencies, mean over channels. ")),
-        ("Bursts", _figure(out, "bursts", "A dot a person (grey lines join them), bars: means.")
+        ("Bursts", _figure(out, "bursts", "A dot a person (gray lines join them), bars: means.")
          + _table(judged, _of(judged, "burst")) + report.paragraph(
              f"A hidden Markov model of the people's first halves says where bursts are. Its burst "
              f"state has {ratio:.2f} times the power of the next one: "

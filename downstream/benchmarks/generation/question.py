@@ -3,7 +3,7 @@
     neurofm evaluate generation --corpus runs/corpus --generated.ours generated/ --out results/
 
 Folders made by `neurofm generate` are compared with the second half of each person's recordings:
-power spectra, bursts, whether the person is recognised, and how channels' envelopes go together.
+power spectra, bursts, whether the person is recognized, and how channels' envelopes go together.
 Beside them stand autoregressions of the person's first half, and that first half itself, which is
 as close as a recording of the same person comes. See `judging/` for what each judge computes.
 """

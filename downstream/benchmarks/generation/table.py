@@ -142,7 +142,7 @@ def _among_others(
     name: str, distance: np.ndarray, n_permutations: int, seed: int
 ) -> tuple[dict[str, np.ndarray], float]:
     """Distance to others, whether one's own is nearest, and p: for spectra of the mean distance,
-    for fingerprints of the number recognised."""
+    for fingerprints of the number recognized."""
     hits, others = fingerprint.hits(distance), fingerprint.others(distance)
     said = {f"{name}_others": others, f"{name}_top1": np.diagonal(hits)}
     if name.startswith("psd"):

@@ -296,7 +296,7 @@ def test_a_window_is_named_by_itself(name, alike, monkeypatch):
 
 @pytest.mark.parametrize(("name", "lr"), [("eegnet", 4e-3), ("shallow_convnet", 1e-3)])
 def test_validation_people_choose_the_step(name, lr, alike):
-    """With their labels exchanged, what fits them least of all is a network that has learnt."""
+    """With their labels exchanged, what fits them least of all is a network that has learned."""
     train, validation, test = alike
     found = {}
     for exchanged in (False, True):

@@ -144,7 +144,7 @@ def test_bad_input_blocks_that_lack_a_class(one):
     own = np.flatnonzero(rows == 0)
     half = dataclasses.replace(one, target=target, windows={
         "train": own, "validation": own[:0], "test": own[:0]})
-    with pytest.raises(ValueError, match="no validation window labelled 'right': blocks of time"):
+    with pytest.raises(ValueError, match="no validation window labeled 'right': blocks of time"):
         folds(half, Protocol("within"))
     with pytest.raises(ValueError, match="no validation window"):
         folds(one, Protocol("within", gap_s=60.0))

@@ -172,7 +172,7 @@ def test_a_label_that_is_the_same_all_through_a_person_is_not_asked_of_the_same_
     subject = np.array([int(key[-2:]) for key in data.corpus.subjects(np.arange(len(data.target)))])
     told = dataclasses.replace(data, target=(subject % 2).astype(np.int64))
     for protocol in (Protocol("within"), Protocol("sessions", column="run")):
-        with pytest.raises(ValueError, match="how well people are recognised"):
+        with pytest.raises(ValueError, match="how well people are recognized"):
             folds(told, protocol)
 
 

@@ -31,7 +31,7 @@ PEOPLE = 10  # simulated; the last four judge
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    """(archive, labelled corpus) of ten people who imagine moving a hand, 32 electrodes."""
+    """(archive, labeled corpus) of ten people who imagine moving a hand, 32 electrodes."""
     folder = tmp_path_factory.mktemp("simulated")
     archive, trials = folder / "archive", folder / "trials"
     assert simulate([f"--out={archive}", f"--subjects={PEOPLE}", "--always=[eeg32]", "--devices=[]",
@@ -167,7 +167,7 @@ def test_patterns_of_a_baseline_lie_over_the_sources_that_the_simulation_drives(
     assert found.p_labels[0] < 0.05
     assert "C3" in names[found.above[0].any(axis=1)]
     peak_hz = found.edges_hz[found.spectrum[0].argmax()]
-    assert 8 <= peak_hz < 14  # mu, not the posterior rhythm's neighbours or the 1/f
+    assert 8 <= peak_hz < 14  # mu, not the posterior rhythm's neighbors or the 1/f
 
 
 def test_pattern_of_a_decoder_peaks_where_and_when_the_planted_rhythm_changes(planted, decoder):

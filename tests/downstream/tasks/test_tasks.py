@@ -33,5 +33,5 @@ def test_classes_of_a_task_must_be_there(planted):
     assert present(tasks.find("labels"), corpus) == ()
     asked = dataclasses.replace(tasks.find("eyes"), classes=("right", "left"))
     assert present(asked, corpus) == ("right", "left")
-    with pytest.raises(ValueError, match="labelled left, right; ingest again"):
+    with pytest.raises(ValueError, match="labeled left, right; ingest again"):
         present(tasks.find("sleep_stage"), corpus)

@@ -334,7 +334,7 @@ def test_gradient_residue_is_found_where_it_is(archive, eeg, scan, run):
     clean, also_clean, bad = Pairs.open(outcome.out).recordings["gradient_residue"]
     assert max(abs(clean), abs(also_clean)) < 0.4 < 1 < bad
     (line,) = [line for line in outcome.text.splitlines() if line.startswith("warning")]
-    assert "looks as if gradient artefacts were not taken out" in line
+    assert "looks as if gradient artifacts were not taken out" in line
     assert "sub-3_" in line
     assert "sub-1_" not in line
     assert "sub-2_" not in line

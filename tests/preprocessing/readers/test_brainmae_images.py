@@ -20,7 +20,7 @@ SHAPE, VOLUMES = (12, 16, 10), 40
 
 
 def labels_image(fine: bool = False):
-    """Three slabs along x, labelled 10, 20 and 30; fine: on a grid of 1.5 mm."""
+    """Three slabs along x, labeled 10, 20 and 30; fine: on a grid of 1.5 mm."""
     step = 1.5 if fine else 3.0
     affine = np.diag([step, step, step, 1.0])
     affine[:3, 3] = AFFINE[:3, 3] - (3.0 - step) / 2  # the same space, voxel borders together

@@ -195,7 +195,7 @@ def test_heartbeat_is_about_a_second_and_a_few_microvolts():
     after = np.stack([pulses[:, round(at * 400) : round(at * 400) + 240]
                       for at in beats.beat_s[:-2]])
     assert np.median(np.abs(after).max(axis=2)) == pytest.approx(3e-6, rel=0.4)
-    # It repeats from beat to beat, and neighbours on the cap see the same.
+    # It repeats from beat to beat, and neighbors on the cap see the same.
     mean = after.mean(axis=0)
     assert np.mean((after - mean) ** 2) < 0.3 * np.mean(mean**2)
     at = dict(zip(info["ch_names"], mean, strict=True))

@@ -306,7 +306,7 @@ def test_files_and_what_the_page_says(result, tmp_path):
     about = About(
         "Telling a from b", question="Is it a or b?", model="runs/m", parents={"data": "abc"},
         protocol=["Trained on train."], split=["test: 8 subjects"], remarks=["Mind <this>."],
-        contract=[("Band", "1–45 Hz")], probe=["The person is recognised in .30 of windows."],
+        contract=[("Band", "1–45 Hz")], probe=["The person is recognized in .30 of windows."],
         curves=pd.DataFrame({"method": ["frozen"] * 2, "shots": [0, 5], "mean": [0.6, 0.7],
                              "low": [0.5, 0.6], "high": [0.7, 0.8], "gain": [np.nan, 0.123],
                              "gain_low": [np.nan, 0.1], "gain_high": [np.nan, 0.2]}),
@@ -322,7 +322,7 @@ def test_files_and_what_the_page_says(result, tmp_path):
     assert page.count("data:image/png;base64,") == 5
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)  # nothing is fetched
     for words in ("Is it a or b?", "they are told apart", "Mind &lt;this&gt;.", "1–45 Hz",
-                  "recognised in .30", "+0.123\n[+0.100, +0.200]",
+                  "recognized in .30", "+0.123\n[+0.100, +0.200]",
                   "n the windows that both named (8 test subjects)",
                   "Cohen&#x27;s κ", "Holm", "Trained on train."):
         assert words in page, words
