@@ -1,6 +1,6 @@
 """Draw where on the head, and at which frequencies, a decoder's output goes with the signal.
 
-    neurofm explain --corpus labelled/ --model runs/decoder --out results/
+    neurofm explain --data labelled/ --model runs/decoder --out results/
 
 Writes attribution.tsv and attribution.png. What the maps show, and what they do not:
 `neurofm.downstream.scoring.attribution`.
@@ -8,29 +8,35 @@ Writes attribution.tsv and attribution.png. What the maps show, and what they do
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts, checkpoints, config
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
+from neurofm.pages import page as pages
+from neurofm.pages.page import Page
+from neurofm.results import Results
+from neurofm.run import Command, Job, Made
 
 from .decoder.labelled import labelled
 from .scoring import attribution, attribution_figure
 from .scoring.attribution import Attribution
 from .use.one import open_decoder
 
+LIMITS = ("A map shows with what the decoder's output goes along, not what it uses: a place can "
+          "be on it because it is correlated with another. See "
+          "neurofm.downstream.scoring.attribution.")
+
 
 @dataclass
 class ExplainConfig:
-    """Explain config.
+    """Map which channels and frequencies a decoder's output goes along with.
 
     Parameters
     ----------
-    corpus
+    data
         A sealed corpus with the decoder's labels.
     model
         Checkpoint of a decoder.
@@ -40,68 +46,67 @@ class ExplainConfig:
         Whose windows; people the decoder was trained on show what it remembers.
     only
         Column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
-    draws
+    permutations
         How often outputs and labels are exchanged, for what is above chance.
     batch_windows
         Decoded at a time.
     """
 
-    corpus: str
+    data: str
     model: str
     out: str
     split: Literal["test", "validation", "train"] = "test"
     only: dict[str, str] = field(default_factory=dict)
-    draws: int = 500
+    permutations: int = 500
     seed: int = 0
     batch_windows: int = 16
 
     def __post_init__(self):
-        if self.draws < 20 or self.batch_windows < 1 or self.seed < 0:
-            raise ValueError(f"wanted draws ≥ 20 (for what 1 of 20 reaches), batch_windows ≥ 1 and "
-                             f"seed ≥ 0, got {self.draws}, {self.batch_windows} and {self.seed}")
+        if self.permutations < 20 or self.batch_windows < 1 or self.seed < 0:
+            raise ValueError(f"wanted permutations ≥ 20 (for what 1 of 20 reaches), batch_windows "
+                             f"≥ 1 and seed ≥ 0, got {self.permutations}, {self.batch_windows} and "
+                             f"{self.seed}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    return explain(config.parse(ExplainConfig, argv, command="explain"))
-
-
-def explain(run: ExplainConfig) -> int:
-    """Compute, draw, seal; prints the channels where most goes with the output."""
-    out = Path(run.out)
-    corpus = Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": checkpoints.fingerprint(run.model)}
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
-    decoder = open_decoder(run.model)
+def explain(run: ExplainConfig, job: Job) -> Made:
+    """Compute the maps and draw them."""
+    corpus, decoder = Corpus.open(run.data), open_decoder(run.model)
     check_contract(decoder, run.model, corpus)
     data = labelled(corpus, decoder.classes, run.only, number=not decoder.classes)
     windows, target, subjects = data.of(run.split)
     if len(windows) == 0:
         raise ValueError(f"{corpus.folder}: the {run.split} split has no labeled window"
                          f"{f' with {run.only}' if run.only else ''}; choose another --split")
-    artifacts.claim(out, {**parents, **config.resolved(run)})
-    found = attribution.maps(decoder, corpus, windows, target, draws=run.draws, seed=run.seed,
-                             batch_windows=run.batch_windows)
-    out.mkdir(parents=True, exist_ok=True)
-    pd.concat([each.table() for each in found]).to_csv(
-        out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
+    found = attribution.maps(decoder, corpus, windows, target, draws=run.permutations,
+                             seed=run.seed, batch_windows=run.batch_windows)
+    table = pd.concat([each.table() for each in found])
+    table.to_csv(job.out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
     who = f"{run.split} split"
-    attribution_figure.draw(out / "attribution.png", found, decoder.classes, who)
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
-                   files=["attribution.tsv", "attribution.png"])
-    for line in in_words(found):
-        print(line)
-    if known := _known(run.model, corpus, windows):
-        print(f"note: {known} of {len(set(subjects))} people were in the decoder's training data: "
-              f"this is what it remembers, not what it finds in new people")
-    rows = data.recordings(run.split)
-    ledger, tested = checkpoints.read_ledger(run.model), corpus.recordings["dataset"].iloc[rows]
-    if unlisted := checkpoints.doubt(ledger, tested):
-        print(f"note: the decoder: {unlisted}")
-    print(f"maps: {out / 'attribution.png'}, numbers: {out / 'attribution.tsv'}")
-    return 0
+    attribution_figure.draw(job.out / "attribution.png", found, decoder.classes, who)
+    lines = in_words(found)
+    n = len(set(subjects))
+    return Made(
+        ["attribution.tsv", "attribution.png"],
+        results=Results("explain", data=run.data, model=run.model, methods=["decoder"],
+                        protocol={"split": run.split}, seeds=[run.seed], subjects=n,
+                        summary="\n".join(lines)),
+        judged=corpus.recordings.iloc[data.recordings(run.split)],
+        page=Page("Attribution of a decoder", f"{n} subjects of the {who}", [
+            ("", pages.bullets(lines)),
+            ("Maps", pages.figure(job.out / "attribution.png", "maps of channels and bands")),
+            ("What maps show", pages.paragraph(LIMITS)),
+        ]),
+        said=[f"maps: {job.out / 'attribution.png'}, numbers: {job.out / 'attribution.tsv'}"])
+
+
+COMMAND = Command(
+    "explain", ExplainConfig, explain, makes="results", reads=("data",), models=("model",),
+    free=frozenset({"batch_windows"}), fresh=True,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
 
 
 def in_words(found: list[Attribution], n: int = 3) -> list[str]:
@@ -120,14 +125,6 @@ def in_words(found: list[Attribution], n: int = 3) -> list[str]:
                 + (f", none counted: {why}" if (why := each.why_none(k)) else "")
             )
     return lines
-
-
-def _known(model: str, corpus: Corpus, windows: np.ndarray) -> int:
-    """How many of the windows' people stand in the checkpoint's ledger."""
-    seen = set(checkpoints.seen(checkpoints.read_ledger(model), corpus.recordings)["recording"])
-    names = corpus.recordings["recording"].to_numpy()[
-        corpus.windows["recording"].to_numpy()[windows]]
-    return len(set(corpus.subjects(windows)[np.isin(names, sorted(seen))]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train a decoder of labeled windows on a pretrained model, and judge it on unseen people.
 
-    neurofm finetune --corpus labelled/ --model runs/brainomni --out runs/decoder
+    neurofm finetune --data labelled/ --model runs/brainomni --out runs/decoder
     neurofm finetune … --mode full                  the transformer trains along
     neurofm finetune … --random_weights true        the same network without pretraining
     neurofm finetune … --protocol.kind sessions     for people whose earlier sessions are known
@@ -10,19 +10,22 @@ validation subjects' loss was lowest, report on test. A tokenizer is frozen, so 
 once.
 """
 
-import shutil
+import dataclasses
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
-from neurofm.run import STOPPED
-from neurofm.training.loop import Stopped, TrainConfig, accelerator_for
+from neurofm.pages import page as pages
+from neurofm.pages.page import Page
+from neurofm.pages.words import contract_in_words
+from neurofm.results import Results, score
+from neurofm.run import Command, Job, Made
+from neurofm.training.loop import TrainConfig, accelerator_for
 
 from . import tasks
 from .decoder import features
@@ -31,16 +34,17 @@ from .decoder.fit import fit
 from .decoder.labelled import Labelled, checked, labelled
 from .decoder.recipes import full_training, head_training
 from .protocol.windows import SAME_PEOPLE, Protocol, folds, said_of_whom
-from .scoring.predictions import judge, leak, predict, save_test, table_of
+from .scoring.predictions import judge, predict, save_test, table_of
+from .use import findings
 
 
 @dataclass
 class FinetuneConfig:
-    """A decoder's training.
+    """Train a decoder on a pretrained model, and judge it on unseen people.
 
     Parameters
     ----------
-    corpus
+    data
         A sealed corpus with labels.
     model
         Checkpoint folder or repository of a BrainOmni or a BrainMAE (or of a decoder, whose
@@ -72,14 +76,14 @@ class FinetuneConfig:
         A token set of this corpus by the model's tokenizer; None encodes here.
     min_subjects
         Fewest training subjects of a class.
-    encode_windows
-        Encoded at a time.
+    batch_windows
+        Windows encoded at a time.
     train, train_full
         Training of the head, and of everything after it; see
         `neurofm.training.loop.TrainConfig`. The seed of `train` is the run's.
     """
 
-    corpus: str
+    data: str
     model: str
     out: str
     mode: Literal["frozen", "full", "lora", "dora"] = "frozen"
@@ -92,68 +96,63 @@ class FinetuneConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     tokens: str | None = None
     min_subjects: int = 2
-    encode_windows: int = 16
+    batch_windows: int = 16
     train: TrainConfig = field(default_factory=head_training)
     train_full: TrainConfig = field(default_factory=full_training)
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    run = config.parse(FinetuneConfig, argv, command="finetune")
-    try:
-        return finetune(run)
-    except Stopped as stop:
-        print(stop)
-        return STOPPED
-
-
-def finetune(run: FinetuneConfig) -> int:
-    """Train, judge, seal; returns the exit status."""
-    out = Path(run.out)
-    corpus = Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": checkpoints.fingerprint(run.model)}
-    if artifacts.finished(out, "checkpoint", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished ({checkpoints.fingerprint(out)}): nothing to do")
-        return 0
-    task = tasks.find(run.task)
+def finetune(run: FinetuneConfig, job: Job) -> Made:
+    """Train, judge on test people, write the checkpoint."""
+    corpus, task = Corpus.open(run.data), tasks.find(run.task)
     every = labelled(corpus, run.classes or task.classes, run.only, number=task.number)
     data = checked(one_fold(every, run, task), 1 if run.protocol.kind in SAME_PEOPLE
                    else run.min_subjects, whole=run.protocol.kind == "stored")
     pretrained = open_backbone(run.model)
     check_contract(pretrained, run.model, corpus)
-    artifacts.claim(out, {**parents, **config.resolved(run)})
-    accelerator = accelerator_for(run.train, out)
-    say = accelerator.print
+    accelerator = accelerator_for(run.train, job.out)
     decoder = build(pretrained, data, run.mode, run.architecture, run.train.seed,
                     random_weights=run.random_weights)
     trained = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
-    say(f"{run.mode} decoder of {' / '.join(data.classes) or 'a number'}: {trained:,} of "
-        f"{decoder.num_parameters():,} parameters train\n{data.describe()}")
+    about = (f"{run.mode} decoder of {' / '.join(data.classes) or 'a number'}: {trained:,} of "
+             f"{decoder.num_parameters():,} parameters train")
+    job.say(f"{about}\n{data.describe()}")
     if data.left_out:
-        say(f"{data.left_out} windows with other labels or none are left out")
+        job.say(f"{data.left_out} windows with other labels or none are left out")
     if run.tokens and not run.random_weights:
         source = features.read_tokens(run.tokens, run.model, corpus, data.all, data.target)
     else:
         source = features.prepared(decoder, corpus, data.all, data.target,
-                                   batch_windows=run.encode_windows, device=accelerator.device)
+                                   batch_windows=run.batch_windows, device=accelerator.device)
     pooled = fit(decoder, source, data.windows["train"], data.windows["validation"], run.train,
-                 run.train_full, out, accelerator, say=say)
+                 run.train_full, job.out, accelerator, say=job.say)
     probability = predict(decoder, pooled, data.windows["test"], accelerator.device)
     ledger = None if run.random_weights else checkpoints.read_ledger(run.model)
     table = table_of(data, probability, ledger)
     metrics = judge(table, data.classes)
     remarks = said_of_whom(run.protocol)
     metrics["same_people"] = bool(remarks)
-    if accelerator.is_main_process:
-        _seal(decoder.to("cpu"), run, data, table, metrics, parents, ledger, out)
-        _tell(table, metrics, data, out, say)
-        tested = corpus.recordings["dataset"].iloc[data.recordings("test")]
-        for remark in remarks:
-            say(f"note: {remark}")
-        if unlisted := checkpoints.doubt(ledger, tested):
-            say(f"DOUBT: the model given: {unlisted}")
-    accelerator.wait_for_everyone()
-    return 0
+    files = _written(decoder.to("cpu"), data, table, metrics, ledger, job) if job.is_main else []
+    text, good = findings.score_in_words(metrics)
+    results = Results(
+        "finetune", data=run.data, model=run.model, methods=[run.mode],
+        protocol=dataclasses.asdict(run.protocol), seeds=[run.train.seed],
+        subjects=metrics["subjects"], scores=_scores(metrics, run.mode), summary=text,
+        notes=[*remarks, *([] if good else [findings.NO_BETTER])])
+    return Made(
+        files, results=results, page=_page(run, about, data, metrics, text),
+        judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],
+        said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"])
+
+
+COMMAND = Command(
+    "finetune", FinetuneConfig, finetune, makes="checkpoint", reads=("data", "tokens"),
+    models=("model",), leaves=("state", "head", "again"),
+    free=frozenset({"batch_windows", "train.log_every", "train_full.log_every"}),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
 
 
 def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
@@ -167,36 +166,38 @@ def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
     return found[run.fold]
 
 
-def _seal(decoder, run, data, table, metrics, parents, ledger, out: Path) -> None:
-    save_test(out, table, metrics, config=config.resolved(run), parents=parents)
+def _written(decoder, data: Labelled, table: pd.DataFrame, metrics: dict, ledger, job: Job
+             ) -> list[str]:
+    """Write checkpoint and predictions; returns the names of the checkpoint's files."""
+    save_test(job.out, table, metrics, config=job.config, parents=job.parents)
     used = {split: data.windows[split] for split in ("train", "validation")}
-    checkpoints.save_checkpoint(
-        decoder, out, config=config.resolved(run), parents=parents,
+    return checkpoints.write_checkpoint(
+        decoder, job.out, config=job.config,
         ledger=checkpoints.training_ledger(data.corpus, used, ledger),
-        metrics={f"test/{name}": value for name, value in metrics.items()},
-    )
-    for folder in ("state", "head", "again"):  # what was chosen is in the checkpoint, now sealed
-        shutil.rmtree(out / folder, ignore_errors=True)
+        metrics={f"test/{name}": value for name, value in metrics.items()})
 
 
-def _tell(table: pd.DataFrame, metrics: dict, data: Labelled, out: Path, say) -> None:
-    if not data.classes:
-        say(f"mean absolute error on {metrics['subjects']} test subjects: {metrics['mae']:.3g} "
-            f"(of windows; r {metrics['pearson_r']:.3f}, R² {metrics['r2']:.3f})")
-    else:
-        _tell_classes(metrics, say)
-    if found := leak(table):
-        say(found)
-    say(f"decoder {checkpoints.fingerprint(out)} in {out}; predictions in {out / 'test'}")
-
-
-def _tell_classes(metrics: dict, say) -> None:
+def _scores(metrics: dict, mode: str) -> list[dict]:
+    """Rows of results.json."""
     n = metrics["subjects"]
-    say(f"balanced accuracy on {n} test subject{'s' * (n != 1)}: "
-        f"{metrics['balanced_accuracy']:.3f}"
-        + (f" [{metrics['low']:.3f}, {metrics['high']:.3f}] (mean over subjects, 95 % bootstrap "
-           f"over subjects)" if n > 1 else "") + f"; chance {metrics['chance']:.3f}, p of "
-        f"chance {metrics['p_chance']:.3g} ({metrics['exchanges']:,} ways to exchange labels)")
+    if "mae" in metrics:
+        return [score(mode, name, metrics[name], n=n) for name in ("mae", "r2", "pearson_r")]
+    row = score(mode, "balanced_accuracy", metrics["balanced_accuracy"], n=n)
+    more = ("low", "high", "chance", "chance_high", "p_chance", "exchanges")
+    return [{**row, **{name: metrics[name] for name in more}}]
+
+
+def _page(run: FinetuneConfig, about: str, data: Labelled, metrics: dict, text: str) -> Page:
+    names = [(name.replace("_", " "), f"{value:.4g}") for name, value in metrics.items()
+             if isinstance(value, int | float) and not isinstance(value, bool)]
+    return Page("Decoder", about, [
+        ("", pages.paragraph(text, "lead")),
+        ("Test subjects", pages.pairs(names)),
+        ("Data", pages.bullets(data.describe().splitlines())),
+        ("Input", pages.pairs(contract_in_words(data.contract))),
+        ("Model", pages.pairs([("Pretrained model", run.model), ("Mode", run.mode),
+                               ("Pretrained weights", "no" if run.random_weights else "yes")])),
+    ])
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def decoder(planted, tmp_path_factory):
     from neurofm.downstream.finetune import main as finetune
 
     out = tmp_path_factory.mktemp("decoder") / "decoder"
-    words = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
+    words = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
     assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
     return out
 

@@ -38,7 +38,7 @@ def made(data, tmp_path_factory) -> Path:
     run("pretrain", f"--config={pretrain}/eegmat_brainomni.yaml", f"--data={out / 'tokens'}",
         f"--tokenizer={out / 'tokenizer'}", f"--out={out / 'brainomni'}", "--train.steps=6",
         '--architecture={"dim": 16, "n_heads": 4, "n_blocks": 2}')
-    run("finetune", f"--corpus={out / 'decoding'}", f"--model={out / 'brainomni'}",
+    run("finetune", f"--data={out / 'decoding'}", f"--model={out / 'brainomni'}",
         f"--out={out / 'decoder'}", "--train.steps=20")
     return out
 

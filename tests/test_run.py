@@ -205,7 +205,7 @@ def test_results_are_plain_json_that_says_how_they_were_made(tmp_path):
                            "subjects", "scores", "comparisons", "summary", "flags", "notes",
                            "command", "versions"]
     assert found["scores"][0]["value"] is None
-    assert found["command"] == "neurofm evaluate generation --out=OUT --n=4"
+    assert found["command"] == "neurofm judge --out=OUT --n=4"
     assert {"neurofm", "python", "torch"} <= found["versions"].keys()
     (tmp_path / "out" / "results.json").write_text(text.replace('"version": 1', '"version": 2'))
     with pytest.raises(ValueError, match="version 2, this neurofm reads version 1"):

@@ -56,7 +56,7 @@ def opening(
     abstain_below: float, centred: str = "",
 ) -> list[tuple[str, str]]:
     """The sections that every reader needs: finding, what it does not mean, whom it knows."""
-    told, good = findings.score(model, decoder)
+    told, good = findings.score(model)
     known = findings.trained_on(model, recording)
     lead = report.paragraph(finding(table, decoder.classes, abstain_below), "lead")
     for text, warns in [(told, not good), *known]:

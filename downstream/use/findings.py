@@ -53,13 +53,20 @@ def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float 
     return f"{lead} Mean probability over all windows: {means}.{apart}"
 
 
-def score(model: str, decoder: WindowDecoder) -> tuple[str, bool]:
+NO_BETTER = "This cannot be told from guessing: its answers mean nothing."
+
+
+def score(model: str) -> tuple[str, bool]:
     """(how the decoder did on people it was not trained on, whether that is any good)."""
     path = Path(model) / "test" / "metrics.json"
     if not path.exists():
         return ("Nothing is stored with this decoder about how it does on people it was not "
                 "trained on. Without that, its answers should not be relied upon.", False)
-    found = json.loads(path.read_text())
+    return score_in_words(json.loads(path.read_text()))
+
+
+def score_in_words(found: dict) -> tuple[str, bool]:
+    """(the metrics of test subjects in words, whether they are better than guessing)."""
     n, known = found.get("subjects", "?"), found.get("same_people", False)
     people = "1 person" if n == 1 else f"{n} people"
     tested = f"On {people} it was {'trained on, at another time,' if known else 'not trained on'}"
@@ -82,7 +89,7 @@ def score(model: str, decoder: WindowDecoder) -> tuple[str, bool]:
     if alone:
         text += " One person tells little of how it does on others."
     if not good:
-        text += " This cannot be told from guessing: its answers mean nothing."
+        text += f" {NO_BETTER}"
     return text, good
 
 

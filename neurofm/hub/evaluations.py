@@ -30,7 +30,7 @@ def read(folder: Path, method: str, fingerprint: str) -> Evaluation:
     config, score = manifest.config, told["score"]
     return Evaluation(
         task=str(config.get("task", "labels")).replace("_", " "),
-        dataset=str(config.get("corpus", "")).rstrip("/").split("/")[-1],
+        dataset=str(config.get("data", "")).rstrip("/").split("/")[-1],
         metric=score.replace("_", " "),
         protocol=f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
         rows={name: tuple(float("nan") if row.get(key) is None else float(row[key])
@@ -57,7 +57,7 @@ def of_finetune(source: Path) -> list[Evaluation]:
 
 def _judged_on(source: Path, config: dict) -> str:
     """Name of the corpus; where a checkpoint does not say, of the people's data sets."""
-    if corpus := str(config.get("corpus", "")).rstrip("/"):
+    if corpus := str(config.get("data", "")).rstrip("/"):
         return corpus.split("/")[-1]
     people = read_table(source / "test" / "predictions.parquet", columns=["subject"])["subject"]
     return ", ".join(sorted({each.rpartition("/")[0] for each in people.to_pylist()}))

@@ -36,10 +36,11 @@ def test_federated_configs_hold_only_known_keys(repo):
 @pytest.mark.parametrize("command", ["finetune", "evaluate"])
 def test_configs_hold_only_known_keys(repo, command):
     kind = {"finetune": FinetuneConfig, "evaluate": EvaluateConfig}[command]
+    data = "data" if "data" in kind.__dataclass_fields__ else "corpus"
     paths = sorted((repo / "configs" / "downstream").glob(f"*_{command}.yaml"))
     assert paths
     for path in paths:
-        run = config.parse(kind, [f"--config={path}", "--corpus=c", "--model=m", "--out=o"],
+        run = config.parse(kind, [f"--config={path}", f"--{data}=c", "--model=m", "--out=o"],
                            command=command)
         task = tasks.find(run.task)
         assert run.classes or task.classes or task.number

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from neurofm import artifacts, checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.downstream.finetune import main as finetune
+from neurofm.results import Results
 from tests.support.planted import CONTRACT, make_backbone, make_corpus
 
 QUICK = ["--train.steps=40", "--train.lr=1e-3", "--train_full.batch_windows=16"]
 
 
 def run(corpus, model, out, *words) -> dict:
-    assert finetune([f"--corpus={corpus}", f"--model={model}", f"--out={out}", *QUICK, *words]) == 0
+    assert finetune([f"--data={corpus}", f"--model={model}", f"--out={out}", *QUICK, *words]) == 0
     return json.loads((out / "test" / "metrics.json").read_text())
 
 
@@ -102,7 +103,10 @@ def test_a_subject_seen_in_pretraining_is_flagged(planted, tmp_path, capsys):
     ledger = checkpoints.training_ledger(corpus, {"train": seen})
     model = make_backbone(tmp_path / "backbone", ledger)
     run(planted.corpus, model, tmp_path / "out")
-    assert "LEAK: 1 of 4 test subjects (planted/11)" in capsys.readouterr().out
+    sentence = "LEAK: model: 1 of 4 subjects judged here is in its training data"
+    assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "out" / "report.html").read_text()
+    assert Results.load(tmp_path / "out").flags[0].subjects == ("planted/11",)
     table = pd.read_parquet(tmp_path / "out" / "test" / "predictions.parquet")
     assert set(table.loc[table["seen_in_pretraining"], "subject"]) == {"planted/11"}
     kept = checkpoints.read_ledger(tmp_path / "out")["recordings"]
@@ -111,14 +115,14 @@ def test_a_subject_seen_in_pretraining_is_flagged(planted, tmp_path, capsys):
 
 def test_finished_does_nothing_again(decoder, planted, capsys):
     before = checkpoints.fingerprint(decoder)
-    finetune([f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={decoder}",
+    finetune([f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={decoder}",
               "--train.steps=40", "--train.lr=1e-3"])
     assert "nothing to do" in capsys.readouterr().out
     assert checkpoints.fingerprint(decoder) == before
 
 
 def test_bad_input_finished_with_other_settings(decoder, planted, capsys):
-    said = fails(capsys, f"--corpus={planted.corpus}", f"--model={planted.backbone}",
+    said = fails(capsys, f"--data={planted.corpus}", f"--model={planted.backbone}",
                  f"--out={decoder}", "--mode=full")
     assert "was made with other settings (mode" in said
 
@@ -135,7 +139,7 @@ def fails(capsys, *words) -> str:
 
 def test_bad_input_without_labels(planted, tmp_path, capsys):
     corpus = make_corpus(tmp_path / "corpus", labelled=False, n_windows=4)
-    said = fails(capsys, f"--corpus={corpus}", f"--model={planted.backbone}",
+    said = fails(capsys, f"--data={corpus}", f"--model={planted.backbone}",
                  f"--out={tmp_path / 'out'}")
     assert "no window has a label" in said
     assert "--label.source" in said
@@ -152,12 +156,12 @@ def test_bad_input_without_labels(planted, tmp_path, capsys):
 )
 def test_bad_input_split(planted, tmp_path, capsys, split, said):
     corpus = make_corpus(tmp_path / "corpus", split=split, n_windows=4)
-    assert said in fails(capsys, f"--corpus={corpus}", f"--model={planted.backbone}",
+    assert said in fails(capsys, f"--data={corpus}", f"--model={planted.backbone}",
                          f"--out={tmp_path / 'out'}")
 
 
 def test_bad_input_labels_and_columns(planted, tmp_path, capsys):
-    common = [f"--corpus={planted.corpus}", f"--model={planted.backbone}",
+    common = [f"--data={planted.corpus}", f"--model={planted.backbone}",
               f"--out={tmp_path / 'out'}"]
     assert "['left', 'right']" in fails(capsys, *common, "--classes=[left,up]")
     assert "no such column" in fails(capsys, *common, "--only.amplifier=x")
@@ -169,7 +173,7 @@ def test_bad_input_contract(planted, tmp_path, capsys):
     model.contract = CONTRACT.with_(highpass_hz=1.0)
     checkpoints.save_checkpoint(model, tmp_path / "model", config={}, parents={},
                         ledger={"recordings": []}, metrics={})
-    said = fails(capsys, f"--corpus={planted.corpus}", f"--model={tmp_path / 'model'}",
+    said = fails(capsys, f"--data={planted.corpus}", f"--model={tmp_path / 'model'}",
                  f"--out={tmp_path / 'out'}")
     assert "highpass_hz: 1.0, 0.1" in said
     assert "ingest it again" in said
@@ -179,7 +183,7 @@ def test_bad_input_tokenizer_instead_of_model(planted, tmp_path, capsys):
     tokenizer = checkpoints.load(planted.backbone).tokenizer
     tokenizer.contract = CONTRACT
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    said = fails(capsys, f"--corpus={planted.corpus}", f"--model={tmp_path / 'tokenizer'}",
+    said = fails(capsys, f"--data={planted.corpus}", f"--model={tmp_path / 'tokenizer'}",
                  f"--out={tmp_path / 'out'}")
     assert "BrainTokenizer" in said
     assert "neurofm pretrain" in said
@@ -189,7 +193,7 @@ def test_bad_input_other_settings_in_the_same_folder(planted, tmp_path, capsys):
     out = tmp_path / "out"
     artifacts.claim(out, {"mode": "full"})
     assert "begun with other settings" in fails(
-        capsys, f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"
+        capsys, f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"
     )
 
 

@@ -25,7 +25,8 @@ def folder(planted, tmp_path):
 @pytest.mark.parametrize("command", [finetune, evaluate])
 def test_what_trains_networks(command, planted, folder, tmp_path):
     with pytest.raises(ValueError, match="no known place") as caught:
-        command([f"--corpus={folder}", f"--model={planted.backbone}", f"--out={tmp_path / 'out'}"])
+        command([f"--{'data' if command is finetune else 'corpus'}={folder}",
+                 f"--model={planted.backbone}", f"--out={tmp_path / 'out'}"])
     assert SAID in str(caught.value)
     assert "baselines alone" in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -33,7 +34,7 @@ def test_what_trains_networks(command, planted, folder, tmp_path):
 
 def test_what_applies_them(planted, decoder, folder, tmp_path):
     with pytest.raises(ValueError, match="no known place"):
-        explain([f"--corpus={folder}", f"--model={decoder}", f"--out={tmp_path / 'out'}"])
+        explain([f"--data={folder}", f"--model={decoder}", f"--out={tmp_path / 'out'}"])
     with pytest.raises(ValueError, match="no known place"):
         embed(folder, planted.backbone)
 
@@ -56,6 +57,6 @@ def test_a_decoder_trained_where_places_were_optional_wants_them_of_a_new_record
 ):
     folder = unplaced(planted.corpus, tmp_path / "corpus", names=())
     out = tmp_path / "decoder"
-    assert finetune([f"--corpus={folder}", f"--model={planted.backbone}", f"--out={out}",
+    assert finetune([f"--data={folder}", f"--model={planted.backbone}", f"--out={out}",
                      "--train.steps=2"]) == 0
     assert checkpoints.load(out).contract.positions == "required"

@@ -30,7 +30,7 @@ def recentred(planted, tmp_path_factory):
     """Folder of a frozen decoder of the planted effect that re-centres."""
     out = tmp_path_factory.mktemp("recentred") / "decoder"
     assert finetune([
-        f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
+        f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
         "--architecture.recentred=true", "--train.steps=40", "--train.lr=1e-3"]) == 0
     return out
 
@@ -196,7 +196,7 @@ def test_running_average_is_the_mean_of_prior_and_windows(recentred):
 
 def test_training_along_and_then_re_centring(planted, tmp_path):
     assert finetune([
-        f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={tmp_path / 'd'}",
+        f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={tmp_path / 'd'}",
         "--mode=lora", "--architecture.recentred=true", "--train.steps=30", "--train.lr=1e-3",
         "--train_full.steps=4"]) == 0
     table = pd.read_parquet(tmp_path / "d" / "test" / "predictions.parquet")

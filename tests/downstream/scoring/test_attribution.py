@@ -184,7 +184,7 @@ def test_pattern_of_a_decoder_peaks_where_and_when_the_planted_rhythm_changes(pl
 
 def test_labels_without_meaning_leave_nothing_marked(planted, tmp_path):
     folder = planted_module.make_corpus(tmp_path / "corpus", shuffled=True, seed=3)
-    words = [f"--corpus={folder}", f"--model={planted.backbone}", f"--out={tmp_path / 'decoder'}"]
+    words = [f"--data={folder}", f"--model={planted.backbone}", f"--out={tmp_path / 'decoder'}"]
     assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
     corpus = Corpus.open(folder)
     windows, target, _ = chosen(corpus, "test")
@@ -314,7 +314,7 @@ def test_places_are_flattened_with_the_nose_up_and_the_left_on_the_left():
 
 def test_explain_writes_table_and_figure_once(planted, decoder, tmp_path, capsys):
     out = tmp_path / "maps"
-    words = [f"--corpus={planted.corpus}", f"--model={decoder}", f"--out={out}", "--draws=50"]
+    words = [f"--data={planted.corpus}", f"--model={decoder}", f"--out={out}", "--permutations=50"]
     assert explain(words) == 0
     said = capsys.readouterr().out
     table = pd.read_csv(out / "attribution.tsv", sep="\t")
@@ -328,9 +328,10 @@ def test_explain_writes_table_and_figure_once(planted, decoder, tmp_path, capsys
     assert json.loads((out / "manifest.json").read_text())["kind"] == "results"
     assert explain(words) == 0
     assert "nothing to do" in capsys.readouterr().out
-    trained = [f"--out={tmp_path / 'trained'}", "--split=train", *words[:2], "--draws=50"]
+    trained = [f"--out={tmp_path / 'trained'}", "--split=train", *words[:2], "--permutations=50"]
     assert explain(trained) == 0
-    assert "8 of 8 people were in the decoder's training data" in capsys.readouterr().out
+    assert "LEAK: model: 8 of 8 subjects judged here are in its training data" in (
+        capsys.readouterr().out)
 
 
 def test_what_cannot_be_explained_says_why(planted, decoder, tmp_path, capsys):
@@ -351,12 +352,12 @@ def test_what_cannot_be_explained_says_why(planted, decoder, tmp_path, capsys):
     with pytest.raises(ValueError, match="at different places"):
         attribution.of_answers(np.full((len(windows), 2), 0.5), CLASSES, mixed, windows, target)
     with pytest.raises(ValueError, match="wanted a decoder"):
-        explain([f"--corpus={planted.corpus}", f"--model={planted.backbone}",
+        explain([f"--data={planted.corpus}", f"--model={planted.backbone}",
                  f"--out={tmp_path / 'none'}"])
     with pytest.raises(SystemExit):
-        explain([f"--corpus={planted.corpus}", f"--model={decoder}", f"--out={tmp_path / 'none'}",
-                 "--draws=3"])
-    assert "draws ≥ 20" in capsys.readouterr().err
+        explain([f"--data={planted.corpus}", f"--model={decoder}", f"--out={tmp_path / 'none'}",
+                 "--permutations=3"])
+    assert "permutations ≥ 20" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 

@@ -104,14 +104,14 @@ def test_a_decoder_no_better_than_chance_warns_at_the_top(decoder, tmp_path):
     numbers = json.loads((decoder / "test" / "metrics.json").read_text())
     (folder / "test" / "metrics.json").write_text(json.dumps(
         {**numbers, "balanced_accuracy": 0.52, "low": 0.45, "p_chance": 0.4}))
-    text, good = score(str(folder), model)
+    text, good = score(str(folder))
     assert not good
     assert decode(save_raw(tmp_path / "x_raw.fif"), folder, tmp_path / "out") == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert 0 < page.index("its answers mean nothing") < page.index("What this does not mean")
-    assert score(str(decoder), model)[1]
+    assert score(str(decoder))[1]
     (folder / "test" / "metrics.json").write_text(json.dumps(
         {"mae": 2.5, "r2": -0.1, "pearson_r": 0.2, "subjects": 4, "windows": 80}))
-    text, good = score(str(folder), model)
+    text, good = score(str(folder))
     assert not good
     assert "mean absolute error 2.5" in text

@@ -174,7 +174,7 @@ def test_a_decoder_of_scans_names_a_new_one(corpus, model, tmp_path, mode):
     corpora.seal(folder, FMRIContract(), corpus.recordings.assign(split=split), corpus.windows,
                  corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
     out = tmp_path / "decoder"
-    assert finetune([f"--corpus={folder}", f"--model={model}", f"--out={out}", f"--mode={mode}",
+    assert finetune([f"--data={folder}", f"--model={model}", f"--out={out}", f"--mode={mode}",
                      "--classes=[patient,control]", "--train_full.steps=3"]) == 0
     decoder = checkpoints.load(out)
     assert decoder.modality == "fmri"
