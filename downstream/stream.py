@@ -286,7 +286,7 @@ def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents
     table = read_table(out / "predictions.tsv")
     numbers = timing.summary()
     delays_hz = [1.0, 4.0, 10.0, 20.0, 40.0]
-    delays = 1e3 * standardizer.response.group_delay_s(delays_hz)
+    delays = 1e3 * standardizer.group_delay_s(delays_hz)
     summary = {
         **numbers, "ended": feed.ended, "threads": torch.get_num_threads(), "speed": run.speed,
         "hop_s": standardizer.hop / decoder.contract.sfreq,

@@ -29,7 +29,6 @@ from neurofm.preprocessing.pair import PairConfig
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
 from neurofm.preprocessing.readers import ReadError
 from neurofm.preprocessing.standardize import ContractError, standardize
-from neurofm.preprocessing.steps.scale import scale
 
 from .use import series_files, synthesized_page
 
@@ -210,7 +209,7 @@ def predict(
     """Values of the model's regions at n volumes."""
     bad_s = segments.blanks(recording)
     done = standardize(recording, model.contract)
-    signal = scale(done.signal, done.sensors.kind, done.contract, done.statistics)
+    signal = done.whole
     bad = bad_samples(bad_s, signal.shape[1], model.contract.sfreq)
     signal = np.where(bad, np.float32(0), signal)
     plain = collate([signal], [done.sensors], model.contract.geometry)

@@ -10,7 +10,9 @@ the unit of the file, by which it was divided).
 
 import json
 
-from .steps.refusal import some
+from neurofm import plugins
+
+from . import standardize_fmri, steps
 
 
 def to_text(quality: dict) -> str:
@@ -24,26 +26,12 @@ def from_text(text: str) -> dict:
 
 def remarks(quality: dict) -> list[str]:
     """What a person should look at, in a few words each; empty for a recording without fault."""
-    found = []
-    if quality["bads"]:
-        what = "interpolated" if quality["interpolated"] else "left out"
-        found.append(f"{len(quality['bads'])} bad, {what}: {' '.join(quality['bads'])}")
-    if quality["without_position"]:
-        found.append(f"no position: {some(quality['without_position'])}")
-    for low, high in quality["band_missing_hz"]:
-        found.append(f"nothing recorded at {low:g}–{high:g} Hz")
-    for line, ratio in quality["line_noise"].items():
-        if ratio > 100:
-            found.append(f"line noise {line} Hz {ratio:.0f} ×")
-    if quality["line_left_hz"]:
-        found.append(f"mains of {quality['line_left_hz']:g} Hz not in contract.notch_hz")
-    if quality["lost_s"]:
-        found.append(f"{quality['lost_s']:g} s lost (missing or held values)")
-    if "scrubbed" in quality and quality["left_out"]:
-        found.append(f"{len(quality['left_out'])} regions of the atlas outside the image: "
-                     f"{some(quality['left_out'])}")
-    if quality.get("scrubbed"):
-        found.append(f"{quality['scrubbed']} volumes scrubbed or missing")
+    found = [text for step in steps.ORDER if step.remarks for text in step.remarks(quality)]
+    # A step of another package keeps what it found under its name.
+    for name in quality.keys() & plugins.points(steps.GROUP).keys():
+        step = steps.installed(name)
+        found += step.remarks(quality) if step.remarks else []
+    found += standardize_fmri.remarks(quality)
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{number} windows left out: {reason}")
     return found

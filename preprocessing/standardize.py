@@ -8,8 +8,9 @@ stretch; the tail is kept as a last window that ends with the stretch and overla
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, singledispatch
 from math import floor
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
@@ -22,7 +23,6 @@ from neurofm.data.sensors import Sensors
 from . import segments, steps
 from .standardize_fmri import StandardizedScan, standardize_fmri
 from .steps.refusal import ContractError
-from .steps.scale import over_recording, scale
 
 __all__ = ["ContractError", "Standardized", "standardize"]
 
@@ -42,7 +42,7 @@ class Standardized:
     quality
         See `quality`.
     statistics
-        Of each channel over the recording, where the contract scales by them.
+        What steps need to know of the whole recording to do a window (`steps.statistics`).
     """
 
     signal: Float32[np.ndarray, "channel time"]
@@ -52,7 +52,7 @@ class Standardized:
     onset: Int64[np.ndarray, " window"]
     source: str = ""
     quality: dict = field(default_factory=dict)
-    statistics: tuple[np.ndarray, np.ndarray] | None = None
+    statistics: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -78,7 +78,12 @@ class Standardized:
 
     def _window(self, start: int) -> np.ndarray:
         part = self.signal[:, start:start + self.contract.window_samples]
-        return scale(part, self.sensors.kind, self.contract, self.statistics)
+        return steps.cut(part, self.sensors, self.contract, self.statistics)
+
+    @property
+    def whole(self) -> Float32[np.ndarray, "channel time"]:
+        """The recording as one window, scaled."""
+        return steps.cut(self.signal, self.sensors, self.contract, self.statistics)
 
     @cached_property
     def windows(self) -> Float32[np.ndarray, "window channel time"]:
@@ -108,12 +113,18 @@ def standardize(
         from .readers import from_raw
 
         recording = from_raw(recording)
-    if isinstance(contract, FMRIContract):
-        return standardize_fmri(recording, contract, onsets_s=onsets_s)
+    return _by(contract, recording, onsets_s)
+
+
+@singledispatch
+def _by(contract: InputContract, recording: Recording, onsets_s) -> Standardized:
+    """The way of each kind of contract; a new kind registers its own."""
     quality: dict = {"windows_left_out": {}}
+    order = steps.order(contract)
     _check_length(recording, contract)
-    for step in steps.ORDER:
-        recording = step.apply(recording, contract, quality)
+    for step in order:
+        if step.apply:
+            recording = step.apply(recording, contract, quality)
     if onsets_s is None:
         start = _contiguous(recording, contract)
         onset = np.arange(len(start))
@@ -130,13 +141,15 @@ def standardize(
         )
     if onsets_s is None:
         onset = np.arange(len(start))
-    statistics = None
-    if contract.scale == "recording_std":
-        statistics = over_recording(_good(recording))
     return Standardized(
         recording.signal, recording.sensors, contract, start, onset, recording.source, quality,
-        statistics,
+        steps.statistics(_good(recording), contract),
     )
+
+
+@_by.register
+def _(contract: FMRIContract, recording: Recording, onsets_s) -> StandardizedScan:
+    return standardize_fmri(recording, contract, onsets_s=onsets_s)
 
 
 def _good(recording: Recording) -> list[np.ndarray]:

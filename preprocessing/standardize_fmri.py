@@ -125,6 +125,16 @@ def standardize_fmri(
                             length, onset, recording.source, quality)
 
 
+def remarks(quality: dict) -> list[str]:
+    """What a person should look at in a scan."""
+    if "scrubbed" not in quality:
+        return []
+    outside, scrubbed = quality["left_out"], quality["scrubbed"]
+    return [*([f"{len(outside)} regions of the atlas outside the image: {some(outside)}"]
+              if outside else []),
+            *([f"{scrubbed} volumes scrubbed or missing"] if scrubbed else [])]
+
+
 def _check(recording: Recording, contract: FMRIContract) -> None:
     kinds = sorted(set(recording.sensors.kinds))
     t_r = 1 / recording.sfreq

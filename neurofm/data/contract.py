@@ -9,9 +9,9 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .parcel_rule import ParcelRule
 from .sensors import KINDS, GeometryRule
@@ -40,10 +40,10 @@ class Contract:
         if type(self) is not type(other):
             return [f"modality: {self.modality}, {other.modality}"]
         ours, theirs = self.to_dict(), other.to_dict()
-        def short(value) -> str:
-            return f"those of {len(value)} regions" if isinstance(value, dict) else str(value)
+        def short(name: str, value) -> str:
+            return f"those of {len(value)} regions" if name == "statistics" else str(value)
 
-        return [f"{name}: {short(ours.get(name))}, {short(theirs.get(name))}"
+        return [f"{name}: {short(name, ours.get(name))}, {short(name, theirs.get(name))}"
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
 
@@ -151,6 +151,9 @@ class InputContract(Contract):
         Share of channels that may be bad before a recording is refused.
     parcels
         How sensors (of the `kinds`) become parcels of the brain; None = they stay sensors.
+    steps
+        Steps of other packages and their settings, {name: {key: value}}; a contract without them
+        uses none, whatever is installed.
     corpus
         Fingerprint of the corpus a checkpoint was trained on ("" before training).
     contract_version
@@ -174,6 +177,7 @@ class InputContract(Contract):
     amplitude_uv: tuple[float, float] = (0.1, 1000.0)
     max_bad: float = 0.3
     parcels: ParcelRule | None = None
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
     corpus: str = ""
     contract_version: int = 1
 
@@ -281,11 +285,11 @@ class InputContract(Contract):
         return found.with_(parcels=ParcelRule.from_dict(rule, where)) if rule else found
 
     def to_dict(self) -> dict:
-        """Plain values. `positions` and `parcels` only where they are not the defaults: corpora and
-        checkpoints made before they were there, and the same made now, have the same
+        """Plain values. `positions`, `parcels` and `steps` only where they are not the defaults:
+        corpora and checkpoints made before they were there, and the same made now, have the same
         fingerprints."""
         fields = super().to_dict()
-        for name, default in (("positions", "required"), ("parcels", None)):
+        for name, default in (("positions", "required"), ("parcels", None), ("steps", {})):
             if fields[name] == default:
                 fields.pop(name)
         return fields

@@ -16,7 +16,6 @@ from .. import memory, quality, readers, segments
 from ..archive import Job
 from ..readers import ReadError, ReadOptions
 from ..standardize import ContractError, standardize
-from ..steps.scale import scale
 from . import alignment, gradient_residue, partner
 from .alignment import Alignment
 from .records import Done
@@ -63,7 +62,7 @@ def pair_one(job: Job, fmri: Path, out: Path, how: Pairing, known: tuple[Sensors
     bad_s = segments.blanks(recording)
     duration_s, sfreq = recording.duration_s, recording.sfreq
     done = standardize(recording, how.contract)
-    signal = scale(done.signal, done.sensors.kind, how.contract, done.statistics)
+    signal = done.whole
     residue = gradient_residue.measure(
         done.signal, how.contract.sfreq, at.t_r, at.first_volume_s,
         at.first_volume_s + volumes.shape[1] * at.t_r, how.contract.lowpass_hz,

@@ -11,6 +11,7 @@ from neurofm.data.recording import Recording
 
 from .. import segments
 from .refusal import ContractError, some
+from .step import PerWindow, Step
 
 # Beyond these a channel is dead or its unit is wrong. Brain signals over a sensor's noise have
 # interquartile ranges of about 1e-13 … 1e-11 T and 1e-12 … 1e-10 T/m; limits leave a factor 100.
@@ -69,3 +70,6 @@ def _likely_cause(median: float, kind: str, limits: tuple[float, float]) -> str:
     if median < limits[0]:
         return "the channels are flat: nothing was connected, or the signal was lost in conversion"
     return "check the unit in the file and look at it in a viewer"
+
+
+STEP = Step("amplitude", apply, live=PerWindow())

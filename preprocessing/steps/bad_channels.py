@@ -12,6 +12,8 @@ from scipy.fft import rfft
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
+from .step import PAST_S, PerWindow, Step
+
 from .. import segments
 
 _SEGMENT_S = 2.0
@@ -19,6 +21,7 @@ _MAX_SEGMENTS = 300
 # Alike channels (simulations, few channels) have an interquartile range near zero, which would make
 # every channel an outlier. 0.05 is a difference of 5 % in power: a deviation from the paper.
 _MIN_IQR = 0.05
+LEAST_JUDGED_S = 10.0  # fewer 2 s segments make spectra too rough to compare
 
 
 def power_spectrum(
@@ -77,3 +80,21 @@ def _common_band(recording: Recording, contract: InputContract) -> tuple[float, 
     lowest = max(contract.highpass_hz or 0.0, low or 0.0, 1.0)
     highest = min(contract.lowpass_hz or nyquist, high or nyquist, 0.95 * nyquist)
     return (lowest, highest) if highest > lowest + 2 else (0.0, nyquist)
+
+
+def of_window(window: Recording, past: Recording, contract: InputContract, quality: dict
+              ) -> Recording:
+    """In a stream the last half minute is judged, once there is enough of it."""
+    if past.duration_s >= LEAST_JUDGED_S:
+        apply(past, contract, quality)
+    return window
+
+
+def differs(contract: InputContract) -> list[str]:
+    spectra = (f", and by their spectra only after the first {LEAST_JUDGED_S:g} s"
+               if contract.bad_channels == "log_psd" else "")
+    return [f"Bad channels are found in each window and the last {PAST_S:g} s before its end"
+            f"{spectra}; in a file the whole recording decides."]
+
+
+STEP = Step("bad_channels", apply, live=PerWindow(of_window, differs))

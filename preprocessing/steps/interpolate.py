@@ -15,6 +15,7 @@ from neurofm.data.sensors import HEAD_CENTRE_M
 
 from .. import memory
 from .refusal import ContractError, some
+from .step import PerWindow, Step
 
 _PIECE = 2**18
 _MIN_GOOD_EEG = 8  # below, a spline over the head is a guess: bad channels are left out
@@ -71,3 +72,12 @@ def spline_weights(
     evoked.interpolate_bads(origin=tuple(HEAD_CENTRE_M.astype(float)), method={"eeg": "spline"},
                             verbose="ERROR")
     return evoked.data[n:].astype(np.float32)
+
+
+def remarks(quality: dict) -> list[str]:
+    bads = quality["bads"]
+    what = "interpolated" if quality["interpolated"] else "left out"
+    return [f"{len(bads)} bad, {what}: {' '.join(bads)}"] if bads else []
+
+
+STEP = Step("interpolate", apply, live=PerWindow(), remarks=remarks)

@@ -10,6 +10,7 @@ from neurofm.data.sensors import KINDS, Sensors
 from .. import memory, segments
 from ..sources import head_model, inverse, parcel_signals, parcellation, sign_alignment
 from .refusal import ContractError
+from .step import Refuses, Step
 
 _PIECE = 2**15
 
@@ -133,3 +134,11 @@ def _times(matrix: np.ndarray, signal: np.ndarray) -> np.ndarray:
         piece = slice(start, start + _PIECE)
         out[:, piece] = matrix @ signal[:, piece].astype(np.float64)
     return out
+
+
+def _asked_for(contract: InputContract) -> bool:
+    return contract.parcels is not None
+
+
+STEP = Step("parcels", apply, live=Refuses("parcels need the covariance of a whole recording",
+                                           when=_asked_for))

@@ -12,6 +12,7 @@ from neurofm.data.recording import Recording
 
 from .. import memory
 from .refusal import ContractError, some
+from .step import AtStart, Step
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
@@ -42,3 +43,11 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     for name in lost:
         quality["bads"].pop(name, None)
     return memory.pick(recording, np.flatnonzero(known))
+
+
+def remarks(quality: dict) -> list[str]:
+    lost = quality["without_position"]
+    return [f"no position: {some(lost)}"] if lost else []
+
+
+STEP = Step("positions", apply, live=AtStart(), remarks=remarks)

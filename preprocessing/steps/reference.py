@@ -11,6 +11,8 @@ from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import KINDS
 
+from .step import PerWindow, Step
+
 _PIECE = 2**15  # samples at a time: the piece stays in the cache, and memory is bounded
 
 
@@ -28,3 +30,6 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
                 piece = slice(start, start + _PIECE)
                 signal[rows, piece] -= signal[rows, piece].mean(0, keepdims=True)
     return recording
+
+
+STEP = Step("reference", apply, live=PerWindow())

@@ -22,11 +22,14 @@ from neurofm.data.recording import Recording
 
 from .. import memory, segments
 from .bad_channels import power_spectrum
+from .causal import CausalFilter, CausalResampler, design_causal
 from .filter import Response, design, fast_length
+from .step import Causal, LiveStep, Step
 
 _BLOCK = 2**17  # samples of a channel: transforms of 0.5 MB stay in the second-level cache
 _BLOCK_BYTES = 2**27
 _ROWS = 8  # channels transformed together
+_START_S = 1.0  # filters of a stream settle on this much signal before its first sample
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
@@ -134,3 +137,50 @@ def _line_noise(recording: Recording, contract: InputContract) -> dict[str, floa
             ratio = power[:, near <= 1].max(1) / np.maximum(beside, 1e-30)
             found[f"{line:g}"] = round(float(np.median(ratio)), 1)
     return found
+
+
+class LiveResample(LiveStep):
+    """Filters and the new rate, from the past alone (`causal`)."""
+
+    def __init__(self, recording: Recording, contract: InputContract):
+        self.sfreq, self._sfreq_in, self._contract = contract.sfreq, recording.sfreq, contract
+        self.response = design_causal(recording.sfreq, contract)
+        self._filter = CausalFilter(self.response, recording.n_channels)
+        self._resample = CausalResampler(recording.sfreq, contract.sfreq, recording.n_channels)
+        self.lookahead_s = self._resample.lookahead_s
+        self._waiting: list[np.ndarray] | None = []  # until the filters can settle
+
+    def push(self, chunk: np.ndarray) -> np.ndarray:
+        if self._waiting is not None:
+            self._waiting.append(chunk)
+            if sum(part.shape[1] for part in self._waiting) < _START_S * self._sfreq_in:
+                return np.zeros((len(chunk), 0))
+            chunk, self._waiting = np.concatenate(self._waiting, axis=1), None
+            self._filter.start(chunk[:, :round(_START_S * self._sfreq_in)])
+        return self._resample(self._filter(chunk))
+
+    def group_delay_s(self, frequency_hz) -> np.ndarray:
+        return self.response.group_delay_s(frequency_hz)
+
+    def differences(self) -> list[str]:
+        said, contract = [], self._contract
+        at = np.array([hz for hz in (1, 4, 10, 20, 40) if (contract.highpass_hz or 0) < hz
+                       < (contract.lowpass_hz or contract.sfreq / 2)], dtype=float)
+        if len(at) and (len(self.response.sections) or len(self.response.taps) > 1):
+            delays = ", ".join(f"{1e3 * delay:.0f} ms at {hz:g} Hz" for hz, delay
+                               in zip(at, self.group_delay_s(at), strict=True))
+            said.append(f"Filters know only the past: they keep the band, but what they let "
+                        f"through comes later ({delays}), slow oscillations more than fast ones. "
+                        f"A file is filtered without any delay.")
+        if self.lookahead_s:
+            said.append(f"The change from {self._sfreq_in:g} to {contract.sfreq:g} Hz waits for "
+                        f"{1e3 * self.lookahead_s:.0f} ms of signal after each window.")
+        return said
+
+
+def remarks(quality: dict) -> list[str]:
+    return [f"line noise {line} Hz {ratio:.0f} ×"
+            for line, ratio in quality["line_noise"].items() if ratio > 100]
+
+
+STEP = Step("resample", apply, live=Causal(LiveResample), remarks=remarks)

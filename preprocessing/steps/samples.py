@@ -13,6 +13,7 @@ from neurofm.data.recording import Events, Recording
 from .. import memory
 from ..segments import SKIP
 from .refusal import ContractError
+from .step import Causal, LiveStep, Step
 
 _HELD_S = 0.5  # no amplifier gives the same value for this long, coarse ones do for some samples
 
@@ -95,3 +96,59 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
     """[start, stop) of each run of True."""
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+class LiveSamples(LiveStep):
+    """Holds the last value in place of NaN and infinity, which no recursive filter ever forgets,
+    and remembers where each channel gave no measurement."""
+
+    def __init__(self, recording: Recording, contract: InputContract):
+        super().__init__(recording, contract)
+        n = recording.n_channels
+        self._names = recording.sensors.names
+        self._settling_s = 0.5 / contract.highpass_hz if contract.highpass_hz else 0.0
+        self._value, self._changed = np.zeros(n), np.zeros(n, dtype=int)
+        self._lost = np.full(n, -1)  # last sample at which a channel gave no measurement
+        self._n_in = 0
+
+    def push(self, chunk: np.ndarray) -> np.ndarray:
+        n = chunk.shape[1]
+        if n == 0:
+            return chunk
+        index = self._n_in + np.arange(n)
+        before = np.concatenate([self._value[:, None], chunk], axis=1)
+        finite = np.isfinite(before)
+        if not finite.all():
+            finite[:, 0] = True  # what is held is finite
+            latest = np.maximum.accumulate(np.where(finite, np.arange(n + 1), 0), axis=1)
+            before = np.take_along_axis(before, latest, axis=1)
+            self._lost = np.maximum(self._lost, np.where(finite[:, 1:], -1, index).max(axis=1))
+        changes = np.where(before[:, 1:] != before[:, :-1], index, -1)
+        changed = np.maximum.accumulate(np.maximum(changes, self._changed[:, None]), axis=1)
+        held = index - changed >= _HELD_S * self.sfreq
+        self._lost = np.maximum(self._lost, np.where(held, index, -1).max(axis=1))
+        self._changed, self._value = changed[:, -1], before[:, -1]
+        self._n_in += n
+        return before[:, 1:]
+
+    def close(self, start_s: float, quality: dict) -> None:
+        """A channel that gave no measurement is bad until the filter has forgotten it."""
+        since = max(0.0, (start_s - self._settling_s) * self.sfreq)
+        bads = quality["bads"]
+        bads |= {name: "no measurement: flat, missing or infinite" for name, at
+                 in zip(self._names, self._lost, strict=True) if at >= since}
+        if len(bads) == len(self._names):
+            raise ContractError("", "channels with a signal", f"all {len(bads)} are unusable "
+                                f"({next(iter(bads.values()))})", "look at the amplifier")
+
+    def differences(self) -> list[str]:
+        return ["Joints and stretches marked bad in a file are not known to a stream; where most "
+                "channels give no measurement, no class is named."]
+
+
+def remarks(quality: dict) -> list[str]:
+    lost_s = quality["lost_s"]
+    return [f"{lost_s:g} s lost (missing or held values)"] if lost_s else []
+
+
+STEP = Step("samples", apply, live=Causal(LiveSamples), remarks=remarks)

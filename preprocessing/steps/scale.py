@@ -10,6 +10,9 @@ import numpy as np
 from jaxtyping import Float32, Int8
 
 from neurofm.data.contract import InputContract
+from neurofm.data.sensors import Sensors
+
+from .step import PAST_S, PerWindow, Step
 
 
 def scale(
@@ -58,3 +61,22 @@ def over_recording(
 
 def _nonzero(value):
     return np.where(value > 0, value, 1.0).astype(np.float32)
+
+
+def window(signal, sensors: Sensors, contract: InputContract, recording) -> np.ndarray:
+    """As a step: of a window that was cut."""
+    return scale(signal, sensors.kind, contract, recording)
+
+
+def statistics(stretches: list[np.ndarray], contract: InputContract):
+    """What `window` needs to know of the recording."""
+    return over_recording(stretches) if contract.scale == "recording_std" else None
+
+
+def differs(contract: InputContract) -> list[str]:
+    if contract.scale != "recording_std":
+        return []
+    return [f"Channels are scaled by their last {PAST_S:g} s; in a file by the whole recording."]
+
+
+STEP = Step("scale", window=window, statistics=statistics, live=PerWindow(differs=differs))

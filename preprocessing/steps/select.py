@@ -7,6 +7,7 @@ from neurofm.data.recording import Recording
 
 from .. import memory
 from .refusal import ContractError
+from .step import AtStart, Step
 
 
 def apply(recording: Recording, contract: InputContract, quality: dict) -> Recording:
@@ -53,3 +54,14 @@ def _missing(band_hz, contract: InputContract) -> list[list[float]]:
     if high is not None and contract.lowpass_hz is not None and high < 0.99 * contract.lowpass_hz:
         missing.append([round(high, 3), contract.lowpass_hz])
     return missing
+
+
+def remarks(quality: dict) -> list[str]:
+    found = [f"nothing recorded at {low:g}–{high:g} Hz: the device filtered it away"
+             for low, high in quality["band_missing_hz"]]
+    if quality["line_left_hz"]:
+        found.append(f"mains of {quality['line_left_hz']:g} Hz not in contract.notch_hz")
+    return found
+
+
+STEP = Step("select", apply, live=AtStart(), remarks=remarks)

@@ -1,6 +1,6 @@
 """Filters and a resampler that know only the past, and keep their state between chunks.
 
-What `steps.filter` and `steps.resample` do with a whole recording, for one that is still coming in.
+What `filter` and `resample` do with a whole recording, for one that is still coming in.
 A zero-phase response needs the future, so gains are kept and phases are not:
 
     high-pass   Butterworth (second order; fourth above 2 Hz), half the amplitude at the frequency
@@ -21,7 +21,7 @@ from scipy import signal
 
 from neurofm.data.contract import InputContract
 
-from .steps.filter import design
+from .filter import design
 
 _NOTCH_WIDTH_HZ = 0.75  # between half amplitudes, of the zero-phase notch
 _HALF = 16  # samples of the input to either side of an interpolated one
