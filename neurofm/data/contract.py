@@ -194,6 +194,7 @@ class InputContract(Contract):
                              f"a newer neurofm wrote it: upgrade")
         for name in ("notch_hz", "kinds", "amplitude_uv"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "steps", json.loads(json.dumps(self.steps)))  # plain, as stored
         if self.parcels and "roi" in self.kinds:
             raise ValueError(f"contract.parcels makes parcels out of sensors, but contract.kinds "
                              f"({', '.join(self.kinds)}) has parcels (roi): leave one of them out")

@@ -12,9 +12,8 @@ from scipy.fft import rfft
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 
-from .step import PAST_S, PerWindow, Step
-
 from .. import segments
+from .step import PAST_S, PerWindow, Step
 
 _SEGMENT_S = 2.0
 _MAX_SEGMENTS = 300

@@ -273,7 +273,7 @@ class TestQuality:
 
     def test_every_step_is_described_in_the_order(self):
         for step in steps.ORDER:
-            assert f"    {step.__name__.rpartition('.')[2]} " in steps.__doc__
+            assert f"    {step.name} " in steps.__doc__
 
 
 def _refused(recording, contract, match):

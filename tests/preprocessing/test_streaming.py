@@ -11,8 +11,8 @@ from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 from neurofm.preprocessing import readers
-from neurofm.preprocessing.steps.causal import CausalFilter, CausalResampler, design_causal
 from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.steps.causal import CausalFilter, CausalResampler, design_causal
 from neurofm.preprocessing.steps.filter import design
 from neurofm.preprocessing.streaming import CausalStandardizer
 
