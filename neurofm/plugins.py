@@ -1,0 +1,29 @@
+"""What other packages add, found by entry point: a package that is installed declares
+
+    [project.entry-points."neurofm.models"]
+    my_model = "my_package.my_model:MyModel"
+
+and `my_model` is a model here, in commands, in their help and in checkpoints. Groups:
+neurofm.models (models and tokenizers), neurofm.tasks, neurofm.baselines, neurofm.commands.
+"""
+
+import logging
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def points(group: str) -> dict[str, EntryPoint]:
+    """Name → entry point, of a group such as "neurofm.models"; nothing is imported."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def load(group: str, name: str) -> Any:
+    """What an entry point names. Raises ValueError where its package cannot be imported."""
+    point = points(group)[name]
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as problem:
+        raise ValueError(f"{name!r} of {group} is {point.value}, which cannot be imported "
+                         f"({problem}): mend or uninstall that package") from problem
