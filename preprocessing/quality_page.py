@@ -1,20 +1,22 @@
 """quality.html of a corpus: one page by which a person decides whether to trust it.
 
-From top to bottom: what failed, what was done to every signal, who is in which split, spectra of a
-sample of windows, a row a recording with what to look at. One file without scripts, so that it can
-be mailed.
+From top to bottom: failures, preprocessing, splits, spectra of a sample of windows, and a table of
+recordings with remarks.
 """
 
-import html
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.fft import rfft
 
 from neurofm.data import shards
 from neurofm.data.contract import Contract, InputContract
-from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.windows import SPLITS
+from neurofm.pages import page as pages
+from neurofm.pages import words
+from neurofm.pages.figure import COLORS
+from neurofm.pages.page import Page
 from neurofm.seen import subject_keys
 
 from . import quality
@@ -29,70 +31,33 @@ _COLUMNS = ("recording", "subject", "session", "task", "run", "split", "channels
 
 def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> None:
     """Write `out`/quality.html; the shards of `tables` lie in `out`/windows."""
-    found = [quality.from_text(text) for text in tables.recordings["quality"]]
-    parts = [
-        f"<h1>{html.escape(out.resolve().name)}: {len(tables.recordings)} recordings, "
-        f"{tables.recordings['duration_s'].sum() / 3600:.2f} h</h1>",
-        _failures(failures), _contract(contract), _splits(tables), _layouts(tables),
-        "" if contract.modality == "fmri" else _spectra(out, tables, contract),
-        _recordings(tables, found),
-    ]
-    (out / "quality.html").write_text(_HEAD + "\n".join(parts), encoding="utf-8")
+    n, hours = len(tables.recordings), tables.recordings["duration_s"].sum() / 3600
+    page = Page(f"Quality of the corpus {out.resolve().name}", f"{n} recordings, {hours:.2f} h", [
+        _failures(failures),
+        ("Preprocessing", _contract(contract)),
+        ("Splits", _splits(tables)),
+        ("Sensor layouts", _layouts(tables)),
+        ("Spectra", "" if contract.modality == "fmri" else _spectra(out, tables, contract)),
+        ("Recordings", _recordings(tables)),
+    ])
+    (out / "quality.html").write_text(page.html(), encoding="utf-8")
 
 
-def _failures(failures: dict[str, dict]) -> str:
+def _failures(failures: dict[str, dict]) -> tuple[str, str]:
     if not failures:
-        return "<p>None failed.</p>"
+        return "", pages.paragraph("No recording failed.")
     rows = [(record["source"], record["reason"]) for record in failures.values()]
-    return f"<h2>{len(failures)} failed</h2>" + _table(("recording", "reason"), rows)
-
-
-def _fmri_contract(contract: FMRIContract) -> str:
-    low, high = contract.highpass_hz, contract.lowpass_hz
-    rows = [
-        ("trend", "a straight line taken out" if contract.detrend else "kept"),
-        ("band", f"{'open' if low is None else f'{low:g}'} – "
-                 f"{'open' if high is None else f'{high:g}'} Hz, zero phase"),
-        ("rate", "the scan's own repetition time"),
-        ("scale", {"roi_std": "each region z-scored over its scan",
-                   "training_iqr": "each region by its median and interquartile range in training "
-                                   "people",
-                   "none": "as in the file"}[contract.scale]),
-        ("confounds", ", ".join(contract.confounds) or "none taken out"),
-        ("window", "the whole scan" if contract.window_s is None else
-         f"{contract.window_s:g} s, one each {contract.stride_s or contract.window_s:g} s"),
-        ("scrubbed or missing volumes", f"stay in their places as NaN; windows with less than "
-                                        f"{contract.min_measured:.0%} measured are left out"),
-    ]
-    return "<h2>What every window is</h2>" + _table((), rows)
+    heading = f"{len(rows)} recording{'s' * (len(rows) > 1)} failed"
+    return heading, _table(("recording", "reason"), rows, wrap=True)
 
 
 def _contract(contract: Contract) -> str:
-    if contract.modality == "fmri":
-        return _fmri_contract(contract)
-    low, high = contract.highpass_hz, contract.lowpass_hz
-    lines = " and ".join(f"{line:g}" for line in contract.notch_hz)
-    scale = {"kind_std": "each window over the standard deviation of its kind of sensor",
-             "channel_std": "each channel of a window z-scored",
-             "recording_std": "each channel z-scored over its recording", "none": "SI units"}
-    rows = [
-        ("band", f"{'open' if low is None else f'{low:g}'} – "
-                 f"{'open' if high is None else f'{high:g}'} Hz, zero phase"),
-        ("notch", f"{lines} Hz and harmonics" if lines else "none"),
-        ("rate", f"{contract.sfreq:g} Hz"), ("reference", contract.reference),
-        ("bad EEG channels", f"by spectrum, beyond {contract.bad_channels_iqr:g} interquartile "
-         f"ranges, interpolated" if contract.bad_channels == "log_psd" else "as marked in files"),
-        ("sensors without a place", {"required": "left out", "optional": "kept, their place "
-                                     "unknown: networks refuse them"}[contract.positions]),
-        *([("parcels", f"{len(contract.parcels.points)}, {contract.parcels.method}, "
-                       f"{contract.parcels.head} head"
-                       + (", orthogonalized" if contract.parcels.orthogonalize else ""))]
-          if contract.parcels else []),
-        ("scale", scale[contract.scale]),
-        ("window", f"{contract.window_s:g} s, one each "
-                   f"{contract.stride_s or contract.window_s:g} s"),
-    ]
-    return "<h2>What every window is</h2>" + _table((), rows)
+    rows = [(name, text) for name, text in words.contract_in_words(contract) if text != "unknown"]
+    if contract.modality != "fmri":
+        rows.append(("Sensors without a position", {
+            "required": "left out",
+            "optional": "kept; baselines accept them, networks refuse them"}[contract.positions]))
+    return pages.pairs(rows)
 
 
 def _splits(tables) -> str:
@@ -107,16 +72,17 @@ def _splits(tables) -> str:
         here = windows["label"][split == name]
         rows.append((name, subjects[chosen].nunique(), int(chosen.sum()), len(here),
                      *(int((here == label).sum()) for label in labels)))
-    return "<h2>Splits</h2>" + _table(("split", "subjects", "recordings", "windows", *labels), rows)
+    return _table(("split", "subjects", "recordings", "windows", *labels), rows)
 
 
 def _layouts(tables) -> str:
     counts = tables.recordings["layout"].value_counts()
     rows = [(describe(tables.layouts[key]), n) for key, n in counts.items()]
-    return "<h2>Layouts of sensors</h2>" + _table(("sensors", "recordings"), rows)
+    return _table(("sensors", "recordings"), rows)
 
 
-def _recordings(tables, found: list[dict]) -> str:
+def _recordings(tables) -> str:
+    found = [quality.from_text(text) for text in tables.recordings["quality"]]
     rows, looked_at = [], 0
     for row, said in zip(tables.recordings.itertuples(), found, strict=True):
         remarks = quality.remarks(said)
@@ -127,10 +93,11 @@ def _recordings(tables, found: list[dict]) -> str:
         rows.append((row.source, row.subject, row.session, row.task, row.run, row.split,
                      row.n_channels, f"{row.duration_s:.0f}", row.n_windows,
                      f"{row.sfreq_original:g}", amplitude, lines, "; ".join(remarks + bads)))
-    return (f"<h2>Recordings</h2><p>{looked_at} have a remark. Amplitude: interquartile range "
-            f"after the band-pass, median over channels. Line noise: power at the frequency of the "
-            f"mains over that beside it, before the notch, median over channels.</p>"
-            + _table(_COLUMNS, rows))
+    return pages.paragraph(
+        f"{looked_at} recordings have a remark. Amplitude: interquartile range after the "
+        f"band-pass, median over channels. Line noise: power at the line frequency over the power "
+        f"beside it, before the notch filter, median over channels.", "small"
+    ) + pages.table(pd.DataFrame(rows, columns=list(_COLUMNS)), dense=True)
 
 
 def _spectra(out: Path, tables, contract: InputContract) -> str:
@@ -148,9 +115,11 @@ def _spectra(out: Path, tables, contract: InputContract) -> str:
             curves.setdefault(kind, []).append(np.median(power[kinds == kind], axis=0))
     hz = np.fft.rfftfreq(contract.window_samples, 1 / contract.sfreq)
     plots = [_plot(kind, hz, lines, contract) for kind, lines in sorted(curves.items())]
-    return (f"<h2>Spectra</h2><p>Median over channels, a line for each of {len(chosen)} recordings "
-            f"(evenly chosen, {_SAMPLED_WINDOWS} windows each), of scaled windows; each line "
-            f"relative to its own mean. Grey: outside the band.</p>{''.join(plots)}")
+    return pages.paragraph(
+        f"Windows after preprocessing: one line per recording ({len(chosen)} recordings, evenly "
+        f"spaced in the table below; {_SAMPLED_WINDOWS} windows each), median over channels, in dB "
+        f"relative to the line's own mean power. Gray: outside the pass band.", "small"
+    ) + "".join(plots)
 
 
 def _power(window: np.ndarray) -> np.ndarray:
@@ -185,30 +154,15 @@ def _plot(kind: str, hz: np.ndarray, lines: list[np.ndarray], contract: InputCon
                      f'text-anchor="end">{f"−{10 * decade}" if decade else 0} dB</text>')
     for line in log:
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x(hz[1:]), y(line), strict=True))
-        drawn.append(f'<polyline points="{points}" fill="none" stroke="#1f5fa8" '
+        drawn.append(f'<polyline points="{points}" fill="none" stroke="{COLORS[0]}" '
                      f'stroke-opacity=".45"/>')
     return (f'<figure><figcaption>{kind}, {len(lines)} recordings</figcaption>'
-            f'<svg viewBox="0 0 {_WIDTH + 10} {_HEIGHT}" width="{_WIDTH + 10}">'
+            f'<svg viewBox="0 0 {_WIDTH + 10} {_HEIGHT}" width="{_WIDTH + 10}" font-size="10">'
             f'<svg x="{_LEFT}" width="{width}" height="{height}">{"".join(drawn)}</svg>'
             f'{"".join(words)}<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 3}" '
-            f'text-anchor="middle">Hz</text></svg></figure>')
+            f'text-anchor="middle">frequency (Hz)</text></svg></figure>')
 
 
-def _table(heads, rows) -> str:
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in heads)
-    body = "\n".join(f"<tr>{_cells(row)}</tr>" for row in rows)
-    return f"<table>{f'<tr>{head}</tr>' if head else ''}\n{body}</table>"
-
-
-def _cells(values) -> str:
-    return "".join(f"<td>{html.escape('' if value is None else str(value))}</td>"
-                   for value in values)
-
-
-_HEAD = """<!doctype html><meta charset="utf-8"><title>Quality of a corpus</title>
-<style>body{font:13px system-ui;margin:2em}h2{margin-top:1.6em}table{border-collapse:collapse}
-td,th{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
-td:first-child{overflow-wrap:anywhere;min-width:9em}
-figure{display:inline-block;margin:0 1em 1em 0}svg{border:1px solid #ddd}text{font-size:10px}
-</style>
-"""
+def _table(heads: tuple[str, ...], rows: list[tuple], wrap: bool = False) -> str:
+    made = pages.table(pd.DataFrame(rows, columns=list(heads)))
+    return made.replace("<table>", '<table class="pairs">') if wrap else made

@@ -355,7 +355,7 @@ def test_the_page_says_what_was_done_and_shows_it(tmp_path, make_raw, save, inge
     save(raw, folder / "flat<b>_raw.fif")
     (folder / "broken_raw.fif").write_text("nothing")
     page = (ingest(folder, *quick).out / "quality.html").read_text()
-    for said in ("1 failed", "broken_raw.fif", "0.1 – 40 Hz", "50 and 60 Hz", "<svg",
+    for said in ("1 recording failed", "broken_raw.fif", "0.1–40 Hz", "50 Hz, 60 Hz", "<svg",
                  "flat: the same value throughout", "flat&lt;b&gt;_raw.fif", "19 eeg"):
         assert said in page, said
     assert page.count("<polyline") == 4
