@@ -80,7 +80,9 @@ def as_recording(recording) -> Recording:
         return recording
     if isinstance(recording, str | Path):
         return readers.read(recording)
-    if hasattr(recording, "info") and hasattr(recording, "get_data"):
+    import mne
+
+    if isinstance(recording, mne.io.BaseRaw | mne.BaseEpochs):
         return readers.from_raw(recording)
     raise ValueError(f"wanted an mne.io.Raw, a path, a neurofm.Recording or a neurofm.Corpus, "
                      f"got a {type(recording).__name__}")

@@ -168,10 +168,15 @@ def pooled(
         decoder.pool(source.batch(source.windows[start : start + batch_windows]).to(device))
         .float().cpu() for start in range(0, len(source.windows), batch_windows)
     ]
-    if parts[0].ndim == 3:  # scans of unlike lengths: places that there are not are 0
-        most = max(part.shape[1] for part in parts)
-        parts = [F.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts]
-    return source.with_(torch.cat(parts))
+    return source.with_(torch.cat(alike(parts)))
+
+
+def alike(parts: list[Tensor]) -> list[Tensor]:
+    """Pooled features of one shape: scans have unlike lengths, and places that one lacks are 0."""
+    if parts[0].ndim != 3:
+        return parts
+    most = max(part.shape[1] for part in parts)
+    return [F.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts]
 
 
 def recentred(source: InMemory, parts: Collection[np.ndarray]) -> InMemory:

@@ -16,19 +16,19 @@ from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig, train, validate
 
 from . import adapters, features
-from .features import InMemory
+from .features import InMemory, Known
 from .linear_head import solve
 
 
 def fit(
-    decoder: Decoder, source: InMemory, training: np.ndarray, validation: np.ndarray,
+    decoder: Decoder, source: Known, training: np.ndarray, validation: np.ndarray,
     how: TrainConfig, how_full: TrainConfig, out: Path, accelerator: Accelerator, *,
     pooled: InMemory | None = None, temperature: bool = True, say: Callable = print,
 ) -> InMemory:
     """Train as the decoder's config says; the weights are those of the lowest validation loss.
 
-    source: tokens. training, validation: numbers of its windows; without validation windows
-    training goes on to its end. how, how_full: of the head, and of everything that trains after it
+    source: tokens or signals. training, validation: numbers of its windows; without validation
+    windows training goes on to its end. how, how_full: of the head, and of what trains after it
     where the mode is not "frozen"; of a linear head only how.weight_decay counts, the penalty of
     what is solved. pooled: features of the backbone as it came, where they are known already.
     temperature: whether the validation windows choose one.

@@ -9,26 +9,37 @@ continued by reflection, and a high-pass below 1 / length removes its end-to-end
 `preprocessing/steps/resample.py`). Filtering the continuous recording before cutting is better.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from math import floor
+from typing import Any
 
 import numpy as np
 
 from neurofm.data.batch import Batch, collate
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
 from neurofm.data.recording import Events, Recording
+from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import ContractError, standardize
 
 
-def is_mne(x) -> bool:
+def is_mne(x: Any) -> bool:
     """Epochs, or a list of them: that is what scikit-learn makes of Epochs when it takes some."""
+    import mne
+
     if isinstance(x, list | tuple):
         return len(x) > 0 and all(is_mne(part) for part in x)
-    return hasattr(x, "info") and hasattr(x, "get_data") and hasattr(x, "event_id")
+    return isinstance(x, mne.BaseEpochs)
 
 
-def of_mne(epochs) -> list[Recording]:
+def are_recordings(x: Any) -> bool:
+    """A list of Recordings, such as scans."""
+    return (isinstance(x, list | tuple) and len(x) > 0
+            and all(isinstance(part, Recording) for part in x))
+
+
+def of_mne(epochs: Any) -> list[Recording]:
     """A Recording an epoch, in order; neighbors of one layout are converted together."""
     import mne
 
@@ -54,7 +65,7 @@ def of_mne(epochs) -> list[Recording]:
     return found
 
 
-def of_array(x: np.ndarray, info) -> list[Recording]:
+def of_array(x: np.ndarray, info: Any) -> list[Recording]:
     """A Recording an epoch of x [epoch, channel, time], in SI units (volts, tesla)."""
     import mne
 
@@ -62,9 +73,12 @@ def of_array(x: np.ndarray, info) -> list[Recording]:
     return _apart(readers.from_raw(epochs, source="epochs"), len(epochs))
 
 
-def check_array(x, info) -> None:
+def check_array(x: Any, info: Any) -> None:
     """Raise ValueError unless x is [epoch, channel, time] with the channels of `info`."""
-    shape = () if hasattr(x, "info") else np.shape(x)  # Raw, Evoked: not to be taken for arrays
+    import mne
+
+    no_array = isinstance(x, mne.io.BaseRaw | mne.Evoked)
+    shape = () if no_array else np.shape(x)
     if len(shape) != 3:
         came = f"one of shape {shape}" if shape else f"a {type(x).__name__}"
         raise ValueError(f"wanted mne.Epochs or an array [epoch, channel, time] in volts (tesla), "
@@ -73,7 +87,7 @@ def check_array(x, info) -> None:
     if info is None:
         raise ValueError("an array does not say where its channels lie: give info=epochs.info when "
                          "you make the estimator, or mne.Epochs instead of the array")
-    if not hasattr(info, "ch_names"):
+    if not isinstance(info, mne.Info):
         raise ValueError(f"wanted an mne.Info as info, got a {type(info).__name__}; take "
                          f"epochs.info, or make one: mne.create_info(names, sfreq, 'eeg')")
     if shape[1] != len(info.ch_names):
@@ -82,12 +96,15 @@ def check_array(x, info) -> None:
                          f"channels in both: epochs.pick(…), then epochs.get_data(), epochs.info")
 
 
-def contract_for(recordings: Sequence[Recording], contract: InputContract) -> InputContract:
-    """The contract with the epochs' length as its window, and the kinds of sensor they have.
+def contract_for(recordings: Sequence[Recording], contract: Contract) -> Contract:
+    """The contract with the epochs' length as its window, and the kinds of sensor they have; of
+    scans, which may have unlike lengths, with whole scans as windows.
 
     MNE's epochs from 0 to 2 s hold the sample at 2 s too, so at unlike rates lengths of the same
     epochs differ by less than a sample: the shortest counts.
     """
+    if not isinstance(contract, InputContract):
+        return contract.with_(window_s=None, stride_s=None)
     lengths = {floor(each.duration_s * contract.sfreq + 1e-6) for each in recordings}
     if max(lengths) - min(lengths) > 1:
         raise ValueError(f"wanted epochs of one length, got {min(lengths)} to {max(lengths)} "
@@ -100,19 +117,58 @@ def contract_for(recordings: Sequence[Recording], contract: InputContract) -> In
                           kinds=kinds or contract.kinds)
 
 
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Standardized epochs (or scans), a window each.
+
+    Parameters
+    ----------
+    signals
+        Each [channel, time].
+    sensors
+        Of each window.
+    geometry
+        Rule by which the model reads the sensors' places.
+    t_r
+        Repetition time of each scan, seconds; None = EEG or MEG.
+    """
+
+    signals: list[np.ndarray]
+    sensors: list[Sensors]
+    geometry: GeometryRule
+    t_r: list[float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def batch(self, rows: Iterable[int]) -> Batch:
+        """Windows side by side."""
+        rows = list(rows)
+        return collate([self.signals[k] for k in rows], [self.sensors[k] for k in rows],
+                       self.geometry, t_r=self.t_r and [self.t_r[k] for k in rows])
+
+
+def standardized(recordings: Sequence[Recording], contract: Contract, first: int = 0) -> Windows:
+    """Epochs as the contract wants them. first: number of the first one, for messages."""
+    each_alone = (contract.with_(bad_channels="none") if isinstance(contract, InputContract)
+                  else contract)
+    made = [_window(first + k, recording, each_alone) for k, recording in enumerate(recordings)]
+    t_r = None if isinstance(contract, InputContract) else [1 / each.sfreq for each in recordings]
+    return Windows([signal for signal, _ in made], [layout for _, layout in made],
+                   contract.geometry, t_r)
+
+
 def batches(
-    recordings: Sequence[Recording], contract: InputContract, batch_windows: int
+    recordings: Sequence[Recording], contract: Contract, batch_windows: int
 ) -> Iterator[Batch]:
-    """Standardised epochs in their order, `batch_windows` at a time."""
-    each_alone = contract.with_(bad_channels="none")
+    """Standardized epochs in their order, `batch_windows` at a time."""
     for start in range(0, len(recordings), batch_windows):
-        part = [_window(start + i, recording, each_alone)
-                for i, recording in enumerate(recordings[start : start + batch_windows])]
-        yield collate([signal for signal, _ in part], [layout for _, layout in part],
-                      contract.geometry)
+        part = standardized(recordings[start : start + batch_windows], contract, start)
+        yield part.batch(range(len(part)))
 
 
-def _window(number: int, recording: Recording, contract: InputContract):
+def _window(number: int, recording: Recording, contract: Contract
+            ) -> tuple[np.ndarray, Sensors]:
     """(signal [channel, time], sensors) of an epoch; contract.window_s is the epoch's length."""
     try:
         made = standardize(recording.with_(source=f"epoch {number}"), contract)
@@ -121,6 +177,9 @@ def _window(number: int, recording: Recording, contract: InputContract):
             f"{problem} (MNE: info.set_montage('standard_1005') gives positions, "
             f"info['bads'] names bad channels, epochs.drop([{number}]) leaves this epoch out)"
         ) from problem
+    if len(made) != 1:
+        raise ValueError(f"scan {number}: too little of it was measured for a window (see the "
+                         f"model's contract, min_measured): leave it out")
     return next(iter(made)), made.sensors
 
 
@@ -130,7 +189,7 @@ def _apart(recording: Recording, n_epochs: int) -> list[Recording]:
     return [recording.with_(signal=part, events=Events.none()) for part in parts]
 
 
-def _alike(a, b) -> bool:
+def _alike(a: Any, b: Any) -> bool:
     """Whether two infos describe the same channels at the same places."""
     return (a["ch_names"] == b["ch_names"] and a["sfreq"] == b["sfreq"] and a["bads"] == b["bads"]
             and a["dev_head_t"] == b["dev_head_t"]

@@ -1,22 +1,24 @@
 """Training a decoder on epochs in memory: the loop of `neurofm finetune` without a corpus.
 
-The tokenizer is frozen, so epochs are encoded once, and only their tokens are kept.
+A tokenizer is frozen, so epochs are encoded once, and only their tokens are kept; a model without
+one reads the signals.
 """
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from neurofm.data.batch import Batch
+from neurofm.data.batch import Batch, Tokens
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig, accelerator_for
 
-from ..decoder.features import InMemory
+from ..decoder.features import Known
 from ..decoder.fit import fit
+from .epochs import Windows
 
 
 def held_out(
@@ -52,31 +54,55 @@ def held_out(
     return kept
 
 
+class OfEpochs(Known):
+    """Epochs whose signals the model reads; the rest as in `Known`."""
+
+    def __init__(self, windows: Windows, target: np.ndarray, groups: np.ndarray):
+        super().__init__(np.arange(len(windows)), target, groups, "epoch {}".format)
+        self.made = windows
+
+    def widths(self, windows: np.ndarray) -> np.ndarray:
+        """Number of channels of each of the windows."""
+        return np.array([len(self.made.sensors[k]) for k in windows.tolist()], dtype=np.int64)
+
+    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None,
+              target: object = None) -> Batch:
+        """Signals of the windows, with their targets."""
+        return replace(self.made.batch(windows.tolist()), **self.about(windows, seeds))
+
+
 def fit_epochs(
-    decoder: Decoder, batches: Iterable[Batch], target: np.ndarray, groups: np.ndarray | None,
-    validation: np.ndarray, head: TrainConfig, full: TrainConfig, *, calibrate: bool, say=print,
+    decoder: Decoder, windows: Windows, target: np.ndarray, groups: np.ndarray | None,
+    validation: np.ndarray, head: TrainConfig, full: TrainConfig, *, calibrate: bool,
+    say: Callable[..., None],
 ) -> Decoder:
     """Train the decoder as its mode says → it, on the CPU, in evaluation mode.
 
-    batches: all epochs in order. target: class index or number of each. groups: whose each is;
-    None = one person's. validation: bool [epoch], those that choose the step and, with `calibrate`,
-    the temperature; none = train to the end. head, full: of the head, and of everything after it
-    where the mode is not "frozen".
+    target: class index or number of each window. groups: whose each is; None = one person's.
+    validation: bool [window], those that choose the step and, with `calibrate`, the temperature;
+    none = train to the end. head, full: of the head, and of everything after it where the mode is
+    not "frozen".
     """
     numbers = np.asarray(target, "float32" if decoder.config.regression else "int64")
     whose = np.zeros(len(numbers), dtype=int) if groups is None else groups
     with tempfile.TemporaryDirectory(prefix="neurofm-fit-") as folder:
         accelerator = accelerator_for(head, Path(folder))
-        tokens = InMemory(np.arange(len(numbers)), _encode(decoder.to(accelerator.device), batches),
-                          numbers, whose, "epoch {}".format)
-        fit(decoder, tokens, np.flatnonzero(~validation), np.flatnonzero(validation), head, full,
+        source = _prepared(decoder.to(accelerator.device), OfEpochs(windows, numbers, whose),
+                           head.batch_windows)
+        fit(decoder, source, np.flatnonzero(~validation), np.flatnonzero(validation), head, full,
             Path(folder), accelerator, temperature=calibrate, say=say)
     return decoder.to("cpu").eval()
 
 
 @torch.no_grad()
-def _encode(decoder: Decoder, batches: Iterable[Batch]) -> Tensor:
-    """Tokens of all epochs, int16, on the CPU."""
-    backbone, device = decoder.backbone.eval(), decoder.device
-    return torch.cat([backbone.prepare(batch.to(device)).ids.to("cpu", torch.int16)
-                      for batch in batches])
+def _prepared(decoder: Decoder, source: OfEpochs, at_once: int) -> Known:
+    """Tokens of all epochs, int16, on the CPU; where the model reads signals, those."""
+    decoder.backbone.eval()
+    parts = []
+    for start in range(0, len(source.windows), at_once):
+        batch = source.batch(source.windows[start : start + at_once])
+        found = decoder.backbone.prepare(batch.to(decoder.device))
+        if not isinstance(found, Tokens):
+            return source
+        parts.append(found.ids.to("cpu", torch.int16))
+    return source.with_(torch.cat(parts))

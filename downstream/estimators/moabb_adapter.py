@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from neurofm import artifacts, checkpoints, config
 from neurofm.checkpoints.contracts import contract_of
 
+from .epochs import is_mne
 from .sklearn_face import NeuroFMClassifier, NeuroFMEmbedding
 
 INGEST = "ingest.yaml"  # beside the recordings: what `neurofm ingest` must know of them
@@ -173,7 +174,7 @@ def _ingest(run: FromMoabbConfig, dataset, paradigm, labels: list[str], window_s
 def _groups(epochs) -> np.ndarray | None:
     """The first of subject, session and run that takes three values or more in these epochs."""
     parts = epochs if isinstance(epochs, list | tuple) else [epochs]
-    tables = [getattr(part, "metadata", None) for part in parts]
+    tables = [part.metadata if is_mne(part) else None for part in parts]
     for name in ("subject", "session", "run"):
         if all(table is not None and name in table for table in tables):
             values = np.concatenate([table[name].to_numpy().astype(str) for table in tables])

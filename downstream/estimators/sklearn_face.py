@@ -5,9 +5,10 @@
     cross_val_score(pipeline, epochs.get_data(), labels, groups=subjects, cv=GroupKFold(5))
 
 They obey scikit-learn's conventions, so they work in pipelines, grid searches and MOABB.
-X: `mne.Epochs` (a list of them too), or an array [epoch, channel, time] in volts (tesla) with the
-`mne.Info` of its channels. Epochs are brought to the model's contract; see `epochs` for
-what filtering cut epochs cannot do. All epochs of one estimator have one length.
+X: `mne.Epochs` (a list of them too); an array [epoch, channel, time] in volts (tesla) with the
+`mne.Info` of its channels; or a list of `neurofm.Recording`, such as scans of fMRI, each of which
+is taken whole. Epochs are brought to the model's contract; see `epochs` for what filtering cut
+epochs cannot do. All epochs of one estimator have one length; scans may have unlike ones.
 """
 
 from numbers import Integral, Real
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -28,16 +30,15 @@ from sklearn.utils.validation import (
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
+from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
-from neurofm.models.brainomni import BrainOmni
 from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.models.protocol import Backbone
 from neurofm.training.loop import TrainConfig
 
 from ..decoder import features
 from . import epochs
 from .fit_epochs import fit_epochs, held_out
-
-FIXED_POOLS = ("covariances", "covariance", "mean")  # those that nothing has to be learned for
 
 
 class _OfEpochs(BaseEstimator):
@@ -45,8 +46,8 @@ class _OfEpochs(BaseEstimator):
 
     def _recordings(self, X, *, reset: bool) -> list[Recording]:
         """A Recording an epoch. reset: this is `fit`, whose number of channels is remembered."""
-        if epochs.is_mne(X):
-            found = epochs.of_mne(X)
+        if epochs.is_mne(X) or epochs.are_recordings(X):
+            found = epochs.of_mne(X) if epochs.is_mne(X) else list(X)
             if reset:
                 self.n_features_in_ = found[0].n_channels
             return found
@@ -56,7 +57,7 @@ class _OfEpochs(BaseEstimator):
         return self._of_array(X)
 
     def _check_array(self, X) -> None:
-        if not hasattr(X, "tocsr"):  # scikit-learn has a message for sparse ones
+        if not issparse(X):  # scikit-learn has a message for them
             epochs.check_array(X, self.info)
 
     def _of_array(self, X: np.ndarray) -> list[Recording]:
@@ -66,28 +67,30 @@ class _OfEpochs(BaseEstimator):
         """A decoder on the pretrained model, its contract that of these epochs."""
         model = checkpoints.load(self.model) if isinstance(self.model, str | Path) else self.model
         backbone = model.backbone if isinstance(model, Decoder) else model
-        if not isinstance(backbone, BrainOmni):
+        if not isinstance(backbone, Backbone):
             raise ValueError(
-                f"wanted as model a pretrained BrainOmni or a decoder (or the folder or repository "
-                f"of one), got a {type(model).__name__}; first `neurofm pretrain` one"
+                f"wanted as model a pretrained one with features, such as a BrainOmni, or a "
+                f"decoder on one (or the folder or repository of it), got a "
+                f"{type(model).__name__}; first `neurofm pretrain` one"
             )
         contract = epochs.contract_for(recordings, contract_of(model))
-        shortest = backbone.config.tokenizer.window_length
-        if contract.window_samples < shortest:
+        shortest = backbone.window_length
+        if isinstance(contract, InputContract) and contract.window_samples < shortest:
             raise ValueError(
-                f"wanted epochs of at least {shortest / contract.sfreq:g} s, which this model's "
-                f"tokenizer encodes together, got {contract.window_s:g} s; cut longer ones "
+                f"wanted epochs of at least {shortest / contract.sfreq:g} s, which this model "
+                f"encodes together, got {contract.window_s:g} s; cut longer ones "
                 f"(mne.Epochs(raw, events, tmin=…, tmax=…))"
             )
         decoder = Decoder(DecoderConfig(backbone=backbone.config, **of_decoder), backbone)
         decoder.contract = contract
         return decoder.eval()
 
-    def _apply(self, decoder: Decoder, X, name: str) -> np.ndarray:
-        """`decoder.NAME(batch)` of all epochs, float32 [epoch, …]."""
+    def _pooled(self, decoder: Decoder, X) -> np.ndarray:
+        """What the decoder's head sees of all epochs, float32 [epoch, …]."""
         recordings = self._recordings(X, reset=False)
         contract = epochs.contract_for(recordings, decoder.contract)
-        if abs(contract.window_samples - decoder.contract.window_samples) > 1:
+        if isinstance(contract, InputContract) and abs(
+                contract.window_samples - decoder.contract.window_samples) > 1:
             raise ValueError(
                 f"wanted epochs of {decoder.contract.window_s:g} s, as this "
                 f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
@@ -96,11 +99,11 @@ class _OfEpochs(BaseEstimator):
         decoder.to(device)
         try:
             with torch.no_grad():
-                parts = [getattr(decoder, name)(batch.to(device)).float().cpu() for batch in
+                parts = [decoder.pool(batch.to(device)).float().cpu() for batch in
                          epochs.batches(recordings, contract, self.batch_windows)]
         finally:
             decoder.to("cpu")  # so that what was fitted on a GPU can be unpickled without one
-        return torch.cat(parts).numpy()
+        return torch.cat(features.alike(parts)).numpy()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -112,14 +115,15 @@ class _OfEpochs(BaseEstimator):
 class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
     """Epochs → features of the pretrained model, nothing of which is trained.
 
-    model: folder or repository of a BrainOmni or a decoder, or one that is loaded (which cloning
-        copies). info: the `mne.Info` of arrays; Epochs bring their own.
-    pool: "covariance" between latent sources, as matrix logarithm; "covariances": that, and the
-        same of the tokens' codes, whole and by waveform; or their "mean" over frames.
+    model: folder or repository of a pretrained model or a decoder, or one that is loaded (which
+        cloning copies). info: the `mne.Info` of arrays; Epochs bring their own.
+    pool: how the model makes one vector of an epoch; None = the best way it has. A BrainOmni has
+        "covariance" between latent sources, as matrix logarithm; "covariances": that, and the same
+        of the tokens' codes, whole and by waveform; or their "mean" over frames.
     batch_windows: epochs encoded at a time.
     """
 
-    def __init__(self, model, info=None, pool="covariance", batch_windows=16):
+    def __init__(self, model, info=None, pool=None, batch_windows=16):
         self.model = model
         self.info = info
         self.pool = pool
@@ -128,30 +132,26 @@ class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
     def fit(self, X, y=None):
         """Open the model and check that it can take these epochs; nothing is learned."""
         recordings = self._recordings(X, reset=True)
-        _require("pool", self.pool in FIXED_POOLS, f"one of {FIXED_POOLS}", self.pool)
         _require_whole("batch_windows", self.batch_windows)
         with torch.random.fork_rng():
-            self.network_ = self._start(recordings, pool=self.pool)  # its head is never used
+            self.network_ = self._start(recordings)  # its head is never used
+            pools = [each for each in self.network_.config.backbone.pools if each != "attention"]
+            _require("pool", self.pool in (None, *pools), f"one of {', '.join(pools)}", self.pool)
+            if self.pool not in (None, self.network_.config.pool):
+                self.network_ = self._start(recordings, pool=self.pool)
         return self
 
     def transform(self, X) -> np.ndarray:
         """Features, float32 [epoch, feature]; names in `get_feature_names_out`."""
         check_is_fitted(self)
-        return self._apply(self.network_, X, "pool")
+        return self._pooled(self.network_, X)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """"covariance_SOURCE_SOURCE", "codes_…", "waveformsGROUP_…", or "mean_SOURCE_DIM"."""
+        """As the model names them, such as "covariance_SOURCE_SOURCE" of a BrainOmni."""
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
-        inner = self.network_.config.backbone
-        n = inner.tokenizer.n_sources
-        pairs = list(zip(*np.triu_indices(n), strict=True))
-        waves = {f"waveforms{k}": pairs for k in range(inner.n_waveforms)}
-        places = {"covariances": {"covariance": pairs, "codes": pairs, **waves},
-                  "covariance": {"covariance": pairs},
-                  "mean": {"mean": np.ndindex(n, inner.dim)}}[self.pool]
-        return np.array([f"{name}_{i}_{j}" for name, each in places.items() for i, j in each],
-                        dtype=object)
+        config = self.network_.config
+        return np.array(config.backbone.pooled_names(config.pool), dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -163,7 +163,7 @@ class _Trained(_OfEpochs):
     """Training and its parameters, which classifier and regressor have in common."""
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
+        self, model, info=None, mode="frozen", pool=None, recentred=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
         random_state=None, verbose=False,
@@ -206,18 +206,18 @@ class _Trained(_OfEpochs):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             decoder = self._start(
-                recordings, classes=classes, mode=self.mode, pool=self.pool,
+                recordings, classes=classes, mode=self.mode, pool=self.pool or "",
                 recentred=self.recentred, head=self.head, hidden_dim=self.hidden_dim,
                 dropout=self.dropout, rank=self.rank, **of_decoder,
             )
-            batches = epochs.batches(recordings, decoder.contract, self.batch_windows)
+            windows = epochs.standardized(recordings, decoder.contract)
             self.decoder_ = fit_epochs(
-                decoder, batches, target, groups, validation, head, full, calibrate=calibrate,
+                decoder, windows, target, groups, validation, head, full, calibrate=calibrate,
                 say=print if self.verbose else _silent)
 
     def _answers(self, X) -> np.ndarray:
         """Outputs of the decoder, float32 [epoch, output]."""
-        pooled = torch.from_numpy(self._apply(self.decoder_, X, "pool"))
+        pooled = torch.from_numpy(self._pooled(self.decoder_, X))
         centre = features.centre(pooled) if self.recentred else None
         return self.decoder_.name(pooled, centre).numpy()
 
@@ -248,8 +248,8 @@ class _Trained(_OfEpochs):
 class NeuroFMClassifier(ClassifierMixin, _Trained):
     """Epochs → classes, by a decoder on a pretrained model.
 
-    model: folder or repository of a BrainOmni or a decoder, or one that is loaded (which cloning
-        copies). info: the `mne.Info` of arrays; Epochs bring their own.
+    model: folder or repository of a pretrained model or a decoder, or one that is loaded (which
+        cloning copies). info: the `mne.Info` of arrays; Epochs bring their own.
     mode: "frozen" trains the head alone; "full" then the transformer with it, "lora" and "dora"
         low-rank changes of it, as `neurofm finetune` does. pool, head, hidden_dim, dropout, rank,
         label_smoothing: see `DecoderConfig`.
@@ -270,7 +270,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     """
 
     def __init__(
-        self, model, info=None, mode="frozen", pool="covariance", recentred=False,
+        self, model, info=None, mode="frozen", pool=None, recentred=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300,
         lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,

@@ -98,6 +98,12 @@ def test_resume_window_holds_start_and_revival(corpus_folder, tmp_path):
     assert (after["quantizer.uses"] == 2.0).any()
 
 
+class Another(Trainable):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2, 2))
+
+
 class Late(Trainable):
     """Has a parameter that takes no part in the first half of a run."""
 
@@ -284,4 +290,4 @@ def test_another_architecture_is_refused(task, corpus_folder, tmp_path):
     with pytest.raises(Stopped):
         run(make, data, tmp_path, stop_after=2)
     with pytest.raises(ValueError, match=r"another architecture.*only one of the two"):
-        run(lambda: torch.nn.Linear(2, 2), data, tmp_path)
+        run(Another, data, tmp_path)
