@@ -39,7 +39,7 @@ def eeg(n: int, seed: int) -> tuple[mne.EpochsArray, np.ndarray]:
     x = 5e-6 * rng.standard_normal((n, len(NAMES), int(2 * SFREQ)))
     wave = 40e-6 * np.sin(2 * np.pi * 10 * np.arange(x.shape[2]) / SFREQ)
     for epoch, label in zip(x, labels, strict=True):
-        epoch[::2] += wave * (label == "closed")  # not the same everywhere: the reference is the mean
+        epoch[::2] += wave * (label == "closed")  # the mean over channels is taken away
     places = dict(zip(NAMES, example.layout("eeg", NAMES).position.astype(float), strict=True))
     info = mne.create_info(list(NAMES), SFREQ, "eeg")
     info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))

@@ -415,7 +415,7 @@ def test_evaluation_bad_epochs_are_refused(attempt, said, model):
     ({"validation_fraction": 1.0}, "lrlr", "validation_fraction: wanted a share"),
     ({"lr": -1.0}, "lrlr", "train.lr must be above 0"),
     ({"model": "nowhere/to/be/found"}, "lrlr", "no such folder"),
-    ({"model": torch.nn.Linear(2, 2)}, "lrlr", "wanted as model a pretrained BrainOmni"),
+    ({"model": torch.nn.Linear(2, 2)}, "lrlr", "wanted as model a pretrained one with features"),
 ])  # fmt: skip
 def test_evaluation_bad_parameters_are_refused(changes, y, said, model):
     with pytest.raises(ValueError, match=said):
