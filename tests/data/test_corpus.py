@@ -218,7 +218,9 @@ def test_tokens_beside_their_corpus(tmp_path):
     ids = [random.integers(0, 512, (n, 3, 8, 4)) for n in corpus.recordings["n_windows"]]
     hashes = {name: token_sets.write_shard(tmp_path / "tokens", name, each)
               for name, each in zip(corpus.recordings["recording"], ids, strict=True)}
-    token_sets.seal(tmp_path / "tokens", corpus, "t" * 16, (3, 8, 4), hashes, {})
+    files = token_sets.write_tables(tmp_path / "tokens", corpus, hashes)
+    artifacts.seal(tmp_path / "tokens", "tokens", config={"shape": [3, 8, 4]}, files=files,
+                   parents={"corpus": corpus.fingerprint, "tokenizer": "t" * 16})
     tokens = TokenSet.open(tmp_path / "tokens")
     assert len(tokens) == len(corpus)
     assert np.array_equal(tokens.ids(71), ids[1][1])
