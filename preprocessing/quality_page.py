@@ -94,7 +94,7 @@ def _recordings(tables) -> str:
                      row.n_channels, f"{row.duration_s:.0f}", row.n_windows,
                      f"{row.sfreq_original:g}", amplitude, lines, "; ".join(remarks + bads)))
     return pages.paragraph(
-        f"{looked_at} recordings have a remark. Amplitude: interquartile range after the "
+        f"Recordings with a remark: {looked_at}. Amplitude: interquartile range after the "
         f"band-pass, median over channels. Line noise: power at the line frequency over the power "
         f"beside it, before the notch filter, median over channels.", "small"
     ) + pages.table(pd.DataFrame(rows, columns=list(_COLUMNS)), dense=True)

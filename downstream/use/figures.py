@@ -28,7 +28,7 @@ def decoded(
     for start_s, stop_s in _uncovered(table, end_s):
         for axis in (above, below):
             axis.axvspan(start_s, stop_s, color="0.93", lw=0, zorder=-1)
-    marked = _events(above, below, events, n_event_names)
+    marked = _events(above, below, events, n_event_names, _class_colors(classes))
     if marked or len(classes) > 2:
         handles = marked + ([] if len(classes) <= 2 else below.get_legend_handles_labels()[0])
         figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)),
@@ -46,7 +46,7 @@ def streamed(path: str | Path, table: pd.DataFrame, classes: tuple[str, ...]) ->
     _answers(above, answered, classes)
     below.plot(table["stop_s"], table["latency_ms"], ".", color="0.25", ms=4)
     above.set_xlabel("")
-    below.set(ylim=(0, None), xlabel="time (s)", ylabel="latency (ms)")
+    below.set(ylim=(0, None), xlabel="time (s)", ylabel="latency (ms)", title="Latency per window")
     if len(classes) > 2:
         figure.legend(handles=above.get_legend_handles_labels()[0], loc="outside lower center",
                       ncols=min(8, len(classes)), fontsize=9)
@@ -60,9 +60,9 @@ def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
     if not classes:
         axis.hlines(table["predicted"], table["start_s"], table["stop_s"], COLORS[0], lw=2.5)
         axis.plot(middle, table["predicted"], color="0.6", lw=0.6)
-        axis.set(xlabel="time (s)", ylabel="number")
+        axis.set(xlabel="time (s)", ylabel="predicted value", title="Prediction per window")
         return
-    color = {name: COLORS[k % len(COLORS)] for k, name in enumerate(classes)}
+    color = _class_colors(classes)
     two = len(classes) == 2
     for name in classes[1:] if two else classes:
         lines = table["predicted"].map(color).fillna("0.75") if two else color[name]
@@ -76,8 +76,8 @@ def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
     axis.axhline(1 / len(classes), color="0.6", lw=0.8, ls=(0, (4, 3)))
     axis.set(ylim=(-0.02, 1.02), xlabel="time (s)",
              ylabel=f"probability of {classes[1]}" if two else "probability")
-    if len(unsure):
-        axis.set_title("hatched: not sure enough to name a class", fontsize=9, loc="left")
+    axis.set_title("Probability per window" + ("; hatched: no class was probable enough"
+                                               if len(unsure) else ""))
     if two:
         right = axis.secondary_yaxis("right")
         right.set_yticks([0.03, 0.97], classes)
@@ -100,8 +100,7 @@ def _signal(axis, windows: Standardized, n_channels: int) -> None:
         axis.plot(time, trace / (5 * np.median(high - low) or 1.0) - place, color="0.25", lw=0.5)
     axis.set_yticks(-np.arange(len(rows)), [windows.sensors.names[int(row)] for row in rows])
     axis.set_ylim(-len(rows) + 0.2, 0.8)
-    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardized; grey: not decoded",
-                   fontsize=9, loc="left")
+    axis.set_title(f"{len(rows)} of {len(signal)} channels, standardized; gray: not decoded")
 
 
 def _extremes(trace: np.ndarray, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
@@ -126,18 +125,29 @@ def _uncovered(table: pd.DataFrame, end_s: float) -> list[tuple[float, float]]:
     return [*found, (reached, end_s)] if end_s > reached + 0.05 else found
 
 
-def _events(above, below, events: Events, at_most: int) -> list:
-    """Lines at events; returns the legend's handles. Rare names first to be told apart: beyond
-    `at_most` names the others share one gray."""
+def _class_colors(classes: tuple[str, ...]) -> dict[str, str]:
+    return {name: COLORS[k % len(COLORS)] for k, name in enumerate(classes)}
+
+
+def _events(above, below, events: Events, at_most: int, of_class: dict[str, str]) -> list:
+    """Lines at events; returns the legend's handles. An event that is called like a class has the
+    color of the class; others have colors that no class has, the frequent first. The rest is gray.
+    """
     from matplotlib.lines import Line2D
 
     names = sorted(set(events.label), key=lambda name: (-events.label.count(name), name))
-    named = names if len(names) <= at_most else names[: at_most - 1]
-    color = {name: COLORS[(i + 2) % len(COLORS)] for i, name in enumerate(named)}
+    taken = set(of_class.values()) or {COLORS[0]}
+    free = [color for color in COLORS if color not in taken]
+    others = [name for name in names if name not in of_class]
+    limit = min(at_most, len(free))
+    chosen = others if len(others) <= limit else others[:max(0, limit - 1)]
+    color = {name: of_class[name] for name in names if name in of_class}
+    color |= dict(zip(chosen, free, strict=False))
     for onset_s, name in zip(events.onset_s, events.label, strict=True):
         for axis in (above, below):
             axis.axvline(onset_s, color=color.get(name, "0.8"), lw=0.8, alpha=0.7, zorder=0)
-    handles = [Line2D([], [], color=color[name], lw=1.2, label=f"event {name}") for name in named]
-    if len(named) < len(names):
+    handles = [Line2D([], [], color=color[name], lw=1.2, label=f"event {name}")
+               for name in names if name in color]
+    if len(color) < len(names):
         handles.append(Line2D([], [], color="0.8", lw=1.2, label="other events"))
     return handles

@@ -35,6 +35,7 @@ table.pairs td { white-space: normal; }
 table.dense { font-size: .78rem; line-height: 1.35; }
 table.dense th, table.dense td { padding: .25rem .6rem .25rem 0; }
 table.dense td { white-space: pre; }
+table.dense td.long { white-space: pre-line; min-width: 18rem; }
 .wide { overflow-x: auto; }
 .scroll { max-height: 24rem; overflow: auto; }
 .scroll thead th { position: sticky; top: 0; background: #fff; }
@@ -122,8 +123,7 @@ def table(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str
                    for name, right in zip(frame, numeric, strict=True))
     body = "".join(
         "<tr>" + "".join(
-            f"<td{' class=number' * right}>{html.escape(_cell(value))}</td>"
-            for value, right in zip(row, numeric, strict=True)
+            _td(_cell(value), right) for value, right in zip(row, numeric, strict=True)
         ) + "</tr>"
         for row in frame.itertuples(index=False)
     )
@@ -141,6 +141,11 @@ def figure(path: str | Path, alt: str, caption: str = "") -> str:
     if not caption:
         return image
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _td(text: str, right: bool) -> str:
+    long = max(map(len, text.splitlines() or [""])) > 48
+    return f"<td{' class=number' * right}{' class=long' * long}>{html.escape(text)}</td>"
 
 
 def _cell(value) -> str:

@@ -43,7 +43,7 @@ def page(
                             "good, with its 95 % interval over people; told apart where that "
                             "leaves out 0. Intervals are not corrected for their number.",
                             "small")),
-        ("Power spectra", _figure(out, "spectra", "Mean over people and channels; grey: range of "
+        ("Power spectra", _figure(out, "spectra", "Mean over people and channels; gray: range of "
                                   "real people.")
          + _figure(out, "spectra_people", "Each person, mean over channels.")),
         ("Distance of spectra", _among(out, judged, "psd_l2", "psd", "Root mean square over "
