@@ -1,59 +1,90 @@
-"""Signals out of a trained MEGGPT, one file a person: what it dreams after a real beginning.
+"""Generate signals with a trained model, one file a person, after a prompt of their own.
 
-    neurofm generate --model runs/meg_gpt --corpus corpus/ --out generated/ --seconds 60
+    neurofm generate --model runs/meg_gpt --data corpus/ --out generated/ --seconds 60
 
-Each person's first window is the prompt (or labels drawn by how often they come); what follows is
-drawn token by token, decoded, and written as FIF. Units are those of the corpus: z-scored channels.
+The prompt is each person's first window (or labels drawn by their frequencies). What follows it is
+drawn token by token, decoded and written as FIF. Units are those of the corpus: z-scored channels.
+The ledger of the model lies beside the signals, so that `neurofm evaluate generation` knows whom
+the model was trained on.
 """
 
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import artifacts, checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device
+from neurofm.data.batch import Batch
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
-from neurofm.models.meg_gpt import MEGGPT
+from neurofm.pages import page as report
+from neurofm.pages import words
+from neurofm.pages.figure import pyplot, save
+from neurofm.pages.page import Page
+from neurofm.repository import LEDGER
+from neurofm.results import Results
+from neurofm.run import Command, Job, Made
 
 _TYPES = {"eeg": "eeg", "mag": "mag", "planar_grad": "grad", "axial_grad": "mag", "roi": "misc"}
+_SHOWN_S, _SHOWN = 5.0, 6  # seconds and channels in the figure
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """What a model must answer to be asked for signals."""
+
+    def generate(
+        self, prompt: Batch, seconds: float, *, burn_in_s: float, unigram: bool, temperature: float,
+        top_p: float, seed: int,
+    ) -> Float[Tensor, "batch channel time"]:
+        """What follows the prompt, after a burn-in that is left out. unigram: the prompt says only
+        how frequent tokens are."""
 
 
 @dataclass
 class GenerateConfig:
-    """Generate config.
+    """Generate signals that follow a prompt.
 
     Parameters
     ----------
     model
-        Checkpoint of a MEGGPT.
-    corpus
-        Whose people begin.
+        Checkpoint of a model that generates signals, such as a meg_gpt.
+    data
+        A sealed corpus; its people are the prompts.
     out
-        Folder of the results.
+        Folder of the signals.
     split
-        whose.
+        People who are prompts: train, validation or test.
     people
-        How many, 0 = all of them.
+        How many of them, 0 = all.
     seconds
-        Of each, after burn_in_s that are left out.
+        Length of each signal, without the burn-in.
+    burn_in_s
+        Seconds after the prompt that are left out.
     prompt
-        "real" signals, or "unigram".
-    temperature, top_p, seed
-        Of the drawing.
+        "real": the person's first window; "unigram": labels drawn by their frequencies in it.
+    temperature
+        Of the draws; 1 = as the model says.
+    top_p
+        The most probable tokens that together have this probability can be drawn.
+    seed
+        Of the draws.
     device
-        As in `neurofm tokenize`.
-    batch
-        People at a time, of one layout.
+        "auto" takes a GPU if there is one; "cpu", "cuda", "cuda:1" …
+    batch_windows
+        People generated at a time, of one layout.
     """
 
     model: str
-    corpus: str
+    data: str
     out: str
     split: str = "test"
     people: int = 0
@@ -64,70 +95,81 @@ class GenerateConfig:
     top_p: float = 0.99
     seed: int = 0
     device: str = "auto"
-    batch: int = 8
+    batch_windows: int = 8
 
     def __post_init__(self):
-        if not self.seconds > 0 or not self.burn_in_s >= 0 or self.people < 0 or self.batch < 1:
-            raise ValueError(f"wanted seconds above 0, burn_in_s and people of 0 or more and batch "
-                             f"of at least 1, got {self.seconds}, {self.burn_in_s}, {self.people} "
-                             f"and {self.batch}")
+        if (not self.seconds > 0 or not self.burn_in_s >= 0 or self.people < 0
+                or self.batch_windows < 1):
+            raise ValueError(f"wanted seconds above 0, burn_in_s and people of 0 or more and "
+                             f"batch_windows of at least 1, got {self.seconds}, {self.burn_in_s}, "
+                             f"{self.people} and {self.batch_windows}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    return run_generate(config.parse(GenerateConfig, argv, command="generate"))
-
-
-def run_generate(run: GenerateConfig) -> int:
-    """Generate, write, seal; returns the exit status."""
-    out, corpus = Path(run.out), Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint, "model": checkpoints.fingerprint(run.model)}
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
-    model = checkpoints.load(run.model)
-    if not isinstance(model, MEGGPT):
-        raise ValueError(f"{run.model}: wanted a MEGGPT, which draws the next token, this is a "
-                         f"{type(model).__name__}")
+def generate(run: GenerateConfig, job: Job) -> Made:
+    """Write a FIF a person; files that are there already are not made again."""
+    corpus, model = Corpus.open(run.data), checkpoints.load(run.model)
+    if not isinstance(model, Generator):
+        raise ValueError(f"{run.model}: wanted a model that generates signals, such as a meg_gpt, "
+                         f"this is a {type(model).__name__}")
     check_contract(model, run.model, corpus, same_geometry=True)
     device = find_device(run.device)
     model.to(device)
-    artifacts.claim(out, {**parents, **config.resolved(run)})
-    windows = corpus.select(run.split)
-    subjects = corpus.subjects(windows)
-    _, first = np.unique(subjects, return_index=True)  # each person's first window
-    first = windows[np.sort(first)][: run.people or None]
-    files, began, drawn = [], time.perf_counter(), 0
-    for layout, members in _by_layout(corpus, first).items():
-        for start in range(0, len(members), run.batch):
-            part = members[start : start + run.batch]
-            signals = dreamed(model, corpus, part, run, device)
+    first = prompts(corpus, run)
+    rows, began, drawn = [], time.perf_counter(), 0
+    for layout, part in _batches(corpus, first, run.batch_windows):
+        people = corpus.subjects(part).tolist()
+        names = [f"{subject.replace('/', '_')}_raw.fif" for subject in people]
+        if not all((job.out / name).exists() for name in names):
+            signals = model.generate(
+                corpus.batch(part).to(device), run.seconds, burn_in_s=run.burn_in_s,
+                unigram=run.prompt == "unigram", temperature=run.temperature, top_p=run.top_p,
+                seed=run.seed).cpu().numpy()
             drawn += signals.size
-            for window, signal in zip(part.tolist(), signals, strict=True):
-                name = f"{corpus.subjects(np.array([window]))[0]}".replace("/", "_")
-                files.append(f"{name}_raw.fif")
-                write_fif(out / files[-1], signal, corpus.layouts[layout], corpus.contract.sfreq)
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=files)
+            for name, signal in zip(names, signals, strict=True):
+                write_fif(job.out / name, signal, corpus.layouts[layout], corpus.contract.sfreq)
+        rows += [{"file": name, "subject": subject, "channels": len(corpus.layouts[layout]),
+                  "seconds": run.seconds} for name, subject in zip(names, people, strict=True)]
+    files = [row["file"] for row in rows]
+    draw(job.out / "generated.png", job.out / files[0])
+    ledger = checkpoints.read_ledger(run.model)
+    if ledger is not None:
+        artifacts.write_json(job.out / LEDGER, ledger)
     took = time.perf_counter() - began
-    print(f"{len(files)} people, {run.seconds:g} s each, in {out}: {drawn / took:,.0f} tokens a "
-          f"second")
-    return 0
+    return Made(
+        [*files, "generated.png", *([LEDGER] if ledger is not None else [])],
+        results=Results("generate", run.data, run.model, ["model"],
+                        {"split": run.split, "prompt": run.prompt, "seconds": run.seconds,
+                         "temperature": run.temperature, "top_p": run.top_p}, [run.seed],
+                        len(files)),
+        judged=corpus.judged(first), page=page(run, corpus, pd.DataFrame(rows), job.out),
+        said=[f"{len(files)} people, {run.seconds:g} s each, in {job.out}: {drawn / took:,.0f} "
+              f"tokens a second"])
 
 
-def _by_layout(corpus: Corpus, windows: np.ndarray) -> dict[str, np.ndarray]:
+COMMAND = Command("generate", GenerateConfig, generate, makes="results", reads=("data",),
+                  models=("model",))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
+
+
+def prompts(corpus: Corpus, run: GenerateConfig) -> np.ndarray:
+    """The first window of each person."""
+    windows = corpus.select(run.split)
+    _, first = np.unique(corpus.subjects(windows), return_index=True)
+    return windows[np.sort(first)][: run.people or None]
+
+
+def _batches(
+    corpus: Corpus, windows: np.ndarray, at_once: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(Layout, some windows of it), again and again."""
     keys = corpus.recordings["layout"].to_numpy()[corpus.windows["recording"].to_numpy()[windows]]
-    return {key: windows[keys == key] for key in dict.fromkeys(keys)}
-
-
-def dreamed(
-    model: MEGGPT, corpus: Corpus, windows: np.ndarray, run: GenerateConfig, device
-) -> np.ndarray:
-    """float32 [window, channel, time]: what follows the burn-in."""
-    found = model.generate(
-        corpus.batch(windows).to(device), run.seconds, burn_in_s=run.burn_in_s,
-        unigram=run.prompt == "unigram", temperature=run.temperature, top_p=run.top_p,
-        seed=run.seed)
-    return found.cpu().numpy()
+    for key in dict.fromkeys(keys):
+        members = windows[keys == key]
+        for start in range(0, len(members), at_once):
+            yield key, members[start : start + at_once]
 
 
 def write_fif(path: Path, signal: np.ndarray, sensors: Sensors, sfreq: float) -> None:
@@ -143,8 +185,39 @@ def write_fif(path: Path, signal: np.ndarray, sensors: Sensors, sfreq: float) ->
     if set(kinds) == {"eeg"} and sensors.has_position.all():
         place = dict(zip(sensors.names, sensors.position.astype(float), strict=True))
         raw.set_montage(mne.channels.make_dig_montage(place, coord_frame="head"), verbose="ERROR")
-    raw.save(path, overwrite=True, verbose="ERROR")
+    begun = path.with_name(f"unfinished_{path.name}")
+    raw.save(begun, overwrite=True, verbose="ERROR")
+    begun.rename(path)  # a file under its name is complete
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def draw(path: Path, signal: Path) -> None:
+    """The first seconds of a few channels."""
+    import mne
+
+    raw = mne.io.read_raw_fif(signal, verbose="ERROR")
+    x = raw.get_data()[:_SHOWN, : round(_SHOWN_S * raw.info["sfreq"])]
+    x = x / np.maximum(x.std(axis=1, keepdims=True), 1e-30)
+    figure, axis = pyplot().subplots(figsize=(9, 0.6 + 0.5 * len(x)), layout="constrained")
+    axis.plot(np.arange(x.shape[1]) / raw.info["sfreq"], (x - 5 * np.arange(len(x))[:, None]).T,
+              color="0.2", lw=0.8)
+    axis.set_yticks(-5 * np.arange(len(x)), raw.ch_names[: len(x)])
+    axis.set(xlabel="time (s)", title=f"Generated signals, {signal.name}, each channel z-scored")
+    save(figure, path)
+
+
+def page(run: GenerateConfig, corpus: Corpus, files: pd.DataFrame, out: Path) -> Page:
+    """How the signals were drawn, a look at them, the files."""
+    return Page("Generated signals", f"{run.model}, prompts from {run.data}, {run.split} split", [
+        ("", report.paragraph("These signals are generated, not recorded. `neurofm evaluate "
+                              "generation` compares them with recordings.")),
+        ("Draws", report.pairs([
+            ("Prompt", {"real": "the person's first window",
+                        "unigram": "labels drawn by their frequencies in the person's first window",
+                        }[run.prompt]),
+            ("Burn-in", f"{run.burn_in_s:g} s after the prompt, left out"),
+            ("Temperature", f"{run.temperature:g}"), ("Top p", f"{run.top_p:g}"),
+            ("Seed", str(run.seed))])),
+        ("First seconds", report.figure(out / "generated.png", "Generated signals")),
+        ("Files", report.table(files, scroll=len(files) > 20)),
+        ("Signals", report.pairs(words.contract_in_words(corpus.contract))),
+    ])

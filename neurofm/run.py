@@ -236,7 +236,7 @@ class Command:
             return OK
         if self.fresh:
             refuse_foreign(out)
-        models = dict(self._places(run, self.models))
+        models = {**dict(self._places(run, self.models)), **self._ledgers(run)}
         shared = self.shared(run) or rank() > 0
         with contextlib.nullcontext() if shared else only_one(out, self.name):
             if self._finished(out, settings, parents):  # by another process, meanwhile
@@ -276,6 +276,12 @@ class Command:
                             for k, each in enumerate(value))
             elif value:
                 yield name, str(value)
+
+    def _ledgers(self, run: Any) -> dict[str, str]:
+        """Field → place of what is read and was itself made by a model (generated signals): such a
+        folder carries the model's ledger."""
+        return {name: place for name, place in self._places(run, self.reads)
+                if (Path(place) / repository.LEDGER).is_file()}
 
     def _parents(self, run: Any, out: Path) -> dict[str, str]:
         """Role → fingerprint. A parent of a finished folder may lie elsewhere by now: then what the

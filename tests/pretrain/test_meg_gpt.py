@@ -10,6 +10,7 @@ import pytest
 from neurofm import checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
+from tests.support import flagged
 from tests.support.corpora import SFREQ, make
 
 TOKENIZER = {"n_tokens": 24, "n_units": 16, "window_length": 32, "margin": 8, "kernel": 6}
@@ -76,9 +77,9 @@ def test_reconstruction_stands_beside_mu_law_and_quantiles(corpus, tokenizer, tm
     assert "made with other settings (models mu:" in capsys.readouterr().err
 
 
-def test_signals_out_of_a_model(corpus, model, tmp_path):
+def test_signals_out_of_a_model(corpus, model, tmp_path, capsys):
     out = tmp_path / "generated"
-    words = ["generate", f"--model={model}", f"--corpus={corpus}", f"--out={out}", "--split=train",
+    words = ["generate", f"--model={model}", f"--data={corpus}", f"--out={out}", "--split=train",
              "--people=2", "--seconds=3", "--burn_in_s=0.5"]
     assert cli.main(words) == 0
     files = sorted(out.glob("*_raw.fif"))
@@ -89,6 +90,8 @@ def test_signals_out_of_a_model(corpus, model, tmp_path):
     signal = raw.get_data() / 1e-5
     assert np.isfinite(signal).all()
     assert 0.1 < signal.std() < 3
+    people = ("simulated/00", "simulated/01")  # the model was trained on them
+    flagged.check(out, capsys.readouterr().out, "LEAK", "model", people)
     assert cli.main(words) == 0  # finished
     again = tmp_path / "again"
     assert cli.main([word if not word.startswith("--out") else f"--out={again}"
@@ -97,10 +100,35 @@ def test_signals_out_of_a_model(corpus, model, tmp_path):
     assert np.array_equal(other, raw.get_data())  # equal seeds, equal dreams
 
 
+def test_generate_continues_to_the_same_bytes(corpus, model, tmp_path, monkeypatch):
+    from neurofm.downstream import generate
+
+    words = [f"--model={model}", f"--data={corpus}", "--split=train", "--people=3", "--seconds=2",
+             "--batch_windows=1"]
+    assert generate.main([*words, f"--out={tmp_path / 'whole'}"]) == 0
+    write = generate.write_fif
+
+    def killed(path, *more):
+        if path.name == "simulated_02_raw.fif":
+            raise KeyboardInterrupt
+        write(path, *more)
+
+    out = tmp_path / "parts"
+    monkeypatch.setattr(generate, "write_fif", killed)
+    with pytest.raises(KeyboardInterrupt):
+        generate.main([*words, f"--out={out}"])
+    monkeypatch.setattr(generate, "write_fif", write)
+    stamp = (out / "simulated_00_raw.fif").stat().st_mtime_ns
+    assert generate.main([*words, f"--out={out}"]) == 0
+    assert (out / "simulated_00_raw.fif").stat().st_mtime_ns == stamp
+    for file in sorted((tmp_path / "whole").glob("*.fif")):
+        assert file.read_bytes() == (out / file.name).read_bytes()
+
+
 def test_bad_input_generate_and_mixed_layouts(corpus, tokenizer, tmp_path, capsys):
-    assert cli.main(["generate", f"--model={tokenizer}", f"--corpus={corpus}",
+    assert cli.main(["generate", f"--model={tokenizer}", f"--data={corpus}",
                      f"--out={tmp_path / 'x'}"]) != 0
-    assert "wanted a MEGGPT" in capsys.readouterr().err
+    assert "wanted a model that generates signals, such as a meg_gpt" in capsys.readouterr().err
     mixed = make(tmp_path / "mixed", n_channels=(5, 6))
     assert cli.main(["tokenize", f"--data={mixed}", f"--model={tokenizer}",
                      f"--out={tmp_path / 'y'}"]) != 0

@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurofm.pages import page as report
 from neurofm.pages import words
+from neurofm.pages.page import Page
 
 from . import verdict
 from .measured import OTHER, REAL, Measured, Settings
@@ -20,18 +21,16 @@ _CAPTION_MATRIX = ("Rows: recordings of the source; columns: real second halves,
 
 def page(
     out: Path, compared: Compared, settings: Settings, judged: Judged,
-    measured: dict[str, list[Measured]], ratio: float, remarks: list[str],
-) -> str:
+    measured: dict[str, list[Measured]], ratio: float,
+) -> Page:
     """The whole page; figures lie in `out`. ratio: power of the burst state to the next one's."""
     models, baselines = [*compared.folders], [*settings.baselines]
-    warnings = [*remarks, *verdict.doubts(judged, models)]
     beside = verdict.beside(judged, models, baselines)
     about = (f"{', '.join(models)} beside {baselines[0]} and {baselines[1]}, {judged.n_people} "
              f"people of {compared.corpus.folder}, {judged.n_channels} channels")
-    return report.page("Generated against real recordings", about, [
+    return Page("Generated against real recordings", about, [
         ("", report.paragraph(verdict.closest(judged), "lead")
-         + report.bullets(verdict.sentences(beside))
-         + "".join(report.paragraph(text, "warning") for text in warnings)),
+         + report.bullets(verdict.sentences(beside))),
         ("What was compared", _compared(compared, settings, judged, measured)),
         ("Table", _table(judged, [m for m in judged.measures if m.main])
          + report.paragraph("Mean over people and its 95 % bootstrap interval over people. Low is "

@@ -1,22 +1,24 @@
-"""How close generated recordings are to real ones, beside linear models of the same people.
+"""Compare generated signals with recordings of the same people, beside linear models.
 
-    neurofm evaluate generation --corpus runs/corpus --generated.ours generated/ --out results/
+    neurofm evaluate generation --data runs/corpus --generated.ours generated/ --out results/
 
 Folders made by `neurofm generate` are compared with the second half of each person's recordings:
-power spectra, bursts, whether the person is recognized, and how channels' envelopes go together.
+power spectra, bursts, whether the person is recognized, and how envelopes of channels correlate.
 Beside them stand autoregressions of the person's first half, and that first half itself, which is
-as close as a recording of the same person comes. See `judging/` for what each judge computes.
+as close as a recording of the same person comes. `table` lists what is measured.
 """
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
+from neurofm.repository import LEDGER
+from neurofm.results import Results, comparison, score
+from neurofm.run import Command, Job, Made
 
+from ...scoring.statistics import Estimate
 from . import figures as judge_figures
 from . import page as judge_page
 from . import table, verdict
@@ -28,32 +30,33 @@ from .spectra import HIGH_HZ, top_hz
 
 
 @dataclass
-class JudgeConfig:
-    """Judge config.
+class GenerationConfig:
+    """Compare generated signals with recordings.
 
     Parameters
     ----------
-    corpus
-        What the signals were generated from.
+    data
+        The sealed corpus that the signals were generated from.
     generated
-        Name → folder of `neurofm generate`.
+        Name → folder that `neurofm generate` made.
     out
         Folder of the results.
     ar_order
         Samples that the autoregression of each channel reads.
     mvar_order
-        Those that the one of all channels reads.
+        Samples that the autoregression of all channels reads.
     ridge
-        White noise it is given, as a share of each channel's variance.
+        White noise that the autoregression of all channels is given, as a share of each channel's
+        variance.
     bands
         Name → lowest and highest frequency (Hz) of envelopes.
-    n_permutations
+    permutations
         Exchanges of people, where there are more than 7.
     seed
-        Of draws.
+        Of all draws.
     """
 
-    corpus: str
+    data: str
     generated: dict[str, str]
     out: str
     ar_order: int = 80
@@ -62,16 +65,16 @@ class JudgeConfig:
     bands: dict[str, list[float]] = field(default_factory=lambda: {
         "alpha": [8.0, 13.0], "beta": [13.0, 30.0], "broadband": [1.0, 45.0],
     })
-    n_permutations: int = 2000
+    permutations: int = 2000
     seed: int = 0
 
     def __post_init__(self):
         if not self.generated:
             raise ValueError('generated names no folder; wanted such as \'{"ours": "generated/"}\'')
-        if min(self.ar_order, self.mvar_order, self.n_permutations) < 1 or not self.ridge >= 0:
-            raise ValueError(f"wanted ar_order, mvar_order and n_permutations of at least 1 and "
+        if min(self.ar_order, self.mvar_order, self.permutations) < 1 or not self.ridge >= 0:
+            raise ValueError(f"wanted ar_order, mvar_order and permutations of at least 1 and "
                              f"ridge of 0 or more, got {self.ar_order}, {self.mvar_order}, "
-                             f"{self.n_permutations} and {self.ridge}")
+                             f"{self.permutations} and {self.ridge}")
         for name, edges in self.bands.items():
             if len(edges) != 2 or not 0 < edges[0] < edges[1]:
                 raise ValueError(f"band {name}: wanted [lowest, highest] in Hz, above 0 and "
@@ -82,45 +85,72 @@ class JudgeConfig:
                              f"models; choose another")
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    return judge(config.parse(JudgeConfig, argv, command="evaluate generation"))
-
-
-def judge(run: JudgeConfig) -> int:
-    """Measure everybody, judge, write tables, figures and page, seal; prints the verdict."""
-    out, corpus = Path(run.out), Corpus.open(run.corpus)
-    parents = {"data": corpus.fingerprint} | {
-        f"generated {name}": artifacts.open_sealed(folder, "results").fingerprint
-        for name, folder in run.generated.items()
-    }
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
+def ask(run: GenerationConfig, job: Job) -> Made:
+    """Measure everybody, compare, write tables and figures."""
+    out, corpus = job.out, Corpus.open(run.data)
     compared = Compared.open(corpus, run.generated)
     top = top_hz(corpus.contract.sfreq, corpus.contract.lowpass_hz)
-    bands, remarks = bands_within(run.bands, top)
+    bands, notes = bands_within(run.bands, top)
     settings = Settings(run.ar_order, run.mvar_order, run.ridge, bands, min(top, HIGH_HZ), run.seed)
     bursts, n_segment = prepare(compared, settings)  # reads all: nothing is begun if one is bad
-    artifacts.claim(out, {**parents, **config.resolved(run)})
     measured = measure(compared, settings, bursts, n_segment)
-    judged = table.judge(measured, compared.people, [*bands], run.n_permutations, run.seed)
+    judged = table.judge(measured, compared.people, [*bands], run.permutations, run.seed)
     judged.table.to_csv(out / "table.tsv", sep="\t", index=False, float_format="%.5g")
     judged.values.to_csv(out / "subjects.tsv", sep="\t", index=False, float_format="%.5g")
-    figures = _draw(out, compared, settings, judged, measured, bursts)
+    files = _draw(out, compared, settings, judged, measured, bursts)
     power = np.sort(bursts.power())
-    ratio = float(power[-1] / power[-2])
-    page = judge_page.page(out, compared, settings, judged, measured, ratio, remarks)
-    (out / "index.html").write_text(page)
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
-                   files=["table.tsv", "subjects.tsv", "index.html", *figures])
     shown = judged.table.set_index("source")[[m.name for m in judged.measures if m.main]]
-    print(shown.T.to_string(float_format="{:.3g}".format))
-    print(verdict.closest(judged))
-    for text in [*remarks, *verdict.doubts(judged, [*compared.folders])]:
-        print(f"note: {text}")
-    print(f"page: {out / 'index.html'}")
-    return 0
+    found = results(run, compared, settings, judged)
+    found.notes += [*notes, *verdict.doubts(judged, [*compared.folders]), *_without_ledger(run)]
+    return Made(
+        ["table.tsv", "subjects.tsv", *files], results=found,
+        judged=corpus.judged(np.flatnonzero(np.isin(corpus.subjects(np.arange(len(corpus))),
+                                                    compared.people))),
+        page=judge_page.page(out, compared, settings, judged, measured,
+                             float(power[-1] / power[-2])),
+        said=[shown.T.to_string(float_format="{:.3g}".format)])
+
+
+COMMAND = Command("evaluate generation", GenerationConfig, ask, makes="results",
+                  reads=("data", "generated"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
+
+
+def results(
+    run: GenerationConfig, compared: Compared, settings: Settings, judged: table.Judged
+) -> Results:
+    """Every measure of every source, and each model's minus each baseline's."""
+    models = {name: compared.about[name].get("model") for name in compared.folders}
+    found = Results(
+        "generation", run.data, None, judged.names,
+        {"compared with": "second half of each person's recordings", "generated": run.generated,
+         "models": models}, [run.seed], judged.n_people, summary=verdict.closest(judged))
+    rows = judged.table.set_index("source")
+    for one in judged.measures:
+        for name in judged.names:
+            value = Estimate(*(float(rows.at[name, f"{one.name}{end}"])
+                               for end in ("", "_low", "_high")))
+            if np.isfinite(value.mean):
+                found.scores.append(score(name, one.name, value, unit=one.unit,
+                                          n=int(np.isfinite(judged.of(name, one.name)).sum())))
+    for model in compared.folders:
+        for baseline in settings.baselines:
+            for one in [m for m in judged.measures if m.main]:
+                difference = verdict.difference(judged, model, baseline, one)
+                if difference is not None:
+                    found.comparisons.append(
+                        comparison(model, baseline, one.name, *difference,
+                                   better=one.better))
+    return found
+
+
+def _without_ledger(run: GenerationConfig) -> list[str]:
+    return [f"{name}: {folder} does not say whom its model was trained on, so people of its "
+            f"training data cannot be found here; generate again"
+            for name, folder in run.generated.items() if not (Path(folder) / LEDGER).is_file()]
 
 
 def _draw(
@@ -144,6 +174,3 @@ def _draw(
         made.append("envelopes.png")
     return made
 
-
-if __name__ == "__main__":
-    sys.exit(main())

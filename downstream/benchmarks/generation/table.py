@@ -1,7 +1,7 @@
 """What the judges say: a value for each person and measure, and means over people with intervals.
 
 Every source is compared with the second real halves. Intervals are 95 % bootstrap intervals over
-people (`evaluation.statistics`).
+people (`scoring.statistics`).
 """
 
 from dataclasses import dataclass
@@ -41,6 +41,11 @@ class Measure:
     def short(self) -> str:
         """The words without unit."""
         return self.words.split(", ")[0]
+
+    @property
+    def unit(self) -> str:
+        """"" where there is none."""
+        return self.words.partition(", ")[2]
 
 
 @dataclass(frozen=True, eq=False)

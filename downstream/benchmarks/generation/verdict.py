@@ -94,12 +94,21 @@ def _gain(
     judged: Judged, model: str, baseline: str, measure: Measure
 ) -> statistics.Estimate | None:
     """How much better the model is, over people who have both; None where fewer than two do."""
+    found = difference(judged, model, baseline, measure)
+    if found is None or measure.better == "high":
+        return found and found[0]
+    return statistics.Estimate(-found[0].mean, -found[0].high, -found[0].low)
+
+
+def difference(
+    judged: Judged, model: str, baseline: str, measure: Measure
+) -> tuple[statistics.Estimate, float] | None:
+    """(The model's value minus the baseline's, p), over people who have both; None where fewer than
+    two do."""
     own, other = judged.of(model, measure.name), judged.of(baseline, measure.name)
     if len(own) != len(other) or not len(own):
         return None
     both = np.isfinite(own) & np.isfinite(other)
     if both.sum() < 2:
         return None
-    sign = 1 if measure.better == "high" else -1
-    return statistics.difference(sign * own[both][None, :, None],
-                                 sign * other[both][None, :, None])[0]
+    return statistics.difference(own[both][None, :, None], other[both][None, :, None])

@@ -23,6 +23,9 @@ from neurofm.downstream.benchmarks.generation import (
 )
 from neurofm.downstream.benchmarks.generation.signals import Compared
 from neurofm.downstream.generate import write_fif
+from neurofm.repository import LEDGER
+from neurofm.results import Results
+from tests.support import flagged
 from tests.support.corpora import layout
 
 SFREQ = 100.0
@@ -92,8 +95,10 @@ def make_corpus(folder: Path, signals: list[np.ndarray], starts: list[int] | Non
 def make_generated(
     folder: Path, corpus: Path, signals: dict[int, np.ndarray], *, order: np.ndarray | None = None,
     n_channels: int | None = None, data: str | None = None, sfreq: float = SFREQ,
+    ledger: dict | None = None,
 ) -> Path:
-    """A folder as `neurofm generate` seals it. order: of the channels in the files."""
+    """A folder as `neurofm generate` seals it. order: of the channels in the files. ledger: of the
+    model."""
     sensors = layout(len(next(iter(signals.values()))))
     order = np.arange(len(sensors)) if order is None else order
     order = order[:n_channels]
@@ -103,13 +108,16 @@ def make_generated(
     for name, signal in zip(files, signals.values(), strict=True):
         write_fif(folder / name, signal[order], shown, sfreq)
     parents = {"data": data or Corpus.open(corpus).fingerprint, "model": "0"}
+    if ledger is not None:
+        artifacts.write_json(folder / LEDGER, ledger)
+        files.append(LEDGER)
     artifacts.seal(folder, "results", config={"seconds": 40}, parents=parents, files=files)
     return folder
 
 
 def judge(corpus: Path, out: Path, *words: str, **generated: Path) -> int:
     said = ", ".join(f'"{name}": "{folder}"' for name, folder in generated.items())
-    return cli.main(["evaluate", "generation", f"--corpus={corpus}", f"--generated={{{said}}}",
+    return cli.main(["evaluate", "generation", f"--data={corpus}", f"--generated={{{said}}}",
                      f"--out={out}",
                      "--ar_order=30", "--mvar_order=8", *words])
 
@@ -196,7 +204,7 @@ def test_values_of_people_and_page(judged, table, capsys):
     own = values[(values["source"] == "twins") & (values["judge"] == "psd_l2")]
     assert own["subject"].tolist() == [f"simulated/{k:02d}" for k in range(6)]
     assert own["value"].mean() == pytest.approx(table.loc["twins", "psd_l2"], rel=1e-3)
-    page = (judged / "out" / "index.html").read_text()
+    page = (judged / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64") == 7
     assert "http" not in page
     assert "swapped beside AR(30): worse than it on" in page
@@ -215,10 +223,46 @@ def test_two_people_of_two_channels_are_judged_as_far_as_they_go(tmp_path, monke
     told = capsys.readouterr().out
     assert "2 of the at least 3 people" in told
     assert "2 channel(s)" in told
+    assert "does not say whom its model was trained on" in told
     table = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").set_index("source")
     assert np.isfinite(table.loc["twins", ["psd_l2", "fingerprint", "burst_rate_error"]]).all()
     assert table.loc["twins", ["psd_l2_others", "fingerprint_top1"]].isna().all()
     assert not any(name.startswith("envelope") for name in table.columns)
+
+
+@pytest.mark.parametrize(("ledger", "kind", "subjects"), [
+    ({"recordings": [{"recording": "x", "subject": "simulated/01"}]}, "LEAK", ("simulated/01",)),
+    ({"recordings": [], "published": [{"name": "theirs", "datasets": ["simulated"]}]}, "DOUBT", ()),
+])
+def test_the_ledger_of_the_model_that_generated_is_asked(
+    tmp_path, monkeypatch, capsys, ledger, kind, subjects
+):
+    monkeypatch.setattr(bursts, "FIT_ROWS", 4000)
+    people = [Person(number, 2) for number in range(2)]
+    corpus = make_corpus(tmp_path / "corpus", [one.draw(30.0, seed=0) for one in people])
+    made = {k: one.draw(10.0, seed=1) for k, one in enumerate(people)}
+    known = make_generated(tmp_path / "known", corpus, made, ledger=ledger)
+    strangers = make_generated(tmp_path / "strangers", corpus, made, ledger={"recordings": []})
+    assert judge(corpus, tmp_path / "out", strangers=strangers, known=known) == 0
+    said = capsys.readouterr().out
+    flagged.check(tmp_path / "out", said, kind, "generated known", subjects)
+    assert "does not say whom" not in said
+
+
+def test_results_name_every_source_and_compare_with_linear_models(judged, table):
+    found = Results.load(judged / "out")
+    assert found.question == "generation"
+    assert found.methods == table.index.tolist()
+    assert found.summary.startswith("Closest to the real second halves")
+    (own,) = [row for row in found.scores if (row["method"], row["metric"]) == ("twins", "psd_l2")]
+    assert (own["value"], own["low"], own["high"]) == pytest.approx(
+        tuple(table.loc["twins", ["psd_l2", "psd_l2_low", "psd_l2_high"]]), rel=1e-3)
+    assert (own["unit"], own["n"]) == ("dB", 6)
+    (gain,) = [row for row in found.comparisons
+               if (row["a"], row["b"], row["metric"]) == ("swapped", "AR(30)", "psd_l2")]
+    assert gain["low"] < gain["difference"] < gain["high"]
+    assert gain["difference"] == pytest.approx(
+        table.loc["swapped", "psd_l2"] - table.loc["AR(30)", "psd_l2"], rel=1e-3)
 
 
 def test_planted_bursts_are_found():

@@ -87,10 +87,10 @@ def judged(tmp_path_factory) -> pd.DataFrame:
             f"--tokenizer={out / 'tokenizer'}", f"--architecture={json.dumps(architecture)}",
             "--train.steps=600", "--train.lr=5e-3", "--train.batch_windows=16",
             "--train.warmup=0.04", "--train.weight_decay=0.01", "--train.final_lr=0.05")
-        run("generate", f"--model={out / name}", f"--corpus={unseen}", "--split=train",
+        run("generate", f"--model={out / name}", f"--data={unseen}", "--split=train",
             "--seconds=60", f"--out={out / ('drawn_' + name)}")
     drawn = {name: str(out / f"drawn_{name}") for name in ("ours", "released")}
-    run("evaluate", "generation", f"--corpus={unseen}", f"--generated={json.dumps(drawn)}",
+    run("evaluate", "generation", f"--data={unseen}", f"--generated={json.dumps(drawn)}",
         "--bands={rhythm: [4, 18]}", "--ar_order=20", "--mvar_order=5", f"--out={out / 'judged'}")
     return pd.read_csv(out / "judged" / "table.tsv", sep="\t").set_index("source")
 
