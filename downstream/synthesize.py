@@ -25,9 +25,8 @@ from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
 from neurofm.preprocessing import archive, segments
-from neurofm.preprocessing.pair import PairConfig
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
-from neurofm.preprocessing.readers import ReadError
+from neurofm.preprocessing.readers import ReadError, ReadOptions
 from neurofm.preprocessing.standardize import ContractError, standardize
 
 from .use import series_files, synthesized_page
@@ -69,11 +68,11 @@ class SynthesizeConfig:
     out: str
     t_r: float = 0.0
     delay_s: float = 0.0
-    trigger: str = "R149"
+    trigger: str = one_scan.TRIGGER
     atlas: str = ""
     labels: str = ""
     partner: dict[str, str] = field(default_factory=dict)
-    drop: list[str] = field(default_factory=lambda: PairConfig(["x"], "x").drop)
+    drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     exclude: list[str] = field(default_factory=list)
@@ -170,8 +169,8 @@ def open_model(path: str) -> NeuroBOLTSequence:
 
 def one(run: SynthesizeConfig, model: NeuroBOLTSequence, job) -> Series:
     """The series of one recording."""
-    how = PairConfig(["x"], "x", drop=run.drop, montage=run.montage, rename=run.rename,
-                     partner=run.partner or {"/eeg/": "/func/"}).pairing
+    reading = ReadOptions(run.montage, rename=run.rename, arrays=one_scan.REGIONS)
+    how = one_scan.Pairing(partner=run.partner, drop=tuple(run.drop), reading=reading)
     recording = one_scan.read(job, how)
     bold = None
     if run.partner:

@@ -10,8 +10,10 @@ NAME = ".lock"
 
 
 @contextlib.contextmanager
-def only_one(out: str | Path, command: str) -> Iterator[None]:
+def only_one(out: str | Path, command: str, timeout_s: float = 0) -> Iterator[None]:
     """Hold the folder's lock: a second command into the same folder is told, and ends.
+
+    timeout_s: how long it waits before.
 
     Raises
     ------
@@ -22,18 +24,23 @@ def only_one(out: str | Path, command: str) -> Iterator[None]:
 
     out = Path(out)
     made = [each for each in (out, *out.parents) if not each.exists()]
+    fresh = not (out / NAME).exists()
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / NAME, mode=0o666)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=timeout_s)
     except Timeout:
         raise ValueError(f"--out {out}: another neurofm is working in this folder; wait for it, or "
                          f"choose another --out for this `neurofm {command}`") from None
     try:
         yield
+    except ValueError:
+        if fresh:  # refused: a folder of other things stays as it was
+            (out / NAME).unlink(missing_ok=True)
+        raise
     finally:
-        if made and {path.name for path in out.iterdir()} == {NAME}:  # refused: leave nothing
-            (out / NAME).unlink()
+        if made and {path.name for path in out.iterdir()} <= {NAME}:  # refused: leave nothing
+            (out / NAME).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 for folder in made:
                     folder.rmdir()

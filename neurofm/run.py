@@ -227,7 +227,7 @@ class Command:
         if out.exists() and not out.is_dir():
             raise ValueError(f"--out {out}: wanted a folder, this is a file; choose another --out")
         if self.grows:
-            with only_one(out, self.name):
+            with contextlib.nullcontext() if self.shared(run) else only_one(out, self.name):
                 job = Job(self, out, {}, config.resolved(run), {}, words)
                 return _status(self.body(run, job), job)
         settings = config.resolved(run)

@@ -38,7 +38,9 @@ class Job:
     id
         Name of its shard; source: what messages and tables call it.
     size, mtime_ns
-        Of the file and its companions, to see when it has changed.
+        Of the file and its sidecars, to see when it has changed.
+    companions
+        [name, size, mtime_ns] of other files that it is made from: the fMRI of a pair.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Job:
     run: str | None = None
     label: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    companions: tuple[tuple[str, int, int], ...] = ()
     id: str = ""
 
     def identity(self) -> dict[str, str | None]:

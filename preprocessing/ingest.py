@@ -6,30 +6,28 @@ Every finished recording leaves a shard and a small record in the folder, so an 
 continues, and a later one does only what failed, is new or has changed.
 """
 
-import contextlib
 import functools
-import os
-import re
-import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from neurofm import artifacts, config, processes
+from neurofm import config, processes
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
+from neurofm.run import FAILED, OK, Command
+from neurofm.run import Job as Call
 
-from . import archive, montage, quality_page, readers, report, terms
+from . import archive, corpus_tables, montage, quality_page, readers, report, terms
+from .collect import PRELOAD, Part, collect
 from .labels import LabelRule
-from .one_recording import PRELOAD, Shaping, ingest_one
-from .progress import Progress
+from .one_recording import Shaping, ingest_one
 from .readers import ArrayTable, ImageTable, ReadOptions
-from .records import FOLDER, Records, assemble, prepare
+from .records import Records
 from .splits import SplitRule
 
-FAILED = 3  # exit status when some recordings failed, whatever became of the others
+_ARRAYS = ("plain arrays are recordings once it is said what they hold: --arrays.sfreq 250 "
+           "--arrays.unit uV …")
 
 
 @dataclass
@@ -78,6 +76,9 @@ class IngestConfig:
         dataset_description.json states none; it travels to whatever is made of it.
     workers
         Processes; 0 = one a core.
+    part
+        K/N does one of N parts and does not seal. Parts run in any order, at once, on any machine
+        that shares the folder; a call without `part` does what is missing and seals.
     """
 
     paths: list[str]
@@ -101,12 +102,14 @@ class IngestConfig:
     splits: SplitRule = field(default_factory=SplitRule)
     terms: dict[str, str] = field(default_factory=dict)
     workers: int = 0
+    part: str = ""
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders: neurofm ingest PATH… --out corpus/")
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
+        Part.parse(self.part)
         other = "contract" if self.modality == "fmri" else "fmri"
         if getattr(self, other) != (InputContract() if other == "contract" else FMRIContract()):
             raise ValueError(f"modality is {self.modality}, so {other} would be ignored: leave it "
@@ -129,13 +132,7 @@ class IngestConfig:
         return self.contract.with_(parcels=parcellation.filled(self.parcels))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 all well, 2 the command line, 3 some recordings failed, 130 interrupted."""
-    argv = sys.argv[1:] if argv is None else argv
-    return ingest(config.parse(IngestConfig, argv, command="ingest", positional="paths"))
-
-
-def ingest(run: IngestConfig) -> int:
+def ingest(run: IngestConfig, call: Call) -> int:
     """Ingest and seal; prints what it does. Returns the exit status."""
     begin = time.perf_counter()
     processes.warm_up(PRELOAD)
@@ -143,104 +140,30 @@ def ingest(run: IngestConfig) -> int:
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
                          exclude=run.exclude, arrays=run.arrays, images=run.images.given)
+    datasets = terms.of(found.jobs, run.terms)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images)
-    datasets = terms.of(found.jobs, run.terms)
-    wanted = run.wanted
-    shaping = Shaping(wanted, reading, run.label)
-    prepare(run.out)
-    with _only_one(run.out):  # from before the records are read until the corpus is sealed
-        return _ingest(run, found, datasets, Records.open(run.out, shaping), shaping, begin)
+    shaping = Shaping(run.wanted, reading, run.label)
+    arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
+
+    def seal(records: Records, worked: bool) -> int:
+        corpus = corpus_tables.assemble(records, run.splits)
+        sealed = corpus_tables.seal(records, corpus, config.resolved(run), datasets)
+        if not worked and not sealed:
+            print(f"{run.out} is finished and nothing is new: nothing to do")
+        quality_page.write(call.out, corpus, records.failures, shaping.contract)
+        report.print_corpus(corpus, records.failures, call.out, run.splits, found, run.label,
+                            seconds=time.perf_counter() - begin)
+        return FAILED if records.failures else OK
+
+    work = functools.partial(ingest_one, out=str(call.out), shaping=shaping)
+    return collect(run, corpus_tables.KIND, found, shaping, work, seal, hint=_ARRAYS * arrays)
 
 
-def _ingest(
-    run: IngestConfig, found, datasets: dict, records: Records, shaping: Shaping, begin: float
-) -> int:
-    records.clear_up(lambda source: any(re.search(pattern, source) for pattern in run.exclude))
-    for path, reason in found.missing:
-        records.add_missing(path, reason)
-    jobs, unchanged, retried = records.what_to_do(found.jobs)
-    _say_plan(run, found, jobs, unchanged, retried)
-    if not found.jobs and not records.finished:
-        print(f"nothing was ingested: {len(records.failures)} path(s) failed"
-              if records.failures else "no recording was found; nothing was ingested")
-        if not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over):
-            print("plain arrays are recordings once it is said what they hold: --arrays.sfreq 250 "
-                  "--arrays.unit uV …")
-        report.print_failures(records.failures)
-        return FAILED
-    if jobs:
-        artifacts.unseal(run.out)
-        try:
-            _do(jobs, functools.partial(ingest_one, out=run.out, shaping=shaping), records,
-                run.workers or _cores())
-        except KeyboardInterrupt:
-            print("interrupted: what is finished is kept; run the same command again to go on")
-            return 130
-    return _seal(run, records, found, datasets, bool(jobs), begin)
+COMMAND = Command("ingest", IngestConfig, ingest, makes="corpus", positional="paths", grows=True,
+                  shared=lambda run: bool(run.part))
 
 
-def _say_plan(run, found, jobs, unchanged: int, retried: int) -> None:
-    parts = [f"{len(found.jobs)} recordings found"]
-    if unchanged:
-        parts.append(f"{unchanged} unchanged and already in {run.out}")
-    if retried:
-        parts.append(f"{retried} failed before and are tried again")
-    if jobs and unchanged + retried and len(jobs) > retried:
-        parts.append(f"{len(jobs) - retried} new, changed or unfinished")
-    print("; ".join(parts))
-    if found.passed_over:
-        kinds = ", ".join(f"{n} {suffix}" for suffix, n in found.passed_over.most_common(6))
-        print(f"files of other kinds passed over: {kinds}")
-
-
-def _do(jobs, function, records: Records, n_workers: int) -> None:
-    with Progress(len(jobs), "ingest") as progress:
-        for job, result in processes.run(function, jobs, min(n_workers, len(jobs)),
-                                         preload=PRELOAD):
-            reason = str(result) if isinstance(result, processes.Death) else result
-            if reason:
-                records.add_failure(job, reason)
-                progress.say(f"failed: {job.source}: {reason}")
-            progress.advance()
-
-
-def _seal(
-    run: IngestConfig, records: Records, found, datasets: dict, worked: bool, begin: float
-) -> int:
-    corpus = assemble(records, run.splits)
-    status = FAILED if records.failures else 0
-    if corpus is None:
-        print(f"nothing was ingested: all {len(records.failures)} failed")
-        report.print_failures(records.failures)
-        return FAILED
-    sealed = records.seal(corpus, config.resolved(run), datasets)
-    if not worked and not sealed:
-        print(f"{run.out} is finished and nothing is new: nothing to do")
-    quality_page.write(Path(run.out), corpus, records.failures, records.shaping.contract)
-    report.print_summary(corpus, records.failures, Path(run.out), run.splits,
-                         seconds=time.perf_counter() - begin)
-    report.print_notes(corpus, found, run.splits, run.label)
-    report.print_failures(records.failures)
-    return status
-
-
-@contextlib.contextmanager
-def _only_one(out: str):
-    """Two ingests into one folder at once would spoil each other's tables."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(Path(out) / FOLDER / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"--out {out}: another ingest is running into this folder; wait for it, "
-                         f"or choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 all well, 2 the command line, 3 some recordings failed, 130 interrupted."""
+    return COMMAND(argv)

@@ -8,23 +8,12 @@ import numpy as np
 from neurofm.data import corpus
 from neurofm.data.contract import Contract, InputContract
 
-from . import labels, quality, readers, records
+from . import corpus_tables, labels, quality, readers
 from .archive import Job
+from .collect import attempt
 from .labels import LabelRule
-from .readers import ReadError, ReadOptions
-from .standardize import ContractError, standardize
-
-# What a worker needs, imported once and then shared by all (Linux and macOS; elsewhere each imports
-# for itself). MNE and SciPy load these only when first used, which would cost each two seconds.
-PRELOAD = (
-    "neurofm.preprocessing.one_recording", "neurofm.preprocessing.readers.mne_raw", "mne",
-    "mne.io.base",
-    "mne.io.fiff.raw", "mne.io.edf.edf", "mne.io.brainvision", "mne.io.eeglab", "mne.io.kit",
-    "mne.io.ctf", "mne.io.bti", "mne.io.egi", "mne.io.cnt", "mne.io.nihon", "mne.io.curry",
-    "mne.io.snirf", "mne.io.persyst", "mne.io.nirx", "mne.io.mef", "mne.filter", "mne.evoked",
-    "mne.epochs", "mne.channels.montage", "mne.time_frequency", "scipy.signal", "filelock",
-    "mne_bids.read", "pyarrow.pandas_compat",
-)
+from .readers import ReadOptions
+from .standardize import standardize
 
 
 @dataclass(frozen=True)
@@ -40,22 +29,14 @@ class Shaping:
         contract = self.contract.with_(corpus="").to_dict()
         return {"contract": contract, "label": asdict(self.label), **asdict(self.reading)}
 
+    def defaults(self) -> dict:
+        """Of settings that an older corpus does not state."""
+        return Shaping(type(self.contract)()).to_dict()
+
 
 def ingest_one(job: Job, out: str, shaping: Shaping) -> str | None:
     """Do one job; returns None, or the reason why the recording cannot be in the corpus."""
-    try:
-        _ingest(job, Path(out), shaping)
-    except (ReadError, ContractError) as error:
-        return error.reason
-    except ValueError as error:
-        return f"{error} (at {_place(error)})"
-    except MemoryError:
-        return "memory ran out: run again with fewer workers"
-    except OSError as error:
-        return f"{type(error).__name__}: {error}"
-    except Exception as error:  # ours to mend, but it must not stop the other recordings
-        return f"unexpected {type(error).__name__}: {error} (at {_place(error)})"
-    return None
+    return attempt(lambda: _ingest(job, Path(out), shaping))
 
 
 def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
@@ -74,7 +55,8 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
         "bads": ",".join(done.quality["bads"]), "quality": quality.to_text(done.quality),
         "attributes": recording.attributes, "source": job.source, "sha256": digest,
     }
-    records.write(out, job, row, done.sensors, np.round(done.start_s, 6).tolist(), window_labels)
+    start_s = np.round(done.start_s, 6).tolist()
+    corpus_tables.write(out, job, row, done.sensors, start_s, window_labels)
 
 
 def _read(job: Job, shaping: Shaping):
@@ -86,10 +68,3 @@ def _read(job: Job, shaping: Shaping):
                              images=options.images)
     attributes = {**recording.attributes, **job.attributes}
     return recording.with_(**job.identity(), source=job.source, attributes=attributes)
-
-
-def _place(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -6,39 +6,25 @@ Every finished scan leaves its signals and a small record in the folder, so an i
 continues, and a later one does only what failed, is new or has changed.
 """
 
-import re
-import sys
+import functools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurofm import artifacts, config
+from neurofm import config, processes
+from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
+from neurofm.run import FAILED, OK, Command
+from neurofm.run import Job as Call
 
 from . import archive, montage
-from .pairing import one_scan, partner, records, report
+from .collect import PRELOAD, Part, collect
+from .pairing import one_scan, report, scan_tables
 from .pairing.one_scan import Pairing
-from .progress import Progress
-from .readers import ArrayTable, ImageTable, ReadError, ReadOptions
+from .readers import ArrayTable, ImageTable, ReadOptions
+from .records import Records
 from .splits import SplitRule
-from .steps.refusal import ContractError, some
-
-FAILED = 3  # exit status when some scans failed, whatever became of the others
-_NOT_EEG = ("EOG1", "EOG2", "EMG1", "EMG2", "EMG3", "ECG")  # of the NeuroBOLT data
-
-
-def _eeg() -> InputContract:
-    return InputContract(sfreq=200.0, highpass_hz=0.5, lowpass_hz=70.0, kinds=("eeg",),
-                         scale="recording_std")
-
-
-def _bold() -> FMRIContract:
-    return FMRIContract(highpass_hz=None, lowpass_hz=0.15)  # as in arXiv 2410.05341
-
-
-def _arrays() -> ArrayTable:
-    return ArrayTable(kind="roi", unit="1")
 
 
 @dataclass
@@ -86,21 +72,25 @@ class PairConfig:
         Regular expressions of paths to pass over.
     splits
         Who is held out.
+    workers
+        Processes; 0 = one a core.
+    part
+        K/N does one of N parts and does not seal. Parts run in any order, at once, on any machine
+        that shares the folder; a call without `part` does what is missing and seals.
     """
 
     paths: list[str]
     out: str
-    contract: InputContract = field(default_factory=_eeg)
-    bold: FMRIContract = field(default_factory=_bold)
-    partner: dict[str, str] = field(
-        default_factory=lambda: {"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"})
-    trigger: str = "R149"
+    contract: InputContract = one_scan.EEG
+    bold: FMRIContract = one_scan.BOLD
+    partner: dict[str, str] = field(default_factory=lambda: Pairing().partner)
+    trigger: str = one_scan.TRIGGER
     delay_s: float | None = None
     t_r: str = ""
     images: ImageTable = field(default_factory=ImageTable)
-    arrays: ArrayTable = field(default_factory=_arrays)
+    arrays: ArrayTable = one_scan.REGIONS
     rois: str = ""
-    drop: list[str] = field(default_factory=lambda: list(_NOT_EEG))
+    drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     dataset: str | None = None
@@ -108,10 +98,15 @@ class PairConfig:
     table: str = ""
     exclude: list[str] = field(default_factory=list)
     splits: SplitRule = field(default_factory=SplitRule)
+    workers: int = 0
+    part: str = ""
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders of EEG: neurofm pair PATH… --out pairs/")
+        if self.workers < 0:
+            raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
+        Part.parse(self.part)
         if self.contract.scale not in ("recording_std", "none"):
             raise ValueError(f"contract.scale must be recording_std or none, got "
                              f"{self.contract.scale}: scans are kept whole, so there is no window "
@@ -146,103 +141,34 @@ class PairConfig:
                        tuple(self.drop), self.rois, reading)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 all well, 2 the command line, 3 some scans failed, 130 interrupted."""
-    argv = sys.argv[1:] if argv is None else argv
-    return pair(config.parse(PairConfig, argv, command="pair", positional="paths"))
-
-
-def pair(run: PairConfig) -> int:
+def pair(run: PairConfig, call: Call) -> int:
     """Pair and seal; prints what it does. Returns the exit status."""
     begin = time.perf_counter()
+    processes.warm_up(PRELOAD)
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a scan
-    found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
-                         exclude=run.exclude)
-    with records.alone(run.out):
-        kept = records.Records.open(run.out, run.pairing.to_dict())
-        _clear_up(run, kept, found)
-        failures = list(found.missing)
-        todo = _what_to_do(run, kept, found, failures)
-        try:
-            failures += _do(todo, Path(run.out), run.pairing, kept)
-        except KeyboardInterrupt:
-            print("interrupted: what is finished is kept; run the same command again to go on")
-            return 130
-        return _seal(run, kept, found, failures, bool(todo), begin)
+    found, how = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
+                              exclude=run.exclude), run.pairing
+    found.jobs = [one_scan.with_partner(job, how) for job in found.jobs]
+
+    def seal(records: Records, worked: bool) -> int:
+        scan_tables.refuse_other_regions(records)
+        scans = records.table(run.splits, pairs.SCAN_COLUMNS)
+        sealed = scan_tables.seal(records, scans, run.contract, run.bold, config.resolved(run))
+        if not worked and not sealed:
+            print(f"{run.out} is finished and nothing is new: nothing to do")
+        report.print_pairs(scans, records.failures, call.out, run.splits, found,
+                           seconds=time.perf_counter() - begin)
+        return FAILED if records.failures else OK
+
+    work = functools.partial(one_scan.pair_one, out=str(call.out), how=how)
+    return collect(run, scan_tables.KIND, found, how, work, seal)
 
 
-def _clear_up(run: PairConfig, kept: records.Records, found) -> None:
-    """Forget scans that are excluded by now, or have another name by a changed table."""
-    names = {job.path: job.id for job in found.jobs}
-    for name, record in list(kept.finished.items()):
-        excluded = any(re.search(pattern, record["row"]["source"]) for pattern in run.exclude)
-        if excluded or names.get(record["files"][0], name) != name:
-            kept.forget(name)
+COMMAND = Command("pair", PairConfig, pair, makes="pairs", positional="paths", grows=True,
+                  shared=lambda run: bool(run.part))
 
 
-def _what_to_do(run: PairConfig, kept: records.Records, found, failures: list) -> list:
-    """(job, its fMRI, stamp of it) of scans that are not finished; those without go to failures."""
-    todo, unchanged = [], 0
-    for job in found.jobs:
-        try:
-            fmri = partner.find(job.path, job.source, run.partner)
-        except ValueError as error:
-            failures.append((job.source, _reason(error)))
-            kept.forget(job.id)
-            continue
-        stamp = records.stamp(fmri, partner.sidecar(fmri))
-        if kept.is_current(job, stamp):
-            unchanged += 1
-        else:
-            todo.append((job, fmri, stamp))
-    parts = [f"{len(found.jobs)} EEG recordings found"]
-    if unchanged:
-        parts.append(f"{unchanged} unchanged and already in {run.out}")
-    if unchanged and todo:
-        parts.append(f"{len(todo)} new, changed or unfinished")
-    print("; ".join(parts))
-    return todo
-
-
-def _do(todo: list, out: Path, how: Pairing, kept: records.Records) -> list[tuple[str, str]]:
-    """Do the scans one after the other; returns (source, reason) of those that failed."""
-    failures = []
-    with Progress(len(todo), "pair") as progress:
-        for job, fmri, stamp in todo:
-            kept.forget(job.id)
-            try:
-                done = one_scan.pair_one(job, fmri, out, how, kept.rois())
-                artifacts.unseal(out)
-                kept.keep(job, stamp, done)
-            except Exception as error:  # whatever it is, it must not stop the other scans
-                failures.append((job.source, _reason(error)))
-                progress.say(f"failed: {job.source}: {failures[-1][1]}")
-            progress.advance()
-    return failures
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ReadError | ContractError):
-        return error.reason
-    if isinstance(error, MemoryError):
-        return "memory ran out"
-    known = isinstance(error, ValueError | OSError)
-    return str(error) if known else f"unexpected {type(error).__name__}: {error}"
-
-
-def _seal(run: PairConfig, kept: records.Records, found, failures, worked: bool, begin) -> int:
-    if not kept.finished:
-        artifacts.unseal(run.out)
-        passed = [f"{n} {kind}" for kind, n in found.passed_over.most_common(6)]
-        print(f"nothing was paired: {len(failures)} failed" if failures else
-              f"no EEG was found; nothing was paired (files of other kinds: {some(passed)})")
-        report.print_failures(failures)
-        return FAILED
-    scans = kept.scans(run.splits)
-    sealed = kept.seal(scans, failures, run.contract, run.bold, config.resolved(run))
-    if not worked and not sealed:
-        print(f"{run.out} is finished and nothing is new: nothing to do")
-    report.print_all(scans, failures, Path(run.out), run.splits, found,
-                     seconds=time.perf_counter() - begin)
-    return FAILED if failures else 0
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 all well, 2 the command line, 3 some scans failed, 130 interrupted."""
+    return COMMAND(argv)

@@ -11,7 +11,7 @@ LEAST = 1e-6  # interquartile range: of a region that hardly moves in half of th
 
 def training_iqr(folder: Path, tables) -> dict[str, tuple[float, float]]:
     """Region → (median, interquartile range): medians over windows of the training split, so that
-    one loud scan counts once. tables: as `records.assemble` makes them.
+    one loud scan counts once. tables: as `corpus_tables.assemble` makes them.
 
     Raises ValueError where there is no training split, or a region is in none of its scans.
     """

@@ -1,4 +1,4 @@
-"""What an ingest tells a person on screen: a short summary, notes on what looks odd, failures."""
+"""What ingest and pair print at their end: a summary, notes on what looks odd, failures."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,12 @@ from .steps.refusal import some
 _SHOWN_REASONS = 20
 
 
-def print_summary(
-    tables, failures: dict[str, dict], out: Path, rule: SplitRule, *, seconds: float
+def print_corpus(
+    tables, failures: dict[str, dict], out: Path, rule: SplitRule, found, label: LabelRule, *,
+    seconds: float,
 ) -> None:
-    """Recordings, hours, subjects a split, labels, layouts, size, place."""
+    """Recordings, hours, subjects a split, labels, layouts, size, place; notes; failures. found:
+    what `archive.find` gave."""
     recordings, windows = tables.recordings, tables.windows
     hours = recordings["duration_s"].sum() / 3600
     size = sum(file.stat().st_size for file in (out / "windows").glob("*.arrow"))
@@ -40,32 +42,18 @@ def print_summary(
     print(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
     print(f"quality     {out / 'quality.html'}")
 
-
-def print_notes(tables, found, rule: SplitRule, label: LabelRule) -> None:
-    """What is no failure, but seldom meant: each in one line."""
     for note in notes(tables, found, rule, label):
         print(f"note        {note}")
+    print_failures(failures)
 
 
 def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
-    """found: what `archive.find` gave."""
-    recordings, said = tables.recordings, []
-    if found.guessed:
-        said.append(f"{found.guessed} recordings do not say whose they are: the file's name stands "
-                    f"for the subject (give `files` or `table` where one person has several)")
-    if found.unused:
-        said.append(f"the table names files that were not found: {some(found.unused, 4)}")
+    """What is no failure, but seldom meant: each in one line."""
+    recordings, said = tables.recordings, common_notes(tables.recordings, found, rule)
     twins = [f"{first} = {second}" for first, second in _twins(recordings)]
     if twins:
         said.append(f"the same signal twice: {some(twins, 4)}; one person under two names could "
                     f"stand in two splits (exclude: [pattern])")
-    for split, share in zip(SPLITS, rule.fractions, strict=True):
-        if share and not (recordings["split"] == split).any():
-            said.append(f"no subject fell into {split}: name some with --splits.{split}")
-    attributes = [json.loads(text) for text in recordings["attributes"]]
-    unknown = unknown_names(recordings.assign(attributes=attributes), rule)
-    if unknown:
-        said.append(f"named in splits, but in no recording: {', '.join(unknown)}")
     unseen = sorted(set(label.mapping.values()) - set(tables.windows["label"].dropna()))
     if unseen and label.source != "none":
         said.append(f"in label.mapping, but on no window: {', '.join(unseen)}")
@@ -76,6 +64,24 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     unlabelled = int(tables.windows["label"].isna().sum())
     if unlabelled and label.source != "none":
         said.append(f"{unlabelled} windows have no label")
+    return said
+
+
+def common_notes(recordings, found, rule: SplitRule) -> list[str]:
+    """Of any table of recordings: subjects that are guessed, names that nothing has."""
+    said = []
+    if found.guessed:
+        said.append(f"{found.guessed} recordings do not say whose they are: the file's name stands "
+                    f"for the subject (give `files` or `table` where one person has several)")
+    if found.unused:
+        said.append(f"the table names files that were not found: {some(found.unused, 4)}")
+    for split, share in zip(SPLITS, rule.fractions, strict=True):
+        if share and not (recordings["split"] == split).any():
+            said.append(f"no subject fell into {split}: name some with --splits.{split}")
+    attributes = [json.loads(text) for text in recordings["attributes"]]
+    unknown = unknown_names(recordings.assign(attributes=attributes), rule)
+    if unknown:
+        said.append(f"named in splits, but in no recording: {', '.join(unknown)}")
     return said
 
 

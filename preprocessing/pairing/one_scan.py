@@ -1,6 +1,6 @@
 """One scan: EEG and its fMRI are read, put on one clock, the EEG standardized, both written."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +10,37 @@ from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
-from neurofm.data.sensors import Sensors
 
 from .. import memory, quality, readers, segments
 from ..archive import Job
-from ..readers import ReadError, ReadOptions
+from ..collect import attempt
+from ..readers import ArrayTable, ReadError, ReadOptions
 from ..standardize import ContractError, standardize
-from . import alignment, gradient_residue, partner
+from . import alignment, gradient_residue, partner, scan_tables
 from .alignment import Alignment
-from .records import Done
+
+NO_EEG = ("EOG1", "EOG2", "EMG1", "EMG2", "EMG3", "ECG")  # of the NeuroBOLT data, called EEG there
+TRIGGER = "R149"
+REGIONS = ArrayTable(kind="roi", unit="1")
+EEG = InputContract(sfreq=200.0, highpass_hz=0.5, lowpass_hz=70.0, kinds=("eeg",),
+                    scale="recording_std")
+BOLD = FMRIContract(highpass_hz=None, lowpass_hz=0.15)  # as in arXiv 2410.05341
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Everything in a run's configuration that shapes scans; see `pair.PairConfig`."""
+    """Everything that shapes scans; see `pair.PairConfig`, whose defaults these are."""
 
-    contract: InputContract
-    bold: FMRIContract
-    partner: dict[str, str]
-    trigger: str
-    delay_s: float | None
-    t_r: str
-    drop: tuple[str, ...]
-    rois: str
-    reading: ReadOptions = field(default_factory=ReadOptions)
+    contract: InputContract = EEG
+    bold: FMRIContract = BOLD
+    partner: dict[str, str] = field(
+        default_factory=lambda: {"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"})
+    trigger: str = TRIGGER
+    delay_s: float | None = None
+    t_r: str = ""
+    drop: tuple[str, ...] = NO_EEG
+    rois: str = ""
+    reading: ReadOptions = field(default_factory=lambda: ReadOptions(arrays=REGIONS))
 
     def to_dict(self) -> dict:
         """For comparison with what a folder was made with: of tables and atlases the contents."""
@@ -43,16 +50,30 @@ class Pairing:
                   if name and Path(name).is_file()}
         return {**fields, "hashes": hashes}
 
+    def defaults(self) -> dict:
+        """Of settings that older pairs do not state: there are none yet."""
+        return {}
 
-def pair_one(job: Job, fmri: Path, out: Path, how: Pairing, known: tuple[Sensors, str] | None
-             ) -> Done:
-    """Do one scan. fmri: its other half. known: the regions of the other scans, and which has them.
 
-    Raises ReadError, ContractError (ValueErrors with a `reason`).
-    """
+def pair_one(job: Job, out: str, how: Pairing) -> str | None:
+    """Do one scan; returns None, or the reason why it cannot be in the pairs."""
+    return attempt(lambda: _pair(job, Path(out), how))
+
+
+def with_partner(job: Job, how: Pairing) -> Job:
+    """The job with what tells that its fMRI has changed; as it is where there is none."""
+    try:
+        fmri = partner.find(job.path, job.source, how.partner)
+    except ReadError:  # `pair_one` will say so
+        return job
+    files = [file for file in (fmri, partner.sidecar(fmri)) if file.is_file()]
+    return replace(job, companions=tuple(
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+def _pair(job: Job, out: Path, how: Pairing) -> None:
+    fmri = partner.find(job.path, job.source, how.partner)
     bold = partner.read(fmri, how.reading, how.t_r, how.rois)
-    if known:
-        partner.check_same(bold.rois, known[0], str(fmri), known[1])
     recording = read(job, how)
     at = _aligned(recording, bold, how)
     _check_band(how.bold, at.t_r, job.source)
@@ -80,7 +101,8 @@ def pair_one(job: Job, fmri: Path, out: Path, how: Pairing, known: tuple[Sensors
         "source": job.source, "bold_source": _shown(fmri, job),
         "sha256_eeg": digests[0], "sha256_bold": digests[1],
     }
-    return Done(row, done.sensors.to_dict(), bold.rois.to_dict())
+    scan_tables.KIND.write(out, job, row=row, layout=done.sensors.to_dict(),
+                           rois=bold.rois.to_dict())
 
 
 def read(job: Job, how: Pairing) -> Recording:

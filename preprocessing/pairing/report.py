@@ -1,4 +1,4 @@
-"""What pairing tells a person on screen: a summary, notes, what looks wrong, failures."""
+"""What pair prints at its end: a summary, notes, what looks wrong, failures."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,15 @@ from pathlib import Path
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
 
-from ..splits import SplitRule, unknown_names
+from ..report import common_notes, print_failures
+from ..splits import SplitRule
 from ..steps.refusal import some
 from .gradient_residue import Residue
 
-_SHOWN = 20
 
-
-def print_all(scans, failures: list[tuple[str, str]], out: Path, rule: SplitRule, found, *,
-              seconds: float) -> None:
-    """scans: the table. failures: (source, reason). found: what `archive.find` gave."""
+def print_pairs(scans, failures: dict[str, dict], out: Path, rule: SplitRule, found, *,
+                seconds: float) -> None:
+    """scans: the table. found: what `archive.find` gave."""
     hours = scans["duration_s"].sum() / 3600
     print(f"\npairs       {out}")
     print(f"scans       {len(scans)} ({hours:.2f} h, {scans['n_volumes'].sum()} volumes), "
@@ -38,39 +37,13 @@ def print_all(scans, failures: list[tuple[str, str]], out: Path, rule: SplitRule
     print_failures(failures)
 
 
-def print_failures(failures: list[tuple[str, str]]) -> None:
-    """Each reason once, with the scans it holds for."""
-    if not failures:
-        return
-    by_reason: dict[str, list[str]] = {}
-    for source, reason in failures:
-        by_reason.setdefault(reason, []).append(source)
-    print(f"failed      {len(failures)}:")
-    for reason, sources in list(by_reason.items())[:_SHOWN]:
-        print(f"  {some(sources, 4)}: {reason}")
-    if len(by_reason) > _SHOWN:
-        print("  … and more in failures.tsv")
-    print("  mend them and run the same command again: only these are tried again")
-
-
 def _notes(scans, rule: SplitRule, found) -> list[str]:
     said: dict[str, list[str]] = {}
     for source, text in zip(scans["source"], scans["quality"], strict=True):
         for note in json.loads(text)["notes"]:
             said.setdefault(note, []).append(source)
     notes = [f"{some(sources, 4)}: {note}" for note, sources in said.items()]
-    if found.guessed:
-        notes.append(f"{found.guessed} recordings do not say whose they are: the file's name "
-                     f"stands for the subject (give `files` or `table` where one person has "
-                     f"several, or they could stand in two splits)")
-    if found.unused:
-        notes.append(f"the table names files that were not found: {some(found.unused, 4)}")
-    for split, share in zip(SPLITS, rule.fractions, strict=True):
-        if share and not (scans["split"] == split).any():
-            notes.append(f"no subject fell into {split}: name some with --splits.{split}")
-    attributes = [json.loads(text) for text in scans["attributes"]]
-    if unknown := unknown_names(scans.assign(attributes=attributes), rule):
-        notes.append(f"named in splits, but in no scan: {', '.join(unknown)}")
+    notes += common_notes(scans, found, rule)
     if short := int(scans["gradient_residue"].isna().sum()):
         notes.append(f"{short} scans are too short to tell whether gradient artifacts are left")
     return notes

@@ -74,7 +74,7 @@ def template_of(all_found: list[Float[np.ndarray, "lag parcel parcel"]]) -> np.n
 
 def align(folder: Path, tables, lags: Sequence[int]) -> np.ndarray:
     """Turn the parcels of every recording of a corpus that is not yet sealed; returns the template,
-    which is of the training people. tables: as `records.assemble` makes them; hashes are set to
+    which is of the training people. tables: as `corpus_tables.assemble` makes; hashes are set to
     those of the shards as they are then.
 
     Done again (after an interruption, with more recordings) it only turns what is not turned yet.

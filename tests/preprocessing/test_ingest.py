@@ -336,12 +336,12 @@ def test_records_are_read_under_the_lock(tmp_path, make_raw, save, ingest, quick
     folder, held = _folder(tmp_path, make_raw, save, n=1), []
     original = Records.open.__func__
 
-    def opened(cls, out, shaping):
+    def opened(cls, kind, out, shaping):
         try:
-            FileLock(out + "/.ingest/lock").acquire(timeout=0)
+            FileLock(out / ".lock").acquire(timeout=0)
         except Timeout:
             held.append(True)
-        return original(cls, out, shaping)
+        return original(cls, kind, out, shaping)
 
     monkeypatch.setattr(Records, "open", classmethod(opened))
     ingest(folder, *quick)

@@ -150,6 +150,7 @@ def test_bad_input_out_folder_of_something_else(tmp_path, make_raw, save, ingest
     good = save(make_raw(), tmp_path / "lab" / "good_raw.fif")
     with pytest.raises(ValueError, match="holds other things"):
         ingest(good, *quick, "--out", good.parent)
+    assert [path.name for path in good.parent.iterdir()] == [good.name]
     with pytest.raises(ValueError, match="wanted a folder"):
         ingest(good, *quick, "--out", good)
 
@@ -159,8 +160,8 @@ def test_bad_input_two_ingests_into_one_folder(tmp_path, make_raw, save, ingest,
 
     good = save(make_raw(), tmp_path / "lab" / "good_raw.fif")
     outcome = ingest(good, *quick)
-    with (FileLock(outcome.out / ".ingest" / "lock"),
-          pytest.raises(ValueError, match="another ingest is running")):
+    with (FileLock(outcome.out / ".lock"),
+          pytest.raises(ValueError, match="another neurofm is working in this folder")):
         ingest(good, *quick)
 
 

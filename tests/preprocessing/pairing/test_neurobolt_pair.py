@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurofm import processes
 from neurofm.data.pairs import Pairs
 from neurofm.preprocessing import pair
-from neurofm.preprocessing.pairing import one_scan
 
 T_R, VOLUMES, START_S, SFREQ = 2.0, 30, 3.0, 250.0
 REGIONS = ("Cuneus", "Putamen", "Thalamus", "Global")
@@ -341,26 +341,33 @@ def test_gradient_residue_is_found_where_it_is(archive, eeg, scan, run):
 
 
 def test_an_interrupted_run_continues_and_a_finished_one_does_nothing(
-    archive, scan, run, monkeypatch
+    archive, scan, run, monkeypatch, tmp_path
 ):
     for subject in ("1", "2", "3"):
         scan(subject)
-    real, done = one_scan.pair_one, []
+    real = processes.run
 
-    def stops(job, *rest):
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(job.subject)
-        return real(job, *rest)
+    def stops(*words, **options):
+        for number, each in enumerate(real(*words, **options)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield each
 
-    monkeypatch.setattr(one_scan, "pair_one", stops)
-    first = run(archive)
+    def done() -> dict[str, int]:
+        return {json.loads(path.read_text())["row"]["subject"]: path.stat().st_mtime_ns
+                for path in (tmp_path / "pairs" / ".pair" / "done").glob("*.json")}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "run", stops)
+        first = run(archive, "--workers", "1")
     assert first.status == 130
     assert not (first.out / "manifest.json").exists()
-    monkeypatch.setattr(one_scan, "pair_one", lambda job, *rest: done.append(job.subject)
-                        or real(job, *rest))
-    assert "2 unchanged and already in" in run(archive).text
-    assert done == ["1", "2", "3"]
+    two = done()
+    assert len(two) >= 2
+    assert f"{len(two)} unchanged and already in" in run(archive).text
+    three = done()
+    assert len(three) == 3
+    assert two.items() <= three.items()
     manifest = (first.out / "manifest.json").read_bytes()
     again = run(archive)
     assert again.status == 0
@@ -369,7 +376,7 @@ def test_an_interrupted_run_continues_and_a_finished_one_does_nothing(
     whole = Pairs.open(first.out)
     scan("2", bold=regions(99))
     run(archive)
-    assert done == ["1", "2", "3", "2"]
+    assert [name for name, at in done().items() if at != three[name]] == ["2"]
     changed = Pairs.open(first.out)
     assert np.array_equal(changed.eeg(1), whole.eeg(1))
     assert np.allclose(changed.bold(1), regions(99).T)
@@ -390,3 +397,61 @@ def test_bad_stretches_travel_with_the_scan(archive, eeg, scan, run):
     outcome = run(archive)
     assert outcome.status == 0, outcome.text
     assert np.allclose(Pairs.open(outcome.out).bad_s(0), [[20, 23]], atol=1e-3)
+
+
+def test_what_failed_is_remembered_and_tried_again(archive, eeg, scan, run):
+    scan("1")
+    scan("2", bold=regions(volumes=40))
+    _, theirs = scan("3")
+    theirs.unlink()
+    first = run(archive)
+    assert first.status == pair.FAILED
+    assert len(list((first.out / ".pair" / "failed").glob("*.json"))) == 2
+    scan("2")
+    again = run(archive)
+    assert "1 unchanged" in again.text
+    assert "2 failed before and are tried again" in again.text
+    assert list(again.failures) == ["sub-3_ses-1_task-rest_run-1_eeg.fif"]
+    scan("3")
+    assert run(archive).status == 0
+    assert len(Pairs.open(first.out)) == 3
+
+
+def test_parts_in_any_order_make_the_same_pairs(archive, scan, run, tmp_path):
+    """Also where two scans disagree about the regions: which one stays is no matter of order."""
+    for subject in ("1", "2"):
+        for number in ("1", "2"):
+            scan(subject, number)
+    scan("3", names=("Cuneus", "Putamen", "Thalamus", "Pons"))
+    whole = run(archive, "--workers", "1")
+    before = Pairs.open(whole.out).fingerprint
+    for order in ((1, 2, 3), (3, 1, 2)):
+        shutil.rmtree(whole.out)
+        for number in order:
+            outcome = run(archive, "--part", f"{number}/3", "--workers", "2")
+            assert outcome.status == 0, outcome.text
+            assert "not sealed" in outcome.text
+            assert not (whole.out / "manifest.json").exists()
+        last = run(archive)
+        assert last.status == whole.status == pair.FAILED
+        assert "5 unchanged" in last.text
+        assert last.failures == whole.failures
+        assert Pairs.open(whole.out).fingerprint == before
+
+
+def test_regions_are_those_of_the_first_scan(archive, scan, run):
+    scan("2", names=("Cuneus", "Putamen", "Thalamus", "Pons"))
+    assert run(archive).status == 0
+    scan("1")
+    outcome = run(archive)
+    assert outcome.status == pair.FAILED
+    assert Pairs.open(outcome.out).recordings["subject"].tolist() == ["1"]
+    assert "got 4: without Global; besides Pons" in failure(outcome)
+
+
+def test_bad_input_parts(archive, scan, run, capsys):
+    scan("1")
+    for part in ("3/2", "0/2", "half"):
+        with pytest.raises(SystemExit):
+            run(archive, "--part", part)
+        assert "wanted K/N with K from 1 to N" in capsys.readouterr().err

@@ -1,0 +1,246 @@
+"""An archive → an artifact: parallel, resumable, locked, failures kept, in parts.
+
+`ingest` and `pair` are two uses of it: each says what is done with one recording, and how the
+records of all become tables. A recording that cannot be used stops no other: it is listed with the
+reason, and tried again by the next call.
+
+A part (`--part 2/8`) does the recordings whose id hashes to it and seals nothing, so parts run in
+any order, at once, on any machines that share the folder. A call without `--part` does what is
+missing and seals: the bytes are those of one call.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from neurofm import artifacts, lock, processes
+from neurofm.run import FAILED, INTERRUPTED, OK
+
+from . import report
+from .archive import Found, Job
+from .progress import Progress
+from .readers import ReadError
+from .records import Kind, Records
+from .steps.refusal import ContractError
+
+# What a worker needs, imported once and then shared by all (Linux and macOS; elsewhere each imports
+# for itself). MNE and SciPy load these only when first used, which would cost each two seconds.
+PRELOAD = (
+    "neurofm.preprocessing.one_recording", "neurofm.preprocessing.readers.mne_raw", "mne",
+    "mne.io.base",
+    "mne.io.fiff.raw", "mne.io.edf.edf", "mne.io.brainvision", "mne.io.eeglab", "mne.io.kit",
+    "mne.io.ctf", "mne.io.bti", "mne.io.egi", "mne.io.cnt", "mne.io.nihon", "mne.io.curry",
+    "mne.io.snirf", "mne.io.persyst", "mne.io.nirx", "mne.io.mef", "mne.filter", "mne.evoked",
+    "mne.epochs", "mne.channels.montage", "mne.time_frequency", "scipy.signal", "filelock",
+    "mne_bids.read", "pyarrow.pandas_compat",
+)
+_PATIENCE_S = 20.0  # a part waits so long for others that are just opening the records
+
+
+class Settings(Protocol):
+    """What `collect` reads of a command's config."""
+
+    out: str
+    exclude: list[str]
+    workers: int
+    part: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share `number` (from 1) of `total`."""
+
+    number: int
+    total: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Part | None":
+        """"2/8" → the second of eight parts; "" → None, all recordings."""
+        if not text:
+            return None
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f"part: wanted K/N with K from 1 to N, such as 2/8, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.total}"
+
+    def holds(self, job: Job) -> bool:
+        """By the id alone: the same on every machine, whatever else the archive holds."""
+        digest = hashlib.sha256(job.id.encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.total == self.number - 1
+
+
+def collect(
+    run: Settings, kind: Kind, found: Found, shaping, work: Callable[[Job], str | None],
+    seal: Callable[[Records, bool], int], hint: str = "",
+) -> int:
+    """Do the recordings of an archive, and seal unless the call is for a part.
+
+    Parameters
+    ----------
+    run
+        The command's config.
+    shaping
+        What shapes recordings; see `Records.open`.
+    work
+        Does a job and returns None, or the reason why it cannot be done; must be picklable.
+    seal
+        seal(records, whether anything was done) → exit status. Not called where nothing is
+        finished.
+    hint
+        What may help where nothing was found.
+
+    Returns
+    -------
+    The exit status: OK, FAILED or INTERRUPTED.
+    """
+    part = Part.parse(run.part)
+    with _opened(run, kind, shaping, part) as records:
+        jobs = [job for job in found.jobs if part is None or part.holds(job)]
+        if part is None:
+            records.clear_up(found.jobs, lambda source: any(
+                re.search(pattern, source) for pattern in run.exclude))
+        for path, reason in found.missing:
+            records.add_missing(path, reason)
+        todo, unchanged, retried = records.what_to_do(jobs)
+        _print_plan(run, kind, found, part, todo, unchanged, retried)
+        if todo:
+            artifacts.unseal(records.folder)
+            try:
+                _do(todo, work, records, run.workers or _cores())
+            except KeyboardInterrupt:
+                print("interrupted: what is finished is kept; run the same command again to go on")
+                return INTERRUPTED
+        if part is not None:
+            return _end_part(records, part, jobs, found, bool(todo))
+        records.reload()
+        if records.finished:
+            return seal(records, bool(todo))
+        artifacts.unseal(records.folder)
+        done = f"nothing was {kind.command}ed"
+        print(f"{done}: all {len(records.failures)} failed" if records.failures else
+              f"no {kind.what} was found; {done}")
+        if hint and not found.jobs:
+            print(hint)
+        report.print_failures(records.failures)
+        return FAILED
+
+
+def attempt(do: Callable[[], object]) -> str | None:
+    """None where it succeeds, else the reason for the table of failures."""
+    try:
+        do()
+    except (ReadError, ContractError) as error:
+        return error.reason
+    except ValueError as error:
+        return f"{error} (at {_place(error)})"
+    except MemoryError:
+        return "memory ran out: run again with fewer workers"
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+    except Exception as error:  # ours to mend, but it must not stop the other recordings
+        return f"unexpected {type(error).__name__}: {error} (at {_place(error)})"
+    return None
+
+
+@contextlib.contextmanager
+def _opened(run: Settings, kind: Kind, shaping, part: Part | None) -> Iterator[Records]:
+    """The records, with the lock of the part held, or, of the whole, that of the folder (by
+    `neurofm.run`) and of no part."""
+    out = Path(run.out).expanduser()
+    if part is None:
+        if others := _parts_at_work(out, kind):
+            raise ValueError(f"--out {out}: part {others[0]} is at work; wait for it, or end it")
+        yield Records.open(kind, out, shaping)
+        return
+    with lock.only_one(out, kind.command, timeout_s=_PATIENCE_S):
+        others = _parts_at_work(out, kind)
+        if str(part) in others:
+            raise ValueError(f"--out {out}: part {part} is at work already; wait for it, or start "
+                             f"another part")
+        if strange := [other for other in others if not other.endswith(f"/{part.total}")]:
+            raise ValueError(f"--out {out}: part {strange[0]} is at work and may share recordings "
+                             f"with part {part}; give all parts one N")
+        records = Records.open(kind, out, shaping, begun=bool(others))
+        ours = FileLock(_lock_of(out, kind, part), mode=0o666)
+        ours.acquire()
+    try:
+        yield records
+    finally:
+        ours.release()
+
+
+def _lock_of(out: Path, kind: Kind, part: Part) -> Path:
+    return out / kind.folder / f"part-{part.number}-of-{part.total}.lock"
+
+
+def _parts_at_work(out: Path, kind: Kind) -> list[str]:
+    """Parts whose lock is held: "2/8"."""
+    held = []
+    for path in sorted((out / kind.folder).glob("part-*.lock")):
+        try:
+            with FileLock(path, timeout=0, mode=0o666):
+                pass  # of a part that has ended
+        except Timeout:
+            held.append(path.stem.removeprefix("part-").replace("-of-", "/"))
+    return held
+
+
+def _print_plan(
+    run: Settings, kind: Kind, found: Found, part: Part | None, todo: list, unchanged: int,
+    retried: int,
+) -> None:
+    parts = [f"{len(found.jobs)} {kind.what}s found"]
+    if part is not None:
+        parts.append(f"{len(todo) + unchanged} in part {part}")
+    if unchanged:
+        parts.append(f"{unchanged} unchanged and already in {run.out}")
+    if retried:
+        parts.append(f"{retried} failed before and are tried again")
+    if todo and unchanged + retried and len(todo) > retried:
+        parts.append(f"{len(todo) - retried} new, changed or unfinished")
+    print("; ".join(parts))
+    if found.passed_over:
+        kinds = ", ".join(f"{n} {suffix}" for suffix, n in found.passed_over.most_common(6))
+        print(f"files of other kinds passed over: {kinds}")
+
+
+def _do(todo: list[Job], work: Callable, records: Records, n_workers: int) -> None:
+    with Progress(len(todo), records.kind.command) as progress:
+        for job, result in processes.run(work, todo, min(n_workers, len(todo)), preload=PRELOAD):
+            reason = str(result) if isinstance(result, processes.Death) else result
+            if reason:
+                records.fail(job.id, job.source, job.path, reason)
+                progress.say(f"failed: {job.source}: {reason}")
+            progress.advance()
+
+
+def _end_part(records: Records, part: Part, jobs: list[Job], found: Found, worked: bool) -> int:
+    ours = {job.id for job in jobs} | {path for path, _ in found.missing}
+    failures = {name: record for name, record in records.failures.items() if name in ours}
+    report.print_failures(failures)
+    print(f"part {part} is done" if worked else f"part {part} is finished: nothing to do" if jobs
+          else f"part {part} holds none of these recordings: nothing to do")
+    print(f"not sealed: when all parts are done, `neurofm {records.kind.command}` without --part "
+          f"seals")
+    return FAILED if failures else OK
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,108 @@
+"""Tables of a corpus out of the records of its recordings, and its seal."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from neurofm import artifacts
+from neurofm.data import corpus
+from neurofm.data.sensors import Sensors
+from neurofm.data.windows import DATASETS, read_table
+
+from .archive import Job
+from .records import Kind, Records
+from .region_statistics import training_iqr
+from .splits import SplitRule
+
+KIND = Kind("ingest", "corpus", ".ingest", ("windows",), "recording", "corpus")
+
+
+@dataclass
+class Tables:
+    """What becomes the corpus."""
+
+    recordings: pd.DataFrame
+    windows: pd.DataFrame
+    layouts: dict[str, Sensors]
+
+
+def write(
+    out: Path, job: Job, row: dict, sensors: Sensors, start_s: list[float], labels: list[str | None]
+) -> None:
+    """Record a finished recording (called by the process that has finished it)."""
+    layout = out / KIND.folder / "layouts" / f"{sensors.fingerprint}.json"
+    if not layout.exists():
+        artifacts.write_json(layout, sensors.to_dict())
+    KIND.write(out, job, row=row, start_s=start_s, labels=labels)
+
+
+def assemble(records: Records, rule: SplitRule) -> Tables:
+    """The tables of all finished recordings, ordered by id."""
+    recordings = records.table(rule, corpus.RECORDING_COLUMNS)
+    windows = pd.concat([
+        pd.DataFrame({"recording": number, "row": range(len(record["start_s"])),
+                      "start_s": record["start_s"],
+                      "label": pd.Series(record["labels"], dtype=object)})
+        for number, record in enumerate(records.finished.values())
+    ], ignore_index=True)
+    kept = records.folder / KIND.folder / "layouts"
+    layouts = {name: Sensors.from_dict(json.loads((kept / f"{name}.json").read_text()))
+               for name in sorted(set(recordings["layout"]))}
+    return Tables(recordings, windows, layouts)
+
+
+def seal(records: Records, tables: Tables, settings: dict, datasets: dict[str, dict]) -> bool:
+    """Seal the corpus, unless it stands sealed with the very same tables. datasets: see
+    `terms.of`."""
+    folder, failures = records.folder, records.failure_table()
+    kept = set(tables.recordings["dataset"].fillna(""))
+    datasets = {name: terms for name, terms in {**_stated(folder), **datasets}.items()
+                if name in kept}
+    if _stands(folder, tables, failures, datasets):
+        return False
+    artifacts.unseal(folder)
+    records.remove_leftovers()
+    contract = records.shaping.contract
+    if contract.scale == "training_iqr" and not contract.statistics:
+        contract = contract.with_(statistics=training_iqr(folder, tables))
+    rule = getattr(contract, "parcels", None)
+    if rule and not rule.signs:
+        contract = contract.with_(parcels=_aligned(records, tables, rule))
+    corpus.seal(folder, contract, tables.recordings, tables.windows, tables.layouts, failures,
+                settings, datasets)
+    return True
+
+
+def _aligned(records: Records, tables: Tables, rule):
+    """Turn parcels so that recordings agree; the rule with what they agree on."""
+    from .sources import sign_alignment
+
+    template = sign_alignment.align(records.folder, tables, rule.lags)
+    for name, digest in zip(tables.recordings["recording"], tables.recordings["sha256"],
+                            strict=True):
+        record = records.finished[name]
+        if record["row"]["sha256"] != digest:
+            record["row"]["sha256"] = digest
+            artifacts.write_json(records.folder / KIND.folder / "done" / f"{name}.json", record)
+    return replace(rule, signs=tuple(tuple(tuple(round(float(x), 4) for x in row)
+                                           for row in table) for table in template))
+
+
+def _stated(folder: Path) -> dict[str, dict]:
+    """Terms of data sets that an earlier call has sealed."""
+    path = folder / DATASETS
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _stands(folder: Path, tables: Tables, failures: pd.DataFrame, datasets: dict) -> bool:
+    try:
+        artifacts.open_sealed(folder, KIND.makes)
+    except artifacts.ArtifactError:
+        return False
+    there = read_table(folder / "recordings.parquet")
+    told = (folder / "failures.tsv").read_text(encoding="utf-8")
+    return (_stated(folder) == (datasets if any(datasets.values()) else {})
+            and there.to_json() == tables.recordings.to_json()
+            and told == failures.to_csv(sep="\t", index=False))

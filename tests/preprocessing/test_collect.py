@@ -1,0 +1,138 @@
+"""Parts of an archive, on one machine or several: the bytes are those of one call."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+
+from neurofm import artifacts
+from neurofm.preprocessing import archive, one_recording
+from neurofm.preprocessing.collect import Part
+
+
+@pytest.fixture
+def lab(tmp_path, make_raw, save):
+    """A plain folder of six recordings, one a subject."""
+    for i in range(6):
+        save(make_raw(seed=i, seconds=12 + 2 * i), tmp_path / "lab" / f"p{i}_raw.fif")
+    return tmp_path / "lab"
+
+
+def _fingerprint(out) -> str:
+    return artifacts.open_sealed(out, "corpus", hashes=True).fingerprint
+
+
+def _done(out) -> dict[str, int]:
+    return {path.stem: path.stat().st_mtime_ns for path in (out / ".ingest/done").glob("*.json")}
+
+
+def test_each_recording_is_in_one_part_whatever_else_there_is(lab):
+    jobs = archive.find([str(lab)]).jobs
+    for total in (1, 2, 5):
+        parts = [Part(number, total) for number in range(1, total + 1)]
+        assert all(sum(part.holds(job) for part in parts) == 1 for job in jobs)
+    (lab / "p3_raw.fif").unlink()
+    for job in archive.find([str(lab)]).jobs:
+        assert Part(1, 2).holds(job) == Part(1, 2).holds(next(j for j in jobs if j.id == job.id))
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_parts_in_any_order_make_the_same_corpus(lab, ingest, quick, tmp_path, order):
+    (lab / "broken_raw.fif").write_text("nothing")
+    whole = ingest(lab, *quick, "--out", tmp_path / "whole")
+    statuses = []
+    for number in order:
+        outcome = ingest(lab, *quick, "--part", f"{number}/3")
+        statuses.append(outcome.status)
+        assert f"part {number}/3 " in outcome.text.splitlines()[-2]
+        assert "`neurofm ingest` without --part seals" in outcome.text
+        assert not artifacts.is_sealed(outcome.out)
+    assert sorted(statuses) == [0, 0, 3]
+    before = _done(outcome.out)
+    assert len(before) == 6
+    last = ingest(lab, *quick)
+    assert last.status == whole.status == 3
+    assert "6 unchanged" in last.text
+    assert "1 failed before and are tried again" in last.text
+    assert _done(last.out) == before
+    assert last.failures == whole.failures
+    assert _fingerprint(last.out) == _fingerprint(whole.out)
+
+
+def test_the_last_call_does_what_parts_left(lab, ingest, quick, tmp_path):
+    whole = ingest(lab, *quick, "--out", tmp_path / "whole")
+    first = ingest(lab, *quick, "--part", "1/2")
+    done = _done(first.out)
+    assert 0 < len(done) < 6
+    last = ingest(lab, *quick)
+    assert done.items() < _done(last.out).items()
+    assert _fingerprint(last.out) == _fingerprint(whole.out)
+    again = ingest(lab, *quick, "--part", "1/2")
+    assert "part 1/2 is finished: nothing to do" in again.text
+    assert artifacts.is_sealed(again.out)
+
+
+def test_a_part_that_was_killed_is_run_again(lab, ingest, quick, tmp_path):
+    whole = ingest(lab, *quick, "--out", tmp_path / "whole")
+    out = tmp_path / "corpus"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "neurofm.cli", "ingest", str(lab), *quick, "--out", str(out),
+         "--workers", "1", "--part", "1/1"], stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 120
+    while not list((out / ".ingest" / "done").glob("*.json")) and time.monotonic() < limit:
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    done = _done(out)
+    assert done
+    assert ingest(lab, *quick, "--part", "1/1").status == 0
+    assert done.items() <= _done(out).items()
+    assert ingest(lab, *quick).status == 0
+    assert _fingerprint(out) == _fingerprint(whole.out)
+
+
+def test_two_at_once_are_told(lab, ingest, quick):
+    first = ingest(lab, *quick, "--part", "1/2")
+    with FileLock(first.out / ".ingest" / "part-1-of-2.lock"):
+        with pytest.raises(ValueError, match="part 1/2 is at work already"):
+            ingest(lab, *quick, "--part", "1/2")
+        with pytest.raises(ValueError, match="part 1/2 is at work; wait for it"):
+            ingest(lab, *quick)
+        with pytest.raises(ValueError, match=r"part 1/2 is at work and may share recordings"):
+            ingest(lab, *quick, "--part", "2/4")
+        with pytest.raises(ValueError, match="made with other settings"):
+            ingest(lab, *quick, "--contract.window_s", "2", "--part", "2/2")
+        assert ingest(lab, *quick, "--part", "2/2").status == 0
+    assert ingest(lab, *quick).status == 0
+
+
+def test_a_part_is_told_of_a_call_for_the_whole(lab, ingest, quick, monkeypatch):
+    from neurofm.preprocessing import collect
+
+    monkeypatch.setattr(collect, "_PATIENCE_S", 0.1)
+    first = ingest(lab, *quick)
+    with FileLock(first.out / ".lock"), pytest.raises(ValueError, match="another neurofm is work"):
+        ingest(lab, *quick, "--part", "1/2")
+
+
+def test_parts_that_begin_at_once_have_one_contract(lab, ingest, quick, monkeypatch):
+    """Nothing is finished yet, so the settings that stand there are those of who is at work."""
+    first = ingest(lab, *quick, "--part", "1/2")
+    for path in (first.out / ".ingest" / "done").iterdir():
+        path.unlink()
+    settings = (first.out / ".ingest" / "settings.json").read_text()
+    with (FileLock(first.out / ".ingest" / "part-1-of-2.lock"),
+          pytest.raises(ValueError, match="made with other settings")):
+        ingest(lab, *quick, "--contract.window_s", "2", "--part", "2/2")
+    assert (first.out / ".ingest" / "settings.json").read_text() == settings
+    assert json.loads(settings)["contract"]["window_s"] == 4
+
+
+def test_a_folder_of_other_things_is_left_as_it_was(lab, ingest, quick, tmp_path):
+    with pytest.raises(ValueError, match="holds other things"):
+        ingest(lab, *quick, "--part", "1/2", "--out", lab)
+    assert not [path for path in lab.iterdir() if path.suffix != ".fif"]
+    assert one_recording.Shaping().defaults() == one_recording.Shaping().to_dict()
