@@ -1,4 +1,4 @@
-"""Name the class (or the number) of every window of new recordings: table, figure and one page.
+"""Decode new recordings: a class or number per window, as a table, a figure and a page.
 
     neurofm decode recording.edf --model runs/decoder --out results/
     neurofm decode one.edf two.fif folder/ --model runs/decoder --out results/

@@ -1,4 +1,4 @@
-"""All stages once, by the public commands, on simulated recordings or on yours.
+"""Run all stages once on simulated recordings or on yours.
 
     neurofm demo --out demo                 simulated people; one device is never trained on
     neurofm demo --out demo --data folder   your files (EEG, MEG, BIDS or not), up to the model

@@ -1,4 +1,4 @@
-"""Features of recordings by a pretrained model, as files: recordings → safetensors.
+"""Compute features of recordings with a pretrained model.
 
     neurofm embed one.edf folder/ --model runs/brainomni --out features/
 

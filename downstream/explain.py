@@ -1,4 +1,4 @@
-"""Draw where on the head, and at which frequencies, a decoder's output goes with the signal.
+"""Map the channels and frequencies that a decoder's output depends on.
 
     neurofm explain --data labelled/ --model runs/decoder --out results/
 
@@ -32,24 +32,24 @@ LIMITS = ("A map shows with what the decoder's output goes along, not what it us
 
 @dataclass
 class ExplainConfig:
-    """Map which channels and frequencies a decoder's output goes along with.
+    """Map the channels and frequencies that a decoder's output depends on.
 
     Parameters
     ----------
     data
-        A sealed corpus with the decoder's labels.
+        A finished corpus with the decoder's labels.
     model
         Checkpoint of a decoder.
     out
         Folder of the results.
     split
-        Whose windows; people the decoder was trained on show what it remembers.
+        Split to explain. On training subjects the maps show what the decoder memorized.
     only
-        Column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
+        Column or attribute of recordings and the value it must have, such as --only.device=eeg64.
     permutations
-        How often outputs and labels are exchanged, for what is above chance.
+        Number of permutations of outputs and labels.
     batch_windows
-        Decoded at a time.
+        Windows per batch.
     """
 
     data: str

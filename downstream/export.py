@@ -1,4 +1,4 @@
-"""A decoder (or a model's features) as one file that runs with torch alone, without neurofm.
+"""Export a decoder or an encoder as one file that needs only torch.
 
     neurofm export runs/decoder --out deployed/
 
@@ -35,7 +35,7 @@ INPUTS = ("signal", "geometry", "kind", "valid")
 
 @dataclass
 class ExportConfig:
-    """Export config.
+    """Export a model as one file.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ExportConfig:
     out
         Folder of the results.
     max_channels
-        That a recording may have.
+        Maximum number of channels of a recording.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Sites that cannot share recordings share a decoder: a federation on this machine, and its worth.
+"""Train a shared decoder at several sites without sharing recordings.
 
     neurofm federate --sites '{clinic: corpora/clinic, lab: corpora/lab, …}' --out results/
     neurofm federate … --engine ray                sites as processes of Flower's simulation engine
@@ -49,34 +49,34 @@ EXIT_FAILED = 3
 
 @dataclass
 class FederateConfig:
-    """Federate config.
+    """Train a shared decoder at several sites without sharing recordings.
 
     Parameters
     ----------
     sites
-        Name of each and its corpus of labeled windows.
+        Name of each site and its corpus of labeled windows.
     out
         Folder of the results.
     learning
-        What sites do.
+        Training at the sites.
     averaging
-        How their weights become one.
+        How weights are aggregated.
     privacy, secure
-        What others may learn of a site.
+        Differential privacy and secure aggregation.
     methods
-        What is compared, of federated, local and pooled; gains are over local.
+        Methods to compare: federated, local, pooled; gains are relative to local.
     folds
-        Numbers of the folds to do, from 0; empty = all, so that everybody is judged once.
+        Numbers of the folds to run, from 0; empty = all, so that every subject is tested once.
     seeds
-        Trainings of each, of which scores are means.
+        Number of trainings; scores are means over them.
     engine
-        "in_process" calls one site after another, "ray" runs them as processes.
+        "in_process" trains one site after another; "ray" runs sites as processes.
     jobs
-        Folds, seeds and methods at a time (in_process).
+        Folds, seeds and methods in parallel (in_process).
     models
-        A site's own copy of the encoder, where it is not at learning.model.
+        Local path of the encoder at a site, where it differs from learning.model.
     channels
-        Those that a site's FLEEG reads, where it is not all that its recordings have.
+        Channels that the FLEEG of a site reads; default: all of its recordings.
     """
 
     sites: dict[str, str]

@@ -1,4 +1,4 @@
-"""Train a decoder of labeled windows on a pretrained model, and judge it on unseen people.
+"""Train a decoder on a pretrained model and test it on held-out subjects.
 
     neurofm finetune --data labelled/ --model runs/brainomni --out runs/decoder
     neurofm finetune … --mode full                  the transformer trains along
@@ -40,47 +40,45 @@ from .use import findings
 
 @dataclass
 class FinetuneConfig:
-    """Train a decoder on a pretrained model, and judge it on unseen people.
+    """Train a decoder on a pretrained model and test it on held-out subjects.
 
     Parameters
     ----------
     data
-        A sealed corpus with labels.
+        A finished corpus with labels.
     model
-        Checkpoint folder or repository of a BrainOmni or a BrainMAE (or of a decoder, whose
-        backbone is taken).
+        Checkpoint folder or Hub repository of a model with features, or of a decoder (its encoder
+        is used).
     out
-        Folder of the run, which becomes the checkpoint.
+        Folder of the run; it becomes the checkpoint.
     mode
-        "frozen" trains the head alone; "full" does that first and then the transformer with it,
-        since a head that knows nothing would first spoil what the transformer knows (Kumar et
-        al. 2022, arXiv 2202.10054). "lora", "dora": low-rank adapters instead of the
-        transformer's own matrices.
+        "frozen" trains the head only. "full" then also trains the encoder (head first, since a
+        random head would distort the features; Kumar et al. 2022, arXiv 2202.10054). "lora",
+        "dora": low-rank adapters instead of the encoder's own matrices.
     protocol, fold
-        Who trains, chooses and judges, as in `evaluate decoding`, and which of its folds (from
-        0; -1 = the last).
+        Which subjects train, select and test, as in `evaluate decoding`, and the number of the
+        fold (from 0; -1 = last).
     task
-        What is asked; one of a number, such as age, gives a regression.
+        What is decoded; a numeric task, such as age, gives a regression
     random_weights
-        The same network, tokenizer included, without pretraining, as a comparison; give
-        train_full a higher rate then (`neurofm evaluate decoding` does so by itself).
+        Train the same network without pretraining, for comparison. Use a higher learning rate in
+        train_full (`neurofm evaluate decoding` does so itself).
     classes
-        Labels to tell apart; empty = all.
+        Labels to decode; empty = all.
     only
-        Column or attribute of recordings and the value it must have, e.g. --only.task=motor.
+        Column or attribute of recordings and the value it must have, such as --only.task=motor.
     architecture
-        Further fields of DecoderConfig (pool, recentred, head, rank, layer_decay …), such as
-        --architecture.recentred=true for a decoder that compares windows with their person's
-        average.
+        Further settings of the decoder (pool, recentred, head, rank, layer_decay …), such as
+        --architecture.recentred=true to subtract each subject's mean.
     tokens
-        A token set of this corpus by the model's tokenizer; None encodes here.
+        Token set of this corpus by the tokenizer of the model; default: encode here.
     min_subjects
-        Fewest training subjects of a class.
+        Minimum number of training subjects per class.
     batch_windows
-        Windows encoded at a time.
+        Windows per batch when encoding.
     train, train_full
-        Training of the head, and of everything after it; see
-        `neurofm.training.loop.TrainConfig`. The seed of `train` is the run's.
+        Training settings of the head (train), and of the encoder with it (train_full). The seed of
+        `train` is the seed of the run.
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""Generate signals with a trained model, one file a person, after a prompt of their own.
+"""Generate signals with a trained generative model, one file per subject.
 
     neurofm generate --model runs/meg_gpt --data corpus/ --out generated/ --seconds 60
 
@@ -51,26 +51,26 @@ class Generator(Protocol):
 
 @dataclass
 class GenerateConfig:
-    """Generate signals that follow a prompt.
+    """Generate signals with a trained generative model.
 
     Parameters
     ----------
     model
-        Checkpoint of a model that generates signals, such as a meg_gpt.
+        Checkpoint of a meg_gpt.
     data
-        A sealed corpus; its people are the prompts.
+        Corpus whose signals prompt the model.
     out
         Folder of the signals.
     split
-        People who are prompts: train, validation or test.
+        Split of the subjects.
     people
-        How many of them, 0 = all.
+        Number of subjects; 0 = all.
     seconds
-        Length of each signal, without the burn-in.
+        Duration per subject, after burn_in_s, which are discarded.
     burn_in_s
         Seconds after the prompt that are left out.
     prompt
-        "real": the person's first window; "unigram": labels drawn by their frequencies in it.
+        "real": begin with real signals; "unigram": begin with random tokens.
     temperature
         Of the draws; 1 = as the model says.
     top_p
@@ -80,7 +80,7 @@ class GenerateConfig:
     device
         "auto" takes a GPU if there is one; "cpu", "cuda", "cuda:1" …
     batch_windows
-        People generated at a time, of one layout.
+        Subjects per batch, of one layout.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Decode a signal while it is being recorded: a class (or a number) as each window closes.
+"""Decode a live signal: a class or number as soon as a window ends.
 
     neurofm stream --model runs/decoder --replay recording.fif --out results/
     neurofm stream --model runs/decoder --lsl NAME --out results/

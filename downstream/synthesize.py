@@ -1,4 +1,4 @@
-"""fMRI out of EEG: time series of regions that a trained model gives for a recording.
+"""Predict fMRI time series of brain regions from EEG recordings.
 
     neurofm synthesize sub-01_eeg.set --model runs/neurobolt --out results/ [--t_r 2.1]
 
@@ -36,31 +36,30 @@ FAILED = 3  # exit status when some recordings failed
 
 @dataclass
 class SynthesizeConfig:
-    """EEG → regions of fMRI.
+    """Predict fMRI time series from EEG.
 
     Parameters
     ----------
     paths
-        EEG files, or folders (searched through).
+        EEG files or folders, searched recursively.
     model
         Checkpoint of a neurobolt_sequence.
     out
         Folder of the results.
     t_r
-        Seconds from volume to volume; 0 = where the triggers are.
+        Repetition time in seconds; 0 = use the triggers.
     delay_s
-        Of the first volume, where t_r is given.
+        Time of the first volume in seconds, if t_r is given.
     trigger
         Annotation at each volume.
     atlas
-        Image of labels in which the regions are 1, 2, … in the model's order, or have the
-        numbers of `labels` (a table: name, index).
+        Label image in which the regions are 1, 2, … in the order of the model, or as in `labels`.
     partner
-        As in `neurofm pair`: where the fMRI that was really measured lies.
+        How to find the measured fMRI, as in `neurofm pair`.
     drop, montage, rename, exclude
         As in `neurofm pair`.
     n_surrogates
-        Shifts in time that a region is compared with.
+        Number of circular shifts for the p value of a region.
     """
 
     paths: list[str]

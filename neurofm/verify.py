@@ -1,4 +1,4 @@
-"""Hash the files of finished folders again: a damaged or missing file is named, with what to do.
+"""Verify the file hashes of finished folders.
 
     neurofm verify runs/decoder corpus/          exit status 0: all are whole; 1: some are not
 """

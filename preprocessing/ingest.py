@@ -1,4 +1,4 @@
-"""Make a corpus out of recordings: read, standardize in parallel, split by subject, seal.
+"""Make a corpus from EEG, MEG or fMRI recordings: read, standardize, split by subject.
 
     neurofm ingest PATH… --out corpus/ [--config run.yaml] [--key value …]
 
@@ -32,50 +32,51 @@ _ARRAYS = ("plain arrays are recordings once it is said what they hold: --arrays
 
 @dataclass
 class IngestConfig:
-    """Files and folders of recordings → a corpus.
+    """Make a corpus from files and folders of recordings.
 
     Parameters
     ----------
     paths
-        Files or folders (searched through); BIDS folders are recognized.
+        Files or folders, searched recursively; BIDS folders are recognized.
     out
         Folder of the corpus.
     modality
         What the recordings are.
     contract
-        What every window of EEG or MEG becomes.
+        Standardization of EEG and MEG.
     fmri
-        What every window of fMRI becomes.
+        Standardization of fMRI.
     space
-        "parcels" makes sensors into parcels of the brain, as `parcels` says (where a contract
-        file does not say it already).
+        "parcels" projects sensors to brain parcels, as set in `parcels`. A contract file may
+        already say so.
     dataset
-        Name of the data set instead of the folder's.
+        Name of the data set; default: name of the folder.
     montage
-        Of MNE, for electrodes without positions in the file.
+        MNE montage for electrodes without a position in the file.
     unknown_head
-        MEG without head position: "refuse", or "helmet" (the head in its middle).
+        What to do with MEG without a head position: "refuse", or "helmet" (assume a centered
+        head).
     rename
         Channel name in the files → electrode.
     metadata
-        Column of epochs' metadata whose values their events are called by.
+        Column of the epochs' metadata that names their events.
     arrays
         How to read plain arrays (.npy, .mat, .csv, .1D).
     images
         How to read images of fMRI.
     files, table
-        Whose recordings those of plain folders are (see `whose`).
+        How to find the subject of a recording in a plain folder.
     exclude
-        Regular expressions of paths to pass over.
+        Regular expressions; matching paths are skipped.
     label
-        Where labels come from.
+        Source of the labels.
     splits
-        Who is held out.
+        Which subjects are held out.
     terms
-        Licence of a data set by its name (such as CC-BY-4.0), where its
-        dataset_description.json states none; it travels to whatever is made of it.
+        License of each data set, such as CC-BY-4.0, where dataset_description.json has none. It is
+        copied to everything made from the data.
     workers
-        Processes; 0 = one a core.
+        Number of processes; 0 = one per core.
     part
         K/N does one of N parts and does not seal. Parts run in any order, at once, on any machine
         that shares the folder; a call without `part` does what is missing and seals.

@@ -1,4 +1,4 @@
-"""Make pairs out of EEG and fMRI measured together: read, put on one clock, standardize, seal.
+"""Make pairs from EEG and fMRI recorded together: read, align, standardize.
 
     neurofm pair PATH… --out pairs/ [--config run.yaml] [--key value …]
 
@@ -29,49 +29,48 @@ from .splits import SplitRule
 
 @dataclass
 class PairConfig:
-    """Files and folders of EEG, and the fMRI beside them → pairs.
+    """Make pairs from EEG and the fMRI recorded with it.
 
     Parameters
     ----------
     paths
-        EEG files, or folders (searched through); BIDS folders are recognized.
+        EEG files or folders, searched recursively; BIDS folders are recognized.
     out
         Folder of the pairs.
     contract
-        What every EEG becomes, as a whole scan.
+        Standardization of the EEG, as whole scans.
     bold
-        How regions are to be cleaned when they are used; scans are stored as they came.
+        Cleaning of the fMRI regions when they are used; scans are stored as recorded.
     partner
-        Parts of the EEG's path, and what stands for them in the path of its fMRI: a table of
-        volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
+        How to find the fMRI of an EEG file: parts of its path and their replacement. The fMRI is a
+        table of volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
     trigger
-        Annotation of the EEG at each volume, its name or a word of it.
+        Annotation of the EEG at each volume: its name or a word of it.
     delay_s
-        Seconds from the EEG's first sample to the first volume, where no triggers were
-        recorded: then none are looked for.
+        Seconds from the first EEG sample to the first volume, if no triggers were recorded.
     t_r
-        Repetition time in seconds, or the key that says it in the .json beside the fMRI; "" =
-        RepetitionTime there, else the spacing of the triggers.
+        Repetition time in seconds, or its key in the .json beside the fMRI; "" = RepetitionTime,
+        else the spacing of the triggers.
     images
-        How to read images of fMRI.
+        How to read fMRI images.
     arrays
         How to read tables.
     rois
-        Table of regions' centers (.tsv: name, x, y, z in mm).
+        Table of region centers (.tsv: name, x, y, z in mm).
     drop
-        Channels that are no EEG although the file says so.
+        Channels that are not EEG although the file says so.
     montage
-        Of MNE, for electrodes without positions in the file.
+        MNE montage for electrodes without a position in the file.
     rename
         Channel name in the files → electrode.
     dataset
-        Name of the data set instead of the folder's.
+        Name of the data set; default: name of the folder.
     files, table
-        Whose recordings those of plain folders are (see `whose`).
+        How to find the subject of a recording in a plain folder.
     exclude
-        Regular expressions of paths to pass over.
+        Regular expressions; matching paths are skipped.
     splits
-        Who is held out.
+        Which subjects are held out.
     workers
         Processes; 0 = one a core.
     part

@@ -1,4 +1,4 @@
-"""Simulated EEG and MEG archives whose sources, labels and noise are known.
+"""Simulate EEG, MEG and fMRI recordings with known sources, labels and noise.
 
 `neurofm simulate --out folder` writes FIF files that `neurofm ingest` reads like any archive:
 
@@ -35,55 +35,56 @@ TASK = "imagery"
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """Simulate an archive of people who imagine moving their left or right hand.
+    """Simulate recordings of subjects who imagine moving the left or right hand.
 
     Parameters
     ----------
     out
         Folder of the archive.
     subjects
-        Number of people.
+        Number of subjects.
     first_subject
-        Number of the first one; other numbers are other people.
+        Number of the first subject; other numbers are other subjects.
     runs
-        Recordings of a subject with each of its devices.
+        Recordings per subject and device.
     minutes
-        Length of a recording.
+        Duration of a recording.
     always
-        Devices that record every subject.
+        Devices used for every subject.
     devices
-        Devices that take turns over the subjects.
+        Devices that alternate between subjects.
     devices_per_subject
-        How many of `devices` record a subject (0: all of them).
+        Number of `devices` per subject; 0 = all.
     reactivity
-        Factor on how much mu and beta react to imagined movement (0: labels mean nothing).
+        Scale of the mu and beta response to imagined movement; 0 = labels carry no information.
     noise
-        Factor on each device's sensor noise and power line.
+        Scale of sensor noise and line noise.
     blinks_per_minute
-        Eye blinks (0: none).
+        Eye blinks; 0 = none.
     trial_s
-        Length of a trial.
+        Duration of a trial.
     comodulation
-        Share of the slow waxing of rhythms that places have in common (0 to 1).
+        Share of slow amplitude modulation that brain areas have in common (0 to 1).
     seed
-        Another seed is another population, of the same anatomy template.
+        Another seed gives another population with the same anatomy template.
     bold
-        Record EEG inside an fMRI scanner: BOLD of regions besides, and in the EEG what is left
-        of heartbeats and jerks of the head. The settings below are of the scanner.
+        Record EEG inside an fMRI scanner: adds BOLD of regions, and residual heartbeat and motion
+        artifacts in the EEG. The settings below are of the scanner.
     t_r_s
-        Repetition times of the scanner, seconds; subjects take turns.
+        Repetition times in seconds, alternating between subjects.
     n_rois
-        Number of regions: the first ones of `simulation.regions.REGIONS`.
+        Number of regions.
     bold_snr
-        Standard deviation of noise-free BOLD over that of its noise.
+        Standard deviation of noise-free BOLD divided by that of the noise.
     bcg_uv
-        Peak of the heartbeat left in the EEG at a typical channel, µV.
+        Peak of the residual heartbeat artifact at a typical channel, µV.
     motion_per_minute
-        Jerks of the head.
+        Head movements per minute.
     gradient_residue_uv
-        Amplitude left of gradients at the slices' frequency, µV (0: none).
+        Amplitude of the residual gradient artifact at the slice frequency, µV; 0 = none.
     unrelated
-        BOLD of other minutes, so that EEG says nothing about it (a null simulation).
+        Take BOLD from other minutes, so that EEG carries no information about it (null
+        simulation).
     """
 
     out: str

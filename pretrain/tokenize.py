@@ -1,4 +1,4 @@
-"""Encode every window of a corpus with a trained tokenizer, once: corpus → tokens.
+"""Encode every window of a corpus with a trained tokenizer.
 
     neurofm tokenize --data corpus/ --model runs/tokenizer --out tokens/
 """
@@ -24,15 +24,15 @@ class TokenizeConfig:
     Parameters
     ----------
     data
-        A sealed corpus.
+        A finished corpus.
     model
         Checkpoint of a tokenizer.
     out
-        Folder of the tokens.
+        Folder of the token set.
     batch_windows
-        Windows encoded at a time.
+        Windows per batch.
     device
-        "auto" takes a GPU if there is one; "cpu", "cuda", "cuda:1" …
+        "auto" uses a GPU if there is one; otherwise "cpu", "cuda", "cuda:1" …
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""Train a tokenizer from a corpus, or a model from tokens (or signals).
+"""Train a tokenizer on a corpus, or a model on tokens or signals.
 
     neurofm pretrain --config configs/pretrain/NAME.yaml --data corpus/ --out runs/tokenizer
     accelerate launch --config_file configs/accelerate/ddp.yaml -m neurofm.pretrain --config …
@@ -49,31 +49,31 @@ FREE = frozenset({
 
 @dataclass
 class PretrainConfig:
-    """A pretraining run.
+    """Train a tokenizer or model.
 
     Parameters
     ----------
     data
-        A sealed corpus or token set.
+        A finished corpus or token set.
     out
-        Folder of the run, which becomes the checkpoint.
+        Folder of the run; it becomes the checkpoint.
     model
         Name of a tokenizer or model.
     architecture
-        Fields of its config class; those left out keep their defaults.
+        Settings of the model; those not given keep their defaults.
     tokenizer
-        Checkpoint of the tokenizer, for models over tokens.
+        Checkpoint of the tokenizer, for models that read tokens.
     init
-        Checkpoint of the same model whose weights training begins with, as for unlabeled
-        adaptation to other data; architecture and tokenizer are then its own, but for fields of
-        architecture on which no weight depends (a longer context). "" = random weights.
+        Checkpoint of the same model to start from, such as for adaptation to other data.
+        Architecture and tokenizer are then taken from it, except settings that no weight depends
+        on, such as a longer context. "" = random weights.
     splits
-        Whose recordings are trained on, of train, validation and test.
+        Splits to train on: train, validation, test.
     watch
-        Split whose metrics are logged on the way, if the data has it; nothing is chosen by
+        Split whose metrics are logged during training, if the data has it. Nothing is selected by
         them.
     train
-        See `neurofm.training.loop.TrainConfig`.
+        Training settings.
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""MOABB, the benchmark of brain-computer interfaces: our models in its evaluations, its data here.
+"""Read data sets of MOABB, and evaluate models in MOABB.
 
     neurofm from_moabb BNCI2014_001 --out archive/          files, and how to ingest them
 

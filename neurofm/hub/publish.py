@@ -1,4 +1,4 @@
-"""Publish a checkpoint, a corpus or a token set on the Hugging Face Hub, checked and with its card.
+"""Publish a checkpoint, corpus or token set on the Hugging Face Hub.
 
     neurofm publish runs/decoder org/name --licence cc-by-4.0 --dry-run          look first
     neurofm publish runs/decoder org/name --licence cc-by-4.0
@@ -27,7 +27,7 @@ _DATA = ("corpus", "tokens")
 
 @dataclass
 class PublishConfig:
-    """Publish config.
+    """Publish a finished folder on the Hugging Face Hub.
 
     Parameters
     ----------
@@ -36,22 +36,23 @@ class PublishConfig:
     repo
         Organization/name.
     licence
-        Of what is published, as the Hub spells it (mit, apache-2.0, cc-by-4.0, other …).
+        License of what is published, in the spelling of the Hub (mit, apache-2.0, cc-by-4.0, other
+        …).
     private
-        Whether a repository that is made is.
+        Make a new repository private.
     revision
         Name of the tag; "" = v1, v2 and so on.
     dry_run
-        Do everything but send; `staged` keeps what would be sent.
+        Do everything except sending; `staged` keeps what would be sent.
     staged
-        Folder for what is sent; "" = one that is removed.
+        Folder for the files to send; "" = temporary.
     title, limits, citation
-        For the card, in words.
+        Text for the card.
     evaluations
         Folder of results → the method in it that is this checkpoint, such as {runs/evaluation:
         frozen}.
     power_w, kg_per_kwh
-        Of the machine that trained, and of its grid, for the estimate of energy.
+        Power of the training machine and CO₂ per kWh of its grid, for the energy estimate.
     """
 
     source: str

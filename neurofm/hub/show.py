@@ -1,4 +1,4 @@
-"""What a checkpoint is, whom it has seen, and whether it is whole: of a folder or a repository.
+"""Show a checkpoint: model, training subjects, scores, integrity.
 
     neurofm show org/name@v1
 """

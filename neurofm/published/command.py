@@ -1,4 +1,4 @@
-"""Make a checkpoint of weights that others published, instead of training one.
+"""Convert published weights to a checkpoint.
 
     neurofm import OpenTSLab/BrainOmni --variant tiny --family brainomni --out published/tiny
     neurofm import FOLDER --family brainomni --out published/tiny
@@ -9,7 +9,7 @@ checkpoint takes it.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import artifacts, checkpoints, config, published
@@ -19,29 +19,28 @@ from . import files
 
 @dataclass
 class ImportConfig:
-    """Weights that others published → a checkpoint.
+    """Convert published weights to a checkpoint.
 
     Parameters
     ----------
     source
-        Folder with a configuration and weights as published, or repository on the Hugging Face
-        Hub.
+        Folder with the published configuration and weights, or repository on the Hugging Face Hub.
     family
-        Whose weights, a name in `neurofm.published`, such as brainomni.
+        Model family of the weights
     out
         Folder of the checkpoint.
     variant
-        Folder of the source that holds the model, where there are several (of brainomni: tiny,
-        base or braintokenizer).
+        Subfolder of the model, where the source holds several (brainomni: tiny, base or
+        braintokenizer).
     revision
-        Of the repository, a commit or tag.
+        Commit or tag of the repository.
     datasets
-        Names of what the weights were trained on, where that differs from what the family's
-        authors published, e.g. '[]' for random weights.
+        Training data sets, where they differ from what the authors published; '[]' for random
+        weights.
     """
 
     source: list[str]
-    family: str
+    family: str = field(metadata={"choices": lambda: published.INDEX})
     out: str
     variant: str | None = None
     revision: str | None = None

@@ -1,4 +1,4 @@
-"""How well fMRI is predicted from EEG, on other people or on later minutes, beside baselines.
+"""Evaluate predicted fMRI on other subjects or later minutes, against baselines.
 
     neurofm evaluate bold --pairs runs/pairs --out results/
     neurofm evaluate bold … --protocol intra

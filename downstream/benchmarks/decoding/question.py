@@ -1,4 +1,4 @@
-"""Compare a pretrained model with the same network untrained and with baselines, on unseen people.
+"""Compare decoders on held-out subjects: pretrained, untrained and baselines.
 
     neurofm evaluate decoding --corpus labelled/ --model runs/brainomni --out results/
     neurofm evaluate decoding --corpus labelled/ --out results/    without a model
@@ -50,42 +50,40 @@ MAY_GROW = ("methods", "seeds", "explain", "shots", "covariates")
 
 @dataclass
 class EvaluateConfig:
-    """A comparison on one labeled corpus.
+    """Compare methods on a labeled corpus.
 
     Parameters
     ----------
     corpus
-        A sealed corpus with labels.
+        A finished corpus with labels.
     model
-        Checkpoint of a BrainOmni or a BrainMAE (or a decoder, whose backbone is taken); without
-        one only baselines can be compared.
+        Checkpoint of a model with features, or of a decoder (its encoder is used). Without a model
+        only baselines are compared.
     models
-        Further ones by name, for methods NAME@MODEL.
+        Further checkpoints by name, for methods NAME@MODEL.
     out
         Folder of the results.
     task
-        What is asked (`neurofm.downstream.tasks`).
+        What is decoded
     protocol
-        Who trains, who chooses, who judges (`neurofm.downstream.protocol.windows`).
+        Which subjects train, select settings and test.
     methods
-        Names of networks and baselines; empty = all that fit (without a model: baselines).
+        Networks and baselines to compare; empty = all that fit (without a model: baselines).
     seeds
         Trainings of each network, 5 or more.
     tuning
-        Settings a method tries; validation subjects choose one of them.
+        Settings that a method tries; validation subjects select one of them.
     shots
-        Numbers of labeled windows a class of a new person, for calibration curves; empty =
-        none.
+        Numbers of labeled windows per class of a new subject, for learning curves; empty = none.
     explain
-        Method whose attribution maps are drawn; "" = the best network.
+        Method to draw attribution maps of; "" = the best network.
     covariates
-        Attributes of people (numbers, such as how much they moved) that answers are checked
-        against.
+        Numeric attributes of subjects, such as head motion, that predictions are checked against.
     only
-        Column or attribute of recordings and the value it must have, e.g. --only.device=eeg64.
+        Column or attribute of recordings and the value it must have, such as --only.device=eeg64.
     baselines_only
-        The same for baselines alone, where the rest of the corpus has other layouts;
-        differences are then taken on the windows that both can read.
+        The same for baselines only, where other recordings have other layouts. Differences are
+        then computed on the windows that both read.
     classes, architecture, tokens, min_subjects, encode_windows, train, train_full
         As in `neurofm finetune`; the seeds of train are 0 … seeds − 1.
     train_random
@@ -93,7 +91,7 @@ class EvaluateConfig:
     part
         "k/n" does the k-th of n shares of the work (1 … n).
     jobs
-        Processes that share the work.
+        Number of processes.
     """
 
     corpus: str

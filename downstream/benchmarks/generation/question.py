@@ -1,4 +1,4 @@
-"""Compare generated signals with recordings of the same people, beside linear models.
+"""Compare generated with real recordings, against linear models of the same subjects.
 
     neurofm evaluate generation --data runs/corpus --generated.ours generated/ --out results/
 

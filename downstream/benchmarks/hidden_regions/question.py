@@ -1,4 +1,4 @@
-"""Predict hidden fMRI regions of unseen people with a masked model, beside ridge regression.
+"""Predict hidden fMRI regions of held-out subjects, against ridge regression.
 
     neurofm evaluate hidden-regions --data runs/corpus --model runs/brainmae --out results/
 

@@ -1,4 +1,4 @@
-"""Predict the next token of unseen people, beside unigram, bigram and autoregressions.
+"""Predict the next token of held-out subjects, against unigram, bigram and autoregression.
 
     neurofm evaluate next-token --data runs/corpus --model runs/meg_gpt --out results/
 

@@ -1,4 +1,4 @@
-"""Reconstruct recordings of unseen people from tokens, beside PCA or simple tokenizers.
+"""Reconstruct recordings of held-out subjects from tokens, against PCA and simple tokenizers.
 
     neurofm evaluate reconstruction --data corpus/ --model runs/tokenizer --out results/
 
