@@ -44,7 +44,8 @@ _INDEX = {
         "neurofm.models.neurobolt": ("NeuroBOLT", "NeuroBOLTConfig"),
         "neurofm.models.neurobolt_sequence": ("NeuroBOLTSequence", "NeuroBOLTSequenceConfig"),
         "neurofm.models.protocol": (
-            "Backbone", "BackboneConfig", "ScanModel", "Tokenizer", "Trainable", "WindowDecoder"),
+            "Backbone", "BackboneConfig", "NeuroFMConfig", "ScanModel", "Tokenizer", "Trainable",
+            "WindowDecoder"),
     }.items() for name in names
 }
 
