@@ -44,7 +44,7 @@ class BackboneConfig(NeuroFMConfig):
     """
 
     dim: int
-    n_heads: int
+    n_heads: int = 1
 
     def __init__(self, **of_transformers: Any):
         super().__init__(**of_transformers)  # else transformers makes one that takes no such keys

@@ -64,7 +64,7 @@ MODEL = '''
         pools = ("mean",)
 
         def __init__(self, dim: int = 8, **of_transformers):
-            self.dim, self.n_heads = dim, 1
+            self.dim = dim
             super().__init__(**of_transformers)
 
         def n_pooled(self, pool):
