@@ -10,6 +10,7 @@ import pytest
 from neurofm import checkpoints, cli
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
+from neurofm.results import Results
 from tests.support import flagged
 from tests.support.corpora import SFREQ, make
 
@@ -135,10 +136,12 @@ def test_bad_input_generate_and_mixed_layouts(corpus, tokenizer, tmp_path, capsy
     assert "unlike numbers of them" in capsys.readouterr().err
 
 
-def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
+def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path, capsys):
     out = tmp_path / "next"
     assert cli.main(["evaluate", "next-token", f"--data={corpus}", f"--model={model}",
                      f"--out={out}", "--split=train", "--order=12"]) == 0
+    people = tuple(f"simulated/{k:02d}" for k in range(4))
+    flagged.check(out, capsys.readouterr().out, "LEAK", "model", people)
     table = pd.read_csv(out / "table.tsv", sep="\t").set_index("prediction")
     assert table.index.tolist() == ["model", "autoregression", "autoregression of the signal",
                                     "bigram", "unigram"]
@@ -149,6 +152,24 @@ def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path):
     assert (table["subjects"] == 4).all()
     assert table.loc["unigram", "model minus it"] == pytest.approx(nats["model"] - nats["unigram"],
                                                                   abs=1e-3)
+
+
+def test_next_token_of_weights_that_others_published_is_in_doubt(corpus, model, tmp_path, capsys):
+    theirs = flagged.of_published(model, tmp_path / "theirs", "simulated")
+    words = ["evaluate", "next-token", f"--data={corpus}", "--order=12", "--windows=8"]
+    assert cli.main([*words, f"--model={theirs}", f"--out={tmp_path / 'out'}"]) == 0
+    flagged.check(tmp_path / "out", capsys.readouterr().out, "DOUBT", "model")
+    found = Results.load(tmp_path / "out")
+    assert found.methods[0] == "model"
+    assert [row["b"] for row in found.comparisons] == found.methods[1:]
+
+
+def test_bad_input_next_token(corpus, tokenizer, tmp_path, capsys):
+    assert cli.main(["evaluate", "next-token", f"--data={corpus}", f"--model={tokenizer}",
+                     f"--out={tmp_path / 'x'}"]) == 1
+    assert "wanted a model that predicts the next token, such as a meg_gpt" in (
+        capsys.readouterr().err)
+    assert not (tmp_path / "x").exists()
 
 
 def test_people_are_learned_and_signals_are_of_them(corpus, tokenizer, tmp_path):

@@ -33,7 +33,7 @@ class FillsIn(Protocol):
     def guess(
         self, batch: Batch, hidden: Bool[Tensor, "batch segment region"]
     ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """The linear part of that prediction; equal to it where there is none."""
+        """The linear part of that prediction; 0 where the model has none."""
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def score(
     each = pd.DataFrame(rows).groupby("subject", sort=True).sum()
     table = pd.DataFrame({name: 1 - each[name] / each["squares"]
                           for name in ("model", "guess", "random", "ridge")})
-    if not model.config.n_factors:
+    if (each["guess"] == each["squares"]).all():  # 0 everywhere: the model has no linear part
         table["guess"] = np.nan
     return table.reset_index().assign(share=share, hidden="whole scan" if whole else "segments")
 

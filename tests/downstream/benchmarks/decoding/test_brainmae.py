@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,15 @@ from neurofm.data.sensors import Sensors
 from neurofm.downstream import baselines
 from neurofm.downstream.benchmarks.decoding import methods
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
+from neurofm.downstream.benchmarks.hidden_regions import question as hidden_regions
 from neurofm.downstream.benchmarks.hidden_regions.question import main as fill_in
 from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import brain_figures, covariates
 from neurofm.models.brainmae import BrainMAE, BrainMAEConfig
 from neurofm.pretrain.train import main as pretrain
+from neurofm.pretrained import NeuroFMPreTrainedModel
 from neurofm.results import Results
+from tests.support import flagged
 
 N = 8
 
@@ -188,17 +192,26 @@ def test_a_decoder_of_scans_names_a_new_one(corpus, model, tmp_path, mode):
     assert decoder.predict(cut).shape == (1, 2)
 
 
-def test_filled_in_regions_are_compared_with_ridge(corpus, model, tmp_path):
+@pytest.fixture
+def split_corpus(corpus, tmp_path):
+    """The corpus with people to judge and people to choose by."""
     folder = tmp_path / "split"
     for row in range(30):
         corpora.write_shard(folder, f"p{row}", [corpus.signal(row)])
     split = ["train"] * 18 + ["validation"] * 4 + ["test"] * 8
     corpora.seal(folder, FMRIContract(), corpus.recordings.assign(split=split), corpus.windows,
                  corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
+    return folder
+
+
+def test_filled_in_regions_are_compared_with_ridge(corpus, split_corpus, model, tmp_path, capsys):
+    folder = split_corpus
     out = tmp_path / "filled"
     command = [f"--data={folder}", f"--model={model}", f"--out={out}", "--shares=[0.5]"]
     assert fill_in(command) == 0
     found = Results.load(out)
+    people = tuple(sorted(f"simulated/p{k}" for k in range(22, 30)))  # trained on all thirty
+    flagged.check(out, capsys.readouterr().out, "LEAK", "model", people)
     assert found.subjects == 8
     assert {row["method"] for row in found.scores} == {"model", "guess", "ridge", "random"}
     assert [row["hidden"] for row in found.comparisons] == ["segments", "whole scan"]
@@ -212,6 +225,61 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, model, tmp_path):
     assert fill_in(command) == 0  # finished: nothing is done
     with pytest.raises(ValueError, match="no window with split='test'"):
         fill_in([f"--data={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}"])
+
+
+class MeanOfOthers(NeuroFMPreTrainedModel):
+    """Another model of regions: each hidden one is half the mean of those seen."""
+
+    config_class = BrainMAEConfig
+    modality = "fmri"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.inner = BrainMAE(config)
+        self.post_init()
+
+    def forward(self, batch):
+        raise NotImplementedError
+
+    def answer(self, batch):
+        raise NotImplementedError
+
+    def cut(self, batch):
+        return self.inner.cut(batch)
+
+    def fill_in(self, batch, hidden):
+        seg = self.cut(batch)
+        seen = ~hidden.transpose(1, 2)[..., None]
+        mean = (seg.volumes * seen).sum(dim=1, keepdim=True) / seen.sum(dim=1, keepdim=True)
+        return (mean / 2).expand_as(seg.volumes), seg
+
+    def guess(self, batch, hidden):
+        seg = self.cut(batch)
+        return seg.volumes * 0, seg
+
+
+def test_hidden_regions_of_any_model_that_predicts_them(
+    split_corpus, model, tmp_path, monkeypatch, capsys
+):
+    theirs = flagged.of_published(Path(model), tmp_path / "theirs", "simulated")
+    trained = checkpoints.load(model)
+    other = MeanOfOthers(trained.config).eval()
+    other.contract = trained.contract
+    words = [f"--data={split_corpus}", f"--model={theirs}", "--shares=[0.5]"]
+    monkeypatch.setattr(hidden_regions.checkpoints, "load", lambda place: other)
+    out = tmp_path / "out"
+    assert fill_in([*words, f"--out={out}"]) == 0
+    flagged.check(out, capsys.readouterr().out, "DOUBT", "model")
+    table = pd.read_csv(out / "table.tsv", sep="\t")
+    assert table["r2_guess"].isna().all()
+    assert table["r2_model"].tolist() == table["r2_random"].tolist()  # it has no weights
+    assert (table["high"] < 0).all()  # ridge regression is better
+
+    monkeypatch.setattr(hidden_regions.checkpoints, "load", lambda place: torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"wanted a model that predicts hidden regions, such as a "
+                                         r"brainmae.*no cut, fill_in, guess"):
+        fill_in([*words, f"--out={tmp_path / 'x'}"])
+    assert not (tmp_path / "x").exists()
 
 
 def test_answers_that_follow_movement_are_told(corpus, tmp_path):
