@@ -75,6 +75,27 @@ def golden():
 
 
 @pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """released(system) → folder of configs and weights, as `golden` has it, for tests to which
+    their values do not matter: without the real ones, random weights of the same names and
+    shapes."""
+    made = {}
+
+    def of(system: str) -> Path:
+        from tests.support import published_layouts
+
+        real = Path(os.environ.get("NEUROFM_GOLDEN") or _shared() / "golden") / system
+        if real.is_dir() or os.environ.get("NEUROFM_REQUIRE_SHARED") == "1":
+            return real
+        if system not in made:
+            folder = tmp_path_factory.mktemp("published") / system
+            made[system] = published_layouts.write(system, folder)
+        return made[system]
+
+    return of
+
+
+@pytest.fixture(scope="session")
 def repo() -> Path:
     """The root of the repository, for `configs/`."""
     return ROOT

@@ -13,13 +13,13 @@ from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
 
 
 @pytest.fixture
-def config(golden) -> dict:
-    return json.loads((golden("brainomni") / "config.json").read_text())
+def config(released) -> dict:
+    return json.loads((released("brainomni") / "config.json").read_text())
 
 
 @pytest.fixture
-def weights(golden) -> dict[str, torch.Tensor]:
-    return load_file(golden("brainomni") / "weights.safetensors")
+def weights(released) -> dict[str, torch.Tensor]:
+    return load_file(released("brainomni") / "weights.safetensors")
 
 
 def write(folder, config, weights, *, published: bool = False):

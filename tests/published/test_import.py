@@ -17,16 +17,16 @@ FAMILY = "--family=brainomni"
 
 
 @pytest.fixture
-def weights(golden) -> dict[str, torch.Tensor]:
-    return load_file(golden("brainomni") / "weights.safetensors")
+def weights(released) -> dict[str, torch.Tensor]:
+    return load_file(released("brainomni") / "weights.safetensors")
 
 
 @pytest.fixture
-def as_on_the_hub(golden, tmp_path, weights):
+def as_on_the_hub(released, tmp_path, weights):
     """A folder of variants, each model_cfg.json beside a .pt state dict."""
     folder = tmp_path / "BrainOmni"
     (folder / "tiny").mkdir(parents=True)
-    settings = (golden("brainomni") / "config.json").read_text()
+    settings = (released("brainomni") / "config.json").read_text()
     (folder / "tiny" / "model_cfg.json").write_text(settings)
     torch.save(weights, folder / "tiny" / "BrainOmni.pt")
     return folder
@@ -60,14 +60,14 @@ def test_help_says_what_each_key_means(capsys):
         assert meaning in said, name
 
 
-def test_a_sealed_checkpoint_with_contract_and_origin(golden, tmp_path, capsys):
+def test_a_sealed_checkpoint_with_contract_and_origin(released, tmp_path, capsys):
     out = tmp_path / "out"
-    words = [str(golden("brainomni")), FAMILY, f"--out={out}"]
+    words = [str(released("brainomni")), FAMILY, f"--out={out}"]
     assert main(words) == 0
     said = capsys.readouterr().out
     manifest = artifacts.open_sealed(out, "checkpoint", hashes=True)
     assert f"checkpoint {manifest.fingerprint} in {out}" in said
-    assert manifest.config["source"] == [str(golden("brainomni"))]
+    assert manifest.config["source"] == [str(released("brainomni"))]
     assert set(manifest.parents) == {"published"}
     model = neurofm.load(out)
     assert isinstance(model, BrainOmni)
@@ -91,16 +91,16 @@ def test_a_sealed_checkpoint_with_contract_and_origin(golden, tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
 
 
-def test_state_dict_and_safetensors_give_the_same(golden, as_on_the_hub, tmp_path):
-    assert main([str(golden("brainomni")), FAMILY, f"--out={tmp_path / 'one'}"]) == 0
+def test_state_dict_and_safetensors_give_the_same(released, as_on_the_hub, tmp_path):
+    assert main([str(released("brainomni")), FAMILY, f"--out={tmp_path / 'one'}"]) == 0
     assert main([str(as_on_the_hub), "--variant=tiny", FAMILY, f"--out={tmp_path / 'two'}"]) == 0
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
     assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-def test_a_tokenizer_alone(golden, tmp_path, weights):
-    settings = json.loads((golden("brainomni") / "config.json").read_text())
+def test_a_tokenizer_alone(released, tmp_path, weights):
+    settings = json.loads((released("brainomni") / "config.json").read_text())
     settings = {key: value for key, value in settings.items()
                 if not key.startswith("lm_") and key not in ("mask_ratio", "num_quantizers_used")}
     folder = tmp_path / "braintokenizer"
@@ -114,7 +114,7 @@ def test_a_tokenizer_alone(golden, tmp_path, weights):
     assert tokenizer.contract.window_s == 10.0
 
 
-def test_from_the_hub(golden, as_on_the_hub, tmp_path, monkeypatch):
+def test_from_the_hub(released, as_on_the_hub, tmp_path, monkeypatch):
     """huggingface_hub's own code, over a cache such as it leaves, without a connection."""
     from huggingface_hub import constants
 
@@ -130,7 +130,7 @@ def test_from_the_hub(golden, as_on_the_hub, tmp_path, monkeypatch):
     (entry,) = checkpoints.read_ledger(tmp_path / "out")["published"]
     assert entry["weights"] == "OpenTSLab/BrainOmni/tiny"
     found = neurofm.load(tmp_path / "out").mask_token
-    wanted = load_file(golden("brainomni") / "weights.safetensors")["mask_token"]
+    wanted = load_file(released("brainomni") / "weights.safetensors")["mask_token"]
     assert torch.equal(found, wanted)
     with pytest.raises(ValueError, match=r"no folder 'base' in it, found \['tiny'\]"):
         main([*words[:2], f"--out={tmp_path / 'two'}", "--variant=base"])
@@ -153,11 +153,11 @@ def change(weights, name, value):
     ("mask_token", torch.zeros(31), "mask_token is [31], wanted [32]"),
 ])
 def test_weights_that_do_not_fit_are_named(
-    golden, tmp_path, weights, command, capsys, name, value, said
+    released, tmp_path, weights, command, capsys, name, value, said
 ):
     folder = tmp_path / "published"
     folder.mkdir()
-    (folder / "config.json").write_text((golden("brainomni") / "config.json").read_text())
+    (folder / "config.json").write_text((released("brainomni") / "config.json").read_text())
     save_file(change(weights, name, value), folder / "weights.safetensors")
     assert command(folder, FAMILY, f"--out={tmp_path / 'out'}") == 1
     told = capsys.readouterr().err
@@ -207,8 +207,8 @@ def test_bad_input_files(as_on_the_hub, tmp_path, weights, command, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_input_words(golden, tmp_path, command, capsys):
-    folder, out = golden("brainomni"), f"--out={tmp_path / 'out'}"
+def test_bad_input_words(released, tmp_path, command, capsys):
+    folder, out = released("brainomni"), f"--out={tmp_path / 'out'}"
     for words, said in (
         ([folder, "--family=brainomi", out], "'brainomi' is not among those"),
         ([folder, folder, FAMILY, out], "wanted one folder or repository"),

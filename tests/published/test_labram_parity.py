@@ -128,7 +128,8 @@ def test_labram_neurobolt_parity_of_the_training_checkpoint(folder, tmp_path, ca
     (lambda c, w: c.update(depths=2), r"unknown arguments \['depths'\]"),
     (lambda c, w: c.update(channels=["Cz", "C99"]), "electrode 'C99' is none of the 128"),
 ])
-def test_bad_input_labram_neurobolt_is_loaded_strictly(folder, tmp_path, change, said):
+def test_bad_input_labram_neurobolt_is_loaded_strictly(released, tmp_path, change, said):
+    folder = released("labram")
     settings = json.loads((folder / "config.json").read_text())
     weights = load_file(folder / "weights.safetensors")
     change(settings, weights)
@@ -139,7 +140,8 @@ def test_bad_input_labram_neurobolt_is_loaded_strictly(folder, tmp_path, change,
         load(tmp_path)
 
 
-def test_bad_input_labram_neurobolt_files(folder, tmp_path):
+def test_bad_input_labram_neurobolt_files(released, tmp_path):
+    folder = released("labram")
     source, _ = as_published(folder, tmp_path / "checkpoints")
     torch.save({"model": {"student.a": torch.zeros(1)}}, source / "labram-base.pth")
     with pytest.raises(ValueError, match=r"looked for 'patch_embed\.conv1\.bias', found a"):

@@ -78,10 +78,10 @@ def test_meg_gpt_masks_parity(golden):
     (lambda c, w: c["input_embedding"].update(n_tokens=21), "mis-shaped: "),
     (lambda c, w: c.pop("n_channels"), "says no 'n_channels'"),
 ])
-def test_bad_input_meg_gpt_is_loaded_strictly(golden, tmp_path, change, message):
+def test_bad_input_meg_gpt_is_loaded_strictly(released, tmp_path, change, message):
     from safetensors.torch import save_file
 
-    folder = golden("meg_gpt")
+    folder = released("meg_gpt")
     config = json.loads((folder / "config.json").read_text())
     weights = load_file(folder / "weights.safetensors")
     change(config, weights)

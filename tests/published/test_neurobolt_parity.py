@@ -127,7 +127,9 @@ SPECTRAL = "mss_module.transformer.layers.layers.1."
     (lambda c, w: w["mss_module.positional_encoding.pe"].mul_(2), "pe holds other numbers"),
     (lambda c, w: c.update(roi=3), r"unknown arguments \['roi'\]"),
 ])
-def test_bad_input_neurobolt_is_loaded_strictly(settings, weights, tmp_path, change, said):
+def test_bad_input_neurobolt_is_loaded_strictly(released, tmp_path, change, said):
+    settings = json.loads((released("neurobolt") / "config.json").read_text())
+    weights = load_file(released("neurobolt") / "weights.safetensors")
     change(settings, weights)
     with pytest.raises(ValueError, match=said):
         load(written(tmp_path, settings, weights))

@@ -42,9 +42,9 @@ def corpus(data, repo, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def imported(golden, tmp_path_factory):
+def imported(released, tmp_path_factory):
     out = tmp_path_factory.mktemp("imported") / "out"
-    assert import_published([str(golden("brainomni")), "--family=brainomni", f"--out={out}"]) == 0
+    assert import_published([str(released("brainomni")), "--family=brainomni", f"--out={out}"]) == 0
     return out
 
 
