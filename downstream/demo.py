@@ -75,7 +75,7 @@ def on_simulation(run: DemoConfig) -> int:
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
     step("finetune", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
          f"--out={out / 'decoder'}", "--architecture.recentred=true")
-    step("evaluate decoding", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
+    step("evaluate decoding", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
          "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")
     recording = sorted((out / "archive" / "sub-004").rglob("*ses-eeg64*.fif"))[0]

@@ -108,6 +108,7 @@ class Job:
     config: dict
     models: dict[str, str]
     words: list[str] = field(default_factory=list)
+    made_from: dict = field(default_factory=dict)
 
     @property
     def is_main(self) -> bool:
@@ -116,6 +117,10 @@ class Job:
     def say(self, *words: object) -> None:
         if self.is_main:
             print(*words, flush=True)
+
+    def claim(self) -> None:
+        """Begin the folder, or continue it: of a `shared` command alone, before it writes."""
+        artifacts.claim(self.out, self.made_from)
 
     def flags(self, judged: "pd.DataFrame | None") -> list[seen.Flag]:
         """LEAK and DOUBT of the models that were opened, against the people judged."""
@@ -177,9 +182,11 @@ class Command:
         the rest.
     grows
         True of archives that later calls add to (ingest, pair): the body decides what is new.
+    until_sealed
+        Fields that may change as long as the folder is unfinished ("methods"): what is done counts.
     shared
         shared(run): True where several processes work on one folder, each on its own part; the
-        body then locks what it must.
+        body then claims it (`job.claim`) once all is checked, and locks what it must.
     leaves
         Names in the folder that only unfinished work needs ("state"): removed once it is sealed.
     begun
@@ -198,6 +205,7 @@ class Command:
     free: frozenset[str] = frozenset()
     positional: str | tuple[str, ...] = ()
     grows: bool = False
+    until_sealed: frozenset[str] = frozenset()
     shared: Callable[[Any], bool] = lambda run: False
     leaves: tuple[str, ...] = ()
     begun: Callable[[Path], bool] = lambda out: True
@@ -237,12 +245,17 @@ class Command:
         if self.fresh:
             refuse_foreign(out)
         models = {**dict(self._places(run, self.models)), **self._ledgers(run)}
-        shared = self.shared(run) or rank() > 0
+        made_from = {**parents, **{
+            key: value for key, value in self._decisive(settings).items()
+            if key.partition(".")[0] not in self.until_sealed}}
+        job = Job(self, out, parents, settings, models, words, made_from)
+        if self.shared(run):
+            artifacts.check_claim(out, made_from)
+            return _status(self.body(run, job), job)
+        shared = rank() > 0
         with contextlib.nullcontext() if shared else only_one(out, self.name):
             if self._finished(out, settings, parents):  # by another process, meanwhile
                 return OK
-            job = Job(self, out, parents, settings, models, words)
-            made_from = {**parents, **self._decisive(settings)}
             if rank() == 0:
                 if not self.begun(out):
                     (out / artifacts.CLAIM).unlink(missing_ok=True)

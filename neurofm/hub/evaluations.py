@@ -7,6 +7,7 @@ from pyarrow.parquet import read_table
 
 from .. import artifacts
 from ..checkpoints.card import Evaluation
+from ..results import Results
 from .staging import NotPublishable
 
 
@@ -20,23 +21,22 @@ def read(folder: Path, method: str, fingerprint: str) -> Evaluation:
         raise NotPublishable(f"{folder}: is of another checkpoint ({manifest.parents.get('model')})"
                              f", not of this one ({fingerprint}): its scores are not to be told "
                              f"here")
-    told = json.loads((folder / "table.json").read_text())
-    rows = {row["method"]: row for row in told["methods"]}
+    told = Results.load(folder)
+    metric = told.scores[0]["metric"]  # the one that is compared
+    rows = {row["method"]: row for row in told.scores if row["metric"] == metric}
     if method not in rows:
         raise NotPublishable(f"{folder}: judged {', '.join(rows)}, and no {method}")
-    if told.get("leaked"):
+    if leaks := [flag for flag in told.flags if flag.kind == "LEAK"]:
         raise NotPublishable(f"{folder}: judged people who were in the training data "
-                             f"({told['leaked'][:3]}): no score of unseen people")
-    config, score = manifest.config, told["score"]
+                             f"({', '.join(leaks[0].subjects[:3])}): no score of unseen people")
     return Evaluation(
-        task=str(config.get("task", "labels")).replace("_", " "),
-        dataset=str(config.get("data", "")).rstrip("/").split("/")[-1],
-        metric=score.replace("_", " "),
-        protocol=f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
-        rows={name: tuple(float("nan") if row.get(key) is None else float(row[key])
-                          for key in (score, "low", "high")) for name, row in rows.items()},
+        task=str(manifest.config.get("task", "labels")).replace("_", " "),
+        dataset=str(told.data).rstrip("/").split("/")[-1],
+        metric=metric.replace("_", " "), protocol=f"protocol {told.protocol['kind']}",
+        rows={name: tuple(float("nan") if row[key] is None else float(row[key])
+                          for key in ("value", "low", "high")) for name, row in rows.items()},
         ours=(method,), subjects=int(rows[method]["subjects"]),
-        chance=rows[method].get("chance"))
+        chance=rows[method]["chance"])
 
 
 def of_finetune(source: Path) -> list[Evaluation]:

@@ -72,8 +72,15 @@ class Page:
     warnings: tuple[str, ...] = ()
 
     def with_warnings(self, texts: Iterable[str]) -> "Page":
-        """The page with these sentences at its top, each once."""
-        return replace(self, warnings=tuple(dict.fromkeys([*texts, *self.warnings])))
+        """The page with every LEAK and DOUBT at its top, and the other sentences listed under its
+        first section, each once."""
+        texts = list(dict.fromkeys(texts))
+        first = [text for text in texts if text.startswith(("LEAK", "DOUBT"))]
+        notes = [("Notes", bullets(text for text in texts if text not in first))]
+        return replace(
+            self, warnings=tuple(dict.fromkeys([*first, *self.warnings])),
+            sections=[*self.sections[:1], *(notes if len(first) < len(texts) else []),
+                      *self.sections[1:]])
 
     def html(self) -> str:
         parts = [warning(text) for text in self.warnings]

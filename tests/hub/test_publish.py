@@ -166,8 +166,8 @@ def test_evaluations_of_this_checkpoint_are_told_with_their_baselines(
 ):
     results = tmp_path / "results"
     assert cli.main([
-        "evaluate", "decoding", f"--corpus={planted.corpus}", f"--model={planted.backbone}",
-f"--out={results}",
+        "evaluate", "decoding", f"--data={planted.corpus}", f"--model={planted.backbone}",
+        f"--out={results}",
         "--methods=[frozen,csp_lda]", "--seeds=1", "--tuning=1", "--train.steps=5"]) == 0
     staged = tmp_path / "staged"
     words = ["--dry-run", f"--staged={staged}", f"--evaluations={{'{results}': frozen}}"]

@@ -43,8 +43,6 @@ class Comparison:
         Methods that are not told apart, as lists of names, best first.
     by_window
         The same with a window as the unit that is scored, where per is "subject".
-    leaked
-        Test subjects that a network has seen.
     notes
         What a reader must know.
     """
@@ -64,7 +62,6 @@ class Comparison:
     ranks: statistics.Ranks | None
     alike: list[list[str]]
     by_window: "Comparison | None"
-    leaked: list[str]
     notes: list[str]
 
     @property
@@ -137,7 +134,7 @@ def compare(
     result = Comparison(
         tuple(classes), per, networks, named, unit, units, table, _each(named, unit, units),
         differences, order[0], next((name for name in order if name in networks), None),
-        best_baseline, ranks, alike, by_window, _leaked(predictions, networks), [],
+        best_baseline, ranks, alike, by_window, [],
     )
     if best_baseline is not None and len(methods) > 1:
         _to_best_baseline(result)
@@ -292,9 +289,3 @@ def _ranks(
     return found, [[names[k] for k in order[first : last + 1]]
                    for first, last in statistics.alike(order, p)]
 
-
-def _leaked(predictions: pd.DataFrame, networks: tuple[str, ...]) -> list[str]:
-    if "seen_in_pretraining" not in predictions:
-        return []
-    own = predictions[predictions["method"].isin(networks)]
-    return sorted(set(own.loc[own["seen_in_pretraining"].astype(bool), "subject"].astype(str)))

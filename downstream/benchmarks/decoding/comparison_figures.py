@@ -12,6 +12,7 @@ import pandas as pd
 from neurofm.pages.figure import COLORS, pyplot, save
 
 from ...scoring import metrics, statistics
+from ...scoring.scores import Named
 from .comparison import Comparison
 
 _NETWORK, _BASELINE = (COLORS[0], "o"), ("0.35", "s")
@@ -243,7 +244,7 @@ def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     save(figure, path)
 
 
-def _reliability(one: "Named") -> tuple[np.ndarray, ...]:
+def _reliability(one: Named) -> tuple[np.ndarray, ...]:
     """(windows, mean confidence, share right, its interval over units) of each bin; windows are the
     mean over seeds."""
     n = len(one.units)

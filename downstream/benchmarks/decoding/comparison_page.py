@@ -12,6 +12,7 @@ import pandas as pd
 
 from neurofm import artifacts
 from neurofm.pages import page as report
+from neurofm.pages.page import Page
 
 from ...scoring import statistics
 from ...scoring.exchanges import FEW_LABELLINGS
@@ -35,8 +36,6 @@ class About:
         What was judged, fingerprints of it.
     protocol, split
         Lines of how it was trained and on whom.
-    remarks
-        What a reader must know, said before the comparison's own notes.
     contract
         What was done to signals, in pairs.
     probe
@@ -59,7 +58,6 @@ class About:
     parents: dict[str, str] = field(default_factory=dict)
     protocol: list[str] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
     contract: list[tuple[str, str]] = field(default_factory=list)
     probe: list[str] = field(default_factory=list)
     attribution: tuple[Path, str] | None = None
@@ -110,22 +108,21 @@ def finding(result: Comparison) -> str:
         if least >= LEVEL else f"{said})."
 
 
-def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
-    """The page as HTML. figures: file name → where it is; those that are there are put in."""
+def page(result: Comparison, about: About, out: Path) -> Page:
+    """The page. out: where the figures lie; those that are there are put in."""
+    figures = {path.name: path for path in Path(out).glob("*.png")}
     version = artifacts.code_version()
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     what = f"Model {about.model}. " if about.model else ""
     line = f"{what}Made {made} with neurofm {version['neurofm']}"
     parents = [(f"Fingerprint of the {name}", value) for name, value in about.parents.items()]
-    return report.page(about.title, line, [
+    return Page(about.title, line, [
         ("", _lead(result, about)),
         ("Scores", _figure(figures, "comparison.png",
                            f"Scores of each method and {result.unit.one}",
                            _caption_compared(result))
          + printed.folded(printed.shown(result), 14)
          + report.paragraph(_reading_the_table(result, about), "small")),
-        ("To be kept in mind", report.bullets([*about.remarks, *result.notes])
-         if about.remarks or result.notes else ""),
         ("Which methods are told apart", _differences(result, figures)),
         ("Other metrics", _secondary(result, about)),
         *_of_windows(result),
@@ -160,14 +157,6 @@ def page(result: Comparison, about: About, figures: dict[str, Path]) -> str:
 
 def _lead(result: Comparison, about: About) -> str:
     made = ""
-    if result.leaked:
-        names = ", ".join(result.leaked[:8]) + (", …" if len(result.leaked) > 8 else "")
-        most = result.table["subjects"].max()
-        made += report.paragraph(
-            f"LEAK: {len(result.leaked)} of {most} test subjects ({names}) were in "
-            f"the training data of the model. Scores of networks below are not of unseen people, "
-            f"and no network may be called better on the ground of this page (column "
-            f"seen_in_pretraining of predictions.parquet).", "leak")
     if about.question:
         made += report.paragraph(about.question)
     return made + report.paragraph(finding(result), "lead")

@@ -53,7 +53,7 @@ class Networks:
     train_full: TrainConfig
     train_random: TrainConfig
     accelerator: Accelerator
-    encode_windows: int
+    batch_windows: int
     tuning: int
     read_tokens: Callable[[], InMemory] | None = None
     _known: dict = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Networks:
             if self.read_tokens and not what.random and not what.model:
                 return self.read_tokens()
             return features.prepared(decoder, data.corpus, self.windows, data.target,
-                                     batch_windows=self.encode_windows,
+                                     batch_windows=self.batch_windows,
                                      device=self.accelerator.device)
 
         return self._once("tokens", what, data, seed, make)

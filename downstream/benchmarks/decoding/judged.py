@@ -1,12 +1,14 @@
-"""The end of an evaluation: all predictions → tables, figures, one page, and the seal."""
+"""The end of an evaluation: all predictions → tables, figures, results, one page."""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import config
 from neurofm.models.brainmae import BrainMAE
 from neurofm.pages.words import contract_in_words
+from neurofm.run import Made
 
 from ...decoder.build import open_backbone
 from ...decoder.labelled import Labelled
@@ -14,21 +16,23 @@ from ...protocol import choice
 from ...protocol.windows import in_words, said_of_whom, what_a_fold_is
 from ...scoring import attribution, attribution_figure, brain_figures, covariates
 from ...tasks import Task
-from . import comparison, methods, written
+from . import comparison, comparison_page, methods, printed, written
 from .comparison_page import About
+from .settings import EvaluateConfig
+from .setup import Setup
 
 
-def finish(
-    out: Path, run, asked: dict, task: Task, parts: list[Labelled], narrow: list[Labelled],
-    predictions: pd.DataFrame, curves: pd.DataFrame | None, known: dict[str, float],
-    parents: dict[str, str],
-) -> None:
-    """Compare, draw, write, seal, and print the table.
+def report(
+    run: EvaluateConfig, setup: Setup, predictions: pd.DataFrame, curves: pd.DataFrame | None,
+    known: dict[str, float], parents: dict[str, str],
+) -> Made:
+    """Compare, draw, write; what the frame is to seal.
 
-    run: the EvaluateConfig. asked: of it, what made the results. parts, narrow: folds of networks
-    and of baselines. curves: of `few_shot`. known: of `identity`.
+    curves: of `few_shot`. known: of `identity`. parents: fingerprints of
+    data and models.
     """
-    data, names = parts[0], list(dict.fromkeys(predictions["method"]))
+    out, task, parts, data = setup.out, setup.task, setup.parts, setup.parts[0]
+    names = list(dict.fromkeys(predictions["method"]))
     baselines = {name for name in names if not methods.is_network(name)}
     result = comparison.compare(predictions, data.classes, names, baselines, task.per,
                                 what_a_fold_is(run.protocol))
@@ -50,20 +54,21 @@ def finish(
     learned = brain(out, run.model, data) if run.model else []
     about = About(
         title=task.question, model=run.model or "", parents=parents,
-        protocol=[*how(run, task, parts), *which(run, parents)], split=whose(parts),
-        remarks=[*said_of_whom(run.protocol), *doubts(run, names, parts), *task.remarks,
-                 *left_out(data, parts, narrow), *diverged(predictions), *unmapped,
-                 *(covariates.in_words(beside, result.best) if len(beside) else [])],
-        contract=contract_in_words(seen_contract(data)),
-        probe=probed(known),
+        protocol=[*how(run, task, parts), *which(run, setup.ledgers, parents)],
+        split=whose(parts), contract=contract_in_words(seen_contract(data)), probe=probed(known),
         attribution=picture, curves=curves, learned=learned, covariates=beside,
     )
     files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
-    artifacts.seal(out, "results", config=asked, parents=parents, files=sorted(set(files)))
-    print(written.to_text(result))
-    for note in [*about.remarks, *result.notes]:
-        print(f"note: {note}")
-    print(f"page: {out / 'report.html'}")
+    notes = [*said_of_whom(run.protocol), *task.remarks, *left_out(data, parts, setup.narrow),
+             *diverged(predictions), *unmapped,
+             *(covariates.in_words(beside, result.best) if len(beside) else []), *result.notes]
+    tested = np.unique(np.concatenate([fold.windows["test"] for fold in parts]))
+    return Made(
+        sorted(set(files)), judged=data.corpus.judged(tested),
+        results=written.results(run, result, in_words(run.protocol, parts, task.trial), notes),
+        page=comparison_page.page(result, about, out),
+        said=[printed.shown(result).to_string(index=False)],
+    )
 
 
 def explain(
@@ -107,7 +112,7 @@ def unringed(found: list[attribution.Attribution]) -> list[tuple[str, str, str]]
             if (why := each.why_none(k))]
 
 
-def how(run, task: Task, parts: list[Labelled]) -> list[str]:
+def how(run: EvaluateConfig, task: Task, parts: list[Labelled]) -> list[str]:
     """What was done, in lines."""
     return [
         f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
@@ -131,37 +136,22 @@ def how(run, task: Task, parts: list[Labelled]) -> list[str]:
     ]
 
 
-def which(run, parents: dict[str, str]) -> list[str]:
+def which(
+    run: EvaluateConfig, ledgers: dict[str, dict | None], parents: dict[str, str]
+) -> list[str]:
     """Which pretrained model a method's name means, in lines: where it lies, its fingerprint, and
     whose weights it holds where others published them."""
     lines = []
-    for name, path in _models(run).items():
-        code = parents[f"model {name}" if name else "model"]
-        inside = (checkpoints.read_ledger(path) or {}).get("published", [])
+    for name, ledger in ledgers.items():
+        path, code = (run.models[name], parents[f"models {name}"]) if name else (
+            run.model, parents["model"])
+        inside = (ledger or {}).get("published", [])
         lines.append(
             f"Networks {f'named NAME@{name}' if name else 'without @'} are of the model in {path} "
             f"(fingerprint {code})"
             + "".join(f"; it holds weights published by others: {entry['weights']} "
                       f"({entry['licence']}; {entry['paper']})" for entry in inside) + ".")
     return lines
-
-
-def doubts(run, names: list[str], parts: list[Labelled]) -> list[str]:
-    """Test people who may have been in the training of weights that others published, in lines."""
-    rows = sorted({row for fold in parts for row in fold.recordings("test").tolist()})
-    tested, found = parts[0].corpus.recordings["dataset"].iloc[rows], []
-    used = {what.model for what in map(methods.network, filter(methods.is_network, names))
-            if not what.random}
-    for name, path in _models(run).items():
-        said = checkpoints.doubt(checkpoints.read_ledger(path), tested) if name in used else None
-        if said:
-            found.append(f"DOUBT: networks {f'named NAME@{name}' if name else 'without @'}: {said}")
-    return found
-
-
-def _models(run) -> dict[str, str]:
-    """Name → checkpoint of the pretrained models, "" the one evaluated."""
-    return ({"": run.model} if run.model else {}) | run.models
 
 
 def whose(parts: list[Labelled]) -> list[str]:

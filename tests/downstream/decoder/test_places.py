@@ -25,8 +25,7 @@ def folder(planted, tmp_path):
 @pytest.mark.parametrize("command", [finetune, evaluate])
 def test_what_trains_networks(command, planted, folder, tmp_path):
     with pytest.raises(ValueError, match="no known place") as caught:
-        command([f"--{'data' if command is finetune else 'corpus'}={folder}",
-                 f"--model={planted.backbone}", f"--out={tmp_path / 'out'}"])
+        command([f"--data={folder}", f"--model={planted.backbone}", f"--out={tmp_path / 'out'}"])
     assert SAID in str(caught.value)
     assert "baselines alone" in str(caught.value)
     assert not (tmp_path / "out").exists()

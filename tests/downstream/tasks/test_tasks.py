@@ -7,7 +7,7 @@ import yaml
 
 from neurofm.data.corpus import Corpus
 from neurofm.downstream import tasks
-from neurofm.downstream.benchmarks.decoding.question import present
+from neurofm.downstream.benchmarks.decoding.setup import present
 from neurofm.preprocessing.labels import LabelRule
 
 

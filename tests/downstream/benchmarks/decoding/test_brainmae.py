@@ -83,7 +83,7 @@ WORDS = ["--task=diagnosis", "--classes=[patient,control]", "--seeds=1", "--tuni
 ])
 def test_connectivity_tells_patients_of_other_people_and_sites(corpus, tmp_path, words):
     out = tmp_path / "out"
-    assert evaluate([f"--corpus={corpus.folder}", f"--out={out}", *WORDS, *words]) == 0
+    assert evaluate([f"--data={corpus.folder}", f"--out={out}", *WORDS, *words]) == 0
     table = pd.read_csv(out / "table.tsv", sep="\t").set_index("method")
     assert {"fc_lr", "fc_tangent_lr"} <= set(table.index)  # all that fit are the default
     assert table.loc["fc_lr", "balanced_accuracy"] > 0.85
@@ -131,7 +131,7 @@ def test_age_from_connectivity_is_a_number(corpus, tmp_path):
     corpora.seal(folder, FMRIContract(), aged.recordings, aged.windows, aged.layouts,
                  pd.DataFrame(columns=["source", "reason"]), {})
     out = tmp_path / "out"
-    assert evaluate([f"--corpus={folder}", f"--out={out}", "--task=age", "--seeds=1",
+    assert evaluate([f"--data={folder}", f"--out={out}", "--task=age", "--seeds=1",
                      "--tuning=1", "--protocol.kind=kfold", "--protocol.folds=3"]) == 0
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert {"fc_ridge", "fc_tangent_ridge"} <= set(table["method"])
@@ -152,7 +152,7 @@ def model(corpus, tmp_path_factory):
 
 def test_networks_stand_in_the_table_beside_connectivity(corpus, model, tmp_path):
     out = tmp_path / "out"
-    assert evaluate([f"--corpus={corpus.folder}", f"--model={model}", f"--out={out}", *WORDS,
+    assert evaluate([f"--data={corpus.folder}", f"--model={model}", f"--out={out}", *WORDS,
                      "--protocol.kind=kfold", "--protocol.folds=3", "--train.steps=20",
                      "--covariates=[age]",
                      "--train_full.steps=2", "--train_random.steps=2",
@@ -165,7 +165,7 @@ def test_networks_stand_in_the_table_beside_connectivity(corpus, model, tmp_path
     assert "What regions take from each other" in page
     assert "States over time" in page
     with pytest.raises(ValueError, match="covariances pools by 'covariances', which this model"):
-        evaluate([f"--corpus={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}",
+        evaluate([f"--data={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}",
                   *WORDS, "--methods=[covariances]"])
 
 
@@ -336,7 +336,7 @@ def test_variance_of_regions_where_training_people_scale(corpus, tmp_path):
                  corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
     assert np.allclose(Corpus.open(folder).signal(1), corpus.signal(1) / 2, equal_nan=True)
     out = tmp_path / "out"
-    assert evaluate([f"--corpus={folder}", f"--out={out}", *WORDS, "--protocol.kind=kfold",
+    assert evaluate([f"--data={folder}", f"--out={out}", *WORDS, "--protocol.kind=kfold",
                      "--protocol.folds=3", "--methods=[roi_variance_lr]"]) == 0
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert table["balanced_accuracy"][0] > 0.95

@@ -1,6 +1,5 @@
 """The comparison of methods: what is told apart, what is written, what the page must say."""
 
-import json
 import re
 
 import numpy as np
@@ -11,8 +10,16 @@ from sklearn import metrics as reference
 
 from neurofm.downstream.benchmarks.decoding import comparison_page
 from neurofm.downstream.benchmarks.decoding.comparison import compare
-from neurofm.downstream.benchmarks.decoding.written import About, to_text, write
+from neurofm.downstream.benchmarks.decoding.comparison_page import About
+from neurofm.downstream.benchmarks.decoding.question import EvaluateConfig
+from neurofm.downstream.benchmarks.decoding.written import results, to_text, write
 from neurofm.pages.figure import with_svg
+
+
+def page_of(found, out) -> str:
+    """The page as the frame writes it, with its notes."""
+    write(out, found, About("x"))
+    return comparison_page.page(found, About("x"), out).with_warnings(found.notes).html()
 
 
 def named(
@@ -270,11 +277,12 @@ def test_one_person_is_judged_over_folds(tmp_path):
     each = pd.read_csv(tmp_path / "folds.tsv", sep="\t")
     assert set(each["fold"]) == {f"block {k}" for k in range(1, 7)}
     assert set(each["subject"]) == {"one/S001"}
-    page = re.sub(r"base64,[^\"]*", "", (tmp_path / "report.html").read_text())
+    page = re.sub(r"base64,[^\"]*", "", page_of(found, tmp_path))
     for wrong in ("over subjects", "test subjects", "other people of this kind", "subject by"):
         assert wrong not in page, wrong
     assert said in page
-    assert json.loads((tmp_path / "table.json").read_text())["intervals_over"] == BLOCKS[1]
+    told = results(EvaluateConfig("data", "out"), found, "within", found.notes)
+    assert told.protocol["intervals_over"] == BLOCKS[1]
 
 
 def test_two_folds_of_one_person_make_no_interval():
@@ -298,14 +306,13 @@ def test_recordings_of_one_label_in_blocks_have_an_interval_and_no_p(tmp_path):
     assert "chance is 0.500 (no p of chance can be given)" in text
     assert any("whoever knows such a one again is right" in note for note in found.notes)
     assert not any("1/0" in note or "inf" in note for note in found.notes)
-    write(tmp_path, found, About("x"))
-    assert "there is no p of chance" in (tmp_path / "report.html").read_text()
+    assert "there is no p of chance" in page_of(found, tmp_path)
 
 
 def test_files_and_what_the_page_says(result, tmp_path):
     about = About(
         "Telling a from b", question="Is it a or b?", model="runs/m", parents={"data": "abc"},
-        protocol=["Trained on train."], split=["test: 8 subjects"], remarks=["Mind <this>."],
+        protocol=["Trained on train."], split=["test: 8 subjects"],
         contract=[("Band", "1–45 Hz")], probe=["The person is recognized in .30 of windows."],
         curves=pd.DataFrame({"method": ["frozen"] * 2, "shots": [0, 5], "mean": [0.6, 0.7],
                              "low": [0.5, 0.6], "high": [0.7, 0.8], "gain": [np.nan, 0.123],
@@ -315,10 +322,11 @@ def test_files_and_what_the_page_says(result, tmp_path):
     assert sorted(with_svg(tmp_path, files)) == sorted(p.name for p in tmp_path.iterdir())
     assert all((tmp_path / name).with_suffix(".svg").is_file() for name in files
                if name.endswith(".png"))
-    assert {"table.tsv", "table.json", "subjects.tsv", "differences.tsv", "comparison.png",
-            "ranks.png", "calibration.png", "confusion.png", "curves.png",
-            "report.html"} == set(files)
-    page = (tmp_path / "report.html").read_text()
+    assert {"table.tsv", "subjects.tsv", "differences.tsv", "comparison.png",
+            "ranks.png", "calibration.png", "confusion.png", "curves.png"
+            } == set(files)
+    page = comparison_page.page(result, about, tmp_path).with_warnings(
+        [*result.notes, "Mind <this>."]).html()
     assert page.count("data:image/png;base64,") == 5
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)  # nothing is fetched
     for words in ("Is it a or b?", "they are told apart", "Mind &lt;this&gt;.", "1–45 Hz",
@@ -327,21 +335,12 @@ def test_files_and_what_the_page_says(result, tmp_path):
                   "Cohen&#x27;s κ", "Holm", "Trained on train."):
         assert words in page, words
     assert "LEAK" not in page
-    kept = json.loads((tmp_path / "table.json").read_text())
-    assert kept["best"] == "frozen"
-    assert len(kept["subjects"]["frozen"]) == 8
+    kept = results(EvaluateConfig("data", "out"), result, "stored", result.notes)
+    assert "Best is frozen" in kept.summary
+    main = [row for row in kept.scores if row["metric"] == "balanced_accuracy"]
+    assert [row["n"] for row in main] == [8] * 4
+    assert len(kept.comparisons) == 6
     assert len(pd.read_csv(tmp_path / "subjects.tsv", sep="\t")) == 4 * 8
-
-
-def test_a_leak_is_shouted(tmp_path):
-    table, classes = named(SKILLS)
-    table["seen_in_pretraining"] = (table["subject"] == "sub-03") & (table["method"] == "frozen")
-    write(tmp_path, compare(table, classes, list(SKILLS), BASELINES), About("x"))
-    page = (tmp_path / "report.html").read_text()
-    assert '<p class="leak">LEAK: 1 of 8 test subjects (sub-03)' in page
-    table["seen_in_pretraining"] = (table["subject"] == "sub-03") & (table["method"] == "base_csp")
-    write(tmp_path, compare(table, classes, list(SKILLS), BASELINES), About("x"))
-    assert "LEAK" not in (tmp_path / "report.html").read_text()
 
 
 def test_few_exchanges_are_explained(tmp_path):
@@ -351,8 +350,7 @@ def test_few_exchanges_are_explained(tmp_path):
     table["subject"] = [f"sub-{k:02d}" for k in number // 2]
     found = compare(table, classes, ["frozen", "base_csp"], {"base_csp"})
     assert found.table["p_chance"].tolist() == [1 / 16, 1 / 16]
-    write(tmp_path, found, About("x"))
-    page = (tmp_path / "report.html").read_text()
+    page = page_of(found, tmp_path)
     assert "in 16 ways only, so p of chance cannot fall below 1/16" in page
     assert "the least that 16 exchanges allow" in page
     assert "with 4 test subjects no p can be below .125" in page

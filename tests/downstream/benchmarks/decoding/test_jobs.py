@@ -29,7 +29,7 @@ def corpus(tmp_path_factory):
 
 
 def words(corpus, out, *more) -> list[str]:
-    return [f"--corpus={corpus}", f"--out={out}", f"--methods={json.dumps(SIMPLE)}",
+    return [f"--data={corpus}", f"--out={out}", f"--methods={json.dumps(SIMPLE)}",
             "--protocol.kind=kfold", "--protocol.folds=3", "--tuning=1", *more]
 
 
@@ -77,7 +77,7 @@ def test_two_calls_at_once_do_each_job_once(corpus, tmp_path):
 def test_a_setting_that_diverges_is_the_worst(planted, tmp_path, monkeypatch, capsys):
     """A head trained with an absurd learning rate: its loss becomes NaN in a few steps."""
     monkeypatch.setattr(methods, "HEAD_SETTINGS", (WILD, {"lr": 1e-3}))
-    chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", "--methods=[mlp]",
+    chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}", "--methods=[mlp]",
               "--train.steps=30", "--seeds=1"]
     assert evaluate([*chosen, f"--out={tmp_path / 'out'}", "--tuning=2"]) == 0
     note = "mlp: in 1 of 1 trainings a setting diverged and counted as the worst (lr=1e+30)"
@@ -93,7 +93,7 @@ def test_a_method_whose_settings_all_diverge_fails_after_the_others(
 ):
     monkeypatch.setattr(methods, "HEAD_SETTINGS", (WILD, {"lr": 1e31}))
     out = tmp_path / "out"
-    chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
+    chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
               "--train.steps=10", "--seeds=1", "--tuning=2"]
     assert cli.main(["evaluate", "decoding", *chosen, "--methods=[mlp,csp_lda]"]) == 1
     said = capsys.readouterr().err

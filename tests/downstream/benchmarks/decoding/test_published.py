@@ -68,7 +68,7 @@ def results(corpus, own, imported, tmp_path_factory):
     """Published weights as the model evaluated and as a further one, ours as another."""
     out = tmp_path_factory.mktemp("evaluation") / "out"
     assert evaluate([
-        f"--corpus={corpus}", f"--model={imported}", f"--models.published={imported}",
+        f"--data={corpus}", f"--model={imported}", f"--models.published={imported}",
         f"--models.own={own}", f"--out={out}", "--task=mental_arithmetic",
         f"--methods=[{','.join(METHODS)}]", "--seeds=1", "--tuning=1", "--train.steps=10",
         "--train_full.steps=2",
@@ -107,10 +107,10 @@ def test_the_page_says_which_model_a_name_means(results, own, imported):
 
 def test_a_data_set_of_which_nobody_listed_the_people_is_told(results):
     page = plain(results)
-    for named in ("without @", "named NAME@published"):
-        assert f"DOUBT: networks {named}: its training data included data set ds004148; whether " \
-               f"anybody here was in it is not known" in page
-    assert "NAME@own: its training data" not in page
+    for named in ("model", "models published"):
+        assert f"DOUBT: {named}: its training data included data set ds004148; it is not known " \
+               f"whether anybody judged here was in it" in page
+    assert "models own: its training data" not in page
     assert "LEAK" not in page
 
 
@@ -132,7 +132,7 @@ def test_each_model_reads_places_by_its_own_rule(corpus, imported):
 
 def test_bad_input_a_narrower_band(planted, imported, tmp_path, capsys):
     """Sampled at 128 Hz: no ingest can bring it to a band up to 96 Hz."""
-    chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}",
+    chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}",
               f"--models.published={imported}", f"--out={tmp_path / 'out'}",
               "--methods=[frozen@published,csp_lda]"]
     assert cli.main(["evaluate", "decoding", *chosen]) == 1
@@ -166,7 +166,7 @@ def test_bad_input_windows_shorter_than_the_tokenizer_reads(corpus, imported):
 
 
 def test_bad_input_recentred_after_the_model(planted, imported, tmp_path, capsys):
-    chosen = [f"--corpus={planted.corpus}", f"--model={planted.backbone}",
+    chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}",
               f"--models.published={imported}", f"--out={tmp_path / 'out'}",
               "--methods=[frozen@published_recentred]"]
     assert cli.main(["evaluate", "decoding", *chosen]) == 1

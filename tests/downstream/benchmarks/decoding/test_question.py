@@ -13,6 +13,7 @@ from neurofm.downstream.baselines import spectra
 from neurofm.downstream.benchmarks.decoding import fitted, methods
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
 from neurofm.preprocessing.ingest import main as ingest
+from neurofm.results import Results
 from tests.support.planted import make_backbone, make_corpus
 
 QUICK = ["--train.steps=30", "--seeds=2", "--tuning=1"]
@@ -20,7 +21,7 @@ METHODS = ["frozen", "random_frozen", "csp_lda", "band_power_lr"]
 
 
 def words(planted, out, chosen=METHODS, *more) -> list[str]:
-    return [f"--corpus={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
+    return [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
             f"--methods={json.dumps(chosen)}", *QUICK, *more]
 
 
@@ -40,10 +41,18 @@ def test_table_and_files(results):
     assert (table["balanced_accuracy"] <= table["high"]).all()
     assert table.loc["frozen", "balanced_accuracy"] > 0.85
     assert table["chance"].between(0.45, 0.55).all()
-    best = json.loads((results / "table.json").read_text())["best_baseline"]
-    assert best in ("csp_lda", "band_power_lr")
+    best = table.loc[["csp_lda", "band_power_lr"], "balanced_accuracy"].idxmax()
     assert table.loc[best, "difference"] != table.loc[best, "difference"]
     assert (table["p_holm"].dropna() >= table["p_difference"].dropna()).all()
+    told = Results.load(results)
+    assert told.methods == METHODS
+    assert told.flags == []
+    assert f"best baseline, {best}" in told.summary or f"Best is {best}" in told.summary
+    main = [row for row in told.scores if row["metric"] == "balanced_accuracy"]
+    assert [row["value"] for row in main] == pytest.approx(table["balanced_accuracy"], abs=1e-4)
+    assert all(row["low"] <= row["value"] <= row["high"] for row in main)
+    assert len(told.comparisons) == 6
+    assert told.protocol["kind"] == "stored"
     manifest = artifacts.open_sealed(results, "results", hashes=True)
     assert set(manifest.parents) == {"data", "model"}
     assert not (results / "parts").exists()
@@ -64,7 +73,7 @@ def test_every_method_names_the_same_windows(results):
 
 
 def test_baselines_without_a_model(planted, results, tmp_path, capsys):
-    out, common = tmp_path / "out", [f"--corpus={planted.corpus}", *QUICK]
+    out, common = tmp_path / "out", [f"--data={planted.corpus}", *QUICK]
     assert evaluate([*common, f"--out={out}", "--methods=[csp_lda,band_power_lr]",
                      "--shots=[1,3]"]) == 0
     table, whole = (pd.read_csv(folder / "table.tsv", sep="\t").set_index("method")
@@ -93,7 +102,7 @@ def test_baselines_without_a_model(planted, results, tmp_path, capsys):
     (["--methods=[csp_lda]", "--shots=[1]", "--protocol.kind=within"], "shots are of new people"),
 ])
 def test_bad_input_without_a_model(planted, tmp_path, capsys, more, said):
-    assert cli.main(["evaluate", "decoding", f"--corpus={planted.corpus}",
+    assert cli.main(["evaluate", "decoding", f"--data={planted.corpus}",
                      f"--out={tmp_path / 'out'}",
                      *more]) == 1
     assert said in capsys.readouterr().err
@@ -106,7 +115,7 @@ def test_one_person_from_corpus_to_page(tmp_path, capsys):
         corpus = make_corpus(tmp_path / f"corpus-{effect}", split=["train"], n_windows=80,
                              effect=effect)
         out = tmp_path / f"out-{effect}"
-        assert evaluate([f"--corpus={corpus}", f"--out={out}", "--methods=[csp_lda,band_power_lr]",
+        assert evaluate([f"--data={corpus}", f"--out={out}", "--methods=[csp_lda,band_power_lr]",
                          "--protocol.kind=within", "--protocol.folds=6"]) == 0
         said = capsys.readouterr().out
         assert "one person (planted/00): intervals, differences and ranks are over 6 blocks" in said
@@ -126,7 +135,7 @@ def test_networks_within_several_people(planted, tmp_path):
     corpus = make_corpus(tmp_path / "corpus", split=["train"] * 3, n_windows=24)
     chosen = words(planted, tmp_path / "out", ["frozen", "csp_lda"], "--protocol.kind=within",
                    "--protocol.folds=3", "--seeds=1")
-    assert evaluate([f"--corpus={corpus}", *chosen[1:]]) == 0
+    assert evaluate([f"--data={corpus}", *chosen[1:]]) == 0
     table = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").set_index("method")
     assert (table["units"] == 3).all()  # people, as there are several
     assert (table["balanced_accuracy"] > 0.8).all()
@@ -143,7 +152,7 @@ def test_real_eyes_open_and_closed_of_one_person(data, tmp_path, capsys):
                    '--label.mapping={"01": "open", "02": "closed"}', "--workers=1",
                    r"--files=[{pattern: 'S(?P<subject>\d{3})R(?P<run>\d{2})\.edf$'}]"]) == 0
     out = tmp_path / "out"
-    assert evaluate([f"--corpus={tmp_path / 'corpus'}", f"--out={out}", "--task=eyes",
+    assert evaluate([f"--data={tmp_path / 'corpus'}", f"--out={out}", "--task=eyes",
                      "--methods=[csp_lda,band_power_lr]", "--protocol.kind=within"]) == 0
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert (table["balanced_accuracy"] > 0.9).all()
@@ -170,7 +179,7 @@ def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsy
         evaluate(words(planted, out))
     assert not artifacts.is_sealed(out)
     assert cli.main(["evaluate", "decoding", *words(planted, out), "--train.lr=1e-2"]) == 1
-    assert "begun with other settings (train)" in capsys.readouterr().err
+    assert "begun with other settings (train.lr)" in capsys.readouterr().err
     calls.clear()
     calls.extend([None] * 3)  # no further stop
     assert evaluate(words(planted, out)) == 0
@@ -183,12 +192,14 @@ def test_goes_on_where_it_stopped(planted, results, tmp_path, monkeypatch, capsy
 
 def test_jobs_of_an_array_give_the_same(planted, results, tmp_path, capsys):
     out = tmp_path / "out"
-    for part in ("2/2", "1/2"):
-        assert evaluate([*words(planted, out), f"--part={part}"]) == 0
-        assert "call without --part for the report" in capsys.readouterr().out
-        assert not artifacts.is_sealed(out)
-    assert evaluate(words(planted, out)) == 0
+    assert evaluate([*words(planted, out), "--part=2/2"]) == 0
+    assert "the call that finds all of them done writes the report" in capsys.readouterr().out
+    assert not artifacts.is_sealed(out)
+    assert evaluate([*words(planted, out), "--part=1/2"]) == 0
+    assert "page: " in capsys.readouterr().out
     assert artifacts.is_sealed(out)
+    assert evaluate(words(planted, out)) == 0
+    assert "nothing to do" in capsys.readouterr().out
     array, whole = (pd.read_parquet(folder / "predictions.parquet") for folder in (out, results))
     assert array.equals(whole)
 
@@ -207,7 +218,7 @@ def test_shuffled_labels_leave_every_method_at_chance(planted, tmp_path):
              "tangent_lr_recentred", "band_power_lr"]
     chosen = words(planted, tmp_path / "out", names, "--seeds=1", "--train.steps=15",
                    "--train_full.steps=4", "--protocol.kind=kfold", "--protocol.folds=3")
-    assert evaluate([f"--corpus={corpus}", *chosen[1:]]) == 0
+    assert evaluate([f"--data={corpus}", *chosen[1:]]) == 0
     table = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").set_index("method")
     assert (table["subjects"] == 14).all()
     assert (table["p_chance"] > 0.05 / len(names)).all(), table["p_chance"]
@@ -220,8 +231,11 @@ def test_planted_leak_test_subject_in_the_pretraining_corpus(planted, tmp_path, 
     model = make_backbone(tmp_path / "backbone", ledger)
     words_ = words(planted, tmp_path / "out", ["frozen", "csp_lda"], "--seeds=1")
     assert evaluate([words_[0], f"--model={model}", *words_[2:]]) == 0
-    assert "planted/12" in (tmp_path / "out" / "table.json").read_text()
-    assert "LEAK" in (tmp_path / "out" / "report.html").read_text()
+    (flag,) = Results.load(tmp_path / "out").flags
+    assert (flag.kind, flag.subjects) == ("LEAK", ("planted/12",))
+    said = "LEAK: model: 1 of 4 subjects judged here is in its training data"
+    assert said in capsys.readouterr().out
+    assert f'<p class="leak">{said}' in (tmp_path / "out" / "report.html").read_text()
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
     assert set(table.loc[table["seen_in_pretraining"], "subject"]) == {"planted/12"}
     assert not table.loc[table["method"] == "csp_lda", "seen_in_pretraining"].any()
@@ -235,7 +249,7 @@ def test_calibration_curves_and_regression_have_their_page(planted, tmp_path):
     assert curves["mean"].between(0, 1).all()
     corpus = make_corpus(tmp_path / "numbers", number=True, n_windows=8)
     words_ = words(planted, tmp_path / "age", ["frozen", "band_power_ridge"], "--seeds=1")
-    assert evaluate([f"--corpus={corpus}", *words_[1:], "--task=age"]) == 0
+    assert evaluate([f"--data={corpus}", *words_[1:], "--task=age"]) == 0
     table = pd.read_csv(tmp_path / "age" / "table.tsv", sep="\t").set_index("method")
     assert {"mae", "pearson", "r2"} <= set(table.columns)
 
@@ -255,7 +269,7 @@ def test_covariances_are_those_of_the_filtered_signal():
 def test_mixed_layouts(planted, tmp_path, capsys):
     """Everybody with two caps: baselines take one, networks both, and this is said."""
     corpus = make_corpus(tmp_path / "corpus", caps=(16, 9), n_windows=8)
-    common = [f"--corpus={corpus}", f"--model={planted.backbone}", *QUICK, "--seeds=1",
+    common = [f"--data={corpus}", f"--model={planted.backbone}", *QUICK, "--seeds=1",
               '--methods=["frozen","tangent_lr"]']
     assert cli.main(["evaluate", "decoding", *common, f"--out={tmp_path / 'refused'}"]) == 1
     said = capsys.readouterr().err
@@ -292,3 +306,29 @@ def test_bad_input(planted, tmp_path, capsys, wrong, said):
     assert status != 0
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("other", "named"), [
+    ("--seeds=3", "seeds: 2, wanted 3"), ("--train.lr=0.5", "train.lr"),
+    ("--shots=[1]", "shots"), ("--protocol.seed=7", "protocol.seed"),
+])
+def test_another_option_on_finished_results_is_refused_by_name(planted, results, other, named):
+    before = artifacts.open_sealed(results).fingerprint
+    with pytest.raises(ValueError, match=f"made with other settings .*{named}"):
+        evaluate([*words(planted, results), other])
+    assert artifacts.open_sealed(results).fingerprint == before
+
+
+def test_imported_weights_of_the_same_data_set_are_in_doubt(planted, tmp_path, capsys):
+    """Whether anybody judged was in their training is unknown: on terminal, in results, on page."""
+    model = make_backbone(tmp_path / "imported", {"recordings": [], "published": [
+        {"weights": "w", "licence": "MIT", "paper": "p", "datasets": ["planted"]}]})
+    out = tmp_path / "out"
+    assert evaluate([f"--data={planted.corpus}", f"--model={planted.backbone}", *QUICK,
+                     f"--models.other={model}", f"--out={out}", "--seeds=1",
+                     "--methods=[frozen,frozen@other]"]) == 0
+    (flag,) = Results.load(out).flags
+    assert (flag.kind, flag.model) == ("DOUBT", "models other")
+    said = "DOUBT: models other: its training data included data set planted; it is not known"
+    assert said in capsys.readouterr().out
+    assert said in (out / "report.html").read_text()

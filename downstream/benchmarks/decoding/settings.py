@@ -1,0 +1,99 @@
+"""Options of `neurofm evaluate decoding`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurofm.training.loop import TrainConfig
+
+from ... import tasks
+from ...decoder.recipes import full_training, head_training, random_training
+from ...protocol.windows import Protocol
+
+
+@dataclass
+class EvaluateConfig:
+    """Compare methods on a labeled corpus.
+
+    Parameters
+    ----------
+    data
+        A finished corpus with labels.
+    model
+        Checkpoint of a model with features, or of a decoder (its encoder is used). Without a model
+        only baselines are compared.
+    models
+        Further checkpoints by name, for methods NAME@MODEL.
+    out
+        Folder of the results.
+    task
+        What is decoded
+    protocol
+        Which subjects train, select settings and test.
+    methods
+        Networks and baselines to compare; empty = all that fit (without a model: baselines).
+    seeds
+        Trainings of each network, 5 or more.
+    tuning
+        Settings that a method tries; validation subjects select one of them.
+    shots
+        Numbers of labeled windows per class of a new subject, for learning curves; empty = none.
+    explain
+        Method to draw attribution maps of; "" = the best network.
+    covariates
+        Numeric attributes of subjects, such as head motion, that predictions are checked against.
+    only
+        Column or attribute of recordings and the value it must have, such as --only.device=eeg64.
+    baselines_only
+        The same for baselines only, where other recordings have other layouts. Differences are
+        then computed on the windows that both read.
+    classes, architecture, tokens, min_subjects, batch_windows, train, train_full
+        As in `neurofm finetune`; the seeds of train are 0 … seeds − 1.
+    train_random
+        As train_full, for the method random.
+    part
+        "k/n" does the k-th of n shares of the work (1 … n).
+    jobs
+        Number of processes.
+    """
+
+    data: str
+    out: str
+    model: str | None = None
+    task: str = field(default="labels", metadata={"choices": tasks.names})
+    protocol: Protocol = field(default_factory=Protocol)
+    methods: list[str] = field(default_factory=list)
+    models: dict[str, str] = field(default_factory=dict)
+    seeds: int = 5
+    tuning: int = 4
+    shots: list[int] = field(default_factory=list)
+    explain: str = ""
+    covariates: list[str] = field(default_factory=list)
+    only: dict[str, str] = field(default_factory=dict)
+    baselines_only: dict[str, str] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    architecture: dict[str, Any] = field(default_factory=dict)
+    tokens: str | None = None
+    min_subjects: int = 2
+    batch_windows: int = 16
+    train: TrainConfig = field(default_factory=head_training)
+    train_full: TrainConfig = field(default_factory=full_training)
+    train_random: TrainConfig = field(default_factory=random_training)
+    part: str = ""
+    jobs: int = 1
+
+    def __post_init__(self):
+        for name in ("seeds", "tuning", "jobs", "batch_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        part_of(self.part)
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """(k − 1, n) of "k/n"; "" is all."""
+    try:
+        k, n = map(int, text.split("/")) if text else (1, 1)
+    except ValueError:
+        k, n = 0, 0
+    if not 1 <= k <= n:
+        raise ValueError(f"part must be k/n with 1 <= k <= n, such as 3/16, got {text!r}")
+    return k - 1, n
