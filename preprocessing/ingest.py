@@ -1,14 +1,17 @@
 """Make a corpus from EEG, MEG or fMRI recordings: read, standardize, split by subject.
 
     neurofm ingest PATH… --out corpus/ [--config run.yaml] [--key value …]
+    neurofm ingest --moabb BNCI2014_001 --out corpus/
 
 Every finished recording leaves a shard and a small record in the folder, so an interrupted ingest
 continues, and a later one does only what failed, is new or has changed.
 """
 
 import functools
+import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from neurofm import config, processes
@@ -18,9 +21,10 @@ from neurofm.data.parcel_rule import ParcelRule
 from neurofm.run import FAILED, OK, Command
 from neurofm.run import Job as Call
 
-from . import archive, corpus_tables, montage, quality_page, readers, report, terms
+from . import archive, corpus_tables, moabb, montage, quality_page, readers, report, terms
 from .collect import PRELOAD, Part, collect
 from .labels import LabelRule
+from .moabb import MOABBOptions
 from .one_recording import Shaping, ingest_one
 from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
@@ -36,10 +40,15 @@ class IngestConfig:
 
     Parameters
     ----------
-    paths
-        Files or folders, searched recursively; BIDS folders are recognized.
     out
         Folder of the corpus.
+    paths
+        Files or folders, searched recursively; BIDS folders are recognized.
+    moabb
+        A data set of MOABB by its name there, instead of paths. Its runs are written beside the
+        corpus; windows are trials of its paradigm, labels its events.
+    moabb_options
+        How the data set of MOABB is read.
     modality
         What the recordings are.
     contract
@@ -82,8 +91,10 @@ class IngestConfig:
         that shares the folder; a call without `part` does what is missing and seals.
     """
 
-    paths: list[str]
     out: str
+    paths: list[str] = field(default_factory=list)
+    moabb: str = ""
+    moabb_options: MOABBOptions = field(default_factory=MOABBOptions)
     modality: Literal["eeg_meg", "fmri"] = "eeg_meg"
     contract: InputContract = field(default_factory=InputContract)
     fmri: FMRIContract = field(default_factory=FMRIContract)
@@ -106,8 +117,14 @@ class IngestConfig:
     part: str = ""
 
     def __post_init__(self):
-        if not self.paths:
+        if not self.paths and not self.moabb:
             raise ValueError("give files or folders: neurofm ingest PATH… --out corpus/")
+        if self.paths and self.moabb:
+            raise ValueError(f"moabb {self.moabb} is ingested alone: give it or paths")
+        if self.moabb and self.modality == "fmri":
+            raise ValueError("moabb holds EEG: leave modality out")
+        if self.moabb_options != MOABBOptions() and not self.moabb:
+            raise ValueError("moabb_options would be ignored: they are of moabb")
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
@@ -135,8 +152,10 @@ class IngestConfig:
 
 def ingest(run: IngestConfig, call: Call) -> int:
     """Ingest and seal; prints what it does. Returns the exit status."""
-    begin = time.perf_counter()
+    begin, settings = time.perf_counter(), config.resolved(run)
     processes.warm_up(PRELOAD)
+    if run.moabb:
+        run = _of_moabb(run, call.out)
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
@@ -149,7 +168,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
 
     def seal(records: Records, worked: bool) -> int:
         corpus = corpus_tables.assemble(records, run.splits)
-        sealed = corpus_tables.seal(records, corpus, config.resolved(run), datasets)
+        sealed = corpus_tables.seal(records, corpus, settings, datasets)
         if not worked and not sealed:
             print(f"{run.out} is finished and nothing is new: nothing to do")
         quality_page.write(call.out, corpus, records.failures, shaping.contract)
@@ -159,6 +178,22 @@ def ingest(run: IngestConfig, call: Call) -> int:
 
     work = functools.partial(ingest_one, out=str(call.out), shaping=shaping)
     return collect(run, corpus_tables.KIND, found, shaping, work, seal, hint=_ARRAYS * arrays)
+
+
+def _of_moabb(run: IngestConfig, out: Path) -> IngestConfig:
+    """The run on the files that the data set becomes. What the user says of labels and the name
+    goes before what the data set says; a window is no longer than a trial."""
+    folder = out / corpus_tables.KIND.folder / "moabb"
+    if not folder.is_dir():
+        corpus_tables.KIND.refuse_foreign(out)
+    written = moabb.write(run.moabb, run.moabb_options, folder)
+    contract = run.contract
+    if contract.window_s > written.window_s:
+        contract = contract.with_(window_s=written.window_s, stride_s=None)
+    label = run.label if run.label != LabelRule() else written.label
+    return replace(run, moabb="", moabb_options=MOABBOptions(), paths=[str(written.folder)],
+                   contract=contract, label=label,
+                   dataset=run.dataset or re.sub("[^A-Za-z0-9_]", "", run.moabb))
 
 
 COMMAND = Command("ingest", IngestConfig, ingest, makes="corpus", positional="paths", grows=True,

@@ -53,6 +53,13 @@ class Kind:
         found = [file.stat().st_size if file.is_file() else -1 for file in files]
         return found[0] if len(found) == 1 else found
 
+    def refuse_foreign(self, out: Path) -> None:
+        """Raise ValueError where the folder holds what this command has not made."""
+        inside = {each.name for each in out.iterdir()} - {lock.NAME} if out.is_dir() else set()
+        if inside and self.folder not in inside:
+            raise ValueError(f"--out {out}: wanted a new folder or one that {self.command} made, "
+                             f"but it holds other things; choose another --out")
+
     def write(self, out: Path, job: Job, **content: object) -> None:
         """Record a finished recording (called by the process that has finished it)."""
         record = {"job": job.to_dict(), "bytes": self.sizes(out, job.id), **content}
@@ -80,9 +87,7 @@ class Records:
         folder = Path(out)
         records = cls(folder, kind, shaping)
         kept = folder / kind.folder
-        if not kept.is_dir() and any(each.name != lock.NAME for each in folder.iterdir()):
-            raise ValueError(f"--out {folder}: wanted a new folder or one that {kind.command} "
-                             f"made, but it holds other things; choose another --out")
+        kind.refuse_foreign(folder)
         for name in ("done", "failed", "layouts"):
             (kept / name).mkdir(parents=True, exist_ok=True)
         records.reload()

@@ -14,6 +14,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ from . import contracts, shards
 from .contract import Contract
 from .sensors import GeometryRule, Sensors
 from .windows import WindowTable, check_splits, read_table, write_datasets
+
+if TYPE_CHECKING:  # loads torch, which ingest's processes do without
+    from .batch import Batch
 
 RECORDING_COLUMNS = (
     "recording", "dataset", "subject", "session", "task", "run", "split", "layout", "n_channels",
@@ -92,7 +96,7 @@ class Corpus(WindowTable):
     def batch(
         self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None,
         geometry: GeometryRule | None = None,
-    ) -> "neurofm.data.batch.Batch":
+    ) -> "Batch":
         """The windows side by side, channels padded to the widest.
 
         geometry: rule by which a model reads the sensors' places; None = the contract's.

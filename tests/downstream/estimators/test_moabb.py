@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from neurofm.data.corpus import Corpus
-from neurofm.downstream.estimators.moabb_adapter import MOABBClassifier, band_of, main, pipelines
+from neurofm.downstream.estimators.moabb_adapter import MOABBClassifier, band_of, pipelines
 from neurofm.downstream.finetune import main as finetune
 from neurofm.preprocessing.ingest import main as ingest
 
@@ -106,21 +106,19 @@ def test_evaluation_pipeline_knows_whose_epochs_are_whose(moabb, fake, planted, 
 
 def test_evaluation_data_become_a_corpus(moabb, fake, planted, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(moabb.datasets, "PlantedDataset", fake, raising=False)
-    words = ["PlantedDataset", f"--out={tmp_path / 'archive'}", "--paradigm_args.tmax=2"]
-    assert main(words) == 0
-    assert "6 recordings written" in capsys.readouterr().out
-    assert main(words) == 0
-    assert "0 recordings written, 6 were there already" in capsys.readouterr().out
-    files = sorted(path.name for path in (tmp_path / "archive").glob("*.fif"))
-    assert files[0] == "sub-001_ses-0_task-imagery_run-0_eeg.fif"
-    about = yaml.safe_load((tmp_path / "archive" / "ingest.yaml").read_text())
-    assert about["label"]["mapping"] == {name: name for name in HANDS}
-
     contract = planted.backbone / "preprocessor_config.json"
-    assert ingest([f"--config={tmp_path / 'archive' / 'ingest.yaml'}", "--workers=1",
-                   f"--out={tmp_path / 'corpus'}", f"--contract={contract}",
-                   "--contract.window_s=2", "--splits.validation=['004']",
-                   "--splits.test=['005','006']"]) == 0
+    words = ["--moabb=PlantedDataset", f"--out={tmp_path / 'corpus'}", "--workers=1",
+             "--moabb_options.paradigm_args.tmax=2", f"--contract={contract}",
+             "--splits.validation=['004']", "--splits.test=['005','006']"]
+    assert ingest(words) == 0
+    assert "6 recordings written" in capsys.readouterr().out
+    assert ingest(words) == 0
+    said = capsys.readouterr().out
+    assert "0 recordings written, 6 were there already" in said
+    assert "nothing is new: nothing to do" in said
+    files = sorted(path.name for path in (tmp_path / "corpus" / ".ingest/moabb").glob("*.fif"))
+    assert files[0] == "sub-001_ses-0_task-imagery_run-0_eeg.fif"
+
     corpus = Corpus.open(tmp_path / "corpus")
     assert corpus.windows["label"].value_counts().to_dict() == {name: 90 for name in HANDS}
     assert sorted(corpus.recordings["subject"]) == [f"{i:03d}" for i in range(1, 7)]
@@ -134,23 +132,28 @@ def test_evaluation_data_become_a_corpus(moabb, fake, planted, tmp_path, monkeyp
     assert metrics["balanced_accuracy"] > 0.8
 
 
-def test_evaluation_data_that_do_not_fit_are_refused(moabb, fake, tmp_path, monkeypatch):
+def test_evaluation_data_that_do_not_fit_are_refused(
+    moabb, fake, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(moabb.datasets, "PlantedDataset", fake, raising=False)
     cases = {
         ("PlantedDatset",): "did you mean 'PlantedDataset'",
-        ("PlantedDataset", "--paradigm=P300"): "has the events left_hand, right_hand",
-        ("PlantedDataset", "--paradigm=LeftHandImagery"): "did you mean 'LeftRightImagery'",
-        ("PlantedDataset", "--subjects=[1,17]"): r"no subjects \[17\]; it has 1 to 6",
-        ("PlantedDataset", "--dataset_args.subjcts=3"): "subjcts",
-        ("PlantedDataset", "FakeDataset"): "wanted one data set",
+        ("PlantedDataset", "paradigm=P300"): "has the events left_hand, right_hand",
+        ("PlantedDataset", "paradigm=LeftHandImagery"): "did you mean 'LeftRightImagery'",
+        ("PlantedDataset", "subjects=[1,17]"): r"no subjects \[17\]; it has 1 to 6",
+        ("PlantedDataset", "dataset_args.subjcts=3"): "subjcts",
     }
-    for words, said in cases.items():
+    for (name, *options), said in cases.items():
+        words = [f"--moabb={name}", *(f"--moabb_options.{option}" for option in options)]
         with pytest.raises(ValueError, match=said):
-            main([*words, f"--out={tmp_path / 'archive'}"])
+            ingest([*words, f"--out={tmp_path / 'archive'}"])
         assert not (tmp_path / "archive").exists()
+    with pytest.raises(SystemExit):
+        ingest(["--moabb=PlantedDataset", "folder", f"--out={tmp_path / 'archive'}"])
+    assert "is ingested alone" in capsys.readouterr().err
 
 
 def test_evaluation_without_moabb_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "moabb.datasets", None)
     with pytest.raises(ValueError, match=r"pip install \"neurofm\[moabb\]\""):
-        main(["FakeDataset", f"--out={tmp_path / 'archive'}"])
+        ingest(["--moabb=FakeDataset", f"--out={tmp_path / 'archive'}"])
