@@ -322,7 +322,7 @@ def test_explain_writes_table_and_figure_once(planted, decoder, tmp_path, capsys
     assert table["subjects"].eq(4).all()
     most = table.loc[table["pattern_db"].abs().idxmax()]
     assert f"{most['channel']} {most['band']} {most['pattern_db']:+.2f} dB" in said
-    assert "were in the decoder's training data" not in said
+    assert "LEAK" not in said
     picture = matplotlib.image.imread(out / "attribution.png")
     assert picture.std() > 0.05
     assert json.loads((out / "manifest.json").read_text())["kind"] == "results"
