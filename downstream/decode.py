@@ -12,27 +12,23 @@ from pathlib import Path
 
 from neurofm import config
 from neurofm.preprocessing import readers
+from neurofm.run import Command
 
-from .use.one import DecodeConfig, decode_single
+from .use.many import MANY
+from .use.one import ONE, DecodeConfig
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    return decode(config.parse(DecodeConfig, argv, command="decode", positional="recording"))
+    run = config.parse(DecodeConfig, argv, command="decode", positional="paths")
+    return command_for(run).run(run, words=argv)
 
 
-def decode(run: DecodeConfig) -> int:
-    """Decode what is asked for; prints what it does. Returns the exit status."""
-    first = Path(run.recording[0]).expanduser()
-    if run.watch:
-        from .use.watch import watch
-
-        return watch(run)
-    if len(run.recording) > 1 or (first.is_dir() and not readers.claims(first)):
-        from .use.many import decode_many
-
-        return decode_many(run)
-    return decode_single(run)
+def command_for(run: DecodeConfig) -> Command:
+    """One recording makes one result; several, a folder or a watched folder make many."""
+    first = Path(run.paths[0]).expanduser()
+    several = len(run.paths) > 1 or (first.is_dir() and not readers.claims(first))
+    return MANY if run.watch or several else ONE
 
 
 if __name__ == "__main__":

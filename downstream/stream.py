@@ -19,25 +19,32 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import artifacts, config
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
 from neurofm.models.protocol import WindowDecoder
+from neurofm.pages.figure import with_svg
 from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow
+from neurofm.run import Command, Job, Made
 
-from .use import centring, figures, streamed_page
+from .use import centring, figures, findings, streamed_page
 from .use.centring import Centre, Running
-from .use.findings import finding
 from .use.live import Lsl, Replay, open_lsl
-from .use.one import DecodeConfig, check_abstain, check_centre_on, named, open_decoder, read
+from .use.one import (
+    DecodeConfig,
+    check_abstain,
+    check_centre_on,
+    judged,
+    named,
+    open_decoder,
+    read,
+)
 from .use.watch import stopping
-
-FILES = ["predictions.tsv", "summary.json", "report.html"]
 
 
 @dataclass
 class StreamConfig:
-    """A signal that is coming in → answers as it comes.
+    """Decode a signal while it is recorded.
 
     Parameters
     ----------
@@ -134,44 +141,37 @@ def _rounded(value: float) -> float:
     return round(float(value), 1)
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    return stream(config.parse(StreamConfig, argv, command="stream"))
-
-
-def stream(run: StreamConfig) -> int:
-    """Decode until the signal ends; returns the exit status."""
-    out = Path(run.out)
+def stream(run: StreamConfig, job: Job) -> Made:
+    """Decode until the signal ends."""
     decoder = open_decoder(run.model, run.abstain_below)
     check_centre_on(run.centre_on, decoder, run.model)
-    parents = {"model": checkpoints.fingerprint(run.model)}
-    if artifacts.is_sealed(out) and run.lsl:
-        raise ValueError(f"--out {out} holds a finished stream, and a live one never comes again: "
-                         f"choose another")
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things (perhaps a "
-                         f"stream that was killed: its predictions.tsv is good); choose another")
+    path = job.out / "predictions.tsv"
+    if run.lsl and path.exists():
+        raise ValueError(f"--out {job.out}: a stream into it was killed; its predictions.tsv is "
+                         f"good, and a live stream never comes again: choose another --out")
     feed = _feed(run)
     standardizer = CausalStandardizer(feed.template, decoder.contract, run.hop_s)
     centre = _centre(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
     for text in standardizer.differences():
-        print(f"note: {text}")
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+        job.say(f"note: {text}")
     timing = Timing(standardizer.hop / decoder.contract.sfreq / run.speed)
-    try:
-        with stopping() as stop:
-            run_live(feed, standardizer, decoder, out / "predictions.tsv", timing, stop,
-                     centre=centre, abstain_below=run.abstain_below, stop_after=run.stop_after,
-                     say=_say)
-    finally:
-        if made and not any(out.iterdir()):
-            out.rmdir()
-    return _finish(out, run, decoder, standardizer, feed, timing, parents, centre)
+    with stopping() as stop:
+        run_live(feed, standardizer, decoder, path, timing, stop, centre=centre,
+                 abstain_below=run.abstain_below, stop_after=run.stop_after, say=_say)
+    return _made(run, job, decoder, standardizer, feed, timing, centre)
+
+
+COMMAND = Command("stream", StreamConfig, stream, makes="results", models=("model",), fresh=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    run = config.parse(StreamConfig, argv, command="stream")
+    if run.lsl and artifacts.is_sealed(run.out):
+        raise ValueError(f"--out {run.out} holds a finished stream, and a live one never comes "
+                         f"again: choose another")
+    return COMMAND.run(run, words=argv)
 
 
 def run_live(
@@ -282,8 +282,9 @@ def _warm_up(decoder: WindowDecoder, standardizer: CausalStandardizer) -> None:
         decoder.predict(batch.to(next(decoder.parameters()).device))
 
 
-def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents, centre) -> int:
-    table = read_table(out / "predictions.tsv")
+def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timing, centre) -> Made:
+    """Summary, figure and page of a stream that has ended."""
+    table = read_table(job.out / "predictions.tsv")
     numbers = timing.summary()
     delays_hz = [1.0, 4.0, 10.0, 20.0, 40.0]
     delays = 1e3 * standardizer.group_delay_s(delays_hz)
@@ -298,22 +299,23 @@ def _finish(out: Path, run, decoder, standardizer, feed, timing: Timing, parents
     }
     if decoder.classes and len(table):
         summary["abstained"] = int(table.loc[table["note"] == "", "abstained"].sum())
-    artifacts.write_json(out / "summary.json", summary)
-    files = list(FILES)
-    usable = table[table["note"] == ""]
-    if len(usable):
-        print(finding(table, decoder.classes, run.abstain_below))
-        figures.streamed(out / "streamed.png", table, decoder.classes)
-        files.append("streamed.png")
-    else:
-        print(f"no window was decoded ({feed.ended}); one lasts {decoder.contract.window_s:g} s")
-    (out / "report.html").write_text(streamed_page.page(
-        feed.template, table, summary, decoder, run.model, out / "streamed.png",
-        run.abstain_below, centre.in_words() if centre else ""))
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=files)
-    print(streamed_page.timing(summary))
-    print(f"page: {out / 'report.html'}")
-    return 0
+    artifacts.write_json(job.out / "summary.json", summary)
+    files, figure = ["predictions.tsv", "summary.json"], job.out / "streamed.png"
+    if (table["note"] == "").any():
+        figures.streamed(figure, table, decoder.classes)
+        files.append(figure.name)
+    results = findings.results(
+        "stream", [run.replay or f"lsl:{run.lsl}"], run.model, table, decoder, run.abstain_below,
+        findings.live_quality(table))
+    if not len(table):
+        results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
+                             f"{decoder.contract.window_s:g} s")
+    asked = _as_file(run, [run.replay])
+    return Made(
+        with_svg(job.out, files), results=results, judged=judged(asked, feed.template),
+        page=streamed_page.page(feed.template, table, summary, decoder, run.model, figure,
+                                results.summary, centre.in_words() if centre else ""),
+        said=[findings.timing(summary)])
 
 
 def read_table(path: Path) -> pd.DataFrame:

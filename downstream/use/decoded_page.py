@@ -2,7 +2,6 @@
 what it does not mean, the recording's quality, the signal; the rest is folded away."""
 
 import html
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,22 +15,23 @@ from neurofm.preprocessing.standardize import Standardized
 
 from ..decoder.labelled import sensors_of
 from . import findings
-from .findings import finding
-
-__all__ = ["finding", "folded", "opening", "page", "readable"]
 
 _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold all
 
 
 def page(
     recording: Recording, windows: Standardized, table: pd.DataFrame, decoder: WindowDecoder,
-    model: str, figure: Path, abstain_below: float = 0.0, centred: str = "",
-) -> str:
-    """The page as HTML. model: path or repository of the decoder. figure: the PNG to put in.
-    centred: what every window was compared with, in words, where the decoder re-centres."""
-    sections = opening(table, decoder, model, recording, abstain_below, centred)
+    model: str, figure: Path, summary: str, centred: str = "",
+) -> report.Page:
+    """The page. model: path or repository of the decoder. figure: the PNG to put in. summary: the
+    finding. centred: what every window was compared with, in words, where the decoder re-centers.
+    """
+    what = "regions" if windows.contract.modality == "fmri" else "sensors"
+    fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
+            f"size and are like each other."]
+    sections = opening(summary, decoder, model, recording, centred)
     sections += [
-        ("Quality of the recording", report.bullets(_in_plain_words(windows))),
+        ("Quality of the recording", report.bullets(findings.quality(windows) or fine)),
         ("The signal and what the decoder made of it",
          report.figure(figure, "signal and answers over time")),
         ("", folded("Every window", report.table(readable(table), scroll=True)
@@ -42,31 +42,26 @@ def page(
         ("", folded("What was done to the signal",
                     report.pairs(words.contract_in_words(windows.contract)))),
     ]
-    return report.page(Path(recording.source).name, about(model), sections)
+    return report.Page(Path(recording.source).name, about(model), sections)
 
 
 def about(model: str) -> str:
     version = artifacts.code_version()
-    return (f"Decoded {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} with "
-            f"{model} (decoder {checkpoints.fingerprint(model)}), neurofm {version['neurofm']}")
+    return (f"Decoded with {model} (decoder {checkpoints.fingerprint(model)}), neurofm "
+            f"{version['neurofm']}")
 
 
 def opening(
-    table: pd.DataFrame, decoder: WindowDecoder, model: str, recording: Recording | None,
-    abstain_below: float, centred: str = "",
+    summary: str, decoder: WindowDecoder, model: str, recording: Recording | None,
+    centred: str = "",
 ) -> list[tuple[str, str]]:
-    """The sections that every reader needs: finding, what it does not mean, whom it knows."""
-    told, good = findings.score(model)
+    """The sections that every reader needs: finding, what it does not mean, training subjects."""
     known = findings.trained_on(model, recording)
-    lead = report.paragraph(finding(table, decoder.classes, abstain_below), "lead")
-    for text, warns in [(told, not good), *known]:
-        lead += report.paragraph(text, "warning") if warns else ""
-    lead += report.paragraph(centred) if centred else ""
     return [
-        ("", lead),
+        ("", report.paragraph(summary, "lead") + (report.paragraph(centred) if centred else "")),
         ("What this does not mean", report.bullets(findings.limits(decoder))),
-        ("How good this decoder is", report.paragraph(told)),
-        ("Whom it was trained on", "".join(report.paragraph(text) for text, _ in known)),
+        ("How good this decoder is", report.paragraph(findings.score(model)[0])),
+        ("Training subjects", "".join(map(report.paragraph, known))),
     ]
 
 
@@ -86,39 +81,6 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     for name in ("start (s)", "stop (s)"):
         shown[name] = shown[name].map("{:.2f}".format)
     return shown.rename(columns=lambda name: f"p({name[2:]})" if name.startswith("p_") else name)
-
-
-def _in_plain_words(windows: Standardized) -> list[str]:
-    """What the steps found, for somebody who looks at recordings and not at code."""
-    found, said = windows.quality, []
-    what = "regions" if windows.contract.modality == "fmri" else "sensors"
-    bads, filled = list(found["bads"]), found["interpolated"]
-    n_sensors = len(windows.sensors) + len(found["left_out"]) + len(found["without_position"])
-    if bads:
-        done = "filled in from their neighbours" if filled else "left out"
-        said.append(f"{len(bads)} of {n_sensors} {what} could not be used ({', '.join(bads)}) and "
-                    f"were {done}.")
-    if found["without_position"]:
-        said.append(f"The places of {', '.join(found['without_position'])} are not known; they "
-                    f"were left out.")
-    for low, high in found["band_missing_hz"]:
-        said.append(f"The device had filtered away {low:g} to {high:g} Hz, which the decoder was "
-                    f"trained on. Expect it to do worse than said above.")
-    strong = [line for line, ratio in found["line_noise"].items() if ratio > 100]
-    if strong:
-        said.append(f"Strong interference from the mains ({', '.join(strong)} Hz) was filtered "
-                    f"out; electrodes may have had poor contact.")
-    if found["line_left_hz"]:
-        said.append(f"The mains of {found['line_left_hz']:g} Hz were not filtered out, for the "
-                    f"decoder was trained without that.")
-    if found["lost_s"]:
-        said.append(f"For {found['lost_s']:g} s there was no signal; nothing was decoded there.")
-    if found.get("scrubbed"):
-        said.append(f"{found['scrubbed']} volumes were not measured or left out for movement.")
-    for reason, number in found["windows_left_out"].items():
-        said.append(f"{number} window{'s' * (number != 1)} not decoded: {reason}.")
-    return said or [f"No fault was found: all {n_sensors} {what} have a signal of the usual size "
-                    f"and are like each other."]
 
 
 def _about_recording(recording: Recording, windows: Standardized) -> list[tuple[str, str]]:

@@ -8,6 +8,11 @@ import pandas as pd
 from neurofm import checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
+from neurofm.preprocessing.standardize import Standardized
+from neurofm.results import Results
+from neurofm.results import score as result_row
+
+_MOST_BADS = 12
 
 
 def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float = 0.0) -> str:
@@ -51,6 +56,100 @@ def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float 
         lead += "".join(f", {other}" for other in others) + "."
     means = ", ".join(f"{name} {mean[name]:.2f}" for name in order)
     return f"{lead} Mean probability over all windows: {means}.{apart}"
+
+
+def results(
+    question: str, paths: list[str], model: str, table: pd.DataFrame, decoder: WindowDecoder,
+    abstain_below: float, remarks: list[str],
+) -> Results:
+    """What is said of a decoded recording, on the terminal, on the page and in results.json.
+    remarks: of its quality."""
+    told, good = score(model)
+    rows = numbers(table, decoder.classes)
+    return Results(
+        question, data=paths, model=model, methods=["decoder"], subjects=1,
+        scores=[result_row("decoder", name, value, n=1) for name, value in rows.items()
+                if value != ""],
+        summary=finding(table, decoder.classes, abstain_below),
+        notes=[*remarks, *([] if good else [told])])
+
+
+def quality(windows: Standardized) -> list[str]:
+    """What a reader must know of the recording; empty where no fault was found."""
+    found, said = windows.quality, []
+    what = "regions" if windows.contract.modality == "fmri" else "sensors"
+    bads, filled = list(found["bads"]), found["interpolated"]
+    n_sensors = len(windows.sensors) + len(found["left_out"]) + len(found["without_position"])
+    if bads:
+        done = "filled in from their neighbours" if filled else "left out"
+        said.append(f"{len(bads)} of {n_sensors} {what} could not be used ({', '.join(bads)}) and "
+                    f"were {done}.")
+    if found["without_position"]:
+        said.append(f"The places of {', '.join(found['without_position'])} are not known; they "
+                    f"were left out.")
+    for low, high in found["band_missing_hz"]:
+        said.append(f"The device had filtered away {low:g} to {high:g} Hz, which the decoder was "
+                    f"trained on. Expect it to do worse than said above.")
+    strong = [line for line, ratio in found["line_noise"].items() if ratio > 100]
+    if strong:
+        said.append(f"Strong interference from the mains ({', '.join(strong)} Hz) was filtered "
+                    f"out; electrodes may have had poor contact.")
+    if found["line_left_hz"]:
+        said.append(f"The mains of {found['line_left_hz']:g} Hz were not filtered out, for the "
+                    f"decoder was trained without that.")
+    if found["lost_s"]:
+        said.append(f"For {found['lost_s']:g} s there was no signal; nothing was decoded there.")
+    if found.get("scrubbed"):
+        said.append(f"{found['scrubbed']} volumes were not measured or left out for movement.")
+    for reason, number in found["windows_left_out"].items():
+        said.append(f"{number} window{'s' * (number != 1)} not decoded: {reason}.")
+    return said
+
+
+def numbers(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
+    """A recording in a row: share and mean probability of each class, or the number's mean."""
+    table = table.dropna(subset=["predicted"] if not classes else [f"p_{classes[0]}"])
+    if not len(table):
+        return {}
+    if not classes:
+        return {"mean": round(table["predicted"].mean(), 6),
+                "std": round(table["predicted"].std(ddof=1), 6) if len(table) > 1 else ""}
+    numbers = {f"share_{name}": round((table["predicted"] == name).mean(), 4)
+               for name in classes}
+    numbers |= {f"p_{name}": round(table[f"p_{name}"].mean(), 4) for name in classes}
+    return {**numbers, "confidence": round(table["confidence"].mean(), 4),
+            "abstained": int(table["abstained"].sum())}
+
+
+def live_quality(table: pd.DataFrame) -> list[str]:
+    """What a reader must know of a stream's signal; empty where no fault was found."""
+    n, said = len(table), []
+    unusable = int((table["note"] != "").sum())
+    if unusable:
+        said.append(f"{unusable} of {n} windows could not be decoded: "
+                    f"{table.loc[table['note'] != '', 'note'].iloc[0]}.")
+    bads = table["bads"].str.split(",").explode().replace("", None).value_counts()
+    for name, times in bads.head(_MOST_BADS).items():
+        said.append(f"{name} could not be used in {times} of {n} windows.")
+    if len(bads) > _MOST_BADS:
+        said.append(f"{len(bads) - _MOST_BADS} other sensors could not be used now and then.")
+    return said
+
+
+def timing(summary: dict) -> str:
+    """Latency and speed in a few sentences; the filters' own delay apart."""
+    if not summary["windows"]:
+        return "No window closed, so nothing can be said of latency."
+    delays = ", ".join(f"{ms:g} ms at {hz}" for hz, ms in summary["group_delay_ms"].items())
+    kept = ("It kept up: every answer came before the next window closed." if summary["kept_up"]
+            else f"It did not keep up: {summary['late']} of {summary['windows']} answers came "
+                 f"after the next window had closed.")
+    return (f"Latency from the last sample of a window to its answer: median "
+            f"{summary['latency_median_ms']:.0f} ms, 99th percentile "
+            f"{summary['latency_p99_ms']:.0f} ms over {summary['windows']} windows, with "
+            f"{summary['threads']} thread{'s' * (summary['threads'] != 1)}; computing is "
+            f"{summary['real_time_factor']:.0f} times as fast as the signal. {kept} Not in this: "
+            f"the filters delay what is in the signal by {delays}.")
 
 
 NO_BETTER = "This cannot be told from guessing: its answers mean nothing."
@@ -122,12 +221,12 @@ def limits(decoder: WindowDecoder) -> list[str]:
     return said
 
 
-def trained_on(model: str, recording: Recording | None) -> list[tuple[str, bool]]:
-    """Sentences about whom the decoder has seen, each with whether it is a warning."""
+def trained_on(model: str, recording: Recording | None) -> list[str]:
+    """Sentences about the training subjects of a decoder, and whether this person is one."""
     ledger = checkpoints.read_ledger(model)
     if ledger is None:
-        return [("this decoder carries no list of whom it was trained on, so it is not known "
-                 "whether this person is among them", False)]
+        return ["This decoder carries no list of its training subjects, so it is not known whether "
+                "this person is one."]
     people: dict[str, set] = {}
     for entry in ledger["recordings"]:
         people.setdefault(entry["role"], set()).add(entry["subject"])
@@ -135,19 +234,16 @@ def trained_on(model: str, recording: Recording | None) -> list[tuple[str, bool]
     roles = [f"{words.get(role, f'used ({role})')} {len(who)} "
              f"{'person' if len(who) == 1 else 'people'}" for role, who in people.items()]
     hours = sum(float(entry["hours"]) for entry in ledger["recordings"])
-    told = [(f"It was {', and '.join(roles)}; {hours:.1f} hours of recordings." if roles else
-             "Its list of whom it was trained on is empty.", False)]
-    told += [(f"It holds weights published by others: {entry['weights']} ({entry['paper']}; "
-              f"{entry['note']}).", False) for entry in ledger.get("published", [])]
-    if recording is not None and (unlisted := checkpoints.doubt(ledger, [recording.dataset])):
-        told.append((f"Of these weights: {unlisted}.", True))
+    told = [f"It was {', and '.join(roles)}; {hours:.1f} hours of recordings." if roles else
+            "Its list of training subjects is empty."]
+    told += [f"It holds weights published by others: {entry['weights']} ({entry['paper']}; "
+             f"{entry['note']})." for entry in ledger.get("published", [])]
     if recording is None or not recording.subject:
-        return [*told, ("Whose signal this is was not said, so it is not known whether this person "
-                        "is among them.", False)]
+        return [*told, "The subject of this recording is not known, so it is not known whether "
+                       "this person is a training subject."]
     subject = f"{recording.dataset or ''}/{recording.subject}"
     roles = sorted({entry["role"] for entry in ledger["recordings"]
                     if entry["subject"] == subject})
     if roles:
-        return [*told, (f"{subject} is in this decoder's training data ({', '.join(roles)}): how "
-                        f"well it does here says nothing of other people.", True)]
-    return [*told, (f"{subject} is not on the list of whom it was trained on.", False)]
+        return [*told, f"{subject} is in this decoder's training data ({', '.join(roles)})."]
+    return [*told, f"{subject} is not on the list of training subjects."]

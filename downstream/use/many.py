@@ -8,56 +8,61 @@ A bad recording is listed with its reason and stops no other. Run again, the sam
 what is missing, has failed or has changed since.
 """
 
-import contextlib
 import dataclasses
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
-from neurofm import artifacts, checkpoints, config
-from neurofm.models.protocol import WindowDecoder
-from neurofm.preprocessing import archive, quality
-from neurofm.preprocessing.archive import Job
+from neurofm import artifacts
+from neurofm.preprocessing import archive
+from neurofm.preprocessing.archive import Job as Found
+from neurofm.run import FAILED, Command, Job, Made
 
-from . import decoded_page
 from .centring import Seen
-from .one import DecodeConfig, check_centre_on, decode_one, open_decoder, seen_of
+from .one import ONE, DecodeConfig, check_centre_on, decode_one, open_decoder, seen_of
 
-FAILED = 3  # exit status when some recordings failed, as of `neurofm ingest`
 SUMMARY = "summary.tsv"
 _COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime_ns"]
 
 
-def decode_many(run: DecodeConfig) -> int:
-    """Decode all that is found; returns the exit status."""
-    with Many.open(run) as many:
-        found = many.look()
-        if not found.jobs and not found.missing:
-            print(f"no recording was found in {', '.join(run.recording)}")
-            return FAILED
-        for path, reason in found.missing:
-            many.fail(path, reason)
-        many.together(found.jobs)
-        todo = [job for job in found.jobs if not many.is_done(job)]
-        if done := len(found.jobs) - len(todo):
-            print(f"{done} of {len(found.jobs)} recordings are decoded already")
-        try:
-            for job in todo:
-                many.do(job)
-        except KeyboardInterrupt:
-            print("interrupted: what is finished is kept; run the same command again to go on")
-            return 130
-        return many.tell()
+def decode_many(run: DecodeConfig, job: Job) -> int:
+    """Decode all that is found, or what comes into a watched folder; returns the exit status."""
+    if run.watch:
+        from .watch import watch
+
+        return watch(run)
+    many = Many(run)
+    found = many.look()
+    if not found.jobs and not found.missing:
+        job.say(f"no recording was found in {', '.join(run.paths)}")
+        return FAILED
+    for path, reason in found.missing:
+        many.fail(path, reason)
+    many.together(found.jobs)
+    todo = [each for each in found.jobs if not many.is_done(each)]
+    if done := len(found.jobs) - len(todo):
+        job.say(f"{done} of {len(found.jobs)} recordings are decoded already")
+    for each in todo:
+        many.do(each)
+    return many.tell()
+
+
+MANY = Command("decode", DecodeConfig, decode_many, makes="results", positional="paths", grows=True)
 
 
 class Many:
     """The folder of several results and its table. Open it with `with`: one process at a time."""
 
-    def __init__(self, run: DecodeConfig, decoder: WindowDecoder):
-        self.run, self.decoder, self.out = run, decoder, Path(run.out)
-        self.parents = {"model": checkpoints.fingerprint(run.model)}
+    def __init__(self, run: DecodeConfig):
+        self.run, self.out = run, Path(run.out)
+        if artifacts.is_sealed(self.out):
+            raise ValueError(f"--out {self.out}: wanted a folder for several results, but this is "
+                             f"one result; choose another")
+        self.decoder = open_decoder(run.model, run.abstain_below)
+        check_centre_on(run.centre_on, self.decoder, run.model)
         self.of_person: dict[str, list[str]] = {}  # path → recordings to be centered on
         self._known: dict[tuple[str, ...], dict[str, Seen]] = {}
         table = self.out / SUMMARY
@@ -65,38 +70,15 @@ class Many:
                 .to_dict("records") if table.exists() else [])
         self.rows = {row["recording"]: row for row in rows if row["status"] == "done"}
 
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, run: DecodeConfig):
-        out = Path(run.out)
-        decoder = open_decoder(run.model, run.abstain_below)
-        check_centre_on(run.centre_on, decoder, run.model)
-        if artifacts.is_sealed(out) or out.is_file():
-            raise ValueError(f"--out {out}: wanted a folder for several results, but this is one "
-                             f"result or a file; choose another")
-        from filelock import FileLock, Timeout
-
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(f"--out {out}: another decode is running into this folder; wait for "
-                             f"it, or choose another --out") from None
-        try:
-            yield cls(run, decoder)
-        finally:
-            lock.release()
-
     def look(self) -> archive.Found:
         """What recordings there are now; results are none."""
-        found = archive.find(self.run.recording, arrays=self.run.arrays,
+        found = archive.find(self.run.paths, arrays=self.run.arrays,
                              images=self.run.images.given)
         here = Path(os.path.abspath(self.out))
         found.jobs = [job for job in found.jobs if not Path(job.path).is_relative_to(here)]
         return found
 
-    def together(self, jobs: list[Job]) -> None:
+    def together(self, jobs: list[Found]) -> None:
         """Take recordings of the same subject for one person's, to be centered on their mean."""
         if not self.decoder.recentred or self.run.centre_on:
             return
@@ -113,7 +95,7 @@ class Many:
         read is told where that is decoded."""
         if not self.decoder.recentred:
             return None
-        paths = tuple(run.centre_on or run.recording)
+        paths = tuple(run.centre_on or run.paths)
         if paths not in self._known:
             known = {}
             for path in paths:
@@ -124,24 +106,23 @@ class Many:
                         raise
             # People come one after the other: the last one's are enough to keep.
             self._known = {paths: known}
-        known, own = self._known[paths], self._known[paths].get(run.recording[0])
+        known, own = self._known[paths], self._known[paths].get(run.paths[0])
         if self.run.centre_on or own is None:
             return known
         return {path: one for path, one in known.items() if one.sensors.resembles(own.sensors)}
 
-    def is_done(self, job: Job) -> bool:
+    def is_done(self, job: Found) -> bool:
         """Whether its results are there, of this decoder and settings, and it has not changed."""
         row = self.rows.get(job.path)
         if row is None or [row["size"], row["mtime_ns"]] != [str(job.size), str(job.mtime_ns)]:
             return False
-        settings = config.resolved(self._one(job, row["folder"]))
-        if self._is_of(row["folder"], job) and settings["centre_on"] != artifacts.open_sealed(
+        one = self._one(job, row["folder"])
+        if self._is_of(row["folder"], job) and one.centre_on != artifacts.open_sealed(
                 self.out / row["folder"]).config.get("centre_on", []):
             return False  # the person has other recordings now, and with them another average
-        return artifacts.finished(self.out / row["folder"], "results", config=settings,
-                                  parents=self.parents)
+        return ONE.is_finished(one)
 
-    def do(self, job: Job) -> bool:
+    def do(self, job: Found) -> bool:
         """Decode one and say how it went; False where it failed."""
         name = self._name(job)
         row = {"recording": job.path, "size": str(job.size), "mtime_ns": str(job.mtime_ns)}
@@ -149,20 +130,34 @@ class Many:
             if self._is_of(name, job):  # as it was before the file changed
                 shutil.rmtree(self.out / name)
             one = self._one(job, name)
-            table, windows = decode_one(one, self.decoder, self.parents, self._known_of(one))
+            made = self._decoded(one)
         except (ValueError, OSError) as error:
             return self.fail(job.path, str(error), row)
         except MemoryError:
             return self.fail(job.path, "memory ran out: lower batch_windows", row)
         except Exception as error:  # ours to mend, but it must not stop the other recordings
             return self.fail(job.path, f"unexpected {type(error).__name__}: {error}", row)
-        self.rows[job.path] = {**row, "status": "done", "folder": name, "windows": len(table),
-                               "reason": "", **_in_numbers(table, self.decoder)}
-        print(f"{name}: {decoded_page.finding(table, self.decoder.classes, self.run.abstain_below)}"
-              + "".join(f"\n  note: {text}" for text in quality.remarks(windows.quality)),
-              flush=True)
+        results = made.results
+        self.rows[job.path] = {
+            **row, "status": "done", "folder": name, "windows": made.facts["windows"],
+            "reason": "", **{each["metric"]: each["value"] for each in results.scores},
+            "finding": results.summary, "flags": "; ".join(map(str, results.flags)),
+            "notes": "; ".join(results.notes)}
         self._write()
         return True
+
+    def _decoded(self, one: DecodeConfig) -> Made:
+        """Through the frame, as `neurofm decode` of this recording alone."""
+        made = []
+
+        def body(run: DecodeConfig, job: Job) -> Made:
+            made.append(decode_one(run, job, self.decoder, self._known_of(run)))
+            made[0].said.append(f"{job.out.name}:")
+            return made[0]
+
+        words = [*one.paths, f"--model={one.model}", f"--out={one.out}"]
+        dataclasses.replace(ONE, body=body).run(one, words)
+        return made[0]
 
     def fail(self, path: str, reason: str, row: dict | None = None) -> bool:
         """Note a recording that could not be decoded; False, as `do` of it would be."""
@@ -183,14 +178,14 @@ class Many:
             print(f"  failed: {row['recording']}: {row['reason']}")
         return FAILED if failed else 0
 
-    def _one(self, job: Job, name: str) -> DecodeConfig:
+    def _one(self, job: Found, name: str) -> DecodeConfig:
         """The settings of `neurofm decode` of this recording alone."""
         centre_on = self.run.centre_on or self.of_person.get(job.path, [])
         return dataclasses.replace(
-            self.run, recording=[job.path], out=str(self.out / name), centre_on=centre_on,
+            self.run, paths=[job.path], out=str(self.out / name), centre_on=centre_on,
             watch=False, poll_s=DecodeConfig.poll_s, stop_after=0)
 
-    def _name(self, job: Job) -> str:
+    def _name(self, job: Found) -> str:
         """The file's name without its extension; where another recording has that, a longer one."""
         row = self.rows.get(job.path)
         if row and row["folder"]:
@@ -198,11 +193,14 @@ class Many:
         stem = Path(job.path).name.removesuffix(".gz").rsplit(".", 1)[0]
         return stem if not (self.out / stem).exists() or self._is_of(stem, job) else job.id
 
-    def _is_of(self, name: str, job: Job) -> bool:
-        """Whether a folder holds results of this recording, which the table may not know."""
+    def _is_of(self, name: str, job: Found) -> bool:
+        """Whether a folder holds results of this recording, which the table may not know, or the
+        beginning of them."""
         folder = self.out / name
-        return (artifacts.is_sealed(folder)
-                and artifacts.open_sealed(folder).config.get("recording") == [job.path])
+        if artifacts.is_sealed(folder):
+            return artifacts.open_sealed(folder).config.get("paths") == [job.path]
+        begun = folder / artifacts.CLAIM
+        return begun.exists() and json.loads(begun.read_text()).get("paths") == [job.path]
 
     def _write(self) -> None:
         """The table, replaced as a whole: a crash leaves the one before."""
@@ -213,15 +211,3 @@ class Many:
         unfinished = self.out / f".{SUMMARY}.part"
         table.to_csv(unfinished, sep="\t", index=False)
         unfinished.replace(self.out / SUMMARY)
-
-
-def _in_numbers(table: pd.DataFrame, decoder: WindowDecoder) -> dict:
-    """A recording in a row: share and mean probability of each class, or the number's mean."""
-    if not decoder.classes:
-        return {"mean": round(table["predicted"].mean(), 6),
-                "std": round(table["predicted"].std(ddof=1), 6) if len(table) > 1 else ""}
-    numbers = {f"share_{name}": round((table["predicted"] == name).mean(), 4)
-               for name in decoder.classes}
-    numbers |= {f"p_{name}": round(table[f"p_{name}"].mean(), 4) for name in decoder.classes}
-    return {**numbers, "confidence": round(table["confidence"].mean(), 4),
-            "abstained": int(table["abstained"].sum())}

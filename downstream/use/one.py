@@ -4,8 +4,6 @@ The contract is applied first; a recording that cannot meet it is refused with w
 nothing is written.
 """
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,27 +13,29 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import artifacts, checkpoints
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
-from neurofm.preprocessing import archive, quality, readers
+from neurofm.pages.figure import with_svg
+from neurofm.preprocessing import archive, readers
 from neurofm.preprocessing.labels import LabelRule, onsets
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import Standardized, standardize
+from neurofm.run import Command, Job, Made
 
 from ..decoder.embedding import of_recording
-from . import centring, decoded_page, figures
+from . import centring, decoded_page, figures, findings
 from .centring import Centre, Seen
 
 
 @dataclass
 class DecodeConfig:
-    """Decode config.
+    """Decode recordings window by window.
 
     Parameters
     ----------
-    recording
+    paths
         Files of EEG or MEG (or folders, where that is the format), and folders that are
         searched for them.
     model
@@ -63,7 +63,7 @@ class DecodeConfig:
         End after so many recordings; 0 = never.
     """
 
-    recording: list[str]
+    paths: list[str]
     model: str
     out: str
     events: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ class DecodeConfig:
     stop_after: int = 0
 
     def __post_init__(self):
-        if not self.recording:
+        if not self.paths:
             raise ValueError("give files or folders: neurofm decode PATH… --model DECODER --out "
                              "results/")
         check_abstain(self.abstain_below)
@@ -92,54 +92,51 @@ class DecodeConfig:
                              f"{self.stop_after}")
 
 
-def decode_single(run: DecodeConfig) -> int:
-    """Decode the one recording of `run` into its folder, and tell; returns the exit status."""
-    out = Path(run.out)
-    decoder = open_decoder(run.model, run.abstain_below)
-    check_centre_on(run.centre_on, decoder, run.model)
-    parents = {"model": checkpoints.fingerprint(run.model)}
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things; choose "
-                         f"another or delete it")
-    table, windows = decode_one(run, decoder, parents)
-    print(decoded_page.finding(table, decoder.classes, run.abstain_below))
-    for remark in quality.remarks(windows.quality):
-        print(f"note: {remark}")
-    print(f"page: {out / 'report.html'}")
-    return 0
-
-
 def decode_one(
-    run: DecodeConfig, decoder: WindowDecoder, parents: dict[str, str],
+    run: DecodeConfig, job: Job, decoder: WindowDecoder | None = None,
     known: dict[str, Seen] | None = None,
-) -> tuple[pd.DataFrame, Standardized]:
-    """Write predictions, figure and page of the one recording of `run`, and seal the folder.
+) -> Made:
+    """Write predictions, figure and page of the one recording of `run`.
 
-    known: recordings of the person, where the decoder re-centres; None = as `run` says.
+    decoder: that of `run`, where it is loaded already. known: recordings of the person, where the
+    decoder re-centers; None = as `run` says.
     """
-    out = Path(run.out)
+    decoder = decoder or open_decoder(run.model, run.abstain_below)
+    check_centre_on(run.centre_on, decoder, run.model)
     recording = read(run)
     windows, centre = cut(recording, decoder, run), None
     if decoder.recentred:
         if known is None:
-            known = {path: seen_of(path, run, decoder) for path in run.centre_on or run.recording}
+            known = {path: seen_of(path, run, decoder) for path in run.centre_on or run.paths}
         centre = centring.of(known, windows.sensors)
     table = predict(decoder, windows, run.batch_windows, run.abstain_below, centre)
-    # Under another name until complete: a crash leaves no folder that looks like a result.
-    unfinished = out.with_name(f".{out.name}.part-{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        _write(unfinished, run, decoder, recording, windows, table, parents, centre)
-        if out.exists():
-            out.rmdir()  # empty: see above
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return table, windows
+    table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
+    table.to_parquet(job.out / "predictions.parquet", index=False)
+    figures.decoded(job.out / "decoded.png", windows, table, decoder.classes, recording.events)
+    artifacts.write_json(job.out / "quality.json", windows.quality)
+    results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
+                               findings.quality(windows))
+    return Made(
+        with_svg(job.out, ["predictions.tsv", "predictions.parquet", "decoded.png",
+                           "quality.json"]),
+        facts={"windows": len(table)}, results=results, judged=judged(run, recording),
+        page=decoded_page.page(recording, windows, table, decoder, run.model,
+                               job.out / "decoded.png", results.summary,
+                               centre.in_words() if centre else ""))
+
+
+ONE = Command(
+    "decode", DecodeConfig, decode_one, makes="results", models=("model",), positional="paths",
+    free=frozenset({"batch_windows", "watch", "poll_s", "stop_after"}), fresh=True,
+)
+
+
+def judged(run: DecodeConfig, recording: Recording) -> pd.DataFrame:
+    """The recording as a row that training data are held against."""
+    found = archive.find([recording.source], images=run.images.given).jobs
+    return pd.DataFrame([{"recording": found[0].id if found else recording.source,
+                          "dataset": recording.dataset,
+                          "subject": recording.subject or "unknown"}])
 
 
 def check_abstain(abstain_below: float) -> None:
@@ -175,7 +172,7 @@ def check_centre_on(centre_on: list[str], decoder: WindowDecoder, model: str) ->
 def read(run: DecodeConfig, path: str = "") -> Recording:
     """The recording (or another, read alike), and whose it is as far as file name or BIDS folder
     tell."""
-    path = Path(path or run.recording[0]).expanduser()
+    path = Path(path or run.paths[0]).expanduser()
     if not path.exists():
         raise ValueError(f"{path}: there is no such file")
     if path.is_dir() and not readers.claims(path):
@@ -245,18 +242,3 @@ def named(
     table["entropy"] = (bits / np.log2(len(classes))).clip(0, 1).round(6)
     table["abstained"] = abstained
     return table
-
-
-def _write(out: Path, run, decoder, recording, windows, table, parents, centre) -> None:
-    table.to_csv(out / "predictions.tsv", sep="\t", index=False)
-    table.to_parquet(out / "predictions.parquet", index=False)
-    figures.decoded(out / "decoded.png", windows, table, decoder.classes, recording.events)
-    html = decoded_page.page(recording, windows, table, decoder, run.model, out / "decoded.png",
-                             run.abstain_below, centre.in_words() if centre else "")
-    (out / "report.html").write_text(html)
-    artifacts.write_json(out / "quality.json", windows.quality)
-    artifacts.seal(
-        out, "results", config=config.resolved(run), parents=parents,
-        files=["predictions.tsv", "predictions.parquet", "decoded.png", "report.html",
-               "quality.json"],
-    )

@@ -15,11 +15,12 @@ from .one import DecodeConfig
 
 def watch(run: DecodeConfig) -> int:
     """Look, decode, wait, until told to stop; returns the exit status."""
-    for given in run.recording:
+    for given in run.paths:
         if not Path(given).expanduser().exists():
             raise ValueError(f"{given}: there is no such folder to be watched; make it first")
-    with Many.open(run) as many, stopping() as stop:
-        print(f"watching {', '.join(run.recording)} every {run.poll_s:g} s; Ctrl-C ends it",
+    many = Many(run)
+    with stopping() as stop:
+        print(f"watching {', '.join(run.paths)} every {run.poll_s:g} s; Ctrl-C ends it",
               flush=True)
         _watch(run, many, stop)
         return many.tell()

@@ -32,7 +32,8 @@ def test_table_figure_and_page(decoded):
     assert pd.read_parquet(out / "predictions.parquet").equals(table)
     page = (out / "report.html").read_text()
     for said in (path.name, "data:image/png;base64,", "balanced accuracy", "0.1–45 Hz",
-                 "16 eeg", "left (4), right (4)", "is not on the list of whom", "not a medical",
+                 "16 eeg", "left (4), right (4)", "is not on the list of training subjects",
+                 "not a medical",
                  "trained on 8 people", "The decoder names", "No fault was found", "<details>"):
         assert said in page, said
     assert "http" not in page.replace("http-equiv", "")
@@ -63,8 +64,9 @@ def test_again_does_nothing_and_other_things_are_not_overwritten(decoded, decode
     before = artifacts.open_sealed(out).created
     assert decode(path, decoder, out) == 0
     assert "nothing to do" in capsys.readouterr().out
-    assert decode(path, decoder, out, "--batch_windows=2") == 1
-    assert "was made with other settings (batch_windows)" in capsys.readouterr().err
+    assert decode(path, decoder, out, "--abstain_below=0.9") == 1
+    told = capsys.readouterr().err
+    assert "was made with other settings (abstain_below: 0.0, wanted 0.9)" in told
     (out.parent / "notes").mkdir()
     (out.parent / "notes" / "mine.txt").write_text("mine")
     assert decode(path, decoder, out.parent / "notes") == 1
@@ -78,6 +80,7 @@ def test_somebody_of_the_training_data_is_named(planted, decoder, tmp_path):
     path = save_raw(folder / "sub-03_task-imagery_raw.fif")
     assert decode(path, decoder, tmp_path / "out") == 0
     page = (tmp_path / "out" / "report.html").read_text()
+    assert "LEAK: model: 1 of 1 subject judged here is in its training data" in page
     assert "planted/03 is in this decoder&#x27;s training data (train)" in page
 
 
