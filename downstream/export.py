@@ -16,17 +16,17 @@ import copy
 import sys
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import artifacts, checkpoints
 from neurofm.data.batch import Batch
 from neurofm.data.contract import EEG_MEG
 from neurofm.data.sensors import KINDS
 from neurofm.models.protocol import Backbone, WindowDecoder
+from neurofm.run import Command, Job, Made
 
 TOLERANCE = 1e-4
 CHANNELS = (2, 19, 64)  # that an exported model of any montage is tried with
@@ -72,23 +72,11 @@ class Answers(nn.Module):
         return self.model.pooled(batch, self.model.config.pools[0])
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    if argv and not argv[0].startswith("-"):
-        argv = [f"--model={argv[0]}", *argv[1:]]
-    return export(config.parse(ExportConfig, argv, command="export"))
-
-
-def export(run: ExportConfig) -> int:
-    """Export, compare, seal; prints what was compared."""
-    out, path = Path(run.out), run.model
-    parents = {"model": checkpoints.fingerprint(path)}
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
-    model = checkpoints.load(path)
-    _check(model, path)
-    artifacts.claim(out, {**parents, **config.resolved(run)})
+def export(run: ExportConfig, job: Job) -> Made:
+    """Export the model and compare the file with it."""
+    out = job.out
+    model = checkpoints.load(run.model)
+    _check(model, run.model)
     wrapped = Answers(_frozen(model)).eval()
     program = _exported(wrapped, run, model)
     torch.export.save(program, out / "model.pt2")
@@ -108,12 +96,19 @@ def export(run: ExportConfig) -> int:
                       zip(INPUTS, inputs, strict=True)},
                    "output": wrapped(*inputs).contiguous()}, out / "golden.safetensors")
     artifacts.write_json(out / "export.json", _about(model, inputs, run))
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
-                   files=["model.pt2", "export.json", "golden.safetensors"])
     tried = ", ".join(map(str, _tried(model)))
-    print(f"{out / 'model.pt2'}: {(out / 'model.pt2').stat().st_size / 1e6:.1f} MB; compared with "
-          f"{tried} channels: off by {off:.1e} at most")
-    return 0
+    size = (out / "model.pt2").stat().st_size
+    return Made(["model.pt2", "export.json", "golden.safetensors"], said=[
+        f"{out / 'model.pt2'}: {size / 1e6:.1f} MB; compared with {tried} channels: off by "
+        f"{off:.1e} at most"])
+
+
+COMMAND = Command("export", ExportConfig, export, makes="results", models=("model",),
+                  positional="model", fresh=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
 
 
 def _check(model, path: str) -> None:

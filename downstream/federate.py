@@ -16,17 +16,18 @@ import itertools
 import logging
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-from neurofm import artifacts, config
+from neurofm import config
 from neurofm.data.corpus import Corpus
-from neurofm.run import STOPPED
+from neurofm.pages.figure import with_svg
+from neurofm.results import Results, score
+from neurofm.run import FAILED, Command, Job, Made
 from neurofm.training import parallel
-from neurofm.training.loop import Stopped
 
 from .decoder.labelled import labelled
 from .federated import (
@@ -44,7 +45,6 @@ from .federated.site import Site, n_folds
 from .federated.strategies import Averaging
 
 METHODS = ("federated", "local", "pooled")
-EXIT_FAILED = 3
 
 
 @dataclass
@@ -121,61 +121,69 @@ class FederateConfig:
         return Federation(self.learning, self.averaging, self.privacy, self.secure)
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
+def federate(run: FederateConfig, job: Job) -> Made | int:
+    """Do all folds and seeds of all methods, judge, write tables, figures and page."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     logging.getLogger("flwr").setLevel(logging.WARNING)  # of a round we say more ourselves
-    run = config.parse(FederateConfig, argv, command="federate")
     try:
-        return federate(run, functools.partial(print, flush=True))
+        return _federated(run, job)
     except FederationFailed as problem:
         sys.stderr.write(f"neurofm federate: {problem}\n")
-        return EXIT_FAILED
-    except Stopped as stop:
-        print(stop)
-        return STOPPED
+        return FAILED
 
 
-def federate(run: FederateConfig, say=print) -> int:
-    """Do all folds and seeds of all methods, judge, write tables, figures and page, seal."""
-    out = Path(run.out)
-    parents = {name: Corpus.open(folder).fingerprint for name, folder in run.sites.items()}
-    learning = run.learning.as_here()
-    if learning.fingerprint:
-        parents["model"] = learning.fingerprint
-    settled = config.resolved(replace(run, jobs=1))
-    if artifacts.finished(out, "results", config=settled, parents=parents):
-        say(f"{out} is finished: nothing to do")
-        return 0
-    learning = replace(learning, classes=_classes(run))
+def _federated(run: FederateConfig, job: Job) -> Made:
+    learning = replace(run.learning.as_here(), classes=_classes(run))
     run = replace(run, learning=learning)
     counts = {site.name: n_folds(site, learning) for site in run.every_site}
-    artifacts.claim(out, {**parents, **settled})
-    config.save(run, out)
-    say("; ".join(f"{name}: {n} fold{'s' * (n != 1)}" for name, n in counts.items()))
+    config.save(run, job.out)
+    job.say("; ".join(f"{name}: {n} fold{'s' * (n != 1)}" for name, n in counts.items()))
     every = run.folds or range(max(counts.values()))
     jobs = [simulation.Job(method, fold, seed)
             for fold, seed, method in itertools.product(every, range(run.seeds), run.methods)]
-    tables = _done(run, jobs, say)
-    table = pd.concat([each for job, parts in zip(jobs, tables, strict=True)
-                       for name, each in parts.items() if job.fold < counts[name]],
+    tables = _done(run, jobs, job)
+    table = pd.concat([each for one, parts in zip(jobs, tables, strict=True)
+                       for name, each in parts.items() if one.fold < counts[name]],
                       ignore_index=True)
     found = federated_scores.score(table, tuple(learning.classes), run.methods)
-    rounds = simulation.rounds(out, jobs)
-    _written(out, run, table, found, rounds)
-    artifacts.seal(out, "results", config=settled, parents=parents, files=[
-        "predictions.parquet", "sites.tsv", "people.tsv", "rounds.tsv", "sites.png", "rounds.png",
-        "index.html", "run.yaml"])
-    say(found.sites.to_string(index=False, float_format="{:.3f}".format))
-    say(federated_scores.finding(found))
+    rounds = simulation.rounds(job.out, jobs)
+    files = _written(job.out, table, found, rounds)
+    said = [found.sites.to_string(index=False, float_format="{:.3f}".format)]
     if "federated" in run.methods:
         up = "masked sums" if run.secure.on else size(rounds["bytes_up"].max())
-        say(f"a round and site: {size(rounds['bytes_down'].max())} down, {up} up")
+        said.append(f"a round and site: {size(rounds['bytes_down'].max())} down, {up} up")
         if run.privacy.where != "none":
-            say(f"privacy of a site: epsilon {rounds['epsilon'].max():.3g} at delta "
-                f"{run.privacy.delta:g}")
-    say(f"page: {out / 'index.html'}")
-    return 0
+            said.append(f"privacy of a site: epsilon {rounds['epsilon'].max():.3g} at delta "
+                        f"{run.privacy.delta:g}")
+    people = pd.concat([Corpus.open(folder).recordings for folder in run.sites.values()])
+    if learning.fingerprint:
+        job.models["model"] = learning.model
+    results = Results(
+        "federate", data=list(run.sites.values()), model=learning.model, methods=run.methods,
+        protocol=asdict(learning.protocol), seeds=list(range(run.seeds)),
+        subjects=int(found.people.groupby(["site", "subject"]).ngroups),
+        scores=[score(row["method"], "balanced_accuracy", row["balanced_accuracy"],
+                      n=row["people"], site=row["site"]) | {
+                          "low": row["low"], "high": row["high"]}
+                for row in found.sites.to_dict("records")],
+        summary=federated_scores.finding(found))
+    judged = people[people["recording"].isin(set(table["recording"]))]
+    return Made(files, results=results, judged=judged, said=said,
+                page=federated_page.page(job.out, run, found, rounds))
+
+
+def _encoder(run: FederateConfig) -> dict[str, str]:
+    mark = run.learning.as_here().fingerprint
+    return {"model": mark} if mark else {}
+
+
+COMMAND = Command(
+    "federate", FederateConfig, federate, makes="results", reads=("sites",), further=_encoder,
+    free=frozenset({"jobs", "learning.model", "learning.train.log_every"}))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
 
 
 def _classes(run: FederateConfig) -> list[str]:
@@ -194,23 +202,23 @@ def _classes(run: FederateConfig) -> list[str]:
     return list(next(iter(found.values())))
 
 
-def _done(run: FederateConfig, jobs: list, say) -> list[dict[str, pd.DataFrame]]:
-    do = functools.partial(simulation.do, Path(run.out), run.federation, run.engine,
-                           run.every_site)
+def _done(run: FederateConfig, jobs: list, job: Job) -> list[dict[str, pd.DataFrame]]:
+    do = functools.partial(simulation.do, job.out, run.federation, run.engine, run.every_site)
     # Of several at a time each prints for itself.
-    return parallel.run(functools.partial(do, say=say) if run.jobs == 1 else do, jobs, run.jobs)
+    return parallel.run(functools.partial(do, say=job.say) if run.jobs == 1 else do, jobs, run.jobs)
 
 
 def _written(
-    out: Path, run: FederateConfig, table: pd.DataFrame, found: federated_scores.Scores,
-    rounds: pd.DataFrame,
-) -> None:
+    out: Path, table: pd.DataFrame, found: federated_scores.Scores, rounds: pd.DataFrame
+) -> list[str]:
+    """Write tables and figures; returns the names of all files."""
     table.to_parquet(out / "predictions.parquet", index=False)
     found.sites.to_csv(out / "sites.tsv", sep="\t", index=False, float_format="%.5g")
     found.people.to_csv(out / "people.tsv", sep="\t", index=False, float_format="%.5g")
     rounds.to_csv(out / "rounds.tsv", sep="\t", index=False, float_format="%.5g")
     federated_figures.draw(out, found, rounds)
-    (out / "index.html").write_text(federated_page.page(out, run, found, rounds))
+    return with_svg(out, ["predictions.parquet", "sites.tsv", "people.tsv", "rounds.tsv",
+                          "sites.png", "rounds.png", "run.yaml"])
 
 
 if __name__ == "__main__":

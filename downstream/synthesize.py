@@ -10,14 +10,13 @@ same series shifted in time would.
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import checkpoints
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
 from neurofm.data.pair_batch import PairBatch
@@ -28,10 +27,10 @@ from neurofm.preprocessing import archive, segments
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
 from neurofm.preprocessing.readers import ReadError, ReadOptions
 from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.results import Results, score
+from neurofm.run import FAILED, OK, Command, Job, Made
 
 from .use import series_files, synthesized_page
-
-FAILED = 3  # exit status when some recordings failed
 
 
 @dataclass
@@ -58,7 +57,7 @@ class SynthesizeConfig:
         How to find the measured fMRI, as in `neurofm pair`.
     drop, montage, rename, exclude
         As in `neurofm pair`.
-    n_surrogates
+    permutations
         Number of circular shifts for the p value of a region.
     """
 
@@ -75,15 +74,15 @@ class SynthesizeConfig:
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     exclude: list[str] = field(default_factory=list)
-    n_surrogates: int = 1000
+    permutations: int = 1000
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders of EEG: neurofm synthesize PATH… --model MODEL "
                              "--out results/")
-        if self.t_r < 0 or self.n_surrogates < 100:
+        if self.t_r < 0 or self.permutations < 100:
             raise ValueError(f"wanted t_r of 0 or more and at least 100 surrogates, got "
-                             f"{self.t_r} and {self.n_surrogates}")
+                             f"{self.t_r} and {self.permutations}")
         if self.labels and not self.atlas:
             raise ValueError("labels are of an atlas: give --atlas too")
 
@@ -110,48 +109,55 @@ class Series:
     measured: Float[np.ndarray, "volume roi"] | None = None
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 all well, 2 the command line, 3 some recordings failed."""
-    argv = sys.argv[1:] if argv is None else argv
-    return synthesize(config.parse(SynthesizeConfig, argv, command="synthesize",
-                                   positional="paths"))
-
-
-def synthesize(run: SynthesizeConfig) -> int:
-    """Synthesize, write, seal; prints what it does."""
-    out, parents = Path(run.out), {"model": checkpoints.fingerprint(run.model)}
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        print(f"{out} is finished: nothing to do")
-        return 0
+def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
+    """Synthesize each recording, write its series, compare with what was measured."""
     model = open_model(run.model)
     atlas = series_files.open_atlas(run.atlas, run.labels, model.config.rois) if run.atlas else None
     found = archive.find(run.paths, exclude=run.exclude)
-    failures = [(path, reason) for path, reason in found.missing]
+    failures = list(found.missing)
     if not found.jobs and not failures:
         raise ValueError(f"{', '.join(run.paths)}: no EEG was found there")
-    artifacts.claim(out, {**parents, **config.resolved(run)})
-    out.mkdir(parents=True, exist_ok=True)
-    made, files = [], []
-    for job in found.jobs:
+    made, files, people = [], [], []
+    for each in found.jobs:
         try:
-            series = one(run, model, job)
+            series = one(run, model, each)
         except (ReadError, ContractError) as error:
-            failures.append((job.source, error.reason))
-            print(f"failed: {job.source}: {error.reason}")
+            failures.append((each.source, error.reason))
+            job.say(f"failed: {each.source}: {error.reason}")
             continue
-        files += series_files.write(out, series, model.config.rois, run.model, parents["model"],
-                                    atlas)
+        files += series_files.write(job.out, series, model.config.rois, run.model,
+                                    job.parents["model"], atlas)
         made.append(series)
-        print(f"{job.source}: {len(series.values)} volumes of {series.values.shape[1]} regions")
-    if made:
-        (out / "index.html").write_text(synthesized_page.page(out, run, model, made, failures))
-        pd.DataFrame(failures, columns=["source", "reason"]).to_csv(out / "failures.tsv", sep="\t",
-                                                                    index=False)
-        artifacts.seal(out, "results", config=config.resolved(run), parents=parents,
-                       files=[*files, "index.html", "failures.tsv",
-                              *(["nearness.tsv"] if run.partner else [])])
-        print(f"page: {out / 'index.html'}")
-    return FAILED if failures else 0
+        people.append({"recording": each.id, "dataset": each.dataset,
+                       "subject": each.subject or "unknown"})
+        job.say(f"{each.source}: {len(series.values)} volumes of {series.values.shape[1]} regions")
+    if not made:
+        return FAILED
+    pd.DataFrame(failures, columns=["source", "reason"]).to_csv(
+        job.out / "failures.tsv", sep="\t", index=False)
+    table = synthesized_page.compared(job.out, made, model.config.rois, run.permutations)
+    summary = synthesized_page.finding(table)
+    results = Results(
+        "synthesize", data=run.paths, model=run.model, methods=["synthesized"], seeds=[0],
+        subjects=len({(row["dataset"], row["subject"]) for row in people}), summary=summary,
+        scores=[] if table is None else [
+            score("synthesized", "r", row["r"], recording=row["recording"], region=row["region"],
+                  p=row["p"], p_holm=row["p (Holm)"]) for row in table.to_dict("records")],
+        notes=[synthesized_page.NOT_COMPARED] if table is None else [])
+    return Made(
+        [*files, "failures.tsv", *(["nearness.tsv"] if table is not None else [])],
+        results=results, judged=pd.DataFrame(people),
+        page=synthesized_page.page(job.out, run, model, made, failures, table),
+        status=FAILED if failures else OK)
+
+
+COMMAND = Command(
+    "synthesize", SynthesizeConfig, synthesize, makes="results", models=("model",),
+    positional="paths", fresh=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
 
 
 def open_model(path: str) -> NeuroBOLTSequence:

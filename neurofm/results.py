@@ -89,17 +89,21 @@ class Results:
 def score(method: str, metric: str, interval, *, unit: str = "", n: int | None = None,
           **part) -> dict:
     """A row of `Results.scores`. interval: has mean, low and high; or a number."""
-    mean = getattr(interval, "mean", interval)
-    return {"method": method, "metric": metric, "value": mean,
+    return {"method": method, "metric": metric, "value": _mean(interval),
             "low": getattr(interval, "low", None), "high": getattr(interval, "high", None),
             "unit": unit, "n": n, **part}
 
 
 def comparison(a: str, b: str, metric: str, interval, p: float | None = None, **part) -> dict:
     """A row of `Results.comparisons`: a minus b. interval: as in `score`."""
-    return {"a": a, "b": b, "metric": metric, "difference": getattr(interval, "mean", interval),
+    return {"a": a, "b": b, "metric": metric, "difference": _mean(interval),
             "low": getattr(interval, "low", None), "high": getattr(interval, "high", None),
             "p": p, **part}
+
+
+def _mean(interval):
+    """Of an interval; a number (of numpy too, whose `mean` is a method) is its own."""
+    return interval.mean if hasattr(interval, "low") else interval
 
 
 def _plain(value):

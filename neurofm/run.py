@@ -191,6 +191,8 @@ class Command:
         Names in the folder that only unfinished work needs ("state"): removed once it is sealed.
     begun
         begun(out): whether a folder that is not sealed holds work that other settings would spoil.
+    further
+        further(run): role → fingerprint of what it is made from and is no artifact of ours.
     fresh
         True where the folder must be new or empty, or begun by this command with these settings.
     """
@@ -209,6 +211,7 @@ class Command:
     shared: Callable[[Any], bool] = lambda run: False
     leaves: tuple[str, ...] = ()
     begun: Callable[[Path], bool] = lambda out: True
+    further: Callable[[Any], dict[str, str]] = lambda run: {}
     fresh: bool = False
 
     def __call__(self, argv: list[str] | None = None) -> int:
@@ -315,7 +318,17 @@ class Command:
                 if not gone:
                     raise
                 found[role] = known[role]
-        return found
+        return found | self._further(run, known)
+
+    def _further(self, run: Any, known: dict[str, str]) -> dict[str, str]:
+        try:
+            return self.further(run)
+        except ValueError:  # gone since the folder was finished
+            if not known:
+                raise
+            return {role: mark for role, mark in known.items()
+                    if not any(role == self._role(name) for name, _ in
+                               self._places(run, self.reads + self.models))}
 
     def _role(self, name: str) -> str:
         return self.roles.get(name, name)

@@ -210,3 +210,13 @@ def test_results_are_plain_json_that_says_how_they_were_made(tmp_path):
     (tmp_path / "out" / "results.json").write_text(text.replace('"version": 1', '"version": 2'))
     with pytest.raises(ValueError, match="version 2, this neurofm reads version 1"):
         Results.load(tmp_path / "out")
+
+
+def test_scores_of_numpy_are_numbers(tmp_path):
+    import numpy as np
+
+    Results("count", scores=[score("a", "r", np.float64(0.5))],
+            comparisons=[comparison("a", "b", "r", np.float32(0.25))]).save(tmp_path)
+    found = Results.load(tmp_path)
+    assert found.scores[0]["value"] == 0.5
+    assert found.comparisons[0]["difference"] == 0.25

@@ -12,8 +12,8 @@ from . import federated_scores
 from .federated_scores import Scores
 
 
-def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> str:
-    """HTML. run: a FederateConfig."""
+def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
+    """The page. run: a FederateConfig."""
     federated = rounds[rounds["method"] == "federated"]
     n = scores.people["site"].nunique()
     sections = [
@@ -30,7 +30,7 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> str:
         ("What travels", report.pairs(_travels(run, federated))),
         ("What was done", report.pairs(_done(run))),
     ]
-    return report.page("Federated decoder", f"{n} sites, classes {' / '.join(scores.classes)}",
+    return report.Page("Federated decoder", f"{n} sites, classes {' / '.join(scores.classes)}",
                        sections)
 
 

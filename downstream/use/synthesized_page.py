@@ -11,9 +11,24 @@ from ..protocol.scans import LEAST_VOLUMES
 from ..scoring.statistics import holm
 from ..scoring.surrogates import SHIFT_S, allowed_shifts, of_known, r_of_shifts
 
+NOT_COMPARED = ("No measured fMRI was given (--partner), so it is not known how close these series "
+                "are to this person's fMRI.")
 
-def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> str:
-    """HTML of all recordings. made: Series of each."""
+
+def compared(out: Path, made: list, rois: tuple[str, ...], n: int) -> pd.DataFrame | None:
+    """Write nearness.tsv of the series whose fMRI was measured; None where there are none."""
+    known = [series for series in made if series.measured is not None]
+    if not known:
+        return None
+    table = pd.concat([nearness(series, rois, n) for series in known])
+    table.to_csv(out / "nearness.tsv", sep="\t", index=False, float_format="%.4f")
+    return table
+
+
+def page(
+    out: Path, run, model, made: list, failures: list[tuple[str, str]], table: pd.DataFrame | None
+) -> report.Page:
+    """All recordings. made: Series of each. table: from `compared`."""
     rois = model.config.rois
     sections = [("What this is", report.paragraph(
         f"Time series of {len(rois)} regions, synthesized from EEG by {Path(run.model).name}. "
@@ -24,15 +39,8 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
             ("Regions", ", ".join(rois)),
             ("Model's input", f"EEG at {model.contract.sfreq:g} Hz, {model.contract.highpass_hz:g}–"
                               f"{model.contract.lowpass_hz:g} Hz, any montage")]))]
-    compared = [series for series in made if series.measured is not None]
-    if compared:
-        table = pd.concat([nearness(series, rois, run.n_surrogates) for series in compared])
-        table.to_csv(out / "nearness.tsv", sep="\t", index=False, float_format="%.4f")
-        sections.append(("Beside what was measured", _said(table) + report.table(table)))
-    else:
-        sections.append(("Beside what was measured", report.paragraph(
-            "No measured fMRI was given (partner), so nothing is known of how near these come for "
-            "this person.", "warning")))
+    sections.append(("Beside what was measured", report.paragraph(NOT_COMPARED) if table is None
+                     else report.paragraph(finding(table)) + report.table(table)))
     for series in made:
         sections.append((series.name, report.figure(
             out / f"{series.name}_desc-synthesized.png",
@@ -41,7 +49,7 @@ def page(out: Path, run, model, made: list, failures: list[tuple[str, str]]) -> 
         sections.append((f"{len(failures)} failed", report.bullets(
             f"{source}: {reason}" for source, reason in failures)))
     n = len(made)
-    return report.page("fMRI synthesized from EEG", f"{n} recording{'s' * (n > 1)}", sections)
+    return report.Page("fMRI synthesized from EEG", f"{n} recording{'s' * (n > 1)}", sections)
 
 
 def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
@@ -63,13 +71,16 @@ def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFra
                          "p (Holm)": of_known(p, holm)})
 
 
-def _said(table: pd.DataFrame) -> str:
+def finding(table: pd.DataFrame | None) -> str:
+    """How close the series are to what was measured, in words."""
+    if table is None:
+        return ""
     good = int((table["p (Holm)"] < 0.05).sum())
     n_regions, shifts = table["region"].nunique(), int(table["shifts"].min())
     too_short = (f" The shortest recording allows {shifts} shifts: after correction for "
                  f"{n_regions} regions none of it can be below {n_regions / (1 + shifts):.2g}."
                  if n_regions / (1 + shifts) >= 0.05 else "")
-    return report.paragraph(
+    return (
         f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
         f"{table['recording'].nunique()} recording(s): {good} of {len(table)} are above what the "
         f"same series shifted by {SHIFT_S:g} s or more would reach (p < .05, Holm within a "

@@ -17,8 +17,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import artifacts, config
+from .. import artifacts
 from ..checkpoints.card import KG_PER_KWH, POWER_W, About
+from ..run import OK, Command, Job
 from . import dataset_card, evaluations, secrets, staging
 from .staging import NotPublishable
 
@@ -76,14 +77,6 @@ class PublishConfig:
             raise ValueError("power_w and kg_per_kwh must be above 0")
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    words = [word for word in argv[:2] if not word.startswith("-")]
-    named = [f"--{name}={word}" for name, word in zip(("source", "repo"), words, strict=False)]
-    return publish(config.parse(PublishConfig, [*named, *_flags(argv[len(words):])],
-                                command="publish"))
-
-
 def _flags(argv: list[str]) -> list[str]:
     """`--private` and `--dry-run` may stand alone, as elsewhere in this ecosystem."""
     found = []
@@ -94,8 +87,8 @@ def _flags(argv: list[str]) -> list[str]:
     return found
 
 
-def publish(run: PublishConfig) -> int:
-    """Stage, check, send; prints what it does."""
+def publish(run: PublishConfig, job: Job) -> int:
+    """Stage, check, send; says what it does."""
     source = Path(run.source)
     manifest = _opened(source)
     if not run.licence:
@@ -111,20 +104,27 @@ def publish(run: PublishConfig) -> int:
         else:
             files = _staged_checkpoint(run, source, out)
         size = sum((out / name).stat().st_size for name in files)
-        print(f"{len(files)} files, {size / 1e6:.1f} MB, checked in a fresh process"
+        job.say(f"{len(files)} files, {size / 1e6:.1f} MB, checked in a fresh process"
               if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
         if run.dry_run:
-            print("\n".join(f"  {name}" for name in files))
-            print(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")
-            return 0
+            job.say("\n".join(f"  {name}" for name in files))
+            job.say(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")
+            return OK
         from .sending import send
 
         send(out, files, run.repo, "dataset" if manifest.kind in _DATA else "model",
              private=run.private, tag=run.revision)
-        return 0
+        return OK
     finally:
         if not run.staged:
             shutil.rmtree(out, ignore_errors=True)
+
+
+COMMAND = Command("publish", PublishConfig, publish, positional=("source", "repo"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(_flags(sys.argv[1:] if argv is None else argv))
 
 
 def _opened(source: Path) -> artifacts.Manifest:

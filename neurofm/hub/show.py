@@ -3,30 +3,39 @@
     neurofm show org/name@v1
 """
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import config
 from ..checkpoints import golden
 from ..checkpoints.store import load
 from ..repository import find, fingerprint, read_ledger
+from ..run import OK, Command, Job
 
 
 @dataclass
 class ShowConfig:
-    """model: folder of a checkpoint, or repository (org/name, org/name@revision)."""
+    """Say what a checkpoint is.
+
+    Parameters
+    ----------
+    model
+        Folder of a checkpoint, or repository (org/name, org/name@revision).
+    """
 
     model: str
 
 
+def show(run: ShowConfig, job: Job) -> int:
+    job.say(said(run.model))
+    return OK
+
+
+COMMAND = Command("show", ShowConfig, show, positional="model")
+
+
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    if argv and not argv[0].startswith("-"):
-        argv = [f"--model={argv[0]}", *argv[1:]]
-    print(said(config.parse(ShowConfig, argv, command="show").model))
-    return 0
+    return COMMAND(argv)
 
 
 def said(path_or_repo: str) -> str:

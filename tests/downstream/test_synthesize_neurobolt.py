@@ -51,7 +51,7 @@ def test_series_image_figure_and_page(folder, tmp_path, capsys):
     out, eeg = tmp_path / "out", eeg_of(folder, "004")
     words = ["synthesize", eeg, f"--model={folder / 'model'}", f"--out={out}",
              f"--atlas={folder / 'archive' / 'rois.nii.gz'}",
-             '--partner={"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"}', "--n_surrogates=200"]
+             '--partner={"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"}', "--permutations=200"]
     assert run(*words) == 0
     stem = eeg.name.removesuffix("_eeg.fif") + "_desc-synthesized"
     table = pd.read_csv(out / f"{stem}_timeseries.tsv", sep="\t")
@@ -72,7 +72,7 @@ def test_series_image_figure_and_page(folder, tmp_path, capsys):
     assert np.allclose(image.get_fdata()[voxel], table[rois[0]], atol=1e-3)
     assert (image.get_fdata()[labels == 0] == 0).all()
     assert (out / f"{stem}.png").stat().st_size > 5000
-    page = (out / "index.html").read_text()
+    page = (out / "report.html").read_text()
     assert "Nothing here was measured by a scanner" in page
     assert "Holm" in page
     assert "no label" in capsys.readouterr().out  # the global mean is no place
@@ -86,7 +86,7 @@ def test_without_triggers_a_repetition_time_is_said(folder, tmp_path):
                "--t_r=1.0", "--delay_s=6") == 0
     table = pd.read_csv(next(out.glob("*_timeseries.tsv")), sep="\t")
     assert len(table) == 174
-    assert "nothing is known of how near" in (out / "index.html").read_text()
+    assert "it is not known how close" in (out / "report.html").read_text()
 
 
 def test_bad_input_synthesize(folder, tmp_path, capsys):
@@ -141,7 +141,7 @@ def test_volumes_after_bad_eeg_are_not_made_up(folder, tmp_path):
         partner.write_bytes(scan.with_suffix(suffix).read_bytes())
     assert run("synthesize", whole, f"--model={folder / 'model'}", f"--out={out}",
                '--partner={"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"}',
-               f"--atlas={folder / 'archive' / 'rois.nii.gz'}", "--n_surrogates=200") == 0
+               f"--atlas={folder / 'archive' / 'rois.nii.gz'}", "--permutations=200") == 0
     table = pd.read_csv(next(out.glob("*_timeseries.tsv")), sep="\t")
     sidecar = json.loads(next(out.glob("*_timeseries.json")).read_text())
     measured_s = sidecar["StartTime"] + (np.arange(len(table)) + 0.5) * sidecar["RepetitionTime"]

@@ -66,8 +66,8 @@ def test_a_sealed_checkpoint_with_contract_and_origin(released, tmp_path, capsys
     assert main(words) == 0
     said = capsys.readouterr().out
     manifest = artifacts.open_sealed(out, "checkpoint", hashes=True)
-    assert f"checkpoint {manifest.fingerprint} in {out}" in said
-    assert manifest.config["source"] == [str(released("brainomni"))]
+    assert f"checkpoint in {out}" in said
+    assert manifest.config["source"] == str(released("brainomni"))
     assert set(manifest.parents) == {"published"}
     model = neurofm.load(out)
     assert isinstance(model, BrainOmni)

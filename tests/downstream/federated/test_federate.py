@@ -56,7 +56,7 @@ def test_everybody_is_judged_once_by_every_method(results, found):
 
 
 def test_page_figures_and_sizes(results, capsys):
-    page = html.unescape((results / "index.html").read_text())
+    page = html.unescape((results / "report.html").read_text())
     assert page.count("<img") == 2
     for words in ("0.812 MB down", "Stays at the site", "no trial of theirs is in any weight",
                   "none: shared weights may tell of a site's data", "9 of eeg",
