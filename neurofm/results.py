@@ -77,7 +77,7 @@ class Results:
         """
         path = Path(folder) / FILE_NAME
         if not path.is_file():
-            raise ValueError(f"{path}: wanted the results of a command, there is no such file")
+            raise ValueError(f"{path}: no such results file")
         found = json.loads(path.read_text())
         if (version := found.pop("version", None)) != VERSION:
             raise ValueError(f"{path}: version {version}, this neurofm reads version {VERSION}")

@@ -52,8 +52,8 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     recordings, said = tables.recordings, common_notes(tables.recordings, found, rule)
     twins = [f"{first} = {second}" for first, second in _twins(recordings)]
     if twins:
-        said.append(f"the same signal twice: {some(twins, 4)}; one person under two names could "
-                    f"stand in two splits (exclude: [pattern])")
+        said.append(f"the same signal twice: {some(twins, 4)}; one subject under two names "
+                    "could be in two splits (exclude: [pattern])")
     unseen = sorted(set(label.mapping.values()) - set(tables.windows["label"].dropna()))
     if unseen and label.source != "none":
         said.append(f"in label.mapping, but on no window: {', '.join(unseen)}")
@@ -71,13 +71,13 @@ def common_notes(recordings, found, rule: SplitRule) -> list[str]:
     """Of any table of recordings: subjects that are guessed, names that nothing has."""
     said = []
     if found.guessed:
-        said.append(f"{found.guessed} recordings do not say whose they are: the file's name stands "
-                    f"for the subject (give `files` or `table` where one person has several)")
+        said.append(f"{found.guessed} recordings have no subject: the file name is used (give "
+                    "`files` or `table` if a subject has several recordings)")
     if found.unused:
         said.append(f"the table names files that were not found: {some(found.unused, 4)}")
     for split, share in zip(SPLITS, rule.fractions, strict=True):
         if share and not (recordings["split"] == split).any():
-            said.append(f"no subject fell into {split}: name some with --splits.{split}")
+            said.append(f"no subject is in {split}: name some with --splits.{split}")
     attributes = [json.loads(text) for text in recordings["attributes"]]
     unknown = unknown_names(recordings.assign(attributes=attributes), rule)
     if unknown:
@@ -103,7 +103,7 @@ def print_failures(failures: dict[str, dict]) -> None:
         print(f"  {some(sources, 4)}: {reason}")
     if len(by_reason) > _SHOWN_REASONS:
         print("  … and more in failures.tsv")
-    print("  mend them and run the same command again: only these are tried again")
+    print("  fix them and run the same command again: only these are retried")
 
 
 def describe(sensors) -> str:

@@ -20,8 +20,8 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
         ("", report.paragraph(federated_scores.finding(scores), "lead") + _remarks(scores)),
         ("Site by site", report.figure(
             out / "sites.png", "balanced accuracy of each site",
-            "Dots are people who were held out: no trial of theirs is in any weight or statistic"
-            + (", but for their own mean over all their trials, without labels"
+            "Dots are held-out subjects: none of their trials is in any weight or statistic"
+            + (", except their own mean over all their trials, without labels"
                if run.learning.architecture.get("recentred") else "")
             + ". Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
         ("Sites", report.table(_sites(run, scores))),
@@ -37,8 +37,8 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
 def _remarks(scores: Scores) -> str:
     few = [f"{row.site} ({row.people})" for row in scores.sites.drop_duplicates("site").itertuples()
            if row.people < 10 and row.site != federated_scores.ALL]
-    return report.paragraph(f"Few people were judged at {', '.join(few)}: the intervals there are "
-                            f"rough.", "warning") if few else ""
+    return report.paragraph(f"Few test subjects at {', '.join(few)}: these intervals are "
+                            "approximate.", "warning") if few else ""
 
 
 def _sites(run, scores: Scores) -> pd.DataFrame:
@@ -101,16 +101,15 @@ def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
         ("Stays at the site", "recordings, labels, names of people and files, "
          + ("front, batch norms" if run.learning.model == "fleeg" else
             "means and deviations of features") + ", optimizer, predictions"),
-        ("Secure aggregation", "SecAgg+: the server sees the average alone" if run.secure.on else
+        ("Secure aggregation", "SecAgg+: the server sees only the average" if run.secure.on else
          "off: the server sees each site's weights"),
     ]
     if private.where == "none":
-        return [*rows, ("Differential privacy", "none: shared weights may tell of a site's data")]
+        return [*rows, ("Differential privacy", "none: shared weights may reveal a site's data")]
     spent = rounds["epsilon"].max()
     return [*rows, ("Differential privacy", (
-        f"of a site as a whole, not of its single patients: ε = {spent:.3g} at δ = "
-        f"{private.delta:g} for each fold (clip {private.clip:g} at the {private.where}, noise "
-        f"{private.noise:g})"))]
+        f"of a whole site, not of its single subjects: ε = {spent:.3g} at δ = {private.delta:g} "
+        f"for each fold (clip {private.clip:g} at the {private.where}, noise {private.noise:g})"))]
 
 
 def _done(run) -> list[tuple[str, str]]:
@@ -127,7 +126,7 @@ def _done(run) -> list[tuple[str, str]]:
         ("Held out", f"protocol {learning.protocol.kind}: in each fold people of every site, other "
                      f"people of the site choose the round that is kept"),
         *[(name.capitalize(), words) for name, words in (
-            ("local", "the same training of each site by itself"),
+            ("local", "each site trained alone"),
             ("pooled", "all sites' recordings in one place, a batch of each in every step"))
           if name in run.methods],
         ("Seeds", str(run.seeds)),

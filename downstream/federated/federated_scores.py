@@ -94,9 +94,9 @@ def finding(scores: Scores) -> str:
              f"{_interval(whole, 'gain_', 'gain')} (p = {whole['p']:.2g}), ")
     low, high = whole["gain_low"], whole["gain_high"]
     if not np.isfinite(low) or low <= 0 <= high:
-        return said + "does not leave out 0: they are not told apart."
-    return said + ("leaves out 0: sites gain by the federation." if low > 0 else
-                   "is a loss: sites do better alone.")
+        return said + "includes 0: the difference is not significant."
+    return said + ("excludes 0: sites gain from the federation." if low > 0 else
+                   "is negative: sites do better alone.")
 
 
 def _interval(row: pd.Series, prefix: str, mean: str = "balanced_accuracy") -> str:

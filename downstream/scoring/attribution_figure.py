@@ -44,9 +44,9 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
         bar.set_label("power (dB) for 1 standard deviation of output", fontsize=8)
     least = np.concatenate([each.least_p for each in found])
     limit = "" if not (least >= LEVEL).any() else \
-        f";\nwith so few ways to exchange them no p can fall below {np.nanmin(least):.2g}"
+        f";\nwith so few permutations p cannot be below {np.nanmin(least):.2g}"
     if np.isnan(least).any():
-        limit = ";\nno p where what could be exchanged was trained on as well as judged"
+        limit = ";\nno p value where exchangeable units are in both training and test"
     figure.suptitle(
         f"Where power goes with the decoder's output: {who}. Ringed: more than 19 of 20 draws of "
         f"shifted outputs anywhere\nin the row, in these people. p: labels told apart as well when "

@@ -27,7 +27,7 @@ def draw(
     found = []
     if len(model.static):
         draw_graph(out / "graph.png", model, corpus, int(shown[0]))
-        found.append(("What regions take from each other", out / "graph.png", GRAPH))
+        found.append(("Graph of regions", out / "graph.png", GRAPH))
     states = sequences(model, corpus, training, shown)
     if states is not None:
         draw_sequences(out / "states.png", states)

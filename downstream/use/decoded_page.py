@@ -32,11 +32,11 @@ def page(
     sections = opening(summary, decoder, model, recording, centred)
     sections += [
         ("Quality of the recording", report.bullets(findings.quality(windows) or fine)),
-        ("The signal and what the decoder made of it",
+        ("Signal and decoded windows",
          report.figure(figure, "signal and answers over time")),
         ("", folded("Every window", report.table(readable(table), scroll=True)
-                    + report.paragraph("All of them, for reading by programs: predictions.tsv and "
-                                       "predictions.parquet in this folder."))),
+                    + report.paragraph("Full table: predictions.tsv and predictions.parquet in "
+                                       "this folder."))),
         ("", folded("Details of the recording",
                     report.pairs(_about_recording(recording, windows)))),
         ("", folded("What was done to the signal",

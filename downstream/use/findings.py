@@ -85,18 +85,18 @@ def quality(windows: Standardized) -> list[str]:
         said.append(f"{len(bads)} of {n_sensors} {what} could not be used ({', '.join(bads)}) and "
                     f"were {done}.")
     if found["without_position"]:
-        said.append(f"The places of {', '.join(found['without_position'])} are not known; they "
-                    f"were left out.")
+        said.append(f"The positions of {', '.join(found['without_position'])} are unknown; they "
+                    "were left out.")
     for low, high in found["band_missing_hz"]:
-        said.append(f"The device had filtered away {low:g} to {high:g} Hz, which the decoder was "
-                    f"trained on. Expect it to do worse than said above.")
+        said.append(f"The device had filtered away {low:g} to {high:g} Hz, which the decoder "
+                    "was trained on. Expect lower accuracy than stated above.")
     strong = [line for line, ratio in found["line_noise"].items() if ratio > 100]
     if strong:
-        said.append(f"Strong interference from the mains ({', '.join(strong)} Hz) was filtered "
-                    f"out; electrodes may have had poor contact.")
+        said.append(f"Strong line noise ({', '.join(strong)} Hz) was filtered out; electrodes "
+                    "may have had poor contact.")
     if found["line_left_hz"]:
-        said.append(f"The mains of {found['line_left_hz']:g} Hz were not filtered out, for the "
-                    f"decoder was trained without that.")
+        said.append(f"Line noise at {found['line_left_hz']:g} Hz was not filtered out, because "
+                    "the decoder was trained without a notch filter.")
     if found["lost_s"]:
         said.append(f"For {found['lost_s']:g} s there was no signal; nothing was decoded there.")
     if found.get("scrubbed"):
@@ -132,35 +132,35 @@ def live_quality(table: pd.DataFrame) -> list[str]:
     for name, times in bads.head(_MOST_BADS).items():
         said.append(f"{name} could not be used in {times} of {n} windows.")
     if len(bads) > _MOST_BADS:
-        said.append(f"{len(bads) - _MOST_BADS} other sensors could not be used now and then.")
+        said.append(f"{len(bads) - _MOST_BADS} other sensors were unusable at times.")
     return said
 
 
 def timing(summary: dict) -> str:
     """Latency and speed in a few sentences; the filters' own delay apart."""
     if not summary["windows"]:
-        return "No window closed, so nothing can be said of latency."
+        return "No window ended, so latency is unknown."
     delays = ", ".join(f"{ms:g} ms at {hz}" for hz, ms in summary["group_delay_ms"].items())
-    kept = ("It kept up: every answer came before the next window closed." if summary["kept_up"]
+    kept = ("It kept up: every answer came before the next window ended." if summary["kept_up"]
             else f"It did not keep up: {summary['late']} of {summary['windows']} answers came "
-                 f"after the next window had closed.")
-    return (f"Latency from the last sample of a window to its answer: median "
+                 "after the next window had ended.")
+    return ("Latency from the last sample of a window to its answer: median "
             f"{summary['latency_median_ms']:.0f} ms, 99th percentile "
             f"{summary['latency_p99_ms']:.0f} ms over {summary['windows']} windows, with "
             f"{summary['threads']} thread{'s' * (summary['threads'] != 1)}; computing is "
-            f"{summary['real_time_factor']:.0f} times as fast as the signal. {kept} Not in this: "
-            f"the filters delay what is in the signal by {delays}.")
+            f"{summary['real_time_factor']:.0f} times as fast as the signal. {kept} Not "
+            f"included: the filters delay the signal by {delays}.")
 
 
-NO_BETTER = "This cannot be told from guessing: its answers mean nothing."
+NO_BETTER = "This does not differ from chance: its predictions carry no information."
 
 
 def score(model: str) -> tuple[str, bool]:
     """(how the decoder did on people it was not trained on, whether that is any good)."""
     path = Path(model) / "test" / "metrics.json"
     if not path.exists():
-        return ("Nothing is stored with this decoder about how it does on people it was not "
-                "trained on. Without that, its answers should not be relied upon.", False)
+        return ("This decoder has no stored test score on held-out subjects. Do not rely on "
+                "its predictions without one.", False)
     return score_in_words(json.loads(path.read_text()))
 
 
@@ -178,15 +178,14 @@ def score_in_words(found: dict) -> tuple[str, bool]:
     alone = found["low"] != found["low"]  # NaN: one person, over whom there is no interval
     good = found["p_chance"] <= max(0.05, least) and (alone or found["low"] > found["chance"])
     right = round(100 * found["balanced_accuracy"])
-    text = (f"{tested} it was right in about {right} of 100 windows, where guessing gives "
-            f"{round(100 * found['chance'])} (balanced accuracy "
-            f"{found['balanced_accuracy']:.3f}"
+    text = (f"{tested} about {right} of 100 windows were correct; chance is "
+            f"{round(100 * found['chance'])} (balanced accuracy {found['balanced_accuracy']:.3f}"
             + ("" if alone else f", 95 % interval over people {found['low']:.3f} to "
                                 f"{found['high']:.3f}")
             + f"; {found['windows']} windows; chance {found['chance']:.3f}, p = "
             f"{found['p_chance']:.2g}).")
     if alone:
-        text += " One person tells little of how it does on others."
+        text += " One subject says little about others."
     if not good:
         text += f" {NO_BETTER}"
     return text, good
@@ -198,26 +197,23 @@ _SHORT = {"mae": "mean absolute error", "r2": "share of variance explained (R²)
 
 def limits(decoder: WindowDecoder) -> list[str]:
     """What the answers do not mean."""
-    said = ["It is not a diagnosis. For research; this is not a medical device and decides nothing "
-            "about a person."]
+    said = ["It is not a diagnosis. For research only; this is not a medical device."]
     if decoder.classes:
         names = " or ".join([", ".join(decoder.classes[:-1]), decoder.classes[-1]])
-        said.append(f"The decoder knows nothing but {names}. It answers with one of them also "
-                    f"where none is true, as in sleep, in illness or while talking.")
+        said.append(f"The decoder knows only {names}. It always answers with one of them, even "
+                    "where none applies, as in sleep, illness or speech.")
         if decoder.temperature == 1:
-            said.append("Its probabilities are the network's own and have not been calibrated: 0.9 "
-                        "does not mean right nine times in ten.")
+            said.append("Its probabilities are not calibrated: 0.9 does not mean correct in "
+                        "nine of ten windows.")
         else:
-            said.append(f"Its probabilities were calibrated on the people its training was checked "
-                        f"on (temperature {decoder.temperature:.2f}): of their windows called 0.9, "
-                        f"about nine in ten were right. On another person or device this may be "
-                        f"off.")
-        said.append("The mean probability is an average over windows, not evidence added up: "
-                    "windows of one recording resemble each other, and many equal answers are not "
-                    "many independent ones.")
+            said.append("Its probabilities were calibrated on validation subjects (temperature "
+                        f"{decoder.temperature:.2f}): at 0.9, about nine in ten of their "
+                        "windows were correct. This may not hold for another subject or device.")
+        said.append("The mean probability is an average over windows, not accumulated "
+                    "evidence: windows of one recording are not independent.")
     else:
-        said.append("The spread is that of the windows of this recording. How far the number is "
-                    "from the truth can be larger, see how the decoder did on other people.")
+        said.append("The standard deviation is over windows of this recording. The error can "
+                    "be larger: see the test score on other subjects.")
     return said
 
 

@@ -150,9 +150,9 @@ def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
     model = checkpoints.load(path)
     if not isinstance(model, WindowDecoder):
         raise ValueError(
-            f"{path}: wanted a decoder, this is a {type(model).__name__}, which knows no classes; "
-            f"first train one on labeled recordings: neurofm finetune --corpus labeled "
-            f"--model {path} --out DECODER"
+            f"{path}: wanted a decoder, this is a {type(model).__name__}, which has no classes; "
+            "first train one on labeled recordings: neurofm finetune --corpus labeled --model "
+            f"{path} --out DECODER"
         )
     contract_of(model)
     if abstain_below and not model.classes:

@@ -26,13 +26,13 @@ def page(
     quality = report.bullets(findings.live_quality(table) or [FINE])
     sections.append(("Quality of the signal", quality))
     if figure.exists():
-        sections.append(("What the decoder said, and how fast",
+        sections.append(("Decoded windows and latency",
                          report.figure(figure, "answers and latency over time")))
     sections += [
         ("Speed", report.paragraph(findings.timing(summary))),
         ("A stream is not a file", report.bullets(summary["differences"])),
         ("", folded("Every window", report.table(readable(table), scroll=True)
-                    + report.paragraph("All of them: predictions.tsv in this folder."))),
+                    + report.paragraph("Full table: predictions.tsv in this folder."))),
         ("", folded("What was done to the signal",
                     report.pairs(words.contract_in_words(decoder.contract)))),
     ]

@@ -32,8 +32,8 @@ def page(
     rois = model.config.rois
     sections = [("What this is", report.paragraph(
         f"Time series of {len(rois)} regions, synthesized from EEG by {Path(run.model).name}. "
-        f"Nothing here was measured by a scanner. Values are z-scored over a recording: sizes "
-        f"cannot be compared between recordings or people.", "lead") + report.pairs([
+        "Nothing here was measured by a scanner. Values are z-scored over a recording: "
+        "amplitudes cannot be compared between recordings or subjects.", "lead") + report.pairs([
             ("Recordings", ", ".join(series.source for series in made)),
             ("Repetition time", ", ".join(f"{series.t_r:g} s" for series in made)),
             ("Regions", ", ".join(rois)),
@@ -82,6 +82,6 @@ def finding(table: pd.DataFrame | None) -> str:
                  if n_regions / (1 + shifts) >= 0.05 else "")
     return (
         f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
-        f"{table['recording'].nunique()} recording(s): {good} of {len(table)} are above what the "
-        f"same series shifted by {SHIFT_S:g} s or more would reach (p < .05, Holm within a "
-        f"recording). One recording says little about others." + too_short)
+        f"{table['recording'].nunique()} recording(s): {good} of {len(table)} exceed the same "
+        f"series shifted by {SHIFT_S:g} s or more (p < .05, Holm within a recording). One "
+        "recording says little about others." + too_short)

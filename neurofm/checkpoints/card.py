@@ -138,7 +138,7 @@ def _what(model: "NeuroFMPreTrainedModel") -> str:
     return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
             + (f"\nClasses: {classes}.\n" if classes else "")
             + (f"\nReads these channels, by their names: {channels}.\n" if channels else "")
-            + (f"\nOther than by default: {said}.\n" if said else ""))
+            + (f"\nNon-default settings: {said}.\n" if said else ""))
 
 
 def _training(model, ledger: dict) -> str:
@@ -168,7 +168,7 @@ def _training(model, ledger: dict) -> str:
                   f"{entry['paper']}), trained on "
                   f"{', '.join(entry['datasets']) or 'no data set named'} ({entry['note']}).", ""]
     if len(lines) == 2:
-        lines += ["No recording: random weights, or nothing is known of whom they have seen.", ""]
+        lines += ["None: random weights, or the training subjects are unknown.", ""]
     return "\n".join(lines)
 
 
@@ -197,18 +197,18 @@ def _numbers(metrics: dict[str, float]) -> str:
     if not metrics:
         return ""
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items()))
-    return f"## Of its training run\n\n| metric | value |\n|---|---|\n{rows}\n"
+    return f"## Training metrics\n\n| metric | value |\n|---|---|\n{rows}\n"
 
 
 def _limits(ledger: dict, about: About) -> str:
     lines = ["## Limits", ""]
     if about.limits:
         lines += [about.limits.strip(), ""]
-    lines += ["A research model: no medical device, and no diagnosis. Other amplifiers, people and "
-              "tasks than those above may be answered with the same confidence and worse.", ""]
+    lines += ["A research model, not a medical device; its output is not a diagnosis. On other "
+              "devices, subjects and tasks it may be wrong with the same confidence.", ""]
     if ledger["recordings"] or ledger.get("published"):
-        lines += ["`training_data.json` lists every recording it has seen; `neurofm evaluate` and "
-                  "`neurofm decode` flag people and data sets that are among them.", ""]
+        lines += ["`training_data.json` lists every training recording; `neurofm evaluate` and "
+                  "`neurofm decode` flag subjects and data sets that are among them.", ""]
     return "\n".join(lines)
 
 

@@ -76,9 +76,9 @@ class FMRIContract(Contract):
             return signal
         if lost := [name for name in names if name not in self.statistics]:
             raise ValueError(
-                f"regions are scaled by what they are in training people, and nothing is known of "
-                f"{', '.join(lost[:5])}{', …' if len(lost) > 5 else ''}: ingest first, which fills "
-                f"in fmri.statistics, and give the same atlas"
+                "regions are scaled by statistics of training subjects, and there are none for "
+                f"{', '.join(lost[:5])}{(', …' if len(lost) > 5 else '')}: ingest first, which "
+                "fills in fmri.statistics, and give the same atlas"
             )
         median, spread = np.array([self.statistics[name] for name in names], dtype=np.float32).T
         return (signal - median[:, None]) / spread[:, None]

@@ -62,7 +62,7 @@ def _mark(path_or_repo: str) -> str:
 
 def _seen(ledger: dict | None) -> list[str]:
     if ledger is None:
-        return ["no ledger: whom it has seen is not known"]
+        return ["no ledger: training subjects are unknown"]
     people = {(entry["role"], entry["subject"]) for entry in ledger["recordings"]}
     counts = Counter((role, subject.rpartition("/")[0]) for role, subject in people)
     terms = ledger.get("datasets", {})

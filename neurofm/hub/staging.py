@@ -46,7 +46,7 @@ def stage_checkpoint(source: Path, out: Path, about: About, repo: str, metrics: 
              or name.endswith(".safetensors.index.json")]
     names = [name for name in names if name != golden.FILE]  # of an earlier publication: made anew
     if LEDGER not in names:
-        raise NotPublishable(f"{source}: has no {LEDGER}: nobody would know whom it has seen")
+        raise NotPublishable(f"{source}: has no {LEDGER}: its training subjects would be unknown")
     for name in names:
         copied(source / name, out / name)
     _copy_settings(source / "run.yaml", out / "run.yaml")

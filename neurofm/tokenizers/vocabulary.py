@@ -24,7 +24,7 @@ class Vocabulary(nn.Module):
         """Label tokens by how often they come; returns how many are in use."""
         used = int((count > 0).sum())
         if used == 0:
-            raise ValueError("no token was counted: there is nothing to make a vocabulary of")
+            raise ValueError("no tokens were counted: cannot make a vocabulary")
         order = torch.argsort(count, descending=True, stable=True)[:used]
         self.token_of.fill_(-1)
         self.token_of[1 : used + 1] = order

@@ -89,7 +89,7 @@ def newest(folder: Path, accelerator: Accelerator, say=print, at_most: int | Non
                 break
         else:
             if complete:
-                say("no sound state is left: starting again from the beginning")
+                say("no valid state is left: starting from the beginning")
     return broadcast_object_list(found)[0]
 
 

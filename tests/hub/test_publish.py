@@ -234,7 +234,7 @@ def test_the_card_is_one_that_the_hub_takes(server, decoder, tmp_path):
         json.loads((decoder / "test" / "metrics.json").read_text())["balanced_accuracy"], abs=1e-4)
     assert "95 %" in result.metric_name
     for words in ("Takes", "| planted | 8 train, 2 validation |", "not stated", "Sixteen electr",
-                  "no medical device", 'neurofm.load("tester/decoder")', "Me, 2026"):
+                  "not a medical device", 'neurofm.load("tester/decoder")', "Me, 2026"):
         assert words in text, words
 
 

@@ -138,7 +138,7 @@ def test_labels_come_by_frequency_and_unknown_is_0():
     assert model.vocabulary.token_of.tolist() == [-1, 2, 5, 0, 3, -1, -1]
     silent = model.signal(torch.full((1, 20), -1))
     assert torch.allclose(silent, model.kernels.bias.sum().expand(1, 20))
-    with pytest.raises(ValueError, match="no token was counted"):
+    with pytest.raises(ValueError, match="no tokens were counted"):
         model.vocabulary.order(torch.zeros(6).long())
 
 

@@ -242,7 +242,7 @@ def test_no_sound_state_is_told(task, tmp_path):
     said, config = [], TrainConfig(steps=20)
     assert state.newest(tmp_path / "state", accelerator_for(config, tmp_path), said.append) is None
     assert "model.safetensors: has 0 bytes" in said[0]
-    assert said[1] == "no sound state is left: starting again from the beginning"
+    assert said[1] == "no valid state is left: starting from the beginning"
     said.clear()
     assert state.newest(tmp_path / "none", accelerator_for(config, tmp_path), said.append) is None
     assert said == []

@@ -91,7 +91,7 @@ def finding(judged: Judged) -> str:
     if not np.isfinite(other["difference_low"]):
         return f"{said}The difference is {gap}: one subject says nothing of others."
     if other["difference_low"] <= 0 <= other["difference_high"]:
-        return f"{said}The difference, {gap}, does not leave out 0: they are not told apart."
+        return f"{said}The difference, {gap}, includes 0: the difference is not significant."
     better = judged.first if other["difference"] > 0 else judged.baseline
     said += f"The difference, {gap}, leaves out 0"
     if other["difference_p"] < SIGNIFICANT:

@@ -19,11 +19,11 @@ ABOUT = {
     "ours": "neurobolt_sequence: cross-spectra of sources in six bands, whitened by the person's "
             "own mean, ⊛ canonical response and its derivative, all regions at once; reads where "
             "channels lie",
-    "ours_one_by_one": "ours, a model for each region by itself",
+    "ours_one_by_one": "ours, one model per region",
     "band_power_fir": "power in five bands of each channel, delays learned (8 bumps over 24 s), "
                       "ridge",
     "band_power_hrf": "power in five bands of each channel ⊛ canonical response, ridge",
-    "alpha_hrf": "posterior alpha power ⊛ canonical response, one slope a region",
+    "alpha_hrf": "posterior alpha power ⊛ canonical response, one slope per region",
     "cnn": "convolutional network after ShallowConvNet, trained from random weights",
 }
 
@@ -43,9 +43,9 @@ def page(
              + report.bullets(significant(judged))
              + "".join(report.paragraph(f"{text}.", "warning") for text in judged.notes)),
             ("Table", _table(judged)),
-            ("What was compared", _compared(judged, pairs, roles, channels, said)),
-            ("Regions", _figure(out, "regions", "Mean r over people and its 95 % bootstrap "
-                                "interval over people." + _of_ceiling(judged))),
+            ("Inputs", _compared(judged, pairs, roles, channels, said)),
+            ("Regions", _figure(out, "regions", "Mean r over subjects with its 95 % bootstrap "
+                                                "interval over subjects." + _of_ceiling(judged))),
             ("Time courses", _courses(out, judged)),
             ("Could it be chance?", _figure(
                 out, "surrogates",
@@ -55,8 +55,9 @@ def page(
              + _surrogates(judged)),
             ("How regions go together", _matrices(out, judged)),
             ("Delay", _figure(out, "lags", "Mean r over scans and regions where one series is "
-                              "moved against the other. The score is r at 0 s; a best lag "
-                              "elsewhere says that delays are off.") + _lags(judged)),
+                                           "moved against the other. The score is r at 0 s; "
+                                           "another best lag means a wrong delay.")
+             + _lags(judged)),
             ("Signals", report.pairs(words.contract_in_words(pairs.contract))),
             ("Targets", report.pairs(words.contract_in_words(pairs.bold_contract))),
         ],
@@ -68,9 +69,9 @@ def _leak(judged: Judged) -> str:
         return ""
     names = ", ".join(judged.leaked[:8]) + (", …" if len(judged.leaked) > 8 else "")
     return report.paragraph(
-        f"LEAK: {len(judged.leaked)} of {len(judged.subjects)} judged people ({names}) were in the "
-        f"training data of the given model. Its scores below are not of unseen people, and it may "
-        f"not be called better on the ground of this page.", "leak")
+        f"LEAK: {len(judged.leaked)} of {len(judged.subjects)} test subjects ({names}) were in "
+        "the training data of the given model. Its scores on them are not generalization; do "
+        "not rank it by this page.", "leak")
 
 
 def _table(judged: Judged) -> str:
@@ -101,10 +102,10 @@ def _table(judged: Judged) -> str:
     return (
         report.table(pd.DataFrame(rows), dense=True)
         + report.paragraph(
-            "Mean over regions and people [95 % bootstrap interval over people]. p: methods "
-            "exchanged person by person, two-sided, not corrected for the number of methods. "
-            "regions > moved, others: how many are better than surrogates (p < .05, one-sided, "
-            "Holm over regions).", "small")
+            "Mean over regions and subjects [95 % bootstrap interval over subjects]. p: "
+            "methods permuted within subjects, two-sided, not corrected for the number of "
+            "methods. regions > moved, others: how many are better than surrogates (p < .05, "
+            "one-sided, Holm over regions).", "small")
         + report.table(pd.DataFrame(beside), dense=True)
         + report.paragraph(
             f"Coherence: {metrics.BAND_HZ[0]:g}–{metrics.BAND_HZ[1]:g} Hz, weighted by measured "
@@ -124,30 +125,31 @@ def _compared(
 
     t_r = sorted({round(one.t_r, 3) for one in judged.scans})
     rows = [("Protocol", {
-        "inter": "inter-subject: nobody who is judged was trained on",
-        "intra": f"intra-scan: of every scan the first 8/10 train, then 1/10 chooses, then 1/10 is "
-                 f"judged; {protocol.GAP_S:g} s dropped after each cut. All scans train one model.",
+        "inter": "inter-subject: test subjects are not training subjects",
+        "intra": "intra-scan: of every scan the first 8/10 train, then 1/10 selects, then 1/10 "
+                 f"tests; {protocol.GAP_S:g} s dropped after each cut. All scans train one "
+                 "model.",
     }[roles.kind])]
     rows += [(words, long(role)) for role, words in (
-        ("train", "Trained on"), ("validation", "Penalties and steps chosen on"),
+        ("train", "Trained on"), ("validation", "Penalties and steps selected on"),
         ("test", "Judged on"))]
     rows += [("Repetition times judged", ", ".join(f"{each:g} s" for each in t_r))]
     rows += [(name, ABOUT[name] + (f" ({', '.join(said)})" if name == "ours" and said else ""))
              for name in judged.methods]
     if channels:
-        rows.append(("Channels of methods that know them by name",
+        rows.append(("Channels of methods that read them by name",
                      f"{len(channels)}: {', '.join(channels)}"))
     return report.pairs(rows) + report.paragraph(
-        "Targets are cleaned within the part in which they count. EEG features are z-scored over "
-        "the whole scan that they are of, which looks at no fMRI. A constant prediction counts as "
-        "r = 0.", "small")
+        "Targets are cleaned within the part in which they count. EEG features are z-scored "
+        "over their whole scan; this uses no fMRI. A constant prediction has r = 0.", "small")
 
 
 def _courses(out: Path, judged: Judged) -> str:
     one = judged.scans[judged.median_scan]
     return _figure(out, "courses", f"{one.name}: the scan in the middle by mean r of "
-                   f"{judged.first}. Regions from the best to the worst predicted. All courses are "
-                   f"z-scored to be seen; predictions themselves are smaller the less is known.")
+                                   f"{judged.first}. Regions from best to worst predicted. All "
+                                   "courses are z-scored for display; uncertain predictions "
+                                   "have smaller amplitude.")
 
 
 def _surrogates(judged: Judged) -> str:
@@ -162,8 +164,8 @@ def _surrogates(judged: Judged) -> str:
                                  (f"q_{name}", "FDR q")):
                 shown[f"{name}: {what}"] = [_p(x) for x in rows[column]]
     return report.table(shown, scroll=len(shown) > 20, dense=True) + report.paragraph(
-        f"{judged.first}; regions.tsv has all methods. Holm guards against any false region, q is "
-        f"the share of false ones among those called (Benjamini & Hochberg).", "small")
+        f"{judged.first}; regions.tsv has all methods. Holm controls the family-wise error, q "
+        "the false discovery rate (Benjamini & Hochberg).", "small")
 
 
 def _matrices(out: Path, judged: Judged) -> str:
@@ -172,9 +174,9 @@ def _matrices(out: Path, judged: Judged) -> str:
                                 f"compare need at least 3.")
     known = judged.fc[judged.fc["method"] == "mean of training scans"]["fc_similarity"].mean()
     return _figure(out, "connectivity", "Correlations of regions, mean over the judged scans.") + (
-        report.paragraph(f"The mean matrix of the training scans, which looks at no EEG, has an FC "
-                         f"similarity of {known:.3f}: what any method has to exceed to say "
-                         f"something of a single scan."))
+        report.paragraph("The mean matrix of the training scans, which uses no EEG, has an FC "
+                         f"similarity of {known:.3f}: a method must exceed it to be informative "
+                         "about a single scan."))
 
 
 def _lags(judged: Judged) -> str:
@@ -190,8 +192,8 @@ def _of_ceiling(judged: Judged) -> str:
     if not judged.ceilings:
         return ""
     return (" Gray ticks: ceiling, the correlation of a region with its noise-free series, and "
-            "(dotted) with the part that the EEG's sources drive. They are of uncleaned series, so "
-            "cleaned ones may come a little higher.")
+            "(dotted) with the part that the EEG's sources drive. They are of uncleaned "
+            "series; cleaned ones may exceed them slightly.")
 
 
 def _figure(out: Path, name: str, caption: str) -> str:

@@ -142,9 +142,9 @@ def compare(
     folds = predictions["fold"].nunique() if "fold" in predictions else 1
     if folds > 1 and not unit.person:
         result.notes.append(
-            f"scores are of {folds} {fold[1]} together, whose models share most of what they were "
-            f"trained on; intervals and tests take test subjects for independent, which they are "
-            f"not quite (Bengio & Grandvalet 2004)")
+            f"scores pool {folds} {fold[1]}, and their models share most training data; "
+            "intervals and tests assume independent test subjects, which is only approximate "
+            "(Bengio & Grandvalet 2004)")
     return result
 
 

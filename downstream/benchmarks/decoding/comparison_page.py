@@ -82,7 +82,7 @@ def finding(result: Comparison) -> str:
         by_chance = printed.estimate(row["chance"], float("nan"), float("nan"))
         said += f", where exchanged numbers give {by_chance}"
     said += (f" (p of chance {printed.is_p(row['p_chance'])}{_at_least(row)})."
-             if row["labellings"] else " (no p of chance can be given).")
+             if row["labellings"] else " (no p value against chance).")
     other = result.best_baseline if is_network else result.best_network
     if other is None:
         return said
@@ -96,13 +96,14 @@ def finding(result: Comparison) -> str:
         which = f"the best network, {other}"
     mean, low, high, p = found
     if mean != mean:
-        return f"{said} It has no test window in common with {which}."
-    said += (f" Its difference to {which}, is {printed.estimate(mean, low, high, signed=True)}"
-             f"{'' if result.classes else ' (negative: a smaller error)'}: ")
+        return f"{said} It shares no test window with {which}."
+    note = "" if result.classes else " (negative: a smaller error)"
+    said += (f" Its difference from {which}, is "
+             f"{printed.estimate(mean, low, high, signed=True)}{note}: ")
     # "Told apart" needs both, so that neither a lucky test nor a lucky interval is enough.
     if p < LEVEL and (low > 0 or high < 0):
-        return f"{said}they are told apart (p {printed.is_p(p)}, Holm-corrected)."
-    said += f"they are not told apart (p {printed.is_p(p)}, Holm-corrected"
+        return f"{said}the difference is significant (p {printed.is_p(p)}, Holm-corrected)."
+    said += f"the difference is not significant (p {printed.is_p(p)}, Holm-corrected"
     least = statistics.least_p(n)
     return f"{said}; with {unit.counted(n)} no p can be below {printed.p_value(least)})." \
         if least >= LEVEL else f"{said})."
@@ -123,12 +124,12 @@ def page(result: Comparison, about: About, out: Path) -> Page:
                            _caption_compared(result))
          + printed.folded(printed.shown(result), 14)
          + report.paragraph(_reading_the_table(result, about), "small")),
-        ("Which methods are told apart", _differences(result, figures)),
+        ("Differences between methods", _differences(result, figures)),
         ("Other metrics", _secondary(result, about)),
         *_of_windows(result),
-        ("How far probabilities can be taken at their word", _figure(
+        ("Calibration", _figure(
             figures, "calibration.png", "Calibration", _caption_calibration(result))),
-        ("What is taken for what", _figure(
+        ("Confusion matrices", _figure(
             figures, "confusion.png", "Confusion matrices",
             "Rows are true classes and add up to 1; in brackets the number of "
             f"{result.per}s (mean over seeds). First the best network, then the best baseline. The "
@@ -136,21 +137,20 @@ def page(result: Comparison, about: About, out: Path) -> Page:
             f"a little from the score above, where {result.unit.many} weigh alike.")),
         ("What was predicted", _figure(
             figures, "numbers.png", "Predicted against true numbers",
-            f"A dot a {result.per}; on the dashed line the prediction is right. Dots along a "
-            f"flatter line than it mean predictions drawn toward the middle of the training "
-            f"people.")),
-        ("With a few labeled examples of a new person", _curves(about, figures)),
-        ("Where on the head, and at which frequencies", "" if about.attribution is None
+            f"One dot per {result.per}; dashed line: correct prediction. A flatter slope means "
+            "predictions shrunk toward the mean of the training subjects.")),
+        ("Learning curves: a few labeled examples of a new subject", _curves(about, figures)),
+        ("Attribution: sensors and frequencies", "" if about.attribution is None
          else report.figure(*_attribution(about))),
-        ("Do answers follow something else that is known of people?", _covariates(about)),
+        ("Covariates", _covariates(about)),
         *((heading, report.figure(path, heading, caption))
           for heading, path, caption in about.learned),
-        ("Is the person recognized?", report.bullets(about.probe) if about.probe else ""),
-        ("Who was trained on and who was judged", report.bullets(about.split)
+        ("Subject identification", report.bullets(about.probe) if about.probe else ""),
+        ("Subjects", report.bullets(about.split)
          if about.split else ""),
-        ("How it was done", report.bullets([*about.protocol, *_method(result)])),
-        ("What was done to the signals", report.pairs(about.contract) if about.contract else ""),
-        ("What was compared", report.pairs([
+        ("Methods", report.bullets([*about.protocol, *_method(result)])),
+        ("Preprocessing", report.pairs(about.contract) if about.contract else ""),
+        ("Inputs", report.pairs([
             ("Methods", ", ".join(result.table["method"])), *parents])),
     ])
 
@@ -170,8 +170,8 @@ def _curves(about: About, figures: dict[str, Path]) -> str:
     if about.curves is None or not len(about.curves):
         return ""
     made = _figure(figures, "curves.png", "Score against number of labeled examples",
-                   "Mean over test subjects; bars are 95 % intervals over subjects. 0: no example "
-                   "of this person. Bars stand a little beside each other so that all are seen.")
+                   "Mean over test subjects; bars: 95 % intervals over subjects. 0: no example "
+                   "of the subject. Bars are shifted sideways for legibility.")
     table = about.curves
     out = pd.DataFrame({"method": table["method"], "examples a class": table["shots"],
                         "score [95 %]": printed.cells(table, "mean", "low", "high")})
@@ -185,9 +185,10 @@ def _covariates(about: About) -> str:
     if about.covariates is None or not len(about.covariates):
         return ""
     return report.table(about.covariates, dense=True) + report.paragraph(
-        "r is Spearman's, of a method's answers and the covariate among people of one label (of "
-        "the label itself: of all people): 0 where answers do not follow it. low_half and "
-        "high_half are the score in people below and above the covariate's median.", "small")
+        "r is Spearman's, of a method's answers and the covariate among people of one label "
+        "(of the label itself: of all people): 0 where predictions do not depend on it. "
+        "low_half and high_half are the score in people below and above the covariate's median.",
+        "small")
 
 
 def _attribution(about: About) -> tuple[Path, str, str]:
@@ -197,39 +198,39 @@ def _attribution(about: About) -> tuple[Path, str, str]:
 
 def _caption_compared(result: Comparison) -> str:
     several, unit = (result.table["seeds"] > 1).any(), result.unit
-    return (f"Methods, best first. Large marks: {TITLES[result.score]} with its 95 % interval over "
-            f"{unit.many}{' and seeds' if several else ''}. Small marks: one "
-            f"{'' if unit.person else 'test '}{unit.one} each"
-            f"{' (mean over seeds)' if several else ''}; a thin line follows a {unit.one} from "
-            f"method to method: parallel lines mean that {unit.many} differ more than methods do. "
-            f"Intervals that overlap do not mean that methods are alike: see the paired "
-            f"differences.")
+    return (f"Methods, best first. Large marks: {TITLES[result.score]} with its 95 % interval "
+            f"over {unit.many}{(' and seeds' if several else '')}. Small marks: one "
+            f"{('' if unit.person else 'test ')}{unit.one} "
+            f"each{(' (mean over seeds)' if several else '')}; a thin line follows a {unit.one} "
+            f"from method to method: parallel lines mean that {unit.many} differ more than "
+            "methods. Overlapping intervals do not mean equal methods: see the paired "
+            "differences.")
 
 
 def _caption_calibration(result: Comparison) -> str:
-    return (f"Above: of the {result.per}s that a method names with a given probability, the share "
-            f"that it names rightly. On the dashed line probabilities mean what they say; below it "
-            f"the method is too sure of itself, above it not sure enough. Bars: 95 % intervals "
-            f"over {result.unit.many}. Below: how many {result.per}s there are (mean over seeds). "
-            f"error: mean distance to the line, weighed by number ({BINS} bins).")
+    return (f"Above: share of correct {result.per}s at a given predicted probability. On the "
+            "dashed line probabilities are calibrated; below it the method is overconfident, "
+            f"above it underconfident. Bars: 95 % intervals over {result.unit.many}. Below: "
+            f"number of {result.per}s (mean over seeds). error: mean distance from the line, "
+            f"weighted by number ({BINS} bins).")
 
 
 def _reading_the_table(result: Comparison, about: About) -> str:
     each, unit = result.table.iloc[0], result.unit
     of = f", in {about.unit}" if about.unit else ""
-    which = (f"other {unit.many} of this person like these" if unit.person
+    which = (f"other {unit.many} of this subject" if unit.person
              else "other people of this kind")
-    text = (f"{TITLES[result.score].capitalize()}{of}"
-            f"{' (0 to 1, more is better)' if result.classes else ' (less is better)'}; in "
-            f"brackets the range that holds the value for {which} in 95 of 100 such studies. ")
+    scale = " (0 to 1, more is better)" if result.classes else " (less is better)"
+    text = (f"{TITLES[result.score].capitalize()}{of}{scale}; "
+            f"in brackets: 95 % interval for {which}. ")
     if each["labellings"]:
-        text += (f"By chance: the same predictions scored with labels exchanged between "
-                 f"{each['exchanged']} ({printed.ways(each)}); in brackets their 95 % range; p of "
-                 f"chance: share of exchanges that score as well (each method for itself, not "
-                 f"corrected).")
+        text += ("Chance: the same predictions scored with labels permuted between "
+                 f"{each['exchanged']} ({printed.ways(each)}); in brackets their 95 % range; p "
+                 "of chance: share of permutations that score as well (per method, not "
+                 "corrected).")
     else:
-        text += ("By chance: what answers that do not know the label score. No labels can be "
-                 "exchanged here, so there is no p of chance (see below).")
+        text += ("Chance: score of predictions that ignore the label. No labels can be "
+                 "permuted here, so there is no p of chance (see below).")
     if "difference" in result.table:
         text += (f" To best baseline: this method minus the best baseline, {unit.one} by "
                  f"{unit.one}{'' if result.classes else ' (negative: a smaller error)'}; p by "
@@ -245,14 +246,14 @@ def _differences(result: Comparison, figures: dict[str, Path]) -> str:
     if result.ranks is not None:
         p = result.ranks.p
         friedman = "" if p != p else (
-            f" That all methods rank alike has p {printed.is_p(p)} (Friedman).")
+            f" Friedman test of equal ranks: p {printed.is_p(p)}.")
         how = f"Wilcoxon signed ranks over {unit.many}, Holm-corrected over all pairs"
-        told = (f"Black bars join methods that are not told apart ({how}, p ≥ .05)."
+        told = (f"Black bars join methods that do not differ significantly ({how}, p ≥ .05)."
                 if result.alike else
-                f"All methods are told apart ({how}, p < .05), so no bar joins any.")
+                f"All methods differ significantly ({how}, p < .05): there are no bars.")
         made += _figure(figures, "ranks.png", "Average ranks of the methods",
-                        f"For each {unit.one} the methods are ranked; here are the mean ranks, "
-                        f"best to the left. {told}{friedman}")
+                        f"Mean rank of each method over {unit.one}s, best on the left. "
+                        f"{told}{friedman}")
     pairs = {frozenset(pair) for pair in zip(result.differences["method"],
                                              result.differences["other"], strict=True)}
     table = pd.DataFrame([result.difference(*pair) for pair in combinations(result.by_score, 2)
@@ -272,9 +273,9 @@ def _differences(result: Comparison, figures: dict[str, Path]) -> str:
     least, most = table["units"].min(), table["units"].max()
     over = unit.counted(most) if least == most else f"{least} to {unit.counted(most)}"
     return made + printed.folded(out, 10) + report.paragraph(
-        f"Every pair on the windows that both named ({over}). p permutation: the two methods "
+        f"Every pair, on the windows that both decoded ({over}). p permutation: the two methods "
         f"exchanged within {unit.many}; p Wilcoxon: signed ranks of the differences; (Holm): "
-        f"corrected for all {len(table)} pairs. All of it: differences.tsv.",
+        f"corrected for all {len(table)} pairs. Full table: differences.tsv.",
         "small")
 
 
@@ -295,10 +296,9 @@ def _secondary(result: Comparison, about: About) -> str:
             f"of all test {result.per}s together"
             f"{'' if result.classes else f', {many} weighing alike'}"))
     extra = "" if result.classes else (
-        f" R² below 0: the mean of the test {many}' own numbers would have been closer.")
+        f" R² below 0: worse than predicting the mean of the test {many}.")
     if result.classes:
-        extra += (" Intervals of the calibration error lie high, as drawing the same again makes "
-                  "it larger.")
+        extra += (" Intervals of the calibration error are biased upward by resampling.")
     return printed.folded(out, 14) + report.paragraph(
         f"↑ more is better, ↓ less is better; brackets: 95 % intervals over {many} and seeds. "
         f"{'. '.join(lines)}.{extra}", "small")
@@ -310,8 +310,8 @@ def _of_windows(result: Comparison) -> list[tuple[str, str]]:
     one = result.by_window
     return [("Scored window by window", printed.folded(printed.shown(one), 14) + report.paragraph(
         "The same predictions with every window scored by itself instead of the mean over a "
-        "subject's windows; intervals and chance still over subjects. Secondary: what is said of "
-        "a person is the question.", "small"))]
+        "subject's windows; intervals and chance still over subjects. Secondary: the question "
+        "is asked per subject.", "small"))]
 
 
 def _method(result: Comparison) -> list[str]:
@@ -327,15 +327,15 @@ def _method(result: Comparison) -> list[str]:
         lines.append(f"Mean absolute error: mean over test {many} of the mean over their windows, "
                      f"mean over seeds.")
     lines += [
-        f"Intervals: {many} and training seeds drawn with replacement, independently, 2,000 "
-        f"times; quantiles taken further out than 2.5 % for few {many} (expanded percentiles, "
-        f"Hesterberg 2015). Windows are never drawn: those of one "
-        f"{'stretch of time' if result.unit.person else 'person'} are not independent.",
-        f"Chance: labels exchanged between {result.table['exchanged'].iloc[0]}, the largest units "
-        f"that could have been otherwise; {printed.ways(result.table.iloc[0])}."
+        f"Intervals: {many} and training seeds resampled with replacement, independently, 2,000 "
+        f"times; wider quantiles than 2.5 % for few {many} (expanded percentiles, Hesterberg "
+        "2015). Windows are not resampled: those of one "
+        f"{('stretch of time' if result.unit.person else 'person')} are not independent.",
+        f"Chance: labels permuted between {result.table['exchanged'].iloc[0]}, the largest "
+        f"exchangeable units; {printed.ways(result.table.iloc[0])}."
         if result.table["labellings"].iloc[0] else
-        "Chance: what answers that do not know the label score; no labels could be exchanged.",
-        "The best baseline was picked by its test score, in its favor.",
+        "Chance: score of predictions that ignore the label; no labels could be permuted.",
+        "The best baseline was selected by its test score, which favors it.",
     ]
     return lines
 

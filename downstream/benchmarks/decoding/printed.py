@@ -40,7 +40,7 @@ def ways(row: pd.Series) -> str:
     if n < 10**15:
         how = "all gone through" if n <= ENUMERATED else "1,000 drawn"
         return f"{n:,} ways, {how}"
-    return "more ways than could be counted, 1,000 drawn"
+    return "1,000 random permutations"
 
 
 def cells(

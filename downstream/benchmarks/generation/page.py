@@ -31,28 +31,31 @@ def page(
     return Page("Generated against real recordings", about, [
         ("", report.paragraph(verdict.closest(judged), "lead")
          + report.bullets(verdict.sentences(beside))),
-        ("What was compared", _compared(compared, settings, judged, measured)),
+        ("Inputs", _compared(compared, settings, judged, measured)),
         ("Table", _table(judged, [m for m in judged.measures if m.main])
-         + report.paragraph("Mean over people and its 95 % bootstrap interval over people. Low is "
-                            "good for distances and errors, high for r and for the share "
-                            "recognized.", "small")),
+         + report.paragraph("Mean over subjects with its 95 % bootstrap interval over "
+                            "subjects. Lower is better for distances and errors, higher for r "
+                            "and the share recognized.", "small")),
         ("Models beside linear models", "" if beside.empty else
          report.table(beside.drop(columns="short"), scroll=len(beside) > 20, dense=True)
-         + report.paragraph("Better by: mean over people of the difference, turned so that more is "
-                            "good, with its 95 % interval over people; told apart where that "
-                            "leaves out 0. Intervals are not corrected for their number.",
+         + report.paragraph("Better by: mean over people of the difference, with the sign set "
+                            "so that more is better, and its 95 % interval over subjects; "
+                            "significant where it excludes 0. Intervals are not corrected for "
+                            "multiple comparisons.",
                             "small")),
-        ("Power spectra", _figure(out, "spectra", "Mean over people and channels; gray: range of "
-                                  "real people.")
-         + _figure(out, "spectra_people", "Each person, mean over channels.")),
+        ("Power spectra", _figure(out, "spectra", "Mean over subjects and channels; gray: "
+                                                  "range of real subjects.")
+         + _figure(out, "spectra_people", "Each subject, mean over channels.")),
         ("Distance of spectra", _among(out, judged, "psd_l2", "psd", "Root mean square over "
                                        "frequencies, mean over channels. ")),
-        ("Bursts", _figure(out, "bursts", "A dot a person (gray lines join them), bars: means.")
+        ("Bursts", _figure(out, "bursts", "One dot per subject (gray lines join them); bars: "
+                                          "means.")
          + _table(judged, _of(judged, "burst")) + report.paragraph(
              f"A hidden Markov model of the people's first halves says where bursts are. Its burst "
              f"state has {ratio:.2f} times the power of the next one: "
-             + ("a state of its own." if ratio > 1.5 else "nearly as much, so read it as one of "
-                "two states with much power, the one drawn in black."), "small")),
+             + ("a state of its own." if ratio > 1.5 else "nearly as much, so read it as one "
+                                                          "of two states with high power "
+                                                          "(black)."), "small")),
         ("Fingerprint", _among(out, judged, "fingerprint", "fingerprint", "1 − correlation of "
                                "lagged covariances. ")),
         ("Correlation of envelopes", _envelopes(out, judged)),
@@ -89,8 +92,8 @@ def _compared(
 def _among(out: Path, judged: Judged, judge: str, prefix: str, what: str) -> str:
     """Matrices, and a table with others and chance."""
     if judged.n_people < LEAST_PEOPLE:
-        return report.paragraph(f"{judged.n_people} people: whether a person is nearer to "
-                                f"themselves than to others needs at least {LEAST_PEOPLE}.") \
+        return report.paragraph(f"{judged.n_people} subjects: fingerprinting needs at least "
+                                f"{LEAST_PEOPLE}.") \
             + _table(judged, [m for m in _of(judged, prefix) if m.name in judged.distances])
     parts = [name for name in judged.distances if name.startswith(prefix)]
     extra = [(f"p of exchange, {m.short}", f"{m.name}_p") for m in judged.measures

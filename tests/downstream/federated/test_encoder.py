@@ -77,7 +77,7 @@ def test_people_are_compared_with_themselves(sites, encoder, tmp_path):
     folder = out / "work" / "federated" / "site10" / "fold-0-seed-0" / "checkpoint"
     decoder = neurofm.load(folder)
     assert decoder.recentred
-    assert "but for their own mean over all their trials" in (out / "report.html").read_text()
+    assert "except their own mean over all their trials" in (out / "report.html").read_text()
     assert decoder.head.centre.abs().max() > 0
     raw = save_raw(tmp_path / "new_raw.fif", labels=["left", "right"] * 8)  # 16 electrodes
     assert cli.main(["decode", str(raw), f"--model={folder}", f"--out={tmp_path / 'decoded'}"]) == 0

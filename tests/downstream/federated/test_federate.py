@@ -58,9 +58,9 @@ def test_everybody_is_judged_once_by_every_method(results, found):
 def test_page_figures_and_sizes(results, capsys):
     page = html.unescape((results / "report.html").read_text())
     assert page.count("<img") == 2
-    for words in ("0.812 MB down", "Stays at the site", "no trial of theirs is in any weight",
-                  "none: shared weights may tell of a site's data", "9 of eeg",
-                  "the intervals there are rough"):
+    for words in ("0.812 MB down", "Stays at the site", "none of their trials is in any weight",
+                  "none: shared weights may reveal a site's data", "9 of eeg",
+                  "these intervals are approximate"):
         assert words in page
     assert (results / "sites.png").stat().st_size > 10_000
     rounds = pd.read_csv(results / "rounds.tsv", sep="\t")
@@ -122,8 +122,8 @@ def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path
     assert neurofm.embed(path, model).shape == (len(table), 1, 7, 200)
     page = (out / "report.html").read_text()
     assert "On 1 person it was not trained on it was right in about" in page
-    assert "One person tells little of how it does on others" in page
-    assert "have not been calibrated" in page
+    assert "One subject says little about others" in page
+    assert "are not calibrated" in page
     assert cli.main(["stream", f"--replay={path}", "--speed=20", f"--model={folder}",
                      f"--out={tmp_path / 'live'}"]) == 0
     assert len(pd.read_csv(tmp_path / "live" / "predictions.tsv", sep="\t")) >= 4
@@ -147,7 +147,7 @@ def test_its_card_names_channels_and_held_out_people(results, tmp_path):
                   "Takes eeg signals", "balanced accuracy, planted, 1 subject,",
                   "neurofm decode RECORDING --model lab/hands", "other sites"):
         assert words in card, words
-    told = card.split("Other than by default: ")[1].splitlines()[0]
+    told = card.split("Non-default settings: ")[1].splitlines()[0]
     assert "sfreq 100" in told
     assert "dropout" not in told
     assert not (staged / "test").exists()

@@ -53,7 +53,7 @@ def test_table_summary_and_page(replayed, decoder):
     assert artifacts.open_sealed(out, "results", hashes=True).config["replay"] == str(path)
     page = (out / "report.html").read_text()
     for said in ("The decoder names", "Filters know only the past", "99th percentile", path.name,
-                 "not a medical device", "data:image/png;base64,", "Not in this: the filters"):
+                 "not a medical device", "data:image/png;base64,", "Not included: the filters"):
         assert said in page, said
 
 
@@ -287,7 +287,7 @@ def test_bad_input_files(decoder, planted, tmp_path):
     helmet = save_raw(tmp_path / "helmet_raw.fif", kind="mag")
     with pytest.raises(ValueError, match="sensors of kind eeg"):
         stream(helmet, decoder, tmp_path / "out")
-    with pytest.raises(ValueError, match="knows no classes"):
+    with pytest.raises(ValueError, match="has no classes"):
         stream(helmet, planted.backbone, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -188,7 +188,7 @@ def test_tables_predictions_and_page_hold_what_was_found(judged, regions):
     assert page.count("<img") == 5
     assert "LEAK" not in page
     assert " is better" not in page  # three people cannot say so: p is at least 0.25
-    assert "inter-subject: nobody who is judged was trained on" in page
+    assert "inter-subject: test subjects are not training subjects" in page
     assert artifacts.open_sealed(judged, "results", hashes=True)
 
 

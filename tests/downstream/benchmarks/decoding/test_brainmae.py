@@ -162,7 +162,7 @@ def test_networks_stand_in_the_table_beside_connectivity(corpus, model, tmp_path
     assert table.loc["frozen", "balanced_accuracy"] > 0.8  # as connectivity: factors go together
     assert table["balanced_accuracy"].between(0, 1).all()
     page = (out / "report.html").read_text()
-    assert "What regions take from each other" in page
+    assert "Graph of regions" in page
     assert "States over time" in page
     with pytest.raises(ValueError, match="covariances pools by 'covariances', which this model"):
         evaluate([f"--data={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}",

@@ -89,8 +89,8 @@ def test_best_is_found_and_told_apart(result):
     assert np.isnan(table.loc["base_tangent_recentred", "difference"])
     said = comparison_page.finding(result)
     assert said.startswith("Best is frozen (network): balanced accuracy 0.")
-    assert "they are told apart" in said
-    assert "they are told apart" in to_text(result)
+    assert "the difference is significant" in said
+    assert "the difference is significant" in to_text(result)
 
 
 def test_whatever_wins_is_said_to_win():
@@ -99,7 +99,7 @@ def test_whatever_wins_is_said_to_win():
     found = compare(table, classes, list(skills), {"base_csp"})
     said = comparison_page.finding(found)
     assert said.startswith("Best is base_csp (baseline)")
-    assert re.search(r"to the best network, frozen, is \+0\.\d+ \[\+", said)
+    assert re.search(r"from the best network, frozen, is \+0\.\d+ \[\+", said)
 
 
 def test_secondary_metrics_are_means_over_subjects_of_scikit_learns(result):
@@ -182,7 +182,7 @@ def test_methods_that_named_fewer_windows_are_compared_on_common_ones():
         same.difference("frozen", "base_csp")["difference"])
     apart = short[~((short["method"] == "frozen") & (short["window"] % 3 != 0))]
     none = compare(apart, classes, ["frozen", "base_csp"], BASELINES)
-    assert "no test window in common" in comparison_page.finding(none)
+    assert "shares no test window" in comparison_page.finding(none)
 
 
 def test_per_subject_merges_windows_first():
@@ -303,7 +303,7 @@ def test_recordings_of_one_label_in_blocks_have_an_interval_and_no_p(tmp_path):
     assert found.table["chance"].tolist() == [0.5, 0.5]
     assert (found.table["low"] > 0.6).all()
     text = to_text(found)
-    assert "chance is 0.500 (no p of chance can be given)" in text
+    assert "chance is 0.500 (no p value against chance)" in text
     assert any("whoever knows such a one again is right" in note for note in found.notes)
     assert not any("1/0" in note or "inf" in note for note in found.notes)
     assert "there is no p of chance" in page_of(found, tmp_path)
@@ -329,9 +329,9 @@ def test_files_and_what_the_page_says(result, tmp_path):
         [*result.notes, "Mind <this>."]).html()
     assert page.count("data:image/png;base64,") == 5
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)  # nothing is fetched
-    for words in ("Is it a or b?", "they are told apart", "Mind &lt;this&gt;.", "1–45 Hz",
+    for words in ("Is it a or b?", "the difference is significant", "Mind &lt;this&gt;.", "1–45 Hz",
                   "recognized in .30", "+0.123\n[+0.100, +0.200]",
-                  "n the windows that both named (8 test subjects)",
+                  "n the windows that both decoded (8 test subjects)",
                   "Cohen&#x27;s κ", "Holm", "Trained on train."):
         assert words in page, words
     assert "LEAK" not in page

@@ -159,7 +159,7 @@ def test_real_eyes_open_and_closed_of_one_person(data, tmp_path, capsys):
     assert (table["units"] == 5).all()
     assert (table["chance"] == 0.5).all()
     assert table["p_chance"].isna().all()
-    assert "no p of chance can be given" in capsys.readouterr().out
+    assert "no p value against chance" in capsys.readouterr().out
     page = (out / "report.html").read_text()
     assert "nothing is ringed; no p can be given" in page
 
