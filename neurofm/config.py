@@ -58,6 +58,18 @@ def resolved(config) -> dict:
     return _plain(dataclasses.asdict(config))
 
 
+def defaults(config: type) -> dict:
+    """Plain values of the fields of a dataclass that have a default."""
+    found = {}
+    for field in dataclasses.fields(config):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return _plain({name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+                   for name, value in found.items()})
+
+
 def save(config, folder: str | Path) -> Path:
     """Write the resolved configuration to `folder/run.yaml`, ready for `--config`."""
     import yaml

@@ -343,6 +343,7 @@ class Command:
     def _differing(self, made: dict, wanted: dict) -> dict[str, tuple]:
         """Option → (made with, wanted), of those that differ. An option that did not exist when the
         folder was made counts as its default did then."""
+        made = {**artifacts.as_json(config.defaults(self.config)), **made}
         here, there = self._decisive(artifacts.as_json(wanted)), self._decisive(made)
         known = {key for key in here.keys() | there.keys()
                  if key.partition(".")[0] in made.keys() & wanted.keys()}

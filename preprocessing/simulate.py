@@ -27,10 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 
-from neurofm import artifacts, config
+from neurofm import artifacts, lock
+from neurofm.run import Command, Job, Made
 
 TASK = "imagery"
+SETTINGS = "run.yaml"  # the settings but for the folder, for --config
 
 
 @dataclass(frozen=True)
@@ -177,20 +180,20 @@ class Take:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`neurofm simulate`: exit status 0 when the archive is complete."""
-    run = config.parse(
-        SimulateConfig, sys.argv[1:] if argv is None else argv, command="simulate"
-    )
-    folder = simulate(run)
-    print(f"{folder}: {len(takes(run))} recordings of {run.subjects} subjects")
-    return 0
+    return COMMAND(argv)
 
 
 def simulate(run: SimulateConfig) -> Path:
-    """Write the archive that `run` describes; a finished one is left alone, a begun one finished.
+    """The archive that `run` describes; a finished one is left alone, a begun one finished.
 
-    Raises ValueError when the folder holds another simulation.
+    Raises ValueError when the folder holds another simulation, or other things.
     """
+    COMMAND.run(run)
+    return Path(run.out)
+
+
+def _simulate(run: SimulateConfig, job: Job) -> Made:
+    """Make the recordings that are not there, then the tables of all."""
     from rich.progress import track
 
     from .simulation import DEVICES, scan_files
@@ -205,28 +208,33 @@ def simulate(run: SimulateConfig) -> Path:
         raise ValueError(f"bold wants an EEG device, since no other works in a scanner; got "
                          f"{', '.join(run.always + run.devices)}: add one of "
                          f"{', '.join(n for n, each in DEVICES.items() if each.datatype == 'eeg')}")
-    folder = Path(run.out)
-    wanted = takes(run)
-    _check_ours(folder)
-    _check_same(folder, run)
-    if artifacts.is_sealed(folder):
-        print(f"{folder}: already simulated")
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save(run, folder)
+    folder, wanted = job.out, takes(run)
     (folder / "truth").mkdir(exist_ok=True)
+    settings = {key: value for key, value in job.config.items() if key != "out"}
+    (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
     made = [
         _one(folder, run, take)
         for take in track(wanted, "simulating", disable=not sys.stderr.isatty())
     ]
     rows = [sidecar["Simulated"] for sidecar in made]
-    files = ["run.yaml", *_tables(folder, run, rows)]
+    files = [SETTINGS, *_tables(folder, run, rows)]
     for row in rows:
         files += [row["file"], str(Path(row["file"]).with_suffix(".json")), row["truth"]]
     if run.bold:
         files += scan_files.write_tables(folder, made, run.n_rois)
-    artifacts.seal(folder, "archive", config=config.resolved(run), files=files)
-    return folder
+    return Made(files, said=[f"{folder}: {len(wanted)} recordings of {run.subjects} subjects"])
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a simulation was begun here. Raises ValueError where other things are."""
+    inside = {path.name for path in folder.iterdir()} - {lock.NAME, artifacts.CLAIM}
+    if inside and SETTINGS not in inside and "truth" not in inside:
+        raise ValueError(f"--out {folder}: wanted a new folder or one that simulate made, but it "
+                         f"holds other things; choose another --out")
+    return bool(inside)
+
+
+COMMAND = Command("simulate", SimulateConfig, _simulate, makes="archive", begun=_begun)
 
 
 def takes(run: SimulateConfig) -> list[Take]:
@@ -355,30 +363,3 @@ def _tables(folder: Path, run: SimulateConfig, rows: list[dict]) -> list[str]:
         "DatasetType": "raw", "License": "CC0",
     })  # fmt: skip
     return ["participants.tsv", "ceiling.tsv", "dataset_description.json"]
-
-
-def _check_ours(folder: Path) -> None:
-    """Raise if `folder` holds what is no simulation of ours."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {folder}: wanted a folder, but it is a file")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "run.yaml").is_file():
-        raise ValueError(f"--out {folder}: wanted a new folder or one that simulate made, but it "
-                         f"holds other things; choose another --out")
-
-
-def _check_same(folder: Path, run: SimulateConfig) -> None:
-    """Raise if `folder` was begun with another configuration."""
-    import yaml
-
-    path = folder / "run.yaml"
-    if not path.exists():
-        return
-    before, now = yaml.safe_load(path.read_text()), config.resolved(run)
-    # What did not exist when the folder was begun was as its default is.
-    before = {**config.resolved(SimulateConfig(run.out)), **before}
-    differs = [key for key in now if key != "out" and before.get(key) != now[key]]
-    if differs:
-        changes = ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in differs)
-        raise ValueError(
-            f"{folder} holds another simulation ({changes}); choose another --out or remove it"
-        )

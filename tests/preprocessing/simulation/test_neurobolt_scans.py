@@ -8,7 +8,6 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from scipy.signal import butter, sosfiltfilt
 
 from neurofm import artifacts, config
@@ -238,7 +237,7 @@ def test_gradients_left_are_locked_to_volumes_and_off_by_default():
 def _hashes(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in ("run.yaml", "manifest.json")}
+            if path.is_file() and path.name not in ("run.yaml", "manifest.json", ".lock")}
 
 
 def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path):
@@ -246,7 +245,7 @@ def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path):
     folder = simulate(run)
     files = set(artifacts.open_sealed(folder, "archive", hashes=True).files)
     there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert there == files | {"manifest.json"}
+    assert there == files | {"manifest.json", ".lock"}
     artifacts.unseal(folder)
     lost, kept = sorted(folder.rglob("*_eeg.json"))
     lost.unlink()
@@ -256,9 +255,9 @@ def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path):
     artifacts.open_sealed(folder, "archive", hashes=True)
     assert kept.stat().st_mtime_ns == before
     assert _hashes(folder) == _hashes(small)
-    with pytest.raises(ValueError, match=r"another simulation \(bold_snr was 1.0, is 2.0\)"):
+    with pytest.raises(ValueError, match=r"other settings \(bold_snr: 1.0, wanted 2.0\)"):
         simulate(replace(run, bold_snr=2.0))
-    with pytest.raises(ValueError, match=r"t_r_s was \[2.1, 1.5, 3.0\], is \[2.0\]"):
+    with pytest.raises(ValueError, match=r"t_r_s: \[2.1, 1.5, 3.0\], wanted \[2.0\]"):
         simulate(replace(run, t_r_s=(2.0,)))
 
 
@@ -266,14 +265,15 @@ def test_archives_begun_before_there_was_a_scanner_are_known(tmp_path, capsys):
     run = SimulateConfig(str(tmp_path), subjects=1, minutes=0.4, always=("eeg19",), devices=(),
                          devices_per_subject=0)
     simulate(run)
-    content = yaml.safe_load((tmp_path / "run.yaml").read_text())
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    content = manifest["config"]
     first = list(content).index("bold")
-    old = {key: value for key, value in content.items() if key in list(content)[:first]}
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(old))
+    manifest["config"] = {key: content[key] for key in list(content)[:first]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     simulate(run)
-    assert "already simulated" in capsys.readouterr().out
+    assert "is finished" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*_timeseries.*"))
-    with pytest.raises(ValueError, match="bold was False, is True"):
+    with pytest.raises(ValueError, match="bold: False, wanted True"):
         simulate(replace(run, bold=True, minutes=0.4, t_r_s=(1.0,)))
 
 

@@ -250,6 +250,8 @@ def test_interrupted_run_continues_and_finished_run_is_left_alone(archive, tmp_p
     run = SimulateConfig(str(tmp_path / "begun"), **SMALL)
     folder = simulate(run)
     assert _hashes(folder) == _hashes(archive)
+    fingerprints = {artifacts.open_sealed(each).fingerprint for each in (folder, archive)}
+    assert len(fingerprints) == 1  # wherever it was made
     artifacts.unseal(folder)
     lost, *kept = sorted(folder.rglob("*_run-01_*.json"))
     lost.unlink()
@@ -260,8 +262,8 @@ def test_interrupted_run_continues_and_finished_run_is_left_alone(archive, tmp_p
     assert _hashes(folder) == _hashes(archive)
     capsys.readouterr()
     simulate(run)
-    assert "already simulated" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"another simulation \(noise was 1.0, is 2.0\)"):
+    assert "is finished" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"other settings \(noise: 1.0, wanted 2.0\)"):
         simulate(replace(run, noise=2.0))
 
 
@@ -292,6 +294,7 @@ def test_bad_input_folder_of_something_else(tmp_path):
                       (tmp_path / "thesis" / "chapter.tex", "wanted a folder")):
         with pytest.raises(ValueError, match=said):
             simulate(SimulateConfig(str(out), **SMALL))
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
 
 def test_command(tmp_path, capsys):
