@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # one process, so that what its tests share is made once, and the slow files of downstream/ come first.
 TEST_PROCESSES ?= 3
 
-.PHONY: install demo test bench lint clean
+.PHONY: install demo test quick coverage bench lint clean
 
 install: $(INSTALLED)
 
@@ -24,6 +24,20 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15 $(PYTEST_ARGS)
+
+# What is fast and needs no process of its own: data, layers, models, tokenizers, steps, protocols.
+QUICK := tests/data tests/nn tests/models tests/tokenizers tests/checkpoints tests/downstream/tasks \
+	tests/downstream/protocol tests/downstream/scoring/test_metrics.py \
+	$(addprefix tests/preprocessing/,test_splits.py test_montage.py test_standardize.py test_archive.py \
+	test_bids.py)
+
+quick: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK) $(PYTEST_ARGS)
+
+# All tests again with the lines counted, which takes a third longer; one line a package.
+coverage: $(INSTALLED)
+	$(MAKE) test PYTEST_ARGS="$(addprefix --cov=,neurofm preprocessing pretrain downstream) --cov-report= $(PYTEST_ARGS)"
+	$(BIN)/python -m tests.support.coverage_of_packages
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.speed
