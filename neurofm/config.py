@@ -189,7 +189,7 @@ def meanings_of(config: type) -> tuple[str, dict[str, str]]:
         for name in match[1].split(", ")
     }
     for name, kind in typing.get_type_hints(config).items():
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             inside = meanings_of(kind)[1]
             meanings |= {f"{name}.{key}": meaning for key, meaning in inside.items()}
     for each in dataclasses.fields(config):

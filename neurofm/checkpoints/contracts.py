@@ -71,6 +71,6 @@ def _what_to_do(contract: Contract, path: str, corpus: Corpus) -> str:
         return (f"{len(slow)} of its {len(rate)} recordings were sampled at {slow.min():g} Hz, so "
                 f"they hold nothing above {slow.min() / 2:g} Hz and cannot be brought to it: leave "
                 f"this model out, or ingest only what was sampled at {2 * lowpass_hz:g} Hz or more")
-    window_s = corpus.contract.window_s
+    window_s = corpus.contract.window_s or 0.0
     return (f"ingest it again as the model wants it: neurofm ingest … "
             f"--contract={path}/{FILE_NAME} --contract.window_s={window_s:g}")

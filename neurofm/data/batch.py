@@ -6,17 +6,21 @@ a window does not depend on which process it runs in or which windows sit beside
 """
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .sensors import Sensors
+from .sensors import GeometryRule, Sensors
 
 
 class Movable:
     """Moves all its tensors at once; the first field counts the windows."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # every batch is a dataclass
+    source: list[str]
 
     def to(self, device, non_blocking: bool = False):
         """A copy with every tensor on `device`."""
@@ -94,7 +98,7 @@ class Tokens(Movable):
 def collate(
     signals: list[np.ndarray],
     layouts: list[Sensors],
-    rule: str,
+    rule: GeometryRule,
     *,
     target=None,
     seed=None,
@@ -136,7 +140,7 @@ def collate(
     )
 
 
-def _geometry(layout: Sensors, rule: str) -> np.ndarray:
+def _geometry(layout: Sensors, rule: GeometryRule) -> np.ndarray:
     """`layout.geometry(rule)`, computed once for a layout: thousands of windows share it. NaN in a
     layout with sensors of unknown place: nothing that reads places can overlook it."""
     cache = layout.__dict__.setdefault("_geometry", {})

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .parcel_rule import ParcelRule
 from .sensors import KINDS, GeometryRule
@@ -26,6 +26,37 @@ class Contract:
     `corpus`, `contract_version` and what happens to a signal."""
 
     FREE = frozenset({"corpus"})  # fields in which signals may differ and still be alike
+    if TYPE_CHECKING:  # fields of every contract, or constants of its class
+
+        @property
+        def modality(self) -> str: ...
+
+        @property
+        def kinds(self) -> tuple[str, ...]: ...
+
+        @property
+        def geometry(self) -> GeometryRule: ...
+
+        @property
+        def positions(self) -> str: ...
+
+        @property
+        def scale(self) -> str: ...
+
+        @property
+        def highpass_hz(self) -> float | None: ...
+
+        @property
+        def lowpass_hz(self) -> float | None: ...
+
+        @property
+        def window_s(self) -> float | None: ...
+
+        @property
+        def stride_s(self) -> float | None: ...
+
+        @property
+        def corpus(self) -> str: ...
 
     @property
     def fingerprint(self) -> str:

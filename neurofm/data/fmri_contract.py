@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float32
 
 from .contract import Contract
+from .sensors import GeometryRule
 
 CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma", "scrub",
              "non_steady_state")
@@ -63,7 +64,7 @@ class FMRIContract(Contract):
     modality: Literal["fmri"] = "fmri"
 
     kinds = ("roi",)
-    geometry = "head"
+    geometry: ClassVar[GeometryRule] = "head"
     positions = "required"
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
 

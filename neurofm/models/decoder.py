@@ -146,6 +146,13 @@ class Head(Trainable):
     A number is predicted in deviations of the training windows' numbers.
     """
 
+    mean: Tensor
+    scale: Tensor
+    centre: Tensor
+    number: Tensor
+    class_weight: Tensor
+    temperature: Tensor
+
     def __init__(self, config: DecoderConfig):
         super().__init__()
         n, n_outputs = config.n_features, len(config.classes) or 1

@@ -157,6 +157,10 @@ class FLEEG(WindowDecoder):
     config_class = FLEEGConfig
     bounds_weights = True  # False for final weights: a look at their norms is no part of a graph
 
+    mean: Tensor
+    scale: Tensor
+    class_weight: Tensor
+
     def __init__(self, config: FLEEGConfig):
         super().__init__(config)
         filters, n_channels = config.filters, len(config.ch_names)

@@ -15,7 +15,7 @@ What only the training data knows (people, electrodes, regions) a model's config
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -144,7 +144,7 @@ class WindowDecoder(NeuroFMPreTrainedModel):
 class ScanModel(NeuroFMPreTrainedModel):
     """Base of models that predict fMRI from EEG: `neurofm synthesize` takes those of scans."""
 
-    learns_from = "scans"
+    learns_from: ClassVar[Literal["signals", "scans", "volumes"]] = "scans"
 
     @abstractmethod
     def predict(self, batch: Any) -> Tensor:

@@ -104,6 +104,8 @@ class LeadFieldCodec(nn.Module):
 
     keeps_scale = True
 
+    sources: Tensor
+
     def __init__(self, dim: int, n_sources: int, n_filters: int, ratios: list[int],
                  kernel: int, last_kernel: int):
         super().__init__()

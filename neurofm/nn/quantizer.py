@@ -46,6 +46,13 @@ class ResidualQuantizer(nn.Module):
         the rotation and scaling that take the input to its code; else straight through.
     """
 
+    codebook: Tensor
+    uses: Tensor
+    sums: Tensor
+    started: Tensor
+    bypassed: Tensor
+    n_updates: Tensor
+
     def __init__(
         self,
         dim: int,

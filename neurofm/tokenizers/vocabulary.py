@@ -14,6 +14,9 @@ class Vocabulary(nn.Module):
     """n_tokens: before any are dropped. Until they are counted, each token t has the label t + 1.
     label_of: label of each token. token_of: token of each label; a label without one has −1."""
 
+    label_of: Tensor
+    token_of: Tensor
+
     def __init__(self, n_tokens: int):
         super().__init__()
         self.register_buffer("label_of", torch.arange(1, n_tokens + 1))

@@ -203,7 +203,8 @@ def train(
     wrapped, optimizer = accelerator.prepare(
         torch.compile(model) if config.compile else model, optimizer
     )
-    states, log, first, gathered = out / "state", Log(out, accelerator, say), 0, {}
+    states, log, first = out / "state", Log(out, accelerator, say), 0
+    gathered: dict = {}
     if found := state.newest(states, accelerator, say, received.step if received else None):
         first, gathered = state.load(found, model, optimizer.optimizer, accelerator)
         say(f"continuing at step {first} from {found}")
@@ -231,7 +232,8 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["lr_scale"]
 
-            losses, metrics = [], {}
+            losses: list[Tensor] = []
+            metrics: dict[str, Tensor] = {}
             for number, batch in enumerate(micro_batches, start=1):
                 batch = batch.to(accelerator.device, non_blocking=cuda)
                 # Gradients travel between processes once a step, with the last micro-batch.
@@ -291,7 +293,7 @@ def validate(
     model.eval()
     by_width = np.argsort(source.widths(windows), kind="stable")
     at_once = max(1, config.batch_windows // config.accumulate)
-    sums = weights = 0.0
+    sums = weights = torch.zeros(())
     for start in range(0, len(windows), at_once):
         batch_of_all = by_width[start : start + at_once]
         part = np.array_split(batch_of_all, accelerator.num_processes)[accelerator.process_index]

@@ -75,7 +75,7 @@ def newest(folder: Path, accelerator: Accelerator, say=print, at_most: int | Non
     """The newest state (of step `at_most` or before, if given) whose files are as they were
     written: a machine that went down may have left damaged ones. Decided by the main process, for
     all."""
-    found = [None]
+    found: list[Path | None] = [None]
     if accelerator.is_main_process:
         complete = [state for state in finished(folder)
                     if at_most is None or step_of(state) <= at_most]
