@@ -27,8 +27,6 @@ class Judged:
         Mean matrix of correlations of the training scans.
     ceilings
         See `ceiling.read`; empty = none.
-    leaked
-        Judged subjects that a given model was trained on.
     notes
         What a reader must know.
     """
@@ -39,7 +37,6 @@ class Judged:
     first: str
     reference: Float[np.ndarray, "roi roi"]
     ceilings: dict[str, Float[np.ndarray, "scan roi"]] = field(default_factory=dict)
-    leaked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self):

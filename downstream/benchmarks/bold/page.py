@@ -8,6 +8,7 @@ import pandas as pd
 from neurofm.data.pairs import Pairs
 from neurofm.pages import page as report
 from neurofm.pages import words
+from neurofm.pages.page import Page
 
 from ...protocol import scans as protocol
 from ...protocol.scans import Roles
@@ -30,18 +31,17 @@ ABOUT = {
 
 def page(
     out: Path, judged: Judged, pairs: Pairs, roles: Roles, channels: list[str], said: list[str]
-) -> str:
+) -> Page:
     """The whole page; figures lie in `out`. channels: read by methods that know them by name.
     said: how our model came to be, in lines."""
     whose = "other people" if roles.kind == "inter" else "later minutes of the same scans"
-    return report.page(
+    return Page(
         "fMRI predicted from EEG",
         f"{', '.join(judged.methods)} on {whose}: {len(judged.scans)} scans of "
         f"{len(judged.subjects)} people of {pairs.folder}, {len(judged.regions)} regions",
         [
-            ("", _leak(judged) + report.paragraph(finding(judged), "lead")
-             + report.bullets(significant(judged))
-             + "".join(report.paragraph(f"{text}.", "warning") for text in judged.notes)),
+            ("", report.paragraph(finding(judged), "lead")
+             + report.bullets(significant(judged))),
             ("Table", _table(judged)),
             ("Inputs", _compared(judged, pairs, roles, channels, said)),
             ("Regions", _figure(out, "regions", "Mean r over subjects with its 95 % bootstrap "
@@ -62,16 +62,6 @@ def page(
             ("Targets", report.pairs(words.contract_in_words(pairs.bold_contract))),
         ],
     )
-
-
-def _leak(judged: Judged) -> str:
-    if not judged.leaked:
-        return ""
-    names = ", ".join(judged.leaked[:8]) + (", …" if len(judged.leaked) > 8 else "")
-    return report.paragraph(
-        f"LEAK: {len(judged.leaked)} of {len(judged.subjects)} test subjects ({names}) were in "
-        "the training data of the given model. Its scores on them are not generalization; do "
-        "not rank it by this page.", "leak")
 
 
 def _table(judged: Judged) -> str:

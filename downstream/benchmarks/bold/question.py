@@ -1,6 +1,6 @@
 """Evaluate predicted fMRI on other subjects or later minutes, against baselines.
 
-    neurofm evaluate bold --pairs runs/pairs --out results/
+    neurofm evaluate bold --data runs/pairs --out results/
     neurofm evaluate bold … --protocol intra
     neurofm evaluate bold … --model runs/neurobolt          a model that is trained already
 
@@ -9,7 +9,6 @@ and is judged on the test part. See `synthesis/` for who, what and how. Exit sta
 stop, state saved, run the same command again; 3 = a loss was not a number.
 """
 
-import functools
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from neurofm import artifacts, checkpoints, config
+from neurofm import artifacts, config
 from neurofm.data.pairs import Pairs
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequenceConfig
-from neurofm.run import STOPPED
+from neurofm.results import Results, comparison, score
+from neurofm.run import FAILED, Command, Job, Made
 from neurofm.training.finite import NotANumber
-from neurofm.training.loop import Stopped, TrainConfig
+from neurofm.training.loop import TrainConfig
 
 from ...protocol import scans as protocol
 from ...protocol.scans import Kind, Roles
@@ -30,13 +30,12 @@ from ...scoring import bold_ceiling as ceiling
 from ...scoring import bold_scores as scores
 from ...scoring import bold_series as series
 from ...scoring.bold_series import Series
+from ...scoring.statistics import Estimate
 from . import channels, competing
 from . import figures as synthesis_figures
 from . import page as synthesis_page
 from .competing import METHODS, ON_DEMAND
 from .judged import Judged, finding, remarks, significant
-
-EXIT_NOT_A_NUMBER = 3
 
 
 def _cnn_training() -> TrainConfig:
@@ -50,7 +49,7 @@ class EvaluateBoldConfig:
 
     Parameters
     ----------
-    pairs
+    data
         EEG and fMRI of the same minutes (`neurofm pair`).
     out
         Folder of the results.
@@ -72,8 +71,8 @@ class EvaluateBoldConfig:
         Training of cnn; a window is a scan.
     seeds
         Trainings of cnn, of which scores are means.
-    draws
-        surrogates.
+    permutations
+        Surrogates of each test.
     seed
         Of surrogates.
     ceiling
@@ -81,7 +80,7 @@ class EvaluateBoldConfig:
         or subject), such as ceiling_bold.tsv of a simulation; "" = none.
     """
 
-    pairs: str
+    data: str
     out: str
     protocol: Kind = "inter"
     methods: list[str] = field(default_factory=lambda: list(METHODS))
@@ -90,7 +89,7 @@ class EvaluateBoldConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     train_cnn: TrainConfig = field(default_factory=_cnn_training)
     seeds: int = 1
-    draws: int = 5000
+    permutations: int = 5000
     seed: int = 0
     ceiling: str = ""
 
@@ -100,9 +99,9 @@ class EvaluateBoldConfig:
             known = ", ".join((*METHODS, *ON_DEMAND))
             raise ValueError(f"methods wants some of {known}, each once; got "
                              f"{', '.join(self.methods) or 'none'}")
-        if min(self.seeds, self.draws) < 1:
-            raise ValueError(f"seeds and draws must be at least 1, got {self.seeds} and "
-                             f"{self.draws}")
+        if min(self.seeds, self.permutations) < 1:
+            raise ValueError(f"seeds and permutations must be at least 1, got {self.seeds} and "
+                             f"{self.permutations}")
         if self.model and (self.architecture or self.tokenizer):
             raise ValueError("model brings its own architecture and tokenizer: leave architecture "
                              "and tokenizer out, or model")
@@ -118,60 +117,47 @@ class EvaluateBoldConfig:
                              f"NeuroBOLTSequenceConfig: {problem}") from problem
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    run = config.parse(EvaluateBoldConfig, argv, command="evaluate bold")
-    try:
-        return evaluate_bold(run, functools.partial(print, flush=True))
-    except Stopped as stop:
-        print(stop)
-        return STOPPED
-    except NotANumber as problem:
-        sys.stderr.write(f"neurofm evaluate bold: {problem}\n")
-        return EXIT_NOT_A_NUMBER
-
-
-def evaluate_bold(run: EvaluateBoldConfig, say=print) -> int:
-    """Train, predict, judge, write tables, figures and page, seal; prints what was found."""
-    out, pairs = Path(run.out), Pairs.open(run.pairs)
-    parents = {"data": pairs.fingerprint}
-    parents |= {name: checkpoints.fingerprint(getattr(run, name)) for name in ("model", "tokenizer")
-                if getattr(run, name)}
-    if run.ceiling:
-        parents["ceiling"] = artifacts.sha256(run.ceiling)[:16]
-    if artifacts.finished(out, "results", config=config.resolved(run), parents=parents):
-        say(f"{out} is finished: nothing to do")
-        return 0
+def ask(run: EvaluateBoldConfig, job: Job) -> Made | int:
+    """Train, predict, judge, write tables, figures and page."""
+    out, pairs = job.out, Pairs.open(run.data)
     roles = protocol.roles(pairs, run.protocol)
     model = competing.open_model(run.model, pairs) if run.model else None
     tokenizer = competing.open_tokenizer(run.tokenizer, pairs) if run.tokenizer else None
     by_name = any(not name.startswith("ours") for name in run.methods)
     names = channels.common(pairs, roles.scans) if by_name else []
-    artifacts.claim(out, {**parents, **config.resolved(run)})
-    config.save(run, out)
     for role in protocol.ROLES:
         part = getattr(roles, role)
-        say(f"{role}: {len(part.scans)} scans of {len(set(pairs.subjects(part.scans)))} people")
-    methods = competing.fitted(
-        run.methods, roles, names, run.seeds, out / "models", say, model=model,
-        tokenizer=tokenizer, architecture=run.architecture, parents=parents,
-        train_cnn=run.train_cnn,
-    )
+        job.say(f"{role}: {len(part.scans)} scans of {len(set(pairs.subjects(part.scans)))} people")
+    try:
+        methods = competing.fitted(
+            run.methods, roles, names, run.seeds, out / "models", job.say, model=model,
+            tokenizer=tokenizer, architecture=run.architecture, parents=job.parents,
+            train_cnn=run.train_cnn,
+        )
+    except NotANumber as problem:
+        sys.stderr.write(f"neurofm evaluate bold: {problem}\n")
+        return FAILED
     judged = _judged(run, pairs, roles, methods)
-    files = _written(out, judged, pairs, roles, names, _how(run))
-    artifacts.seal(out, "results", config=config.resolved(run), parents=parents, files=files)
     shown = ["method", "r", "low", "high", "significant_moved", "significant_others", "coherence",
              "fc", "best_lag_s"]
-    say(judged.table[shown].to_string(index=False, float_format="{:.3f}".format))
-    if judged.leaked:
-        say(f"LEAK: {len(judged.leaked)} of {len(judged.subjects)} judged people were in the "
-            f"training data of {run.model}")
-    for text in (finding(judged), *significant(judged)):
-        say(text)
-    for text in judged.notes:
-        say(f"note: {text}")
-    say(f"page: {out / 'index.html'}")
-    return 0
+    config.save(run, out)
+    return Made(
+        _written(out, judged), results=_results(run, judged),
+        judged=pairs.recordings.iloc[roles.test.scans],
+        page=synthesis_page.page(out, judged, pairs, roles, names, _how(run)),
+        facts={"ceiling_sha256": artifacts.sha256(run.ceiling)} if run.ceiling else {},
+        said=[judged.table[shown].to_string(index=False, float_format="{:.3f}".format)],
+    )
+
+
+COMMAND = Command(
+    "evaluate bold", EvaluateBoldConfig, ask, makes="results", reads=("data",),
+    models=("model", "tokenizer"),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return COMMAND(argv)
 
 
 def _judged(run: EvaluateBoldConfig, pairs: Pairs, roles: Roles, methods: dict[str, list]
@@ -186,32 +172,47 @@ def _judged(run: EvaluateBoldConfig, pairs: Pairs, roles: Roles, methods: dict[s
                                strict=True)
     ]
     regions = list(pairs.rois.names)
-    found = {name: scores.score(scans, name, run.draws, run.seed) for name in methods}
-    known = set()
-    if run.model:
-        seen = checkpoints.seen(checkpoints.read_ledger(run.model), table.iloc[part.scans])
-        known = set(pairs.subjects(seen.index.to_numpy()))
+    found = {name: scores.score(scans, name, run.permutations, run.seed) for name in methods}
     return Judged(
         scans, regions, found, run.methods[0],
         scores.mean_connectivity([roles.train.target(k) for k in roles.train.scans.tolist()]),
         ceiling.read(run.ceiling, scans, table, regions) if run.ceiling else {},
-        sorted(known), remarks(roles, found),
+        remarks(roles, found),
     )
 
 
-def _written(
-    out: Path, judged: Judged, pairs: Pairs, roles: Roles, names: list[str], said: list[str]
-) -> list[str]:
-    """Write all; returns the names of the files."""
+def _written(out: Path, judged: Judged) -> list[str]:
+    """Write tables, predictions and figures; returns the names of the files."""
     tables = {"scans.tsv": judged.by_scan, "connectivity.tsv": judged.fc,
               "regions.tsv": judged.by_region, "table.tsv": judged.table}
     for name, table in tables.items():
         table.to_csv(out / name, sep="\t", index=False, float_format="%.5g")
     series.table(judged.scans, judged.regions).to_parquet(out / "predictions.parquet", index=False)
-    figures = synthesis_figures.draw(out, judged)
-    page = synthesis_page.page(out, judged, pairs, roles, names, said)
-    (out / "index.html").write_text(page)
-    return [*tables, "predictions.parquet", *figures, "index.html", "run.yaml"]
+    return [*tables, "predictions.parquet", *synthesis_figures.draw(out, judged), "run.yaml"]
+
+
+def _results(run: EvaluateBoldConfig, judged: Judged) -> Results:
+    """r, coherence and similarity of connectivity of each method; the first minus each other."""
+    found = Results(
+        "bold", run.data, run.model or None, judged.methods,
+        {"kind": run.protocol, "scans": len(judged.scans), "regions": len(judged.regions),
+         "permutations": run.permutations}, [run.seed], len(judged.subjects),
+        summary=" ".join([finding(judged), *significant(judged)]), notes=list(judged.notes))
+    for row in judged.table.to_dict("records"):
+        n = row["subjects"]
+        r = Estimate(row["r"], row["low"], row["high"])
+        found.scores.append(score(
+            row["method"], "r", r, n=n, seeds=row["seeds"],
+            significant_moved=row["significant_moved"],
+            significant_others=row["significant_others"], best_lag_s=row["best_lag_s"]))
+        found.scores += [
+            score(row["method"], name, Estimate(row[key], row[f"{key}_low"], row[f"{key}_high"]),
+                  n=n) for name, key in (("coherence", "coherence"), ("fc_similarity", "fc"))]
+        if row["method"] != judged.first:
+            gap = Estimate(row["difference"], row["difference_low"], row["difference_high"])
+            found.comparisons.append(comparison(
+                judged.first, row["method"], "r", gap, row["difference_p"], n=n))
+    return found
 
 
 def _how(run: EvaluateBoldConfig) -> list[str]:

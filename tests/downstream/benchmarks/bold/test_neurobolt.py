@@ -1,6 +1,8 @@
 """`neurofm evaluate bold` on simulated scans whose alpha amplitude drives some regions, not others.
 """
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from neurofm.downstream.protocol import scans as protocol
 from neurofm.downstream.scoring import bold_metrics as metrics
 from neurofm.downstream.scoring import surrogates
 from neurofm.downstream.scoring.bold_series import Series
+from neurofm.results import Results
 
 SFREQ = 100.0
 CONTRACT = InputContract(sfreq=SFREQ, highpass_hz=0.5, lowpass_hz=45.0, notch_hz=(), kinds=("eeg",),
@@ -109,8 +112,8 @@ def make_pairs(
 
 
 def evaluate(pairs: Pairs, out: Path, *words: str) -> int:
-    return cli.main(["evaluate", "bold", f"--pairs={pairs.folder}", f"--out={out}", "--draws=2000",
-                     *words])
+    return cli.main(["evaluate", "bold", f"--data={pairs.folder}", f"--out={out}",
+                     "--permutations=2000", *words])
 
 
 TRAIN = ("--train_cnn.steps=60", "--train_cnn.batch_windows=5", '--architecture={"n_sources": 6}')
@@ -158,7 +161,7 @@ def test_driven_regions_are_found_and_others_are_not(regions, method):
 
 def test_one_model_of_all_regions_is_as_good_as_one_of_each(pairs, tmp_path):
     assert evaluate(pairs, tmp_path / "out", "--methods=[ours,ours_one_by_one]",
-                    "--draws=200") == 0
+                    "--permutations=200") == 0
     found = pd.read_csv(tmp_path / "out" / "regions.tsv", sep="\t")
     regions = found.set_index(["method", "region"])
     joint, single = (regions.loc[name]["r"][DRIVEN] for name in ("ours", "ours_one_by_one"))
@@ -184,7 +187,7 @@ def test_tables_predictions_and_page_hold_what_was_found(judged, regions):
         assert r == pytest.approx(scans.loc[(method, "sub-08", "cuneus"), "r"], abs=1e-4)
     assert one["volume"].tolist() == list(range(len(one)))
     assert np.diff(one["time_s"]) == pytest.approx(2.0)
-    page = (judged / "index.html").read_text()
+    page = (judged / "report.html").read_text()
     assert page.count("<img") == 5
     assert "LEAK" not in page
     assert " is better" not in page  # three people cannot say so: p is at least 0.25
@@ -212,8 +215,33 @@ def test_our_model_is_a_checkpoint_and_its_people_are_known(pairs, judged, tmp_p
     assert np.allclose(one, two, atol=1e-4)
     known = make_pairs(tmp_path / "known", splits=("test", "train", "validation"), seconds=120)
     assert evaluate(known, tmp_path / "leak", f"--model={model}", "--methods=[ours]") == 0
-    assert "LEAK: 1 of 1 judged people" in capsys.readouterr().out
-    assert "(simulated/00) were in the training" in (tmp_path / "leak/index.html").read_text()
+    said = "LEAK: model: 1 of 1 subject judged here is in its training data"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "leak/report.html").read_text()
+    (flag,) = Results.load(tmp_path / "leak").flags
+    assert (flag.kind, flag.subjects) == ("LEAK", ("simulated/00",))
+
+
+def test_imported_weights_of_the_same_data_set_are_in_doubt(pairs, judged, tmp_path, capsys):
+    """Whether anybody judged was in their training is unknown: on terminal, in results, on page."""
+    out = tmp_path / "out"
+    shutil.copytree(judged / "models" / "ours", tmp_path / "ours")
+    (tmp_path / "ours" / artifacts.FILE_NAME).unlink()  # as others publish: no manifest
+    published = {"weights": "w", "licence": "MIT", "paper": "p", "datasets": ["simulated"]}
+    (tmp_path / "ours" / "training_data.json").write_text(
+        json.dumps({"recordings": [], "published": [published]}))
+    assert evaluate(pairs, out, f"--model={tmp_path / 'ours'}", "--methods=[ours]") == 0
+    said = "DOUBT: model: its training data included data set simulated; it is not known"
+    assert said in capsys.readouterr().out
+    assert said in (out / "report.html").read_text()
+    (flag,) = Results.load(out).flags
+    assert (flag.kind, flag.model) == ("DOUBT", "model")
+
+
+def test_another_option_on_finished_results_is_refused_by_name(pairs, judged, capsys):
+    ceiling = f"--ceiling={judged.parent / 'ceiling.tsv'}"
+    assert evaluate(pairs, judged, *TRAIN, ceiling, "--seed=3") == 1
+    assert "seed: 0, wanted 3" in capsys.readouterr().err
 
 
 def test_an_interrupted_training_goes_on_from_its_state(pairs, judged, tmp_path, monkeypatch):
@@ -477,12 +505,12 @@ def test_a_scan_under_two_names_is_refused(tmp_path, pairs):
         (['--architecture={"n_sources": 0}'], "n_sources at least 2"),
         (['--architecture={"sources": 8}'], "did you mean 'n_sources'?"),
         (["--protocol=other"], "protocol"),
-        (["--draws=0"], "draws must be at least 1"),
+        (["--permutations=0"], "permutations must be at least 1"),
     ],
 )
 def test_wrong_words_are_explained(tmp_path, capsys, words, told):
     with pytest.raises(SystemExit):
-        cli.main(["evaluate", "bold", "--pairs=p", f"--out={tmp_path / 'out'}", *words])
+        cli.main(["evaluate", "bold", "--data=p", f"--out={tmp_path / 'out'}", *words])
     assert told in capsys.readouterr().err
 
 
