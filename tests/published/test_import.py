@@ -211,12 +211,14 @@ def test_bad_input_words(released, tmp_path, command, capsys):
     folder, out = released("brainomni"), f"--out={tmp_path / 'out'}"
     for words, said in (
         ([folder, "--family=brainomi", out], "'brainomi' is not among those"),
-        ([folder, folder, FAMILY, out], "wanted one folder or repository"),
         ([folder.parent, FAMILY, out], "neither model_cfg.json nor config.json"),
         ([tmp_path / "no", FAMILY, out], "no such folder"),
     ):
         assert command(*words) == 1
         assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command(folder, folder, FAMILY, out)
+    assert "wanted only SOURCE without a --name" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -224,12 +226,12 @@ def test_nothing_is_written_among_other_things(as_on_the_hub, tmp_path, command,
     tiny = as_on_the_hub / "tiny"
     before = {path.name: path.read_bytes() for path in tiny.iterdir()}
     assert command(tiny, FAMILY, f"--out={tiny}") == 1
-    assert "wanted an empty or a new folder" in capsys.readouterr().err
+    assert "wanted a new folder, but it holds other things" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in tiny.iterdir()} == before
     out = tmp_path / "out"
     assert command(tiny, FAMILY, f"--out={out}") == 0
     assert command(tiny, FAMILY, f"--out={out}", "--datasets=[]") == 1
-    assert "made with other settings (datasets)" in capsys.readouterr().err
+    assert "made with other settings (datasets" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", published.INDEX)
