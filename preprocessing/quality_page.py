@@ -14,7 +14,6 @@ from neurofm.data import shards
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.windows import SPLITS
 from neurofm.pages import page as pages
-from neurofm.pages import words
 from neurofm.pages.figure import COLORS
 from neurofm.pages.page import Page
 from neurofm.seen import subject_keys
@@ -52,12 +51,7 @@ def _failures(failures: dict[str, dict]) -> tuple[str, str]:
 
 
 def _contract(contract: Contract) -> str:
-    rows = [(name, text) for name, text in words.contract_in_words(contract) if text != "unknown"]
-    if contract.modality != "fmri":
-        rows.append(("Sensors without a position", {
-            "required": "left out",
-            "optional": "kept; baselines accept them, networks refuse them"}[contract.positions]))
-    return pages.pairs(rows)
+    return pages.pairs(contract.described())
 
 
 def _splits(tables) -> str:

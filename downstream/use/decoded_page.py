@@ -26,7 +26,7 @@ def page(
     """The page. model: path or repository of the decoder. figure: the PNG to put in. summary: the
     finding. centred: what every window was compared with, in words, where the decoder re-centers.
     """
-    what = "regions" if windows.contract.modality == "fmri" else "sensors"
+    what = windows.contract.CHANNELS
     fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
             f"size and are like each other."]
     sections = opening(summary, decoder, model, recording, centred)
@@ -88,9 +88,7 @@ def _about_recording(recording: Recording, windows: Standardized) -> list[tuple[
     bads = [f"{name} ({reason})" for name, reason in found["bads"].items()]
     listed = [
         ("File", recording.source),
-        ("Length", f"{recording.duration_s:.1f} s, {recording.n_times} volumes of "
-                   f"{1 / recording.sfreq:g} s" if windows.contract.modality == "fmri" else
-         f"{recording.duration_s:.1f} s at {recording.sfreq:g} Hz"),
+        ("Length", windows.contract.length(recording.n_times, recording.sfreq)),
         ("Sensors used", sensors_of(windows.sensors)),
         ("Bad", ", ".join(bads) or "none"),
         ("Interpolated", ", ".join(found["interpolated"]) or "none"),

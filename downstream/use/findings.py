@@ -8,6 +8,7 @@ import pandas as pd
 from neurofm import checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
+from neurofm.preprocessing.quality import remarks as remarks_of
 from neurofm.preprocessing.standardize import Standardized
 from neurofm.results import Results
 from neurofm.results import score as result_row
@@ -76,34 +77,7 @@ def results(
 
 def quality(windows: Standardized) -> list[str]:
     """What a reader must know of the recording; empty where no fault was found."""
-    found, said = windows.quality, []
-    what = "regions" if windows.contract.modality == "fmri" else "sensors"
-    bads, filled = list(found["bads"]), found["interpolated"]
-    n_sensors = len(windows.sensors) + len(found["left_out"]) + len(found["without_position"])
-    if bads:
-        done = "filled in from their neighbours" if filled else "left out"
-        said.append(f"{len(bads)} of {n_sensors} {what} could not be used ({', '.join(bads)}) and "
-                    f"were {done}.")
-    if found["without_position"]:
-        said.append(f"The positions of {', '.join(found['without_position'])} are unknown; they "
-                    "were left out.")
-    for low, high in found["band_missing_hz"]:
-        said.append(f"The device had filtered away {low:g} to {high:g} Hz, which the decoder "
-                    "was trained on. Expect lower accuracy than stated above.")
-    strong = [line for line, ratio in found["line_noise"].items() if ratio > 100]
-    if strong:
-        said.append(f"Strong line noise ({', '.join(strong)} Hz) was filtered out; electrodes "
-                    "may have had poor contact.")
-    if found["line_left_hz"]:
-        said.append(f"Line noise at {found['line_left_hz']:g} Hz was not filtered out, because "
-                    "the decoder was trained without a notch filter.")
-    if found["lost_s"]:
-        said.append(f"For {found['lost_s']:g} s there was no signal; nothing was decoded there.")
-    if found.get("scrubbed"):
-        said.append(f"{found['scrubbed']} volumes were not measured or left out for movement.")
-    for reason, number in found["windows_left_out"].items():
-        said.append(f"{number} window{'s' * (number != 1)} not decoded: {reason}.")
-    return said
+    return remarks_of(windows.quality)
 
 
 def numbers(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:

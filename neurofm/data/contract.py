@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .. import plugins
 from .parcel_rule import ParcelRule
 from .sensors import KINDS, GeometryRule
 
@@ -77,6 +78,24 @@ class Contract:
         return [f"{name}: {short(name, ours.get(name))}, {short(name, theirs.get(name))}"
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
+
+    CHANNELS = "sensors"  # what its signals have, in words
+
+    def described(self) -> list[tuple[str, str]]:
+        """Rows (title, text) that say what becomes of a recording: the one wording of a contract,
+        for pages, cards and the terminal."""
+        raise NotImplementedError
+
+    def in_words(self) -> str:
+        """`described` as lines, for cards and the terminal."""
+        (_, takes), *rows = self.described()
+        return "\n".join([
+            f"Takes {takes}. `neurofm decode` and `neurofm.embed` bring a recording there:\n",
+            *(f"- {title}: {text}" for title, text in rows)])
+
+    def length(self, n_times: int, sfreq: float) -> str:
+        """Length of a recording in words."""
+        return f"{n_times / sfreq:.1f} s at {sfreq:g} Hz"
 
     @property
     def held_kinds(self) -> tuple[str, ...]:
@@ -296,14 +315,46 @@ class InputContract(Contract):
             return self
         return self.with_(kinds=tuple(kind for kind in self.kinds if kind in set(kinds)))
 
-    def in_words(self) -> str:
-        """For a model card."""
-        made = (f", made into {len(self.parcels.points)} parcels of the brain" if self.parcels
-                else "")
-        return (f"Takes {', '.join(self.kinds)} signals{made} at\n{self.sfreq:g} Hz, "
-                f"{self.highpass_hz}–{self.lowpass_hz} Hz, reference\n{self.reference}, windows of "
-                f"{self.window_s:g} s; `neurofm decode` and `neurofm.embed`\nbring a recording "
-                f"there by themselves.")
+    def described(self) -> list[tuple[str, str]]:
+        """See `Contract.described`."""
+        notch = ", ".join(f"{line:g} Hz" for line in self.notch_hz)
+        parcels = self.parcels
+        return [
+            ("Sensors", f"{', '.join(self.kinds)} signals"),
+            ("Band", band(self.highpass_hz, self.lowpass_hz)
+             + (f", notches at {notch} and harmonics" if notch else "")),
+            ("Sampling rate", f"{self.sfreq:g} Hz"),
+            ("Reference", {"average": "mean over the sensors of a kind",
+                           "none": "as recorded"}[self.reference]),
+            ("Bad channels", {
+                "log_psd": f"marked in the file, or EEG with a spectrum beyond "
+                           f"{self.bad_channels_iqr:g} interquartile ranges from the others'; at "
+                           f"most {self.max_bad:.0%} may be bad",
+                "none": "as marked in the file"}[self.bad_channels]),
+            ("Sensors without a position", {
+                "required": "left out",
+                "optional": "kept without one; networks refuse them"}[self.positions]),
+            *([("Parcels", f"{len(parcels.points)}, by {parcels.method}, {parcels.head} head"
+                + (", orthogonalized" if parcels.orthogonalize else ""))] if parcels else []),
+            ("Windows", windows(self.window_s, self.stride_s)),
+            ("Scale", {
+                "kind_std": "each window divided by its standard deviation over all sensors of a "
+                            "kind",
+                "channel_std": "each channel of each window to mean 0 and standard deviation 1",
+                "recording_std": "each channel to mean 0 and standard deviation 1 over its "
+                                 "recording",
+                "none": "SI units, unscaled"}[self.scale]),
+            *(row for name in self.steps for row in self._step_described(name)),
+        ]
+
+    def _step_described(self, name: str) -> list[tuple[str, str]]:
+        """What the file of another package's step says of it; its settings where it is not here."""
+        if name in plugins.points("neurofm.steps"):
+            words = plugins.load("neurofm.steps", name).words
+            if words is not None:
+                return words(self)
+        settings = ", ".join(f"{key} {value}" for key, value in self.steps[name].items())
+        return [(f"Step {name}", settings or "as its package does it")]
 
     def for_networks(self) -> "InputContract":
         """Networks read where sensors are."""
@@ -325,3 +376,17 @@ class InputContract(Contract):
             if fields[name] == default:
                 fields.pop(name)
         return fields
+
+
+def band(low_hz: float | None, high_hz: float | None) -> str:
+    """A pass-band in words; None = open on that side."""
+    if low_hz is None:
+        return "as recorded" if high_hz is None else f"up to {high_hz:g} Hz"
+    return f"from {low_hz:g} Hz" if high_hz is None else f"{low_hz:g}–{high_hz:g} Hz"
+
+
+def windows(window_s: float | None, stride_s: float | None) -> str:
+    """Length and spacing of windows in words; None = the whole scan."""
+    if window_s is None:
+        return "whole scans"
+    return f"{window_s:g} s, one every {stride_s or window_s:g} s"

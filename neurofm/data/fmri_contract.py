@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from .contract import Contract
+from .contract import Contract, band, windows
 from .sensors import GeometryRule
 
 CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma", "scrub",
@@ -64,6 +64,7 @@ class FMRIContract(Contract):
     modality: Literal["fmri"] = "fmri"
 
     kinds = ("roi",)
+    CHANNELS = "regions"
     geometry: ClassVar[GeometryRule] = "head"
     positions = "required"
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
@@ -84,17 +85,27 @@ class FMRIContract(Contract):
         median, spread = np.array([self.statistics[name] for name in names], dtype=np.float32).T
         return (signal - median[:, None]) / spread[:, None]
 
-    def in_words(self) -> str:
-        """For a model card."""
-        low, high = ("open" if edge is None else f"{edge:g}"
-                     for edge in (self.highpass_hz, self.lowpass_hz))
-        window = "whole scans" if self.window_s is None else f"windows of {self.window_s:g} s"
-        trend = "detrended, " if self.detrend else ""
-        if self.confounds:
-            trend = f"{', '.join(self.confounds)} taken out as fMRIPrep found them,\n{trend}"
-        return (f"Takes fMRI as time series of brain regions with their centers\n(MNI space), at "
-                f"the repetition time of the scan: {trend}{low}–{high} Hz, scale {self.scale},\n"
-                f"{window}.")
+    def length(self, n_times: int, sfreq: float) -> str:
+        """See `Contract.length`."""
+        return f"{n_times / sfreq:.1f} s, {n_times} volumes of {1 / sfreq:g} s"
+
+    def described(self) -> list[tuple[str, str]]:
+        """See `Contract.described`."""
+        return [
+            ("Signals", "fMRI as time series of brain regions with their centers (MNI space)"),
+            ("Rate", "the scan's own repetition time"),
+            ("Trend", "a straight line taken out" if self.detrend else "kept"),
+            ("Band", band(self.highpass_hz, self.lowpass_hz)),
+            ("Confounds", f"{', '.join(self.confounds)}, as fMRIPrep found them, taken out"
+             if self.confounds else "none taken out"),
+            ("Windows", windows(self.window_s, self.stride_s)),
+            ("Scale", {"roi_std": "each region z-scored over its scan",
+                       "training_iqr": "each region by its median and interquartile range in "
+                                       "training subjects",
+                       "none": "as in the file"}[self.scale]),
+            ("Volumes scrubbed or missing", f"NaN in their places; windows with less than "
+                                            f"{self.min_measured:.0%} measured are left out"),
+        ]
 
     def __post_init__(self):
         if self.contract_version != 1:

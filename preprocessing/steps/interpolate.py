@@ -75,9 +75,10 @@ def spline_weights(
 
 
 def remarks(quality: dict) -> list[str]:
-    bads = quality["bads"]
-    what = "interpolated" if quality["interpolated"] else "left out"
-    return [f"{len(bads)} bad, {what}: {' '.join(bads)}"] if bads else []
+    filled = quality["interpolated"]
+    left = [name for name in quality["bads"] if name not in filled]
+    return [f"{len(names)} bad, {what}: {' '.join(names)}"
+            for names, what in ((filled, "interpolated"), (left, "left out")) if names]
 
 
 STEP = Step("interpolate", apply, live=PerWindow(), remarks=remarks)
