@@ -43,7 +43,7 @@ class IngestConfig:
     out
         Folder of the corpus.
     paths
-        Files or folders, searched recursively; BIDS folders are recognized.
+        Files or folders, searched recursively; BIDS folders are recognized. Readers.
     moabb
         A data set of MOABB by its name there, instead of paths. Its runs are written beside the
         corpus; windows are trials of its paradigm, labels its events.
@@ -92,7 +92,7 @@ class IngestConfig:
     """
 
     out: str
-    paths: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list, metadata={"choices": readers.names})
     moabb: str = ""
     moabb_options: MOABBOptions = field(default_factory=MOABBOptions)
     modality: Literal["eeg_meg", "fmri"] = "eeg_meg"

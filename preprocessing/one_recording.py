@@ -8,7 +8,7 @@ import numpy as np
 from neurofm.data import corpus
 from neurofm.data.contract import Contract, InputContract
 
-from . import corpus_tables, labels, quality, readers
+from . import corpus_tables, labels, quality, readers, steps
 from .archive import Job
 from .collect import attempt
 from .labels import LabelRule
@@ -23,6 +23,9 @@ class Shaping:
     contract: Contract = field(default_factory=InputContract)
     reading: ReadOptions = field(default_factory=ReadOptions)
     label: LabelRule = field(default_factory=LabelRule)
+
+    def __post_init__(self):
+        steps.order(self.contract)  # raises where a step is not installed: before any work
 
     def to_dict(self) -> dict:
         """For comparison with what an existing corpus was made with."""

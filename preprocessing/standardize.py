@@ -143,7 +143,7 @@ def _by(contract: InputContract, recording: Recording, onsets_s) -> Standardized
         onset = np.arange(len(start))
     return Standardized(
         recording.signal, recording.sensors, contract, start, onset, recording.source, quality,
-        steps.statistics(_good(recording), contract),
+        steps.statistics(lambda: _good(recording), contract),
     )
 
 

@@ -119,16 +119,26 @@ class CausalStandardizer:
             for live in self._causal:
                 live.close(times[0], quality)
             for step in self._per_window:
-                if step.live.apply:
-                    window = step.live.apply(window, past, contract, quality)
-                elif step.apply:
-                    window = step.apply(window, contract, quality)
+                window = self._done(step, window, past, quality)
         except ContractError as error:
             return LiveWindow(*times, last, None, self.sensors, quality, error.reason)
-        rows = [past.sensors.names.index(name) for name in window.sensors.names]
-        known = steps.statistics([past.signal[rows]], contract)
+        known = steps.statistics(lambda: [self._like(window, past, quality)], contract)
         signal = steps.cut(window.signal, window.sensors, contract, known)
         return LiveWindow(*times, last, signal, window.sensors, quality)
+
+    def _done(self, step: Step, window: Recording, past: Recording, quality: dict) -> Recording:
+        if step.live.apply:
+            return step.live.apply(window, past, self.contract, quality)
+        return step.apply(window, self.contract, quality) if step.apply else window
+
+    def _like(self, window: Recording, past: Recording, quality: dict) -> np.ndarray:
+        """The past as the steps made the window: without the same channels, in its reference."""
+        found = {**quality, "bads": dict(quality["bads"])}
+        for step in self._per_window:
+            if not step.live.judges:
+                past = self._done(step, past, past, found)
+        assert past.sensors.names == window.sensors.names
+        return past.signal
 
     def _part(self, start: int, stop: int) -> Recording:
         return Recording(self._past.part(start, stop), self.contract.sfreq, self.sensors)

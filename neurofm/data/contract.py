@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import plugins
@@ -79,6 +80,7 @@ class Contract:
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
 
+    steps = MappingProxyType({})  # of other packages: where a contract has none
     CHANNELS = "sensors"  # what its signals have, in words
 
     def described(self) -> list[tuple[str, str]]:
@@ -202,8 +204,8 @@ class InputContract(Contract):
     parcels
         How sensors (of the `kinds`) become parcels of the brain; None = they stay sensors.
     steps
-        Steps of other packages and their settings, {name: {key: value}}; a contract without them
-        uses none, whatever is installed.
+        Steps of other packages and their settings, {name: {key: value}}; none unless it is named
+        here. Installed.
     corpus
         Fingerprint of the corpus a checkpoint was trained on ("" before training).
     contract_version
@@ -227,7 +229,9 @@ class InputContract(Contract):
     amplitude_uv: tuple[float, float] = (0.1, 1000.0)
     max_bad: float = 0.3
     parcels: ParcelRule | None = None
-    steps: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
+    steps: dict[str, dict[str, Any]] = field(
+        default_factory=dict, hash=False,
+        metadata={"choices": lambda: list(plugins.points("neurofm.steps")) or ["none installed"]})
     corpus: str = ""
     contract_version: int = 1
 

@@ -1,38 +1,52 @@
 """Readers: one file a kind of source, each giving a `Recording`.
 
-A reader module has `claims(path) -> bool` and `read(path, options) -> Recording`. To add one: a
-file here and a line in `_READERS`.
+A reader module has
+
+    KIND                  "recording", "array" (a plain array, which does not say what it holds) or
+                          "image" (of fMRI)
+    claims(path) -> bool  whether files of this name are its own
+    read(path, options) -> Recording
+
+To add one: a file here and its name in `_READERS`; or another package's module as an entry point in
+the group `neurofm.readers`, which is asked for files that no reader here claims.
 """
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from neurofm import plugins
 from neurofm.data.recording import Recording
 
+from .. import bids
 from .errors import ReadError
 from .options import ArrayTable, ImageTable, ReadOptions
 
-__all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "from_raw", "read"]
+__all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "from_raw", "names",
+           "read"]
 
-_IMAGES = ("cifti", "gifti", "nifti")
-_READERS = ("mne_raw", *_IMAGES, "timeseries")
+GROUP = "neurofm.readers"
+_READERS = ("mne_raw", "cifti", "gifti", "nifti", "timeseries")
+_KINDS = ("recording", "array", "image")
+
+
+def names() -> list[str]:
+    """Names of all readers, those of other packages too."""
+    return [*_READERS, *plugins.points(GROUP)]
 
 
 def claims(path: str | Path, *, arrays: bool = True, images: bool = True) -> bool:
     """Whether some reader takes files of this name; plain arrays only if `arrays`, images of fMRI
     only if `images`."""
     reader = _reader(Path(path))
-    if reader is None:
-        return False
-    wanted = {"timeseries": arrays, **dict.fromkeys(_IMAGES, images)}
-    return wanted.get(reader.__name__.rpartition(".")[2], True)
+    return reader is not None and {"array": arrays, "image": images}.get(reader.KIND, True)
 
 
 def of_images(path: Path) -> ModuleType | None:
     """The reader of an image of fMRI; None where it is none."""
     found = _reader(path)
-    return found if found and found.__name__.rpartition(".")[2] in _IMAGES else None
+    return found if found and found.KIND == "image" else None
 
 
 def is_array(suffix: str) -> bool:
@@ -67,16 +81,16 @@ def read(
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
-                              f"…func.gii, …dtseries.nii) are")
+                              f"…func.gii, …dtseries.nii) are{_others()}")
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
                           arrays or ArrayTable(), images or ImageTable())
     if path.name.startswith("sub-"):
-        from .. import bids
-
         # Links are not followed: in an archive of datalad only they bear the names of BIDS.
         root = bids.find_root(path.absolute())
         if root is not None:
-            return bids.read(path.absolute(), root, options, of_images(path))
+            from . import in_bids  # mne-bids only where it is used
+
+            return in_bids.read(path.absolute(), root, options, of_images(path))
     return reader.read(path, options)
 
 
@@ -96,9 +110,24 @@ def from_raw(
     return mne_raw.convert(raw, options, source)
 
 
+def _others() -> str:
+    there = ", ".join(plugins.points(GROUP))
+    return f", and what these readers claim: {there}" if there else ""
+
+
 def _reader(path: Path) -> ModuleType | None:
-    for name in _READERS:
-        module = import_module(f".{name}", __package__)
-        if module.claims(path):
-            return module
-    return None
+    return next((reader for name in names() if (reader := _module(name)).claims(path)), None)
+
+
+@cache
+def _module(name: str) -> ModuleType:
+    if name in _READERS:
+        return import_module(f".{name}", __package__)
+    reader = plugins.load(GROUP, name)
+    lacking = [part for part in ("KIND", "claims", "read") if not hasattr(reader, part)]
+    if lacking or reader.KIND not in _KINDS:
+        raise ValueError(f"the reader {name!r} of {GROUP} wants KIND (one of {', '.join(_KINDS)}), "
+                         f"claims and read; "
+                         + (f"it lacks {', '.join(lacking)}" if lacking
+                            else f"its KIND is {reader.KIND!r}"))
+    return reader

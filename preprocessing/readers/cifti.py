@@ -15,6 +15,7 @@ from .errors import ReadError
 from .nifti import OUTSIDE, events_of
 from .surface import Parts, coordinates
 
+KIND = "image"
 _LEFT, _RIGHT = "CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT"
 
 

@@ -16,6 +16,8 @@ from .errors import ReadError
 from .nifti import OUTSIDE, events_of, sidecar_of
 from .surface import Parts, coordinates, other_side
 
+KIND = "image"
+
 
 def claims(path: Path) -> bool:
     """Left hemispheres, and right ones without a left one (which is then said)."""

@@ -20,6 +20,7 @@ from . import trials
 from .errors import ReadError
 from .headers import check_brainvision, check_edf
 
+KIND = "recording"
 # Extensions that mean a recording wherever they stand. MNE knows more (.dat, .bin, .txt, .hdr …)
 # that are as often something else.
 EXTENSIONS = (

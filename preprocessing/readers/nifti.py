@@ -14,9 +14,11 @@ import numpy as np
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
+from .. import bids
 from ..steps.refusal import some
 from .errors import ReadError
 
+KIND = "image"
 VOXELS = "voxels"  # in place of an atlas: every voxel of the mask is a region
 _IMAGE = re.compile(r"(^|[_-])bold([_-][^.]*)?\.nii(\.gz)?$", re.IGNORECASE)
 _EXTENSION = re.compile(r"(\.(func|dtseries|ptseries))?\.(nii|gii)(\.gz)?$")
@@ -77,8 +79,6 @@ def repetition_time(path: Path, image) -> float:
 
 def sidecar_of(path: Path) -> Path:
     """The .json that says the repetition time: beside the image or, in BIDS, further up."""
-    from .. import bids
-
     beside = path.with_name(_EXTENSION.sub("", path.name) + ".json")
     root = bids.find_root(path.absolute().parent)
     if root is None:

@@ -14,6 +14,7 @@ from .. import montage
 from . import atlas, hdf5, trials
 from .errors import ReadError
 
+KIND = "array"
 EXTENSIONS = (".npy", ".npz", ".mat", ".csv", ".1d", *hdf5.EXTENSIONS)
 _TEXT = (".csv", ".1d", ".1d.gz", "timeseries.tsv")  # with or without a line of names
 _FACTOR = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9, "T": 1.0, "pT": 1e-12, "fT": 1e-15,

@@ -40,7 +40,7 @@ from . import (
     scale,
     select,
 )
-from .step import AtStart, Causal, LiveStep, PerWindow, Refuses, Step
+from .step import AtStart, Causal, LiveStep, PerWindow, Refuses, Step, Stretches
 
 __all__ = ["GROUP", "ORDER", "AtStart", "Causal", "LiveStep", "PerWindow", "Refuses", "Step",
            "cut", "order", "statistics"]
@@ -84,7 +84,7 @@ def installed(name: str) -> Step:
     return step
 
 
-def statistics(stretches: list[np.ndarray], contract: InputContract) -> dict[str, Any]:
+def statistics(stretches: Stretches, contract: InputContract) -> dict[str, Any]:
     """What steps need to know of a whole recording to do a window: name → that."""
     return {step.name: step.statistics(stretches, contract)
             for step in order(contract) if step.statistics}

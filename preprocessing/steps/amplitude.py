@@ -72,4 +72,4 @@ def _likely_cause(median: float, kind: str, limits: tuple[float, float]) -> str:
     return "check the unit in the file and look at it in a viewer"
 
 
-STEP = Step("amplitude", apply, live=PerWindow())
+STEP = Step("amplitude", apply, live=PerWindow(judges=True))

@@ -96,4 +96,4 @@ def differs(contract: InputContract) -> list[str]:
             f"{spectra}; in a file the whole recording decides."]
 
 
-STEP = Step("bad_channels", apply, live=PerWindow(of_window, differs))
+STEP = Step("bad_channels", apply, live=PerWindow(of_window, differs, judges=True))

@@ -100,8 +100,9 @@ class CausalFilter:
         if len(self.response.sections):
             steady = signal.sosfilt_zi(self.response.sections)  # [section, 2], of a step of one
             self._sections = steady[:, None, :] * mean[None, :, None]
-        through = float(self.response.at([0.0])[0].real) / self.response.taps.sum()
-        self._taps = signal.lfilter_zi(self.response.taps, [1.0])[None] * (mean * through)[:, None]
+        if len(self.response.taps) > 1:
+            through = float(self.response.at([0.0])[0].real) / self.response.taps.sum()
+            self._taps = signal.lfilter_zi(self.response.taps, [1.0]) * (mean * through)[:, None]
         self(first[:, ::-1])
 
     def __call__(self, chunk: Float[np.ndarray, "channel time"]) -> np.ndarray:

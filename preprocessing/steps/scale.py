@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int8
 from neurofm.data.contract import InputContract
 from neurofm.data.sensors import Sensors
 
-from .step import PAST_S, PerWindow, Step
+from .step import PAST_S, PerWindow, Step, Stretches
 
 
 def scale(
@@ -68,9 +68,9 @@ def window(signal, sensors: Sensors, contract: InputContract, recording) -> np.n
     return scale(signal, sensors.kind, contract, recording)
 
 
-def statistics(stretches: list[np.ndarray], contract: InputContract):
+def statistics(stretches: Stretches, contract: InputContract):
     """What `window` needs to know of the recording."""
-    return over_recording(stretches) if contract.scale == "recording_std" else None
+    return over_recording(stretches()) if contract.scale == "recording_std" else None
 
 
 def differs(contract: InputContract) -> list[str]:

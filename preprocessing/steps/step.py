@@ -26,6 +26,7 @@ from neurofm.data.sensors import Sensors
 PAST_S = 30.0  # of a stream that steps of a window may look back on
 
 Quality = dict[str, Any]
+Stretches = Callable[[], list[np.ndarray]]
 Signal = Float32[np.ndarray, "channel time"]
 
 
@@ -78,10 +79,14 @@ class PerWindow:
         None = as in a file, on the window.
     differs
         What a stream gets that a file would not, in sentences; by contract.
+    judges
+        It changes no sample, but finds what is bad: not repeated on the past, which is made like
+        the window before steps look at it (`Step.statistics`).
     """
 
     apply: Callable[[Recording, Recording, InputContract, Quality], Recording] | None = None
     differs: Callable[[InputContract], list[str]] | None = None
+    judges: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ class Step:
         (window [channel, time], sensors, contract, statistics) → window; after the recording was
         cut into windows.
     statistics
-        (good stretches of the recording, contract) → what `window` needs to know of all of it.
+        (function that gives the good stretches of the recording, contract) → what `window` needs to
+        know of all of it.
     live
         What becomes of it in a stream; None = streams refuse it.
     words
@@ -123,7 +129,7 @@ class Step:
     name: str
     apply: Callable[[Recording, InputContract, Quality], Recording] | None = None
     window: Callable[[Signal, Sensors, InputContract, Any], Signal] | None = None
-    statistics: Callable[[list[np.ndarray], InputContract], Any] | None = None
+    statistics: Callable[[Stretches, InputContract], Any] | None = None
     live: AtStart | Causal | PerWindow | Refuses | None = None
     words: Callable[[InputContract], list[tuple[str, str]]] | None = None
     remarks: Callable[[Quality], list[str]] | None = None
