@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
 
 from .contract import Contract, band, windows
-from .sensors import GeometryRule
 
 CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma", "scrub",
              "non_steady_state")
@@ -65,7 +64,7 @@ class FMRIContract(Contract):
 
     kinds = ("roi",)
     CHANNELS = "regions"
-    geometry: ClassVar[GeometryRule] = "head"
+    geometry = "head"
     positions = "required"
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
 
