@@ -12,10 +12,20 @@ from pathlib import Path
 
 from neurofm import config
 from neurofm.preprocessing import readers
-from neurofm.run import Command
+from neurofm.run import Command, Job
 
-from .use.many import MANY
+from .use.many import decode_many
 from .use.one import ONE, DecodeConfig
+from .use.watch import watch
+
+
+def decode_several(run: DecodeConfig, job: Job) -> int:
+    """Decode all that is found, or what comes into a watched folder; returns the exit status."""
+    return watch(run, job) if run.watch else decode_many(run, job)
+
+
+MANY = Command("decode", DecodeConfig, decode_several, makes="results", positional="paths",
+               grows=True)
 
 
 def main(argv: list[str] | None = None) -> int:

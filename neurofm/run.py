@@ -13,145 +13,21 @@ but for what failed, 85 asked to stop (the same command continues), 130 interrup
 """
 
 import contextlib
-import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import artifacts, config, repository, seen
+from . import artifacts, config, repository
+from .job import FAILED, INTERRUPTED, OK, PAGE, STOPPED, Job, Made, Stopped, rank, versions
 from .lock import leave_no_claim, only_one, refuse_foreign
-from .pages.figure import with_svg
-from .results import FILE_NAME as RESULTS
-from .results import Results
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from .pages.page import Page
-
-OK, FAILED, STOPPED, INTERRUPTED = 0, 3, 85, 130
-PAGE = "report.html"
-
-
-class Stopped(Exception):
-    """The run was asked to stop and has saved its state; the same command continues.
-
-    Attributes
-    ----------
-    signalled
-        By SIGTERM or SIGUSR1, and not by a setting alone.
-    """
-
-    def __init__(self, message: str, signalled: bool = True):
-        super().__init__(message)
-        self.signalled = signalled
-
-
-@dataclass
-class Made:
-    """What a body has written and the frame is to seal.
-
-    Attributes
-    ----------
-    files
-        Names relative to the folder.
-    known_hashes
-        sha256 of those that were hashed while they were written.
-    facts
-        What a reader of the artifact needs besides the settings; kept in the manifest's config.
-    results
-        Of a command that makes results; the frame adds flags, command and versions, and writes it.
-    judged
-        The people whom `results` judge: a row a recording (recording, dataset, subject). Required
-        with results: the models' ledgers are held against it. None where nobody is judged.
-    page
-        Title and sections; the frame puts warnings first and writes report.html.
-    status
-        OK, or FAILED where some recordings failed.
-    said
-        The last lines on the terminal.
-    """
-
-    files: list[str]
-    known_hashes: dict[str, str] = field(default_factory=dict)
-    facts: dict = field(default_factory=dict)
-    results: Results | None = None
-    judged: "pd.DataFrame | None" = None
-    page: "Page | None" = None
-    status: int = OK
-    said: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Job:
-    """What the frame gives a body.
-
-    Attributes
-    ----------
-    out
-        The folder, locked and claimed.
-    parents
-        Role → fingerprint of what was opened.
-    config
-        The resolved configuration, as plain values.
-    say
-        Prints a line (the first process of several alone).
-    """
-
-    command: "Command"
-    out: Path
-    parents: dict[str, str]
-    config: dict
-    models: dict[str, str]
-    words: list[str] = field(default_factory=list)
-    made_from: dict = field(default_factory=dict)
-
-    @property
-    def is_main(self) -> bool:
-        return rank() == 0
-
-    def say(self, *words: object) -> None:
-        if self.is_main:
-            print(*words, flush=True)
-
-    def claim(self) -> None:
-        """Begin the folder, or continue it: of a `shared` command alone, before it writes."""
-        artifacts.claim(self.out, self.made_from)
-
-    def flags(self, judged: "pd.DataFrame | None") -> list[seen.Flag]:
-        """LEAK and DOUBT of the models that were opened, against the people judged."""
-        ledgers = {role: repository.read_ledger(place) for role, place in self.models.items()}
-        return seen.flags(ledgers, judged)
-
-    def seal(self, made: Made) -> int:
-        """Write results and page, seal the folder, say what must be known. Returns the status."""
-        flags = self.flags(made.judged)
-        files = with_svg(self.out, made.files)
-        if made.results is not None:
-            made.results.flags += [flag for flag in flags if flag not in made.results.flags]
-            words = shlex.join(self.words).replace(str(self.out), "OUT")  # not where it lies
-            made.results.command = f"neurofm {self.command.name} {words}".strip()
-            made.results.versions = {**versions(), **made.results.versions}
-            made.results.save(self.out)
-            files.append(RESULTS)
-        notes = [*map(str, flags), *(made.results.notes if made.results else [])]
-        summary = [made.results.summary] if made.results and made.results.summary else []
-        if made.page is not None:
-            (self.out / PAGE).write_text(made.page.with_warnings(notes).html())
-            files.append(PAGE)
-        artifacts.seal(
-            self.out, self.command.makes, config={**self.config, **made.facts},
-            parents=self.parents, files=sorted(set(files)), known_hashes=made.known_hashes)
-        self.command.tidy(self.out)
-        for line in [*made.said, *summary, *notes]:
-            self.say(line)
-        if made.page is not None:
-            self.say(f"page: {self.out / PAGE}")
-        return made.status
+__all__ = [
+    "FAILED", "INTERRUPTED", "OK", "PAGE", "STOPPED", "Command", "Job", "Made", "Stopped", "flat",
+    "rank", "versions",
+]
 
 
 @dataclass(frozen=True)
@@ -370,23 +246,6 @@ class Command:
             self.tidy(out)  # where it was killed after it was sealed
             print(f"{out} is finished ({found.fingerprint}): nothing to do", flush=True)
         return True
-
-
-def rank() -> int:
-    """Of this process among those that a launcher started; 0 where it is alone."""
-    return int(os.environ.get("RANK") or 0)
-
-
-def versions() -> dict[str, str]:
-    """neurofm with its commit, Python, and the libraries that decide numbers."""
-    import platform
-    from importlib import metadata
-
-    found = {**artifacts.code_version(), "python": platform.python_version()}
-    for name in ("torch", "numpy", "mne", "scikit-learn"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def flat(settings: dict, above: str = "") -> dict:

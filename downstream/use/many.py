@@ -19,7 +19,7 @@ import pandas as pd
 from neurofm import artifacts
 from neurofm.preprocessing import archive
 from neurofm.preprocessing.archive import Job as Found
-from neurofm.run import FAILED, Command, Job, Made
+from neurofm.run import FAILED, Job, Made
 
 from .centring import Seen
 from .one import ONE, DecodeConfig, check_centre_on, decode_one, open_decoder, seen_of
@@ -29,11 +29,7 @@ _COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime
 
 
 def decode_many(run: DecodeConfig, job: Job) -> int:
-    """Decode all that is found, or what comes into a watched folder; returns the exit status."""
-    if run.watch:
-        from .watch import watch
-
-        return watch(run)
+    """Decode all that is found; returns the exit status."""
     many = Many(run)
     found = many.look()
     if not found.jobs and not found.missing:
@@ -49,8 +45,6 @@ def decode_many(run: DecodeConfig, job: Job) -> int:
         many.do(each)
     return many.tell()
 
-
-MANY = Command("decode", DecodeConfig, decode_many, makes="results", positional="paths", grows=True)
 
 
 class Many:

@@ -9,19 +9,20 @@ import signal
 import threading
 from pathlib import Path
 
+from neurofm.run import Job
+
 from .many import Many
 from .one import DecodeConfig
 
 
-def watch(run: DecodeConfig) -> int:
+def watch(run: DecodeConfig, job: Job) -> int:
     """Look, decode, wait, until told to stop; returns the exit status."""
     for given in run.paths:
         if not Path(given).expanduser().exists():
             raise ValueError(f"{given}: there is no such folder to be watched; make it first")
     many = Many(run)
     with stopping() as stop:
-        print(f"watching {', '.join(run.paths)} every {run.poll_s:g} s; Ctrl-C ends it",
-              flush=True)
+        job.say(f"watching {', '.join(run.paths)} every {run.poll_s:g} s; Ctrl-C ends it")
         _watch(run, many, stop)
         return many.tell()
 
