@@ -73,7 +73,7 @@ def on_simulation(run: DemoConfig) -> int:
          f"--out={unseen / 'reconstruction'}")
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
-    step("finetune", f"--corpus={out / 'trials'}", f"--model={out / 'brainomni'}",
+    step("finetune", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
          f"--out={out / 'decoder'}", "--architecture.recentred=true")
     step("evaluate decoding", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
          "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",

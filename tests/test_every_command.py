@@ -1,159 +1,193 @@
 """Every command that makes an artifact keeps the promises of the frame.
 
-Run twice it is finished; with another option it is refused by the option's name; two at once, one
-is told; stopped halfway it continues to the same bytes; a training subject is a LEAK and a
-published data set a DOUBT, on the terminal, in results.json and on the page.
+Run twice it is finished; with another option it is refused by the option's name (ingest and pair
+grow: by what they keep); two at once, one is told; interrupted in the middle of its work it
+continues to the same bytes; a training subject is a LEAK and a published data set a DOUBT, on the
+terminal, in results.json and on the page.
 
-A new command needs a case in CASES, or a reason in ELSEWHERE.
+A new command, or question of `evaluate`, needs a case in CHANGES.
 """
 
-import functools
 import json
-from importlib.metadata import entry_points
+import tomllib
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from neurofm import artifacts, checkpoints, cli
-from neurofm.data.corpus import Corpus
+from neurofm import artifacts, cli
 from neurofm.lock import only_one
 from neurofm.results import Results
-from tests.support.one_person import save_raw
-from tests.support.planted import make_backbone
+from neurofm.run import INTERRUPTED, Command
+from tests.support.every_command import WORDS, Inputs, Writes, retold
 
-# Command → why it has no case here: it makes no artifact, or its own tests show the same.
-ELSEWHERE = {
-    "show": "makes nothing", "publish": "makes nothing", "verify": "makes nothing",
-    "demo": "runs other commands",
-    "ingest": "tests/preprocessing/test_ingest.py", "pair": "tests/preprocessing/pairing",
-    "simulate": "tests/preprocessing/simulation", "from_moabb": "needs the network",
-    "pretrain": "tests/pretrain/test_resume_command.py",
-    "generate": "tests/downstream/benchmarks/generation",
-    "import": "tests/published/test_import.py",
-    "synthesize": "tests/downstream/test_synthesize_neurobolt.py",
-    "federate": "tests/downstream/federated",
-    "evaluate": "tests/downstream/benchmarks",
-}
-# Command → (an option that changes what is made, as the refusal names it).
-CASES = {
+# Commands that make no artifact.
+ELSEWHERE = {"show", "publish", "verify", "demo", "evaluate"}
+# Command → (an option that changes what is made, what the refusal says of it).
+CHANGES = {
+    "simulate": ("--seed=1", "made with other settings (seed: "),
+    "ingest": ("--contract.window_s=4", "made with other settings (contract.window_s: "),
+    "pair": ("--contract.sfreq=128", "made with other settings (contract.sfreq: "),
+    "pretrain": ("--train.lr=0.5", "made with other settings (train.lr: "),
     "tokenize": None,  # has no such option
-    "finetune": "--train.lr=0.5",
-    "decode": "--abstain_below=0.9",
-    "stream": "--speed=39",
-    "embed": "--montage=biosemi64",
-    "explain": "--permutations=21",
-    "export": "--max_channels=400",
+    "import": ("--datasets=[theirs]", "made with other settings (datasets: "),
+    "finetune": ("--train.lr=0.5", "made with other settings (train.lr: "),
+    "decode": ("--abstain_below=0.9", "made with other settings (abstain_below: "),
+    "stream": ("--speed=39", "made with other settings (speed: "),
+    "embed": ("--montage=biosemi64", "made with other settings (montage: "),
+    "explain": ("--permutations=21", "made with other settings (permutations: "),
+    "generate": ("--top_p=0.5", "made with other settings (top_p: "),
+    "synthesize": ("--permutations=101", "made with other settings (permutations: "),
+    "export": ("--max_channels=400", "made with other settings (max_channels: "),
+    "federate": ("--learning.rounds=2", "made with other settings (learning.rounds: "),
+    "evaluate decoding": ("--tuning=2", "made with other settings (tuning: "),
+    "evaluate reconstruction": ("--split=train", "made with other settings (split: "),
+    "evaluate hidden-regions": ("--seed=1", "made with other settings (seed: "),
+    "evaluate next-token": ("--order=5", "made with other settings (order: "),
+    "evaluate generation": ("--ar_order=5", "made with other settings (ar_order: "),
+    "evaluate bold": ("--permutations=21", "made with other settings (permutations: "),
 }
-JUDGES = ("finetune", "decode", "stream", "explain")
-# What tells when, and not what, was made.
-CLOCKS = {"stream"}
+GROWS = {"ingest", "pair"}
+# Calls share the folder, and each does what no other does: test_jobs.py of the question.
+SHARED = {"evaluate decoding"}
+# Command → somebody it judges; of `stream` and `decode` the folder of the file names the data set.
+JUDGES = {
+    "finetune": "planted/10", "decode": "planted/09", "stream": "planted/09",
+    "explain": "planted/10", "generate": "simulated/05", "synthesize": "archive/003",
+    "federate": "planted/02", "evaluate decoding": "planted/10",
+    "evaluate reconstruction": "simulated/05", "evaluate hidden-regions": "regions/p7",
+    "evaluate next-token": "simulated/05", "evaluate generation": "simulated/05",
+    "evaluate bold": "archive/003",
+}
+# Command → files that tell when, and not what, was made: windows a second, seconds, delays.
+CLOCKS = {
+    "pretrain": {"log.jsonl"}, "federate": {"rounds.tsv"},
+    "stream": {"predictions.tsv", "summary.json", "report.html", "streamed.png", "streamed.svg"},
+}
 
 
 @pytest.fixture(scope="module")
-def words(planted, decoder, corpus_folder, tokenizer_folder, tmp_path_factory):
-    """words(command, model) → its command line but for --out, with the least to do."""
-    folder = tmp_path_factory.mktemp("planted_people") / "planted"
-    folder.mkdir()
-    recording = save_raw(folder / "sub-09_task-imagery_raw.fif", n_windows=4)
+def inputs(planted, decoder, corpus_folder, tokenizer_folder, released, tmp_path_factory):
+    return Inputs(tmp_path_factory.mktemp("inputs"), planted, decoder, corpus_folder,
+                  tokenizer_folder, released("labram"))
 
-    def of(command: str, model=None) -> list[str]:
-        data = f"--data={planted.corpus}"
-        backbone, trained = (f"--model={model or made}" for made in (planted.backbone, decoder))
-        return {
-            "tokenize": [f"--data={corpus_folder}", f"--model={tokenizer_folder}"],
-            "finetune": [data, backbone, "--train.steps=4", "--train.lr=1e-3"],
-            "decode": [str(recording), trained],
-            "stream": [f"--replay={recording}", trained, "--speed=40"],
-            "embed": [str(recording), backbone],
-            "explain": [data, trained, "--permutations=20"],
-            "export": [str(model or decoder)],
-        }[command]
+
+@pytest.fixture(scope="module")
+def writes():
+    return Writes()
+
+
+@pytest.fixture(scope="module")
+def whole(inputs, writes, tmp_path_factory):
+    """whole(command) → (folder with the finished `out`, files that it opened to write)."""
+    made = {}
+
+    def of(command: str) -> tuple[Path, int]:
+        if command not in made:
+            line = [*command.split(), *inputs.words(command), "--out=out"]
+            place = tmp_path_factory.mktemp("whole")
+            with pytest.MonkeyPatch.context() as patch, writes.watched(place / "out"):
+                patch.chdir(place)
+                assert cli.main(line) == 0
+            made[command] = place, writes.count
+        return made[command]
 
     return of
 
 
-def test_every_command_has_a_case():
-    names = set(entry_points(group="neurofm.commands").names)
-    ours = {name for group in cli.GROUPS.values() for name in group} | {"from_moabb"}
-    assert names & ours == {*CASES, *ELSEWHERE} & names
-    assert not set(CASES) & set(ELSEWHERE)
+def commands(repo: Path) -> dict[str, list[Command]]:
+    """Name → what its module holds, of all that the project declares: what is installed may be
+    older."""
+    points = tomllib.loads((repo / "pyproject.toml").read_text())["project"]["entry-points"]
+    declared = {**points["neurofm.commands"], **{
+        f"evaluate {name}": place for name, place in points["neurofm.benchmarks"].items()}}
+    return {name: [value for value in vars(import_module(place.partition(":")[0])).values()
+                   if isinstance(value, Command)] for name, place in declared.items()}
 
 
-@pytest.mark.parametrize("command", CASES)
-def test_every_command_twice_changed_and_at_once(command, words, tmp_path, monkeypatch, capsys):
+def test_every_command_has_a_case(repo):
+    found = commands(repo)
+    assert found.keys() - ELSEWHERE == CHANGES.keys() == WORDS.keys()
+    for name in ELSEWHERE:
+        assert not any(each.makes for each in found[name]), f"{name} makes an artifact"
+    for name in CHANGES:
+        assert found[name], f"{name} is not on the frame"
+        assert all(each.makes and each.name == name for each in found[name])
+    assert {name for name in CHANGES if any(each.grows for each in found[name])} == {
+        *GROWS, "decode"}  # decode of several: tests/downstream/use/test_watch.py
+
+
+@pytest.mark.parametrize("command", CHANGES)
+def test_every_command_twice_changed_and_at_once(
+    command, inputs, whole, tmp_path, monkeypatch, capsys
+):
+    line = [*command.split(), *inputs.words(command), "--out=out"]
     monkeypatch.chdir(tmp_path)
-    line = [command, *words(command), "--out=out"]
-    with only_one("out", "x"):
-        assert cli.main(line) == 1
-    assert "another neurofm is working in this folder" in capsys.readouterr().err
-    assert cli.main(line) == 0
+    if command not in SHARED:
+        with only_one("out", "x"):
+            assert cli.main(line) == 1
+        assert "another neurofm is working in this folder" in capsys.readouterr().err
+    monkeypatch.chdir(whole(command)[0])
     made = artifacts.open_sealed("out", hashes=True)
     capsys.readouterr()
     assert cli.main(line) == 0
-    assert f"is finished ({made.fingerprint}): nothing to do" in capsys.readouterr().out
-    if CASES[command]:
-        name = CASES[command].removeprefix("--").partition("=")[0]
-        kept = [word for word in line if not word.startswith(f"--{name}=")]
-        assert cli.main([*kept, CASES[command]]) == 1
-        assert f"made with other settings ({name}: " in capsys.readouterr().err
+    said = capsys.readouterr().out
+    finished = "is finished and nothing is new" if command in GROWS else (
+        f"is finished ({made.fingerprint})")
+    assert f"{finished}: nothing to do" in said
+    if CHANGES[command]:
+        option, refusal = CHANGES[command]
+        name = option.partition("=")[0]
+        kept = [word for word in line if not word.startswith(f"{name}=")]
+        assert cli.main([*kept, option]) == 1
+        assert refusal in capsys.readouterr().err
+    assert artifacts.open_sealed("out", hashes=True).fingerprint == made.fingerprint
 
 
-@pytest.mark.parametrize("command", [name for name in CASES if name not in CLOCKS])
-def test_every_command_stopped_before_the_end_continues_to_the_same_bytes(
-    command, words, tmp_path, monkeypatch
+@pytest.mark.parametrize("command", CHANGES)
+def test_every_command_interrupted_halfway_continues_to_the_same_bytes(
+    command, inputs, whole, writes, tmp_path, monkeypatch
 ):
-    fingerprints = []
-    for place, disturbed in (("whole", False), ("stopped", True)):
-        (tmp_path / place).mkdir()
-        monkeypatch.chdir(tmp_path / place)
-        line = [command, *words(command), "--out=out"]
-        if disturbed:
-            with monkeypatch.context() as patch:
-                patch.setattr(artifacts, "seal", _stop_in("out", artifacts.seal))
-                assert cli.main(line) == 130
-            assert not artifacts.is_sealed("out")
-        assert cli.main(line) == 0
-        found = artifacts.open_sealed("out", hashes=True)
-        fingerprints.append({name: entry[1] for name, entry in found.files.items()
-                             if not name.endswith(".jsonl")})
-    assert fingerprints[0] == fingerprints[1]
+    place, n_written = whole(command)
+    monkeypatch.chdir(tmp_path)
+    line = [*command.split(), *inputs.words(command), "--out=out"]
+    with writes.watched(tmp_path / "out", stop_at=max(2, n_written // 2)):
+        assert cli.main(line) == INTERRUPTED
+    assert not artifacts.is_sealed("out")
+    assert cli.main(line) == 0
+    one, other = (artifacts.open_sealed(folder / "out", hashes=True)
+                  for folder in (place, tmp_path))
+    assert one.files.keys() == other.files.keys()
+    differing = {name for name in one.files if one.files[name][1] != other.files[name][1]}
+    assert differing <= CLOCKS.get(command, set())
+    assert (one.fingerprint == other.fingerprint) == (not differing)
 
 
-def _stop_in(out: str, seal):
-    """`artifacts.seal` that is interrupted where it would seal this folder."""
-
-    @functools.wraps(seal)
-    def stopped(folder, *given, **named):
-        if str(folder) == out:
-            raise KeyboardInterrupt
-        return seal(folder, *given, **named)
-
-    return stopped
+@pytest.mark.parametrize("command", [name for name in CHANGES if name not in JUDGES])
+def test_every_command_without_a_flag_judges_nobody(command, whole):
+    assert not (whole(command)[0] / "out" / "results.json").exists() or not Results.load(
+        whole(command)[0] / "out").subjects
 
 
 @pytest.mark.parametrize("kind", ["LEAK", "DOUBT"])
 @pytest.mark.parametrize("command", JUDGES)
-def test_every_command_that_judges_says(command, kind, words, planted, decoder, tmp_path, capsys):
+def test_every_command_that_judges_says(command, kind, inputs, tmp_path, capsys):
     """A person of the training data, or weights of others that were trained on the data set."""
-    corpus = Corpus.open(planted.corpus)
+    dataset, _, _ = JUDGES[command].partition("/")
     ledger = {"recordings": [], "published": [{
         "weights": "w", "paper": "p", "note": "n", "licence": "mit", "family": "f", "role": "train",
-        "datasets": ["Planted"]}]}
+        "datasets": [dataset.title()]}]}
     if kind == "LEAK":
-        seen = {"train": [*corpus.select("test"), *corpus.select("validation")]}
-        ledger = checkpoints.training_ledger(corpus, seen)
-    model = tmp_path / "model"
-    if command == "finetune":
-        make_backbone(model, ledger)
-    else:
-        trained = checkpoints.load(decoder)
-        checkpoints.save_checkpoint(trained, model, config={}, parents={}, ledger=ledger,
-                                    metrics={})
+        ledger = {"recordings": [{"recording": "another", "subject": JUDGES[command],
+                                  "role": "train", "hours": 1.0}]}
+    model = retold(inputs.model(command), tmp_path / "model", ledger)
     out = tmp_path / "out"
     capsys.readouterr()
-    assert cli.main([command, *words(command, model), f"--out={out}"]) == 0
+    assert cli.main([*command.split(), *inputs.words(command, model), f"--out={out}"]) == 0
     said = capsys.readouterr().out
     (flag,) = Results.load(out).flags
     assert flag.kind == kind
+    assert flag.subjects == ((JUDGES[command],) if kind == "LEAK" else ())
     assert str(flag) in said
     assert flag.text in (out / "report.html").read_text().replace("&#x27;", "'")
     assert json.loads((out / "results.json").read_text())["flags"][0]["kind"] == kind

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from neurofm import artifacts
 
-from . import messages, plan, privacy, secure, strategies
+from . import messages, plans, privacy, secure, strategies
 from .learning import Learning
 from .messages import Answer
 from .personal import Weights
@@ -86,7 +86,7 @@ def run(
     if done:
         say(f"continuing after round {done}")
     else:
-        weights = plan.initial(learning)
+        weights = plans.initial(learning)
     names: dict[int, str] = {}
     for number in range(done + 1, learning.rounds + 1):
         began = time.perf_counter()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from neurofm.downstream.federated import messages, plan, privacy, rounds
+from neurofm.downstream.federated import messages, plans, privacy, rounds
 from neurofm.downstream.federated.privacy import Privacy
 from neurofm.downstream.federated.rounds import Federation
 from neurofm.downstream.federated.secure import Secure
@@ -56,7 +56,7 @@ def test_changes_are_clipped_where_that_is_asked_for(found, tmp_path, where):
              keep)
     moved = [distance(came, went) for went, came in sent]
     assert min(moved) > 0.1 if where == "server" else max(moved) < 0.0501  # as it left the site
-    assert distance(weights_after(tmp_path), plan.initial(settings)) < 0.0501
+    assert distance(weights_after(tmp_path), plans.initial(settings)) < 0.0501
 
 
 def test_noise_has_the_size_that_was_promised(found, tmp_path):
@@ -64,7 +64,7 @@ def test_noise_has_the_size_that_was_promised(found, tmp_path):
     federate(found, tmp_path,
              Federation(settings, EQUAL, Privacy("server", noise=3.0, clip=0.01)))
     moved = np.concatenate([
-        (value - plan.initial(settings)[name]).ravel()
+        (value - plans.initial(settings)[name]).ravel()
         for name, value in weights_after(tmp_path).items()])
     assert moved.std() == pytest.approx(3.0 * 0.01 / 3, rel=0.01)
 
@@ -82,7 +82,7 @@ def test_noise_is_for_the_sites_that_answered(found, tmp_path):
     federate(found, tmp_path,
              Federation(settings, EQUAL, Privacy("server", noise=3.0, clip=0.01)), spoil)
     moved = np.concatenate([
-        (value - plan.initial(settings)[name]).ravel()
+        (value - plans.initial(settings)[name]).ravel()
         for name, value in weights_after(tmp_path).items()])
     assert moved.std() == pytest.approx(3.0 * 0.01 / 2, rel=0.01)
 
@@ -152,7 +152,7 @@ def test_masked_sums_of_clipped_changes(found, tmp_path):
     federate(found, tmp_path, Federation(
         settings, EQUAL, Privacy("client", noise=0.0, clip=0.05),
         Secure(on=True, largest_trials=100)))
-    moved = distance(weights_after(tmp_path), plan.initial(settings))
+    moved = distance(weights_after(tmp_path), plans.initial(settings))
     assert 0.01 < moved < 0.08  # clipped to .05, and rounded
 
 
@@ -182,7 +182,7 @@ def test_one_poisoned_site_ruins_the_mean_and_not_the_robust_strategies(tmp_path
     settings = learning(rounds=1)
     honest = tmp_path / "honest"
     federate(five, honest, Federation(settings))
-    size = distance(weights_after(honest), plan.initial(settings))
+    size = distance(weights_after(honest), plans.initial(settings))
 
     def poison(site, message, reply):
         weights = messages.to_weights(reply.content.array_records[messages.ARRAYS])

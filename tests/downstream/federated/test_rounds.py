@@ -8,7 +8,7 @@ import torch
 from flwr.app import Message
 
 from neurofm.data.corpus import Corpus
-from neurofm.downstream.federated import messages, personal, plan, rounds
+from neurofm.downstream.federated import messages, personal, plans, rounds
 from neurofm.downstream.federated.learning import Learning
 from neurofm.downstream.federated.rounds import Federation, FederationFailed
 from neurofm.downstream.federated.site import Site, fold_of
@@ -84,8 +84,8 @@ def test_a_federation_of_one_is_training_without_interruption(found, tmp_path):
     settings = learning(rounds=3)
     federate(alone, tmp_path / "rounds", Federation(settings, Averaging(min_sites=1)))
     site = Site("lab", found["lab"], str(tmp_path / "straight"))
-    made = plan.build(site, settings)
-    first = {name: torch.from_numpy(value) for name, value in plan.initial(settings).items()}
+    made = plans.build(site, settings)
+    first = {name: torch.from_numpy(value) for name, value in plans.initial(settings).items()}
     made.model.load_state_dict({**made.model.state_dict(), **first})
     windows = made.data.windows["train"]
     config = settings.schedule(len(windows))
@@ -293,9 +293,9 @@ def test_proximal_weights_stay_near(found, tmp_path):
     far = {}
     for mu in (0.0, 30.0):
         part = personal.take_part(Site("lab", found["lab"], str(tmp_path / str(mu))),
-                                  learning(proximal=mu, passes=4), 1, plan.initial(learning()))
+                                  learning(proximal=mu, passes=4), 1, plans.initial(learning()))
         far[mu] = sum(np.square(part.weights[name] - value).sum()
-                      for name, value in plan.initial(learning()).items())
+                      for name, value in plans.initial(learning()).items())
     assert far[30.0] < 0.5 * far[0.0]
 
 
@@ -312,9 +312,9 @@ def test_settings_travel_whole_and_strange_ones_are_refused():
 def test_other_settings_do_not_mix_with_a_sites_state(found, tmp_path):
     site = Site("lab", found["lab"], str(tmp_path))
     first = learning(architecture={"shared_blocks": 2})
-    personal.take_part(site, learning(), 1, plan.initial(learning()))
+    personal.take_part(site, learning(), 1, plans.initial(learning()))
     with pytest.raises(ValueError, match="was begun with other settings"):
-        personal.take_part(site, first, 1, plan.initial(first))
+        personal.take_part(site, first, 1, plans.initial(first))
     with pytest.raises(ValueError, match="settings at both ends differ"):
         personal.take_part(Site("lab", found["lab"], str(tmp_path / "b")), learning(), 1,
-                           plan.initial(first))
+                           plans.initial(first))
