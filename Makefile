@@ -40,7 +40,7 @@ coverage: $(INSTALLED)
 	$(BIN)/python -m tests.support.coverage_of_packages
 
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.speed
+	$(BIN)/python -m tests.benchmarks
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

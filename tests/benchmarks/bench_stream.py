@@ -1,6 +1,6 @@
 """How soon after a window closes its answer is there: 64 channels at 256 Hz in real time, one core.
 
-    python tests/speed/bench_stream.py [--windows 30] [--only demo]
+    python tests/benchmarks/bench_stream.py [--windows 30] [--only demo]
 
 Decoders with random weights, as time does not depend on them: of the demo's size, and on
 BrainOmni-tiny as published (256 wide, 12 blocks) with either tokenizer. A window closes every

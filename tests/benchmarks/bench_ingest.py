@@ -1,6 +1,6 @@
 """How fast recordings become a corpus, and windows come out of it.
 
-    python tests/speed/bench_ingest.py [--hours 2] [--json out.json]
+    python tests/benchmarks/bench_ingest.py [--hours 2] [--json out.json]
 
 64 channels, 160 → 256 Hz, 0.1–75 Hz, notch at 50 and 60 Hz, EDF files of ten minutes simulated as
 1/f noise with alpha. Prints × real time for one and two processes, beside the same steps done
