@@ -116,11 +116,11 @@ def learn(run: DemoConfig, corpus: Path) -> None:
 
 def step(command: str, *words, allowed: tuple[int, ...] = (0,)) -> None:
     """Run one public command and show it; stop the demo where it fails."""
-    words = [str(word) for word in words]
-    shown = " ".join(f"'{word}'" if set(word) & set('[]{}" ') else word for word in words)
+    said = [str(word) for word in words]
+    shown = " ".join(f"'{word}'" if set(word) & set('[]{}" ') else word for word in said)
     print(f"\n\033[1m$ neurofm {command} {shown}\033[0m", flush=True)
     status = subprocess.run(
-        [sys.executable, "-m", "neurofm.cli", *command.split(), *words], check=False
+        [sys.executable, "-m", "neurofm.cli", *command.split(), *said], check=False
     ).returncode
     if status not in allowed:
         raise SystemExit(f"neurofm {command} ended with status {status}; its message is above. "

@@ -23,12 +23,14 @@ from neurofm import artifacts, checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device
 from neurofm.data.batch import Batch
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.pages import page as report
 from neurofm.pages import words
 from neurofm.pages.figure import pyplot, save
 from neurofm.pages.page import Page
+from neurofm.pretrained import NeuroFMPreTrainedModel
 from neurofm.repository import LEDGER
 from neurofm.results import Results
 from neurofm.run import Command, Job, Made
@@ -111,6 +113,7 @@ def generate(run: GenerateConfig, job: Job) -> Made:
     if not isinstance(model, Generator):
         raise ValueError(f"{run.model}: wanted a model that generates signals, such as a meg_gpt, "
                          f"this is a {type(model).__name__}")
+    assert isinstance(model, NeuroFMPreTrainedModel)
     check_contract(model, run.model, corpus, same_geometry=True)
     device = find_device(run.device)
     model.to(device)
@@ -126,7 +129,8 @@ def generate(run: GenerateConfig, job: Job) -> Made:
                 seed=run.seed).cpu().numpy()
             drawn += signals.size
             for name, signal in zip(names, signals, strict=True):
-                write_fif(job.out / name, signal, corpus.layouts[layout], corpus.contract.sfreq)
+                write_fif(job.out / name, signal, corpus.layouts[layout],
+                          of_signals(corpus.contract).sfreq)
         rows += [{"file": name, "subject": subject, "channels": len(corpus.layouts[layout]),
                   "seconds": run.seconds} for name, subject in zip(names, people, strict=True)]
     files = [row["file"] for row in rows]

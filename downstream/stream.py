@@ -21,6 +21,7 @@ import torch
 
 from neurofm import artifacts, config
 from neurofm.data.batch import Batch, collate
+from neurofm.data.contract import of_signals
 from neurofm.data.sensors import Sensors
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
@@ -150,12 +151,12 @@ def stream(run: StreamConfig, job: Job) -> Made:
         raise ValueError(f"--out {job.out}: a stream into it was killed; its predictions.tsv is "
                          f"good, and a live stream never comes again: choose another --out")
     feed = _feed(run)
-    standardizer = CausalStandardizer(feed.template, decoder.contract, run.hop_s)
+    standardizer = CausalStandardizer(feed.template, of_signals(decoder.contract), run.hop_s)
     centre = _centre(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
     for text in standardizer.differences():
         job.say(f"note: {text}")
-    timing = Timing(standardizer.hop / decoder.contract.sfreq / run.speed)
+    timing = Timing(standardizer.hop / of_signals(decoder.contract).sfreq / run.speed)
     with stopping() as stop:
         run_live(feed, standardizer, decoder, path, timing, stop, centre=centre,
                  abstain_below=run.abstain_below, stop_after=run.stop_after, say=_say)
@@ -222,7 +223,7 @@ def answer_of(
     if window.signal is None:
         return {"predicted": "", "abstained": True} if decoder.classes else {"predicted": ""}
     device = next(decoder.parameters()).device
-    batch = collate([window.signal], [window.sensors], decoder.contract.geometry)
+    batch = collate([window.signal], [window.sensors], of_signals(decoder.contract).geometry)
     pooled = decoder.pool(batch.to(device))
     mean = centre.after(pooled) if isinstance(centre, Running) else centre and centre.value
     outputs = decoder.name(pooled, mean).double().cpu().numpy()
@@ -276,8 +277,8 @@ def _warm_up(decoder: WindowDecoder, standardizer: CausalStandardizer) -> None:
     """A first answer takes several times as long as later ones: give it before the signal comes."""
     sensors = standardizer.sensors
     noise = np.random.default_rng(0).standard_normal(
-        (len(sensors), decoder.contract.window_samples)).astype(np.float32)
-    batch: Batch = collate([noise], [sensors], decoder.contract.geometry)
+        (len(sensors), of_signals(decoder.contract).window_samples)).astype(np.float32)
+    batch: Batch = collate([noise], [sensors], of_signals(decoder.contract).geometry)
     for _ in range(2):
         decoder.predict(batch.to(next(decoder.parameters()).device))
 
@@ -290,7 +291,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
     delays = 1e3 * standardizer.group_delay_s(delays_hz)
     summary = {
         **numbers, "ended": feed.ended, "threads": torch.get_num_threads(), "speed": run.speed,
-        "hop_s": standardizer.hop / decoder.contract.sfreq,
+        "hop_s": standardizer.hop / of_signals(decoder.contract).sfreq,
         "unusable": int((table["note"] != "").sum()),
         "group_delay_ms": {f"{hz:g} Hz": _rounded(delay) for hz, delay
                            in zip(delays_hz, delays, strict=True)},
@@ -309,7 +310,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
         findings.live_quality(table))
     if not len(table):
         results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
-                             f"{decoder.contract.window_s:g} s")
+                             f"{of_signals(decoder.contract).window_s:g} s")
     asked = _as_file(run, [run.replay])
     return Made(
         with_svg(job.out, files), results=results, judged=judged(asked, feed.template),

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from neurofm import checkpoints
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
+from neurofm.data.contract import of_signals
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
@@ -211,19 +212,19 @@ def predict(
     model: NeuroBOLTSequence, recording: Recording, first_volume_s: float, t_r: float, n: int
 ) -> Float[np.ndarray, "volume roi"]:
     """Values of the model's regions at n volumes."""
-    bad_s = segments.blanks(recording)
-    done = standardize(recording, model.contract)
+    contract, bad_s = of_signals(model.contract), segments.blanks(recording)
+    done = standardize(recording, contract)
     signal = done.whole
-    bad = bad_samples(bad_s, signal.shape[1], model.contract.sfreq)
+    bad = bad_samples(bad_s, signal.shape[1], contract.sfreq)
     signal = np.where(bad, np.float32(0), signal)
-    plain = collate([signal], [done.sensors], model.contract.geometry)
+    plain = collate([signal], [done.sensors], contract.geometry)
     middle_s = first_volume_s + (np.arange(n) + MEASURED_S) * t_r
     batch = PairBatch(
         plain.signal, plain.geometry, plain.kind, plain.valid, torch.tensor([signal.shape[1]]),
         torch.from_numpy(middle_s).float()[None],
         torch.full((1, n, len(model.config.rois)), torch.nan), torch.from_numpy(bad)[None])
     values = model.predict(batch.to(model.device))[0].double().cpu().numpy()
-    known = ~blind(bad, model.contract.sfreq, middle_s)
+    known = ~blind(bad, contract.sfreq, middle_s)
     if not known.any():
         raise ContractError(recording.source, "EEG to synthesize from",
                             "before every volume it is mostly marked bad", "give a cleaner one")

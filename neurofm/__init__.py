@@ -61,7 +61,7 @@ def __dir__() -> list[str]:
     return sorted(_INDEX)
 
 
-def _stand_in(base: type, models, name: str) -> type:
+def _stand_in(base: type, models, name: str):
     """What AutoConfig may hold before our config class can be imported: it gives that class's."""
 
     class StandIn(base):

@@ -66,8 +66,8 @@ def defaults(config: type) -> dict:
             found[field.name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
             found[field.name] = field.default_factory()
-    return _plain({name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
-                   for name, value in found.items()})
+    return _plain({name: value if isinstance(value, type) or not dataclasses.is_dataclass(value)
+                   else dataclasses.asdict(value) for name, value in found.items()})
 
 
 def save(config, folder: str | Path) -> Path:

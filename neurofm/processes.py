@@ -12,7 +12,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _END = object()
@@ -22,13 +23,13 @@ _END = object()
 class Death:
     """A worker died with this exit code (negative: minus the signal) while it had a job."""
 
-    exitcode: int
+    exitcode: int | None
 
     def __str__(self) -> str:
         if self.exitcode == -signal.SIGKILL:
             return ("the worker process was killed (signal 9), most often because memory ran out: "
                     "run again with fewer workers")
-        if self.exitcode < 0:
+        if self.exitcode is not None and self.exitcode < 0:
             name = signal.Signals(-self.exitcode).name
             return f"the worker process crashed ({name}) in a native library"
         return f"the worker process ended with exit status {self.exitcode}"
@@ -37,14 +38,14 @@ class Death:
 @dataclass
 class _Worker:
     process: multiprocessing.process.BaseProcess
-    pipe: object
-    job: object = None
+    pipe: Connection
+    job: Any = None
 
 
 def run(
     function: Callable, jobs: Iterable, n_workers: int, *, preload: Sequence[str] = (),
     fresh: bool = False,
-) -> Iterator[tuple[object, object]]:
+) -> Iterator[tuple[Any, Any]]:
     """Yield (job, function(job)) as they finish, or (job, Death).
 
     function and jobs must be picklable; function catches its own exceptions. Closing the iterator

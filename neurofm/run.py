@@ -93,7 +93,7 @@ class Command:
     def __call__(self, argv: list[str] | None = None) -> int:
         """Parse and run; returns the exit status."""
         argv = sys.argv[1:] if argv is None else list(argv)
-        run = config.parse(self.config, argv, command=self.name, positional=self.positional)
+        run: Any = config.parse(self.config, argv, command=self.name, positional=self.positional)
         return self.run(run, words=argv)
 
     def run(self, run: Any, words: Iterable[str] = ()) -> int:
@@ -180,7 +180,7 @@ class Command:
         manifest says counts."""
         sealed = artifacts.is_sealed(out)
         known = artifacts.open_sealed(out, self.makes).parents if sealed else {}
-        found = {}
+        found: dict[str, Any] = {}
         for field_, place in self._places(run, self.reads):
             role = self._role(field_)
             found[role] = (known[role] if role in known and not Path(place).exists()
@@ -250,7 +250,7 @@ class Command:
 
 def flat(settings: dict, above: str = "") -> dict:
     """{"train": {"lr": 1}} → {"train.lr": 1}."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, dict) and value:
             found |= flat(value, f"{above}{name}.")

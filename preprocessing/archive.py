@@ -9,9 +9,10 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from . import bids, readers
 from .readers import ArrayTable
@@ -81,9 +82,9 @@ def find(
     paths: list[str],
     *,
     dataset: str | None = None,
-    files: list[dict[str, str]] = (),
+    files: Sequence[dict[str, str]] = (),
     table: str = "",
-    exclude: list[str] = (),
+    exclude: Sequence[str] = (),
     arrays: ArrayTable | None = None,
     images: bool = False,
 ) -> Found:
@@ -94,7 +95,7 @@ def find(
     without a sampling rate, leaves them there. images: whether those of fMRI are wanted.
     """
     arrays = arrays if arrays is not None and arrays.given else None
-    tables = NameTables(files, table)
+    tables = NameTables([*files], table)
     skip = [compiled(pattern, "exclude") for pattern in exclude]
     found, seen = Found(), set()
     for given in paths:
@@ -155,9 +156,10 @@ def _bids_jobs(path: Path, root: Path, found: Found, images: bool):
         elif entities["subject"] == "emptyroom":
             found.passed_over["empty room"] += 1
         else:
-            person = bids.participants(root).get(entities["subject"], {})
+            person = bids.participants(root).get(entities["subject"] or "", {})
             stamp = _stamp(file, bids.sidecars(file, root))
-            yield Job(str(file), _shown(file, root), *stamp, dataset=root.name, **entities,
+            identity: dict[str, Any] = {**entities}
+            yield Job(str(file), _shown(file, root), *stamp, dataset=root.name, **identity,
                       attributes=person), True
 
 
@@ -229,9 +231,8 @@ def _plain(file: Path, root: Path, arrays: ArrayTable | None) -> tuple[Job, bool
     known = "subject" in fields
     labels = arrays.labels_file(file) if arrays else None
     stamp = _stamp(file, [labels] if labels is not None and labels.is_file() else [])
-    job = Job(str(file), _shown(file, root), *stamp, dataset=root.name,
-              **{"subject": stem, **fields})
-    return job, known
+    identity: dict[str, Any] = {"subject": stem, **fields}
+    return Job(str(file), _shown(file, root), *stamp, dataset=root.name, **identity), known
 
 
 def _shown(file: Path, root: Path) -> str:
@@ -239,7 +240,7 @@ def _shown(file: Path, root: Path) -> str:
     return file.relative_to(root.parent).as_posix()
 
 
-def _stamp(path: Path, sidecars: list[Path] = ()) -> tuple[int, int]:
+def _stamp(path: Path, sidecars: Sequence[Path] = ()) -> tuple[int, int]:
     """Size and time of change of a recording with its companions (.fdt, .eeg, .vmrk) and sidecars.
 
     A link to what is not there (an archive of datalad, not fetched) counts as empty: reading it
@@ -257,7 +258,8 @@ def _stamp(path: Path, sidecars: list[Path] = ()) -> tuple[int, int]:
 
 def _named(job: Job, fields: dict[str, str]) -> Job:
     """The job with the fields that the user's tables give it."""
-    known = {key: value for key, value in fields.items() if key in (*_IDENTITY, "label")}
+    known: dict[str, Any] = {key: value for key, value in fields.items()
+                             if key in (*_IDENTITY, "label")}
     others = {key: value for key, value in fields.items() if key not in known}
     return replace(job, **known, attributes={**job.attributes, **others})
 

@@ -237,6 +237,7 @@ def _end_part(records: Records, part: Part, jobs: list[Job], found: Found, worke
 
 def _place(error: Exception) -> str:
     trace = error.__traceback__
+    assert trace is not None  # it was raised
     while trace.tb_next is not None:
         trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

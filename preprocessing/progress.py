@@ -2,6 +2,10 @@
 
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.progress
 
 
 class Progress:
@@ -10,19 +14,19 @@ class Progress:
     def __init__(self, total: int, what: str):
         self.total, self.what, self.done = total, what, 0
         self.begin = self.last = time.perf_counter()
-        self.bar = None
+        self.bar: rich.progress.Progress | None = None
 
     def __enter__(self) -> "Progress":
         if sys.stdout.isatty():
             from rich import progress
 
-            self.bar = progress.Progress(
+            bar = self.bar = progress.Progress(
                 progress.TextColumn("{task.description}"), progress.BarColumn(),
                 progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
                 progress.TimeRemainingColumn(),
             )
-            self.bar.start()
-            self.task = self.bar.add_task(self.what, total=self.total)
+            bar.start()
+            self.task = bar.add_task(self.what, total=self.total)
         return self
 
     def __exit__(self, *_) -> None:

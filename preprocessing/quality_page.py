@@ -36,7 +36,7 @@ def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> N
         ("Preprocessing", _contract(contract)),
         ("Splits", _splits(tables)),
         ("Sensor layouts", _layouts(tables)),
-        ("Spectra", "" if contract.modality == "fmri" else _spectra(out, tables, contract)),
+        ("Spectra", _spectra(out, tables, contract) if isinstance(contract, InputContract) else ""),
         ("Recordings", _recordings(tables)),
     ])
     (out / "quality.html").write_text(page.html(), encoding="utf-8")

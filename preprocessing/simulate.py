@@ -309,7 +309,7 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
         "ceiling_10s": round(ceiling(noisy, measured.clean, sfreq, 10.0), 4),
     }  # fmt: skip
     with open(folder / row["truth"], "wb") as file:
-        np.savez(file, **truth)
+        np.savez(file, **truth)  # type: ignore[arg-type] # none of them is `allow_pickle`
     unfinished = sidecar.with_name(f"unfinished_{datatype}.fif")
     raw.save(unfinished, overwrite=True, verbose="error")
     os.replace(unfinished, folder / row["file"])

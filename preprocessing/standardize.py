@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, singledispatch
 from math import floor
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
@@ -96,12 +96,22 @@ class Standardized:
         return self.start / self.contract.sfreq
 
 
-def standardize(
-    recording: Recording,
-    contract: InputContract | FMRIContract,
-    *,
-    onsets_s: Float[np.ndarray, " onset"] | None = None,
-) -> Standardized | StandardizedScan:
+Onsets = Float[np.ndarray, " onset"]
+
+
+@overload
+def standardize(recording: Recording, contract: InputContract, *, onsets_s: Onsets | None = None
+                ) -> Standardized: ...
+@overload
+def standardize(recording: Recording, contract: FMRIContract, *, onsets_s: Onsets | None = None
+                ) -> StandardizedScan: ...
+@overload
+def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None
+                ) -> Standardized | StandardizedScan: ...
+
+
+def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None
+                ) -> Standardized | StandardizedScan:
     """Apply `contract` to `recording` (a Recording, or an `mne.io.Raw` or `mne.Epochs`); for fMRI
     see `standardize_fmri`.
 
@@ -117,8 +127,13 @@ def standardize(
 
 
 @singledispatch
-def _by(contract: InputContract, recording: Recording, onsets_s) -> Standardized:
+def _by(contract: Contract, recording: Recording, onsets_s) -> Standardized | StandardizedScan:
     """The way of each kind of contract; a new kind registers its own."""
+    raise NotImplementedError(f"no way to meet a {type(contract).__name__}")
+
+
+@_by.register
+def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Standardized:
     quality: dict = {"windows_left_out": {}}
     order = steps.order(contract)
     _check_length(recording, contract)
@@ -148,7 +163,7 @@ def _by(contract: InputContract, recording: Recording, onsets_s) -> Standardized
 
 
 @_by.register
-def _(contract: FMRIContract, recording: Recording, onsets_s) -> StandardizedScan:
+def _of_scans(contract: FMRIContract, recording: Recording, onsets_s) -> StandardizedScan:
     return standardize_fmri(recording, contract, onsets_s=onsets_s)
 
 

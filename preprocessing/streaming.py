@@ -66,6 +66,7 @@ class CausalStandardizer:
         stream = template.with_(signal=rows)
         for step in order:
             if isinstance(step.live, AtStart):
+                assert step.apply is not None, step.name
                 stream = step.apply(stream, contract, quality)
         self.rows = stream.signal[:, 0].astype(int)
         self.sensors, self.marked = stream.sensors, quality.pop("bads")
@@ -75,7 +76,8 @@ class CausalStandardizer:
             if isinstance(step.live, Causal):
                 self._causal.append(step.live.begin(stream, contract))
                 stream = stream.with_(sfreq=self._causal[-1].sfreq)
-        self._per_window = [step for step in order if isinstance(step.live, PerWindow)]
+        self._per_window = [(step, step.live) for step in order
+                            if isinstance(step.live, PerWindow)]
         self.hop = contract.stride_samples if hop_s is None else round(hop_s * contract.sfreq)
         if self.hop < 1:
             raise ValueError(f"hop_s must be at least one sample ({1 / contract.sfreq:.4g} s), "
@@ -91,7 +93,8 @@ class CausalStandardizer:
 
     def group_delay_s(self, frequency_hz) -> Float[np.ndarray, " frequency"]:
         """By how much oscillations come out later than they went in."""
-        return sum(step.group_delay_s(frequency_hz) for step in self._causal)
+        none = np.zeros(len(frequency_hz))
+        return sum((step.group_delay_s(frequency_hz) for step in self._causal), none)
 
     def push(self, chunk: Float[np.ndarray, "channel time"]) -> list[LiveWindow]:
         """Take what came in; returns the windows that have closed by it."""
@@ -118,25 +121,26 @@ class CausalStandardizer:
         try:
             for live in self._causal:
                 live.close(times[0], quality)
-            for step in self._per_window:
-                window = self._done(step, window, past, quality)
+            for step, form in self._per_window:
+                window = self._done(step, form, window, past, quality)
         except ContractError as error:
             return LiveWindow(*times, last, None, self.sensors, quality, error.reason)
         known = steps.statistics(lambda: [self._like(window, past, quality)], contract)
         signal = steps.cut(window.signal, window.sensors, contract, known)
         return LiveWindow(*times, last, signal, window.sensors, quality)
 
-    def _done(self, step: Step, window: Recording, past: Recording, quality: dict) -> Recording:
-        if step.live.apply:
-            return step.live.apply(window, past, self.contract, quality)
+    def _done(self, step: Step, form: PerWindow, window: Recording, past: Recording, quality: dict
+              ) -> Recording:
+        if form.apply:
+            return form.apply(window, past, self.contract, quality)
         return step.apply(window, self.contract, quality) if step.apply else window
 
     def _like(self, window: Recording, past: Recording, quality: dict) -> np.ndarray:
         """The past as the steps made the window: without the same channels, in its reference."""
         found = {**quality, "bads": dict(quality["bads"])}
-        for step in self._per_window:
-            if not step.live.judges:
-                past = self._done(step, past, past, found)
+        for step, form in self._per_window:
+            if not form.judges:
+                past = self._done(step, form, past, past, found)
         assert past.sensors.names == window.sensors.names
         return past.signal
 
@@ -146,8 +150,8 @@ class CausalStandardizer:
     def differences(self) -> list[str]:
         """What a stream gets that a file would not, each in a sentence."""
         return [*(text for step in self._causal for text in step.differences()),
-                *(text for step in self._per_window if step.live.differs
-                  for text in step.live.differs(self.contract))]
+                *(text for _, form in self._per_window if form.differs
+                  for text in form.differs(self.contract))]
 
 
 def _check(order: list[Step], template: Recording, contract: InputContract) -> None:

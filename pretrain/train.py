@@ -12,6 +12,7 @@ same command again; 3 = the loss was not a number.
 import inspect
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,7 +213,8 @@ def build(run: PretrainConfig, data: Source, windows: np.ndarray) -> NeuroFMPreT
     else:
         tokenizer = open_tokenizer(run.tokenizer)
         _check_tokenizer(run.tokenizer, tokenizer, data)
-        model = run.model_class(architecture, tokenizer=tokenizer)
+        of_tokens: Callable[..., NeuroFMPreTrainedModel] = run.model_class
+        model = of_tokens(architecture, tokenizer=tokenizer)
     if isinstance(data, Corpus) and model.reads_places:
         data.check_places(f"model {run.model!r}")
     model.contract = data.contract.for_networks() if model.reads_places else data.contract
@@ -269,7 +271,8 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray)
     """Make the checkpoint out of the last state: its weights are whole, while those of the model
     just trained may be spread over processes. A model that looks through training windows once
     more at the end (`finish`: to order its vocabulary) does so here."""
-    model, last, out = build(run, data, windows), {}, job.out
+    model, out = build(run, data, windows), job.out
+    last: dict[str, Any] = {}
     if states := state.finished(out / "state"):
         state.load_weights(states[-1] / "model.safetensors", model)
         for line in read_lines(out / "log.jsonl"):

@@ -22,6 +22,9 @@ and every NAME is also there as NAME_recentred (`recentring`). To add one: a fil
 """
 
 from importlib import import_module
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
 
 from neurofm import plugins
 
@@ -48,6 +51,24 @@ NAMES = {
     "fc_tangent_ridge": ("connectivity", "TangentFCRidge"),
 }
 _RECENTRED = "_recentred"
+
+
+class Baseline(Protocol):
+    """See above."""
+
+    SEES: ClassVar[str]
+    REGRESSION: ClassVar[bool]
+    DRAWS: ClassVar[bool]
+    SETTINGS: ClassVar[tuple[dict, ...]]
+
+    def __init__(self, seed: int, **setting: Any): ...
+
+    def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray, validation: Any = None
+            ) -> None: ...
+
+    def predict(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray: ...
+
+
 # Connectivity is of whole scans: re-centred, nothing would be left of somebody's only one.
 INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()
                  if not name.startswith(("fc_", "roi_"))}
@@ -58,7 +79,7 @@ def names() -> list[str]:
     return list(dict.fromkeys([*INDEX, *plugins.points(GROUP)]))
 
 
-def find(name: str) -> type:
+def find(name: str) -> type[Baseline]:
     """The class of a baseline by its name in the index; imports only what it needs."""
     if name not in INDEX and name in plugins.points(GROUP):
         return plugins.load(GROUP, name)

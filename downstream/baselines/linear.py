@@ -1,5 +1,8 @@
 """Linear models of features, the same for every baseline: logistic regression, and ridge."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -31,6 +34,8 @@ class Linear:
     REGRESSION = False
     DRAWS = False
     recentred = False
+    model: Any
+    features: Callable[..., np.ndarray]
 
     def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray, validation=None) -> None:
         """Learn from the training windows; validation is not looked at."""

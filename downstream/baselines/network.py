@@ -128,7 +128,7 @@ class Network:
         # Nothing that is drawn at random after this depends on whether a baseline was trained.
         with torch.random.fork_rng(), tempfile.TemporaryDirectory() as out:
             torch.manual_seed(self.seed)
-            net = self.build(*signal.shape[1:], len(np.unique(target)))
+            net = self.build(signal.shape[1], signal.shape[2], len(np.unique(target)))
             accelerator = accelerator_for(config, Path(out))
             self.model = train(
                 Trained(net, signal, target), InMemory(signal, target, subjects),

@@ -10,7 +10,7 @@ from .linear import Linear, logistic
 
 class PatternLR(Linear):
     SEES = "scans"
-    SETTINGS = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
+    SETTINGS: tuple[dict, ...] = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
 
     def __init__(self, seed: int, c: float):
         self.model = logistic(c)
@@ -24,8 +24,8 @@ class PatternLR(Linear):
 class PatternLDA(PatternLR):
     """Discriminant analysis with a shrunk covariance: regions that go together count once."""
 
-    SETTINGS = ({"shrinkage": "auto"}, *({"shrinkage": share} for share in (0.9, 0.5, 0.99, 0.1,
-                                                                            0.01)))
+    SETTINGS: tuple[dict, ...] = (
+        {"shrinkage": "auto"}, *({"shrinkage": share} for share in (0.9, 0.5, 0.99, 0.1, 0.01)))
 
     def __init__(self, seed: int, shrinkage):
         self.model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)

@@ -17,7 +17,7 @@ FILTER_BANK = tuple((band,) for band in spectra.ALL)
 class Tangent(Linear):
     """bank: groups of bands; each gives one covariance of a window, and one tangent vector."""
 
-    bank = WIDE
+    bank: tuple[tuple[int, ...], ...] = WIDE
 
     def features(self, x: np.ndarray, subjects: np.ndarray, training: bool) -> np.ndarray:
         """Tangent vectors of all groups of bands side by side, [window, feature]."""

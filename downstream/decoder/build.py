@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from neurofm import checkpoints
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.models.protocol import Backbone
 
@@ -32,7 +33,7 @@ def build(
     settings = DecoderConfig(backbone=pretrained.config, classes=data.classes, mode=mode,
                              **architecture)
     decoder = Decoder(settings, None if random_weights else pretrained)
-    decoder.contract = data.contract_on(pretrained.contract)
+    decoder.contract = data.contract_on(contract_of(pretrained))
     if random_weights:
         windows, at_most = data.windows["train"], 64
         drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from neurofm import artifacts
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import Batch, Tokens
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import GeometryRule, Sensors
@@ -28,6 +29,8 @@ class Known:
     (float32) of each, [window]. subjects: whose each is, [window]. devices: number of the device
     that each was recorded with, [window]; None = one device. source: what messages call each.
     """
+
+    batch: Callable[[np.ndarray], Any]
 
     def __init__(
         self, windows: np.ndarray, target: np.ndarray, subjects: np.ndarray,
@@ -125,7 +128,7 @@ def prepared(
 ) -> Known:
     """What the decoder trains on: its windows' tokens, encoded here; where its model reads signals,
     those."""
-    signals = OfCorpus(corpus, windows, target, decoder.contract.geometry)
+    signals = OfCorpus(corpus, windows, target, contract_of(decoder).geometry)
     decoder.to(device).eval()
     order = np.argsort(corpus.widths(windows), kind="stable")  # little padding
     values = None

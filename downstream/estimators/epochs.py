@@ -78,7 +78,7 @@ def check_array(x: Any, info: Any) -> None:
     import mne
 
     no_array = isinstance(x, mne.io.BaseRaw | mne.Evoked)
-    shape = () if no_array else np.shape(x)
+    shape: tuple[int, ...] = () if no_array else np.shape(x)
     if len(shape) != 3:
         came = f"one of shape {shape}" if shape else f"a {type(x).__name__}"
         raise ValueError(f"wanted mne.Epochs or an array [epoch, channel, time] in volts (tesla), "

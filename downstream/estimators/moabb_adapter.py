@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
+from neurofm.data.contract import of_signals
 
 from .epochs import is_mne
 from .sklearn_face import NeuroFMClassifier, NeuroFMEmbedding
@@ -48,7 +49,8 @@ def pipelines(model, **of_classifier) -> dict:
 
 def band_of(model) -> dict[str, float | None]:
     """Arguments fmin, fmax and resample of a MOABB paradigm that give the model its own signals."""
-    contract = contract_of(checkpoints.load(model) if isinstance(model, str | Path) else model)
+    contract = of_signals(
+        contract_of(checkpoints.load(model) if isinstance(model, str | Path) else model))
     return {"fmin": contract.highpass_hz, "fmax": contract.lowpass_hz, "resample": contract.sfreq}
 
 
@@ -58,7 +60,8 @@ def _groups(epochs) -> np.ndarray | None:
     tables = [part.metadata if is_mne(part) else None for part in parts]
     for name in ("subject", "session", "run"):
         if all(table is not None and name in table for table in tables):
-            values = np.concatenate([table[name].to_numpy().astype(str) for table in tables])
+            values = np.concatenate([table[name].to_numpy().astype(str) for table in tables
+                                     if table is not None])
             if len(set(values)) >= 3:
                 return values
     return None

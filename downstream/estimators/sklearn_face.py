@@ -88,11 +88,12 @@ class _OfEpochs(BaseEstimator):
     def _pooled(self, decoder: Decoder, X) -> np.ndarray:
         """What the decoder's head sees of all epochs, float32 [epoch, …]."""
         recordings = self._recordings(X, reset=False)
-        contract = epochs.contract_for(recordings, decoder.contract)
-        if isinstance(contract, InputContract) and abs(
-                contract.window_samples - decoder.contract.window_samples) > 1:
+        own = contract_of(decoder)
+        contract = epochs.contract_for(recordings, own)
+        if isinstance(contract, InputContract) and isinstance(own, InputContract) and abs(
+                contract.window_samples - own.window_samples) > 1:
             raise ValueError(
-                f"wanted epochs of {decoder.contract.window_s:g} s, as this "
+                f"wanted epochs of {own.window_s:g} s, as this "
                 f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
             )
         device = _device()
@@ -210,7 +211,7 @@ class _Trained(_OfEpochs):
                 recentred=self.recentred, head=self.head, hidden_dim=self.hidden_dim,
                 dropout=self.dropout, rank=self.rank, **of_decoder,
             )
-            windows = epochs.standardized(recordings, decoder.contract)
+            windows = epochs.standardized(recordings, contract_of(decoder))
             self.decoder_ = fit_epochs(
                 decoder, windows, target, groups, validation, head, full, calibrate=calibrate,
                 say=print if self.verbose else _silent)
@@ -231,7 +232,7 @@ class _Trained(_OfEpochs):
         for name in ("n_steps", "n_steps_full", "batch_windows", "hidden_dim", "rank"):
             _require_whole(name, getattr(self, name))
         fraction = self.validation_fraction
-        _require("validation_fraction", isinstance(fraction, Real) and 0 <= fraction < 1,
+        _require("validation_fraction", isinstance(fraction, Real) and 0 <= float(fraction) < 1,
                  "a share, from 0 to below 1", fraction)
 
     def _target(self, y, recordings: list[Recording], dtype=None) -> np.ndarray:
@@ -341,7 +342,8 @@ def _require(name: str, fine: bool, wanted: str, came) -> None:
 
 
 def _require_whole(name: str, value) -> None:
-    _require(name, isinstance(value, Integral) and value >= 1, "a whole number, 1 or more", value)
+    _require(name, isinstance(value, Integral) and int(value) >= 1,
+             "a whole number, 1 or more", value)
 
 
 def _silent(*_) -> None:

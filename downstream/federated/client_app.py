@@ -65,7 +65,7 @@ def _site(context: Context, sites: Sequence[Site]) -> Site:
         raise ValueError(
             f"this SuperNode does not say its {', '.join(missing)}: start it with --node-config "
             f"'name=\"clinic\" corpus=\"/data/corpus\" work=\"/data/federated\"'")
-    return Site(*(str(about[name]) for name in ("name", "corpus", "work")),
+    return Site(str(about["name"]), str(about["corpus"]), str(about["work"]),
                 str(about.get("model", "")),
                 tuple(filter(None, str(about.get("channels", "")).split(","))))
 

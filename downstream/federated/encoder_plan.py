@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from neurofm import checkpoints
-from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.models.decoder import Decoder, DecoderConfig
 
 from ..decoder import adapters, features
@@ -41,7 +41,7 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     pretrained = open_backbone(path)
     check_contract(pretrained, path, data.corpus)
     decoder = _decoder(learning, pretrained, data.classes)
-    decoder.contract = data.contract_on(pretrained.contract)
+    decoder.contract = data.contract_on(contract_of(pretrained))
     source, pooled = _prepared(site.corpus, path, found, data, decoder)
     ledger, training = checkpoints.read_ledger(path), data.windows["train"]
     seen = pooled

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
 
@@ -49,9 +50,9 @@ def _sites(run, scores: Scores) -> pd.DataFrame:
         most = max(corpus.layouts.values(), key=len)
         rows.append({"site": site.name, "people judged": int(counts.loc[site.name, "people"]),
                      "channels": f"{len(site.channels or most.names)} of {most.kinds[0]}",
-                     "rate (Hz)": f"{corpus.contract.sfreq:g}",
+                     "rate (Hz)": f"{of_signals(corpus.contract).sfreq:g}",
                      "trial (s)": f"{corpus.contract.window_s:g}",
-                     "samples": round(corpus.contract.sfreq * corpus.contract.window_s)})
+                     "samples": of_signals(corpus.contract).window_samples})
     return pd.DataFrame(rows)
 
 

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import torch
 
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
 
@@ -38,7 +39,8 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     windows = data.all
     source = Trials(windows, signal, data.target[windows], data.corpus.subjects(windows),
                     data.corpus.source)
-    config = FLEEGConfig(ch_names=names, n_times=signal.shape[2], sfreq=data.corpus.contract.sfreq,
+    config = FLEEGConfig(ch_names=names, n_times=signal.shape[2],
+                         sfreq=of_signals(data.corpus.contract).sfreq,
                          classes=data.classes, **learning.architecture)
     model = _drawn(config, site.seed(learning))
     training = data.windows["train"]

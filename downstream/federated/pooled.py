@@ -6,6 +6,7 @@ averaged, clipped or delayed.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,8 @@ class Together(Trainable):
 
     def forward(self, batch: Several) -> tuple[Tensor, dict[str, Tensor]]:
         """→ (mean of the sites' losses, means of their metrics)."""
-        common, losses, metrics = self.common(), [], {}
+        common, losses = self.common(), []
+        metrics: dict[str, Any] = {}
         for model, part in zip(self.models, batch.parts, strict=True):
             loss, terms = functional_call(model, common, (part,))
             losses.append(loss)

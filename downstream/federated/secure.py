@@ -10,6 +10,7 @@ rounded to about range / 2²¹ over the site's share of `largest_trials`.
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.client.mod import secaggplus_mod
@@ -138,7 +139,8 @@ def _translated(message: Message, context: Context, call_next) -> Message:
         raise ValueError(reply.error.reason)
     came = messages.to_weights(reply.content.array_records[messages.ARRAYS])
     metrics: MetricRecord = reply.content.metric_records[messages.METRICS]
-    told = {name: float(value) for name, value in metrics.items() if name != messages.TRIALS}
+    told: dict[str, Any] = {
+        name: float(value) for name, value in metrics.items() if name != messages.TRIALS}
     told[messages.SITE] = str(reply.content.config_records[messages.ABOUT][messages.SITE])
     answer = FitRes(Status(Code.OK, ""), ndarrays_to_parameters([came[name] for name in names]),
                     int(metrics[messages.TRIALS]), told)

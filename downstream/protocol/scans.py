@@ -96,23 +96,27 @@ def _least_s(pairs: Pairs) -> float:
 
 
 def _inter(pairs: Pairs) -> Roles:
-    chosen, notes = {}, []
+    chosen: dict[str, np.ndarray] = {}
+    notes: list[str] = []
     for role in ROLES:
         scans = pairs.select(role)
         parts = {int(scan): (0, pairs.bold(scan).shape[1]) for scan in scans}
         chosen[role] = _kept(pairs, scans, {role: parts}, notes)
     _refuse_copies(pairs, chosen)
     data = Scans(pairs)
-    return Roles("inter", *(Part(data, chosen[role]) for role in ROLES), notes)
+    train, validation, test = (Part(data, chosen[role]) for role in ROLES)
+    return Roles("inter", train, validation, test, notes)
 
 
 def _intra(pairs: Pairs) -> Roles:
-    notes, parts = [], {role: {} for role in ROLES}
+    notes: list[str] = []
+    parts: dict[str, dict] = {role: {} for role in ROLES}
     for scan in range(len(pairs)):
         for role, bounds in cut(pairs.bold(scan).shape[1], pairs.t_r(scan)).items():
             parts[role][scan] = bounds
     scans = _kept(pairs, np.arange(len(pairs)), parts, notes)
-    return Roles("intra", *(Part(Scans(pairs, parts[role]), scans) for role in ROLES), notes)
+    train, validation, test = (Part(Scans(pairs, parts[role]), scans) for role in ROLES)
+    return Roles("intra", train, validation, test, notes)
 
 
 def _kept(

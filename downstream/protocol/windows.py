@@ -132,7 +132,7 @@ def gap_s(protocol: Protocol, data: Labelled, trial: str) -> float:
     """Seconds left out at the borders of blocks of time."""
     if protocol.gap_s is not None:
         return protocol.gap_s
-    return 0.0 if trial == "event" else data.corpus.contract.window_s
+    return 0.0 if trial == "event" else data.corpus.contract.window_s or 0.0
 
 
 def in_words(protocol: Protocol, found: list[Labelled], trial: str = "recording") -> str:

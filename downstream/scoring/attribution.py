@@ -32,6 +32,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import KINDS, Sensors
 from neurofm.models.decoder import Decoder
@@ -199,8 +200,8 @@ def _of_kind(
     weighted = _weighted(power, group, subject).reshape(len(windows), -1)
     rng = np.random.default_rng(seed)
     labellings = np.concatenate([codes[None], swap.labellings(draws, seed)])
-    kept = {"pattern": [], "threshold": [], "spectrum": [], "spectrum_threshold": [], "p": [],
-            "least": []}
+    kept: dict[str, list] = {"pattern": [], "threshold": [], "spectrum": [],
+                             "spectrum_threshold": [], "p": [], "least": []}
     n_channels, n_bands = len(sensors), len(bands)
     for k, output in enumerate(outputs):
         many = np.stack([output, *(_shifted(output, recording, subject, swap.unit, rng)
@@ -242,7 +243,7 @@ def _threshold(many: Float[np.ndarray, "draw ..."], middle: float | np.ndarray =
 def _intervals(corpus: Corpus) -> tuple[dict[str, tuple[float, float]], np.ndarray]:
     """The usual bands as far as the contract lets them through, and edges of bins of 1 Hz (wider
     where windows are shorter than 1 s)."""
-    contract = corpus.contract
+    contract = of_signals(corpus.contract)
     finest = 1 / contract.window_s
     lowest = max(contract.highpass_hz or 0.0, finest)
     highest = min(contract.lowpass_hz or np.inf, contract.sfreq / 2)
@@ -291,7 +292,7 @@ def _power(
         layout, signal = corpus.layouts[key], corpus.signal(window)
         rows = np.flatnonzero(layout.kind == index)
         out[[row_of[layout.names[row]] for row in rows]] = _db(
-            signal[rows], corpus.contract.sfreq, intervals)
+            signal[rows], of_signals(corpus.contract).sfreq, intervals)
     return sensors, power
 
 

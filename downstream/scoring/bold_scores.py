@@ -5,6 +5,7 @@ Intervals are over subjects (a subject's scans are averaged first) and training 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,7 +136,7 @@ def region_table(
     for method, found in scores.items():
         each = of_subjects(found.r, subjects)
         of = [_interval(each[..., k : k + 1]) for k in range(len(regions))]
-        columns = {
+        columns: dict[str, Any] = {
             "method": method, "region": regions, "r": [e.mean for e in of],
             "low": [e.low for e in of], "high": [e.high for e in of],
         }

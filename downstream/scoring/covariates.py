@@ -44,7 +44,7 @@ def table(
     of two classes, the probability of the true one of more, or the number; means over a subject's
     windows and seeds.
     """
-    rows = []
+    rows: list[dict] = []
     for name in names:
         value = pd.Series(of_recordings(corpus, name), index=corpus.recordings["recording"])
         for method, part in predictions.groupby("method", sort=False):

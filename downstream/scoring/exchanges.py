@@ -132,7 +132,8 @@ def exchanges(
             runs = np.split(rows, np.flatnonzero(np.diff(codes[rows])) + 1)
             groups += [[run for run in runs if fold[run[0]] == k] for k in np.unique(fold[rows])]
     else:
-        unit, moving, of_subject = "recordings of a subject", False, {}
+        unit, moving = "recordings of a subject", False
+        of_subject: dict[int, list[np.ndarray]] = {}
         for rows in of_recording:
             of_subject.setdefault(int(subjects[rows[0]]), []).append(rows)
         groups = list(of_subject.values())

@@ -156,8 +156,9 @@ def _named(method: str, part: pd.DataFrame, classes: tuple[str, ...], unit: Unit
         target = one["label"].to_numpy(float)
     if not (np.isfinite(said).all() and np.isfinite(target).all()):
         raise ValueError(f"predictions of {method}: wanted finite numbers, got infinite ones")
-    whose = (one[name].to_numpy() for name in ("subject", "recording", "fold", unit.column))
-    return Named(windows[0], target, said, named, *whose, classes)
+    subjects, recordings, folds, units = (
+        one[name].to_numpy() for name in ("subject", "recording", "fold", unit.column))
+    return Named(windows[0], target, said, named, subjects, recordings, folds, units, classes)
 
 
 def merged(predictions: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:

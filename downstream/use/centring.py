@@ -13,10 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neurofm.data.batch import collate
+from neurofm.data.contract import of_signals
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 from neurofm.models.decoder import Decoder
-from neurofm.preprocessing.standardize import Standardized
+from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 from neurofm.preprocessing.streaming import CausalStandardizer
 
 from ..decoder import features
@@ -57,7 +58,7 @@ class Seen:
 
 
 @torch.no_grad()
-def seen(decoder: Decoder, windows: Standardized, batch_windows: int) -> Seen:
+def seen(decoder: Decoder, windows: Standardized | StandardizedScan, batch_windows: int) -> Seen:
     """Of a recording as a whole."""
     device = next(decoder.parameters()).device
     return Seen(windows.sensors, torch.cat([decoder.pool(batch.to(device)).float().cpu()
@@ -68,17 +69,18 @@ def seen(decoder: Decoder, windows: Standardized, batch_windows: int) -> Seen:
 def seen_live(decoder: Decoder, recording: Recording) -> Seen:
     """Of the windows that a stream of this recording would have: filters that know only
     the past shift features a little, and the center with them."""
-    standardizer = CausalStandardizer(recording, decoder.contract)
+    contract = of_signals(decoder.contract)
+    standardizer = CausalStandardizer(recording, contract)
     device, parts = next(decoder.parameters()).device, []
     second = max(1, round(recording.sfreq))
     for start in range(0, recording.n_times, second):
         for window in standardizer.push(recording.signal[:, start : start + second]):
             if window.signal is not None:
-                batch = collate([window.signal], [window.sensors], decoder.contract.geometry)
+                batch = collate([window.signal], [window.sensors], contract.geometry)
                 parts.append(decoder.pool(batch.to(device)).float().cpu())
     if not parts:
         raise ValueError(f"{recording.source}: wanted at least one good window of "
-                         f"{decoder.contract.window_s:g} s to center on, found none in "
+                         f"{contract.window_s:g} s to center on, found none in "
                          f"{recording.duration_s:g} s; name another recording")
     return Seen(standardizer.sensors, torch.cat(parts))
 

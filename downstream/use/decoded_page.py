@@ -11,7 +11,7 @@ from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as report
 from neurofm.pages import words
-from neurofm.preprocessing.standardize import Standardized
+from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 
 from ..decoder.labelled import sensors_of
 from . import findings
@@ -20,7 +20,8 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 
 
 def page(
-    recording: Recording, windows: Standardized, table: pd.DataFrame, decoder: WindowDecoder,
+    recording: Recording, windows: Standardized | StandardizedScan, table: pd.DataFrame,
+    decoder: WindowDecoder,
     model: str, figure: Path, summary: str, centred: str = "",
 ) -> report.Page:
     """The page. model: path or repository of the decoder. figure: the PNG to put in. summary: the
@@ -83,7 +84,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return shown.rename(columns=lambda name: f"p({name[2:]})" if name.startswith("p_") else name)
 
 
-def _about_recording(recording: Recording, windows: Standardized) -> list[tuple[str, str]]:
+def _about_recording(recording: Recording, windows: Standardized | StandardizedScan
+                     ) -> list[tuple[str, str]]:
     found = windows.quality
     bads = [f"{name} ({reason})" for name, reason in found["bads"].items()]
     listed = [

@@ -7,13 +7,14 @@ import pandas as pd
 
 from neurofm.data.recording import Events
 from neurofm.pages.figure import COLORS, pyplot, save
-from neurofm.preprocessing.standardize import Standardized
+from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 
 _COLUMNS = 2000  # points along the time axis; longer signals are drawn as their extremes
 
 
 def decoded(
-    path: str | Path, windows: Standardized, table: pd.DataFrame, classes: tuple[str, ...],
+    path: str | Path, windows: Standardized | StandardizedScan, table: pd.DataFrame,
+    classes: tuple[str, ...],
     events: Events, *, n_channels: int = 8, n_event_names: int = 8,
 ) -> None:
     """Signal of a few channels above, probability (or number) of each window below, events through
@@ -87,7 +88,7 @@ def _answers(axis, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
         right.spines["right"].set_visible(False)
 
 
-def _signal(axis, windows: Standardized, n_channels: int) -> None:
+def _signal(axis, windows: Standardized | StandardizedScan, n_channels: int) -> None:
     signal, sfreq = windows.signal, windows.sfreq
     rows = np.unique(np.linspace(0, len(signal) - 1, min(n_channels, len(signal))).round())
     kinds = np.array(windows.sensors.kinds)

@@ -9,7 +9,7 @@ from neurofm import checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.preprocessing.quality import remarks as remarks_of
-from neurofm.preprocessing.standardize import Standardized
+from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 from neurofm.results import Results
 from neurofm.results import score as result_row
 
@@ -75,7 +75,7 @@ def results(
         notes=[*remarks, *([] if good else [told])])
 
 
-def quality(windows: Standardized) -> list[str]:
+def quality(windows: Standardized | StandardizedScan) -> list[str]:
     """What a reader must know of the recording; empty where no fault was found."""
     return remarks_of(windows.quality)
 

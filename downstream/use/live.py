@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -97,8 +98,9 @@ class Lsl:
                     time.perf_counter())
 
 
-def open_lsl(name: str, silence_s: float, *, montage: str, unknown_head: str,
-             rename: dict[str, str], timeout_s: float = 10.0) -> Lsl:
+def open_lsl(name: str, silence_s: float, *, montage: str,
+             unknown_head: Literal["refuse", "helmet"], rename: dict[str, str],
+             timeout_s: float = 10.0) -> Lsl:
     """Find the stream called `name` and open an inlet; ValueError says which streams there are."""
     try:
         from mne_lsl.lsl import StreamInlet, resolve_streams
@@ -124,8 +126,8 @@ def open_lsl(name: str, silence_s: float, *, montage: str, unknown_head: str,
     return Lsl(inlet, template, rows, factor, silence_s)
 
 
-def template_of(info, source: str, *, montage: str, unknown_head: str, rename: dict[str, str]
-                ) -> tuple[Recording, np.ndarray]:
+def template_of(info, source: str, *, montage: str, unknown_head: Literal["refuse", "helmet"],
+                rename: dict[str, str]) -> tuple[Recording, np.ndarray]:
     """(what a stream with this `mne.Info` is, its EEG and MEG channels' numbers in the stream)."""
     import mne
 

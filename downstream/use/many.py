@@ -132,6 +132,7 @@ class Many:
         except Exception as error:  # ours to mend, but it must not stop the other recordings
             return self.fail(job.path, f"unexpected {type(error).__name__}: {error}", row)
         results = made.results
+        assert results is not None, "decode judges"
         self.rows[job.path] = {
             **row, "status": "done", "folder": name, "windows": made.facts["windows"],
             "reason": "", **{each["metric"]: each["value"] for each in results.scores},

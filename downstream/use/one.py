@@ -21,7 +21,7 @@ from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive, readers
 from neurofm.preprocessing.labels import LabelRule, onsets
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
-from neurofm.preprocessing.standardize import Standardized, standardize
+from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
 from neurofm.run import Command, Job, Made
 
 from ..decoder.embedding import of_recording
@@ -172,18 +172,18 @@ def check_centre_on(centre_on: list[str], decoder: WindowDecoder, model: str) ->
 def read(run: DecodeConfig, path: str = "") -> Recording:
     """The recording (or another, read alike), and whose it is as far as file name or BIDS folder
     tell."""
-    path = Path(path or run.paths[0]).expanduser()
-    if not path.exists():
-        raise ValueError(f"{path}: there is no such file")
-    if path.is_dir() and not readers.claims(path):
-        raise ValueError(f"{path}: wanted one recording, this is a folder; name a file in it")
-    recording = readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
-                             rename=run.rename, arrays=run.arrays.of({}, path),
+    file = Path(path or run.paths[0]).expanduser()
+    if not file.exists():
+        raise ValueError(f"{file}: there is no such file")
+    if file.is_dir() and not readers.claims(file):
+        raise ValueError(f"{file}: wanted one recording, this is a folder; name a file in it")
+    recording = readers.read(file, montage=run.montage, unknown_head=run.unknown_head,
+                             rename=run.rename, arrays=run.arrays.of({}, file),
                              images=run.images)
     # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
-    jobs = archive.find([str(path)], images=run.images.given).jobs
+    jobs = archive.find([str(file)], images=run.images.given).jobs
     identity = jobs[0].identity() if jobs else {}
-    return recording.with_(**identity, source=str(path))
+    return recording.with_(**identity, source=str(file))
 
 
 def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
@@ -191,18 +191,19 @@ def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
     return centring.seen(decoder, cut(read(run, path), decoder, run), run.batch_windows)
 
 
-def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig) -> Standardized:
+def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
+        ) -> Standardized | StandardizedScan:
     """The recording as the decoder's contract wants it, in windows."""
     if not run.events:
-        return standardize(recording, decoder.contract)
+        return standardize(recording, contract_of(decoder))
     rule = LabelRule("event", mapping={name: name for name in run.events}, tmin_s=run.tmin_s)
     onsets_s, _ = onsets(recording, rule)
-    return standardize(recording, decoder.contract, onsets_s=onsets_s)
+    return standardize(recording, contract_of(decoder), onsets_s=onsets_s)
 
 
 @torch.no_grad()
 def predict(
-    decoder: WindowDecoder, windows: Standardized, batch_windows: int = 16,
+    decoder: WindowDecoder, windows: Standardized | StandardizedScan, batch_windows: int = 16,
     abstain_below: float = 0.0, centre: Centre | None = None,
 ) -> pd.DataFrame:
     """A row a window: start_s, stop_s, and the columns of `named`."""

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +61,11 @@ class Contract:
         @property
         def corpus(self) -> str: ...
 
+        @property
+        def steps(self) -> Mapping[str, dict[str, Any]]: ...
+    else:
+        steps = MappingProxyType({})  # of other packages: where a contract has none
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits of what happens to a signal (the corpus it was used on left out)."""
@@ -80,7 +86,6 @@ class Contract:
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
 
-    steps = MappingProxyType({})  # of other packages: where a contract has none
     CHANNELS = "sensors"  # what its signals have, in words
 
     def described(self) -> list[tuple[str, str]]:
@@ -394,3 +399,9 @@ def windows(window_s: float | None, stride_s: float | None) -> str:
     if window_s is None:
         return "whole scans"
     return f"{window_s:g} s, one every {stride_s or window_s:g} s"
+
+
+def of_signals(contract: Contract | None) -> InputContract:
+    """The same contract, where the caller knows it to be one of EEG or MEG."""
+    assert isinstance(contract, InputContract), type(contract).__name__
+    return contract

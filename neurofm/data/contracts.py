@@ -5,7 +5,7 @@ from pathlib import Path
 from .contract import Contract, InputContract, fields_of
 from .fmri_contract import FMRIContract
 
-_OF_MODALITY = {"fmri": FMRIContract}
+_OF_MODALITY: dict[str | None, type[Contract]] = {"fmri": FMRIContract}
 
 
 def load(folder: str | Path) -> Contract:

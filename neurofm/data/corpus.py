@@ -22,6 +22,7 @@ import pandas as pd
 from .. import artifacts
 from . import contracts, shards
 from .contract import Contract
+from .fmri_contract import FMRIContract
 from .sensors import GeometryRule, Sensors
 from .windows import WindowTable, check_splits, read_table, write_datasets
 
@@ -57,12 +58,23 @@ class Corpus(WindowTable):
             {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
         )
 
+    if TYPE_CHECKING:  # made once, below
+        @property
+        def _layout(self) -> list[Sensors]: ...
+
+        @property
+        def _scaled(self) -> FMRIContract | None: ...
+
+        @property
+        def _width(self) -> np.ndarray: ...
+
     def __post_init__(self):
         super().__post_init__()
         layouts = [self.layouts[key] for key in self.recordings["layout"]]
         object.__setattr__(self, "_layout", layouts)
         # What training people are is known only when all are there: shards stay as they came.
-        object.__setattr__(self, "_scaled", self.contract.scale == "training_iqr")
+        scaled = self.contract if self.contract.scale == "training_iqr" else None
+        object.__setattr__(self, "_scaled", scaled)
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
     def signal(self, window: int | np.integer) -> np.ndarray:
@@ -70,7 +82,7 @@ class Corpus(WindowTable):
         fMRI that were not measured are NaN."""
         layout = self.layout(window)
         signal = self._read(window).reshape(len(layout), -1)
-        return self.contract.scaled(signal, layout.names) if self._scaled else signal
+        return self._scaled.scaled(signal, layout.names) if self._scaled else signal
 
     def layout(self, window: int | np.integer) -> Sensors:
         return self._layout[self._index[0][window]]

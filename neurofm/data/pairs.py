@@ -153,10 +153,11 @@ class Pairs:
 def write_scan(folder: str | Path, recording: str, eeg: np.ndarray, bold: np.ndarray
                ) -> tuple[str, str]:
     """Write EEG [channel, time] and regions [roi, volume] of a scan; returns both sha256."""
-    eeg, bold = (shards.write(Path(folder) / room / f"{recording}.arrow", "signal",
-                              [np.asarray(signal, dtype=np.float32)])
-                 for room, signal in (("eeg", eeg), ("bold", bold)))
-    return eeg, bold
+    eeg_sha256, bold_sha256 = (
+        shards.write(Path(folder) / room / f"{recording}.arrow", "signal",
+                     [np.asarray(signal, dtype=np.float32)])
+        for room, signal in (("eeg", eeg), ("bold", bold)))
+    return eeg_sha256, bold_sha256
 
 
 def seal(

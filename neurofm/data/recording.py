@@ -4,6 +4,7 @@ The common form of EEG, MEG and ROI time series between a reader and the standar
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class Recording:
     attributes: dict[str, str] = field(default_factory=dict)
     band_hz: tuple[float | None, float | None] = (None, None)
     image: str = ""
-    info: object | None = None
+    info: Any = None
     folder: str = ""
 
     def __post_init__(self):

@@ -37,7 +37,8 @@ class VolumeWindows:
         if not rows:
             raise ValueError(f"{pairs.folder}: no volume has {self.n_times / sfreq:g} s of EEG "
                              f"before it (n_times, at {sfreq:g} Hz); give shorter windows")
-        return tuple(np.array(column) for column in zip(*rows, strict=True))
+        first, second, third = (np.array(column) for column in zip(*rows, strict=True))
+        return first, second, third
 
     @property
     def contract(self):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,12 @@ class WindowTable:
     windows: pd.DataFrame
     fingerprint: str
     reader: shards.ShardReader
+    if TYPE_CHECKING:  # made once, below
+        @property
+        def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+        @property
+        def _shard(self) -> list[str]: ...
 
     def __post_init__(self):
         check_splits(self.recordings, self.folder)
@@ -101,7 +108,7 @@ class WindowTable:
 
 def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
     """Write what is known of data sets' terms; the name of the file, none where nothing is."""
-    if not any((datasets or {}).values()):
+    if datasets is None or not any(datasets.values()):
         (folder / DATASETS).unlink(missing_ok=True)
         return []
     artifacts.write_json(folder / DATASETS, datasets)

@@ -33,8 +33,8 @@ def read(folder: Path, method: str, fingerprint: str) -> Evaluation:
         task=str(manifest.config.get("task", "labels")).replace("_", " "),
         dataset=str(told.data).rstrip("/").split("/")[-1],
         metric=metric.replace("_", " "), protocol=f"protocol {told.protocol['kind']}",
-        rows={name: tuple(float("nan") if row[key] is None else float(row[key])
-                          for key in ("value", "low", "high")) for name, row in rows.items()},
+        rows={name: (_number(row["value"]), _number(row["low"]), _number(row["high"]))
+              for name, row in rows.items()},
         ours=(method,), subjects=int(rows[method]["subjects"]),
         chance=rows[method]["chance"])
 
@@ -48,7 +48,7 @@ def of_finetune(source: Path) -> list[Evaluation]:
     if "balanced_accuracy" not in told or told.get("same_people"):
         return []
     config = artifacts.open_sealed(source, "checkpoint").config
-    row = tuple(float(told[name]) for name in ("balanced_accuracy", "low", "high"))
+    row = float(told["balanced_accuracy"]), float(told["low"]), float(told["high"])
     return [Evaluation(
         "people held out", _judged_on(source, config),
         "balanced accuracy", f"protocol {(config.get('protocol') or {}).get('kind', 'stored')}",
@@ -61,3 +61,7 @@ def _judged_on(source: Path, config: dict) -> str:
         return corpus.split("/")[-1]
     people = read_table(source / "test" / "predictions.parquet", columns=["subject"])["subject"]
     return ", ".join(sorted({each.rpartition("/")[0] for each in people.to_pylist()}))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -57,7 +57,7 @@ def _next(tags: list[str]) -> str:
     return f"v{max(numbers, default=0) + 1}"
 
 
-def _told(problem: Exception, repo: str) -> str:
+def _told(problem: BaseException, repo: str) -> str:
     """What to do about it."""
     status = getattr(getattr(problem, "response", None), "status_code", None)
     text = " ".join(secrets.masked(str(problem)).split())[:400]

@@ -119,9 +119,11 @@ class BrainOmniConfig(BackboneConfig):
         n = self.tokenizer.n_sources
         pairs = list(zip(*np.triu_indices(n), strict=True))
         waves = {f"waveforms{k}": pairs for k in range(self.n_waveforms)}
-        places = {"covariances": {"covariance": pairs, "codes": pairs, **waves},
-                  "covariance": {"covariance": pairs},
-                  "mean": {"mean": np.ndindex(n, self.dim)}}.get(pool)
+        kinds: dict[str, dict[str, Iterable[tuple]]] = {
+            "covariances": {"covariance": pairs, "codes": pairs, **waves},
+            "covariance": {"covariance": pairs},
+            "mean": {"mean": np.ndindex(n, self.dim)}}
+        places = kinds.get(pool)
         if places is None:
             return super().pooled_names(pool)
         return [f"{name}_{i}_{j}" for name, each in places.items() for i, j in each]

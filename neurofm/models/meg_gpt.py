@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..data.contract import of_signals
 from ..nn.anchors import N_ANCHORS, anchored
 from ..nn.patched_attention import Plan
 from ..nn.second_order import log_gram
@@ -293,7 +294,7 @@ class MEGGPT(Backbone):
         if self.contract is None:
             raise ValueError("this model has no contract, so seconds are unknown: use "
                              "neurofm.models.meg_gpt_generate.generate, which counts samples")
-        n, burnt = (round(time * self.contract.sfreq) for time in (seconds, burn_in_s))
+        n, burnt = (round(time * of_signals(self.contract).sfreq) for time in (seconds, burn_in_s))
         labels = self.tokenizer.encode(prompt).ids[..., 0][..., -self.config.context :]
         if unigram:
             count = torch.bincount(labels.flatten(), minlength=self.config.n_codes)

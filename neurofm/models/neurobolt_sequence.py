@@ -112,6 +112,7 @@ class NeuroBOLTSequence(ScanModel):
         self.length = round(config.window_s * config.sfreq)
         self.post_init()
         if tokenizer is not None:
+            assert self.tokenizer is not None, "its config names no tokenizer"
             self.tokenizer.load_state_dict(tokenizer.state_dict())
         self.choose_trainable()
 
@@ -122,6 +123,7 @@ class NeuroBOLTSequence(ScanModel):
     def example(self) -> PairBatch:
         """Made-up scans of `example.N_VOLUMES` volumes."""
         n_times = round(example.N_VOLUMES * example.T_R * self.config.sfreq)
+        assert self.contract is not None, "a model without a contract has no example"
         plain = example.windows(self.contract, n_times=n_times)
         n = len(plain)
         volume_s = (torch.arange(example.N_VOLUMES) * example.T_R + example.T_R / 2).expand(n, -1)
@@ -151,6 +153,7 @@ class NeuroBOLTSequence(ScanModel):
     def _encoded(self, batch: PairBatch, n_frames: int) -> Float[Tensor, "batch frame feature"]:
         """The tokenizer's features: the mean of each of its windows, held until the next ends."""
         plain = Batch(batch.signal, batch.geometry, batch.kind, batch.valid)
+        assert self.tokenizer is not None
         length = self.tokenizer.config.window_length
         n_windows = -(-batch.signal.shape[-1] // length)
         means = self.tokenizer.embed(plain, overlap=0.0).unflatten(2, (n_windows, -1)).mean(dim=3)

@@ -56,7 +56,7 @@ class ScanRidge:
             weights = self._weights(0, penalty, share, second)
             scores[penalty, share] = sum(
                 float(_r(x @ weights, y)) for x, y in self.held) / len(self.held)
-        best = max(scores, key=scores.get) if scores else (1.0, ways[0][1])
+        best = max(scores, key=scores.__getitem__) if scores else (1.0, ways[0][1])
         weights = self._weights(slice(None), *best, second)
         said = (f"read-out solved on {self.n_scans} scans, {sum(self.n)} volumes; penalty "
                 f"{best[0]:g} "

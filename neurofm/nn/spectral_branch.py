@@ -87,7 +87,8 @@ class SpectralBranch(nn.Module):
 
     def forward(self, signal: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch dim"]:
         x = torch.stack([scale(signal) for scale in self.scales]).sum(dim=0)
-        x = x + self.channel[:, None] + sinusoids(*x.shape[2:], x.device).to(x.dtype)
+        n, dim = x.shape[2:]
+        x = x + self.channel[:, None] + sinusoids(n, dim, x.device).to(x.dtype)
         x = x.flatten(1, 2)
         for block in self.blocks:
             x = block(x)

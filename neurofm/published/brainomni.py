@@ -94,7 +94,9 @@ def load(
     Raises:
         ValueError: no such folder or file, or names or shapes that do not fit the config.
     """
-    return read(*files.locate(path, ORIGIN.variants, variant, revision))
+    settings, weights = files.locate(path, ORIGIN.variants, variant, revision)
+    assert settings is not None  # since it is not `bare`
+    return read(settings, weights)
 
 
 def read(config_file: Path, weights_file: Path) -> BrainOmni | BrainTokenizer:

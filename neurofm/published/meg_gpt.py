@@ -67,7 +67,9 @@ def load(
     Raises:
         ValueError: no such folder or file, or names or shapes that do not fit the config.
     """
-    return read(*files.locate(path, ORIGIN.variants, variant, revision))
+    settings, weights = files.locate(path, ORIGIN.variants, variant, revision)
+    assert settings is not None  # since it is not `bare`
+    return read(settings, weights)
 
 
 def read(config_file: Path, weights_file: Path) -> EphysTokenizer | MEGGPT:
@@ -194,8 +196,7 @@ def _fill(
               if name in wanted and value.shape != wanted[name].shape]
     if missing or extra or shapes:
         raise ValueError(f"{file}: does not fit its config.json: "
-                         + "; ".join(filter(None, (
-                             missing and f"missing: {', '.join(missing)}",
-                             extra and f"not known: {', '.join(extra)}",
-                             shapes and f"mis-shaped: {'; '.join(shapes)}"))))
+                         + "; ".join(f"{what}: {mark.join(names)}" for what, names, mark in (
+                             ("missing", missing, ", "), ("not known", extra, ", "),
+                             ("mis-shaped", shapes, "; ")) if names))
     model.load_state_dict({**own, **renamed})

@@ -55,7 +55,9 @@ def load(path: str | Path) -> NeuroBOLT:
     Raises:
         ValueError: no such folder or file, or names or shapes that do not fit the config.
     """
-    return read(*files.locate(path, ORIGIN.variants, None, None))
+    settings, weights = files.locate(path, ORIGIN.variants, None, None)
+    assert settings is not None  # since it is not `bare`
+    return read(settings, weights)
 
 
 def read(config_file: Path, weights_file: Path) -> NeuroBOLT:

@@ -5,7 +5,7 @@ a codec (`neurofm.nn.spatial`), features are normalized and quantized, and the t
 reconstructing all channels while a quarter of them are hidden.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +136,8 @@ def _leadfield_codec(config: BrainTokenizerConfig) -> LeadFieldCodec:
     )  # fmt: skip
 
 
-CODECS = {"attention": _attention_codec, "leadfield": _leadfield_codec}
+CODECS: dict[str, Callable[[BrainTokenizerConfig], AttentionCodec | LeadFieldCodec]] = {
+    "attention": _attention_codec, "leadfield": _leadfield_codec}
 
 
 class BrainTokenizer(Tokenizer):

@@ -51,6 +51,10 @@ class Log:
         line of a resumed run is the one that an uninterrupted run would have written.
     """
 
+    waited_s: float
+    took_s: float
+    windows: int
+
     def __init__(self, out: Path, accelerator: Accelerator, say=print):
         self.path, self.accelerator, self.say = out / "log.jsonl", accelerator, say
         self.gathered: dict[str, list[float]] = {}

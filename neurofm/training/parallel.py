@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import active_children
+from typing import Any
 
 from neurofm import processes
 from neurofm.run import Stopped
@@ -29,14 +30,15 @@ def run(do: Callable, jobs: Sequence, at_a_time: int) -> list:
         with _when_asked(_stop):
             return [do(job) for job in jobs]
     came: list[int] = []
-    found: dict[int, object] = {}
+    found: dict[int, Any] = {}
     failed: list[BaseException] = []
 
     def pass_on(number: int, _) -> None:
         came.append(number)
         for child in active_children():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, number)
+                if child.pid is not None:
+                    os.kill(child.pid, number)
 
     def left() -> Iterator[tuple[int, object]]:
         for numbered in enumerate(jobs):

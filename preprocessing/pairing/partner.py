@@ -113,7 +113,7 @@ def _of_image(path: Path, reading: ReadOptions, t_r: str) -> Bold:
     found = readers.read(path, images=reading.images)
     own = round(1 / found.sfreq, 9)
     said = _said(path, t_r) if t_r else own
-    if abs(said - own) > 0.01 * own:
+    if said is not None and abs(said - own) > 0.01 * own:
         raise ReadError(path, f"t_r says {said:g} s, the image {own:g} s: leave t_r out, or "
                               f"correct the image")
     lost = found.attributes.get("regions_outside", "")

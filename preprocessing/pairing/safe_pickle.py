@@ -13,6 +13,7 @@ import re
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,9 +35,11 @@ _NUMBER = re.compile(r"[fiub]\d+")
 class _Husk:
     """args: what it was called with; state: what was to be put into it."""
 
-    name, args, state = "", (), None
+    name = ""
+    args: tuple[Any, ...] = ()
+    state: Any = None
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any):
         self.args = args
 
     def __setstate__(self, state):
@@ -159,7 +162,7 @@ def _value(held):
     return held
 
 
-def _array(raw, dtype: _Husk, shape: tuple, order: str) -> np.ndarray:
+def _array(raw, dtype: _Husk, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
     code = dtype.args[0]
     if isinstance(raw, list):  # of Python's objects: names, mostly
         return np.array([_value(item) for item in raw], dtype=object).reshape(shape, order=order)

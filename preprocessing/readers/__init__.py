@@ -15,6 +15,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from neurofm import plugins
 from neurofm.data.recording import Recording
@@ -60,7 +61,7 @@ def read(
     path: str | Path,
     *,
     montage: str = "standard_1005",
-    unknown_head: str = "refuse",
+    unknown_head: Literal["refuse", "helmet"] = "refuse",
     rename: dict[str, str] | None = None,
     metadata: str = "",
     arrays: ArrayTable | None = None,
@@ -98,7 +99,7 @@ def from_raw(
     raw,
     *,
     montage: str = "standard_1005",
-    unknown_head: str = "refuse",
+    unknown_head: Literal["refuse", "helmet"] = "refuse",
     rename: dict[str, str] | None = None,
     metadata: str = "",
     source: str | None = None,

@@ -26,7 +26,7 @@ def read(
     """
     if images:
         identity = entities(path, images=True) or {}
-        person = participants(root).get(identity.get("subject"), {})
+        person = participants(root).get(identity.get("subject") or "", {})
         recording = images.read(path, options)
         return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
                                **identity)

@@ -70,4 +70,5 @@ def coordinates(path: Path, mesh: str, key: str = "images.mesh"
             raise ReadError(path, f"{key}: wanted the left hemisphere's mesh (…hemi-L…surf.gii), "
                                   f"with the right one beside it, for where regions lie; got "
                                   f"{mesh!r}")
-    return tuple(np.asarray(load_surf_mesh(file).coordinates, dtype=float) for file in files)
+    left, right = (np.asarray(load_surf_mesh(file).coordinates, dtype=float) for file in files)
+    return left, right

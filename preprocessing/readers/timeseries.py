@@ -93,7 +93,9 @@ def _arrays(path: Path) -> np.ndarray | dict:
         if suffix == ".npy":
             return np.load(path, allow_pickle=False)
         if path.name.lower().endswith(_TEXT):
-            return np.genfromtxt(path, delimiter=_delimiter(path), comments=None, ndmin=2,
+            return np.genfromtxt(path, delimiter=_delimiter(path),
+                                 comments=None,  # type: ignore[call-overload] # numpy takes None
+                                 ndmin=2,
                                  skip_header=1 if _names_in(path) else 0,
                                  missing_values=["n/a"], dtype=np.float64)
         if suffix == ".npz":

@@ -29,9 +29,10 @@ def end_to_end(
     signal.reshape(n_channels, n, n_times)[:] = trials.transpose(1, 0, 2)
     start_s = np.arange(n) * n_times / sfreq
     named = [row for row, label in enumerate(labels) if label is not None]
+    said = [label for label in labels if label is not None]
     onset_s = np.concatenate([start_s, start_s[named] + zero_s])
     return signal, Events(onset_s, np.zeros(len(onset_s)),
-                          (*[CUT] * n, *(labels[row] for row in named)))
+                          (*[CUT] * n, *said))
 
 
 def as_text(values: Iterable) -> list[str | None]:

@@ -13,6 +13,7 @@ envelopes, other rhythms) reads or adds generators and leaves the rest alone.
 import zlib
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -182,7 +183,8 @@ def _generators(
         for side in ("left", "right", "shared")
     ]
     for side in ("left", "right"):
-        reacts = {"side": side, "contralateral": contralateral, "ipsilateral": ipsilateral}
+        reacts: dict[str, Any] = {
+            "side": side, "contralateral": contralateral, "ipsilateral": ipsilateral}
         found += [
             Generator(f"mu {side}", peak_hz=mu_hz, width_hz=0.9, waxing=0.5, rebound=0.1, **reacts),
             Generator(f"beta {side}", peak_hz=beta_hz, width_hz=2.0, waxing=0.4, rebound=0.4,

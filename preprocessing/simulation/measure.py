@@ -5,6 +5,7 @@ The lead field is MNE's own forward solution for dipoles in a sphere: four shell
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -29,7 +30,7 @@ class Measurement:
         [channel, source], V (or T, T/m) a channel for 1 A·m of a source.
     """
 
-    raw: object
+    raw: Any
     clean: Float[np.ndarray, "channel time"]
     lead_field: Float[np.ndarray, "channel source"]
 
@@ -51,7 +52,7 @@ def record(
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     plan = DEVICES[device]
     rng = np.random.default_rng(seed)
-    info = plan.make_info()
+    info: Any = plan.make_info()
     field = lead_field(brain, info, rng)  # also puts the head into the helmet
     moment = _resampled(activity.moment, plan.sfreq)
     clean = field.astype(np.float32) @ moment

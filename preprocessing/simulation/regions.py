@@ -108,8 +108,8 @@ def write_table(path: Path, n_rois: int) -> None:
     """rois.tsv: name and center (mm, MNI); n/a where a region has no place."""
     rows = ["name\tx\ty\tz"]
     for region in REGIONS[:n_rois]:
-        place = region.mni_mm or ("n/a",) * 3
-        rows.append("\t".join([region.name, *(f"{x:g}" if x != "n/a" else x for x in place)]))
+        place = [f"{x:g}" for x in region.mni_mm] if region.mni_mm else ["n/a"] * 3
+        rows.append("\t".join([region.name, *place]))
     path.write_text("\n".join(rows) + "\n")
 
 

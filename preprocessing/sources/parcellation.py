@@ -20,8 +20,8 @@ def filled(rule: ParcelRule) -> ParcelRule:
     if rule.points:
         return rule
     made = of_image(rule.atlas) if rule.atlas else of_geometry(rule.n_parcels)
-    points = {name: tuple(tuple(round(float(x), 1) for x in place) for place in places)
-              for name, places in made.items()}
+    points = {name: tuple((round(float(x), 1), round(float(y), 1), round(float(z), 1))
+                          for x, y, z in places) for name, places in made.items()}
     # The path is of this machine; what it said is in the points.
     return replace(rule, points=points, atlas=Path(rule.atlas).name)
 

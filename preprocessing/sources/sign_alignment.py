@@ -8,6 +8,7 @@ with the template's; its largest eigenvector is where the search begins.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +23,8 @@ def lagged(
 ) -> Float[np.ndarray, "lag parcel parcel"]:
     """Correlation of parcel i now with parcel j some samples later; not within a parcel, where
     signs do not show."""
-    total, power = 0.0, 0.0
+    total: Any = 0.0
+    power: Any = 0.0
     for stretch in stretches:
         signal = np.asarray(stretch, dtype=np.float64)
         signal = signal - signal.mean(axis=1, keepdims=True)

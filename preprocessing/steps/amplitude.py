@@ -36,8 +36,8 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     quality["amplitude"] = {}
     for kind in dict.fromkeys(recording.sensors.kinds):
         rows = np.flatnonzero(kinds == kind)
-        limits = (tuple(limit * 1e-6 for limit in contract.amplitude_uv) if kind == "eeg"
-                  else MEG_LIMITS.get(kind))
+        low_uv, high_uv = contract.amplitude_uv
+        limits = (low_uv * 1e-6, high_uv * 1e-6) if kind == "eeg" else MEG_LIMITS.get(kind)
         alive = [row for row in rows if names[row] not in bads]
         if limits is None or not alive:
             continue

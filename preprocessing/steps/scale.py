@@ -28,6 +28,7 @@ def scale(
     if contract.scale == "none":
         return window.copy()
     if contract.scale == "recording_std":
+        assert recording is not None, "recording_std needs the recording's mean and deviation"
         mean, deviation = recording
         return (window - mean[:, None]) / _nonzero(deviation)[:, None]
     # MEG is of the order of 1e-13: bring it near one before squares are taken in float32.

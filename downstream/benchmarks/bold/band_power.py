@@ -47,9 +47,10 @@ def frames(
         spectrum = np.fft.rfft((windows - windows.mean(axis=1, keepdims=True)) * taper)
         found.append(np.square(np.abs(spectrum)) @ inside.T)
     power = np.stack(found, axis=1)
-    good = np.ones(len(power), dtype=bool)
+    good: np.ndarray = np.ones(len(power), dtype=bool)
     if bad is not None and bad.any():
-        good = ~np.lib.stride_tricks.sliding_window_view(bad, length)[::hop].any(axis=1)
+        good = np.logical_not(
+            np.lib.stride_tricks.sliding_window_view(bad, length)[::hop].any(axis=1))
     if not good.any():
         good[:] = True  # nothing is known of any frame: all are alike
     floor = _FLOOR * np.median(power[good], axis=0)

@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 
 from neurofm import checkpoints
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.pairs import Pairs
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
@@ -29,7 +30,8 @@ def fitted(
     model: judged as ours instead of one that is trained here. parents: fingerprints of what
     networks are made from.
     """
-    features, found = linear.Features(roles.test.data.pairs, names), {}
+    features = linear.Features(roles.test.data.pairs, names)
+    found: dict[str, list[Fitted]] = {}
     for name in methods:
         if name in linear.KINDS:
             say(f"{name}: fitting")
@@ -65,7 +67,7 @@ def open_model(path: str, pairs: Pairs) -> NeuroBOLTSequence:
     if not isinstance(model, NeuroBOLTSequence):
         raise ValueError(f"{path}: wanted a neurobolt_sequence, which predicts fMRI, this is a "
                          f"{type(model).__name__}")
-    if different := model.contract.differences(pairs.contract):
+    if different := contract_of(model).differences(pairs.contract):
         raise ValueError(f"{path} takes other EEG than {pairs.folder} holds "
                          f"({'; '.join(different)}): pair with the contract of the model")
     ours, theirs = model.config.rois, pairs.rois.names
@@ -81,7 +83,7 @@ def open_tokenizer(path: str, pairs: Pairs) -> BrainTokenizer:
     tokenizer = checkpoints.load(path)
     if not isinstance(tokenizer, BrainTokenizer):
         raise ValueError(f"{path}: wanted a BrainTokenizer, this is a {type(tokenizer).__name__}")
-    if different := tokenizer.contract.differences(pairs.contract):
+    if different := contract_of(tokenizer).differences(pairs.contract):
         raise ValueError(f"{path} takes other EEG than {pairs.folder} holds "
                          f"({'; '.join(different)}): pair with the contract of the tokenizer")
     return tokenizer

@@ -7,8 +7,10 @@ or over the folds of a single one (`unit.py`); other metrics stand beside it. St
 `statistics.py`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,7 +105,7 @@ class Comparison:
 
 def compare(
     predictions: pd.DataFrame, classes: tuple[str, ...], methods: list[str],
-    baselines: set[str] = frozenset(), per: str = "window",
+    baselines: Collection[str] = frozenset(), per: str = "window",
     fold: tuple[str, str] = ("fold", "folds"),
 ) -> Comparison:
     """predictions: a row a method, seed and test window: method, seed, window, subject, recording,
@@ -177,7 +179,7 @@ def _chances(named: dict[str, Named]) -> dict[str, tuple[statistics.Chance, floa
     groups: dict[bytes, list[str]] = {}
     for name, method in named.items():
         groups.setdefault(method.windows.tobytes(), []).append(name)
-    found = {}
+    found: dict[str, Any] = {}
     for names in groups.values():
         one = named[names[0]]
         if one.classes:
@@ -256,7 +258,7 @@ def _to_best_baseline(result: Comparison) -> None:
     pairs = set(zip(result.differences["method"], result.differences["other"], strict=True))
     compared = [name for name in table["method"]
                 if {(name, best), (best, name)} & pairs]
-    rows = {name: result.difference(name, best) for name in compared}
+    rows = {name: result.difference(name, best) for name in compared if best is not None}
     for column, key in {"difference": "difference", "difference_low": "difference_low",
                         "difference_high": "difference_high", "p_difference": "p_permutation",
                         "p_wilcoxon": "p_wilcoxon"}.items():

@@ -96,6 +96,7 @@ def compared(path: Path, result: Comparison) -> None:
 def ranks(path: Path, result: Comparison) -> None:
     """Average rank of each method; a bar joins methods that are not told apart."""
     plt = pyplot()
+    assert result.ranks is not None
     names, mean = result.table["method"].tolist(), result.ranks.mean
     order = np.argsort(mean, kind="stable")
     n, half = len(names), -(-len(names) // 2)

@@ -192,6 +192,7 @@ def _covariates(about: About) -> str:
 
 
 def _attribution(about: About) -> tuple[Path, str, str]:
+    assert about.attribution is not None
     path, caption = about.attribution
     return path, "Relevance of sensors and frequencies", caption
 
@@ -282,7 +283,8 @@ def _differences(result: Comparison, figures: dict[str, Path]) -> str:
 def _secondary(result: Comparison, about: About) -> str:
     table = result.table.set_index("method").loc[result.by_score].reset_index()
     out = pd.DataFrame({"method": table["method"]})
-    over, many = {}, result.unit.many
+    over: dict[int, list[str]] = {}
+    many = result.unit.many
     for name, metric in result.secondary.items():
         arrow = "↑" if metric.better > 0 else "↓"
         unit = f" ({metric.unit})" if metric.unit else ""

@@ -43,7 +43,7 @@ def curves(
             f"shots: no test subject has more than {max(shots)} windows of each class, so none "
             f"would be left to be judged; ask for fewer shots"
         )
-    table = {}
+    table: dict[tuple[str, int], dict[int, dict]] = {}
     for (name, how, k, subject, seed), recall in scores.items():
         table.setdefault((f"{name}, {how}", k), {}).setdefault(seed, {})[subject] = recall
     return _summary(table)

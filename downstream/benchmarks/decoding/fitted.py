@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.models.decoder import Decoder
 from neurofm.models.protocol import Backbone
@@ -149,7 +150,7 @@ class Baselines:
                  for split, windows in data.windows.items()}
         _, target, subjects = data.of("train")
         _, wanted, watched = data.of("validation")
-        rate = {"sfreq": data.corpus.contract.sfreq} if make.SEES == "signals" else {}
+        rate = {"sfreq": of_signals(data.corpus.contract).sfreq} if make.SEES == "signals" else {}
 
         def attempt(_: int, setting: dict):
             baseline = make(seed, **setting, **rate)
@@ -179,7 +180,8 @@ class Baselines:
     @cached_property
     def _covariances(self) -> np.ndarray:
         corpus = self.data.corpus
-        return np.stack([spectra.covariances(self._signal(corpus, w), corpus.contract.sfreq)
+        sfreq = of_signals(corpus.contract).sfreq
+        return np.stack([spectra.covariances(self._signal(corpus, w), sfreq)
                          for w in self.windows.tolist()])
 
     @cached_property

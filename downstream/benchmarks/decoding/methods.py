@@ -72,11 +72,13 @@ NETWORKS = {
 }
 # What a head may try besides the run's own recipe, the first `tuning` of them; a linear one, which
 # is solved, tries penalties; and what trains along: factors on the learning rate.
-HEAD_SETTINGS = ({}, {"lr": 3e-3}, {"lr": 3e-4, "weight_decay": 0.05}, {"dropout": 0.5},
-                 {"lr": 1e-4, "weight_decay": 0.05}, {"lr": 3e-3, "dropout": 0.5})
+HEAD_SETTINGS: tuple[dict[str, float], ...] = (
+    {}, {"lr": 3e-3}, {"lr": 3e-4, "weight_decay": 0.05}, {"dropout": 0.5},
+    {"lr": 1e-4, "weight_decay": 0.05}, {"lr": 3e-3, "dropout": 0.5})
 LINEAR_SETTINGS = ({}, *({"weight_decay": penalty} for penalty in (10.0, 0.1, 100.0, 0.01, 1e-3)))
-FULL_SETTINGS = ({}, {"lr_factor": 3.0}, {"lr_factor": 0.3}, {"layer_decay": 0.5},
-                 {"lr_factor": 10.0}, {"layer_decay": 1.0})
+FULL_SETTINGS: tuple[dict[str, float], ...] = (
+    {}, {"lr_factor": 3.0}, {"lr_factor": 0.3}, {"layer_decay": 0.5},
+    {"lr_factor": 10.0}, {"layer_decay": 1.0})
 
 
 def is_network(name: str) -> bool:

@@ -63,6 +63,7 @@ class Setup:
             what = methods.network(job.method)
             ledger = None if what.random else self.ledgers[what.model]
         else:
+            assert self.simple is not None  # there is a baseline among the methods
             answers, setting = self.simple.answers(job.method, job.fold, job.seed)
             ledger = None
         if not np.isfinite(answers).all():
@@ -107,11 +108,12 @@ def prepared(run: EvaluateConfig) -> Setup:
                 checked(fold, 1, whole=False)
         simple = Baselines(narrow[0], np.unique(np.concatenate([f.all for f in narrow])),
                            run.tuning)
+    tokens, reader = run.tokens, run.model or ""
     networks = Networks(
         opened, windows, run.architecture, run.train, run.train_full, run.train_random,
         Accelerator(), run.batch_windows, run.tuning,
-        None if run.tokens is None else lambda: features.read_tokens(
-            run.tokens, run.model, corpus, windows, every.target),
+        None if tokens is None else lambda: features.read_tokens(
+            tokens, reader, corpus, windows, every.target),
     )
     jobs = [  # methods of one fold and seed follow each other: random weights share their tokens
         Job(number, fold if methods.is_network(name) else small, name, seed)

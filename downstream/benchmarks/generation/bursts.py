@@ -15,6 +15,7 @@ sources alike.
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -48,7 +49,7 @@ class Bursts:
         Of the signals.
     """
 
-    model: object
+    model: Any
     components: Float[np.ndarray, "component lag"]
     burst: int
     sfreq: float
@@ -64,7 +65,9 @@ class Bursts:
             return dict.fromkeys(MEASURES, np.nan)
         sizes = [len(row) for row in rows]
         path = self.model.predict(np.concatenate(rows), sizes) == self.burst
-        n, lengths, gaps = 0, [], []
+        n = 0
+        lengths: list[int] = []
+        gaps: list[int] = []
         for part in np.split(path, np.cumsum(sizes)[:-1]):
             own = runs(part)
             n, lengths, gaps = n + own[0], lengths + own[1], gaps + own[2]

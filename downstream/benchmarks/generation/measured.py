@@ -74,7 +74,7 @@ def measure(
     n_segment: from `prepare`."""
     sfreq = compared.sfreq
     single, joint = settings.baselines
-    found = {name: [] for name in (REAL, *compared.folders, single, joint, OTHER)}
+    found: dict[str, list] = {name: [] for name in (REAL, *compared.folders, single, joint, OTHER)}
     for number, person in enumerate(compared.people):
         first, second = compared.real(person)
         signals: dict[str, Stretches] = {REAL: second}

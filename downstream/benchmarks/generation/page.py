@@ -1,5 +1,6 @@
 """The page of the judges: who is closest first, then what was compared, then judge by judge."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def _of(judged: Judged, prefix: str) -> list[Measure]:
     return [m for m in judged.measures if m.name.startswith(prefix)]
 
 
-def _table(judged: Judged, measures: list[Measure], extra: list[tuple[str, str]] = ()) -> str:
+def _table(judged: Judged, measures: list[Measure], extra: Sequence[tuple[str, str]] = ()) -> str:
     """A row a measure, a column a source; extra: (words, column) of numbers without intervals."""
     rows = judged.table.set_index("source")
     made = {"": [m.words for m in measures] + [words for words, _ in extra]}

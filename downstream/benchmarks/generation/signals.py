@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neurofm import artifacts
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 
 SUFFIX = "_raw.fif"
@@ -78,13 +79,13 @@ class Compared:
 
     @property
     def sfreq(self) -> float:
-        return self.corpus.contract.sfreq
+        return of_signals(self.corpus.contract).sfreq
 
     def real(self, person: str) -> tuple[Stretches, Stretches]:
         """The person's first and second half."""
         windows = np.flatnonzero(self.corpus.subjects(np.arange(len(self.corpus))) == person)
         recordings = self.corpus.windows["recording"].to_numpy()[windows]
-        halves = ([], [])
+        halves: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         for recording in dict.fromkeys(recordings.tolist()):
             whole = self._stretches(windows[recordings == recording])
             n = sum(stretch.shape[1] for stretch in whole)

@@ -7,6 +7,8 @@ shape alone). Both are averaged over channels. The highest frequency is 45 Hz, o
 contract's filter ends before.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy.signal import welch
@@ -33,7 +35,8 @@ def spectrum(
 ) -> tuple[Float[np.ndarray, " frequency"], Float[np.ndarray, "channel frequency"]]:
     """(frequencies, power in dB) from Hann segments of n samples, half overlapping; stretches
     shorter than that are left out, the others weigh by their segments."""
-    total, count = 0.0, 0
+    total: Any = 0.0
+    count = 0
     for stretch in stretches:
         if stretch.shape[1] >= n:
             n_segments = (stretch.shape[1] - n) // (n - n // 2) + 1

@@ -5,6 +5,7 @@ people (`scoring.statistics`).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,9 @@ def judge(
 ) -> Judged:
     """All judges of all sources."""
     real, n_channels = measured[REAL], len(measured[REAL][0].spectrum)
-    rows, extra, matrices = [], {name: {} for name in measured}, {}
+    rows: list = []
+    extra: dict[str, dict] = {name: {} for name in measured}
+    matrices: dict[str, Any] = {}
     for source, own in measured.items():
         each = _bursts(own, real, source)
         if source != REAL:

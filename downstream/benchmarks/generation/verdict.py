@@ -52,7 +52,7 @@ def beside(judged: Judged, models: list[str], baselines: list[str]) -> pd.DataFr
 
 def sentences(beside: pd.DataFrame) -> list[str]:
     """One for each model and baseline."""
-    found = []
+    found: list[str] = []
     if beside.empty:
         return found
     for (model, baseline), rows in beside.groupby(["model", "baseline"], sort=False):

@@ -60,7 +60,7 @@ class Ridge:
             for penalty in PENALTIES:
                 found = cls(names, covariance, penalty).predict(x, hidden, own)
                 error[penalty] += float(np.square(found - x[hidden]).mean())
-        return cls(names, covariance, min(error, key=error.get))
+        return cls(names, covariance, min(error, key=error.__getitem__))
 
     def predict(
         self, x: Float[np.ndarray, "region volume"], hidden: Bool[np.ndarray, " region"],

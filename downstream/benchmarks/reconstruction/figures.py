@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.pages.figure import COLORS, MEASURED, pyplot, save
 
@@ -21,7 +22,7 @@ def reconstruction_figure(
     plt = pyplot()
     widths = corpus.widths(windows)
     firsts = [windows[np.flatnonzero(widths == width)[0]] for width in dict.fromkeys(widths)][:6]
-    sfreq = corpus.contract.sfreq
+    sfreq = of_signals(corpus.contract).sfreq
     figure, axes = plt.subplots(
         len(firsts), 2, figsize=(11, 3.6 * len(firsts)), squeeze=False,
         width_ratios=[2.4, 1], layout="constrained",

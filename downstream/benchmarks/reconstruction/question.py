@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
 from neurofm.results import Results, comparison, score
@@ -109,7 +109,7 @@ def open_all(
                 f"of {_kind(other)}; ask for it by itself")
         if not isinstance(other, SampleTokenizer):
             check_contract(other, place, corpus)
-        elif differing := [line for line in other.contract.differences(corpus.contract)
+        elif differing := [line for line in contract_of(other).differences(corpus.contract)
                            if not line.startswith(("kinds:", "notch_hz:", "lowpass_hz:"))]:
             notes.append(f"{name} was made for other signals ({'; '.join(differing)})")
     return found, notes
