@@ -6,6 +6,7 @@ again); with all of the model frozen, its pooled features are all that the head 
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch

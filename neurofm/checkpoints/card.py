@@ -4,6 +4,10 @@ known of it. Front matter in the Hub's form, evaluations as its `model-index`.""
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..pretrained import NeuroFMPreTrainedModel
 
 POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a node; a world's mean
 

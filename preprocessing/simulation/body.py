@@ -24,10 +24,10 @@ class Body:
         Times of jerks and how large each is (about 1).
     """
 
-    beat_s: Float[np.ndarray, "beat"]
-    rate: Float[np.ndarray, "time"]
-    jerk_s: Float[np.ndarray, "jerk"]
-    jerk_size: Float[np.ndarray, "jerk"]
+    beat_s: Float[np.ndarray, " beat"]
+    rate: Float[np.ndarray, " time"]
+    jerk_s: Float[np.ndarray, " jerk"]
+    jerk_size: Float[np.ndarray, " jerk"]
 
 
 def body(

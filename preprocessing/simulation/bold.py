@@ -52,7 +52,7 @@ class Bold:
     seen: Float[np.ndarray, "region volume"]
     drive: Float[np.ndarray, "region time"]
     weights: Float[np.ndarray, "region generator"]
-    hrf: Float[np.ndarray, "lag"]
+    hrf: Float[np.ndarray, " lag"]
     peak_s: float
 
 
@@ -60,7 +60,7 @@ def bold(
     brain: Brain,
     activity: Activity,
     body: Body,
-    onset_s: Float[np.ndarray, "volume"],
+    onset_s: Float[np.ndarray, " volume"],
     snr: float,
     person_seed: list[int],
     seed: list[int],
@@ -98,7 +98,7 @@ def bold(
     return Bold(noisy, clean, seen, drive, weights, response, float(peak_s))
 
 
-def double_gamma(peak_s: float) -> Float[np.ndarray, "lag"]:
+def double_gamma(peak_s: float) -> Float[np.ndarray, " lag"]:
     """The response to an impulse at lags of 1 / `DRIVE_SFREQ`, 32 s long, sum 1."""
     time_s = np.arange(round(32 * DRIVE_SFREQ)) / DRIVE_SFREQ
 

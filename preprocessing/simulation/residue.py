@@ -21,7 +21,7 @@ def residue(
     info,
     n_times: int,
     body: Body,
-    onset_s: Float[np.ndarray, "volume"],
+    onset_s: Float[np.ndarray, " volume"],
     bcg_uv: float,
     gradient_residue_uv: float,
     seed: list[int],

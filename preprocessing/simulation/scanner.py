@@ -75,7 +75,7 @@ class Scan:
     """
 
     scanner: Scanner
-    onset_s: Float[np.ndarray, "volume"]
+    onset_s: Float[np.ndarray, " volume"]
     body: Body
     bold: Bold
 
@@ -118,7 +118,7 @@ def scan(
 
 def volume_onsets(
     duration_s: float, t_r_s: float, seed: list[int]
-) -> Float[np.ndarray, "volume"]:
+) -> Float[np.ndarray, " volume"]:
     """Onsets of as many whole volumes as fit; the first on a sample of every device's clock."""
     start_s = round(np.random.default_rng(seed).uniform(*FIRST_VOLUME_S) * 50) / 50
     n = int((duration_s - start_s) / t_r_s + 1e-9)
