@@ -219,6 +219,7 @@ def _limits(ledger: dict, about: About) -> str:
 def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
     from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
 
+    assert model.contract is not None, "a card is of a checkpoint with its contract"
     what = "scan" if model.contract.modality == "fmri" else "raw"
     if isinstance(model, WindowDecoder):
         more = f"# neurofm decode RECORDING --model {repo} --out results/"
