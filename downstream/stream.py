@@ -159,7 +159,8 @@ def stream(run: StreamConfig, job: Job) -> Made:
     timing = Timing(standardizer.hop / of_signals(decoder.contract).sfreq / run.speed)
     with stopping() as stop:
         run_live(feed, standardizer, decoder, path, timing, stop, centre=centre,
-                 abstain_below=run.abstain_below, stop_after=run.stop_after, say=_say)
+                 abstain_below=run.abstain_below, stop_after=run.stop_after,
+                 say=lambda row: job.say(_shown(row)))
     return _made(run, job, decoder, standardizer, feed, timing, centre)
 
 
@@ -235,15 +236,14 @@ def _line(row: dict, names: list[str]) -> str:
     return "\t".join(" ".join(str(row.get(name, "")).split()) for name in names) + "\n"
 
 
-def _say(row: dict) -> None:
+def _shown(row: dict) -> str:
     if row["note"]:
         what = f"– ({row['note']})"
     elif "confidence" in row:
         what = f"{row['predicted'] or 'not sure'}  {row['confidence']:.2f}"
     else:
         what = f"{row['predicted']:.4g}"
-    print(f"{row['start_s']:.2f}–{row['stop_s']:.2f} s  {what}  ({row['latency_ms']:.0f} ms)",
-          flush=True)
+    return f"{row['start_s']:.2f}–{row['stop_s']:.2f} s  {what}  ({row['latency_ms']:.0f} ms)"
 
 
 def _centre(

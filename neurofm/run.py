@@ -23,6 +23,7 @@ from typing import Any
 from . import artifacts, config, repository
 from .job import FAILED, INTERRUPTED, OK, PAGE, STOPPED, Job, Made, Stopped, rank, versions
 from .lock import leave_no_claim, only_one, refuse_foreign
+from .terminal import log_shown
 
 __all__ = [
     "FAILED", "INTERRUPTED", "OK", "PAGE", "STOPPED", "Command", "Job", "Made", "Stopped", "flat",
@@ -99,7 +100,8 @@ class Command:
     def run(self, run: Any, words: Iterable[str] = ()) -> int:
         """Run with a config that is made already; returns the exit status."""
         try:
-            return self._framed(run, list(words))
+            with log_shown():
+                return self._framed(run, list(words))
         except Stopped as stop:
             if rank() == 0:
                 print(stop, flush=True)

@@ -81,7 +81,7 @@ class Part:
 
 def collect(
     run: Settings, kind: Kind, found: Found, shaping, work: Callable[[Job], str | None],
-    seal: Callable[[Records, bool], int], hint: str = "",
+    seal: Callable[[Records, bool], int], say: Callable[..., None], hint: str = "",
 ) -> int:
     """Do the recordings of an archive, and seal unless the call is for a part.
 
@@ -96,6 +96,8 @@ def collect(
     seal
         seal(records, whether anything was done) → exit status. Not called where nothing is
         finished.
+    say
+        Prints a line.
     hint
         What may help where nothing was found.
 
@@ -112,26 +114,26 @@ def collect(
         for path, reason in found.missing:
             records.add_missing(path, reason)
         todo, unchanged, retried = records.what_to_do(jobs)
-        _print_plan(run, kind, found, part, todo, unchanged, retried)
+        _say_plan(run, kind, found, part, todo, unchanged, retried, say)
         if todo:
             artifacts.unseal(records.folder)
             try:
                 _do(todo, work, records, run.workers or _cores())
             except KeyboardInterrupt:
-                print("interrupted: what is finished is kept; run the same command again to go on")
+                say("interrupted: what is finished is kept; run the same command again to go on")
                 return INTERRUPTED
         if part is not None:
-            return _end_part(records, part, jobs, found, bool(todo))
+            return _end_part(records, part, jobs, found, bool(todo), say)
         records.reload()
         if records.finished:
             return seal(records, bool(todo))
         artifacts.unseal(records.folder)
         done = f"nothing was {kind.command}ed"
-        print(f"{done}: all {len(records.failures)} failed" if records.failures else
-              f"no {kind.what} was found; {done}")
+        say(f"{done}: all {len(records.failures)} failed" if records.failures else
+            f"no {kind.what} was found; {done}")
         if hint and not found.jobs:
-            print(hint)
-        report.print_failures(records.failures)
+            say(hint)
+        report.say_failures(records.failures, say)
         return FAILED
 
 
@@ -195,9 +197,9 @@ def _parts_at_work(out: Path, kind: Kind) -> list[str]:
     return held
 
 
-def _print_plan(
+def _say_plan(
     run: Settings, kind: Kind, found: Found, part: Part | None, todo: list, unchanged: int,
-    retried: int,
+    retried: int, say: Callable[..., None],
 ) -> None:
     parts = [f"{len(found.jobs)} {kind.what}s found"]
     if part is not None:
@@ -208,10 +210,10 @@ def _print_plan(
         parts.append(f"{retried} failed before and are tried again")
     if todo and unchanged + retried and len(todo) > retried:
         parts.append(f"{len(todo) - retried} new, changed or unfinished")
-    print("; ".join(parts))
+    say("; ".join(parts))
     if found.passed_over:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in found.passed_over.most_common(6))
-        print(f"files of other kinds passed over: {kinds}")
+        say(f"files of other kinds passed over: {kinds}")
 
 
 def _do(todo: list[Job], work: Callable, records: Records, n_workers: int) -> None:
@@ -220,18 +222,21 @@ def _do(todo: list[Job], work: Callable, records: Records, n_workers: int) -> No
             reason = str(result) if isinstance(result, processes.Death) else result
             if reason:
                 records.fail(job.id, job.source, job.path, reason)
-                progress.say(f"failed: {job.source}: {reason}")
+                progress.warn(f"failed: {job.source}: {reason}")
             progress.advance()
 
 
-def _end_part(records: Records, part: Part, jobs: list[Job], found: Found, worked: bool) -> int:
+def _end_part(
+    records: Records, part: Part, jobs: list[Job], found: Found, worked: bool,
+    say: Callable[..., None],
+) -> int:
     ours = {job.id for job in jobs} | {path for path, _ in found.missing}
     failures = {name: record for name, record in records.failures.items() if name in ours}
-    report.print_failures(failures)
-    print(f"part {part} is done" if worked else f"part {part} is finished: nothing to do" if jobs
-          else f"part {part} holds none of these recordings: nothing to do")
-    print(f"not sealed: when all parts are done, `neurofm {records.kind.command}` without --part "
-          f"seals")
+    report.say_failures(failures, say)
+    say(f"part {part} is done" if worked else f"part {part} is finished: nothing to do" if jobs
+        else f"part {part} holds none of these recordings: nothing to do")
+    say(f"not sealed: when all parts are done, `neurofm {records.kind.command}` without --part "
+        f"seals")
     return FAILED if failures else OK
 
 

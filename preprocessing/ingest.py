@@ -11,7 +11,6 @@ import functools
 import re
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from neurofm import config, processes
@@ -155,7 +154,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
     begin, settings = time.perf_counter(), config.resolved(run)
     processes.warm_up(PRELOAD)
     if run.moabb:
-        run = _of_moabb(run, call.out)
+        run = _of_moabb(run, call)
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
@@ -170,23 +169,24 @@ def ingest(run: IngestConfig, call: Call) -> int:
         corpus = corpus_tables.assemble(records, run.splits)
         sealed = corpus_tables.seal(records, corpus, settings, datasets)
         if not worked and not sealed:
-            print(f"{run.out} is finished and nothing is new: nothing to do")
+            call.say(f"{run.out} is finished and nothing is new: nothing to do")
         quality_page.write(call.out, corpus, records.failures, shaping.contract)
-        report.print_corpus(corpus, records.failures, call.out, run.splits, found, run.label,
-                            seconds=time.perf_counter() - begin)
+        report.say_corpus(corpus, records.failures, call.out, run.splits, found, run.label,
+                          say=call.say, seconds=time.perf_counter() - begin)
         return FAILED if records.failures else OK
 
     work = functools.partial(ingest_one, out=str(call.out), shaping=shaping)
-    return collect(run, corpus_tables.KIND, found, shaping, work, seal, hint=_ARRAYS * arrays)
+    return collect(run, corpus_tables.KIND, found, shaping, work, seal, call.say,
+                   hint=_ARRAYS * arrays)
 
 
-def _of_moabb(run: IngestConfig, out: Path) -> IngestConfig:
+def _of_moabb(run: IngestConfig, call: Call) -> IngestConfig:
     """The run on the files that the data set becomes. What the user says of labels and the name
     goes before what the data set says; a window is no longer than a trial."""
-    folder = out / corpus_tables.KIND.folder / "moabb"
+    folder = call.out / corpus_tables.KIND.folder / "moabb"
     if not folder.is_dir():
-        corpus_tables.KIND.refuse_foreign(out)
-    written = moabb.write(run.moabb, run.moabb_options, folder)
+        corpus_tables.KIND.refuse_foreign(call.out)
+    written = moabb.write(run.moabb, run.moabb_options, folder, call.say)
     contract = run.contract
     if contract.window_s > written.window_s:
         contract = contract.with_(window_s=written.window_s, stride_s=None)

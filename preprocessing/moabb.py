@@ -7,7 +7,7 @@ and how long an epoch is: windows are no longer than that.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Archive:
     window_s: float
 
 
-def write(name: str, options: MOABBOptions, folder: Path) -> Archive:
+def write(name: str, options: MOABBOptions, folder: Path, say: Callable[..., None]) -> Archive:
     """Write a FIF file a run; files that are there already are kept.
 
     name: class in moabb.datasets. folder: nothing is made there where the settings are refused.
@@ -74,10 +74,10 @@ def write(name: str, options: MOABBOptions, folder: Path) -> Archive:
     if written + kept == 0:
         raise ValueError(f"{name}: no run has an event of {', '.join(labels)}; nothing was written")
     window_s = _length_s(dataset, paradigm)
-    print(f"{folder}: {written} recordings written, {kept} were there already; labels "
-          f"{', '.join(labels)}, {window_s:g} s each")
+    say(f"{folder}: {written} recordings written, {kept} were there already; labels "
+        f"{', '.join(labels)}, {window_s:g} s each")
     if empty:
-        print(f"left out, since they have no such event: {', '.join(empty)}")
+        say(f"left out, since they have no such event: {', '.join(empty)}")
     rule = LabelRule(source="event", mapping={label: label for label in labels},
                      tmin_s=float(paradigm.tmin))
     return Archive(folder, rule, window_s)

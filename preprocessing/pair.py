@@ -155,13 +155,13 @@ def pair(run: PairConfig, call: Call) -> int:
         scans = records.table(run.splits, pairs.SCAN_COLUMNS)
         sealed = scan_tables.seal(records, scans, run.contract, run.bold, config.resolved(run))
         if not worked and not sealed:
-            print(f"{run.out} is finished and nothing is new: nothing to do")
-        report.print_pairs(scans, records.failures, call.out, run.splits, found,
-                           seconds=time.perf_counter() - begin)
+            call.say(f"{run.out} is finished and nothing is new: nothing to do")
+        report.say_pairs(scans, records.failures, call.out, run.splits, found, say=call.say,
+                         seconds=time.perf_counter() - begin)
         return FAILED if records.failures else OK
 
     work = functools.partial(one_scan.pair_one, out=str(call.out), how=how)
-    return collect(run, scan_tables.KIND, found, how, work, seal)
+    return collect(run, scan_tables.KIND, found, how, work, seal, call.say)
 
 
 COMMAND = Command("pair", PairConfig, pair, makes="pairs", positional="paths", grows=True,

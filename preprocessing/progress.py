@@ -1,5 +1,6 @@
 """Progress of a long command: a bar on a terminal, now and then a plain line elsewhere."""
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -7,9 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import rich.progress
 
+logger = logging.getLogger("neurofm.preprocessing")
+
 
 class Progress:
-    """Context manager: `advance()` after each of `total` things, `say(text)` in between."""
+    """Context manager: `advance()` after each of `total` things, `warn(text)` in between."""
 
     def __init__(self, total: int, what: str):
         self.total, self.what, self.done = total, what, 0
@@ -33,11 +36,11 @@ class Progress:
         if self.bar is not None:
             self.bar.stop()
 
-    def say(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         if self.bar is not None:
             self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(text, flush=True)
+            logger.warning("%s", text)
 
     def advance(self) -> None:
         self.done += 1
@@ -49,4 +52,4 @@ class Progress:
         tenth = self.done * 10 // self.total > (self.done - 1) * 10 // self.total
         if self.done == self.total or (tenth and now - self.last > 2):
             self.last = now
-            print(f"{self.what}: {self.done} of {self.total}, {now - self.begin:.0f} s", flush=True)
+            logger.info("%s: %d of %d, %.0f s", self.what, self.done, self.total, now - self.begin)

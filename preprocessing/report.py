@@ -1,6 +1,7 @@
-"""What ingest and pair print at their end: a summary, notes on what looks odd, failures."""
+"""What ingest and pair say at their end: a summary, notes on what looks odd, failures."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from neurofm.data.windows import SPLITS
@@ -13,38 +14,38 @@ from .steps.refusal import some
 _SHOWN_REASONS = 20
 
 
-def print_corpus(
+def say_corpus(
     tables, failures: dict[str, dict], out: Path, rule: SplitRule, found, label: LabelRule, *,
-    seconds: float,
+    say: Callable[..., None], seconds: float,
 ) -> None:
     """Recordings, hours, subjects a split, labels, layouts, size, place; notes; failures. found:
     what `archive.find` gave."""
     recordings, windows = tables.recordings, tables.windows
     hours = recordings["duration_s"].sum() / 3600
     size = sum(file.stat().st_size for file in (out / "windows").glob("*.arrow"))
-    print(f"\ncorpus      {out}")
-    print(f"recordings  {len(recordings)} ({hours:.2f} h, {len(windows)} windows), "
-          f"{len(failures)} failed, {seconds:.1f} s")
+    say(f"\ncorpus      {out}")
+    say(f"recordings  {len(recordings)} ({hours:.2f} h, {len(windows)} windows), "
+        f"{len(failures)} failed, {seconds:.1f} s")
     subjects = subject_keys(recordings)
     shares = []
     for split in SPLITS:
         chosen = recordings["split"] == split
         shares.append(f"{split} {subjects[chosen].nunique()} "
                       f"({recordings.loc[chosen, 'n_windows'].sum()} windows)")
-    print(f"subjects    {subjects.nunique()}: {', '.join(shares)}")
+    say(f"subjects    {subjects.nunique()}: {', '.join(shares)}")
     labels = windows["label"].dropna().value_counts().sort_index()
     if len(labels):
-        print("labels      " + ", ".join(f"{label} {n}" for label, n in labels.items()))
+        say("labels      " + ", ".join(f"{label} {n}" for label, n in labels.items()))
     layouts = recordings.groupby("layout")["recording"].count().sort_values(ascending=False)
     listed = ", ".join(f"{describe(tables.layouts[key])} ({n} recordings)"
                        for key, n in layouts.head(6).items())
-    print(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
-    print(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
-    print(f"quality     {out / 'quality.html'}")
+    say(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
+    say(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
+    say(f"quality     {out / 'quality.html'}")
 
     for note in notes(tables, found, rule, label):
-        print(f"note        {note}")
-    print_failures(failures)
+        say(f"note        {note}")
+    say_failures(failures, say)
 
 
 def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
@@ -91,19 +92,19 @@ def _twins(recordings) -> list[tuple[str, str]]:
             for _, rows in recordings.groupby("sha256", sort=False) if len(rows) > 1]
 
 
-def print_failures(failures: dict[str, dict]) -> None:
+def say_failures(failures: dict[str, dict], say: Callable[..., None]) -> None:
     """Each reason once, with the recordings it holds for."""
     if not failures:
         return
     by_reason: dict[str, list[str]] = {}
     for record in failures.values():
         by_reason.setdefault(record["reason"], []).append(record["source"])
-    print(f"failed      {len(failures)}:")
+    say(f"failed      {len(failures)}:")
     for reason, sources in list(by_reason.items())[:_SHOWN_REASONS]:
-        print(f"  {some(sources, 4)}: {reason}")
+        say(f"  {some(sources, 4)}: {reason}")
     if len(by_reason) > _SHOWN_REASONS:
-        print("  … and more in failures.tsv")
-    print("  fix them and run the same command again: only these are retried")
+        say("  … and more in failures.tsv")
+    say("  fix them and run the same command again: only these are retried")
 
 
 def describe(sensors) -> str:

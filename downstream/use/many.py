@@ -30,7 +30,7 @@ _COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime
 
 def decode_many(run: DecodeConfig, job: Job) -> int:
     """Decode all that is found; returns the exit status."""
-    many = Many(run)
+    many = Many(run, job)
     found = many.look()
     if not found.jobs and not found.missing:
         job.say(f"no recording was found in {', '.join(run.paths)}")
@@ -50,8 +50,8 @@ def decode_many(run: DecodeConfig, job: Job) -> int:
 class Many:
     """The folder of several results and its table. Open it with `with`: one process at a time."""
 
-    def __init__(self, run: DecodeConfig):
-        self.run, self.out = run, Path(run.out)
+    def __init__(self, run: DecodeConfig, job: Job):
+        self.run, self.out, self.say = run, Path(run.out), job.say
         if artifacts.is_sealed(self.out):
             raise ValueError(f"--out {self.out}: wanted a folder for several results, but this is "
                              f"one result; choose another")
@@ -159,18 +159,18 @@ class Many:
         reason = " ".join(reason.removeprefix(f"{path}: ").split())
         self.rows[path] = {**(row or {}), "recording": path, "status": "failed", "folder": "",
                            "windows": 0, "reason": reason}
-        print(f"failed: {path}: {reason}", flush=True)
+        self.say(f"failed: {path}: {reason}")
         self._write()
         return False
 
     def tell(self) -> int:
-        """Print how it stands; the exit status."""
+        """Say how it stands; the exit status."""
         failed = [row for row in self.rows.values() if row["status"] == "failed"]
         self._write()
-        print(f"{len(self.rows) - len(failed)} recordings decoded, {len(failed)} failed; table: "
-              f"{self.out / SUMMARY}")
+        self.say(f"{len(self.rows) - len(failed)} recordings decoded, {len(failed)} failed; table: "
+                 f"{self.out / SUMMARY}")
         for row in failed:
-            print(f"  failed: {row['recording']}: {row['reason']}")
+            self.say(f"  failed: {row['recording']}: {row['reason']}")
         return FAILED if failed else 0
 
     def _one(self, job: Found, name: str) -> DecodeConfig:

@@ -1,6 +1,7 @@
 """Synthesized series as files under names of BIDS derivatives: table, sidecar, image over time."""
 
 import csv
+import logging
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pandas as pd
 from neurofm import artifacts
 
 from .figures import COLORS, pyplot, save
+
+logger = logging.getLogger("neurofm.downstream")
 
 SHOWN = 8  # regions in a figure
 
@@ -63,8 +66,8 @@ def open_atlas(path: str, labels: str, rois: tuple[str, ...]):
                          f"labels are {sorted(present - {0})[:10]} …: give --labels, a table of "
                          f"name and index")
     if lost:
-        print(f"note: {len(lost)} regions have no label in {path} and are not in the image: "
-              f"{', '.join(lost[:5])}")
+        logger.warning("note: %d regions have no label in %s and are not in the image: %s",
+                       len(lost), path, ", ".join(lost[:5]))
     return image, [numbers[name] if numbers[name] in present else 0 for name in rois]
 
 

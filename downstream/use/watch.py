@@ -20,7 +20,7 @@ def watch(run: DecodeConfig, job: Job) -> int:
     for given in run.paths:
         if not Path(given).expanduser().exists():
             raise ValueError(f"{given}: there is no such folder to be watched; make it first")
-    many = Many(run)
+    many = Many(run, job)
     with stopping() as stop:
         job.say(f"watching {', '.join(run.paths)} every {run.poll_s:g} s; Ctrl-C ends it")
         _watch(run, many, stop)

@@ -112,8 +112,8 @@ def publish(run: PublishConfig, job: Job) -> int:
             return OK
         from .sending import send
 
-        send(out, files, run.repo, "dataset" if manifest.kind in _DATA else "model",
-             private=run.private, tag=run.revision)
+        repo_type = "dataset" if manifest.kind in _DATA else "model"
+        job.say(send(out, files, run.repo, repo_type, private=run.private, tag=run.revision))
         return OK
     finally:
         if not run.staged:

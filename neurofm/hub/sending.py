@@ -14,8 +14,8 @@ class NotSent(ValueError):
 def send(
     folder: Path, files: list[str], repo: str, repo_type: str, *, private: bool, tag: str
 ) -> str:
-    """Make the repository if it is not there, and its `main` exactly these files; returns the
-    commit. Files that the Hub has already are not sent again."""
+    """Make the repository if it is not there, and its `main` exactly these files; returns a
+    line on what was sent. Files that the Hub has already are not sent again."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
 
     api = HfApi(library_name="neurofm")
@@ -44,8 +44,7 @@ def send(
         # Uploads fail as a RuntimeError of their cause.
         cause = problem.__cause__ if isinstance(problem, RuntimeError) else None
         raise NotSent(_told(cause or problem, repo)) from None
-    print(f"{repo} {name}: {len(files)} files by {who} ({commit.oid[:8]}), fingerprint {mark}")
-    return commit.oid
+    return f"{repo} {name}: {len(files)} files by {who} ({commit.oid[:8]}), fingerprint {mark}"
 
 
 def _kind(folder: Path) -> str:

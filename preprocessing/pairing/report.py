@@ -1,40 +1,41 @@
-"""What pair prints at its end: a summary, notes, what looks wrong, failures."""
+"""What pair says at its end: a summary, notes, what looks wrong, failures."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
 
-from ..report import common_notes, print_failures
+from ..report import common_notes, say_failures
 from ..splits import SplitRule
 from ..steps.refusal import some
 from .gradient_residue import Residue
 
 
-def print_pairs(scans, failures: dict[str, dict], out: Path, rule: SplitRule, found, *,
-                seconds: float) -> None:
+def say_pairs(scans, failures: dict[str, dict], out: Path, rule: SplitRule, found, *,
+              say: Callable[..., None], seconds: float) -> None:
     """scans: the table. found: what `archive.find` gave."""
     hours = scans["duration_s"].sum() / 3600
-    print(f"\npairs       {out}")
-    print(f"scans       {len(scans)} ({hours:.2f} h, {scans['n_volumes'].sum()} volumes), "
-          f"{len(failures)} failed, {seconds:.1f} s")
+    say(f"\npairs       {out}")
+    say(f"scans       {len(scans)} ({hours:.2f} h, {scans['n_volumes'].sum()} volumes), "
+        f"{len(failures)} failed, {seconds:.1f} s")
     subjects = subject_keys(scans)
     shares = [f"{split} {subjects[scans['split'] == split].nunique()} "
               f"({(scans['split'] == split).sum()} scans)" for split in SPLITS]
-    print(f"subjects    {subjects.nunique()}: {', '.join(shares)}")
-    print(f"eeg         {_span(scans['n_channels'])} channels, {scans['layout'].nunique()} layouts")
-    print(f"bold        every {_span(scans['t_r'])} s, {_span(scans['n_volumes'])} volumes a scan")
+    say(f"subjects    {subjects.nunique()}: {', '.join(shares)}")
+    say(f"eeg         {_span(scans['n_channels'])} channels, {scans['layout'].nunique()} layouts")
+    say(f"bold        every {_span(scans['t_r'])} s, {_span(scans['n_volumes'])} volumes a scan")
     if residues := [residue for _, residue in _residues(scans)]:
-        print(f"gradients   lines of the scanner are {max(r.median_db for r in residues):.1f} dB "
-              f"above their neighbors at most (median of lines), single lines "
-              f"{max(r.peak_db for r in residues):.1f} dB")
+        say(f"gradients   lines of the scanner are {max(r.median_db for r in residues):.1f} dB "
+            f"above their neighbors at most (median of lines), single lines "
+            f"{max(r.peak_db for r in residues):.1f} dB")
     for note in _notes(scans, rule, found):
-        print(f"note        {note}")
+        say(f"note        {note}")
     if suspicious := _suspicious(scans):
-        print(f"warning     {some(suspicious)}: looks as if gradient artifacts were not taken out; "
-              f"correct the EEG first (template subtraction), or leave these out (exclude)")
-    print_failures(failures)
+        say(f"warning     {some(suspicious)}: looks as if gradient artifacts were not taken out; "
+            f"correct the EEG first (template subtraction), or leave these out (exclude)")
+    say_failures(failures, say)
 
 
 def _notes(scans, rule: SplitRule, found) -> list[str]:

@@ -8,6 +8,7 @@ Each is done once, however many calls share the folder, and what is done is kept
 
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from neurofm import artifacts
 
 from ...decoder.labelled import Labelled
 from ...protocol.choice import Diverged
+
+logger = logging.getLogger("neurofm.downstream")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,11 @@ def work(
                     except Diverged as problem:
                         failed.append(f"{job.method}, fold {job.fold.fold}, seed {job.seed}: "
                                       f"all of its settings diverged ({problem})")
-                        print(f"failed: {failed[-1]}", flush=True)
+                        logger.warning("failed: %s", failed[-1])
         todo = left
         if todo:
             then = "waiting for them" if wait else "they are left to it"
-            print(f"another call is at {len(todo)} of these jobs: {then}", flush=True)
+            logger.info("another call is at %d of these jobs: %s", len(todo), then)
         if not wait:
             break
     if failed:
@@ -110,5 +113,5 @@ def _do(job: Job, jobs: list[Job], out: Path, make: Callable[[Job], pd.DataFrame
     temporary = kept.with_name(f".{kept.name}.part")
     make(job).to_parquet(temporary, index=False)
     temporary.replace(kept)
-    print(f"[{sum(one.is_done(out) for one in jobs)}/{len(jobs)}] {job.fold.fold} {job.method} "
-          f"seed {job.seed}: {time.perf_counter() - began:.0f} s", flush=True)
+    logger.info("[%d/%d] %s %s seed %s: %.0f s", sum(one.is_done(out) for one in jobs), len(jobs),
+                job.fold.fold, job.method, job.seed, time.perf_counter() - began)

@@ -20,6 +20,7 @@ from filelock import FileLock
 from neurofm import artifacts
 from neurofm.run import OK, Command, Made
 from neurofm.run import Job as Call
+from neurofm.terminal import log_shown
 from neurofm.training import parallel
 
 from ...scoring import identity
@@ -77,7 +78,8 @@ def _do(setup: Setup, run: EvaluateConfig, k: int, n: int) -> None:
 
 def _do_share(run: EvaluateConfig, k: int) -> None:
     """A share in a process of its own, which prepares what it needs."""
-    _do(prepared(run), run, k, part_of(run.part)[1] * run.jobs)
+    with log_shown():
+        _do(prepared(run), run, k, part_of(run.part)[1] * run.jobs)
 
 
 def _report(run: EvaluateConfig, setup: Setup, call: Call) -> Made:
