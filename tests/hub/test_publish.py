@@ -252,7 +252,7 @@ def test_paths_are_cut_and_secrets_refused(server, decoder, tmp_path, capsys):
     staged = tmp_path / "staged"
     assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
     settings = yaml.safe_load((staged / "run.yaml").read_text())
-    assert settings["corpus"] == "corpus"
+    assert settings["data"] == "corpus"
     assert str(tmp_path.parent) not in (staged / "manifest.json").read_text()
     capsys.readouterr()
     for text, told in (("see hf_abcdefghijklmnopqrst", "a token or key"),
