@@ -142,7 +142,7 @@ def score_in_words(found: dict) -> tuple[str, bool]:
     """(the metrics of test subjects in words, whether they are better than guessing)."""
     n, known = found.get("subjects", "?"), found.get("same_people", False)
     people = "1 person" if n == 1 else f"{n} people"
-    tested = f"On {people} it was {'trained on, at another time,' if known else 'not trained on'}"
+    tested = f"On {people} it was {'trained on, at another time' if known else 'not trained on'}"
     if "balanced_accuracy" not in found:
         numbers = ", ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in found.items()
                             if isinstance(value, float))
@@ -152,7 +152,7 @@ def score_in_words(found: dict) -> tuple[str, bool]:
     alone = found["low"] != found["low"]  # NaN: one person, over whom there is no interval
     good = found["p_chance"] <= max(0.05, least) and (alone or found["low"] > found["chance"])
     right = round(100 * found["balanced_accuracy"])
-    text = (f"{tested} about {right} of 100 windows were correct; chance is "
+    text = (f"{tested}, about {right} of 100 windows were correct; chance is "
             f"{round(100 * found['chance'])} (balanced accuracy {found['balanced_accuracy']:.3f}"
             + ("" if alone else f", 95 % interval over people {found['low']:.3f} to "
                                 f"{found['high']:.3f}")

@@ -90,7 +90,7 @@ def test_bad_input(recording, planted):
     with pytest.raises(ValueError, match="for one window"):
         neurofm.embed(short, model)
     model.contract = None
-    with pytest.raises(ValueError, match="no InputContract"):
+    with pytest.raises(ValueError, match=r"no preprocessor_config\.json \(InputContract\)"):
         neurofm.embed(recording, model)
     other = checkpoints.load(planted.backbone)
     other.contract = CONTRACT.with_(reference="none")
@@ -101,5 +101,7 @@ def test_bad_input(recording, planted):
 def test_bad_input_a_tokenizer_of_samples_has_no_features(raw):
     from neurofm.tokenizers.mu_law import MuLaw, MuLawConfig
 
+    tokenizer = MuLaw(MuLawConfig())
+    tokenizer.contract = CONTRACT
     with pytest.raises(ValueError, match="has tokens and no features"):
-        neurofm.embed(raw, MuLaw(MuLawConfig()))
+        neurofm.embed(raw, tokenizer)

@@ -116,7 +116,7 @@ def test_trials_of_the_only_other_session_choose(tmp_path):
     assert all((target[subjects == one] == k).sum() == 2 for one in set(subjects) for k in (0, 1))
     assert len(fold.all) == len(data.all)
     assert "every 5th trial of a class" in in_words(protocol, [fold], "event")
-    with pytest.raises(ValueError, match="neighbours"):
+    with pytest.raises(ValueError, match="neighbors"):
         folds(data, protocol, trial="recording")
     with pytest.raises(ValueError, match=r"protocol\.trials=true"):
         folds(data, Protocol("sessions", column="run"), trial="event")

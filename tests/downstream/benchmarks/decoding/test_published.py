@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from neurofm import checkpoints, cli
+from neurofm import checkpoints, cli, seen
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
@@ -173,13 +173,20 @@ def test_bad_input_recentred_after_the_model(planted, imported, tmp_path, capsys
     assert "or write frozen_recentred@published" in capsys.readouterr().err
 
 
+def identity(recording: Recording) -> pd.DataFrame:
+    return pd.DataFrame([{"recording": recording.source, "dataset": recording.dataset,
+                          "subject": recording.subject}])
+
+
 def test_a_decoded_recording_of_such_a_data_set_is_told_of(imported):
-    """The page of a decoded recording: a warning where it may have been trained on."""
+    """What the frame of `decode` says: a doubt where the recording may have been trained on."""
     known, other = (Recording(np.zeros((1, 9), np.float32), 256.0, planted_module.cap(1),
                               subject="01", dataset=name) for name in ("ds000117-1.0.6", "mine"))
-    told = dict(findings.trained_on(str(imported), known))
-    (said,) = [line for line, warning in told.items() if warning]
-    assert "its training data included data set ds000117; whether anybody here" in said
+    ledger = {"model": checkpoints.read_ledger(imported)}
+    (said,) = seen.flags(ledger, identity(known))
+    assert said.kind == "DOUBT"
+    assert "included data set ds000117; it is not known whether anybody judged" in said.text
+    assert seen.flags(ledger, identity(other)) == []
     told = findings.trained_on(str(imported), other)
-    assert not any(warning for _, warning in told)
-    assert any("It holds weights published by others" in line for line, _ in told)
+    assert any("It holds weights published by others" in line for line in told)
+

@@ -322,7 +322,8 @@ def test_another_option_on_finished_results_is_refused_by_name(planted, results,
 def test_imported_weights_of_the_same_data_set_are_in_doubt(planted, tmp_path, capsys):
     """Whether anybody judged was in their training is unknown: on terminal, in results, on page."""
     model = make_backbone(tmp_path / "imported", {"recordings": [], "published": [
-        {"weights": "w", "licence": "MIT", "paper": "p", "datasets": ["planted"]}]})
+        {"weights": "w", "licence": "MIT", "paper": "p", "note": "n",
+         "datasets": ["planted"]}]})
     out = tmp_path / "out"
     assert evaluate([f"--data={planted.corpus}", f"--model={planted.backbone}", *QUICK,
                      f"--models.other={model}", f"--out={out}", "--seeds=1",
