@@ -151,7 +151,7 @@ def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
     if not isinstance(model, WindowDecoder):
         raise ValueError(
             f"{path}: wanted a decoder, this is a {type(model).__name__}, which has no classes; "
-            "first train one on labeled recordings: neurofm finetune --corpus labeled --model "
+            "first train one on labeled recordings: neurofm finetune --data labeled/ --model "
             f"{path} --out DECODER"
         )
     contract_of(model)

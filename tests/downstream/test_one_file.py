@@ -67,8 +67,9 @@ def test_one_file_task(results):
 
 
 def test_one_file_baseline(results):
-    rows = json.loads((results / "table.json").read_text())
-    assert "toy_nearest" in json.dumps(rows)
+    found = json.loads((results / "results.json").read_text())
+    assert "toy_nearest" in found["methods"]
+    assert "toy_nearest" in {row["method"] for row in found["scores"]}
 
 
 def test_one_file_task_and_baseline_in_help(toy):

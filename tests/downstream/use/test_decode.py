@@ -129,5 +129,5 @@ def test_bad_input_files(decoder, tmp_path, capsys):
 def test_bad_input_model_without_classes(planted, tmp_path, capsys):
     path = save_raw(tmp_path / "fine_raw.fif")
     said = refused(capsys, path, planted.backbone, tmp_path)
-    assert "BrainOmni, which knows no classes" in said
+    assert "BrainOmni, which has no classes" in said
     assert "neurofm finetune" in said
