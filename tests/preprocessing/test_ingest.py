@@ -148,7 +148,7 @@ def test_plain_folder_with_a_table_of_columns(tmp_path, make_raw, save, ingest, 
     assert table.loc["lab/p1_raw.fif", "subject"] == "ann"
     assert table.loc["lab/p2_raw.fif", "subject"] == "p2_raw"
     assert table.groupby("subject")["split"].nunique().max() == 1
-    assert "1 recordings do not say whose they are" in outcome.text
+    assert "1 recordings have no subject: the file name is used" in outcome.text
     assert "labels      patient" in outcome.text
 
 
@@ -281,7 +281,7 @@ def test_interrupted_by_hand_says_how_to_go_on(
 ):
     from neurofm import processes
 
-    def interrupt(*_):
+    def interrupt(*_, **options):
         raise KeyboardInterrupt
         yield
 

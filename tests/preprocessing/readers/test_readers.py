@@ -482,7 +482,7 @@ class TestArrayTables:
         assert names == ["C3", "EKG"]
         assert np.isnan(position[1]).all()
         path.write_text("name\tx\ty\tz\nC3\t-60\t0\t90\n")
-        with pytest.raises(ValueError, match="wanted positions in metres"):
+        with pytest.raises(ValueError, match="wanted positions in meters"):
             read_channel_table(path)
         path.write_text("name\tx\ty\tz\nC3\tleft\t0\t90\n")
         with pytest.raises(ValueError, match="got 'left'"):
