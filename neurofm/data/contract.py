@@ -169,7 +169,7 @@ def fields_of(folder: str | Path) -> dict:
 
 @dataclass(frozen=True)
 class InputContract(Contract):
-    """Standardisation of EEG and MEG; the defaults are BrainOmni's (arXiv 2505.18185, app. B).
+    """Standardization of EEG and MEG; the defaults are BrainOmni's (arXiv 2505.18185, app. B).
 
     Parameters
     ----------
@@ -184,26 +184,21 @@ class InputContract(Contract):
     reference
         "average" subtracts, at every sample, the mean over the sensors of a kind; "none" keeps
         the recording's own.
-    bad_channels
-        EEG channels whose log spectrum lies outside the others' quartiles by more than
-        `bad_channels_iqr` interquartile ranges are interpolated; "none" trusts the file's
-        marks.
+    bad_channels, bad_channels_iqr
+        "log_psd" interpolates EEG channels whose log spectrum lies more than so many
+        interquartile ranges outside the others' quartiles; "none" trusts the file's marks.
     window_s, stride_s
-        Length and spacing of windows, seconds; stride None = window length. The tail is kept as
-        a last window that ends with the recording.
+        Length and spacing of windows, s; stride None = length. The last one ends at the end.
     scale
-        "kind_std" divides a window by the standard deviation over all sensors of a kind, so
-        relative amplitudes survive; "channel_std" z-scores each channel of a window,
-        "recording_std" each channel over its whole recording; "none" keeps SI units.
+        "kind_std" divides a window by its deviation over the sensors of a kind, "channel_std"
+        z-scores each channel of it, "recording_std" over the recording; "none": SI units.
     geometry
         Rule of `Sensors.geometry`.
     positions
-        Sensors without a known place are left out ("required"; many of them, and the recording
-        is refused), or kept without one ("optional"): for baselines, which read none. Networks
-        do, so they take a corpus only where every sensor has its place.
+        "required" leaves out sensors without a known place (many: the recording is refused);
+        "optional" keeps them, for baselines: networks take no such corpus.
     amplitude_uv
-        EEG channels whose interquartile range (µV) lies outside are flat or absurd: the usual
-        cause is a unit off by a factor of a thousand or a million.
+        Least and largest interquartile range (µV) of an EEG channel in a plausible unit.
     max_bad
         Share of channels that may be bad before a recording is refused.
     parcels
@@ -214,8 +209,7 @@ class InputContract(Contract):
     corpus
         Fingerprint of the corpus a checkpoint was trained on ("" before training).
     contract_version
-        Of these fields; `preprocessor_config.json` holds them (positions only where it is
-        "optional"), so that it can be given to `neurofm ingest --contract FILE` as it is.
+        Version of these fields, as `preprocessor_config.json` holds them.
     """
 
     sfreq: float = 256.0

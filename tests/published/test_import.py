@@ -135,7 +135,7 @@ def test_from_the_hub(released, as_on_the_hub, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"no folder 'base' in it, found \['tiny'\]"):
         main([*words[:2], f"--out={tmp_path / 'two'}", "--variant=base"])
     with pytest.raises(ValueError, match="variant must be one of"):
-        main(words)
+        main([*words[:2], f"--out={tmp_path / 'two'}"])
     with pytest.raises(ValueError, match=r"the Hub does not give it.*name that folder"):
         main(["org/other", FAMILY, "--variant=tiny", f"--out={tmp_path / 'two'}"])
     assert not (tmp_path / "two").exists()
