@@ -22,6 +22,10 @@ class LabelRule:
         "entity" labels every window of a recording by its `name` (task, session, run …),
         "participant" by the column `name` of participants.tsv; "event" cuts windows at events,
         from `tmin_s` after their onset; "none" cuts contiguous windows.
+    name
+        Entity or column that labels.
+    tmin_s
+        Seconds from an event to the start of its window.
     mapping
         Value or event → label. Events of unlike meaning in different tasks are written
         task/event; events that are not named are not cut. For entities an empty mapping keeps

@@ -27,8 +27,8 @@ class SplitRule:
         Shares of train, validation and test.
     seed
         Another seed, other splits.
-    validation, test
-        Subjects (or values of `by`) that are put there; all others train. "01", "sub-01" and
+    train, validation, test
+        Subjects that are put there (or values of `by`); all others train. "01", "sub-01" and
         "dataset/01" all name subject 01. `train` as well makes the lists exhaustive.
     """
 

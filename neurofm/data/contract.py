@@ -195,10 +195,9 @@ class InputContract(Contract):
     geometry
         Rule of `Sensors.geometry`.
     positions
-        "required" leaves out sensors without a known place (many: the recording is refused);
-        "optional" keeps them, for baselines: networks take no such corpus.
+        "required" leaves out sensors without a place; "optional" keeps them, for baselines.
     amplitude_uv
-        Least and largest interquartile range (µV) of an EEG channel in a plausible unit.
+        Least and largest plausible interquartile range (µV) of an EEG channel.
     max_bad
         Share of channels that may be bad before a recording is refused.
     parcels

@@ -31,6 +31,10 @@ class FMRIContract(Contract):
         Strategy of nilearn's `load_confounds` by which what fMRIPrep found is taken out of an
         image's regions, such as motion, wm_csf, scrub (volumes that moved more than `fd_mm` are
         left out); empty = nothing is.
+    fd_mm
+        Framewise displacement (mm) above which "scrub" leaves a volume out.
+    contract_version, modality
+        Version of these fields; what kind of contract this is.
     scale
         "roi_std" z-scores every region over the volumes of its scan that were measured;
         "training_iqr" takes `statistics` (how much a person's regions vary stays visible);

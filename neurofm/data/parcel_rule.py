@@ -16,7 +16,8 @@ class ParcelRule:
     Parameters
     ----------
     method
-        "lcmv" (a beamformer, by the recording's own covariance) or "minimum_norm".
+        Inverse solution: "lcmv" (a beamformer, by the recording's own covariance) or
+        "minimum_norm".
     head
         "individual" models the subject's own head: FreeSurfer's folder SUBJECTS_DIR/sub-X with
         bem/, and X-trans.fif beside the recording or in that folder. "template" takes MNE's
@@ -24,6 +25,8 @@ class ParcelRule:
     atlas
         Image of labels in MNI space (.nii.gz); "" = `n_parcels` of about equal size, made from
         the template's geometry, alike on both sides.
+    n_parcels
+        Number of parcels where there is no atlas, even.
     regularization
         Of the beamformer: share of the sensors' mean power added to each. More makes it
         blunter; less lets it suppress sources that lie a little off the head model, as with a

@@ -14,8 +14,8 @@ class ArrayTable:
 
     Parameters
     ----------
-    sfreq
-        Hz; of fMRI t_r instead: the repetition time in seconds, or the name of the column (of
+    sfreq, t_r
+        Sampling rate in Hz; of fMRI t_r instead: the repetition time in seconds, or the name of the column (of
         the table of files, of participants.tsv) or of the key (of the .json beside the file)
         that says it.
     axes
@@ -32,6 +32,8 @@ class ArrayTable:
         `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centers are taken;
         where channels have names (by the file, or `names`) they are looked up in it, else it
         has a row for each, in their order.
+    channels_unit
+        Unit of x, y, z in that table: m, cm or mm.
     variable
         Which one of a .mat or .npz file; "" = the only one.
     labels

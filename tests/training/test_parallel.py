@@ -10,7 +10,9 @@ def test_answers_come_in_the_order_of_the_jobs():
 
 
 def test_an_error_is_raised_as_it_was_and_no_new_job_begins(tmp_path):
-    jobs = ["int('x')", *(f"open({str(tmp_path / str(k))!r}, 'w').close()" for k in range(6))]
+    slow = "__import__('time').sleep(0.5) or "
+    jobs = ["int('x')", *(f"{slow}open({str(tmp_path / str(k))!r}, 'w').close()"
+                          for k in range(6))]
     with pytest.raises(ValueError, match="invalid literal"):
         parallel.run(eval, jobs, 2)
     assert len(list(tmp_path.iterdir())) < 6
