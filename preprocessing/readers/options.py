@@ -15,7 +15,8 @@ class ArrayTable:
     Parameters
     ----------
     sfreq, t_r
-        Sampling rate in Hz; of fMRI t_r instead: the repetition time in seconds, or the name of the column (of
+        Sampling rate in Hz; of fMRI t_r instead: the repetition time in seconds, or the name of
+        the column (of
         the table of files, of participants.tsv) or of the key (of the .json beside the file)
         that says it.
     axes
