@@ -103,5 +103,5 @@ def test_bad_input_a_tokenizer_of_samples_has_no_features(raw):
 
     tokenizer = MuLaw(MuLawConfig())
     tokenizer.contract = CONTRACT
-    with pytest.raises(ValueError, match="has tokens and no features"):
+    with pytest.raises(ValueError, match="has no features to embed a recording by"):
         neurofm.embed(raw, tokenizer)
