@@ -16,9 +16,8 @@ class ArrayTable:
     ----------
     sfreq, t_r
         Sampling rate in Hz; of fMRI t_r instead: the repetition time in seconds, or the name of
-        the column (of
-        the table of files, of participants.tsv) or of the key (of the .json beside the file)
-        that says it.
+        the column (of the table of files, of participants.tsv) or of the key (of the .json
+        beside the file) that says it.
     axes
         Order of the array's axes; where one of them is the trial, trials are laid end to end
         and nothing runs from one into the next.
