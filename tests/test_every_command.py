@@ -64,7 +64,6 @@ JUDGES = {
 # Command → files that tell when, and not what, was made: windows a second, seconds, delays.
 CLOCKS = {
     "pretrain": {"log.jsonl"}, "federate": {"rounds.tsv"},
-    "evaluate decoding": {"report.html"},  # differed once on a busy machine; the cause is not known
     "stream": {"predictions.tsv", "summary.json", "report.html", "streamed.png", "streamed.svg"},
 }
 

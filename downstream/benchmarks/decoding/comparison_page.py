@@ -3,7 +3,6 @@
 Whatever wins is reported as winning, and what cannot be told apart is said not to be.
 """
 
-import time
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -113,9 +112,8 @@ def page(result: Comparison, about: About, out: Path) -> Page:
     """The page. out: where the figures lie; those that are there are put in."""
     figures = {path.name: path for path in Path(out).glob("*.png")}
     version = artifacts.code_version()
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     what = f"Model {about.model}. " if about.model else ""
-    line = f"{what}Made {made} with neurofm {version['neurofm']}"
+    line = f"{what}Made with neurofm {version['neurofm']}"
     parents = [(f"Fingerprint of the {name}", value) for name, value in about.parents.items()]
     return Page(about.title, line, [
         ("", _lead(result, about)),
