@@ -74,9 +74,9 @@ def on_simulation(run: DemoConfig) -> int:
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
     step("finetune", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
-         f"--out={out / 'decoder'}", "--architecture.recentred=true")
+         f"--out={out / 'decoder'}", "--architecture.recentered=true")
     step("evaluate decoding", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
-         "--methods=[frozen,frozen_recentred,csp_lda]", "--tuning=2", "--only.session=eeg64",
+         "--methods=[frozen,frozen_recentered,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")
     recording = sorted((out / "archive" / "sub-004").rglob("*ses-eeg64*.fif"))[0]
     step("decode", recording, f"--model={out / 'decoder'}", "--events=[left,right]",
@@ -110,7 +110,7 @@ def learn(run: DemoConfig, corpus: Path) -> None:
     step("pretrain", f"--data={out / 'tokens'}", f"--out={out / 'brainomni'}",
          "--model=brainomni", f"--tokenizer={out / 'tokenizer'}",
          '--architecture={"dim": 96, "n_heads": 8, "n_blocks": 4, "scaled_codes": true, '
-         '"neighbours": 5, "head": "codebook"}',
+         '"neighbors": 5, "head": "codebook"}',
          f"--train.steps={run.model_steps}", "--train.batch_windows=8", "--train.lr=4e-3")
 
 

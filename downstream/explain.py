@@ -1,6 +1,6 @@
 """Map the channels and frequencies that a decoder's output depends on.
 
-    neurofm explain --data labelled/ --model runs/decoder --out results/
+    neurofm explain --data labeled/ --model runs/decoder --out results/
 
 Writes attribution.tsv and attribution.png. What the maps show, and what they do not:
 `neurofm.downstream.scoring.attribution`.
@@ -20,7 +20,7 @@ from neurofm.pages.page import Page
 from neurofm.results import Results
 from neurofm.run import Command, Job, Made
 
-from .decoder.labelled import labelled
+from .decoder.labeled import labeled
 from .scoring import attribution, attribution_figure
 from .scoring.attribution import Attribution
 from .use.one import open_decoder
@@ -72,7 +72,7 @@ def explain(run: ExplainConfig, job: Job) -> Made:
     """Compute the maps and draw them."""
     corpus, decoder = Corpus.open(run.data), open_decoder(run.model)
     check_contract(decoder, run.model, corpus)
-    data = labelled(corpus, decoder.classes, run.only, number=not decoder.classes)
+    data = labeled(corpus, decoder.classes, run.only, number=not decoder.classes)
     windows, target, subjects = data.of(run.split)
     if len(windows) == 0:
         raise ValueError(f"{corpus.folder}: the {run.split} split has no labeled window"

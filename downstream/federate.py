@@ -29,7 +29,7 @@ from neurofm.results import Results, score
 from neurofm.run import FAILED, Command, Job, Made
 from neurofm.training import parallel
 
-from .decoder.labelled import labelled
+from .decoder.labeled import labeled
 from .federated import (
     federated_figures,
     federated_page,
@@ -193,7 +193,7 @@ def _classes(run: FederateConfig) -> list[str]:
     if run.learning.classes:
         return list(run.learning.classes)
     asked = tasks.find(run.learning.task).classes
-    found = {name: labelled(Corpus.open(folder), asked, run.learning.only).classes
+    found = {name: labeled(Corpus.open(folder), asked, run.learning.only).classes
              for name, folder in run.sites.items()}
     if len(set(found.values())) > 1:
         raise ValueError("sites tell different classes apart ("

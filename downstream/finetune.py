@@ -1,6 +1,6 @@
 """Train a decoder on a pretrained model and test it on held-out subjects.
 
-    neurofm finetune --data labelled/ --model runs/brainomni --out runs/decoder
+    neurofm finetune --data labeled/ --model runs/brainomni --out runs/decoder
     neurofm finetune … --mode full                  the transformer trains along
     neurofm finetune … --random_weights true        the same network without pretraining
     neurofm finetune … --protocol.kind sessions     for people whose earlier sessions are known
@@ -31,7 +31,7 @@ from . import tasks
 from .decoder import features
 from .decoder.build import build, open_backbone
 from .decoder.fit import fit
-from .decoder.labelled import Labelled, checked, labelled
+from .decoder.labeled import Labeled, checked, labeled
 from .decoder.recipes import full_training, head_training
 from .protocol.windows import SAME_PEOPLE, Protocol, folds, said_of_whom
 from .scoring.predictions import judge, predict, save_test, table_of
@@ -68,8 +68,8 @@ class FinetuneConfig:
     only
         Column or attribute of recordings and the value it must have, such as --only.task=motor.
     architecture
-        Further settings of the decoder (pool, recentred, head, rank, layer_decay …), such as
-        --architecture.recentred=true to subtract each subject's mean.
+        Further settings of the decoder (pool, recentered, head, rank, layer_decay …), such as
+        --architecture.recentered=true to subtract each subject's mean.
     tokens
         Token set of this corpus by the tokenizer of the model; default: encode here.
     min_subjects
@@ -102,7 +102,7 @@ class FinetuneConfig:
 def finetune(run: FinetuneConfig, job: Job) -> Made:
     """Train, judge on test people, write the checkpoint."""
     corpus, task = Corpus.open(run.data), tasks.find(run.task)
-    every = labelled(corpus, run.classes or task.classes, run.only, number=task.number)
+    every = labeled(corpus, run.classes or task.classes, run.only, number=task.number)
     data = checked(one_fold(every, run, task), 1 if run.protocol.kind in SAME_PEOPLE
                    else run.min_subjects, whole=run.protocol.kind == "stored")
     pretrained = open_backbone(run.model)
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     return COMMAND(argv)
 
 
-def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
+def one_fold(data: Labeled, run: FinetuneConfig, task: tasks.Task) -> Labeled:
     """The fold of the protocol that is asked for."""
     if run.protocol.kind == "stored":
         return data
@@ -164,7 +164,7 @@ def one_fold(data: Labelled, run: FinetuneConfig, task: tasks.Task) -> Labelled:
     return found[run.fold]
 
 
-def _written(decoder, data: Labelled, table: pd.DataFrame, metrics: dict, ledger, job: Job
+def _written(decoder, data: Labeled, table: pd.DataFrame, metrics: dict, ledger, job: Job
              ) -> list[str]:
     """Write checkpoint and predictions; returns the names of the checkpoint's files."""
     save_test(job.out, table, metrics, config=job.config, parents=job.parents)
@@ -185,7 +185,7 @@ def _scores(metrics: dict, mode: str) -> list[dict]:
     return [{**row, **{name: metrics[name] for name in more}}]
 
 
-def _page(run: FinetuneConfig, about: str, data: Labelled, metrics: dict, text: str) -> Page:
+def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: str) -> Page:
     names = [(name.replace("_", " "), f"{value:.4g}") for name, value in metrics.items()
              if isinstance(value, int | float) and not isinstance(value, bool)]
     return Page("Decoder", about, [

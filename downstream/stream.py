@@ -28,13 +28,13 @@ from neurofm.pages.figure import with_svg
 from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow
 from neurofm.run import Command, Job, Made
 
-from .use import centring, figures, findings, streamed_page
-from .use.centring import Centre, Running
+from .use import centering, figures, findings, streamed_page
+from .use.centering import Center, Running
 from .use.live import Lsl, Replay, open_lsl
 from .use.one import (
     DecodeConfig,
     check_abstain,
-    check_centre_on,
+    check_center_on,
     judged,
     named,
     open_decoder,
@@ -62,8 +62,8 @@ class StreamConfig:
         From one window to the next, seconds; None = as the decoder's contract says.
     abstain_below
         Windows whose highest probability is lower are left without a name.
-    centre_on
-        Recordings of the same person by which a decoder that re-centres knows that person's
+    center_on
+        Recordings of the same person by which a decoder that re-centers knows that person's
         average (no labels needed); empty = the windows as they come, where the training
         people's average counts like `prior_windows` of them.
     stop_after
@@ -80,7 +80,7 @@ class StreamConfig:
     silence_s: float = 10.0
     hop_s: float | None = None
     abstain_below: float = 0.0
-    centre_on: list[str] = field(default_factory=list)
+    center_on: list[str] = field(default_factory=list)
     prior_windows: float = 10.0
     stop_after: int = 0
     montage: str = "standard_1005"
@@ -145,23 +145,23 @@ def _rounded(value: float) -> float:
 def stream(run: StreamConfig, job: Job) -> Made:
     """Decode until the signal ends."""
     decoder = open_decoder(run.model, run.abstain_below)
-    check_centre_on(run.centre_on, decoder, run.model)
+    check_center_on(run.center_on, decoder, run.model)
     path = job.out / "predictions.tsv"
     if run.lsl and path.exists():
         raise ValueError(f"--out {job.out}: a stream into it was killed; its predictions.tsv is "
                          f"good, and a live stream never comes again: choose another --out")
     feed = _feed(run)
     standardizer = CausalStandardizer(feed.template, of_signals(decoder.contract), run.hop_s)
-    centre = _centre(run, decoder, standardizer.sensors)
+    center = _center(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
     for text in standardizer.differences():
         job.say(f"note: {text}")
     timing = Timing(standardizer.hop / of_signals(decoder.contract).sfreq / run.speed)
     with stopping() as stop:
-        run_live(feed, standardizer, decoder, path, timing, stop, centre=centre,
+        run_live(feed, standardizer, decoder, path, timing, stop, center=center,
                  abstain_below=run.abstain_below, stop_after=run.stop_after,
                  say=lambda row: job.say(_shown(row)))
-    return _made(run, job, decoder, standardizer, feed, timing, centre)
+    return _made(run, job, decoder, standardizer, feed, timing, center)
 
 
 COMMAND = Command("stream", StreamConfig, stream, makes="results", models=("model",), fresh=True)
@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_live(
     feed: Replay | Lsl, standardizer: CausalStandardizer, decoder: WindowDecoder, path: Path,
-    timing: Timing, stop, *, centre: Centre | Running | None = None, abstain_below: float = 0.0,
+    timing: Timing, stop, *, center: Center | Running | None = None, abstain_below: float = 0.0,
     stop_after: int = 0, say: Callable[[dict], None] = lambda row: None,
 ) -> None:
     """The loop: take what came, answer each window that closed, append it to `path`."""
@@ -188,7 +188,7 @@ def run_live(
         for chunk in feed.chunks(stop):
             began = time.perf_counter()
             for window in standardizer.push(chunk):
-                answer = answer_of(decoder, window, abstain_below, centre)
+                answer = answer_of(decoder, window, abstain_below, center)
                 latency_ms = 1e3 * (time.perf_counter() - feed.arrived(window.last))
                 timing.latency_ms.append(latency_ms)
                 row = {"start_s": round(window.start_s, 6), "stop_s": round(window.stop_s, 6),
@@ -218,7 +218,7 @@ def columns(classes: tuple[str, ...]) -> list[str]:
 @torch.inference_mode()
 def answer_of(
     decoder: WindowDecoder, window: LiveWindow, abstain_below: float = 0.0,
-    centre: Centre | Running | None = None,
+    center: Center | Running | None = None,
 ) -> dict:
     """Columns of `decode.named` for one window; without usable signal they stay empty."""
     if window.signal is None:
@@ -226,7 +226,7 @@ def answer_of(
     device = next(decoder.parameters()).device
     batch = collate([window.signal], [window.sensors], of_signals(decoder.contract).geometry)
     pooled = decoder.pool(batch.to(device))
-    mean = centre.after(pooled) if isinstance(centre, Running) else centre and centre.value
+    mean = center.after(pooled) if isinstance(center, Running) else center and center.value
     outputs = decoder.name(pooled, mean).double().cpu().numpy()
     return named(outputs, decoder.classes, abstain_below).iloc[0].to_dict()
 
@@ -246,17 +246,17 @@ def _shown(row: dict) -> str:
     return f"{row['start_s']:.2f}–{row['stop_s']:.2f} s  {what}  ({row['latency_ms']:.0f} ms)"
 
 
-def _centre(
+def _center(
     run: StreamConfig, decoder: WindowDecoder, sensors: Sensors
-) -> Centre | Running | None:
-    """What windows are compared with, where the decoder re-centres."""
-    if not decoder.recentred:
+) -> Center | Running | None:
+    """What windows are compared with, where the decoder re-centers."""
+    if not decoder.recentered:
         return None
-    if not run.centre_on:
+    if not run.center_on:
         return Running(decoder, run.prior_windows)
-    asked = _as_file(run, run.centre_on)
-    known = {path: centring.seen_live(decoder, read(asked, path)) for path in run.centre_on}
-    return centring.of(known, sensors)
+    asked = _as_file(run, run.center_on)
+    known = {path: centering.seen_live(decoder, read(asked, path)) for path in run.center_on}
+    return centering.of(known, sensors)
 
 
 def _as_file(run: StreamConfig, paths: list[str]) -> DecodeConfig:
@@ -283,7 +283,7 @@ def _warm_up(decoder: WindowDecoder, standardizer: CausalStandardizer) -> None:
         decoder.predict(batch.to(next(decoder.parameters()).device))
 
 
-def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timing, centre) -> Made:
+def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timing, center) -> Made:
     """Summary, figure and page of a stream that has ended."""
     table = read_table(job.out / "predictions.tsv")
     numbers = timing.summary()
@@ -315,7 +315,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
     return Made(
         with_svg(job.out, files), results=results, judged=judged(asked, feed.template),
         page=streamed_page.page(feed.template, table, summary, decoder, run.model, figure,
-                                results.summary, centre.in_words() if centre else ""),
+                                results.summary, center.in_words() if center else ""),
         said=[findings.timing(summary)])
 
 

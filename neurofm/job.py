@@ -26,13 +26,13 @@ class Stopped(Exception):
 
     Attributes
     ----------
-    signalled
+    signaled
         By SIGTERM or SIGUSR1, and not by a setting alone.
     """
 
-    def __init__(self, message: str, signalled: bool = True):
+    def __init__(self, message: str, signaled: bool = True):
         super().__init__(message)
-        self.signalled = signalled
+        self.signaled = signaled
 
 
 @dataclass

@@ -33,6 +33,9 @@ _KEYS_OF_TRANSFORMERS = frozenset({
     "torch_dtype",
 })  # fmt: skip
 
+# Keys in config.json of checkpoints of version 0.1 → today's.
+_RENAMED = {"neighbours": "neighbors", "recentred": "recentered"}
+
 # Arguments of from_pretrained that say where files are; the contract is fetched with the same.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder",
           "token")  # fmt: skip
@@ -46,6 +49,9 @@ class NeuroFMConfig(PreTrainedConfig):
     def __init__(self, **of_transformers):
         declared = {field.name for field in dataclasses.fields(PreTrainedConfig)}
         own = set(inspect.signature(type(self).__init__).parameters) - {"self", "of_transformers"}
+        for old in of_transformers.keys() & _RENAMED.keys():
+            if _RENAMED[old] in own:
+                setattr(self, _RENAMED[old], of_transformers.pop(old))
         for key in of_transformers:
             if key not in declared | _KEYS_OF_TRANSFORMERS:
                 near = difflib.get_close_matches(key, own, n=1, cutoff=0.4)

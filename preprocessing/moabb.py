@@ -42,7 +42,7 @@ class MOABBOptions:
 
 @dataclass(frozen=True)
 class Archive:
-    """Where the recordings lie, how they are labelled, and the length of an epoch."""
+    """Where the recordings lie, how they are labeled, and the length of an epoch."""
 
     folder: Path
     label: LabelRule

@@ -132,5 +132,5 @@ def put_in_helmet(
     For files without a device → head transform, when the user asks for it: heads differ by 1–2 cm.
     """
     design = np.column_stack([2 * position, np.ones(len(position))])
-    centre = np.linalg.lstsq(design, np.square(position).sum(1), rcond=None)[0][:3]
-    return (position - centre + HEAD_CENTRE_M).astype(np.float32)
+    center = np.linalg.lstsq(design, np.square(position).sum(1), rcond=None)[0][:3]
+    return (position - center + HEAD_CENTRE_M).astype(np.float32)

@@ -62,9 +62,9 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     if unplaced:
         said.append(f"{len(unplaced)} of {len(tables.layouts)} layouts have sensors without a "
                     f"known place: baselines take this corpus, networks refuse it")
-    unlabelled = int(tables.windows["label"].isna().sum())
-    if unlabelled and label.source != "none":
-        said.append(f"{unlabelled} windows have no label")
+    unlabeled = int(tables.windows["label"].isna().sum())
+    if unlabeled and label.source != "none":
+        said.append(f"{unlabeled} windows have no label")
     return said
 
 

@@ -1,4 +1,4 @@
-"""Terms: under which licence each data set came, so that what is made of it can say so.
+"""Terms: under which license each data set came, so that what is made of it can say so.
 
 BIDS folders state it in dataset_description.json ("License", "HowToAcknowledge", "DatasetDOI");
 for others the person who ingests says it. What nobody stated is not known, and said to be so.
@@ -16,9 +16,9 @@ _FIELDS = {"Name": "name", "License": "licence", "HowToAcknowledge": "acknowledg
 
 
 def of(jobs: Iterable[Job], given: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Data set → what is known of its terms: name, licence, acknowledge, doi.
+    """Data set → what is known of its terms: name, license, acknowledge, doi.
 
-    given: data set → licence, which goes before what a folder says. Raises ValueError for one that
+    given: data set → license, which goes before what a folder says. Raises ValueError for one that
     is of no data set here.
     """
     found: dict[str, dict[str, str]] = {}
@@ -29,8 +29,8 @@ def of(jobs: Iterable[Job], given: dict[str, str]) -> dict[str, dict[str, str]]:
     if strange := sorted(set(given) - set(found)):
         raise ValueError(f"terms: {', '.join(strange)} is none of the data sets here "
                          f"({', '.join(sorted(found)) or 'none'})")
-    for name, licence in given.items():
-        found[name]["licence"] = licence
+    for name, license in given.items():
+        found[name]["licence"] = license
     return found
 
 

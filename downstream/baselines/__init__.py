@@ -17,8 +17,8 @@ A baseline is a class with
         validation  (x, target, subjects) of people not trained on, to stop by; networks only
     predict(x, subjects)         -> probabilities [window, class], or numbers [window, 1]
 
-and every NAME is also there as NAME_recentred (`recentring`). To add one: a file here and a line in
-`NAMES`; or, in another package, a class named by an entry point of the group `neurofm.baselines`.
+and every NAME is also there as NAME_recentered (`recentering`). To add one: a file here and a line
+in `NAMES`; or, in another package, a class named by an entry point of the group `neurofm.baselines`.
 """
 
 from importlib import import_module
@@ -50,7 +50,7 @@ NAMES = {
     "fc_ridge": ("connectivity", "CorrelationRidge"),
     "fc_tangent_ridge": ("connectivity", "TangentFCRidge"),
 }
-_RECENTRED = "_recentred"
+_RECENTERED = "_recentered"
 
 
 class Baseline(Protocol):
@@ -69,8 +69,8 @@ class Baseline(Protocol):
     def predict(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray: ...
 
 
-# Connectivity is of whole scans: re-centred, nothing would be left of somebody's only one.
-INDEX = NAMES | {name + _RECENTRED: place for name, place in NAMES.items()
+# Connectivity is of whole scans: re-centered, nothing would be left of somebody's only one.
+INDEX = NAMES | {name + _RECENTERED: place for name, place in NAMES.items()
                  if not name.startswith(("fc_", "roi_"))}
 
 
@@ -87,6 +87,6 @@ def find(name: str) -> type[Baseline]:
         raise ValueError(f"unknown baseline {name!r}; there are {', '.join(sorted(names()))}")
     module, cls = INDEX[name]
     found = getattr(import_module(f".{module}", __package__), cls)
-    if name.endswith(_RECENTRED):
-        return import_module(".recentring", __package__).recentred(found)
+    if name.endswith(_RECENTERED):
+        return import_module(".recentering", __package__).recentered(found)
     return found

@@ -5,7 +5,7 @@ As simple as it gets, and hard to beat where states differ in their rhythms.
 
 import numpy as np
 
-from . import recentring, spectra
+from . import recentering, spectra
 from .linear import Linear, logistic, ridge
 
 
@@ -16,7 +16,7 @@ class BandPower(Linear):
             self.bands = spectra.usable(x, spectra.ALL)
         power = np.diagonal(x[:, self.bands], axis1=2, axis2=3)
         features = np.log(power + 1e-12).reshape(len(x), -1)
-        return recentring.log_power(features, subjects) if self.recentred else features
+        return recentering.log_power(features, subjects) if self.recentered else features
 
 
 class BandPowerLR(BandPower):
@@ -27,7 +27,7 @@ class BandPowerLR(BandPower):
 
 
 class BandPowerRidge(BandPower):
-    """Predicts a number; re-centred, only what differs between the windows of a subject."""
+    """Predicts a number; re-centered, only what differs between the windows of a subject."""
 
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e2, 1e3, 1e1, 1e4, 1.0, 1e5))

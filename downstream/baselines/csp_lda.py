@@ -8,7 +8,7 @@ import numpy as np
 from pyriemann.spatialfilters import CSP
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from . import inputs, recentring, spectra
+from . import inputs, recentering, spectra
 
 ALPHA_BETA, THETA_TO_BETA = (2, 3), (1, 2, 3)
 
@@ -21,7 +21,7 @@ class CSPLDA:
         {"bands": bands, "n_filters": n}
         for bands in (ALPHA_BETA, spectra.ALL, THETA_TO_BETA) for n in (4, 8)
     )
-    recentred = False
+    recentered = False
 
     def __init__(self, seed: int, bands: tuple[int, ...], n_filters: int):
         self.bands, self.n_filters = bands, n_filters
@@ -48,4 +48,4 @@ class CSPLDA:
 
     def _matrices(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
         matrices = self.channels(x[:, list(self.bands)].sum(axis=1))
-        return recentring.covariances(matrices, subjects) if self.recentred else matrices
+        return recentering.covariances(matrices, subjects) if self.recentered else matrices

@@ -12,14 +12,14 @@ from . import inputs
 
 
 def logistic(c: float):
-    """Standardised features, L2 penalty of strength 1 / c, classes of equal weight."""
+    """Standardized features, L2 penalty of strength 1 / c, classes of equal weight."""
     return make_pipeline(
         StandardScaler(), LogisticRegression(C=c, class_weight="balanced", max_iter=2000)
     )
 
 
 def ridge(alpha: float):
-    """Standardised features, least squares with L2 penalty of strength alpha."""
+    """Standardized features, least squares with L2 penalty of strength alpha."""
     return make_pipeline(StandardScaler(), Ridge(alpha))
 
 
@@ -33,7 +33,7 @@ class Linear:
     SEES = "covariances"
     REGRESSION = False
     DRAWS = False
-    recentred = False
+    recentered = False
     model: Any
     features: Callable[..., np.ndarray]
 

@@ -7,7 +7,7 @@ which baselines that see covariances or band power cannot read.
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from . import inputs, recentring
+from . import inputs, recentering
 
 
 class MeansLDA:
@@ -15,7 +15,7 @@ class MeansLDA:
     REGRESSION = False
     DRAWS = False
     SETTINGS = tuple({"stretch_s": s} for s in (0.05, 0.1, 0.2, 0.025, 0.4, 0.8))
-    recentred = False
+    recentered = False
 
     def __init__(self, seed: int, stretch_s: float, sfreq: float = 256.0):
         self.stretch_s, self.sfreq = stretch_s, sfreq
@@ -36,7 +36,7 @@ class MeansLDA:
 
     def _means(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
         """[window, channel × stretch]; samples left over at the end belong to the last stretch."""
-        signal = recentring.signals(x, subjects) if self.recentred else x
+        signal = recentering.signals(x, subjects) if self.recentered else x
         n = max(1, int(signal.shape[2] / (self.stretch_s * self.sfreq)))
         borders = np.arange(n) * (signal.shape[2] // n)
         sums = np.add.reduceat(signal.astype(np.float64), borders, axis=2)

@@ -21,7 +21,7 @@ from neurofm.data.batch import Movable
 from neurofm.nn.trainable import Trainable
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 
-from . import inputs, recentring
+from . import inputs, recentering
 
 SFREQ = 128.0  # Hz; that of the EEGNet paper, whose sizes of kernels both networks have
 STEPS, BATCH_WINDOWS, VALIDATE_EVERY = 300, 32, 10
@@ -96,7 +96,7 @@ class Network:
     REGRESSION = False
     DRAWS = True
     SETTINGS = SETTINGS
-    recentred = False
+    recentered = False
 
     def __init__(self, seed: int, lr: float, dropout: float, sfreq: float = 256.0):
         if not sfreq > 0:
@@ -148,10 +148,10 @@ class Network:
         return torch.cat(parts).numpy()
 
     def _prepared(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-        """At 128 Hz and, where asked for, re-centred; float32 [window, channel, time]."""
+        """At 128 Hz and, where asked for, re-centered; float32 [window, channel, time]."""
         ratio = Fraction(SFREQ / self.sfreq).limit_denominator(1000)
         signal = np.asarray(x, dtype=np.float32)
         if ratio != 1:
             signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=2)
-        signal = recentring.signals(signal, subjects) if self.recentred else signal
+        signal = recentering.signals(signal, subjects) if self.recentered else signal
         return np.ascontiguousarray(signal, dtype=np.float32)

@@ -4,7 +4,7 @@
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from . import recentring
+from . import recentering
 from .linear import Linear, logistic
 
 
@@ -18,7 +18,7 @@ class PatternLR(Linear):
     def features(self, x: np.ndarray, subjects: np.ndarray, training: bool) -> np.ndarray:
         """Means over the volumes that were measured, [window, region]."""
         features = np.stack([np.asarray(scan, dtype=np.float64).mean(axis=1) for scan in x])
-        return recentring.log_power(features, subjects) if self.recentred else features
+        return recentering.log_power(features, subjects) if self.recentered else features
 
 
 class PatternLDA(PatternLR):

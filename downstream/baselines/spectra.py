@@ -20,8 +20,8 @@ def covariances(signal: np.ndarray, sfreq: float) -> np.ndarray:
     Bands above half the sampling rate, or without a frequency in so short a window, are zero.
     """
     n = signal.shape[1]
-    centred = signal - signal.mean(axis=1, keepdims=True)
-    spectrum = np.fft.rfft(centred * np.hanning(n), axis=1)
+    centered = signal - signal.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centered * np.hanning(n), axis=1)
     frequency = np.fft.rfftfreq(n, 1 / sfreq)
     found = np.zeros((len(BANDS), len(signal), len(signal)))
     for band, (low, high) in enumerate(BANDS):

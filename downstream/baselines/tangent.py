@@ -7,7 +7,7 @@ Sources: Barachant et al. 2012, IEEE TBME 59:920 (tangent space); Sabbagh et al.
 import numpy as np
 from pyriemann.utils.tangentspace import tangent_space
 
-from . import recentring, spectra
+from . import recentering, spectra
 from .linear import Linear, logistic, ridge
 
 WIDE = (spectra.ALL,)
@@ -28,10 +28,10 @@ class Tangent(Linear):
         parts = []
         for number, bands in enumerate(self.used):
             matrices = self.channels(x[:, list(bands)].sum(axis=1))
-            if self.recentred:
-                matrices = recentring.covariances(matrices, subjects)
+            if self.recentered:
+                matrices = recentering.covariances(matrices, subjects)
             if training:
-                self.means.append(recentring.mean(matrices))
+                self.means.append(recentering.mean(matrices))
             parts.append(tangent_space(matrices, self.means[number]))
         return np.concatenate(parts, axis=1)
 
@@ -52,7 +52,7 @@ class FilterBankTangentLR(TangentLR):
 
 
 class TangentRidge(Tangent):
-    """Predicts a number; re-centred, only what differs between the windows of a subject."""
+    """Predicts a number; re-centered, only what differs between the windows of a subject."""
 
     bank = FILTER_BANK
     REGRESSION = True

@@ -8,7 +8,7 @@ from neurofm.checkpoints.contracts import contract_of
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.models.protocol import Backbone
 
-from .labelled import Labelled
+from .labeled import Labeled
 
 
 def open_backbone(path: str) -> Backbone:
@@ -25,7 +25,7 @@ def open_backbone(path: str) -> Backbone:
 
 
 def build(
-    pretrained: Backbone, data: Labelled, mode: str, architecture: dict, seed: int, *,
+    pretrained: Backbone, data: Labeled, mode: str, architecture: dict, seed: int, *,
     random_weights: bool = False,
 ) -> Decoder:
     """A decoder whose head (with random_weights: everything) is drawn from `seed`."""

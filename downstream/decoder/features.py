@@ -64,7 +64,7 @@ class Known:
 
     def alike(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Those of the rows that are of one person by one device, then of the next: what
-        re-centring takes together. Another device sees the same person differently."""
+        re-centering takes together. Another device sees the same person differently."""
         whose = np.unique(self.subjects[rows], return_inverse=True)[1]
         group = np.unique([whose, self.devices[rows]], axis=1, return_inverse=True)[1].ravel()
         for each in np.unique(group):
@@ -183,31 +183,31 @@ def alike(parts: list[Tensor]) -> list[Tensor]:
     return [F.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts]
 
 
-def recentred(source: InMemory, parts: Collection[np.ndarray]) -> InMemory:
+def recentered(source: InMemory, parts: Collection[np.ndarray]) -> InMemory:
     """Features with the mean of each subject (by each device) removed: no label is used, but all
     of a subject's windows are.
 
-    parts: windows (of train, of validation, of test), each re-centred for itself, so that nothing
+    parts: windows (of train, of validation, of test), each re-centered for itself, so that nothing
     of a test reaches a training where both are of the same people. Other windows stay as they are.
     """
     values = source.values.clone()
     for part in parts:
         for rows in source.alike(source.rows(part)):
             own = torch.from_numpy(rows)
-            values[own] -= centre(values[own])
+            values[own] -= center(values[own])
     return source.with_(values)
 
 
-def centre(features: Float[Tensor, "window *place feature"]) -> Float[Tensor, " feature"]:
-    """What re-centring takes away from a person's features: their mean over windows (and places,
+def center(features: Float[Tensor, "window *place feature"]) -> Float[Tensor, " feature"]:
+    """What re-centering takes away from a person's features: their mean over windows (and places,
     where the head does the pooling)."""
     return features.flatten(0, -2).mean(dim=0)
 
 
-def centre_of_all(source: InMemory, windows: np.ndarray) -> Float[Tensor, " feature"]:
-    """Mean over the windows' subjects (by each device) of their centres: the likeliest one of
+def center_of_all(source: InMemory, windows: np.ndarray) -> Float[Tensor, " feature"]:
+    """Mean over the windows' subjects (by each device) of their centers: the likeliest one of
     somebody unknown."""
-    return torch.stack([centre(source.values[torch.from_numpy(rows)])
+    return torch.stack([center(source.values[torch.from_numpy(rows)])
                         for rows in source.alike(source.rows(windows))]).mean(dim=0)
 
 

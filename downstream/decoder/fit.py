@@ -32,9 +32,9 @@ def fit(
     where the mode is not "frozen"; of a linear head only how.weight_decay counts, the penalty of
     what is solved. pooled: features of the backbone as it came, where they are known already.
     temperature: whether the validation windows choose one.
-    Returns what the head sees of all windows of `source`, not re-centred.
+    Returns what the head sees of all windows of `source`, not re-centered.
 
-    A decoder that re-centres trains its head on each subject's features minus their mean. What
+    A decoder that re-centers trains its head on each subject's features minus their mean. What
     trains along does so with a head of its own, that sees features as they are: a mean over a
     person's windows is not to be had from a batch.
     """
@@ -58,10 +58,10 @@ def fit(
         _fit_all(decoder, source, training, validation, how, how_full, out, accelerator, say)
         pooled = features.pooled(decoder, source, device=device)
     seen = pooled
-    if decoder.config.recentred:
-        decoder.head.centre.copy_(features.centre_of_all(pooled, training))
-        seen = features.recentred(pooled, parts)
-    if frozen or decoder.config.recentred:
+    if decoder.config.recentered:
+        decoder.head.centre.copy_(features.center_of_all(pooled, training))
+        seen = features.recentered(pooled, parts)
+    if frozen or decoder.config.recentered:
         fit_head(seen, out if frozen else out / "again")
     if temperature and len(validation) and not decoder.config.regression:
         rows = torch.from_numpy(seen.rows(validation))

@@ -164,7 +164,7 @@ class _Trained(_OfEpochs):
     """Training and its parameters, which classifier and regressor have in common."""
 
     def __init__(
-        self, model, info=None, mode="frozen", pool=None, recentred=False,
+        self, model, info=None, mode="frozen", pool=None, recentered=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
         random_state=None, verbose=False,
@@ -173,7 +173,7 @@ class _Trained(_OfEpochs):
         self.info = info
         self.mode = mode
         self.pool = pool
-        self.recentred = recentred
+        self.recentered = recentered
         self.head = head
         self.hidden_dim = hidden_dim
         self.dropout = dropout
@@ -208,7 +208,7 @@ class _Trained(_OfEpochs):
             torch.manual_seed(seed)
             decoder = self._start(
                 recordings, classes=classes, mode=self.mode, pool=self.pool or "",
-                recentred=self.recentred, head=self.head, hidden_dim=self.hidden_dim,
+                recentered=self.recentered, head=self.head, hidden_dim=self.hidden_dim,
                 dropout=self.dropout, rank=self.rank, **of_decoder,
             )
             windows = epochs.standardized(recordings, contract_of(decoder))
@@ -219,8 +219,8 @@ class _Trained(_OfEpochs):
     def _answers(self, X) -> np.ndarray:
         """Outputs of the decoder, float32 [epoch, output]."""
         pooled = torch.from_numpy(self._pooled(self.decoder_, X))
-        centre = features.centre(pooled) if self.recentred else None
-        return self.decoder_.name(pooled, centre).numpy()
+        center = features.center(pooled) if self.recentered else None
+        return self.decoder_.name(pooled, center).numpy()
 
     def _training(self, seed: int, steps: int, lr: float, weight_decay: float) -> TrainConfig:
         return TrainConfig(
@@ -258,7 +258,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         weight_decay. n_steps_full, lr_full: of what comes after it.
         (Not `steps`: whatever has those passes for a Pipeline, with MOABB at least.)
     batch_windows: epochs a step, and encoded at a time.
-    recentred: each group's mean feature is taken away, without labels; epochs to be predicted
+    recentered: each group's mean feature is taken away, without labels; epochs to be predicted
         together are then taken for one person's, and none can be named alone.
     validation_fraction: share of the epochs (of whole groups, where `fit` is told them) that choose
         the step at which training ends; 0 = train on all of them, to the end.
@@ -271,13 +271,13 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     """
 
     def __init__(
-        self, model, info=None, mode="frozen", pool=None, recentred=False,
+        self, model, info=None, mode="frozen", pool=None, recentered=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300,
         lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,
     ):
         super().__init__(
-            model, info, mode, pool, recentred, head, hidden_dim, dropout, rank, n_steps, lr,
+            model, info, mode, pool, recentered, head, hidden_dim, dropout, rank, n_steps, lr,
             weight_decay, n_steps_full, lr_full, batch_windows, validation_fraction, random_state,
             verbose,
         )

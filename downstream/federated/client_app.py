@@ -41,7 +41,7 @@ def _train(site: Site, message: Message) -> Message:
 
 def _judge(site: Site, message: Message) -> Message:
     _, learning, weights = messages.asked(message)
-    return messages.judgement(site.name, personal.finish(site, learning, weights), message)
+    return messages.judgment(site.name, personal.finish(site, learning, weights), message)
 
 
 def _answer(message: Message, context: Context, sites: Sequence[Site], do) -> Message:

@@ -7,7 +7,7 @@ classifier, mean the same everywhere.
     full    the classifier, and the transformer
 
 The decoder is that of `neurofm finetune` (`models.decoder`). Mean, deviation and frequencies by
-which the head sees features are the site's own, and with `recentred` each person's mean.
+which the head sees features are the site's own, and with `recentered` each person's mean.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from neurofm.models.decoder import Decoder, DecoderConfig
 
 from ..decoder import adapters, features
 from ..decoder.build import open_backbone
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 from ..scoring.predictions import predict as predicted
 from .learning import Learning
 from .plan import Plan
@@ -28,7 +28,7 @@ from .site import Site
 _MODE = {"head": "frozen", "lora": "lora", "full": "full"}  # `adapt` → mode of the decoder
 
 
-def build(site: Site, learning: Learning, data: Labelled) -> Plan:
+def build(site: Site, learning: Learning, data: Labeled) -> Plan:
     """Raises ValueError where the site's encoder is another one than the server's."""
     if site.channels:
         raise ValueError(f"{site.name}: channels are of a FLEEG; an encoder reads whatever there "
@@ -45,9 +45,9 @@ def build(site: Site, learning: Learning, data: Labelled) -> Plan:
     source, pooled = _prepared(site.corpus, path, found, data, decoder)
     ledger, training = checkpoints.read_ledger(path), data.windows["train"]
     seen = pooled
-    if decoder.config.recentred:
-        decoder.head.centre.copy_(features.centre_of_all(pooled, training))
-        seen = features.recentred(pooled, [part for part in data.windows.values() if len(part)])
+    if decoder.config.recentered:
+        decoder.head.centre.copy_(features.center_of_all(pooled, training))
+        seen = features.recentered(pooled, [part for part in data.windows.values() if len(part)])
     rows = torch.from_numpy(seen.rows(training))
     decoder.head.fit(seen.values[rows], seen.target[rows])
     shared = _shared(decoder, learning)
@@ -85,8 +85,8 @@ def initial(learning: Learning) -> dict[str, np.ndarray]:
 def _decoder(learning: Learning, pretrained, classes) -> Decoder:
     config = DecoderConfig(backbone=pretrained.config, classes=classes,
                            mode=_MODE[learning.adapt], **learning.architecture)
-    if config.recentred and learning.adapt != "head":
-        raise ValueError("architecture.recentred: a decoder that trains along sees no mean over a "
+    if config.recentered and learning.adapt != "head":
+        raise ValueError("architecture.recentered: a decoder that trains along sees no mean over a "
                          "person; leave it out, or say learning.adapt: head")
     with torch.random.fork_rng():
         torch.manual_seed(learning.train.seed)
@@ -107,7 +107,7 @@ def _shared(decoder: Decoder, learning: Learning) -> tuple[str, ...]:
 _KEPT: dict = {}  # tokens and features of the sites seen last: they never change
 
 
-def _prepared(corpus: str, path: str, fingerprint: str, data: Labelled, decoder: Decoder):
+def _prepared(corpus: str, path: str, fingerprint: str, data: Labeled, decoder: Decoder):
     key = (corpus, path, fingerprint, data.all.tobytes(), decoder.config.pool)
     if key not in _KEPT:
         while len(_KEPT) >= 8:

@@ -23,7 +23,7 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
             out / "sites.png", "balanced accuracy of each site",
             "Dots are held-out subjects: none of their trials is in any weight or statistic"
             + (", except their own mean over all their trials, without labels"
-               if run.learning.architecture.get("recentred") else "")
+               if run.learning.architecture.get("recentered") else "")
             + ". Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
         ("Sites", report.table(_sites(run, scores))),
         ("Rounds", report.figure(out / "rounds.png", "losses over rounds") + _rejected(federated)

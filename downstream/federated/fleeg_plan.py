@@ -11,7 +11,7 @@ from neurofm.models.fleeg import FLEEG, FLEEGConfig
 
 from ..baselines.network import Examples
 from ..decoder.features import Known
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 from .learning import Learning
 from .plan import Plan
 from .site import Site
@@ -33,7 +33,7 @@ class Trials(Known):
         return Examples(self.take(windows), **self.about(windows, seeds))
 
 
-def build(site: Site, learning: Learning, data: Labelled) -> Plan:
+def build(site: Site, learning: Learning, data: Labeled) -> Plan:
     """Everything that is estimated here (means, deviations, frequencies) is of training people."""
     names, signal = _signals(site.corpus, site.channels, data.all.tobytes())
     windows = data.all

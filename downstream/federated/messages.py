@@ -46,7 +46,7 @@ def part_of(site: str, part: Part, message: Message) -> Message:
     }), reply_to=message)
 
 
-def judgement(site: str, metrics: dict, message: Message) -> Message:
+def judgment(site: str, metrics: dict, message: Message) -> Message:
     """A site's answer when it was judged: numbers over its people, no person's."""
     told = ("balanced_accuracy", "low", "high", "subjects", "windows")
     return Message(RecordDict({

@@ -83,7 +83,7 @@ def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> 
             train(plan.model, plan.source, training, config, folder, accelerator,
                   received=received, stop_after=last, say=lambda *_: None)
     except Stopped as stop:
-        if stop.signalled:
+        if stop.signaled:
             raise
     finally:
         accelerator.end_training()

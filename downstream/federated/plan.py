@@ -12,7 +12,7 @@ from torch import nn
 
 from neurofm.training.sampler import WindowSource
 
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Plan:
 
     model: nn.Module
     source: WindowSource
-    data: Labelled
+    data: Labeled
     shared: tuple[str, ...]
     predict: Callable[[np.ndarray], np.ndarray]
     whole: Callable[[], nn.Module]

@@ -76,7 +76,7 @@ class _Round:
 def run(
     grid: Grid, federation: Federation, folder: Path, n_sites: int, say: Callable = print
 ) -> dict[str, dict]:
-    """All rounds that are left, and the judgement: site → metrics. Raises FederationFailed."""
+    """All rounds that are left, and the judgment: site → metrics. Raises FederationFailed."""
     federation.check(n_sites)
     folder.mkdir(parents=True, exist_ok=True)
     learning = federation.learning

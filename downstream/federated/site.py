@@ -8,7 +8,7 @@ from pathlib import Path
 from neurofm.data.corpus import Corpus
 
 from .. import tasks
-from ..decoder.labelled import Labelled, checked, labelled
+from ..decoder.labeled import Labeled, checked, labeled
 from ..protocol.windows import SAME_PEOPLE, folds
 from .learning import Learning
 
@@ -46,7 +46,7 @@ class Site:
         return (learning.train.seed + zlib.crc32(self.name.encode())) % 2**31
 
 
-def fold_of(site: Site, learning: Learning) -> Labelled:
+def fold_of(site: Site, learning: Learning) -> Labeled:
     """The windows of a site that train, choose and judge in this fold.
 
     A site with fewer folds than others (fewer people, one left out at a time) begins again.
@@ -61,13 +61,13 @@ def n_folds(site: Site, learning: Learning) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _folds(corpus: str, learning_json: str) -> list[Labelled]:
+def _folds(corpus: str, learning_json: str) -> list[Labeled]:
     learning = Learning.from_json(learning_json)
     task = tasks.find(learning.task)
     if task.number:
         raise ValueError(f"task {learning.task} is of a number; federated decoders tell classes "
                          f"apart")
-    data = labelled(Corpus.open(corpus), learning.classes or task.classes, learning.only)
+    data = labeled(Corpus.open(corpus), learning.classes or task.classes, learning.only)
     if learning.protocol.kind == "stored":
         return [checked(data, 1)]
     least = 1 if learning.protocol.kind in SAME_PEOPLE else 2

@@ -16,12 +16,12 @@ import numpy as np
 
 from neurofm.data.corpus import Corpus
 
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 from ..scoring.exchanges import in_blocks
 from . import leaks
 
 
-def within(data: Labelled, n: int, gap_s: float) -> Iterator[Labelled]:
+def within(data: Labeled, n: int, gap_s: float) -> Iterator[Labeled]:
     """The folds: each of `n` blocks is the test once. gap_s: least time between windows of two
     sides. Raises ValueError where blocks are too short to train or to choose by."""
     windows, corpus = data.all, data.corpus
@@ -37,7 +37,7 @@ def within(data: Labelled, n: int, gap_s: float) -> Iterator[Labelled]:
         yield fold
 
 
-def of_windows(data: Labelled, n: int) -> np.ndarray:
+def of_windows(data: Labeled, n: int) -> np.ndarray:
     """Block, 0 … n − 1, of each of the labeled windows."""
     windows, table = data.all, data.corpus.windows
     recording = table["recording"].to_numpy()[windows]
@@ -78,7 +78,7 @@ def apart(corpus: Corpus, some: np.ndarray, others: np.ndarray, gap_s: float) ->
     return np.array([window for window in some.tolist() if window not in near], dtype=int)
 
 
-def _check(fold: Labelled, n: int) -> None:
+def _check(fold: Labeled, n: int) -> None:
     for split in ("train", "validation", "test"):
         _, target, _ = fold.of(split)
         lacking = [name for k, name in enumerate(fold.classes) if not (target == k).any()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurofm.training.finite import NotANumber
 
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 from ..scoring import statistics
 
 Made = TypeVar("Made")
@@ -22,7 +22,7 @@ class Diverged(ValueError):
     """A method has no answers: every setting that it tried diverged."""
 
 
-def score(data: Labelled, split: str, answers: np.ndarray) -> float:
+def score(data: Labeled, split: str, answers: np.ndarray) -> float:
     """What settings are chosen by: balanced accuracy, or mean absolute error with a minus."""
     _, target, subjects = data.of(split)
     if not data.classes:
@@ -32,7 +32,7 @@ def score(data: Labelled, split: str, answers: np.ndarray) -> float:
 
 
 def chosen(
-    settings: tuple[dict, ...], data: Labelled,
+    settings: tuple[dict, ...], data: Labeled,
     attempt: Callable[[int, dict], tuple[Made, np.ndarray]],
 ) -> tuple[Made, dict]:
     """(what the best setting made, that setting; under "diverged" those that did).

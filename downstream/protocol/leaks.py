@@ -16,12 +16,12 @@ from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
 
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 
 
 def refuse(
-    data: Labelled, *, same_people: bool = False, same_recordings: bool = False
-) -> Labelled:
+    data: Labeled, *, same_people: bool = False, same_recordings: bool = False
+) -> Labeled:
     """The same; SplitLeakError if two of its splits share what they must not.
 
     same_people: the protocol compares sessions of the same people, so these may be shared.

@@ -1,6 +1,6 @@
 """Protocols: ways to part people, sessions or devices into train, validation and test.
 
-`folds` gives a `Labelled` for each fold, checked for leaks. In every one of them the validation
+`folds` gives a `Labeled` for each fold, checked for leaks. In every one of them the validation
 windows are of other people (sessions, devices, stretches of time) than the training and the test
 windows, so that steps and settings can be chosen without a look at the test.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..decoder.labelled import Labelled, checked, described
+from ..decoder.labeled import Labeled, checked, described
 from . import blocks, leaks
 
 # Whoever is judged was trained on, too: the question is another day, or another stretch of time.
@@ -104,8 +104,8 @@ class Protocol:
 
 
 def folds(
-    data: Labelled, protocol: Protocol, min_subjects: int = 2, trial: str = "recording"
-) -> list[Labelled]:
+    data: Labeled, protocol: Protocol, min_subjects: int = 2, trial: str = "recording"
+) -> list[Labeled]:
     """The folds, each checked: enough subjects of every class, nothing on both sides.
 
     min_subjects: fewest training subjects of a class; 1 where the same people are judged. trial:
@@ -128,14 +128,14 @@ def folds(
     return found
 
 
-def gap_s(protocol: Protocol, data: Labelled, trial: str) -> float:
+def gap_s(protocol: Protocol, data: Labeled, trial: str) -> float:
     """Seconds left out at the borders of blocks of time."""
     if protocol.gap_s is not None:
         return protocol.gap_s
     return 0.0 if trial == "event" else data.corpus.contract.window_s or 0.0
 
 
-def in_words(protocol: Protocol, found: list[Labelled], trial: str = "recording") -> str:
+def in_words(protocol: Protocol, found: list[Labeled], trial: str = "recording") -> str:
     """One line for the page."""
     n = len({subject for fold in found for subject in fold.of("test")[2]})
     people = f"{n} subject{'s' * (n != 1)}"
@@ -179,11 +179,11 @@ def said_of_whom(protocol: Protocol) -> list[str]:
     return []
 
 
-def _stored(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+def _stored(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
     yield data
 
 
-def _kfold(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+def _kfold(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
     people = _dealt(data, np.random.default_rng(protocol.seed))
     n, label = len(people) if protocol.kind == "loso" else protocol.folds, _label_of(data)
     if n > len(people):
@@ -198,7 +198,7 @@ def _kfold(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
         yield _parted(data, name, windows, np.isin(of, test), np.isin(of, chosen))
 
 
-def _published(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+def _published(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
     windows, parts = data.all, {}
     of = np.array([key.split("/", 1)[1] for key in data.corpus.subjects(windows)])
     for split, wanted in (("train", protocol.train), ("validation", protocol.validation_subjects),
@@ -207,7 +207,7 @@ def _published(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
     yield replace(data, fold="published", windows=parts)
 
 
-def _sessions(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+def _sessions(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
     windows = data.all
     rows = data.corpus.windows["recording"].to_numpy()[windows]
     column = protocol.column or "session"
@@ -249,7 +249,7 @@ def every(protocol: Protocol) -> int:
     return max(2, round(1 / protocol.validation))
 
 
-def _nth(data: Labelled, protocol: Protocol) -> np.ndarray:
+def _nth(data: Labeled, protocol: Protocol) -> np.ndarray:
     """bool [labeled window]: every n-th of each recording and class, in the order of time."""
     windows, table, n = data.all, data.corpus.windows, every(protocol)
     recording, start_s = (table[name].to_numpy()[windows] for name in ("recording", "start_s"))
@@ -261,7 +261,7 @@ def _nth(data: Labelled, protocol: Protocol) -> np.ndarray:
     return chosen
 
 
-def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
+def _across(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
     windows = data.all
     rows = data.corpus.windows["recording"].to_numpy()[windows]
     value = _column(data, protocol.column)[rows]
@@ -286,7 +286,7 @@ def _across(data: Labelled, protocol: Protocol) -> Iterator[Labelled]:
                       chosen[test | rest] & ~test[test | rest])
 
 
-def _column(data: Labelled, name: str) -> np.ndarray:
+def _column(data: Labeled, name: str) -> np.ndarray:
     """A column, or attribute, of all recordings, as text; every labeled recording has one."""
     table = described(data.corpus)
     if name not in table:
@@ -305,7 +305,7 @@ def _column(data: Labelled, name: str) -> np.ndarray:
     return value
 
 
-def _check_labels_vary(data: Labelled, kind: str) -> None:
+def _check_labels_vary(data: Labeled, kind: str) -> None:
     """Raise ValueError where everybody has one label: then to know the person is to know it."""
     of, target = data.corpus.subjects(data.all), data.target[data.all]
     people = np.unique(of)
@@ -322,14 +322,14 @@ KINDS = {"stored": _stored, "kfold": _kfold, "loso": _kfold, "published": _publi
 
 
 def _parted(
-    data: Labelled, name: str, windows: np.ndarray, test: np.ndarray, chosen: np.ndarray
-) -> Labelled:
+    data: Labeled, name: str, windows: np.ndarray, test: np.ndarray, chosen: np.ndarray
+) -> Labeled:
     parts = {"train": ~test & ~chosen, "validation": chosen & ~test, "test": test}
     return replace(data, fold=str(name),
                    windows={split: windows[part] for split, part in parts.items()})
 
 
-def _dealt(data: Labelled, rng) -> list[str]:
+def _dealt(data: Labeled, rng) -> list[str]:
     """All subjects, so that taking every n-th gives parts with alike labels: shuffled, then sorted
     by their mean label (for diagnoses and ages; where everybody has every label this only
     shuffles)."""
@@ -340,7 +340,7 @@ def _dealt(data: Labelled, rng) -> list[str]:
     return sorted(people, key=lambda one: mean[one])
 
 
-def _label_of(data: Labelled) -> dict[str, int]:
+def _label_of(data: Labeled) -> dict[str, int]:
     """The class of each subject, where everybody has one all through (sex, a diagnosis)."""
     windows = data.all if data.classes else data.all[:0]
     of, target = data.corpus.subjects(windows), data.target[windows]

@@ -134,7 +134,7 @@ def maps(
     batch_windows: int = 16, draws: int = 500, seed: int = 0,
 ) -> list[Attribution]:
     """Patterns of a decoder over windows (indices) it was not trained on, one for each kind of
-    sensor. target: class index, or number, of each of the windows. Where the decoder re-centres,
+    sensor. target: class index, or number, of each of the windows. Where the decoder re-centers,
     each person's average is that of these windows."""
     _check_enough(corpus, windows)
     device, order = next(decoder.parameters()).device, np.argsort(windows)
@@ -199,14 +199,14 @@ def _of_kind(
     person = np.zeros_like(subject) if swap.unit == "subjects" else subject
     weighted = _weighted(power, group, subject).reshape(len(windows), -1)
     rng = np.random.default_rng(seed)
-    labellings = np.concatenate([codes[None], swap.labellings(draws, seed)])
+    labelings = np.concatenate([codes[None], swap.labelings(draws, seed)])
     kept: dict[str, list] = {"pattern": [], "threshold": [], "spectrum": [],
                              "spectrum_threshold": [], "p": [], "least": []}
     n_channels, n_bands = len(sensors), len(bands)
     for k, output in enumerate(outputs):
         many = np.stack([output, *(_shifted(output, recording, subject, swap.unit, rng)
                                    for _ in range(draws))])
-        many = _standardised(many, group, person)
+        many = _standardized(many, group, person)
         flat = (many @ weighted).reshape(1 + draws, n_channels, -1)
         each, bins = flat[..., :n_bands], np.sqrt(np.square(flat[..., n_bands:]).mean(axis=1))
         kept["pattern"].append(each[0])
@@ -215,7 +215,7 @@ def _of_kind(
         middle = bins.mean(axis=0)
         kept["spectrum_threshold"].append(middle + _threshold(bins, middle))
         wanted = values if not classes else values == classes.index(names[k])
-        labels = wanted.astype(float)[labellings]
+        labels = wanted.astype(float)[labelings]
         told = (labels * many[0] * _weights(subject)).sum(axis=1)
         same = (labels[1:] == labels[0]).all(axis=1)  # whatever is said, these are as good
         for name, as_good in (("p", told[1:] >= told[0] - 1e-12), ("least", same)):
@@ -301,8 +301,8 @@ def _db(
 ) -> Float[np.ndarray, "channel interval"]:
     """Power of a window in each interval, dB."""
     n = signal.shape[1]
-    centred = signal - signal.mean(axis=1, keepdims=True)
-    density = np.square(np.abs(np.fft.rfft(centred * np.hanning(n), axis=1))) / n**2
+    centered = signal - signal.mean(axis=1, keepdims=True)
+    density = np.square(np.abs(np.fft.rfft(centered * np.hanning(n), axis=1))) / n**2
     hz = np.fft.rfftfreq(n, 1 / sfreq)
     power = np.stack([density[:, (hz >= low - 1e-9) & (hz < high - 1e-9)].sum(axis=1)
                       for low, high in intervals], axis=1)
@@ -333,7 +333,7 @@ def _weighted(
     return out * weight[:, :, None]
 
 
-def _standardised(
+def _standardized(
     outputs: Float[np.ndarray, "draw window"], group: np.ndarray, person: np.ndarray
 ) -> Float[np.ndarray, "draw window"]:
     """Mean 0 in each group, deviation 1 in each person; 0 where a person's outputs are all one."""
@@ -351,7 +351,7 @@ def _shifted(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " window"]:
     """Outputs as they could have been if they had nothing to do with power: shifted round their
-    recording, which keeps how neighbouring windows resemble each other; and the means of
+    recording, which keeps how neighboring windows resemble each other; and the means of
     recordings, or people, exchanged where labels differ between these."""
     out = np.empty_like(output)
     mean = np.zeros(recording.max() + 1)

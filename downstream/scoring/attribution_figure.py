@@ -58,8 +58,8 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
 
 def flattened(sensors: Sensors) -> Float[np.ndarray, "channel 2"]:
     """Places on a sheet, meters, nose up; NaN where a place is unknown."""
-    from_centre = np.where(sensors.has_position[:, None], sensors.position - HEAD_CENTRE_M, np.nan)
-    x, y, z = from_centre.T.astype(float)
+    from_center = np.where(sensors.has_position[:, None], sensors.position - HEAD_CENTRE_M, np.nan)
+    x, y, z = from_center.T.astype(float)
     around = np.hypot(x, y)
     angle = np.arctan2(around, z) / (np.pi / 2)
     return RIM_M * (angle / np.maximum(around, 1e-9))[:, None] * np.stack([x, y], axis=1)

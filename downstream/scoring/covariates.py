@@ -12,7 +12,7 @@ from scipy import stats
 
 from neurofm.data.corpus import Corpus
 
-from ..decoder.labelled import described
+from ..decoder.labeled import described
 
 LABEL = "the label itself"
 

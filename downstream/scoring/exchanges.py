@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ENUMERATED = 2000  # no more labelings than this are all gone through
-FEW_LABELLINGS = 40  # below, 1 in 40 (the 97.5th percentile) cannot be resolved
+FEW_LABELINGS = 40  # below, 1 in 40 (the 97.5th percentile) cannot be resolved
 IN_BLOCKS = 0.7  # labels come in blocks where they change less often than this × by chance
 
 
@@ -88,7 +88,7 @@ class Exchanges:
     def exact(self) -> bool:
         return self.count <= ENUMERATED
 
-    def labellings(self, draws: int, seed: int) -> np.ndarray:
+    def labelings(self, draws: int, seed: int) -> np.ndarray:
         """Codes [labeling, window]: all there are if that is few, else `draws` at random."""
         if not self.count:
             return np.empty((0, self.n_windows), dtype=np.int16)
@@ -159,7 +159,7 @@ def _units(codes: np.ndarray, units: list[np.ndarray], moving: bool = False) -> 
 
 
 def in_blocks(codes: np.ndarray, of_recording: list[np.ndarray]) -> bool:
-    """Whether labels of neighbouring windows agree far more often than in a random order."""
+    """Whether labels of neighboring windows agree far more often than in a random order."""
     changes = expected = 0.0
     for rows in of_recording:
         n = len(rows)

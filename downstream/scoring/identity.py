@@ -1,7 +1,7 @@
 """Is the model recognizing people rather than states?
 
 Features by which a person is known at once, and a task where each person has one label, are a
-trap: a decoder may remember people. And where features say nothing about people, re-centring can
+trap: a decoder may remember people. And where features say nothing about people, re-centering can
 gain nothing. The probe asks how well a linear classifier that has seen the first half of each
 recording's windows names whose the second half is, beside chance.
 """
@@ -13,12 +13,12 @@ from sklearn.preprocessing import StandardScaler
 
 from ..decoder import features
 from ..decoder.features import InMemory
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 
 
-def probe(networks, simple, data: Labelled) -> dict[str, float]:
+def probe(networks, simple, data: Labeled) -> dict[str, float]:
     """Share of windows of training subjects whose subject is named rightly: pretrained, the same
-    re-centred, random weights, log band power; and chance, the share of the subject who has most.
+    re-centered, random weights, log band power; and chance, the share of the subject who has most.
 
     networks, simple: of the evaluation; either may be None, and its features are left out.
     """
@@ -30,7 +30,7 @@ def probe(networks, simple, data: Labelled) -> dict[str, float]:
     if networks is not None:
         pretrained = networks.features(False, data, 0)
         sources = {"pretrained": pretrained,
-                   "pretrained, re-centred": features.recentred(pretrained, [windows]),
+                   "pretrained, re-centered": features.recentered(pretrained, [windows]),
                    "random weights": networks.features(True, data, 0)}
         found = {name: _of_features(source, first, second) for name, source in sources.items()}
     # Where baselines take part of the windows alone, theirs would be another question.
@@ -42,7 +42,7 @@ def probe(networks, simple, data: Labelled) -> dict[str, float]:
     return {**found, "chance": float(counts.max() / counts.sum())}
 
 
-def halves(data: Labelled, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def halves(data: Labeled, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Windows of the first and of the second half of each recording, one window's time apart."""
     recording = data.corpus.windows["recording"].to_numpy()[windows]
     start_s = data.corpus.windows["start_s"].to_numpy()[windows]

@@ -11,7 +11,7 @@ from neurofm.models.decoder import Decoder
 
 from ..decoder import features
 from ..decoder.features import InMemory
-from ..decoder.labelled import Labelled
+from ..decoder.labeled import Labeled
 from . import metrics, statistics
 
 
@@ -21,21 +21,21 @@ def predict(
 ) -> np.ndarray:
     """Probabilities [window, class], or numbers [window, 1], of windows whose features are known.
 
-    A decoder that re-centres takes the mean of each subject's windows (by each device) among those
+    A decoder that re-centers takes the mean of each subject's windows (by each device) among those
     given.
     """
     decoder.to(device).eval()
     rows = pooled.rows(windows)
     answers = np.empty((len(windows), len(decoder.classes) or 1))
-    for group in pooled.alike(rows) if decoder.config.recentred else [rows]:
+    for group in pooled.alike(rows) if decoder.config.recentered else [rows]:
         values = pooled.values[torch.from_numpy(group)]
-        centre = features.centre(values).to(device) if decoder.config.recentred else None
-        parts = [decoder.name(part.to(device), centre) for part in values.split(batch_windows)]
+        center = features.center(values).to(device) if decoder.config.recentered else None
+        parts = [decoder.name(part.to(device), center) for part in values.split(batch_windows)]
         answers[np.isin(rows, group)] = torch.cat(parts).double().cpu().numpy()
     return answers
 
 
-def table_of(data: Labelled, answers: np.ndarray, ledger: dict | None) -> pd.DataFrame:
+def table_of(data: Labeled, answers: np.ndarray, ledger: dict | None) -> pd.DataFrame:
     """A row a test window: whose, which, when, label, predicted, p_CLASS, seen_in_pretraining.
 
     answers: probabilities [window, class], or numbers [window, 1].

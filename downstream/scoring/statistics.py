@@ -173,8 +173,8 @@ def chances(
     ways = exchanges(target, _numbered(subjects), _numbered(recordings), folds)
     if not ways.count:
         return [_no_chance(1 / len(np.unique(target)), ways)] * named.shape[2]
-    observed = _of_labellings(target[None], named, units)[0]
-    drawn = _of_labellings(ways.labellings(draws, seed), named, units)
+    observed = _of_labelings(target[None], named, units)[0]
+    drawn = _of_labelings(ways.labelings(draws, seed), named, units)
     return [_chance(one, true, ways) for one, true in zip(drawn.T, observed, strict=True)]
 
 
@@ -193,7 +193,7 @@ def chances_of_numbers(
     ways = exchanges(codes, people, _numbered(recordings), folds)
     if not ways.count:
         return [_no_chance(np.nan, ways)] * len(predicted)
-    labels = ways.labellings(draws, seed)
+    labels = ways.labelings(draws, seed)
     weight = 1 / np.bincount(unit)[unit] / (unit.max() + 1)  # units weigh alike
     one_of = np.unique(people, return_index=True)[1]
     found = []
@@ -322,7 +322,7 @@ def _sign_flip(parts: np.ndarray, seed: int) -> float:
     return above / len(signs) if n <= 12 else (1 + above) / (1 + len(signs))
 
 
-def _of_labellings(labels: np.ndarray, named: np.ndarray, people: np.ndarray) -> np.ndarray:
+def _of_labelings(labels: np.ndarray, named: np.ndarray, people: np.ndarray) -> np.ndarray:
     """Scores [labeling, method] of labels [labeling, window]."""
     n_classes, n_subjects = named.shape[1], people.max() + 1
     rows = [np.flatnonzero(people == s) for s in range(n_subjects)]

@@ -13,7 +13,7 @@ from neurofm.pages import page as report
 from neurofm.pages import words
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 
-from ..decoder.labelled import sensors_of
+from ..decoder.labeled import sensors_of
 from . import findings
 
 _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold all
@@ -22,15 +22,15 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 def page(
     recording: Recording, windows: Standardized | StandardizedScan, table: pd.DataFrame,
     decoder: WindowDecoder,
-    model: str, figure: Path, summary: str, centred: str = "",
+    model: str, figure: Path, summary: str, centered: str = "",
 ) -> report.Page:
     """The page. model: path or repository of the decoder. figure: the PNG to put in. summary: the
-    finding. centred: what every window was compared with, in words, where the decoder re-centers.
+    finding. centered: what every window was compared with, in words, where the decoder re-centers.
     """
     what = windows.contract.CHANNELS
     fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
             f"size and are like each other."]
-    sections = opening(summary, decoder, model, recording, centred)
+    sections = opening(summary, decoder, model, recording, centered)
     sections += [
         ("Quality of the recording", report.bullets(findings.quality(windows) or fine)),
         ("Signal and decoded windows",
@@ -54,12 +54,12 @@ def about(model: str) -> str:
 
 def opening(
     summary: str, decoder: WindowDecoder, model: str, recording: Recording | None,
-    centred: str = "",
+    centered: str = "",
 ) -> list[tuple[str, str]]:
     """The sections that every reader needs: finding, what it does not mean, training subjects."""
     known = findings.trained_on(model, recording)
     return [
-        ("", report.paragraph(summary, "lead") + (report.paragraph(centred) if centred else "")),
+        ("", report.paragraph(summary, "lead") + (report.paragraph(centered) if centered else "")),
         ("What this does not mean", report.bullets(findings.limits(decoder))),
         ("How good this decoder is", report.paragraph(findings.score(model)[0])),
         ("Training subjects", "".join(map(report.paragraph, known))),

@@ -21,8 +21,8 @@ from neurofm.preprocessing import archive
 from neurofm.preprocessing.archive import Job as Found
 from neurofm.run import FAILED, Job, Made
 
-from .centring import Seen
-from .one import ONE, DecodeConfig, check_centre_on, decode_one, open_decoder, seen_of
+from .centering import Seen
+from .one import ONE, DecodeConfig, check_center_on, decode_one, open_decoder, seen_of
 
 SUMMARY = "summary.tsv"
 _COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime_ns"]
@@ -56,7 +56,7 @@ class Many:
             raise ValueError(f"--out {self.out}: wanted a folder for several results, but this is "
                              f"one result; choose another")
         self.decoder = open_decoder(run.model, run.abstain_below)
-        check_centre_on(run.centre_on, self.decoder, run.model)
+        check_center_on(run.center_on, self.decoder, run.model)
         self.of_person: dict[str, list[str]] = {}  # path → recordings to be centered on
         self._known: dict[tuple[str, ...], dict[str, Seen]] = {}
         table = self.out / SUMMARY
@@ -74,7 +74,7 @@ class Many:
 
     def together(self, jobs: list[Found]) -> None:
         """Take recordings of the same subject for one person's, to be centered on their mean."""
-        if not self.decoder.recentred or self.run.centre_on:
+        if not self.decoder.recentered or self.run.center_on:
             return
         people: dict[tuple, list[str]] = {}
         for job in jobs:
@@ -87,21 +87,21 @@ class Many:
     def _known_of(self, run: DecodeConfig) -> dict[str, Seen] | None:
         """The person's recordings by the same device, unless others were asked for; what cannot be
         read is told where that is decoded."""
-        if not self.decoder.recentred:
+        if not self.decoder.recentered:
             return None
-        paths = tuple(run.centre_on or run.paths)
+        paths = tuple(run.center_on or run.paths)
         if paths not in self._known:
             known = {}
             for path in paths:
                 try:
                     known[path] = seen_of(path, run, self.decoder)
                 except (ValueError, OSError):
-                    if path in self.run.centre_on or paths == (path,):
+                    if path in self.run.center_on or paths == (path,):
                         raise
             # People come one after the other: the last one's are enough to keep.
             self._known = {paths: known}
         known, own = self._known[paths], self._known[paths].get(run.paths[0])
-        if self.run.centre_on or own is None:
+        if self.run.center_on or own is None:
             return known
         return {path: one for path, one in known.items() if one.sensors.resembles(own.sensors)}
 
@@ -111,8 +111,8 @@ class Many:
         if row is None or [row["size"], row["mtime_ns"]] != [str(job.size), str(job.mtime_ns)]:
             return False
         one = self._one(job, row["folder"])
-        if self._is_of(row["folder"], job) and one.centre_on != artifacts.open_sealed(
-                self.out / row["folder"]).config.get("centre_on", []):
+        if self._is_of(row["folder"], job) and one.center_on != artifacts.open_sealed(
+                self.out / row["folder"]).config.get("center_on", []):
             return False  # the person has other recordings now, and with them another average
         return ONE.is_finished(one)
 
@@ -175,9 +175,9 @@ class Many:
 
     def _one(self, job: Found, name: str) -> DecodeConfig:
         """The settings of `neurofm decode` of this recording alone."""
-        centre_on = self.run.centre_on or self.of_person.get(job.path, [])
+        center_on = self.run.center_on or self.of_person.get(job.path, [])
         return dataclasses.replace(
-            self.run, paths=[job.path], out=str(self.out / name), centre_on=centre_on,
+            self.run, paths=[job.path], out=str(self.out / name), center_on=center_on,
             watch=False, poll_s=DecodeConfig.poll_s, stop_after=0)
 
     def _name(self, job: Found) -> str:

@@ -25,8 +25,8 @@ from neurofm.preprocessing.standardize import Standardized, StandardizedScan, st
 from neurofm.run import Command, Job, Made
 
 from ..decoder.embedding import of_recording
-from . import centring, decoded_page, figures, findings
-from .centring import Centre, Seen
+from . import centering, decoded_page, figures, findings
+from .centering import Center, Seen
 
 
 @dataclass
@@ -47,8 +47,8 @@ class DecodeConfig:
     events
         Names of events at which windows are cut, from tmin_s after their onset, for a decoder
         trained on events; empty = windows one after another.
-    centre_on
-        Recordings of the same person by which a decoder that re-centres knows that person's
+    center_on
+        Recordings of the same person by which a decoder that re-centers knows that person's
         average, no labels needed; empty = the recording itself or, of several given at once,
         all of the same subject. Together they should hold all that is to be told apart.
     montage, unknown_head, rename, arrays, images
@@ -68,7 +68,7 @@ class DecodeConfig:
     out: str
     events: list[str] = field(default_factory=list)
     tmin_s: float = 0.0
-    centre_on: list[str] = field(default_factory=list)
+    center_on: list[str] = field(default_factory=list)
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
@@ -102,14 +102,14 @@ def decode_one(
     decoder re-centers; None = as `run` says.
     """
     decoder = decoder or open_decoder(run.model, run.abstain_below)
-    check_centre_on(run.centre_on, decoder, run.model)
+    check_center_on(run.center_on, decoder, run.model)
     recording = read(run)
-    windows, centre = cut(recording, decoder, run), None
-    if decoder.recentred:
+    windows, center = cut(recording, decoder, run), None
+    if decoder.recentered:
         if known is None:
-            known = {path: seen_of(path, run, decoder) for path in run.centre_on or run.paths}
-        centre = centring.of(known, windows.sensors)
-    table = predict(decoder, windows, run.batch_windows, run.abstain_below, centre)
+            known = {path: seen_of(path, run, decoder) for path in run.center_on or run.paths}
+        center = centering.of(known, windows.sensors)
+    table = predict(decoder, windows, run.batch_windows, run.abstain_below, center)
     table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
     table.to_parquet(job.out / "predictions.parquet", index=False)
     figures.decoded(job.out / "decoded.png", windows, table, decoder.classes, recording.events)
@@ -122,7 +122,7 @@ def decode_one(
         facts={"windows": len(table)}, results=results, judged=judged(run, recording),
         page=decoded_page.page(recording, windows, table, decoder, run.model,
                                job.out / "decoded.png", results.summary,
-                               centre.in_words() if centre else ""))
+                               center.in_words() if center else ""))
 
 
 ONE = Command(
@@ -161,12 +161,12 @@ def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
     return model
 
 
-def check_centre_on(centre_on: list[str], decoder: WindowDecoder, model: str) -> None:
+def check_center_on(center_on: list[str], decoder: WindowDecoder, model: str) -> None:
     """Raise ValueError for recordings that a decoder would not be centered on."""
-    if centre_on and not decoder.recentred:
-        raise ValueError(f"centre_on: {model} does not re-centre, it names each window by itself; "
+    if center_on and not decoder.recentered:
+        raise ValueError(f"center_on: {model} does not re-center, it names each window by itself; "
                          f"leave it out, or train a decoder that does: neurofm finetune "
-                         f"--architecture.recentred=true")
+                         f"--architecture.recentered=true")
 
 
 def read(run: DecodeConfig, path: str = "") -> Recording:
@@ -187,8 +187,8 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
 
 
 def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
-    """A recording as a re-centring decoder sees it."""
-    return centring.seen(decoder, cut(read(run, path), decoder, run), run.batch_windows)
+    """A recording as a re-centering decoder sees it."""
+    return centering.seen(decoder, cut(read(run, path), decoder, run), run.batch_windows)
 
 
 def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
@@ -204,11 +204,11 @@ def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
 @torch.no_grad()
 def predict(
     decoder: WindowDecoder, windows: Standardized | StandardizedScan, batch_windows: int = 16,
-    abstain_below: float = 0.0, centre: Centre | None = None,
+    abstain_below: float = 0.0, center: Center | None = None,
 ) -> pd.DataFrame:
     """A row a window: start_s, stop_s, and the columns of `named`."""
     device = next(decoder.parameters()).device
-    mean = None if centre is None else centre.value.to(device)
+    mean = None if center is None else center.value.to(device)
     outputs = torch.cat([
         decoder.predict(batch.to(device), mean).double().cpu()
         for batch in of_recording(windows, batch_windows)

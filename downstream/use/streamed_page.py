@@ -18,11 +18,11 @@ FINE = ("No fault was found: all sensors had a signal of the usual size, and wer
 
 def page(
     template: Recording, table: pd.DataFrame, summary: dict, decoder: WindowDecoder, model: str,
-    figure: Path, finding: str, centred: str = "",
+    figure: Path, finding: str, centered: str = "",
 ) -> report.Page:
     """The page. summary: what `stream` writes into summary.json. figure: PNG, if any.
-    centred: what every window was compared with, in words, where the decoder re-centres."""
-    sections = opening(finding, decoder, model, template, centred)
+    centered: what every window was compared with, in words, where the decoder re-centers."""
+    sections = opening(finding, decoder, model, template, centered)
     quality = report.bullets(findings.live_quality(table) or [FINE])
     sections.append(("Quality of the signal", quality))
     if figure.exists():

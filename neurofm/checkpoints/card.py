@@ -51,7 +51,7 @@ class About:
 
     Parameters
     ----------
-    licence
+    license
         Of these weights, in the Hub's spelling.
     limits, citation
         In words.
@@ -60,7 +60,7 @@ class About:
     """
 
     title: str = ""
-    licence: str = ""
+    license: str = ""
     limits: str = ""
     citation: str = ""
     hours: float | None = None
@@ -96,15 +96,15 @@ def _front(model, ledger: dict, about: About, repo: str) -> str:
 
     published = ledger.get("published", [])
     # As published; what was trained on them since is under the terms of whoever trained it.
-    licence = about.licence or (published[0]["licence"].lower()
+    license = about.license or (published[0]["licence"].lower()
                                 if published and not ledger["recordings"] else "")
     kinds = ["fmri"] if model.contract.modality == "fmri" else sorted(
         {"eeg" if kind == "eeg" else "meg" for kind in model.contract.kinds if kind != "roi"}
         or {"meg"})
     fields: dict = {"library_name": "neurofm", "tags": [*kinds, "brain", "neuroscience",
                                                          model.config.model_type]}
-    if licence:
-        fields["license"] = licence
+    if license:
+        fields["license"] = license
     if about.evaluations:
         fields["model-index"] = [{"name": about.title or repo.split("/")[-1],
                                   "results": [_result(each, row) for each in about.evaluations

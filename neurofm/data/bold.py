@@ -40,8 +40,8 @@ def cleaned(
                              edges if kind == "bandpass" else edges[0], kind, fs=1 / t_r,
                              output="sos")
             values = sosfiltfilt(filters, values, padlen=min(len(values) - 1, 27))
-        centred = values - values[known].mean()
-        spread = centred[known].std()
+        centered = values - values[known].mean()
+        spread = centered[known].std()
         if spread > 1e-12 * max(1.0, np.abs(series[row, known]).max()):
-            out[row, known] = (centred / spread)[known]
+            out[row, known] = (centered / spread)[known]
     return out

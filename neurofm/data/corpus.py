@@ -7,7 +7,7 @@
       windows.parquet             a row a window: recording, row in its shard, start, label
       layouts.json                each sensor layout once, referred to by fingerprint
       failures.tsv                what could not be read, and why
-      datasets.json               licence of each data set, as far as it was stated
+      datasets.json               license of each data set, as far as it was stated
       windows/ID.arrow            signals float32 [channel, time], one shard a recording
 """
 

@@ -15,7 +15,7 @@ CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_a
 
 @dataclass(frozen=True)
 class FMRIContract(Contract):
-    """Standardisation of time series of brain regions.
+    """Standardization of time series of brain regions.
 
     The repetition time is the scan's own and is kept: models that take fMRI read it. Regions may be
     of any atlas; each is a sensor of kind roi at its center.

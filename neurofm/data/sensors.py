@@ -124,8 +124,8 @@ class Sensors:
             is_meg = np.isin(self.kinds, MEG_KINDS)
             for group in (is_meg, ~is_meg):
                 if group.any():
-                    centred = self.position[group] - self.position[group].mean(0)
-                    position[group] = centred / np.sqrt(3 * np.square(centred).sum(1).mean())
+                    centered = self.position[group] - self.position[group].mean(0)
+                    position[group] = centered / np.sqrt(3 * np.square(centered).sum(1).mean())
         else:
             raise ValueError(f"geometry rule must be 'head' or 'centred', got {rule!r}")
         return np.concatenate([position, self.orientation], axis=1).astype(np.float32)

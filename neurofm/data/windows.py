@@ -62,7 +62,7 @@ class WindowTable:
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
-        """Data set → what was stated of its terms: name, licence, acknowledge, doi."""
+        """Data set → what was stated of its terms: name, license, acknowledge, doi."""
         path = self.folder / DATASETS
         return json.loads(path.read_text()) if path.exists() else {}
 

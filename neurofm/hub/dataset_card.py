@@ -2,7 +2,7 @@
 
 import re
 
-# Spellings of licences that let others have what was made of a data set. Share-alike and
+# Spellings of licenses that let others have what was made of a data set. Share-alike and
 # non-commercial ones do, under their own terms; no-derivatives do not.
 _OPEN = re.compile(
     r"cc-?0|public domain|pddl|cc[- ]by(-sa|-nc|-nc-sa)?\b|odc-?by|odbl|mit|bsd|apache|mpl|gpl",
@@ -15,30 +15,30 @@ def problems(datasets: list[str], terms: dict[str, dict]) -> list[str]:
     """Why data made of these data sets may not be published; none = it may."""
     found = []
     for name in datasets:
-        licence = terms.get(name, {}).get("licence", "")
-        if not licence:
+        license = terms.get(name, {}).get("licence", "")
+        if not license:
             found.append(f"{name or 'a data set without a name'}: its terms were not stated; "
-                         f"ingest again with --terms '{{{name or 'NAME'}: LICENCE}}'")
-        elif _CLOSED.search(licence):
-            found.append(f"{name}: its terms ({licence}) forbid passing on what is made of it")
-        elif not _OPEN.search(licence):
-            found.append(f"{name}: it is not known whether its terms ({licence}) allow passing on "
-                         f"what is made of it; say so with a known licence (--terms at ingest)")
+                         f"ingest again with --terms '{{{name or 'NAME'}: LICENSE}}'")
+        elif _CLOSED.search(license):
+            found.append(f"{name}: its terms ({license}) forbid passing on what is made of it")
+        elif not _OPEN.search(license):
+            found.append(f"{name}: it is not known whether its terms ({license}) allow passing on "
+                         f"what is made of it; say so with a known license (--terms at ingest)")
     return found
 
 
-def card(kind: str, data, terms: dict[str, dict], repo: str, licence: str, title: str) -> str:
+def card(kind: str, data, terms: dict[str, dict], repo: str, license: str, title: str) -> str:
     """Markdown with front matter. kind: "corpus" or "tokens". data: a Corpus or TokenSet."""
     import yaml
 
     table = data.recordings
-    fields: dict = {"license": licence, "tags": ["brain", "neuroscience", "neurofm", kind],
+    fields: dict = {"license": license, "tags": ["brain", "neuroscience", "neurofm", kind],
                     "library_name": "neurofm"}
-    if licence == "other":
+    if license == "other":
         fields["license_name"] = "terms-of-sources"
     lines = [f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n",
              f"# {title or repo.split('/')[-1]}\n",
-             ("Standardised windows of brain recordings" if kind == "corpus" else
+             ("Standardized windows of brain recordings" if kind == "corpus" else
               "Codes of a tokenizer, for every window of brain recordings")
              + ", made by neurofm.\n",
              f"{data.contract.in_words()}\n",

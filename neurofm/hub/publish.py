@@ -1,7 +1,7 @@
 """Publish a checkpoint, corpus or token set on the Hugging Face Hub.
 
-    neurofm publish runs/decoder org/name --licence cc-by-4.0 --dry-run          look first
-    neurofm publish runs/decoder org/name --licence cc-by-4.0
+    neurofm publish runs/decoder org/name --license cc-by-4.0 --dry-run          look first
+    neurofm publish runs/decoder org/name --license cc-by-4.0
 
 The token is the one of `hf auth login` (or HF_TOKEN): it is no option, so that it stands in no
 history, configuration or log. HF_ENDPOINT chooses another Hub. An upload that was interrupted goes
@@ -36,7 +36,7 @@ class PublishConfig:
         A finished checkpoint, corpus or token set.
     repo
         Organization/name.
-    licence
+    license
         License of what is published, in the spelling of the Hub (mit, apache-2.0, cc-by-4.0, other
         …).
     private
@@ -58,7 +58,7 @@ class PublishConfig:
 
     source: str
     repo: str
-    licence: str = ""
+    license: str = ""
     private: bool = False
     revision: str = ""
     dry_run: bool = False
@@ -91,9 +91,9 @@ def publish(run: PublishConfig, job: Job) -> int:
     """Stage, check, send; says what it does."""
     source = Path(run.source)
     manifest = _opened(source)
-    if not run.licence:
-        raise NotPublishable("licence: say under which licence others may use this, such as "
-                             "--licence cc-by-4.0; nobody can use what states none")
+    if not run.license:
+        raise NotPublishable("license: say under which license others may use this, such as "
+                             "--license cc-by-4.0; nobody can use what states none")
     out = Path(run.staged or tempfile.mkdtemp(prefix="neurofm-publish-"))
     if run.staged and out.exists() and any(out.iterdir()) and not artifacts.is_sealed(out):
         raise NotPublishable(f"staged: {out} holds other things; name a new folder")
@@ -142,7 +142,7 @@ def _staged_checkpoint(run: PublishConfig, source: Path, out: Path) -> list[str]
     mark = artifacts.open_sealed(source, "checkpoint").fingerprint
     told = [evaluations.read(Path(folder), method, mark)
             for folder, method in run.evaluations.items()] or evaluations.of_finetune(source)
-    about = About(run.title, run.licence, run.limits, run.citation, None, run.power_w,
+    about = About(run.title, run.license, run.limits, run.citation, None, run.power_w,
                   run.kg_per_kwh, told)
     return staging.stage_checkpoint(source, out, about, run.repo, {})
 
@@ -159,7 +159,7 @@ def _staged_data(
         raise NotPublishable("not published: " + "; ".join(problems))
     for name in manifest.files:
         staging.copied(source / name, out / name)
-    text = dataset_card.card(manifest.kind, data, data.datasets, run.repo, run.licence, run.title)
+    text = dataset_card.card(manifest.kind, data, data.datasets, run.repo, run.license, run.title)
     (out / "README.md").write_text(text)
     artifacts.seal(out, manifest.kind, config=secrets.without_paths(manifest.config),
                    parents=manifest.parents, files=[*manifest.files],

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch, Tokens
 from ..nn.attention import CrissCrossBlock, rotary_table
 from ..nn.code_head import CodebookHead, LinearHead
-from ..nn.neighbours import Neighbours
+from ..nn.neighbors import Neighbors
 from ..nn.second_order import log_gram, log_grams
 from ..nn.seeded import window_generators
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
@@ -36,7 +36,7 @@ class BrainOmniConfig(BackboneConfig):
     scaled_codes: bring features of tokens from length 1 to length √width before the source
         embedding, which has that length, is added. As published they are 16 times shorter, and
         what a token says is drowned by where it is.
-    neighbours: frames that a linear layer before the blocks looks at (`neurofm.nn.neighbours`), an
+    neighbors: frames that a linear layer before the blocks looks at (`neurofm.nn.neighbors`), an
         odd number; 0 = no such layer, as published.
     head: "linear" is the published one; "codebook" scores codes by their inner product with a
         predicted vector (`neurofm.nn.code_head`).
@@ -56,7 +56,7 @@ class BrainOmniConfig(BackboneConfig):
         masked: float = 0.5,
         replaced: float = 0.2,
         scaled_codes: bool = False,
-        neighbours: int = 0,
+        neighbors: int = 0,
         head: str = "linear",
         **of_transformers,
     ):
@@ -71,7 +71,7 @@ class BrainOmniConfig(BackboneConfig):
         self.masked = masked
         self.replaced = replaced
         self.scaled_codes = scaled_codes
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.head = head
         super().__init__(**of_transformers)
         self.require(
@@ -87,8 +87,8 @@ class BrainOmniConfig(BackboneConfig):
         self.require(0 < masked <= 1, f"masked must be in (0, 1], got {masked}")
         self.require(0 <= replaced <= 1, f"replaced must be in [0, 1], got {replaced}")
         self.require(
-            neighbours == 0 or neighbours % 2 == 1,
-            f"neighbours must be an odd number of frames, or 0 for no such layer, got {neighbours}",
+            neighbors == 0 or neighbors % 2 == 1,
+            f"neighbors must be an odd number of frames, or 0 for no such layer, got {neighbors}",
         )
         self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
 
@@ -154,8 +154,8 @@ class BrainOmni(Backbone):
         same = inner.dim == config.dim
         self.project = nn.Identity() if same else nn.Linear(inner.dim, config.dim)
         self.near = (
-            Neighbours(config.dim, inner.n_sources, config.neighbours, config.n_heads)
-            if config.neighbours
+            Neighbors(config.dim, inner.n_sources, config.neighbors, config.n_heads)
+            if config.neighbors
             else nn.Identity()
         )
         self.blocks = nn.ModuleList(

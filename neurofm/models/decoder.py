@@ -42,7 +42,7 @@ class DecoderConfig(NeuroFMConfig):
     pool: what the head sees of a window, as the model inside makes it (its `pooled`): "covariance"
         of what it takes for sources, a "mean", or all places by learned "attention"; "" = the first
         of those it can make.
-    recentred: the head sees a person's features minus their mean over windows of that person, for
+    recentered: the head sees a person's features minus their mean over windows of that person, for
         which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
     head: "linear" is a linear probe, which is solved rather than trained (`solved`) with the
         recipe's weight_decay as its penalty; "mlp" is the published one. hidden_dim, dropout: of
@@ -61,7 +61,7 @@ class DecoderConfig(NeuroFMConfig):
         rank: int = 8,
         layer_decay: float = 0.75,
         pool: str = "",
-        recentred: bool = False,
+        recentered: bool = False,
         head: str = "linear",
         hidden_dim: int = 256,
         dropout: float = 0.1,
@@ -76,7 +76,7 @@ class DecoderConfig(NeuroFMConfig):
         self.rank = rank
         self.layer_decay = layer_decay
         self.pool = pool or backbone.pools[0]
-        self.recentred = recentred
+        self.recentered = recentered
         self.head = head
         self.hidden_dim = hidden_dim
         self.dropout = dropout
@@ -148,7 +148,7 @@ class Head(Trainable):
 
     mean: Tensor
     scale: Tensor
-    centre: Tensor
+    centre: Tensor  # the name of the tensor in checkpoints
     number: Tensor
     class_weight: Tensor
     temperature: Tensor
@@ -161,7 +161,7 @@ class Head(Trainable):
         self.least_std = 1e-6 if config.mode == "frozen" else LEAST_STD
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
-        if config.recentred:
+        if config.recentered:
             self.register_buffer("centre", torch.zeros(n))  # mean over training people of theirs
         if self.regression:
             self.register_buffer("number", torch.tensor([0.0, 1.0]))  # mean, deviation
@@ -306,8 +306,8 @@ class Decoder(WindowDecoder):
         return self.backbone.window_length
 
     @property
-    def recentred(self) -> bool:
-        return self.config.recentred
+    def recentered(self) -> bool:
+        return self.config.recentered
 
     @property
     def temperature(self) -> float:
@@ -330,9 +330,9 @@ class Decoder(WindowDecoder):
     @torch.no_grad()
     def name(
         self, pooled: Float[Tensor, "batch *place feature"],
-        centre: Float[Tensor, " feature"] | None = None,
+        center: Float[Tensor, " feature"] | None = None,
     ) -> Float[Tensor, "batch output"]:
         """`predict`, from what `pool` gave."""
-        if self.config.recentred:
-            pooled = pooled - (self.head.centre if centre is None else centre.to(pooled.device))
+        if self.config.recentered:
+            pooled = pooled - (self.head.centre if center is None else center.to(pooled.device))
         return self.head.predict(pooled)

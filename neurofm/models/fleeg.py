@@ -294,9 +294,9 @@ class FLEEG(WindowDecoder):
         return F.max_pool1d(F.elu(self.norms[block](x)), self.config.pools[block])
 
     def name(
-        self, pooled: Float[Tensor, "batch feature"], centre: Tensor | None = None
+        self, pooled: Float[Tensor, "batch feature"], center: Tensor | None = None
     ) -> Float[Tensor, "batch class"]:
-        """Probabilities of the classes. centre: not used."""
+        """Probabilities of the classes. center: not used."""
         return self.classifier(pooled).softmax(dim=-1)
 
     def make_final(self) -> None:

@@ -101,7 +101,7 @@ class WindowDecoder(NeuroFMPreTrainedModel):
     needs_labels = True
 
     @property
-    def recentred(self) -> bool:
+    def recentered(self) -> bool:
         """Whether answers depend on the person's mean over windows."""
         return False
 
@@ -122,20 +122,20 @@ class WindowDecoder(NeuroFMPreTrainedModel):
     @abstractmethod
     def name(
         self, pooled: Float[Tensor, "batch *place feature"],
-        centre: Float[Tensor, " feature"] | None = None,
+        center: Float[Tensor, " feature"] | None = None,
     ) -> Float[Tensor, "batch output"]:
         """`predict`, from what `pool` gave."""
 
     @torch.no_grad()
     def predict(
-        self, batch: Any, centre: Float[Tensor, " feature"] | None = None
+        self, batch: Any, center: Float[Tensor, " feature"] | None = None
     ) -> Float[Tensor, "batch output"]:
         """Probability of each of `classes` for each window; or the number, [batch, 1].
 
-        centre: mean over windows of the person of what `pool` gives, where the decoder re-centres;
+        center: mean over windows of the person of what `pool` gives, where the decoder re-centers;
             None = the training people's, for somebody of whom nothing else is known.
         """
-        return self.name(self.pool(batch), centre)
+        return self.name(self.pool(batch), center)
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         return {"predicted": self.predict(batch).contiguous()}

@@ -57,7 +57,7 @@ def rotary_table(n: int, dim: int, device=None) -> Float[Tensor, "2 n half"]:
 def rotate(
     x: Float[Tensor, "batch n dim"], table: Float[Tensor, "2 n half"]
 ) -> Float[Tensor, "batch n dim"]:
-    """Turn each pair of neighbouring features (2i, 2i+1) by its angle, in float32.
+    """Turn each pair of neighboring features (2i, 2i+1) by its angle, in float32.
 
     As published, the angles run over the whole width *before* it is cut into heads, so the heads
     see different frequencies: the first the fastest, the last the slowest.

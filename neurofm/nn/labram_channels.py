@@ -100,6 +100,6 @@ def rows_at(
 @cache
 def _places() -> tuple[Int[Tensor, " place"], Float[Tensor, "place 3"]]:
     """Rows that have a place, and these as geometry has them."""
-    metres = torch.tensor([*PLACES_MM.values()]) / 1000
-    centred = (metres - torch.from_numpy(HEAD_CENTRE_M)) / HEAD_RADIUS_M
-    return torch.tensor(rows_of([*PLACES_MM])), centred
+    meters = torch.tensor([*PLACES_MM.values()]) / 1000
+    centered = (meters - torch.from_numpy(HEAD_CENTRE_M)) / HEAD_RADIUS_M
+    return torch.tensor(rows_of([*PLACES_MM])), centered

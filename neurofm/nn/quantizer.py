@@ -260,16 +260,16 @@ def sum_by_code(
 
 
 def kmeans(
-    x: Float[Tensor, "n dim"], centres: Float[Tensor, "code dim"]
+    x: Float[Tensor, "n dim"], centers: Float[Tensor, "code dim"]
 ) -> tuple[Float[Tensor, "code dim"], Float[Tensor, " code"]]:
     """Lloyd's iterations from given centers → (centers, vectors of each). Empty ones stay put."""
     for _ in range(KMEANS_ITERATIONS):
-        ids = nearest(x, centres)
-        counts = torch.bincount(ids, minlength=len(centres)).to(x.dtype)
-        means = sum_by_code(x, ids, len(centres)) / counts.clamp(min=1)[:, None]
-        centres = torch.where(counts[:, None] > 0, means, centres)
-    counts = torch.bincount(nearest(x, centres), minlength=len(centres)).to(x.dtype)
-    return centres, counts
+        ids = nearest(x, centers)
+        counts = torch.bincount(ids, minlength=len(centers)).to(x.dtype)
+        means = sum_by_code(x, ids, len(centers)) / counts.clamp(min=1)[:, None]
+        centers = torch.where(counts[:, None] > 0, means, centers)
+    counts = torch.bincount(nearest(x, centers), minlength=len(centers)).to(x.dtype)
+    return centers, counts
 
 
 def rotate_to(

@@ -47,7 +47,7 @@ class NumberedRegions(nn.Module):
         if geometry.shape[1] != n:
             raise ValueError(f"this model knows the {n} regions of one atlas by their numbers, got "
                              f"{geometry.shape[1]}: give that atlas, or a model with regions: "
-                             f"placed, which reads their centres")
+                             f"placed, which reads their centers")
         return self.table.expand(len(geometry), -1, -1)
 
 

@@ -4,7 +4,7 @@ What tells two mental states apart is mostly which rhythms are strong where and 
 A mean over frames loses that, since waves of any phase average to nothing; the Gram matrix between
 sources keeps it. Its matrix logarithm makes the curved space of such matrices flat (log-Euclidean
 metric, Arsigny et al. 2007), where a linear classifier works and where subtracting a person's mean
-re-centres that person. It is to features what "tangent space + logistic regression" (Barachant et
+re-centers that person. It is to features what "tangent space + logistic regression" (Barachant et
 al. 2012) is to signals. Measured: README, "Rest against mental arithmetic".
 """
 
@@ -42,7 +42,7 @@ def log_grams(
 ) -> Float[Tensor, "batch group_pair"]:
     """`log_gram` of each of `n_groups` parts of the features, one after the other.
 
-    The parts are spans of neighbouring principal directions of `examples`. Where features stand for
+    The parts are spans of neighboring principal directions of `examples`. Where features stand for
     short waveforms, as a tokenizer's do, directions of like size are waves of like frequency: this
     is to `log_gram` what a filter bank is to one covariance over all frequencies.
     """

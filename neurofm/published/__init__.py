@@ -28,7 +28,7 @@ class Origin:
     variants
         Folders in it, each with one model; none = the weights are not on the Hub, and repo is
         on GitHub.
-    licence, paper
+    license, paper
         Of the weights, and what describes them.
     datasets
         What they were trained on, as far as that was published, by the names the sets are known
@@ -41,7 +41,7 @@ class Origin:
 
     repo: str
     variants: tuple[str, ...]
-    licence: str
+    license: str
     paper: str
     datasets: tuple[str, ...]
     note: str

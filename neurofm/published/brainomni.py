@@ -20,7 +20,7 @@ from . import Origin, files
 ORIGIN = Origin(
     repo="OpenTSLab/BrainOmni",
     variants=("tiny", "base", "braintokenizer"),
-    licence="MIT",
+    license="MIT",
     paper="arXiv 2505.18185",
     # The sets that the authors' preprocessing names (factory/brain_constant.py and process.py of
     # their repository); ds005261 and ds005697 are named there too, but kept for testing.

@@ -60,7 +60,7 @@ def import_published(run: ImportConfig, job: Job) -> Made:
         said.append(f"left out, since features need none of it: {', '.join(model.left_out)}")
     said += [
         f"{type(model).__name__}, {model.num_parameters() / 1e6:.2f} M parameters, of "
-        f"{entry['weights']} ({origin.licence}; {origin.paper})",
+        f"{entry['weights']} ({origin.license}; {origin.paper})",
         f"takes {', '.join(contract.kinds)} at {contract.sfreq:g} Hz, {contract.highpass_hz:g}–"
         f"{contract.lowpass_hz:g} Hz, windows of {contract.window_s:g} s in its training",
         f"trained on {', '.join(entry['datasets']) or 'no data set that was named'} "
@@ -98,7 +98,7 @@ def entry_of(run: ImportConfig, origin: published.Origin) -> dict:
         weights = f"folder {weights}, read as weights of {origin.repo}"
     said = run.datasets is not None
     return {
-        "weights": weights, "family": run.family, "licence": origin.licence, "paper": origin.paper,
+        "weights": weights, "family": run.family, "licence": origin.license, "paper": origin.paper,
         "role": "train", "datasets": run.datasets if said else list(origin.datasets),
         "note": "as said at import; recordings are not listed" if said else origin.note,
     }

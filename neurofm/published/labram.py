@@ -19,7 +19,7 @@ from . import Origin, files
 ORIGIN = Origin(
     repo="935963004/LaBraM",
     variants=(),
-    licence="MIT",
+    license="MIT",
     paper="arXiv 2405.18765",
     datasets=(
         "BCI Competition IV-1", "Emobrain", "Grasp and Lift", "Inria BCI Challenge", "eegmmidb",

@@ -19,7 +19,7 @@ from . import Origin, files
 ORIGIN = Origin(
     repo="OHBA-analysis/MEG-GPT",
     variants=("models/tokenizer", "models/meg_gpt"),
-    licence="MIT",
+    license="MIT",
     paper="arXiv 2510.18080",
     datasets=("Cam-CAN",),
     note="rest MEG of 612 sessions in 52 parcels; recordings are not listed",

@@ -1,4 +1,4 @@
-"""Weights in the form of the public NeuroBOLT code (non-commercial licence; read, never copied).
+"""Weights in the form of the public NeuroBOLT code (non-commercial license; read, never copied).
 
 A folder holds `config.json` (the constructor's arguments; besides, `channels`: names of the
 electrodes in their order, which the code takes as an argument of every call) beside
@@ -22,12 +22,12 @@ from .labram import contract as labram_contract
 ORIGIN = Origin(
     repo="soupeeli/NeuroBOLT",
     variants=(),
-    licence="other",
+    license="other",
     paper="arXiv 2410.05341",
     datasets=("NeuroBOLT", *LABRAM.datasets),  # it starts from LaBraM's weights
     note="29 resting scans of 22 people, and LaBraM's data before; which scans the weights have "
          "seen is not listed, and the band of the EEG is not stated: LaBraM's is assumed; the "
-         "code's licence allows non-commercial use only",
+         "code's license allows non-commercial use only",
 )
 
 _FIELDS = {**FIELDS, "EEG_length": "n_times", "EEG_channel": "n_channels", "num_roi": "n_rois"}

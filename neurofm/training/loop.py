@@ -251,8 +251,8 @@ def train(
             # The one exchange of a step besides the gradients': all processes see the same
             # numbers, so they log, stop and fail together.
             means = mean_over_processes(metrics, model, accelerator)
-            signalled = means.pop("stop") > 0
-            stop = signalled or done == stop_after
+            signaled = means.pop("stop") > 0
+            stop = signaled or done == stop_after
             if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
                 raise finite.report(done, means, losses, micro_batches, states, accelerator)
             optimizer.step()
@@ -274,7 +274,7 @@ def train(
                                    keep=config.keep, log=log.gathered)
             if stop and done < config.steps:
                 raise Stopped(f"stopped after step {done} as asked; state saved in {saved}: "
-                              f"run the same command again to continue", signalled)
+                              f"run the same command again to continue", signaled)
             asked_for_data = time.perf_counter()
     if choose and lowest < math.inf:
         state.load_weights(states / CHOSEN, model)

@@ -12,7 +12,7 @@ def claims(path: str | Path) -> bool:
 
 
 @lru_cache(maxsize=4)
-def centres(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
+def centers(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
     """(labels as text in ascending order, centers of mass in meters, in the space of the image).
 
     0 is no region. Raises ValueError where the image holds no labels.

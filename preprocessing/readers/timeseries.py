@@ -192,7 +192,7 @@ def _listed(table) -> tuple[list[str], np.ndarray]:
         return read_channel_table(Path(table.channels), table.channels_unit)
     if not Path(table.channels).is_file():
         raise ValueError(f"arrays.channels: there is no file {table.channels}")
-    names, places = atlas.centres(table.channels)
+    names, places = atlas.centers(table.channels)
     return list(names), places.astype(np.float32)
 
 
@@ -215,7 +215,7 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
     if column is None:
         raise ValueError(f"arrays.channels {path}: wanted a column name or labels, got "
                          f"{list(rows[0]) if rows else 'no rows'}")
-    position = np.array([[_metres(row.get(axis, "n/a"), path) for axis in "xyz"] for row in rows])
+    position = np.array([[_meters(row.get(axis, "n/a"), path) for axis in "xyz"] for row in rows])
     if path.suffix.lower() == ".ced":
         position = position[:, [1, 0, 2]] * (-1, 1, 1)
         radius = np.nanmedian(np.linalg.norm(position, axis=1))
@@ -229,7 +229,7 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
     return [row[column] for row in rows], position.astype(np.float32)
 
 
-def _metres(text: str, path: Path) -> float:
+def _meters(text: str, path: Path) -> float:
     if text.casefold() in ("", "n/a", "nan"):
         return float("nan")
     try:

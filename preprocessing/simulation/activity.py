@@ -15,7 +15,7 @@ from .anatomy import Brain, Generator, seed_of
 SFREQ = 500.0  # of the activity, Hz; no device samples faster
 LABELS = ("left", "right")
 # First letter of a place's name → lobe.
-LOBES = {"A": "front", "F": "front", "C": "centre", "T": "side", "P": "back", "O": "back",
+LOBES = {"A": "front", "F": "front", "C": "center", "T": "side", "P": "back", "O": "back",
          "I": "back"}
 
 
@@ -118,7 +118,7 @@ def _lobe(generator: Generator) -> str:
     sort, _, place = generator.name.partition(" ")
     if sort == "background":
         return LOBES[place[0]]
-    return {"alpha": "back", "mu": "centre", "beta": "centre"}.get(sort, "")
+    return {"alpha": "back", "mu": "center", "beta": "center"}.get(sort, "")
 
 
 def _slow(hz):

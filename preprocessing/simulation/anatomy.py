@@ -84,7 +84,7 @@ class Brain:
         [source, generator], ampere meters for one unit of a generator.
     """
 
-    centre: Float[np.ndarray, "3"]
+    center: Float[np.ndarray, "3"]
     radius: float
     names: tuple[str, ...]
     position: Float[np.ndarray, "source 3"]

@@ -74,9 +74,9 @@ def helmet(places: int, sfreq: float, coil: int, kind: str, per_place: int = 1):
     """
     import mne
 
-    centre, outwards = _helmet_points(places)
+    center, outwards = _helmet_points(places)
     names, locations = [], []
-    for i, (place, normal) in enumerate(zip(centre, outwards, strict=True)):
+    for i, (place, normal) in enumerate(zip(center, outwards, strict=True)):
         across = np.cross([0.0, 1.0, 0.0], normal)
         across /= np.linalg.norm(across)
         along = np.cross(normal, across)

@@ -86,14 +86,14 @@ def lead_field(
     true = info.copy()
     if info["chs"][0]["kind"] == mne.io.constants.FIFF.FIFFV_EEG_CH:
         for ch in true["chs"]:
-            ch["loc"][:3] = brain.centre + turn @ (ch["loc"][:3] - brain.centre)
+            ch["loc"][:3] = brain.center + turn @ (ch["loc"][:3] - brain.center)
     else:
         place = np.eye(4)
-        place[:3, :3], place[:3, 3] = turn, brain.centre + rng.normal(0, 0.003, 3)
+        place[:3, :3], place[:3, 3] = turn, brain.center + rng.normal(0, 0.003, 3)
         for made in (info, true):
             with made._unlock():
                 made["dev_head_t"] = mne.transforms.Transform("meg", "head", place)
-    sphere = mne.make_sphere_model(brain.centre, brain.radius, info=None, verbose="error")
+    sphere = mne.make_sphere_model(brain.center, brain.radius, info=None, verbose="error")
     n = len(brain.names)
     dipoles = mne.Dipole(
         np.arange(n) / 1000.0, brain.position, np.ones(n), brain.orientation, np.full(n, 100.0)

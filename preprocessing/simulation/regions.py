@@ -88,7 +88,7 @@ def template_weights(brain: Brain) -> Float[np.ndarray, "region generator"]:
 
 def to_mni(brain: Brain) -> Float[np.ndarray, "source 3"]:
     """Places of a brain's dipoles in MNI space, meters."""
-    in_template = brain.centre + (brain.position - brain.centre) * (HEAD_RADIUS_M / brain.radius)
+    in_template = brain.center + (brain.position - brain.center) * (HEAD_RADIUS_M / brain.radius)
     turn = _head_to_mni()
     return in_template @ turn[:3, :3].T + turn[:3, 3]
 

@@ -2,7 +2,7 @@
 
 The ballistocardiogram is a head that nods and swells with each pulse in a strong field: voltages
 grow across the head, not out of the brain (Allen et al. 1998, "Identification of EEG events in the
-MR scanner"; Debener et al. 2008, "Properties of the ballistocardiogram artefact"). A template per
+MR scanner"; Debener et al. 2008, "Properties of the ballistocardiogram artifact"). A template per
 beat removes most of it; a few µV stay. Gradient artifacts are harmonics of the slices' frequency
 locked to the volumes (Allen et al. 2000).
 """

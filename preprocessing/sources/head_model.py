@@ -53,21 +53,21 @@ def head_of(recording: Recording, info, which: str, mni_m: Float[np.ndarray, "po
 def _template(recording: Recording, info, mni_m) -> Head:
     import mne
 
-    centre, radius = template.sphere()
-    scale = _scale(recording, info, centre, radius / _BRAIN)
-    centre, radius = centre * scale, radius * scale
-    away = template.to_head(mni_m) * scale - centre
+    center, radius = template.sphere()
+    scale = _scale(recording, info, center, radius / _BRAIN)
+    center, radius = center * scale, radius * scale
+    away = template.to_head(mni_m) * scale - center
     length = np.linalg.norm(away, axis=1, keepdims=True)
     inside = away * np.minimum(1.0, _INSIDE * radius / np.maximum(length, 1e-6))
-    conductor = mne.make_sphere_model(centre, radius / _BRAIN, info=None, verbose="ERROR")
-    return Head(centre + inside, conductor)
+    conductor = mne.make_sphere_model(center, radius / _BRAIN, info=None, verbose="ERROR")
+    return Head(center + inside, conductor)
 
 
-def _scale(recording: Recording, info, centre, radius: float) -> float:
+def _scale(recording: Recording, info, center, radius: float) -> float:
     """Size of this head over the template's: by electrodes (beyond a few), else by fiducials."""
     is_eeg = np.array(recording.sensors.kinds) == "eeg"
     if is_eeg.sum() >= 8:
-        away = np.linalg.norm(recording.sensors.position[is_eeg] - centre, axis=1)
+        away = np.linalg.norm(recording.sensors.position[is_eeg] - center, axis=1)
         return float(np.median(away) / radius)
     fiducials = [point["r"] for point in info["dig"] or () if int(point["kind"]) == 1]
     if len(fiducials) < 3:

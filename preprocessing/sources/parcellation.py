@@ -63,10 +63,10 @@ def of_geometry(n_parcels: int) -> dict[str, Float[np.ndarray, "point 3"]]:
     skull = template.inner_skull_mni() * 1000
     axis = [np.arange(low, high, GRID_MM) for low, high in ((4, 80), (-120, 90), (-50, 90))]
     grid = np.stack(np.meshgrid(*axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    centre = skull.mean(axis=0)
+    center = skull.mean(axis=0)
     depth, nearest = cKDTree(skull).query(grid)
     outer = skull[nearest]
-    inside = np.linalg.norm(grid - centre, axis=1) < np.linalg.norm(outer - centre, axis=1)
+    inside = np.linalg.norm(grid - center, axis=1) < np.linalg.norm(outer - center, axis=1)
     shell = inside & (depth > SHALLOWEST_MM) & (depth < DEEPEST_MM)
     cerebellum = (grid[:, 1] < -40) & (grid[:, 2] < -20)
     grid = grid[shell & ~cerebellum & (grid[:, 2] > -40)]
@@ -81,6 +81,6 @@ def of_geometry(n_parcels: int) -> dict[str, Float[np.ndarray, "point 3"]]:
     return parcels
 
 
-def centres_m(rule: ParcelRule) -> Float[np.ndarray, "parcel 3"]:
-    """Middle of each parcel, MNI space, metres: as those of fMRI's regions."""
+def centers_m(rule: ParcelRule) -> Float[np.ndarray, "parcel 3"]:
+    """Middle of each parcel, MNI space, meters: as those of fMRI's regions."""
     return np.array([np.mean(places, axis=0) for places in rule.points.values()]) / 1000

@@ -32,12 +32,12 @@ class Response:
         """Real gain at the n // 2 + 1 frequencies of an rFFT of n samples (n > 2 · reach)."""
         gain = np.ones(n // 2 + 1)
         for kernel in self.kernels:
-            centred = np.zeros(n)
+            centered = np.zeros(n)
             half = len(kernel) // 2
-            centred[: half + 1] = kernel[half:]
+            centered[: half + 1] = kernel[half:]
             if half:
-                centred[-half:] = kernel[:half]
-            gain *= rfft(centred).real
+                centered[-half:] = kernel[:half]
+            gain *= rfft(centered).real
         return gain
 
 

@@ -35,7 +35,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
 def layout(rule) -> Sensors:
     """The parcels as sensors, at their middles (MNI space, meters)."""
     n = len(rule.points)
-    return Sensors(rule.names, np.full(n, KINDS.index("roi")), parcellation.centres_m(rule),
+    return Sensors(rule.names, np.full(n, KINDS.index("roi")), parcellation.centers_m(rule),
                    np.zeros((n, 3)))
 
 

@@ -34,9 +34,9 @@ def scale(
     # MEG is of the order of 1e-13: bring it near one before squares are taken in float32.
     peak = np.abs(window).max(1, initial=0.0)
     if contract.scale == "channel_std":
-        centred = window / _nonzero(peak)[:, None]
-        centred -= centred.mean(1, keepdims=True)
-        return centred / _nonzero(centred.std(1))[:, None]
+        centered = window / _nonzero(peak)[:, None]
+        centered -= centered.mean(1, keepdims=True)
+        return centered / _nonzero(centered.std(1))[:, None]
     out = np.empty_like(window)
     for each in np.unique(kind):
         rows = kind == each

@@ -51,7 +51,7 @@ def test_head_geometry_does_not_depend_on_the_other_sensors():
     assert np.array_equal(cap[np.array([2, 4])].geometry("head"), whole[[2, 4]])
 
 
-def test_centred_geometry_is_the_published_rule():
+def test_centered_geometry_is_the_published_rule():
     random = np.random.default_rng(1)
     position = random.standard_normal((10, 3)).astype(np.float32) * 0.1
     kind = np.array([0] * 4 + [1] * 6)

@@ -138,7 +138,7 @@ def fails(capsys, *words) -> str:
 
 
 def test_bad_input_without_labels(planted, tmp_path, capsys):
-    corpus = make_corpus(tmp_path / "corpus", labelled=False, n_windows=4)
+    corpus = make_corpus(tmp_path / "corpus", labeled=False, n_windows=4)
     said = fails(capsys, f"--data={corpus}", f"--model={planted.backbone}",
                  f"--out={tmp_path / 'out'}")
     assert "no window has a label" in said

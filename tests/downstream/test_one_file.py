@@ -24,7 +24,7 @@ BASELINE = '''
         REGRESSION = False
         DRAWS = False
         SETTINGS = ({},)
-        recentred = False
+        recentered = False
 
         def __init__(self, seed, sfreq):
             self.sfreq = sfreq

@@ -43,7 +43,7 @@ def server(monkeypatch, tmp_path):
 
 
 def publish(source, *words: str) -> int:
-    return cli.main(["publish", str(source), REPO, "--licence=cc-by-4.0", *words])
+    return cli.main(["publish", str(source), REPO, "--license=cc-by-4.0", *words])
 
 
 def fresh(server, tmp_path, *code: str, **env: str) -> subprocess.CompletedProcess:
@@ -238,13 +238,13 @@ def test_the_card_is_one_that_the_hub_takes(server, decoder, tmp_path):
         assert words in text, words
 
 
-def test_a_licence_that_the_hub_does_not_know_stops_before_anything_is_made(server, decoder,
+def test_a_license_that_the_hub_does_not_know_stops_before_anything_is_made(server, decoder,
                                                                              capsys):
-    assert cli.main(["publish", str(decoder), REPO, "--licence=my-own-rules"]) != 0
-    assert "licence" in capsys.readouterr().err.replace("license", "licence")
+    assert cli.main(["publish", str(decoder), REPO, "--license=my-own-rules"]) != 0
+    assert "license" in capsys.readouterr().err
     assert not server.repos
     assert cli.main(["publish", str(decoder), REPO]) != 0
-    assert "say under which licence" in capsys.readouterr().err
+    assert "say under which license" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("checked_here")
@@ -325,16 +325,16 @@ def test_other_weights_do_not_pass_for_these(decoder, tmp_path):
 
 def test_corpora_are_published_under_the_terms_of_their_sources(server, planted, tmp_path, capsys):
     def as_data(folder, *words):
-        return cli.main(["publish", str(folder), "tester/windows", "--licence=odc-by", *words])
+        return cli.main(["publish", str(folder), "tester/windows", "--license=odc-by", *words])
 
     assert as_data(planted.corpus) != 0
     assert "planted: its terms were not stated" in capsys.readouterr().err
     from tests.support import planted as module
 
-    def with_terms(name: str, licence: str):
+    def with_terms(name: str, license: str):
         folder = module.make_corpus(tmp_path / name, n_windows=2)
         artifacts.unseal(folder)
-        manifest = {"planted": {"licence": licence, "name": "Planted", "acknowledge": "Us 2026"}}
+        manifest = {"planted": {"licence": license, "name": "Planted", "acknowledge": "Us 2026"}}
         artifacts.write_json(folder / "datasets.json", manifest)
         files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
         artifacts.seal(folder, "corpus", config={"paths": ["/data/planted"]}, files=files)
@@ -375,10 +375,10 @@ def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_p
     from neurofm.pretrain.tokenize import main as tokenize
     from tests.support import planted as module
 
-    def tokens(name: str, licence: str):
+    def tokens(name: str, license: str):
         corpus = module.make_corpus(tmp_path / name, n_windows=2)
         artifacts.unseal(corpus)
-        artifacts.write_json(corpus / "datasets.json", {"planted": {"licence": licence}})
+        artifacts.write_json(corpus / "datasets.json", {"planted": {"licence": license}})
         files = [str(path.relative_to(corpus)) for path in corpus.rglob("*") if path.is_file()]
         artifacts.seal(corpus, "corpus", config={"paths": ["/data/planted"]}, files=files)
         assert tokenize([f"--data={corpus}", f"--model={tokenizer}",
@@ -389,7 +389,7 @@ def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_p
     model.contract = module.CONTRACT
     checkpoints.save_checkpoint(model, tokenizer, config={}, parents={}, ledger={"recordings": []},
                         metrics={})
-    words = ["tester/codes", "--licence=odc-by"]
+    words = ["tester/codes", "--license=odc-by"]
     assert cli.main(["publish", str(tokens("closed", "CC BY-ND 4.0")), *words]) != 0
     assert "forbid passing on" in capsys.readouterr().err
     source = tokens("open", "ODC-By-1.0")

@@ -16,7 +16,7 @@ def model(tokenizer=None, **fields) -> BrainOmni:
     return BrainOmni(BrainOmniConfig(**{**few, **fields}), tokenizer or small.tokenizer()).eval()
 
 
-OURS = {"head": "codebook", "scaled_codes": True, "neighbours": 5}
+OURS = {"head": "codebook", "scaled_codes": True, "neighbors": 5}
 
 
 def tokens(n: int = 2, frames: int = 10) -> Tokens:
@@ -169,7 +169,7 @@ def test_published_sizes():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [({"n_levels": 4}, "n_levels must be 1 … 3"), ({"n_heads": 3}, "n_heads even"),
-     ({"neighbours": 4}, "odd number of frames"), ({"head": "mlp"}, "head must be one of"),
+     ({"neighbors": 4}, "odd number of frames"), ({"head": "mlp"}, "head must be one of"),
      ({"maskd": 0.5}, "'maskd'; did you mean 'masked'"), ({"masked": 0.0}, "masked must be in")],
 )
 def test_fields_are_checked(fields, message):

@@ -13,7 +13,7 @@ def geometry(*places_m) -> torch.Tensor:
     return torch.cat([place, torch.zeros_like(place)], dim=1)[None]
 
 
-def metres(name: str) -> tuple[float, ...]:
+def meters(name: str) -> tuple[float, ...]:
     return tuple(1e-3 * value for value in PLACES_MM[name])
 
 
@@ -42,18 +42,18 @@ def test_neurobolt_electrodes_by_place():
     """Every place gives its own row, also 7 mm from it, in any order."""
     towards = torch.nn.functional.normalize(torch.randn(len(PLACES_MM), 3), dim=1)
     for shift in (0.0, 0.007):
-        at = torch.tensor([metres(name) for name in PLACES_MM]) + shift * towards
+        at = torch.tensor([meters(name) for name in PLACES_MM]) + shift * towards
         order = torch.randperm(len(at))
         rows = rows_at(geometry(*at[order].tolist()), everywhere(len(at)))
         assert rows[0].tolist() == torch.tensor(rows_of([*PLACES_MM]))[order].tolist()
 
 
 def test_neurobolt_electrodes_that_are_not_taken():
-    c3, off = metres("C3"), (0.0, 0.0, 0.0)
+    c3, off = meters("C3"), (0.0, 0.0, 0.0)
     near = (c3[0], c3[1], c3[2] + 0.005)
-    rows = rows_at(geometry(near, c3, off, metres("PZ")), everywhere(4))[0].tolist()
+    rows = rows_at(geometry(near, c3, off, meters("PZ")), everywhere(4))[0].tolist()
     assert rows == [-1, *rows_of(["C3"]), -1, *rows_of(["Pz"])]  # the nearer one is C3
     electrode = torch.tensor([[True, False, True, True]])
-    rows = rows_at(geometry(near, c3, off, metres("PZ")), electrode)[0].tolist()
+    rows = rows_at(geometry(near, c3, off, meters("PZ")), electrode)[0].tolist()
     assert rows == [*rows_of(["C3"]), -1, -1, *rows_of(["Pz"])]
     assert (rows_at(torch.full((1, 4, 6), torch.nan), everywhere(4)) == -1).all()

@@ -41,7 +41,7 @@ def test_smooth_fields_pass_before_any_training(field):
     assert pearson(back, signal).mean() > 0.9
 
 
-def test_hidden_channels_are_filled_in_from_their_neighbours(field):
+def test_hidden_channels_are_filled_in_from_their_neighbors(field):
     geometry, kind, valid = cap(64, batch=1)
     signal = smooth_field(geometry[0, :, :3])[None]
     seen = valid.clone()

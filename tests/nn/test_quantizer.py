@@ -9,10 +9,10 @@ from neurofm.nn.quantizer import ResidualQuantizer, kmeans, nearest, perplexity,
 
 def vectors(n: int = 400, dim: int = 8, seed: int = 0) -> torch.Tensor:
     """`n` unit vectors around twelve directions, which are the same for all seeds."""
-    centres = torch.randn(12, dim, generator=torch.Generator().manual_seed(1234))
+    centers = torch.randn(12, dim, generator=torch.Generator().manual_seed(1234))
     random = torch.Generator().manual_seed(seed)
     noise = 0.05 * torch.randn(n, dim, generator=random)
-    return F.normalize(centres[torch.randint(12, (n,), generator=random)] + noise, dim=-1)
+    return F.normalize(centers[torch.randint(12, (n,), generator=random)] + noise, dim=-1)
 
 
 def trained(steps: int = 20, **options) -> ResidualQuantizer:
@@ -151,10 +151,10 @@ def test_nearest_in_parts_is_nearest(monkeypatch):
 
 def test_kmeans_finds_separate_clusters():
     random = torch.Generator().manual_seed(0)
-    centres = 10 * torch.randn(5, 4, generator=random)
-    x = centres.repeat(30, 1) + 0.1 * torch.randn(150, 4, generator=random)
+    centers = 10 * torch.randn(5, 4, generator=random)
+    x = centers.repeat(30, 1) + 0.1 * torch.randn(150, 4, generator=random)
     found, counts = kmeans(x, x[:5])
-    torch.testing.assert_close(found, centres, atol=0.1, rtol=0.05)
+    torch.testing.assert_close(found, centers, atol=0.1, rtol=0.05)
     assert counts.tolist() == [30.0] * 5
 
 

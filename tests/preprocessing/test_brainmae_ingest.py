@@ -129,8 +129,8 @@ def test_contract_comes_back_and_says_what_differs(tmp_path):
 
 
 def table_of(folder, **fields) -> ArrayTable:
-    """Centres of the regions in a file, in millimeters and another order."""
-    path = folder / "centres.tsv"
+    """Centers of the regions in a file, in millimeters and another order."""
+    path = folder / "centers.tsv"
     rows = [f"R{i}\t{x}\t{y}\t{z}" for i, (x, y, z) in enumerate(PLACES)]
     path.write_text("\n".join(["roi\tx\ty\tz", *rows[::-1]]) + "\n")
     return ArrayTable(**{"kind": "roi", "unit": "1", "t_r": "2.0", "channels": str(path),
@@ -149,7 +149,7 @@ def test_tables_of_every_kind_hold_the_same(tmp_path):
     np.save(tmp_path / "e.npy", signal.T)
     savemat(tmp_path / "f.mat", {"tc": signal})
     for path in sorted(tmp_path.glob("?[._]*")):
-        if path.name == "centres.tsv":
+        if path.name == "centers.tsv":
             continue
         unnamed = {"names": tuple(names)} if path.suffix in (".npy", ".mat") else {}
         axes = {"axes": "channel,time"} if path.suffix == ".mat" else {}
@@ -182,7 +182,7 @@ def test_bad_input_regions_that_the_table_lacks(tmp_path):
         readers.read(tmp_path / "x.1D", arrays=table_of(tmp_path).of({}, "x.1D"))
 
 
-def test_centres_of_an_atlas_image(tmp_path):
+def test_centers_of_an_atlas_image(tmp_path):
     import nibabel
 
     labels = np.zeros((10, 10, 10), dtype=np.int16)
@@ -222,7 +222,7 @@ def corpus(archive, tmp_path_factory):
     out = tmp_path_factory.mktemp("fmri") / "corpus"
     words = ["ingest", str(archive), f"--out={out}", "--modality=fmri", "--fmri.window_s=120",
              f"--table={archive / 'people.tsv'}", "--arrays.t_r=t_r", "--arrays.kind=roi",
-             "--arrays.unit=1", f"--arrays.channels={archive / 'centres.tsv'}",
+             "--arrays.unit=1", f"--arrays.channels={archive / 'centers.tsv'}",
              "--arrays.channels_unit=mm", r'--files=[{"pattern": "(?P<subject>p\\d)_rois"}]',
              "--label.source=participant", "--label.name=diagnosis",
              "--splits.fractions=[0.5,0.25,0.25]", "--workers=1"]
@@ -269,7 +269,7 @@ def test_regions_are_scaled_by_training_people_alone(archive, tmp_path):
     words = ["ingest", str(archive), f"--out={out}", "--modality=fmri", "--workers=1",
              "--fmri.scale=training_iqr", f"--table={archive / 'people.tsv'}", "--arrays.t_r=t_r",
              "--arrays.kind=roi", "--arrays.unit=1", "--arrays.channels_unit=mm",
-             f"--arrays.channels={archive / 'centres.tsv'}",
+             f"--arrays.channels={archive / 'centers.tsv'}",
              r'--files=[{"pattern": "(?P<subject>p\\d)_rois"}]',
              "--splits.fractions=[0.5,0.25,0.25]"]
     assert cli.main(words) == 0

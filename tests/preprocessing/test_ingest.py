@@ -56,7 +56,7 @@ def test_bids_folder_with_labels_by_task(data, ingest):
     assert "eegmat/sub-00/eeg" in (outcome.out / "quality.html").read_text()
 
 
-def test_archive_and_new_file_are_standardised_alike(data, ingest):
+def test_archive_and_new_file_are_standardized_alike(data, ingest):
     path = data / "eegmat/sub-05/eeg/sub-05_task-rest_eeg.edf"
     corpus = ingest(path, *EEGMAT).corpus
     alone = standardize(read(path), corpus.contract)

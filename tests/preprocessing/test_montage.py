@@ -34,7 +34,7 @@ def test_electrodes_with_unusual_names_stay(name):
     assert montage.why_not_eeg(name) is None
 
 
-def test_places_are_in_the_head_frame_in_metres():
+def test_places_are_in_the_head_frame_in_meters():
     _, (vertex, left, right, front) = montage.look_up(["Cz", "T7", "T8", "Fpz"], "standard_1005")
     assert vertex[2] > 0.1
     assert abs(vertex[0]) < 0.01

@@ -71,9 +71,9 @@ def test_group_delay_is_that_of_an_envelope():
     for hz in (4.0, 10.0, 40.0):
         envelope = np.exp(-0.5 * np.square((time - 20) / 1.0))
         out = CausalFilter(response, 1)((envelope * np.cos(2 * np.pi * hz * time))[None])[0]
-        centre = (time * out**2).sum() / (out**2).sum()
+        center = (time * out**2).sum() / (out**2).sum()
         # A bell of 1 s covers some frequencies, whose delays differ.
-        assert centre - 20 == pytest.approx(float(response.group_delay_s([hz])[0]), abs=1e-3)
+        assert center - 20 == pytest.approx(float(response.group_delay_s([hz])[0]), abs=1e-3)
 
 
 @pytest.mark.parametrize(("sfreq", "new"), [(1000.0, 256.0), (250.0, 256.0), (512.0, 256.0),

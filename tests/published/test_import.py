@@ -238,5 +238,5 @@ def test_nothing_is_written_among_other_things(as_on_the_hub, tmp_path, command,
 def test_every_family_has_what_the_command_asks_for(name):
     family = published.find(name)
     assert isinstance(family.ORIGIN, published.Origin)
-    assert family.ORIGIN.licence
+    assert family.ORIGIN.license
     assert callable(family.read)

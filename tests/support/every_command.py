@@ -55,9 +55,9 @@ WORDS = {
 DATA = {
     "ingest": ("", "archive"), "pair": ("", "archive"), "import": ("", "weights"),
     "pretrain": ("--data=", "corpus"), "tokenize": ("--data=", "corpus"),
-    "finetune": ("--data=", "labelled"), "explain": ("--data=", "labelled"),
+    "finetune": ("--data=", "labeled"), "explain": ("--data=", "labeled"),
     "decode": ("", "recording"), "stream": ("--replay=", "recording"), "embed": ("", "recording"),
-    "generate": ("--data=", "short"), "evaluate decoding": ("--data=", "labelled"),
+    "generate": ("--data=", "short"), "evaluate decoding": ("--data=", "labeled"),
     "evaluate reconstruction": ("--data=", "corpus"),
     "evaluate hidden-regions": ("--data=", "fmri"), "evaluate next-token": ("--data=", "short"),
     "evaluate generation": ("--data=", "short"), "evaluate bold": ("--data=", "pairs"),
@@ -67,7 +67,7 @@ MODELS = {
     "decode": ("--model=", "decoder"), "stream": ("--model=", "decoder"),
     "embed": ("--model=", "backbone"), "explain": ("--model=", "decoder"),
     "generate": ("--model=", "gpt"), "synthesize": ("--model=", "neurobolt"),
-    "export": ("", "decoder"), "federate": ("--learning.model=", "centred"),
+    "export": ("", "decoder"), "federate": ("--learning.model=", "centered"),
     "evaluate decoding": ("--model=", "backbone"),
     "evaluate reconstruction": ("--model=", "tokenizer"),
     "evaluate hidden-regions": ("--model=", "brainmae"),
@@ -98,7 +98,7 @@ class Inputs:
         return out
 
     @property
-    def labelled(self) -> Path:
+    def labeled(self) -> Path:
         return self.planted.corpus
 
     @property
@@ -159,8 +159,8 @@ class Inputs:
             for name, n in _SITES.items()}
 
     @cached_property
-    def centred(self) -> Path:
-        return planted.make_backbone(self.folder / "centred", geometry="centred")
+    def centered(self) -> Path:
+        return planted.make_backbone(self.folder / "centered", geometry="centred")
 
     def model(self, command: str) -> Path:
         """What a command is given as --model (of `evaluate generation`, the signals)."""

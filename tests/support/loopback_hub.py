@@ -20,7 +20,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 LARGE = 10 * 2**20  # larger files are LFS, and those with these names
 LFS = (".bin", ".ckpt", ".gz", ".h5", ".npy", ".npz", ".onnx", ".parquet", ".pt", ".safetensors")
-LICENCES = re.compile(  # most of https://huggingface.co/docs/hub/repositories-licenses
+LICENSES = re.compile(  # most of https://huggingface.co/docs/hub/repositories-licenses
     r"mit|apache-2\.0|(bigscience-|creativeml-|bigcode-)?openrail(-m)?|bsd(-[23]-clause)?|isc|cc|"
     r"cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[234]\.0|cdla-(sharing-1|permissive-[12])\.0|odc-by|odbl|pddl|"
     r"a?gpl-3\.0|gpl(-2\.0)?|lgpl(-2\.1|-3\.0)?|mpl-2\.0|eupl-1\.[12]|unlicense|zlib|unknown|other")
@@ -69,13 +69,13 @@ class Repo:
 
 
 def check_card(text: str, kind: str = "model") -> list[str]:
-    """What is wrong with the metadata of a README.md: YAML, model-index and licence only."""
+    """What is wrong with the metadata of a README.md: YAML, model-index and license only."""
     try:
         names = (ModelCard if kind == "model" else DatasetCard)(text).data.get("license", [])
     except Exception as error:
         return [f"metadata cannot be read: {error}"]
     bad = {str(name) for name in (names if isinstance(names, list) else [names])
-           if not LICENCES.fullmatch(str(name))}
+           if not LICENSES.fullmatch(str(name))}
     return [f'"license": not known to the Hub: {bad}'] if bad else []
 
 

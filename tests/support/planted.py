@@ -37,7 +37,7 @@ def cap(n_channels: int = 16) -> Sensors:
 def windows_of(
     rng, sensors: Sensors, labels: list[str], effect: float, contract: InputContract = CONTRACT
 ) -> np.ndarray:
-    """Standardised windows [window, channel, time] of one recording."""
+    """Standardized windows [window, channel, time] of one recording."""
     n, n_times = len(labels), round(contract.sfreq * contract.window_s)
     frequency = np.fft.rfftfreq(n_times, 1 / contract.sfreq)
     shape = 1 / np.maximum(frequency, 1.0)
@@ -64,7 +64,7 @@ def _weaker(label: str, side: int) -> float:
 
 def make_corpus(
     folder: Path, *, effect: float = 0.9, n_windows: int = 16, shuffled: bool = False,
-    caps: tuple[int, ...] = (16,), split: list[str] = SPLIT, labelled: bool = True, seed: int = 0,
+    caps: tuple[int, ...] = (16,), split: list[str] = SPLIT, labeled: bool = True, seed: int = 0,
     number: bool = False, contract: InputContract = CONTRACT,
 ) -> Path:
     """A sealed corpus; windows of a recording alternate between the labels at random.
@@ -86,7 +86,7 @@ def make_corpus(
             digest = corpus.write_shard(folder, name, signals)
             for row, label in enumerate(labels):
                 rows.append((len(recordings), row, row * contract.window_s,
-                             label if labelled else None))
+                             label if labeled else None))
             recordings.append({
                 "recording": name, "dataset": "planted", "subject": f"{person:02d}",
                 "session": None, "task": "imagery", "run": str(run), "split": part,

@@ -181,14 +181,14 @@ def test_handlers_are_put_back(corpus, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_stops_after_the_step(corpus, tmp_path, number):
-    class Signalled(Toy):
+    class Signaled(Toy):
         def forward(self, batch):
             if self.calls == 2 and self.training:
                 os.kill(os.getpid(), number)
             return super().forward(batch)
 
     with pytest.raises(Stopped, match="stopped after step 3"):
-        run(Signalled(), corpus, tmp_path)
+        run(Signaled(), corpus, tmp_path)
     assert [p.name for p in (tmp_path / "state").iterdir()] == ["step-00000003"]
 
 

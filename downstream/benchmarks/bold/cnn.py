@@ -82,6 +82,6 @@ def scored(
 ) -> Float[Tensor, "batch row time"]:
     """z-scored over real times; 0 elsewhere."""
     n = real.sum(dim=-1, keepdim=True).clamp(min=1)
-    centred = (x - (x * real).sum(dim=-1, keepdim=True) / n) * real
-    spread = torch.sqrt(centred.square().sum(dim=-1, keepdim=True) / n)
-    return centred / spread.clamp(min=1e-12)
+    centered = (x - (x * real).sum(dim=-1, keepdim=True) / n) * real
+    spread = torch.sqrt(centered.square().sum(dim=-1, keepdim=True) / n)
+    return centered / spread.clamp(min=1e-12)

@@ -19,13 +19,13 @@ class Ridge:
 
     Parameters
     ----------
-    centre, scale
+    center, scale
         Of the features in training volumes.
     penalty
         Of each region; NaN where nothing could be learned of it.
     """
 
-    centre: Float[np.ndarray, " feature"]
+    center: Float[np.ndarray, " feature"]
     scale: Float[np.ndarray, " feature"]
     weight: Float[np.ndarray, "feature roi"]
     offset: Float[np.ndarray, " roi"]
@@ -34,7 +34,7 @@ class Ridge:
     def predict(
         self, features: Float[np.ndarray, "volume feature"]
     ) -> Float[np.ndarray, "volume roi"]:
-        return (features - self.centre) / self.scale @ self.weight + self.offset
+        return (features - self.center) / self.scale @ self.weight + self.offset
 
 
 def fit(
@@ -43,9 +43,9 @@ def fit(
 ) -> Ridge:
     """Learn on x and y; x_other and y_other choose penalties by squared error. NaN in y: not
     measured. The error's scale is that of targets, which are z-scored."""
-    centre, scale = x.mean(axis=0), x.std(axis=0)
+    center, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
-    x, x_other = (x - centre) / scale, (x_other - centre) / scale
+    x, x_other = (x - center) / scale, (x_other - center) / scale
     n_rois = y.shape[1]
     weight = np.zeros((x.shape[1], n_rois))
     offset, penalty = np.full(n_rois, np.nan), np.full(n_rois, np.nan)
@@ -63,7 +63,7 @@ def fit(
         penalty[own] = PENALTIES[best]
         chosen = np.stack([ways[k][:, column] for column, k in enumerate(best)], axis=1)
         weight[:, own] = basis @ chosen
-    return Ridge(centre, scale, weight, offset, penalty)
+    return Ridge(center, scale, weight, offset, penalty)
 
 
 def _decomposed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

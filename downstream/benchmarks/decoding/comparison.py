@@ -162,7 +162,7 @@ def _table(named: dict[str, Named], methods: list[str], networks: tuple[str, ...
                "balanced_accuracy" if method.classes else "mae": score.mean,
                "low": score.low, "high": score.high, "chance": chance.mean,
                "chance_low": chance.low, "chance_high": chance.high, "p_chance": p,
-               "labellings": min(chance.count, 10**15), "exchanged": chance.unit}
+               "labelings": min(chance.count, 10**15), "exchanged": chance.unit}
         for key, metric in (metrics.CLASSIFICATION if method.classes
                             else metrics.REGRESSION).items():
             if key == "mae":  # already there

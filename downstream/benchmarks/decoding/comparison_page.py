@@ -14,7 +14,7 @@ from neurofm.pages import page as report
 from neurofm.pages.page import Page
 
 from ...scoring import statistics
-from ...scoring.exchanges import FEW_LABELLINGS
+from ...scoring.exchanges import FEW_LABELINGS
 from ...scoring.metrics import BINS
 from . import printed
 from .comparison import Comparison
@@ -81,7 +81,7 @@ def finding(result: Comparison) -> str:
         by_chance = printed.estimate(row["chance"], float("nan"), float("nan"))
         said += f", where exchanged numbers give {by_chance}"
     said += (f" (p of chance {printed.is_p(row['p_chance'])}{_at_least(row)})."
-             if row["labellings"] else " (no p value against chance).")
+             if row["labelings"] else " (no p value against chance).")
     other = result.best_baseline if is_network else result.best_network
     if other is None:
         return said
@@ -222,7 +222,7 @@ def _reading_the_table(result: Comparison, about: About) -> str:
     scale = " (0 to 1, more is better)" if result.classes else " (less is better)"
     text = (f"{TITLES[result.score].capitalize()}{of}{scale}; "
             f"in brackets: 95 % interval for {which}. ")
-    if each["labellings"]:
+    if each["labelings"]:
         text += ("Chance: the same predictions scored with labels permuted between "
                  f"{each['exchanged']} ({printed.ways(each)}); in brackets their 95 % range; p "
                  "of chance: share of permutations that score as well (per method, not "
@@ -333,7 +333,7 @@ def _method(result: Comparison) -> list[str]:
         f"{('stretch of time' if result.unit.person else 'person')} are not independent.",
         f"Chance: labels permuted between {result.table['exchanged'].iloc[0]}, the largest "
         f"exchangeable units; {printed.ways(result.table.iloc[0])}."
-        if result.table["labellings"].iloc[0] else
+        if result.table["labelings"].iloc[0] else
         "Chance: score of predictions that ignore the label; no labels could be permuted.",
         "The best baseline was selected by its test score, which favors it.",
     ]
@@ -346,6 +346,6 @@ def _of_row(row: pd.Series, result: Comparison) -> str:
 
 
 def _at_least(row: pd.Series) -> str:
-    ways = int(row["labellings"])
+    ways = int(row["labelings"])
     return f", the least that {ways} exchanges allow" \
-        if ways < FEW_LABELLINGS and abs(row["p_chance"] - 1 / ways) < 1e-9 else ""
+        if ways < FEW_LABELINGS and abs(row["p_chance"] - 1 / ways) < 1e-9 else ""

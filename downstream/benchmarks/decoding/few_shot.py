@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from ...decoder.labelled import Labelled
+from ...decoder.labeled import Labeled
 from ...protocol import leaks
 from ...scoring import statistics
 
@@ -20,7 +20,7 @@ C = 0.01  # of the logistic regression on standardized features; the same for al
 
 
 def curves(
-    shots: list[int], networks, simple, parts: list[Labelled], seeds: int
+    shots: list[int], networks, simple, parts: list[Labeled], seeds: int
 ) -> pd.DataFrame:
     """A row a method and number of shots: method, shots, mean, low, high (95 % over subjects and
     seeds), subjects; and, for every method but the first, its difference to "pretrained" paired
@@ -49,7 +49,7 @@ def curves(
     return _summary(table)
 
 
-def _features(networks, simple, fold: Labelled, seed: int) -> dict[str, tuple]:
+def _features(networks, simple, fold: Labeled, seed: int) -> dict[str, tuple]:
     """name → (windows, values [window, feature])."""
     found = {}
     for name, random in (("pretrained", False), ("random weights", True)) if networks else ():
@@ -60,7 +60,7 @@ def _features(networks, simple, fold: Labelled, seed: int) -> dict[str, tuple]:
     return found
 
 
-def _of_fold(values, fold: Labelled, shots: list[int], seed: int) -> dict:
+def _of_fold(values, fold: Labeled, shots: list[int], seed: int) -> dict:
     """(how, shots, subject, seed) → recall [class] on the subject's later windows."""
     windows, x = values
     rows = dict(zip(windows.tolist(), range(len(windows)), strict=True))
@@ -100,7 +100,7 @@ def _of_fold(values, fold: Labelled, shots: list[int], seed: int) -> dict:
 
 
 def parted(
-    fold: Labelled, own: np.ndarray, most: int
+    fold: Labeled, own: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(the first `most` windows of each class, the later ones that share no samples with them) of
     one subject; None where a class has none left."""

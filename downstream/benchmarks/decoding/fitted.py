@@ -22,7 +22,7 @@ from ...decoder import features
 from ...decoder.build import build
 from ...decoder.features import InMemory
 from ...decoder.fit import fit
-from ...decoder.labelled import Labelled, sensors_of
+from ...decoder.labeled import Labeled, sensors_of
 from ...protocol.choice import chosen
 from ...scoring.predictions import predict
 from . import methods
@@ -59,7 +59,7 @@ class Networks:
     read_tokens: Callable[[], InMemory] | None = None
     _known: dict = field(default_factory=dict)
 
-    def answers(self, name: str, data: Labelled, seed: int, out: Path) -> tuple[np.ndarray, dict]:
+    def answers(self, name: str, data: Labeled, seed: int, out: Path) -> tuple[np.ndarray, dict]:
         """(answers to the fold's test windows, the setting that validation subjects chose)."""
         what, device = methods.network(name), self.accelerator.device
 
@@ -72,13 +72,13 @@ class Networks:
         (decoder, pooled), setting = chosen(tried, data, attempt)
         return predict(decoder, pooled, data.windows["test"], device), setting
 
-    def features(self, random: bool, data: Labelled, seed: int) -> InMemory:
+    def features(self, random: bool, data: Labeled, seed: int) -> InMemory:
         """Pooled features of all windows, as the backbone came."""
         decoder = self._built(Network(random=random), {}, data, seed)
         return self._pooled(Network(random=random), decoder, data, seed)
 
     def _trained(
-        self, what: Network, setting: dict, data: Labelled, seed: int, out: Path
+        self, what: Network, setting: dict, data: Labeled, seed: int, out: Path
     ) -> tuple[Decoder, InMemory]:
         """The decoder, and what its head sees of all windows."""
         recipe = {key: value for key, value in setting.items() if key in RECIPE}
@@ -91,14 +91,14 @@ class Networks:
         return decoder, fit(decoder, source, data.windows["train"], data.windows["validation"],
                             how, along, out, self.accelerator, pooled=pooled, say=_silent)
 
-    def _built(self, what: Network, setting: dict, data: Labelled, seed: int) -> Decoder:
+    def _built(self, what: Network, setting: dict, data: Labeled, seed: int) -> Decoder:
         inside = {key: value for key, value in setting.items()
                   if key not in RECIPE and key != "lr_factor"}
         return build(self.models[what.model], data, what.mode,
                      {**self.architecture, **what.architecture, **inside,
-                      "recentred": what.recentred}, seed, random_weights=what.random)
+                      "recentered": what.recentered}, seed, random_weights=what.random)
 
-    def _tokens(self, what: Network, decoder: Decoder, data: Labelled, seed: int) -> InMemory:
+    def _tokens(self, what: Network, decoder: Decoder, data: Labeled, seed: int) -> InMemory:
         def make():
             if self.read_tokens and not what.random and not what.model:
                 return self.read_tokens()
@@ -108,12 +108,12 @@ class Networks:
 
         return self._once("tokens", what, data, seed, make)
 
-    def _pooled(self, what: Network, decoder: Decoder, data: Labelled, seed: int) -> InMemory:
+    def _pooled(self, what: Network, decoder: Decoder, data: Labeled, seed: int) -> InMemory:
         source = self._tokens(what, decoder, data, seed)
         return self._once(decoder.config.pool, what, data, seed, lambda: features.pooled(
             decoder, source, device=self.accelerator.device))
 
-    def _once(self, kind: str, what: Network, data: Labelled, seed: int, make) -> InMemory:
+    def _once(self, kind: str, what: Network, data: Labeled, seed: int, make) -> InMemory:
         """`make()`, kept. A random tokenizer starts its codes from the fold's training windows, so
         what it gives is of one fold and seed, and the next takes its place."""
         place, of = (kind, what.model, what.random), (seed, data.fold) if what.random else ()
@@ -134,14 +134,14 @@ class Baselines:
         Settings tried.
     """
 
-    data: Labelled
+    data: Labeled
     windows: np.ndarray
     tuning: int
 
     def __post_init__(self):
         self.channels = common_channels(self.data, self.windows)
 
-    def answers(self, name: str, data: Labelled, seed: int) -> tuple[np.ndarray, dict]:
+    def answers(self, name: str, data: Labeled, seed: int) -> tuple[np.ndarray, dict]:
         """(answers to the fold's test windows, the setting that validation subjects chose)."""
         make = baselines.find(name)
         x = {"covariances": lambda: self._covariances, "signals": lambda: self._signals,
@@ -217,7 +217,7 @@ class Baselines:
         return corpus.signal(window)[[names.index(name) for name in self.channels]]
 
 
-def common_channels(data: Labelled, windows: np.ndarray, share: float = 0.8) -> list[str]:
+def common_channels(data: Labeled, windows: np.ndarray, share: float = 0.8) -> list[str]:
     """Channels that all of the recordings have, in the first one's order.
 
     A few missing ones (left out as bad) are done without; with fewer than `share` of them in common

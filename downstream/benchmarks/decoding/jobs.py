@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from neurofm import artifacts
 
-from ...decoder.labelled import Labelled
+from ...decoder.labeled import Labeled
 from ...protocol.choice import Diverged
 
 logger = logging.getLogger("neurofm.downstream")
@@ -30,7 +30,7 @@ class Job:
     """One method trained on one fold, the `number`-th, with one seed."""
 
     number: int
-    fold: Labelled
+    fold: Labeled
     method: str
     seed: int
 

@@ -11,7 +11,7 @@ from neurofm.pages.words import contract_in_words
 from neurofm.run import Made
 
 from ...decoder.build import open_backbone
-from ...decoder.labelled import Labelled
+from ...decoder.labeled import Labeled
 from ...protocol import choice
 from ...protocol.windows import in_words, said_of_whom, what_a_fold_is
 from ...scoring import attribution, attribution_figure, brain_figures, covariates
@@ -72,7 +72,7 @@ def report(
 
 
 def explain(
-    out: Path, method: str, predictions: pd.DataFrame, data: Labelled
+    out: Path, method: str, predictions: pd.DataFrame, data: Labeled
 ) -> tuple[list[str], tuple[Path, str] | None]:
     """Maps of a method from its test answers, mean over seeds: files, (PNG, caption)."""
     if data.corpus.contract.modality == "fmri":
@@ -95,7 +95,7 @@ def explain(
                   for kind, output, why in unringed(found))))
 
 
-def brain(out: Path, model_path: str, data: Labelled) -> list[tuple[str, Path, str]]:
+def brain(out: Path, model_path: str, data: Labeled) -> list[tuple[str, Path, str]]:
     """Pictures of what a BrainMAE has learned: (heading, PNG, caption)."""
     if data.corpus.contract.modality != "fmri":
         return []
@@ -112,7 +112,7 @@ def unringed(found: list[attribution.Attribution]) -> list[tuple[str, str, str]]
             if (why := each.why_none(k))]
 
 
-def how(run: EvaluateConfig, task: Task, parts: list[Labelled]) -> list[str]:
+def how(run: EvaluateConfig, task: Task, parts: list[Labeled]) -> list[str]:
     """What was done, in lines."""
     return [
         f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
@@ -154,7 +154,7 @@ def which(
     return lines
 
 
-def whose(parts: list[Labelled]) -> list[str]:
+def whose(parts: list[Labeled]) -> list[str]:
     """Windows and subjects of the splits, in lines."""
     lines = parts[0].describe().splitlines()
     return lines if len(parts) == 1 else [
@@ -170,7 +170,7 @@ def probed(known: dict[str, float]) -> list[str]:
             "first half of each of their recordings and being asked about the second: "
             + ", ".join(f"{name} {share:.3f}" for name, share in known.items()) + ".",
             "A high share means that features tell people apart, so a decoder of labels that are "
-            "the same all through a person could remember people. Re-centring a whole recording "
+            "the same all through a person could remember people. Re-centering a whole recording "
             "pushes its halves apart, so it can fall below chance."]
 
 
@@ -187,7 +187,7 @@ def diverged(predictions: pd.DataFrame) -> list[str]:
     return lines
 
 
-def left_out(data: Labelled, parts: list[Labelled], narrow: list[Labelled]) -> list[str]:
+def left_out(data: Labeled, parts: list[Labeled], narrow: list[Labeled]) -> list[str]:
     """Which windows did not take part, in lines."""
     found = []
     if narrow is not parts:
@@ -198,7 +198,7 @@ def left_out(data: Labelled, parts: list[Labelled], narrow: list[Labelled]) -> l
     return found
 
 
-def seen_contract(data: Labelled):
+def seen_contract(data: Labeled):
     """The contract, with the kinds of sensor that there are."""
     kinds = {kind for layout in data.corpus.layouts.values() for kind in layout.kinds}
     contract = data.corpus.contract

@@ -11,9 +11,9 @@
                                                with the published head
     random, random_frozen, random_activity     "full", "frozen", "activity" from random weights
     csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
-    NAME_recentred                             each subject's windows re-centred, without labels
+    NAME_recentered                             each subject's windows re-centered, without labels
     NAME@MODEL                                 the same with another pretrained model, e.g.
-                                               frozen_recentred@published
+                                               frozen_recentered@published
 
 Every method tries the same number of settings and takes the one that the validation subjects
 score best.
@@ -26,7 +26,7 @@ from neurofm.models.protocol import BackboneConfig
 
 from ... import baselines
 
-RECENTRED = "_recentred"
+RECENTERED = "_recentered"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Network:
         Fields of DecoderConfig.
     random
         From random weights, tokenizer included.
-    recentred
+    recentered
         Each subject's mean feature is removed, which uses no label but all of a subject's
         windows.
     model
@@ -51,7 +51,7 @@ class Network:
     mode: str = "frozen"
     architecture: dict = field(default_factory=dict)
     random: bool = False
-    recentred: bool = False
+    recentered: bool = False
     model: str = ""
 
 
@@ -83,14 +83,14 @@ FULL_SETTINGS: tuple[dict[str, float], ...] = (
 
 def is_network(name: str) -> bool:
     """True for networks of ours, False for baselines."""
-    return name.partition("@")[0].removesuffix(RECENTRED) in NETWORKS
+    return name.partition("@")[0].removesuffix(RECENTERED) in NETWORKS
 
 
 def network(name: str) -> Network:
     """The network of that name."""
     base, _, model = name.partition("@")
-    found = NETWORKS[base.removesuffix(RECENTRED)]
-    return Network(found.mode, found.architecture, found.random, base.endswith(RECENTRED), model)
+    found = NETWORKS[base.removesuffix(RECENTERED)]
+    return Network(found.mode, found.architecture, found.random, base.endswith(RECENTERED), model)
 
 
 def settings(
@@ -111,11 +111,11 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
     """
     known = [*NETWORKS, *baselines.names()]
     unknown = [name for name in names
-               if not is_network(name) and name.removesuffix(RECENTRED) not in known
+               if not is_network(name) and name.removesuffix(RECENTERED) not in known
                and name not in known]
     if unknown or not names:
         raise ValueError(f"methods: unknown {unknown}; there are {', '.join(known)}, each also "
-                         f"with {RECENTRED} after it")
+                         f"with {RECENTERED} after it")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"methods: named twice: {', '.join(twice)}")
     for name in names:
@@ -125,8 +125,8 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
                              f"given: name it, --model=FOLDER, or ask for baselines: "
                              f"{', '.join(fitting(number, fmri=fmri))}")
         if model and model not in models:
-            turned = f"{name.partition('@')[0]}{RECENTRED}@{model.removesuffix(RECENTRED)}"
-            hint = f"or write {turned}" if model.endswith(RECENTRED) else "or leave it out"
+            turned = f"{name.partition('@')[0]}{RECENTERED}@{model.removesuffix(RECENTERED)}"
+            hint = f"or write {turned}" if model.endswith(RECENTERED) else "or leave it out"
             raise ValueError(f"methods: {name} wants a model named {model}; name it, e.g. "
                              f"--models.{model}=FOLDER, {hint}")
         if not is_network(name) and number != baselines.find(name).REGRESSION:
@@ -157,7 +157,7 @@ def check_pools(
 def fitting(number: bool, pools: tuple[str, ...] = (), fmri: bool = False) -> list[str]:
     """All methods for this kind of label and signal. pools: of the model; none = without a model,
     baselines alone."""
-    networks = [*NETWORKS, *(f"{name}{RECENTRED}" for name in ("frozen", "full", "random_frozen"))]
+    networks = [*NETWORKS, *(f"{name}{RECENTERED}" for name in ("frozen", "full", "random_frozen"))]
     networks = [name for name in networks
                 if network(name).architecture.get("pool", "") in ("", *pools)]
     simple = [one for one in baselines.names() if number == baselines.find(one).REGRESSION

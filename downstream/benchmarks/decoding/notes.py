@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...scoring import statistics
-from ...scoring.exchanges import FEW_LABELLINGS
+from ...scoring.exchanges import FEW_LABELINGS
 from ...scoring.scores import Named
 
 
@@ -39,8 +39,8 @@ def of(result) -> list[str]:
         seeds = int(networks["seeds"].min())
         found.append(f"{seeds} seed{'s' * (seeds > 1)} of a network: intervals say little of what "
                      f"another training would give")
-    if any("recentred" in name for name in table["method"]):
-        found.append("recentred methods use all of a test subject's windows, without labels; the "
+    if any("recentered" in name for name in table["method"]):
+        found.append("recentered methods use all of a test subject's windows, without labels; the "
                      "others name each window by itself")
     for name, method in result.named.items():
         if method.classes and result.per == "window":
@@ -63,7 +63,7 @@ def _of_the_median(one: Named, many: str) -> str:
 def _of_chance(table, n_classes: int) -> list[str]:
     """What exchanged labels can and cannot say here."""
     found = []
-    none = table[table["labellings"] == 0]
+    none = table[table["labelings"] == 0]
     if len(none):
         units = none["exchanged"].iloc[0]
         level = f" (1/{n_classes})" if n_classes else ""
@@ -73,9 +73,9 @@ def _of_chance(table, n_classes: int) -> list[str]:
             f"whoever knows such a one again is right, whatever its label means. An interval above "
             f"chance{level} says that they are told apart, not that it is for the label"
         )
-    few = table[(table["labellings"] > 0) & (table["labellings"] < FEW_LABELLINGS)]
+    few = table[(table["labelings"] > 0) & (table["labelings"] < FEW_LABELINGS)]
     if len(few):
-        ways, unit = int(few["labellings"].iloc[0]), few["exchanged"].iloc[0]
+        ways, unit = int(few["labelings"].iloc[0]), few["exchanged"].iloc[0]
         found.append(
             f"labels can be exchanged between {unit} in {ways} ways only, so p of chance cannot "
             f"fall below 1/{ways} = {1 / ways:.3g}, and no 95 % range of chance can be given; "

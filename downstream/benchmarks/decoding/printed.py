@@ -4,7 +4,7 @@ import pandas as pd
 
 from neurofm.pages import page as report
 
-from ...scoring.exchanges import ENUMERATED, FEW_LABELLINGS
+from ...scoring.exchanges import ENUMERATED, FEW_LABELINGS
 from .comparison import Comparison
 from .comparison_figures import TITLES
 
@@ -12,7 +12,7 @@ from .comparison_figures import TITLES
 def shown(result: Comparison) -> pd.DataFrame:
     """The table as people read it, best first: an estimate and its interval in one cell."""
     table = result.table.set_index("method").loc[result.by_score].reset_index()
-    few = table["labellings"] < FEW_LABELLINGS
+    few = table["labelings"] < FEW_LABELINGS
     unit = result.unit
     over = f"95 % over {unit.many}" if unit.person else "95 %"
     out = pd.DataFrame({
@@ -36,7 +36,7 @@ def shown(result: Comparison) -> pd.DataFrame:
 
 def ways(row: pd.Series) -> str:
     """How many exchanges of labels there are, and what was done with them."""
-    n = int(row["labellings"])
+    n = int(row["labelings"])
     if n < 10**15:
         how = "all gone through" if n <= ENUMERATED else "1,000 drawn"
         return f"{n:,} ways, {how}"

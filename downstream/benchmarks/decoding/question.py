@@ -1,7 +1,7 @@
 """Compare decoders on held-out subjects: pretrained, untrained and baselines.
 
-    neurofm evaluate decoding --data labelled/ --model runs/brainomni --out results/
-    neurofm evaluate decoding --data labelled/ --out results/    without a model
+    neurofm evaluate decoding --data labeled/ --model runs/brainomni --out results/
+    neurofm evaluate decoding --data labeled/ --out results/    without a model
     neurofm evaluate decoding --config … --part 3/16    one of 16 jobs of an array, in any order
     neurofm evaluate decoding --config … --jobs 4       four processes here
 

@@ -15,7 +15,7 @@ from neurofm.data.corpus import Corpus
 from ... import baselines, tasks
 from ...decoder import features
 from ...decoder.build import open_backbone
-from ...decoder.labelled import Labelled, checked, labelled
+from ...decoder.labeled import Labeled, checked, labeled
 from ...protocol.choice import Diverged, in_words
 from ...protocol.windows import SAME_PEOPLE, folds
 from ...scoring import covariates
@@ -43,8 +43,8 @@ class Setup:
     out: Path
     task: tasks.Task
     corpus: Corpus
-    parts: list[Labelled]
-    narrow: list[Labelled]
+    parts: list[Labeled]
+    narrow: list[Labeled]
     networks: Networks
     simple: Baselines | None
     ledgers: dict[str, dict | None]
@@ -89,7 +89,7 @@ def prepared(run: EvaluateConfig) -> Setup:
     methods.check_pools(names, pools, run.architecture)
     _check_extras(run, task, names)
     covariates.check(corpus, run.covariates)
-    every = labelled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
+    every = labeled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
     parts = folds(every, run.protocol, run.min_subjects, task.trial)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
     for name, model in opened.items():
@@ -98,7 +98,7 @@ def prepared(run: EvaluateConfig) -> Setup:
     narrow, simple = parts, None
     if not all(methods.is_network(name) for name in names):
         if run.baselines_only:
-            few = labelled(corpus, every.classes, {**run.only, **run.baselines_only},
+            few = labeled(corpus, every.classes, {**run.only, **run.baselines_only},
                            number=task.number)
             narrow = narrowed(parts, few)
             for fold in narrow:
@@ -165,10 +165,10 @@ def present(task: tasks.Task, corpus: Corpus) -> tuple[str, ...]:
     return task.classes
 
 
-def narrowed(parts: list[Labelled], few: Labelled) -> list[Labelled]:
+def narrowed(parts: list[Labeled], few: Labeled) -> list[Labeled]:
     """The folds with no other windows than those of `few`."""
     return [
-        Labelled(fold.corpus, fold.classes,
+        Labeled(fold.corpus, fold.classes,
                  {split: np.intersect1d(windows, few.all)
                   for split, windows in fold.windows.items()},
                  fold.target, fold.left_out, fold.fold)

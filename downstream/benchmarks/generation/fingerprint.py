@@ -36,9 +36,9 @@ def distances(
 
 
 def _standard(features: np.ndarray) -> np.ndarray:
-    centred = features - features.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    centered = features - features.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    return np.divide(centered, length, out=np.zeros_like(centered), where=length > 0)
 
 
 def others(distance: Float[np.ndarray, "generated real"]) -> Float[np.ndarray, " generated"]:

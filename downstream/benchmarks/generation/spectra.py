@@ -61,6 +61,6 @@ def distances(
 
 
 def _directions(power: np.ndarray) -> np.ndarray:
-    centred = power - power.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    centered = power - power.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(centered, axis=-1, keepdims=True)
+    return np.divide(centered, length, out=np.zeros_like(centered), where=length > 0)

@@ -10,7 +10,7 @@ from neurofm.pages import words
 from neurofm.pages.figure import COLORS, pyplot, save
 from neurofm.pages.page import Page
 
-from ...decoder.labelled import sensors_of
+from ...decoder.labeled import sensors_of
 
 
 def draw(path: Path, scores: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from neurofm.downstream import baselines
 from neurofm.downstream.baselines import (
     eegnet,
     network,
-    recentring,
+    recentering,
     shallow_convnet,
     spectra,
     tangent,
@@ -92,24 +92,24 @@ def _short(monkeypatch):
     monkeypatch.setattr(network, "STEPS", 60)
 
 
-@pytest.mark.parametrize("name", [*RHYTHMIC, *(f"{name}_recentred" for name in RHYTHMIC)])
+@pytest.mark.parametrize("name", [*RHYTHMIC, *(f"{name}_recentered" for name in RHYTHMIC)])
 def test_names_what_is_shared_between_people(name, alike):
     train, validation, test = alike
     assert accuracy(fitted(name, train, validation), test) > 0.8
 
 
 @pytest.mark.parametrize("name", RHYTHMIC)
-def test_recentring_helps_where_people_differ(name, different):
+def test_recentering_helps_where_people_differ(name, different):
     train, validation, test = different
     setting = 2  # the higher learning rate, for so short a training
     plain = accuracy(fitted(name, train, validation, setting=setting), test)
-    moved = accuracy(fitted(f"{name}_recentred", train, validation, setting=setting), test)
+    moved = accuracy(fitted(f"{name}_recentered", train, validation, setting=setting), test)
     assert moved > plain + 0.1
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIERS, "tangent_lr_recentred"])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, "tangent_lr_recentered"])
 def test_is_at_chance_where_labels_are_shuffled(name, alike):
-    """Within people, so that re-centring could not help either."""
+    """Within people, so that re-centering could not help either."""
     train, validation, _ = alike
     rng, test = np.random.default_rng(7), People(8, 20)
     test.target = rng.permutation(test.target)
@@ -132,7 +132,7 @@ def evoked(seed: int, n_people: int = 8) -> People:
 def test_waves_locked_to_an_event_are_in_means_and_not_in_covariances():
     train, validation, test = evoked(20), evoked(21, 3), evoked(22)
     assert accuracy(fitted("means_lda", train, validation), test) > 0.9
-    assert accuracy(fitted("means_lda_recentred", train, validation), test) > 0.9
+    assert accuracy(fitted("means_lda_recentered", train, validation), test) > 0.9
     assert accuracy(fitted("tangent_lr", train, validation), test) < 0.65
 
 
@@ -155,8 +155,8 @@ def test_predicts_age_from_the_slope_of_the_spectrum(name):
     assert found.shape == (len(test.slope), 1)
     assert np.corrcoef(found[:, 0], age(test))[0, 1] > 0.8
     assert np.abs(found[:, 0] - age(test)).mean() < 8  # years, so it is no other scale
-    # What is the same for all windows of a person is what re-centring takes away.
-    moved = fitted(f"{name}_recentred", train, test, age(train))
+    # What is the same for all windows of a person is what re-centering takes away.
+    moved = fitted(f"{name}_recentered", train, test, age(train))
     moved = moved.predict(test.covariances, test.subjects)[:, 0]
     assert abs(np.corrcoef(moved, age(test))[0, 1]) < 0.5
 
@@ -168,7 +168,7 @@ def test_tangent_space_does_not_see_a_mixing_common_to_all_windows(alike):
     assert np.linalg.cond(mixing) > 5
 
     def products(matrices):
-        vectors = tangent.tangent_space(matrices, recentring.mean(matrices))
+        vectors = tangent.tangent_space(matrices, recentering.mean(matrices))
         return vectors @ vectors.T
 
     before, after = products(matrices), products(mixing @ matrices @ mixing.T)
@@ -179,18 +179,18 @@ def test_tangent_space_does_not_see_a_mixing_common_to_all_windows(alike):
     assert not np.allclose(*(p @ p.T for p in power), rtol=0.1)
 
 
-def test_recentred_subjects_have_the_same_mean(different):
+def test_recentered_subjects_have_the_same_mean(different):
     people = different[0]
     own = people.subjects == people.subjects[0]
-    moved = recentring.covariances(people.covariances.sum(axis=1), people.subjects)
-    assert np.allclose(recentring.mean(moved[own]), np.eye(8), atol=1e-3)
-    moved = recentring.signals(people.signals, people.subjects)
+    moved = recentering.covariances(people.covariances.sum(axis=1), people.subjects)
+    assert np.allclose(recentering.mean(moved[own]), np.eye(8), atol=1e-3)
+    moved = recentering.signals(people.signals, people.subjects)
     mean = np.einsum("wct,wdt->cd", moved[own], moved[own]) / (own.sum() * moved.shape[2])
     assert np.allclose(mean, np.eye(8), atol=1e-3)
     # Nobody else's windows enter.
-    assert np.array_equal(moved[own], recentring.signals(people.signals[own],
+    assert np.array_equal(moved[own], recentering.signals(people.signals[own],
                                                          people.subjects[own]))
-    moved = recentring.log_power(people.covariances.reshape(len(own), -1), people.subjects)
+    moved = recentering.log_power(people.covariances.reshape(len(own), -1), people.subjects)
     assert np.allclose(moved[own].mean(axis=0), 0, atol=1e-6)
 
 
@@ -200,13 +200,13 @@ def test_euclidean_alignment_takes_a_persons_mixing_away(alike):
     first = alike[0].signals[:16]
     subjects = np.array(["a"] * 16)
     louder = first * np.exp(np.linspace(-1, 1, 8, dtype=np.float32))[:, None]
-    energy = [np.square(recentring.signals(x, subjects)).sum(axis=(1, 2)) for x in (first, louder)]
+    energy = [np.square(recentering.signals(x, subjects)).sum(axis=(1, 2)) for x in (first, louder)]
     assert np.allclose(*energy, rtol=1e-3)
     referenced = first - first.mean(axis=1, keepdims=True)
-    moved = recentring.signals(referenced, subjects)
+    moved = recentering.signals(referenced, subjects)
     assert np.square(moved).mean(axis=(0, 2)).max() < 1.01
     assert np.abs(moved.mean(axis=1)).max() < 0.01
-    assert np.isfinite(recentring.signals(np.zeros_like(first), subjects)).all()
+    assert np.isfinite(recentering.signals(np.zeros_like(first), subjects)).all()
 
 
 def test_eegnet_is_the_papers():
@@ -309,7 +309,7 @@ def test_validation_people_choose_the_step(name, lr, alike):
     assert found[False] > found[True] + 0.1
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIERS, *REGRESSORS, "eegnet_recentred"])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *REGRESSORS, "eegnet_recentered"])
 def test_three_channels_and_an_odd_number_of_samples(name, monkeypatch):
     monkeypatch.setattr(network, "STEPS", 10)
     few = [People(seed, 4, n_channels=3, n_times=301) for seed in (21, 22)]
@@ -337,13 +337,13 @@ def test_networks_hear_the_same_at_any_sampling_rate():
 
 
 def test_index():
-    moved = {f"{name}_recentred" for name in baselines.NAMES
+    moved = {f"{name}_recentered" for name in baselines.NAMES
              if not name.startswith(("fc_", "roi_"))}
     assert set(baselines.INDEX) == {*baselines.NAMES, *moved}
     for name in baselines.INDEX:
         cls = baselines.find(name)
         assert len(cls.SETTINGS) == len({str(setting) for setting in cls.SETTINGS}) == 6
-        assert cls.recentred == name.endswith("_recentred")
+        assert cls.recentered == name.endswith("_recentered")
         assert cls is baselines.find(name)
         for setting in cls.SETTINGS:
             cls(0, **setting)
@@ -397,7 +397,7 @@ def test_says_what_is_wrong_with_targets(alike):
             cls(0, **cls.SETTINGS[0]).fit(*short, validation=short)
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIERS, *(f"{name}_recentred" for name in CLASSIFIERS)])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *(f"{name}_recentered" for name in CLASSIFIERS)])
 def test_a_dead_window_and_a_flat_channel_stop_nobody(name, alike, monkeypatch):
     monkeypatch.setattr(network, "STEPS", 5)
     train, cls = alike[0], baselines.find(name)

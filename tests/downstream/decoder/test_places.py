@@ -7,7 +7,7 @@ from neurofm import checkpoints, embed
 from neurofm.data.corpus import Corpus
 from neurofm.downstream.benchmarks.decoding.fitted import Baselines
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
-from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.explain import main as explain
 from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import attribution
@@ -40,7 +40,7 @@ def test_what_applies_them(planted, decoder, folder, tmp_path):
 
 def test_baselines_and_their_maps(folder):
     corpus = Corpus.open(folder)
-    data = labelled(corpus)
+    data = labeled(corpus)
     answers, _ = Baselines(data, data.all, 1).answers("band_power_lr", data, 0)
     windows, target, _ = data.of("test")
     assert (answers.argmax(1) == target).mean() > 0.85

@@ -1,4 +1,4 @@
-"""A decoder that re-centres: trained and saved so, and given a person's average in use."""
+"""A decoder that re-centers: trained and saved so, and given a person's average in use."""
 
 import mne
 import numpy as np
@@ -15,8 +15,8 @@ from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import attribution
 from neurofm.downstream.scoring.predictions import predict
 from neurofm.downstream.stream import read_table
-from neurofm.downstream.use import centring
-from neurofm.downstream.use.centring import Running
+from neurofm.downstream.use import centering
+from neurofm.downstream.use.centering import Running
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import standardize
 from tests.support.one_person import decode, save_raw
@@ -26,12 +26,12 @@ P = ["p_left", "p_right"]
 
 
 @pytest.fixture(scope="module")
-def recentred(planted, tmp_path_factory):
-    """Folder of a frozen decoder of the planted effect that re-centres."""
-    out = tmp_path_factory.mktemp("recentred") / "decoder"
+def recentered(planted, tmp_path_factory):
+    """Folder of a frozen decoder of the planted effect that re-centers."""
+    out = tmp_path_factory.mktemp("recentered") / "decoder"
     assert finetune([
         f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
-        "--architecture.recentred=true", "--train.steps=40", "--train.lr=1e-3"]) == 0
+        "--architecture.recentered=true", "--train.steps=40", "--train.lr=1e-3"]) == 0
     return out
 
 
@@ -51,26 +51,26 @@ def shares(out) -> dict[str, float]:
                    ["predicted"] == "left").mean() for side in ("left", "right")}
 
 
-def test_checkpoint_says_so_and_gives_what_was_judged(recentred, planted):
-    model, corpus = checkpoints.load(recentred), Corpus.open(planted.corpus)
-    assert model.config.recentred
-    table = pd.read_parquet(recentred / "test" / "predictions.parquet")
+def test_checkpoint_says_so_and_gives_what_was_judged(recentered, planted):
+    model, corpus = checkpoints.load(recentered), Corpus.open(planted.corpus)
+    assert model.config.recentered
+    table = pd.read_parquet(recentered / "test" / "predictions.parquet")
     for _, part in table.groupby("subject"):
         pooled = model.pool(corpus.batch(part["window"].to_numpy()))
-        said = model.name(pooled, features.centre(pooled)).numpy()
+        said = model.name(pooled, features.center(pooled)).numpy()
         assert np.allclose(said, part[P], atol=1e-4)
     assert (table["label"] == table["predicted"]).mean() > 0.8
 
 
-def test_centre_of_nobody_known_is_the_training_peoples(recentred, planted):
-    model, corpus = checkpoints.load(recentred), Corpus.open(planted.corpus)
+def test_center_of_nobody_known_is_the_training_peoples(recentered, planted):
+    model, corpus = checkpoints.load(recentered), Corpus.open(planted.corpus)
     windows = corpus.select("train")
     pooled, subjects = model.pool(corpus.batch(windows)), corpus.subjects(windows)
     means = [pooled[torch.from_numpy(subjects == who)].mean(0) for who in np.unique(subjects)]
     assert torch.allclose(model.head.centre, torch.stack(means).mean(0), atol=1e-4)
     batch = corpus.batch(windows[:5])
     assert torch.equal(model.predict(batch), model.predict(batch, model.head.centre))
-    odds = [model.predict(batch, centre).log().diff() for centre in (None, means[-1])]
+    odds = [model.predict(batch, center).log().diff() for center in (None, means[-1])]
     assert (odds[0] - odds[1]).abs().max() > 0.1
 
 
@@ -80,8 +80,8 @@ def two_caps(tmp_path_factory):
     return Corpus.open(make_corpus(tmp_path_factory.mktemp("two") / "caps", caps=(16, 24)))
 
 
-def test_a_person_has_an_average_for_each_device(recentred, two_caps):
-    model, windows = checkpoints.load(recentred), two_caps.select("test")
+def test_a_person_has_an_average_for_each_device(recentered, two_caps):
+    model, windows = checkpoints.load(recentered), two_caps.select("test")
     target = np.zeros(len(two_caps.windows), dtype=np.int64)
     pooled = features.pooled(model, features.prepared(model, two_caps, windows, target))
     said = predict(model, pooled, windows, "cpu")
@@ -91,8 +91,8 @@ def test_a_person_has_an_average_for_each_device(recentred, two_caps):
         for n in (16, 24):
             own = np.flatnonzero((subject == who) & (layout == n))
             seen = model.pool(two_caps.batch(windows[own]))
-            assert np.allclose(model.name(seen, features.centre(seen)), said[own], atol=1e-4)
-    moved = features.recentred(pooled, [windows]).values
+            assert np.allclose(model.name(seen, features.center(seen)), said[own], atol=1e-4)
+    moved = features.recentered(pooled, [windows]).values
     assert moved[torch.from_numpy(layout == 16)].mean(0).abs().max() < 1e-4
     # A few channels left out as bad are the same device still: an average of each recording alone
     # would take away what sets rest and task apart.
@@ -102,8 +102,8 @@ def test_a_person_has_an_average_for_each_device(recentred, two_caps):
     assert not whole.resembles(cap(24))
 
 
-def test_maps_are_of_what_a_re_centring_decoder_says_of_each_person(recentred, two_caps):
-    model, windows = checkpoints.load(recentred), two_caps.select("test")
+def test_maps_are_of_what_a_re_centering_decoder_says_of_each_person(recentered, two_caps):
+    model, windows = checkpoints.load(recentered), two_caps.select("test")
     windows = windows[[len(two_caps.layout(w)) == 16 for w in windows]]
     target = (two_caps.windows["label"].to_numpy()[windows] == "right").astype(np.int64)
     found, = attribution.maps(model, two_caps, windows, target, draws=20)
@@ -111,38 +111,38 @@ def test_maps_are_of_what_a_re_centring_decoder_says_of_each_person(recentred, t
     for who in np.unique(two_caps.subjects(windows)):
         own = np.flatnonzero(two_caps.subjects(windows) == who)
         seen = model.pool(two_caps.batch(windows[own]))
-        answers[own] = model.name(seen, features.centre(seen)).numpy()
+        answers[own] = model.name(seen, features.center(seen)).numpy()
     wanted, = attribution.of_answers(answers, model.classes, two_caps, windows, target, draws=20)
     assert np.allclose(found.pattern, wanted.pattern, atol=1e-3)
 
 
-def test_recordings_of_a_person_by_another_device_are_not_averaged(recentred, blocks, tmp_path,
+def test_recordings_of_a_person_by_another_device_are_not_averaged(recentered, blocks, tmp_path,
                                                                    capsys):
     left, right = sorted(blocks.glob("*.fif"))
     small = mne.io.read_raw_fif(right, verbose="ERROR").pick(slice(0, 10))
     small.save(blocks / "sub-77_task-small_raw.fif", verbose="ERROR")
-    assert decode(blocks, recentred, tmp_path / "out") == 0
+    assert decode(blocks, recentered, tmp_path / "out") == 0
     together = shares(tmp_path / "out")
     assert together["left"] > 0.8
     assert together["right"] < 0.2
     page = (tmp_path / "out" / "sub-77_task-small_raw" / "report.html").read_text()
     assert "average over 12 windows of sub-77_task-small_raw.fif" in page
     one = blocks / "sub-77_task-small_raw.fif"
-    assert decode(left, recentred, tmp_path / "one", f"--centre_on=[{left},{one}]") == 1
+    assert decode(left, recentered, tmp_path / "one", f"--center_on=[{left},{one}]") == 1
     assert "has other sensors (10 eeg" in capsys.readouterr().err
 
 
-def test_one_file_is_centred_on_itself_or_on_others(recentred, blocks, tmp_path):
+def test_one_file_is_centered_on_itself_or_on_others(recentered, blocks, tmp_path):
     left, right = sorted(blocks.glob("*.fif"))
-    for name, words in (("alone", []), ("given", [f"--centre_on=[{left},{right}]"])):
-        assert decode(left, recentred, tmp_path / name, *words) == 0
+    for name, words in (("alone", []), ("given", [f"--center_on=[{left},{right}]"])):
+        assert decode(left, recentered, tmp_path / name, *words) == 0
     alone, given = (pd.read_csv(tmp_path / name / "predictions.tsv", sep="\t")
                     for name in ("alone", "given"))
-    model = checkpoints.load(recentred)
-    seen = [centring.seen(model, standardize(readers.read(path), model.contract), 4).pooled
+    model = checkpoints.load(recentered)
+    seen = [centering.seen(model, standardize(readers.read(path), model.contract), 4).pooled
             for path in (left, right)]
-    for table, centre in ((alone, seen[0].mean(0)), (given, torch.cat(seen).mean(0))):
-        assert np.allclose(table[P], model.name(seen[0], centre), atol=1e-4)
+    for table, center in ((alone, seen[0].mean(0)), (given, torch.cat(seen).mean(0))):
+        assert np.allclose(table[P], model.name(seen[0], center), atol=1e-4)
     # One state alone is taken for the average: what the page warns of.
     assert given["p_left"].mean() > alone["p_left"].mean() + 0.1
     assert (given["predicted"] == "left").mean() > 0.8
@@ -150,33 +150,33 @@ def test_one_file_is_centred_on_itself_or_on_others(recentred, blocks, tmp_path)
     assert "this person&#x27;s average over 24 windows of sub-77_task-left_raw.fif" in page
 
 
-def test_recordings_of_a_subject_given_together_are_one_person(recentred, blocks, tmp_path):
-    assert decode(blocks, recentred, tmp_path / "out") == 0
+def test_recordings_of_a_subject_given_together_are_one_person(recentered, blocks, tmp_path):
+    assert decode(blocks, recentered, tmp_path / "out") == 0
     together = shares(tmp_path / "out")
     assert together["left"] > 0.8
     assert together["right"] < 0.2
-    assert decode(blocks, recentred, tmp_path / "out") == 0  # known to be finished
+    assert decode(blocks, recentered, tmp_path / "out") == 0  # known to be finished
     # One more recording of the person changes the average, so what stands there is done again.
     save_raw(blocks / "sub-77_task-rest_raw.fif", labels=["left", "right"] * 3, seed=7)
     before = (tmp_path / "out" / "sub-77_task-left_raw" / "manifest.json").stat().st_mtime_ns
-    assert decode(blocks, recentred, tmp_path / "out") == 0
+    assert decode(blocks, recentered, tmp_path / "out") == 0
     after = (tmp_path / "out" / "sub-77_task-left_raw" / "manifest.json").stat().st_mtime_ns
     assert after > before
 
 
-def test_an_unreadable_recording_stops_neither_others_nor_the_average(recentred, blocks, tmp_path):
+def test_an_unreadable_recording_stops_neither_others_nor_the_average(recentered, blocks, tmp_path):
     (blocks / "sub-77_task-broken_raw.fif").write_bytes(b"not a fif")
-    assert decode(blocks, recentred, tmp_path / "out") == 3
+    assert decode(blocks, recentered, tmp_path / "out") == 3
     assert shares(tmp_path / "out")["left"] > 0.8
 
 
-def test_stream_learns_the_average_or_is_given_it(recentred, blocks, tmp_path):
+def test_stream_learns_the_average_or_is_given_it(recentered, blocks, tmp_path):
     left, right = sorted(blocks.glob("*.fif"))
     both = save_raw(tmp_path / "sub-77_task-both_raw.fif", labels=["left", "right"] * 12, seed=7)
     found = {}
-    for name, words in (("running", []), ("given", [f"--centre_on=[{left},{right}]"])):
+    for name, words in (("running", []), ("given", [f"--center_on=[{left},{right}]"])):
         out = tmp_path / name
-        assert stream_module.main([f"--replay={both}", f"--model={recentred}", f"--out={out}",
+        assert stream_module.main([f"--replay={both}", f"--model={recentered}", f"--out={out}",
                                    "--speed=20", *words]) == 0
         found[name] = read_table(out / "predictions.tsv")["predicted"].to_numpy()
     wanted = np.array(["left", "right"] * 12)
@@ -185,19 +185,19 @@ def test_stream_learns_the_average_or_is_given_it(recentred, blocks, tmp_path):
     assert "windows up to it" in (tmp_path / "running" / "report.html").read_text()
 
 
-def test_running_average_is_the_mean_of_prior_and_windows(recentred):
-    model = checkpoints.load(recentred)
+def test_running_average_is_the_mean_of_prior_and_windows(recentered):
+    model = checkpoints.load(recentered)
     seen = torch.randn(7, len(model.head.centre), generator=torch.Generator().manual_seed(0))
     running = Running(model, 3)
     for window in seen:
-        centre = running.after(window[None])
-    assert torch.allclose(centre, (3 * model.head.centre + seen.sum(0)) / 10, atol=1e-5)
+        center = running.after(window[None])
+    assert torch.allclose(center, (3 * model.head.centre + seen.sum(0)) / 10, atol=1e-5)
 
 
-def test_training_along_and_then_re_centring(planted, tmp_path):
+def test_training_along_and_then_re_centering(planted, tmp_path):
     assert finetune([
         f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={tmp_path / 'd'}",
-        "--mode=lora", "--architecture.recentred=true", "--train.steps=30", "--train.lr=1e-3",
+        "--mode=lora", "--architecture.recentered=true", "--train.steps=30", "--train.lr=1e-3",
         "--train_full.steps=4"]) == 0
     table = pd.read_parquet(tmp_path / "d" / "test" / "predictions.parquet")
     assert (table["label"] == table["predicted"]).mean() > 0.7
@@ -211,7 +211,7 @@ def test_estimator_takes_what_is_predicted_together_for_one_person(planted):
     x = 1e-5 * np.stack([corpus.signal(w) for w in windows.tolist()])
     y = corpus.windows["label"].to_numpy()[windows].astype(str)
     groups = corpus.subjects(windows)
-    made = NeuroFMClassifier(str(planted.backbone), info, recentred=True, n_steps=40,
+    made = NeuroFMClassifier(str(planted.backbone), info, recentered=True, n_steps=40,
                              random_state=0).fit(x, y, groups)
     own = groups == groups[0]
     assert (made.predict(x[own]) == y[own]).mean() > 0.8
@@ -228,8 +228,8 @@ def _info(corpus):
     return info
 
 
-def test_bad_input_centre_on_without_re_centring(decoder, blocks, tmp_path, capsys):
+def test_bad_input_center_on_without_re_centering(decoder, blocks, tmp_path, capsys):
     left, _ = sorted(blocks.glob("*.fif"))
-    assert decode(left, decoder, tmp_path / "out", f"--centre_on=[{left}]") == 1
-    assert "does not re-centre" in capsys.readouterr().err
+    assert decode(left, decoder, tmp_path / "out", f"--center_on=[{left}]") == 1
+    assert "does not re-center" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -69,21 +69,21 @@ def test_a_classifier_on_an_encoder_is_shared(sites, encoder, tmp_path):
 
 
 def test_people_are_compared_with_themselves(sites, encoder, tmp_path):
-    """Re-centred by each person's mean; the checkpoint decodes a recording of another montage."""
+    """Re-centered by each person's mean; the checkpoint decodes a recording of another montage."""
     out = tmp_path / "out"
-    assert federate(sites, encoder, out, "--learning.architecture={recentred: true}",
+    assert federate(sites, encoder, out, "--learning.architecture={recentered: true}",
                     "--learning.rounds=8", "--learning.train.lr=2e-2",
                     "--methods=[federated]") == 0
     folder = out / "work" / "federated" / "site10" / "fold-0-seed-0" / "checkpoint"
     decoder = neurofm.load(folder)
-    assert decoder.recentred
+    assert decoder.recentered
     assert "except their own mean over all their trials" in (out / "report.html").read_text()
     assert decoder.head.centre.abs().max() > 0
     raw = save_raw(tmp_path / "new_raw.fif", labels=["left", "right"] * 8)  # 16 electrodes
     assert cli.main(["decode", str(raw), f"--model={folder}", f"--out={tmp_path / 'decoded'}"]) == 0
     found = pd.read_csv(tmp_path / "decoded" / "predictions.tsv", sep="\t")["predicted"]
     assert (found == ["left", "right"] * 8).mean() > 0.7
-    assert federate(sites, encoder, tmp_path / "no", "--learning.architecture={recentred: true}",
+    assert federate(sites, encoder, tmp_path / "no", "--learning.architecture={recentered: true}",
                     "--learning.adapt=lora", "--methods=[federated]") != 0
 
 

@@ -139,7 +139,7 @@ def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path
 def test_its_card_names_channels_and_held_out_people(results, tmp_path):
     folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"
     staged = tmp_path / "staged"
-    assert cli.main(["publish", str(folder), "lab/hands", "--licence=cc-by-4.0",
+    assert cli.main(["publish", str(folder), "lab/hands", "--license=cc-by-4.0",
                      "--dry_run=true", f"--staged={staged}"]) == 0
     card = (staged / "README.md").read_text()
     channels = ", ".join(neurofm.load(folder).config.ch_names)

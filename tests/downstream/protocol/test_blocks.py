@@ -8,7 +8,7 @@ import pytest
 
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
-from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.protocol import blocks, leaks
 from neurofm.downstream.protocol.windows import Protocol, folds, in_words
 from tests.support.planted import WINDOW_S, make_corpus
@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 def one(tmp_path_factory):
     """One person, two recordings of 40 windows of 2 s laid end to end."""
     folder = tmp_path_factory.mktemp("one") / "corpus"
-    return labelled(Corpus.open(make_corpus(folder, split=["train"], caps=(16, 12), n_windows=40)))
+    return labeled(Corpus.open(make_corpus(folder, split=["train"], caps=(16, 12), n_windows=40)))
 
 
 def moved(data, **columns):
@@ -88,7 +88,7 @@ def test_planted_leak_shared_samples(one):
 
 
 def test_one_model_of_several_people(tmp_path):
-    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", split=["train"] * 3)))
+    data = labeled(Corpus.open(make_corpus(tmp_path / "corpus", split=["train"] * 3)))
     protocol = Protocol("within", folds=4)
     found = folds(data, protocol)
     for fold in found:
@@ -124,7 +124,7 @@ def test_a_long_run_of_one_label_stays_whole_if_there_are_enough():
 
 def test_numbers_are_cut_by_time(tmp_path):
     folder = make_corpus(tmp_path / "corpus", split=["train"], number=True, n_windows=40)
-    data = labelled(Corpus.open(folder), number=True)
+    data = labeled(Corpus.open(folder), number=True)
     found = folds(data, Protocol("within"), trial="event")
     assert [len(fold.windows["test"]) for fold in found] == [8] * 5
 

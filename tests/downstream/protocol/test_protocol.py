@@ -12,7 +12,7 @@ from neurofm.data.windows import SplitLeakError
 from neurofm.downstream.benchmarks.decoding.jobs import Job
 from neurofm.downstream.decoder import features
 from neurofm.downstream.decoder.features import OfCorpus
-from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.protocol import leaks
 from neurofm.downstream.protocol.windows import Protocol, folds, in_words
 from tests.support.planted import make_corpus
@@ -20,7 +20,7 @@ from tests.support.planted import make_corpus
 
 @pytest.fixture(scope="module")
 def data(planted):
-    return labelled(Corpus.open(planted.corpus))
+    return labeled(Corpus.open(planted.corpus))
 
 
 def people(fold, split) -> set[str]:
@@ -92,7 +92,7 @@ def of_sessions(data, names: dict[str, str]):
 
 
 def test_cross_session_tests_the_last_one(tmp_path):
-    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
+    data = labeled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
     named = of_sessions(data, {"0": "ses-9", "1": "ses-10", "2": "ses-2"})
     (fold,) = folds(named, Protocol("sessions"))
     assert len(people(fold, "test") & people(fold, "train")) == 14
@@ -106,7 +106,7 @@ def test_cross_session_tests_the_last_one(tmp_path):
 
 
 def test_trials_of_the_only_other_session_choose(tmp_path):
-    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12), n_windows=20)))
+    data = labeled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12), n_windows=20)))
     protocol = Protocol("sessions", column="run", trials=True)
     (fold,) = folds(data, protocol, trial="event")
     for split, runs in (("test", {"1"}), ("validation", {"0"}), ("train", {"0"})):
@@ -130,7 +130,7 @@ def test_trials_of_the_only_other_session_choose(tmp_path):
 
 
 def test_every_session_is_tested_once_where_they_take_turns(tmp_path):
-    data = labelled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
+    data = labeled(Corpus.open(make_corpus(tmp_path / "corpus", caps=(16, 12, 9), n_windows=4)))
     protocol = Protocol("sessions", column="run", rotate=True)
     found = folds(data, protocol)
     assert [fold.fold for fold in found] == ["run 0", "run 1", "run 2"]
@@ -145,7 +145,7 @@ def test_every_session_is_tested_once_where_they_take_turns(tmp_path):
 
 def test_who_has_fewer_sessions_trains_when_theirs_are_over(tmp_path):
     folder = make_corpus(tmp_path / "corpus", caps=(16, 12, 9, 7), n_windows=4)
-    data = labelled(Corpus.open(folder))
+    data = labeled(Corpus.open(folder))
     table = data.corpus.recordings
     short = (table["subject"] == "03") & (table["run"] == "3")
     gone = short.to_numpy()[data.corpus.windows["recording"].to_numpy()]
@@ -205,7 +205,7 @@ def test_planted_leak_same_subject_on_both_sides(data):
 
 
 def test_planted_leak_windows_of_one_trial_on_both_sides(data):
-    """Neighbouring windows of one recording, dealt to both sides of a person's own split."""
+    """Neighboring windows of one recording, dealt to both sides of a person's own split."""
     own = np.flatnonzero(data.corpus.windows["recording"] == 0)
     leaky = dataclasses.replace(
         data, windows={"train": own[::2], "validation": own[:0], "test": own[1::2]})
@@ -250,14 +250,14 @@ def test_bad_input_more_folds_than_people(data):
         folds(data, Protocol("kfold", folds=15))
 
 
-def test_recentring_of_training_windows_sees_no_test_window(data):
+def test_recentering_of_training_windows_sees_no_test_window(data):
     """People on both sides, as between sessions: their test windows must not move the others."""
     windows = data.all
     parts = [windows[::2], windows[1::2]]
     values = torch.randn(len(windows), 3, generator=torch.Generator().manual_seed(0))
     moved = values.clone()
     moved[1::2] += 9
-    before, after = (features.recentred(
+    before, after = (features.recentered(
         OfCorpus(data.corpus, windows, data.target, "head").with_(part), parts)
         for part in (values, moved))
     assert torch.equal(before.take(parts[0]), after.take(parts[0]))

@@ -169,16 +169,16 @@ def test_labels_in_long_runs_are_exchanged_as_blocks():
     assert np.mean(np.array(p_values) <= 0.05) < 0.1
 
 
-def test_every_labelling_is_counted_once():
+def test_every_labeling_is_counted_once():
     codes = np.array([0, 0, 1, 2, 2, 1, 0])
     one = np.zeros(7, int)
     ways = exchanges(codes, np.arange(7), np.arange(7))
-    found = {tuple(row) for row in ways.labellings(10, 0).tolist()}
+    found = {tuple(row) for row in ways.labelings(10, 0).tolist()}
     assert found == set(itertools.permutations(codes.tolist()))
     assert len(found) == ways.count == math.factorial(7) // (6 * 2 * 2)
     events = exchanges(np.array([0, 1, 0, 1, 0, 1]), one[:6], one[:6])
     assert (events.unit, events.count) == ("windows of a recording", 20)
-    assert len(events.labellings(1, 0)) == 20
+    assert len(events.labelings(1, 0)) == 20
 
 
 def test_labels_of_windows_change_places_within_a_fold_only():
@@ -187,7 +187,7 @@ def test_labels_of_windows_change_places_within_a_fold_only():
     one, fold = np.zeros(9, int), np.repeat([0, 1, 2], 3)
     ways = exchanges(codes, one, one, fold)
     assert (ways.unit, ways.count) == ("windows of a recording within a fold", 27)
-    found = ways.labellings(5, 0)
+    found = ways.labelings(5, 0)
     assert len({tuple(row) for row in found.tolist()}) == 27
     for k in range(3):
         assert (found[:, fold == k].sum(axis=1) == codes[fold == k].sum()).all()
@@ -216,7 +216,7 @@ def test_runs_of_labels_are_exchanged_unless_a_fold_ends_in_one():
     # The run from window 15 to 20 is in two folds and keeps its label, the others change places.
     cut = exchanges(codes, one, one, np.repeat(np.arange(3), [18, 22, 20]))
     assert cut.count == 3 * 6 * 6
-    found = cut.labellings(5, 0)
+    found = cut.labelings(5, 0)
     assert len({tuple(row) for row in found.tolist()}) == cut.count
     assert (found[:, 15:20] == codes[15:20]).all()
     assert (found.sum(axis=1) == codes.sum()).all()
@@ -257,7 +257,7 @@ def test_many_windows_of_one_label_are_no_burden():
     codes[7] = 1
     ways = exchanges(codes, np.zeros(5000, int), np.zeros(5000, int))
     assert ways.count == 5000
-    assert ways.labellings(3, 0).sum(axis=1).tolist() == [1, 1, 1]
+    assert ways.labelings(3, 0).sum(axis=1).tolist() == [1, 1, 1]
 
 
 def test_exchanged_numbers_of_subjects():

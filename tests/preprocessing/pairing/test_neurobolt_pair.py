@@ -20,7 +20,7 @@ from neurofm.preprocessing import pair
 
 T_R, VOLUMES, START_S, SFREQ = 2.0, 30, 3.0, 250.0
 REGIONS = ("Cuneus", "Putamen", "Thalamus", "Global")
-CENTRES = ("name\tx\ty\tz\nGlobal\tn/a\tn/a\tn/a\nThalamus\t10\t-20\t8\nPutamen\t25\t5\t0\n"
+CENTERS = ("name\tx\ty\tz\nGlobal\tn/a\tn/a\tn/a\nThalamus\t10\t-20\t8\nPutamen\t25\t5\t0\n"
            "Cuneus\t0\t-80\t20\n")
 
 
@@ -121,7 +121,7 @@ def test_an_archive_becomes_pairs(archive, scan, run):
     scan("1", "1", bold=missing)
     scan("1", "2")
     scan("3")
-    (archive / "rois.tsv").write_text(CENTRES)
+    (archive / "rois.tsv").write_text(CENTERS)
     outcome = run(archive, "--rois", archive / "rois.tsv")
     assert outcome.status == 0, outcome.text
     pairs = Pairs.open(outcome.out)
@@ -140,7 +140,7 @@ def test_an_archive_becomes_pairs(archive, scan, run):
     assert row["source"] == "archive/sub-1/ses-1/eeg/sub-1_ses-1_task-rest_run-1_eeg.fif"
     assert row["bold_source"].endswith("func/sub-1_ses-1_task-rest_run-1_timeseries.tsv")
     assert (row["session"], row["task"], row["run"]) == ("1", "rest", "1")
-    assert "gradient artefacts" not in outcome.text
+    assert "gradient artifacts" not in outcome.text
 
 
 def test_a_mark_in_the_eeg_stays_at_its_volume(archive, eeg, scan, run):

@@ -172,9 +172,9 @@ def test_people_differ_but_signs_do_not():
 def test_regions_lie_where_the_image_and_the_table_say(small):
     names, place = read_channel_table(small / "rois.tsv", "mm")
     assert names == [region.name for region in REGIONS]
-    codes, centres = atlas.centres(str(small / "rois.nii.gz"))
+    codes, centers = atlas.centers(str(small / "rois.nii.gz"))
     assert codes == tuple(str(k + 1) for k in range(len(names) - 1))  # all but "global"
-    assert np.linalg.norm(centres - place[:-1], axis=1).max() < 0.002
+    assert np.linalg.norm(centers - place[:-1], axis=1).max() < 0.002
     assert np.isnan(place[-1]).all()
     # Left is left, and beneath the electrodes of that name.
     person = brain(0)

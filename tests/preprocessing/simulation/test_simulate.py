@@ -46,7 +46,7 @@ def _band(signal, sfreq, low, high):
 
 @pytest.mark.parametrize("device", MEG)
 def test_radial_dipoles_are_silent_in_meg(person, device):
-    outwards = person.position - person.centre
+    outwards = person.position - person.center
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
     along = np.cross(outwards, [0.3, 0.5, 0.8])
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -61,8 +61,8 @@ def test_eeg_topographies_are_smooth_under_average_reference(person):
     place = Sensors.from_info(info, range(64)).position
     distance = np.linalg.norm(place[:, None] - place[None], axis=-1)
     nearest = np.argsort(distance, axis=1)[:, 1:5]
-    neighbours = field[nearest].mean(1)
-    similar = [np.corrcoef(a, b)[0, 1] for a, b in zip(field.T, neighbours.T, strict=True)]
+    neighbors = field[nearest].mean(1)
+    similar = [np.corrcoef(a, b)[0, 1] for a, b in zip(field.T, neighbors.T, strict=True)]
     assert np.median(similar) > 0.9
     assert min(similar) > 0.6
 
@@ -70,7 +70,7 @@ def test_eeg_topographies_are_smooth_under_average_reference(person):
 def test_sources_lie_inside_the_brain_beneath_their_names():
     for seed in range(5):
         person = brain(seed)
-        outwards = person.position - person.centre
+        outwards = person.position - person.center
         assert (np.linalg.norm(outwards, axis=1) < 0.9 * person.radius).all()
         c3 = outwards[person.names.index("C3 gyrus")]
         angle = np.degrees(np.arccos(c3 @ electrode_directions()["C3"] / np.linalg.norm(c3)))
@@ -115,7 +115,7 @@ def test_alpha_is_posterior_and_spectrum_falls():
     assert (np.diff(octaves, axis=1) < 0).all()
 
 
-def _lateralisation(seed, reactivity):
+def _lateralization(seed, reactivity):
     """log mu power over C3 minus C4 of right and of left trials, [trial] each."""
     person = brain([9, seed], reactivity)
     activity = live(person, [10, seed], 120, blinks_per_minute=0)
@@ -131,7 +131,7 @@ def _lateralisation(seed, reactivity):
 
 
 def test_imagined_movement_desynchronises_the_other_hemisphere():
-    pairs = [_lateralisation(seed, 1.0) for seed in range(8)]
+    pairs = [_lateralization(seed, 1.0) for seed in range(8)]
     effect = [right.mean() - left.mean() for right, left in pairs]
     # A right hand lowers mu over C3, the left hemisphere.
     assert np.mean(effect) < -0.2
@@ -144,7 +144,7 @@ def test_imagined_movement_desynchronises_the_other_hemisphere():
 
 
 def test_without_reactivity_labels_mean_nothing():
-    effect = [np.subtract(*map(np.mean, _lateralisation(seed, 0.0))) for seed in range(8)]
+    effect = [np.subtract(*map(np.mean, _lateralization(seed, 0.0))) for seed in range(8)]
     assert abs(np.mean(effect)) < 3 * np.std(effect) / np.sqrt(8) + 0.05
 
 

@@ -112,10 +112,10 @@ def test_an_atlas_of_labels(data):
     rule = parcellation.filled(replace(RULE, atlas=str(data / "atlases/AAL2.nii.gz")))
     assert len(rule.points) >= 94
     assert rule.atlas == "AAL2.nii.gz"  # no path of this machine travels
-    centres = parcellation.centres_m(rule)
-    assert np.abs(centres).max() < 0.12
+    centers = parcellation.centers_m(rule)
+    assert np.abs(centers).max() < 0.12
     # The first label is the left precentral gyrus.
-    assert np.allclose(centres[0], (-0.039, -0.006, 0.051), atol=0.012)
+    assert np.allclose(centers[0], (-0.039, -0.006, 0.051), atol=0.012)
 
 
 def test_signs_of_sessions_come_to_agree():

@@ -67,8 +67,8 @@ def aged(
     }) for name, slope in slopes.items() for k in range(2)], ignore_index=True)
 
 
-SKILLS = {"frozen": 1.8, "random": 0.0, "base_csp": 0.5, "base_tangent_recentred": 0.8}
-BASELINES = {"base_csp", "base_tangent_recentred"}
+SKILLS = {"frozen": 1.8, "random": 0.0, "base_csp": 0.5, "base_tangent_recentered": 0.8}
+BASELINES = {"base_csp", "base_tangent_recentered"}
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +79,14 @@ def result():
 
 def test_best_is_found_and_told_apart(result):
     assert (result.best, result.best_network) == ("frozen", "frozen")
-    assert result.best_baseline == "base_tangent_recentred"
+    assert result.best_baseline == "base_tangent_recentered"
     table = result.table.set_index("method")
     assert list(table.index) == list(SKILLS)
     assert table["seeds"].tolist() == [3, 3, 1, 1]
     assert table.loc["frozen", "difference_low"] > 0
     assert table.loc["frozen", "p_holm"] < 0.05
     assert table.loc["frozen", "p_chance"] < 0.01 < table.loc["random", "p_chance"]
-    assert np.isnan(table.loc["base_tangent_recentred", "difference"])
+    assert np.isnan(table.loc["base_tangent_recentered", "difference"])
     said = comparison_page.finding(result)
     assert said.startswith("Best is frozen (network): balanced accuracy 0.")
     assert "the difference is significant" in said
@@ -132,7 +132,7 @@ def test_pooled_where_subjects_have_one_class():
     assert row["auroc_subjects"] == 0
     assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
     assert row["exchanged"] == "subjects"
-    assert row["labellings"] == 12870
+    assert row["labelings"] == 12870
 
 
 def test_shuffled_labels_leave_chance_in_every_interval():
@@ -368,7 +368,7 @@ def test_one_method_and_next_to_no_subjects(n_subjects, tmp_path):
 
 
 def test_many_methods_and_long_names_are_drawn(tmp_path):
-    skills = {f"{'base_' if k % 2 else 'net_'}a_rather_long_name_recentred_{k}": k / 20
+    skills = {f"{'base_' if k % 2 else 'net_'}a_rather_long_name_recentered_{k}": k / 20
               for k in range(16)}
     table, classes = named(skills, n_subjects=5, n_windows=12, n_classes=6)
     baselines = {name for name in skills if name.startswith("base")}

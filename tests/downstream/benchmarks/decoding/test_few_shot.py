@@ -11,14 +11,14 @@ from neurofm.data.corpus import Corpus
 from neurofm.downstream.benchmarks.decoding import few_shot
 from neurofm.downstream.benchmarks.decoding.fitted import Baselines
 from neurofm.downstream.decoder.features import OfCorpus
-from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.protocol import leaks
 from neurofm.downstream.scoring import identity
 
 
 @pytest.fixture(scope="module")
 def data(planted):
-    return labelled(Corpus.open(planted.corpus))
+    return labeled(Corpus.open(planted.corpus))
 
 
 def networks(data, pretrained, random) -> SimpleNamespace:
@@ -93,7 +93,7 @@ def test_identity_probe_tells_people_from_noise(data):
 
     found = identity.probe(networks(data, face, noise), None, data)
     assert found["pretrained"] > 0.8
-    assert found["pretrained, re-centred"] < found["pretrained"] - 0.4
+    assert found["pretrained, re-centered"] < found["pretrained"] - 0.4
     assert abs(found["random weights"] - found["chance"]) < 0.15
     first, second = identity.halves(data, data.windows["train"])
     assert not set(first) & set(second)

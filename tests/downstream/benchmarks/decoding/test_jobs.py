@@ -14,7 +14,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.downstream.benchmarks.decoding import fitted, methods
 from neurofm.downstream.benchmarks.decoding.jobs import Job, share
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
-from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.protocol import choice
 from neurofm.training.finite import NotANumber
 from tests.support.planted import make_corpus
@@ -106,7 +106,7 @@ def test_a_method_whose_settings_all_diverge_fails_after_the_others(
 
 
 def test_answers_that_are_no_numbers_are_not_chosen(planted):
-    data = labelled(Corpus.open(planted.corpus))
+    data = labeled(Corpus.open(planted.corpus))
     _, target, _ = data.of("validation")
     right = np.eye(2)[target]
 

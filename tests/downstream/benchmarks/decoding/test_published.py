@@ -16,7 +16,7 @@ from neurofm.data.recording import Recording
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
 from neurofm.downstream.decoder import features
 from neurofm.downstream.decoder.build import build
-from neurofm.downstream.decoder.labelled import labelled
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.use import findings
 from neurofm.models.brainomni import BrainOmni
 from neurofm.preprocessing.ingest import main as ingest
@@ -59,7 +59,7 @@ def own(corpus, tmp_path_factory):
     return folder / "own"
 
 
-METHODS = ["frozen", "frozen@published", "frozen@own", "frozen_recentred@published",
+METHODS = ["frozen", "frozen@published", "frozen@own", "frozen_recentered@published",
            "lora@published", "band_power_lr"]
 
 
@@ -90,7 +90,7 @@ def test_published_weights_stand_beside_ours(results):
     shown = predictions.pivot(index="window", columns="method", values="p_rest")
     assert shown.notna().all(axis=None)
     assert np.array_equal(shown["frozen"], shown["frozen@published"])
-    for other in ("frozen@own", "frozen_recentred@published", "lora@published"):
+    for other in ("frozen@own", "frozen_recentered@published", "lora@published"):
         assert not np.allclose(shown["frozen"], shown[other], atol=1e-5), other
     assert not predictions["seen_in_pretraining"].any()
 
@@ -115,10 +115,10 @@ def test_a_data_set_of_which_nobody_listed_the_people_is_told(results):
 
 
 def test_each_model_reads_places_by_its_own_rule(corpus, imported):
-    """The corpus's contract says "head"; published weights learned "centred"."""
+    """The corpus's contract says "head"; published weights learned "centered"."""
     opened, model = Corpus.open(corpus), checkpoints.load(imported)
     assert (opened.contract.geometry, model.contract.geometry) == ("head", "centred")
-    data = labelled(opened)
+    data = labeled(opened)
     decoder = build(model, data, "frozen", {}, 0)
     assert decoder.contract.geometry == "centred"
     windows = np.arange(3)
@@ -165,12 +165,12 @@ def test_bad_input_windows_shorter_than_the_tokenizer_reads(corpus, imported):
         check_contract(model, "published", short)
 
 
-def test_bad_input_recentred_after_the_model(planted, imported, tmp_path, capsys):
+def test_bad_input_recentered_after_the_model(planted, imported, tmp_path, capsys):
     chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}",
               f"--models.published={imported}", f"--out={tmp_path / 'out'}",
-              "--methods=[frozen@published_recentred]"]
+              "--methods=[frozen@published_recentered]"]
     assert cli.main(["evaluate", "decoding", *chosen]) == 1
-    assert "or write frozen_recentred@published" in capsys.readouterr().err
+    assert "or write frozen_recentered@published" in capsys.readouterr().err
 
 
 def identity(recording: Recording) -> pd.DataFrame:

@@ -214,8 +214,8 @@ def test_processes_share_the_work(planted, results, tmp_path):
 def test_shuffled_labels_leave_every_method_at_chance(planted, tmp_path):
     """Each of 14 people tested once, by networks of every kind and by baselines."""
     corpus = make_corpus(tmp_path / "corpus", shuffled=True, n_windows=8)
-    names = ["frozen", "frozen_recentred", "attentive", "full", "lora", "random_frozen", "csp_lda",
-             "tangent_lr_recentred", "band_power_lr"]
+    names = ["frozen", "frozen_recentered", "attentive", "full", "lora", "random_frozen", "csp_lda",
+             "tangent_lr_recentered", "band_power_lr"]
     chosen = words(planted, tmp_path / "out", names, "--seeds=1", "--train.steps=15",
                    "--train_full.steps=4", "--protocol.kind=kfold", "--protocol.folds=3")
     assert evaluate([f"--data={corpus}", *chosen[1:]]) == 0
@@ -258,8 +258,8 @@ def test_covariances_are_those_of_the_filtered_signal():
     rng = np.random.default_rng(0)
     signal = rng.standard_normal((3, 512))
     found = spectra.covariances(signal, 128.0)
-    centred = (signal - signal.mean(axis=1, keepdims=True)) * np.hanning(512)
-    spectrum = np.fft.rfft(centred, axis=1)
+    centered = (signal - signal.mean(axis=1, keepdims=True)) * np.hanning(512)
+    spectrum = np.fft.rfft(centered, axis=1)
     frequency = np.fft.rfftfreq(512, 1 / 128)
     spectrum[:, (frequency < 8) | (frequency >= 13)] = 0
     filtered = np.fft.irfft(spectrum, 512, axis=1)

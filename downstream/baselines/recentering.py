@@ -1,4 +1,4 @@
-"""Re-centring: every subject's windows are moved so that their mean is the same for all subjects.
+"""Re-centering: every subject's windows are moved so that their mean is the same for all subjects.
 
 No label is used, but all windows of a subject are, so it cannot be done for a single new window.
 Where the mean lies, and what moving is, depends on what a method sees: covariances (Zanini et al.
@@ -18,10 +18,11 @@ LEAST = 1e-3  # eigenvalue of a subject's covariance, to the mean one, that is s
 
 
 @cache
-def recentred(baseline: type) -> type:
-    """The same baseline, which re-centres the windows of every subject that it is given."""
-    about = f"{baseline.__name__} with every subject re-centred: no labels, but all their windows."
-    return type(f"Recentred{baseline.__name__}", (baseline,), {"recentred": True, "__doc__": about})
+def recentered(baseline: type) -> type:
+    """The same baseline, which re-centers the windows of every subject that it is given."""
+    about = f"{baseline.__name__} with every subject re-centered: no labels, but all their windows."
+    fields = {"recentered": True, "__doc__": about}
+    return type(f"Recentered{baseline.__name__}", (baseline,), fields)
 
 
 def covariances(matrices: np.ndarray, subjects: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Whose mean a re-centring decoder takes away; no label is needed for it.
+"""Whose mean a re-centering decoder takes away; no label is needed for it.
 
 Such a decoder compares a window with its person's others by the same device. They come from
 recordings: the one that is decoded, or those of the same person that are named. In a stream they
@@ -22,12 +22,12 @@ from neurofm.preprocessing.streaming import CausalStandardizer
 
 from ..decoder import features
 from ..decoder.embedding import of_recording
-from ..decoder.labelled import sensors_of
+from ..decoder.labeled import sensors_of
 
 
 @dataclass(frozen=True, eq=False)
-class Centre:
-    """Centre.
+class Center:
+    """Center.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ class Centre:
         more = f" and {len(self.recordings) - 4} more" if len(self.recordings) > 4 else ""
         return (f"Every window is compared with this person's average over {self.windows} windows "
                 f"of {names}{more}. If these hold mostly one state, that state is taken for the "
-                f"average, and answers are off: give recordings that hold all of them (centre_on).")
+                f"average, and answers are off: give recordings that hold all of them (center_on).")
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the head would see of each window of a recording, before re-centring; on the CPU."""
+    """What the head would see of each window of a recording, before re-centering; on the CPU."""
 
     sensors: Sensors
     pooled: Float[Tensor, "window *place feature"]
@@ -85,17 +85,17 @@ def seen_live(decoder: Decoder, recording: Recording) -> Seen:
     return Seen(standardizer.sensors, torch.cat(parts))
 
 
-def of(known: dict[str, Seen], sensors: Sensors) -> Centre:
+def of(known: dict[str, Seen], sensors: Sensors) -> Center:
     """The center of a person for a recording with these sensors. known: path → what was seen of the
     person's recordings, by the same device; else ValueError."""
     other = [path for path, one in known.items() if not one.sensors.resembles(sensors)]
     if other:
         theirs = known[other[0]].sensors
-        raise ValueError(f"centre_on: {other[0]} has other sensors ({in_words(theirs)}) than what "
+        raise ValueError(f"center_on: {other[0]} has other sensors ({in_words(theirs)}) than what "
                          f"is decoded ({in_words(sensors)}), and another device sees the same "
                          f"person differently; name recordings of one device")
     together = torch.cat([one.pooled for one in known.values()])
-    return Centre(features.centre(together), len(together), tuple(known))
+    return Center(features.center(together), len(together), tuple(known))
 
 
 def in_words(sensors: Sensors) -> str:
@@ -113,11 +113,11 @@ class Running:
     def after(self, pooled: Float[Tensor, "1 *place feature"]) -> Float[Tensor, " feature"]:
         """The center, now that this window has come too."""
         self.windows += 1
-        self.value += (features.centre(pooled) - self.value) / self.windows
+        self.value += (features.center(pooled) - self.value) / self.windows
         return self.value
 
     def in_words(self) -> str:
         return ("Every window was compared with this person's average over the windows up to it, "
                 "in which at first the average of the training people counted for most: early "
-                "answers rest on little of this person. Recordings given beforehand (centre_on) "
+                "answers rest on little of this person. Recordings given beforehand (center_on) "
                 "do better.")

@@ -12,7 +12,7 @@ from neurofm.data.windows import SPLITS
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labeled:
     """Labeled.
 
     Parameters
@@ -77,13 +77,13 @@ class Labelled:
         return "\n".join(lines)
 
 
-def labelled(
+def labeled(
     corpus: Corpus,
     classes: list[str] | tuple[str, ...] = (),
     only: dict[str, str] | None = None,
     *,
     number: bool = False,
-) -> Labelled:
+) -> Labeled:
     """Windows with a label, of recordings that `only` lets through, in the corpus's own split.
 
     classes: labels to tell apart, empty = all there are. number: labels are numbers. only: column
@@ -114,11 +114,11 @@ def labelled(
     index = {name: k for k, name in enumerate(names)}
     target = np.array([index.get(value, -1) for value in label], dtype=np.int64)
     target[~inside] = -1
-    return Labelled(corpus, names, _stored(corpus, target >= 0), target,
+    return Labeled(corpus, names, _stored(corpus, target >= 0), target,
                     int(inside.sum() - (target >= 0).sum()))
 
 
-def _numbers(corpus: Corpus, label: np.ndarray, inside: np.ndarray) -> Labelled:
+def _numbers(corpus: Corpus, label: np.ndarray, inside: np.ndarray) -> Labeled:
     """Windows whose label is a number."""
     target = pd.to_numeric(pd.Series(label, dtype=object), errors="coerce").to_numpy("float32")
     given = np.array([value is not None for value in label])
@@ -128,7 +128,7 @@ def _numbers(corpus: Corpus, label: np.ndarray, inside: np.ndarray) -> Labelled:
                          f"{strange[:8]}; choose a task of classes, or ingest with another label")
     target[~inside] = np.nan
     known = np.isfinite(target)
-    return Labelled(corpus, (), _stored(corpus, known), target, int(inside.sum() - known.sum()))
+    return Labeled(corpus, (), _stored(corpus, known), target, int(inside.sum() - known.sum()))
 
 
 def _stored(corpus: Corpus, known: np.ndarray) -> dict[str, np.ndarray]:
@@ -171,7 +171,7 @@ def sensors_of(layout) -> str:
     return " + ".join(f"{layout.kinds.count(kind)} {kind}" for kind in dict.fromkeys(layout.kinds))
 
 
-def checked(found: Labelled, min_subjects: int = 2, *, whole: bool = True) -> Labelled:
+def checked(found: Labeled, min_subjects: int = 2, *, whole: bool = True) -> Labeled:
     """The same; ValueError, with what to do, where a split lacks windows or subjects of a class.
 
     min_subjects: fewest training subjects that a class may have. whole: all that is judged stands

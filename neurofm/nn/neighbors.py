@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class Neighbours(nn.Module):
+class Neighbors(nn.Module):
     """x + convolution over the frames of each source + mixture of the sources of each frame.
 
     n_frames: width of the convolution, odd. n_heads: groups of features, each with its own matrix
