@@ -39,7 +39,3 @@ def command_for(run: DecodeConfig) -> Command:
     first = Path(run.paths[0]).expanduser()
     several = len(run.paths) > 1 or (first.is_dir() and not readers.claims(first))
     return MANY if run.watch or several else ONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@
 At a notebook the same is `neurofm.embed(raw, model)`.
 """
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -110,11 +109,4 @@ COMMAND = Command(
     "embed", EmbedConfig, embed, makes="results", models=("model",), positional="paths",
     free=frozenset({"batch_windows"}), fresh=True,
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = COMMAND

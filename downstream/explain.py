@@ -6,7 +6,6 @@ Writes attribution.tsv and attribution.png. What the maps show, and what they do
 `neurofm.downstream.scoring.attribution`.
 """
 
-import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -103,10 +102,7 @@ COMMAND = Command(
     "explain", ExplainConfig, explain, makes="results", reads=("data",), models=("model",),
     free=frozenset({"batch_windows"}), fresh=True,
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def in_words(found: list[Attribution], n: int = 3) -> list[str]:
@@ -125,7 +121,3 @@ def in_words(found: list[Attribution], n: int = 3) -> list[str]:
                 + (f", none counted: {why}" if (why := each.why_none(k)) else "")
             )
     return lines
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,6 @@ is compared with the model on several numbers of channels before it is sealed.
 """
 
 import copy
-import sys
 import warnings
 from dataclasses import dataclass
 
@@ -105,10 +104,7 @@ def export(run: ExportConfig, job: Job) -> Made:
 
 COMMAND = Command("export", ExportConfig, export, makes="results", models=("model",),
                   positional="model", fresh=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def _check(model, path: str) -> None:
@@ -181,7 +177,3 @@ def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
             "channels": list(_bound_to(model)) or f"2 to {run.max_channels}",
             "kinds": list(KINDS),
             "sfreq": model.contract.sfreq, "contract": model.contract.to_dict()}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

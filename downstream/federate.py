@@ -180,10 +180,7 @@ def _encoder(run: FederateConfig) -> dict[str, str]:
 COMMAND = Command(
     "federate", FederateConfig, federate, makes="results", reads=("sites",), further=_encoder,
     free=frozenset({"jobs", "learning.model", "learning.train.log_every"}))
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def _classes(run: FederateConfig) -> list[str]:
@@ -219,7 +216,3 @@ def _written(
     federated_figures.draw(out, found, rounds)
     return with_svg(out, ["predictions.parquet", "sites.tsv", "people.tsv", "rounds.tsv",
                           "sites.png", "rounds.png", "run.yaml"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

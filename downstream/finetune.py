@@ -11,7 +11,6 @@ once.
 """
 
 import dataclasses
-import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -147,10 +146,7 @@ COMMAND = Command(
     models=("model",), leaves=("state", "head", "again"),
     free=frozenset({"batch_windows", "train.log_every", "train_full.log_every"}),
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def one_fold(data: Labeled, run: FinetuneConfig, task: tasks.Task) -> Labeled:
@@ -196,7 +192,3 @@ def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: s
         ("Model", pages.pairs([("Pretrained model", run.model), ("Mode", run.mode),
                                ("Pretrained weights", "no" if run.random_weights else "yes")])),
     ])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -152,10 +152,7 @@ def generate(run: GenerateConfig, job: Job) -> Made:
 
 COMMAND = Command("generate", GenerateConfig, generate, makes="results", reads=("data",),
                   models=("model",))
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def prompts(corpus: Corpus, run: GenerateConfig) -> np.ndarray:

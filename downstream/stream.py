@@ -327,7 +327,3 @@ def read_table(path: Path) -> pd.DataFrame:
     if "confidence" not in table:
         table["predicted"] = pd.to_numeric(table["predicted"])
     return table
-
-
-if __name__ == "__main__":
-    sys.exit(main())

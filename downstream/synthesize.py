@@ -8,7 +8,6 @@ really measured is given (`--partner`), the page says how near each region comes
 same series shifted in time would.
 """
 
-import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -155,10 +154,7 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
 COMMAND = Command(
     "synthesize", SynthesizeConfig, synthesize, makes="results", models=("model",),
     positional="paths", fresh=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def open_model(path: str) -> NeuroBOLTSequence:
@@ -231,7 +227,3 @@ def predict(
     spread = values[known].std(axis=0)
     scored = (values - values[known].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return np.where(known[:, None], scored, np.nan)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

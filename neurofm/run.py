@@ -1,7 +1,7 @@
 """The frame of every command: a command is a typed config and a body, all else is here.
 
-    def main(argv=None) -> int: return COMMAND(argv)
     COMMAND = Command("tokenize", TokenizeConfig, tokenize, makes="tokens", reads=("data", "model"))
+    main = COMMAND  # the entry point
 
 The frame fills the config (defaults ← YAML ← command line), opens and verifies the parents, asks
 whether the folder is finished by these settings and parents, takes the folder's lock, claims it,

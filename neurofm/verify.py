@@ -4,7 +4,6 @@
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +89,4 @@ def _finished(path: Path) -> list[Path]:
 
 
 COMMAND = Command("verify", VerifyConfig, verify, positional="paths")
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = COMMAND

@@ -198,8 +198,4 @@ def _of_moabb(run: IngestConfig, call: Call) -> IngestConfig:
 
 COMMAND = Command("ingest", IngestConfig, ingest, makes="corpus", positional="paths", grows=True,
                   shared=lambda run: bool(run.part))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 all well, 2 the command line, 3 some recordings failed, 130 interrupted."""
-    return COMMAND(argv)
+main = COMMAND

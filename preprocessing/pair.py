@@ -166,8 +166,4 @@ def pair(run: PairConfig, call: Call) -> int:
 
 COMMAND = Command("pair", PairConfig, pair, makes="pairs", positional="paths", grows=True,
                   shared=lambda run: bool(run.part))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 all well, 2 the command line, 3 some scans failed, 130 interrupted."""
-    return COMMAND(argv)
+main = COMMAND

@@ -179,10 +179,6 @@ class Take:
         return f"sub-{self.subject:03d}_ses-{self.device}_task-{TASK}_run-{self.run:02d}"
 
 
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
-
-
 def simulate(run: SimulateConfig) -> Path:
     """The archive that `run` describes; a finished one is left alone, a begun one finished.
 
@@ -235,6 +231,7 @@ def _begun(folder: Path) -> bool:
 
 
 COMMAND = Command("simulate", SimulateConfig, _simulate, makes="archive", begun=_begun)
+main = COMMAND
 
 
 def takes(run: SimulateConfig) -> list[Take]:

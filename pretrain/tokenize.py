@@ -81,10 +81,7 @@ COMMAND = Command(
     roles={"data": "corpus", "model": "tokenizer"},
     free=frozenset({"batch_windows", "device"}),
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def _check_layouts(tokenizer, corpus: Corpus, run: TokenizeConfig) -> None:

@@ -170,10 +170,7 @@ COMMAND = Command(
     models=("tokenizer", "init"), free=FREE, leaves=("state",),
     begun=lambda out: bool(state.finished(out / "state")),
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def open_data(run: PretrainConfig) -> Source:

@@ -18,7 +18,8 @@ A baseline is a class with
     predict(x, subjects)         -> probabilities [window, class], or numbers [window, 1]
 
 and every NAME is also there as NAME_recentered (`recentering`). To add one: a file here and a line
-in `NAMES`; or, in another package, a class named by an entry point of the group `neurofm.baselines`.
+in `NAMES`; or, in another package, a class named by an entry point of the group
+`neurofm.baselines`.
 """
 
 from importlib import import_module

@@ -32,10 +32,7 @@ def show(run: ShowConfig, job: Job) -> int:
 
 
 COMMAND = Command("show", ShowConfig, show, positional="model")
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def said(path_or_repo: str) -> str:

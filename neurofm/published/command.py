@@ -85,10 +85,7 @@ def _parents(run: ImportConfig) -> dict[str, str]:
 
 COMMAND = Command("import", ImportConfig, import_published, makes="checkpoint",
                   positional="source", free=frozenset({"source"}), further=_parents, fresh=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def entry_of(run: ImportConfig, origin: published.Origin) -> dict:

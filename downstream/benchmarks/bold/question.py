@@ -154,10 +154,7 @@ COMMAND = Command(
     "evaluate bold", EvaluateBoldConfig, ask, makes="results", reads=("data",),
     models=("model", "tokenizer"),
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def _judged(run: EvaluateBoldConfig, pairs: Pairs, roles: Roles, methods: dict[str, list]
@@ -220,7 +217,3 @@ def _how(run: EvaluateBoldConfig) -> list[str]:
         return [f"the checkpoint {run.model}, trained elsewhere"]
     return ["its read-out solved here on the training scans",
             *([f"reads features of {run.tokenizer} besides"] if run.tokenizer else [])]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,6 @@ report.
 """
 
 import functools
-import sys
 
 import pandas as pd
 from filelock import FileLock
@@ -64,10 +63,7 @@ COMMAND = Command(
     until_sealed=frozenset({"methods", "seeds", "explain", "shots", "covariates"}),
     shared=lambda run: True,
 )
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def _do(setup: Setup, run: EvaluateConfig, k: int, n: int) -> None:
@@ -91,7 +87,3 @@ def _report(run: EvaluateConfig, setup: Setup, call: Call) -> Made:
         if run.shots else None
     known = identity.probe(networks, setup.simple, setup.parts[0])
     return judged.report(run, setup, table, curves, known, call.parents)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

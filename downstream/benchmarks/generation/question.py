@@ -114,10 +114,7 @@ def ask(run: GenerationConfig, job: Job) -> Made:
 
 COMMAND = Command("evaluate generation", GenerationConfig, ask, makes="results",
                   reads=("data", "generated"))
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def results(

@@ -93,10 +93,7 @@ def ask(run: HiddenRegionsConfig, job: Job) -> Made:
 
 COMMAND = Command("evaluate hidden-regions", HiddenRegionsConfig, ask, makes="results",
                   reads=("data",), models=("model",))
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def results(run: HiddenRegionsConfig, each: pd.DataFrame, table: pd.DataFrame) -> Results:

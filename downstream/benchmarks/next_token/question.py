@@ -93,10 +93,7 @@ def ask(run: NextTokenConfig, job: Job) -> Made:
 
 COMMAND = Command("evaluate next-token", NextTokenConfig, ask, makes="results", reads=("data",),
                   models=("model",), free=frozenset({"batch_windows"}))
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def results(run: NextTokenConfig, each: pd.DataFrame, table: pd.DataFrame) -> Results:

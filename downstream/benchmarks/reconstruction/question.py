@@ -88,10 +88,7 @@ def ask(run: ReconstructionConfig, job: Job) -> Made:
 
 COMMAND = Command("evaluate reconstruction", ReconstructionConfig, ask, makes="results",
                   reads=("data",), models=("model", "models"), free=frozenset({"batch_windows"}))
-
-
-def main(argv: list[str] | None = None) -> int:
-    return COMMAND(argv)
+main = COMMAND
 
 
 def open_all(

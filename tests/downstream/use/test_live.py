@@ -125,7 +125,7 @@ def test_who_cannot_keep_up_is_told_and_loses_nothing(replayed, decoder, monkeyp
 def test_stopped_in_the_middle(replayed, decoder, tmp_path, how):
     out = tmp_path / "out"
     words = [f"--replay={replayed[0]}", f"--model={decoder}", f"--out={out}", "--speed=8"]
-    process = subprocess.Popen([sys.executable, "-m", "neurofm.downstream.stream", *words],
+    process = subprocess.Popen([sys.executable, "-m", "neurofm.cli", "stream", *words],
                                stdout=subprocess.PIPE, text=True)
     lines = []
     for line in process.stdout:

@@ -115,7 +115,7 @@ def test_bad_input_out_is_one_result(several, decoder, tmp_path, capsys):
 def test_watch_waits_until_a_file_is_whole_and_stops_cleanly(several, decoder, tmp_path):
     (tmp_path / "in").mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "neurofm.downstream.decode",
+        [sys.executable, "-m", "neurofm.cli", "decode",
          str(tmp_path / "in"), f"--model={decoder}",
          f"--out={tmp_path / 'out'}", "--watch=true", "--poll_s=0.3"],
         stdout=subprocess.PIPE, text=True)

@@ -59,7 +59,7 @@ def test_shares_are_all_of_the_work_and_keep_methods_of_a_fold_and_seed_together
 
 def test_two_calls_at_once_do_each_job_once(corpus, tmp_path):
     out = tmp_path / "out"
-    call = [sys.executable, "-m", "neurofm.downstream.benchmarks.decoding.question",
+    call = [sys.executable, "-m", "neurofm.cli", "evaluate", "decoding",
             *words(corpus, out)]
     both = [subprocess.Popen(call, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=300)[0] for one in both]
