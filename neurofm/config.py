@@ -182,12 +182,7 @@ def meanings_of(config: type) -> tuple[str, dict[str, str]]:
     """What a dataclass's docstring (numpydoc) says of it as a whole, and of each field, those of
     dataclasses inside too: {"train.lr": …}. A field may name its choices, as
     field(metadata={"choices": function})."""
-    whole, _, section = inspect.cleandoc(config.__doc__ or "").partition(_PARAMETERS)
-    meanings = {
-        name: " ".join(match[2].split()).rstrip(".")
-        for match in re.finditer(r"^(\w[\w, ]*)\n((?:[ ]+.*\n|\n)+)", section + "\n", re.MULTILINE)
-        for name in match[1].split(", ")
-    }
+    whole, meanings = parameters_of(config.__doc__)
     for name, kind in typing.get_type_hints(config).items():
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             inside = meanings_of(kind)[1]
@@ -195,7 +190,17 @@ def meanings_of(config: type) -> tuple[str, dict[str, str]]:
     for each in dataclasses.fields(config):
         if choices := each.metadata.get("choices"):
             meanings[each.name] = f"{meanings.get(each.name, '')}: {', '.join(choices())}"
-    return " ".join(whole.split()), meanings
+    return whole, meanings
+
+
+def parameters_of(docstring: str | None) -> tuple[str, dict[str, str]]:
+    """Text before "Parameters" of a numpydoc docstring, and what each parameter means."""
+    whole, _, section = inspect.cleandoc(docstring or "").partition(_PARAMETERS)
+    return " ".join(whole.split()), {
+        name: " ".join(match[2].split()).rstrip(".")
+        for match in re.finditer(r"^(\w[\w, ]*)\n((?:[ ]+.*\n|\n)+)", section + "\n", re.MULTILINE)
+        for name in match[1].split(", ")
+    }
 
 
 def _explain(message: str, parser) -> str:

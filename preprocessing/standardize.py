@@ -112,12 +112,20 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
 
 def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None
                 ) -> Standardized | StandardizedScan:
-    """Apply `contract` to `recording` (a Recording, or an `mne.io.Raw` or `mne.Epochs`); for fMRI
-    see `standardize_fmri`.
+    """Apply `contract` to `recording`; for fMRI see `standardize_fmri`.
 
-    onsets_s: cut windows that begin at these seconds instead of contiguous ones; those that do not
-        fit into a continuous stretch are left out, and counted in quality["windows_left_out"].
-    Raises ContractError (a ValueError) naming the file, what was wanted, what came, what to do.
+    Parameters
+    ----------
+    recording
+        A Recording, or an `mne.io.Raw` or `mne.Epochs`.
+    onsets_s
+        Cut windows that begin at these seconds instead of contiguous ones; those that do not fit
+        into a continuous stretch are left out, and counted in quality["windows_left_out"].
+
+    Raises
+    ------
+    ContractError
+        A ValueError that names the file, what was wanted, what came, and what to do.
     """
     if not isinstance(recording, Recording):
         from .readers import from_raw

@@ -28,11 +28,21 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
     """Features of every window, float32 [window, source, frame, dim], on the CPU; of fMRI [window,
     region, segment, dim], 0 where a scan has no such region or segment.
 
-    recording: an `mne.io.Raw` (loaded or not) or `mne.Epochs`, a path of a file or of a corpus, a
+    Parameters
+    ----------
+    recording
+        An `mne.io.Raw` (loaded or not) or `mne.Epochs`, a path of a file or of a corpus, a
         Recording, or a Corpus. Windows follow each other as the contract says; a corpus has its
-        own. model: a tokenizer, a pretrained model or a decoder (its backbone's features), or the
-        path of one.
-    Raises ContractError, ReadError (both ValueError) where the model cannot take the recording.
+        own.
+    model
+        A pretrained model or a decoder (the features are its backbone's), or the path of one.
+    batch_windows
+        Windows computed at a time.
+
+    Raises
+    ------
+    ContractError, ReadError
+        Both are ValueErrors: the model cannot take the recording.
     """
     if isinstance(model, str | Path):
         model = checkpoints.load(model)

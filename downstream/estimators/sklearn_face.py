@@ -116,12 +116,19 @@ class _OfEpochs(BaseEstimator):
 class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
     """Epochs → features of the pretrained model, nothing of which is trained.
 
-    model: folder or repository of a pretrained model or a decoder, or one that is loaded (which
-        cloning copies). info: the `mne.Info` of arrays; Epochs bring their own.
-    pool: how the model makes one vector of an epoch; None = the best way it has. A BrainOmni has
+    Parameters
+    ----------
+    model
+        Folder or repository of a pretrained model or a decoder, or one that is loaded (which
+        cloning copies).
+    info
+        The `mne.Info` of arrays; Epochs bring their own.
+    pool
+        How the model makes one vector of an epoch; None = the best way it has. A BrainOmni has
         "covariance" between latent sources, as matrix logarithm; "covariances": that, and the same
         of the tokens' codes, whole and by waveform; or their "mean" over frames.
-    batch_windows: epochs encoded at a time.
+    batch_windows
+        Epochs encoded at a time.
     """
 
     def __init__(self, model, info=None, pool=None, batch_windows=16):
@@ -249,25 +256,45 @@ class _Trained(_OfEpochs):
 class NeuroFMClassifier(ClassifierMixin, _Trained):
     """Epochs → classes, by a decoder on a pretrained model.
 
-    model: folder or repository of a pretrained model or a decoder, or one that is loaded (which
-        cloning copies). info: the `mne.Info` of arrays; Epochs bring their own.
-    mode: "frozen" trains the head alone; "full" then the transformer with it, "lora" and "dora"
-        low-rank changes of it, as `neurofm finetune` does. pool, head, hidden_dim, dropout, rank,
-        label_smoothing: see `DecoderConfig`.
-    n_steps, lr, weight_decay: of training the head; a linear one is solved, with the penalty
-        weight_decay. n_steps_full, lr_full: of what comes after it.
-        (Not `steps`: whatever has those passes for a Pipeline, with MOABB at least.)
-    batch_windows: epochs a step, and encoded at a time.
-    recentered: each group's mean feature is taken away, without labels; epochs to be predicted
-        together are then taken for one person's, and none can be named alone.
-    validation_fraction: share of the epochs (of whole groups, where `fit` is told them) that choose
-        the step at which training ends; 0 = train on all of them, to the end.
-    calibrate: these epochs choose the temperature of the probabilities too.
-    random_state: of weights, order and validation split; an int for the same result every time.
-    verbose: print the log of training.
+    Parameters
+    ----------
+    model
+        Folder or repository of a pretrained model or a decoder, or one that is loaded (which
+        cloning copies).
+    info
+        The `mne.Info` of arrays; Epochs bring their own.
+    mode
+        "frozen" trains the head alone; "full" then trains the transformer with it, "lora" and
+        "dora" low-rank changes of it, as `neurofm finetune` does.
+    pool, head, hidden_dim, dropout, rank, label_smoothing
+        See `DecoderConfig`.
+    n_steps, lr, weight_decay
+        For training the head; a linear head is solved, with the penalty weight_decay. (Not
+        `steps`: MOABB takes whatever has `steps` for a Pipeline.)
+    n_steps_full, lr_full
+        For the training after the head's.
+    batch_windows
+        Epochs a step, and encoded at a time.
+    recentered
+        Subtract each group's mean feature, without labels. Epochs that are predicted together are
+        then taken for one person's, and no epoch can be predicted alone.
+    validation_fraction
+        Share of the epochs (of whole groups, where `fit` is given groups) that choose the step at
+        which training ends; 0 = train on all of them, to the end.
+    calibrate
+        Whether these epochs also choose the temperature of the probabilities.
+    random_state
+        Of weights, order and validation split; an int gives the same result every time.
+    verbose
+        Print the log of training.
 
-    Fitted: `classes_`, and `decoder_`, the `Decoder` with its contract, on the CPU:
-    `decoder_.save_pretrained(folder)` makes what `neurofm decode --model folder` takes.
+    Attributes
+    ----------
+    classes_
+        The classes.
+    decoder_
+        The `Decoder` with its contract, on the CPU; `decoder_.save_pretrained(folder)` writes what
+        `neurofm decode --model folder` takes.
     """
 
     def __init__(

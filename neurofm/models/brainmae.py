@@ -1,15 +1,13 @@
-"""BrainMAE: states of the brain from fMRI, trained by filling in regions that were hidden.
+"""BrainMAE: states of the brain from fMRI, trained by reconstructing hidden regions.
 
-Source: "BrainMAE" (arXiv 2406.17086; no code was published). A scan is cut in segments; graph
-attention between regions makes one state of each segment (transient state encoder), a transformer
-over segments puts states in context, and what was measured in every region is read off them.
+Source: "BrainMAE" (arXiv 2406.17086; no code was published). A scan is cut into segments. Graph
+attention between regions turns a segment into one state (transient state encoder), a transformer
+over segments adds context, and the signal of every region is read off the states.
 
-`paper()` is that model. The defaults leave out what limits it: regions are known by where they lie
-instead of by their number, so any atlas can be read; segments are of fixed seconds at any
-repetition time, with volumes missing (`neurofm.nn.segments`); and a hidden region is filled in from
-more than the state, which alone is a narrow door: from the regions seen in the same segment, by the
-best linear guess (`neurofm.nn.region_factors`) and what the network corrects of it, and from itself
-in other segments. What a region differs by from that guess is read beside what it measured.
+`paper()` is that model. The defaults differ: regions are known by position, so any atlas can be
+read; segments (`neurofm.nn.segments`) last equally long at any repetition time; a hidden region
+is reconstructed not from the state alone, but from visible regions of its segment (linear estimate
+of `neurofm.nn.region_factors`, learned correction) and from other segments.
 """
 
 from collections.abc import Sequence
@@ -34,19 +32,31 @@ REGIONS = ("placed", "numbered")
 
 
 class BrainMAEConfig(BackboneConfig):
-    """regions: "placed" reads the center of each region, "numbered" has a table of `n_regions` rows
-        for the regions of one atlas, as published.
-    segment_s, t_r: length of a segment and spacing of the taps of its kernel, seconds; at that
-        repetition time the kernel is applied as it is.
-    dim, n_heads, dropout: of all blocks. n_static, n_adaptive: blocks of the state encoder whose
-        graph is of regions alone, and blocks that look at what was measured (0 = SG-TSE, else
-        AG-TSE). self_loops: a region may take from itself (an ablation of the paper).
-    n_blocks: over segments. n_decoder: graph blocks between states and what is read off them.
-    narrow: regions are filled in from states alone, and hidden regions stand in every graph, as
+    """Settings of a `BrainMAE`.
+
+    Parameters
+    ----------
+    regions
+        "placed" reads the center of each region, "numbered" has a table of `n_regions` rows for the
+        regions of one atlas, as published.
+    segment_s, t_r
+        Length of a segment; repetition time at which its kernel applies unchanged; both in seconds.
+    dim, n_heads, dropout
+        Width, heads and dropout of all blocks.
+    n_static, n_adaptive
+        Blocks of the state encoder whose graph depends on regions alone, and blocks whose graph
+        depends on the signal too (0 = SG-TSE, else AG-TSE).
+    self_loops
+        Whether a region may attend to itself (an ablation of the paper).
+    n_blocks, n_decoder
+        Transformer blocks over segments; graph blocks between states and the reconstruction.
+    narrow
+        Regions are filled in from states alone, and hidden regions stand in every graph, as
         published; else from the regions seen in the segment, too, and from other segments.
-    n_factors: of the linear guess of each region from the others; 0 = without it, as published.
-    hidden: share of the regions hidden in a segment, drawn between these two.
-    hidden_weight: λ, what hidden regions weigh in the loss; those seen weigh 1 − λ.
+    n_factors
+        Rank of the linear estimate of each region from the others; 0 = none, as published.
+    hidden, hidden_weight
+        Range of the share of regions hidden in a segment; their weight in the loss, λ (seen: 1 − λ)
     """
 
     model_type = "neurofm_brainmae"

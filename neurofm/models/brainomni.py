@@ -29,16 +29,27 @@ WAVEFORMS = 16  # groups of them in the pool "covariances"
 class BrainOmniConfig(BackboneConfig):
     """The defaults are the published "tiny" model; `base()` gives the other one.
 
-    tokenizer: config of the tokenizer inside. dim, n_heads, n_blocks, dropout: of the transformer.
-    n_levels: levels of tokens predicted, None = all the tokenizer has. All levels are read.
-    masked: share of (source, frame) positions to predict. replaced: share of those that show
-        another position's token instead of the mask token.
-    scaled_codes: bring features of tokens from length 1 to length √width before the source
-        embedding, which has that length, is added. As published they are 16 times shorter, and
-        what a token says is drowned by where it is.
-    neighbors: frames that a linear layer before the blocks looks at (`neurofm.nn.neighbors`), an
-        odd number; 0 = no such layer, as published.
-    head: "linear" is the published one; "codebook" scores codes by their inner product with a
+    Parameters
+    ----------
+    tokenizer
+        Config of the tokenizer inside.
+    dim, n_heads, n_blocks, dropout
+        Width, heads, blocks and dropout of the transformer.
+    n_levels
+        Levels of tokens predicted, None = all the tokenizer has. All levels are read.
+    masked
+        Share of (source, frame) positions to predict.
+    replaced
+        Share of those that show another position's token instead of the mask token.
+    scaled_codes
+        Bring features of tokens from length 1 to length √width before the source embedding, which
+        has that length, is added. As published they are 16 times shorter, and what a token says is
+        drowned by where it is.
+    neighbors
+        Frames that a linear layer before the blocks looks at (`neurofm.nn.neighbors`), an odd
+        number; 0 = no such layer, as published.
+    head
+        "linear" is the published one; "codebook" scores codes by their inner product with a
         predicted vector (`neurofm.nn.code_head`).
     """
 
@@ -115,7 +126,7 @@ class BrainOmniConfig(BackboneConfig):
                 "mean": n * self.dim, "attention": self.dim}[pool]
 
     def pooled_names(self, pool: str) -> list[str]:
-        """covariance_SOURCE_SOURCE, codes_…, waveformsGROUP_…, or mean_SOURCE_DIM."""
+        """Such as "covariance_0_3", "codes_0_3", "waveforms2_0_3" or "mean_0_17"."""
         n = self.tokenizer.n_sources
         pairs = list(zip(*np.triu_indices(n), strict=True))
         waves = {f"waveforms{k}": pairs for k in range(self.n_waveforms)}

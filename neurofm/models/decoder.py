@@ -32,22 +32,34 @@ class DecoderConfig(NeuroFMConfig):
     """The defaults are for the published "tiny" model; the published decoder has pool "mean" and
     head "mlp".
 
-    backbone: config of the model inside. classes: names of the classes, in the order of the
-        probabilities; the names are the labels of the corpus. None at all = regression: the
-        decoder predicts a number.
-    mode: "frozen" trains the head alone; "full" trains the transformer with it; "lora" and "dora"
-        train low-rank changes of its matrices with it which are part of
-        them once trained. rank: of those changes. layer_decay: factor on the learning rate for
-        each layer further from the head, where they train along.
-    pool: what the head sees of a window, as the model inside makes it (its `pooled`): "covariance"
-        of what it takes for sources, a "mean", or all places by learned "attention"; "" = the first
-        of those it can make.
-    recentered: the head sees a person's features minus their mean over windows of that person, for
-        which no label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
-    head: "linear" is a linear probe, which is solved rather than trained (`solved`) with the
-        recipe's weight_decay as its penalty; "mlp" is the published one. hidden_dim, dropout: of
-        the head, where it is trained.
-    label_smoothing: share of the target spread evenly over the classes.
+    Parameters
+    ----------
+    backbone
+        Config of the model inside.
+    classes
+        Names of the classes, in the order of the probabilities; the names are the labels of the
+        corpus. None at all = regression: the decoder predicts a number.
+    mode
+        "frozen" trains the head alone; "full" trains the transformer with it; "lora" and "dora"
+        train low-rank changes of its matrices with it which are part of them once trained.
+    rank
+        Rank of those changes.
+    layer_decay
+        Factor on the learning rate for each layer further from the head, where they train along.
+    pool
+        What the head sees of a window, as the model inside makes it (its `pooled`): "covariance" of
+        what it takes for sources, a "mean", or all places by learned "attention"; "" = the first of
+        those it can make.
+    recentered
+        The head sees a person's features minus their mean over windows of that person, for which no
+        label is needed (Zanini et al. 2018, IEEE TBME 65:1107, for covariances).
+    head
+        "linear" is a linear probe, which is solved rather than trained (`solved`) with the recipe's
+        weight_decay as its penalty; "mlp" is the published one.
+    hidden_dim, dropout
+        Width and dropout of the head, where it is trained.
+    label_smoothing
+        Share of the target spread evenly over the classes.
     """
 
     model_type = "neurofm_decoder"

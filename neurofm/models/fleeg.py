@@ -36,11 +36,24 @@ _BY_POOL = np.geomspace(1.0, 8.0, 25)  # personal kernels, in pools
 
 
 class FLEEGConfig(NeuroFMConfig):
-    """ch_names, n_times, sfreq: of a site's trials (samples at sfreq Hz). classes: names.
+    """Settings of a `FLEEG`.
 
-    filters: outputs of the four convolutions. kernels, pools: in samples of their inputs; empty =
-    those of `sizes`. n_frames: that the classifier sees. shared_blocks: how many of the last
-    convolutions are shared. shared_norms: share their batch norms too (FLEEG does not).
+    Parameters
+    ----------
+    ch_names, n_times, sfreq
+        Channels, samples and sampling rate (Hz) of a site's trials.
+    classes
+        Names of the classes.
+    filters
+        Outputs of the four convolutions.
+    kernels, pools
+        Lengths in samples of their inputs; empty = those of `sizes`.
+    n_frames
+        Frames that the classifier sees.
+    shared_blocks
+        How many of the last convolutions are shared.
+    shared_norms
+        Whether their batch norms are shared too (in the paper they are not).
     """
 
     model_type = "neurofm_fleeg"

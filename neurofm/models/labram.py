@@ -27,11 +27,22 @@ PER_VOLT = 1e4  # the published unit is 100 µV: contracts have no such scale, s
 class LaBraMConfig(BackboneConfig):
     """The defaults are LaBraM-base's.
 
-    channels: electrodes of the channels of a batch, in that order; none = found by their places.
-    patch: samples of a patch, one second. n_filters: of the convolutions. dim, n_blocks, n_heads,
-    expansion: of the transformer. layer_scale: of its blocks (`nn.patch_encoder`); 0 = none.
-    qkv_bias: queries and values have biases. drop_path: share of windows that go past the last
-    block in training; of earlier ones fewer do.
+    Parameters
+    ----------
+    channels
+        Electrodes of the channels of a batch, in that order; none = found by their places.
+    patch
+        Samples of a patch, one second.
+    n_filters
+        Outputs of the convolutions.
+    dim, n_blocks, n_heads, expansion
+        Width, blocks, heads and feed-forward ratio of the transformer.
+    layer_scale
+        Start of the scale of each block's output (`nn.patch_encoder`); 0 = none.
+    qkv_bias
+        Whether queries and values have biases.
+    drop_path
+        Share of windows that skip the last block in training; earlier blocks are skipped less.
     """
 
     model_type = "neurofm_labram"

@@ -33,21 +33,44 @@ RELEASED = ((100, 1, 25, 4, 8), (25, 4, 20, 4, 0), (20, 4, 10, 8, 0), (10, 8, 8,
 
 
 class MEGGPTConfig(BackboneConfig):
-    """tokenizer: config of the tokenizer inside. n_codes: labels there are; 0 = the tokenizer's.
-    body: see the top of the file. dim, n_heads, feedforward_dim, activation, dropout: of it.
-    predicted: how many of the last positions count in the loss; 0 = all.
-    learn_people: each training person has an embedding, which says what spectra, rhythms and sizes
-    are theirs. people: "dataset/subject" of each, by number; filled in where training begins. Who
-    is not among them (and, in training, one window in ten) is the mean of all.
+    """Settings of a `MEGGPT`.
 
-    Of "patched": plan: (n_in, len_in, n_out, len_out, band) of each layer (`nn.patched_attention`).
-    n_channels: numbered ones. n_sessions: of either body: people, or sessions known by number alone
-    (as of the published model); 0 = no such embedding. token_dim, position_dim, channel_dim,
-    session_dim: widths of the embeddings; 0 = dim, others are brought there.
-    norm_first: norms stand before attention and feed-forward, as released; else after.
-    channel_attention: channels at one time look at each other before each looks back, which the
-    released model does not.
-    Of "causal": n_blocks. context: samples that a position sees.
+    Parameters
+    ----------
+    tokenizer
+        Config of the tokenizer inside.
+    n_codes
+        Number of labels; 0 = the tokenizer's.
+    body
+        "patched" as released, or "causal"; see the top of the file.
+    dim, n_heads, feedforward_dim, activation, dropout
+        Of the body.
+    predicted
+        How many of the last positions count in the loss; 0 = all.
+    learn_people
+        Whether each training person has an embedding, which carries that person's spectra, rhythms
+        and amplitudes.
+    people
+        "dataset/subject" of each, by number; filled in when training starts. Anybody else (and, in
+        training, one window in ten) is the mean of all.
+    plan
+        Of "patched": (n_in, len_in, n_out, len_out, band) of each layer (`nn.patched_attention`).
+    n_channels
+        Of "patched": number of numbered channels.
+    n_sessions
+        People, or sessions known by number alone (as in the published model); 0 = no such
+        embedding.
+    token_dim, position_dim, channel_dim, session_dim
+        Widths of the embeddings; 0 = dim, others are projected to it.
+    norm_first
+        Of "patched": norms stand before attention and feed-forward, as released; else after.
+    channel_attention
+        Of "patched": channels at one time attend to each other before each looks back, which the
+        released model does not do.
+    n_blocks
+        Of "causal": number of blocks.
+    context
+        Of "causal": samples that a position sees.
     """
 
     model_type = "neurofm_meg_gpt"

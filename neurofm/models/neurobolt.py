@@ -30,14 +30,24 @@ SHORTEST = 100  # samples of the shortest window of the spectral branch
 class NeuroBOLTConfig(NeuroFMConfig):
     """The defaults are the paper's, but for the number of regions (1 there).
 
-    channels: electrodes of the channels of a batch, in that order; none = found by their places,
-        and then n_channels says how many. n_times: samples of a window. n_rois: regions.
-    patch, n_filters, dim, n_blocks, n_heads, expansion, layer_scale, qkv_bias, drop_path: of the
-        encoder, see `LaBraMConfig`; dim is of both branches.
-    n_scales: of the spectral branch; its windows have 100 samples, then twice as many, and so on.
-    n_spectral_blocks, n_spectral_heads, spectral_dropout: of its transformer.
-    layer_decay: factor on the learning rate for each layer of the encoder further from the head;
-        0.65 in the paper, which starts from published LaBraM weights; 1 from random ones.
+    Parameters
+    ----------
+    channels
+        Electrodes of the channels of a batch, in that order; none = found by their places, and then
+        n_channels says how many.
+    n_times
+        Samples of a window.
+    n_rois
+        Number of regions.
+    patch, n_filters, dim, n_blocks, n_heads, expansion, layer_scale, qkv_bias, drop_path
+        Of the encoder, see `LaBraMConfig`; `dim` is the width of both branches.
+    n_scales
+        Scales of the spectral branch: windows of 100 samples, 200, 400 and so on.
+    n_spectral_blocks, n_spectral_heads, spectral_dropout
+        Blocks, heads and dropout of its transformer.
+    layer_decay
+        Factor on the learning rate for each layer of the encoder further from the head; 0.65 in the
+        paper, which starts from published LaBraM weights; 1 from random ones.
     """
 
     model_type = "neurofm_neurobolt"

@@ -36,11 +36,22 @@ CLIP = 4.0  # deviations: jerks of the head are a hundred
 
 
 class NeuroBOLTSequenceConfig(NeuroFMConfig):
-    """rois: names of the regions; filled in where training begins. sfreq: of the EEG, Hz.
+    """Settings of a `NeuroBOLTSequence`.
 
-    n_sources: of the lead field. hop_s: from frame to frame. window_s: what a frame's spectra are
-    made of. tokenizer: config of a BrainTokenizer whose encoder's features stand beside spectra;
-    None = there is none.
+    Parameters
+    ----------
+    rois
+        Names of the regions; filled in when training starts.
+    sfreq
+        Sampling rate of the EEG, Hz.
+    n_sources
+        Sources of the lead field.
+    hop_s
+        Spacing of frames, seconds.
+    window_s
+        Length of signal behind the spectra of a frame, seconds.
+    tokenizer
+        Config of a BrainTokenizer whose encoder's features are used beside spectra; None = none.
     """
 
     model_type = "neurofm_neurobolt_sequence"

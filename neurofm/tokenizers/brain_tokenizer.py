@@ -25,24 +25,38 @@ from .tokenizer import Tokenizer
 class BrainTokenizerConfig(NeuroFMConfig):
     """The defaults are the published BrainTokenizer (5.05 M parameters).
 
-    window_length: samples encoded together (512 = 2 s at 256 Hz).
-    overlap: share of a window that the next one covers too, when encoding for a model.
-    spatial: how channels become sources: "attention" over encoded channels is the published way,
+    Parameters
+    ----------
+    window_length
+        Samples encoded together (512 = 2 s at 256 Hz).
+    overlap
+        Share of a window that the next one covers too, when encoding for a model.
+    spatial
+        How channels become sources: "attention" over encoded channels is the published way,
         "leadfield" mixes channels before they are encoded (`neurofm.nn.leadfield`).
-    kind_rows: see `neurofm.nn.sensor_encoder.SensorEncoder`.
-    n_filters, ratios, kernel, last_kernel: of SEANet; a window gives window_length / Π ratios
-        frames.
-    dim, n_sources, n_heads, dropout: of features and attention.
-    n_levels, n_codes, code_dim: of the quantizer; code_dim None = dim.
-    ema_decay, revive_below, rotation_trick: see `neurofm.nn.quantizer.ResidualQuantizer`.
-    quantize_from: share of a training run after which features are quantized; before, the
-        quantizer lets them through, so that there is something to quantize when it starts.
-    commitment: weight of the pull of features toward their codes.
-    phase: weight of the loss's term in spectral phase (published ½). Compared without wrapping, a
+    kind_rows
+        See `neurofm.nn.sensor_encoder.SensorEncoder`.
+    n_filters, ratios, kernel, last_kernel
+        Of SEANet; a window gives window_length / product of ratios frames.
+    dim, n_sources, n_heads, dropout
+        Width, number of sources, heads and dropout.
+    n_levels, n_codes, code_dim
+        Of the quantizer; code_dim None = dim.
+    ema_decay, revive_below, rotation_trick
+        See `neurofm.nn.quantizer.ResidualQuantizer`.
+    quantize_from
+        Share of a training run after which features are quantized; before, the quantizer lets them
+        through, so that there is something to quantize when it starts.
+    commitment
+        Weight of the pull of features toward their codes.
+    phase
+        Weight of the loss's term in spectral phase (published ½). Compared without wrapping, a
         phase near ±π jumps by 2π at the last bit of rounding, so runs with it differ between
         machines and numbers of processes; 0 leaves it out.
-    hidden: share of channels hidden in training (at least one). noise: standard deviation of
-        noise added to what is encoded in training.
+    hidden
+        Share of channels hidden in training (at least one).
+    noise
+        Standard deviation of noise added to what is encoded in training.
     """
 
     model_type = "neurofm_brain_tokenizer"

@@ -29,13 +29,25 @@ _FURTHEST = 3.1 * _SLOPE  # levels are evenly spaced in ± this of tanh's values
 class EphysTokenizerConfig(SampleTokenizerConfig):
     """The defaults are the released tokenizer, but for the margin.
 
-    n_tokens: that there may be; n_used: that the training data used (found after training).
-    n_units: of the recurrent network. kernel: samples of a token's kernel.
-    window_length: samples encoded from a state of 0. margin: samples at the begin of a window that
-        only warm the state up; they are encoded by the window before. 0 = as published, where the
-        first samples of a window are reconstructed worse.
-    mixed_until: share of a training run in which tokens are mixed with their softmax, ever less.
-    start: "random" weights, as published, or "levels"; see the top of the file.
+    Parameters
+    ----------
+    n_tokens
+        Largest number of tokens.
+    n_used
+        Number of tokens that the training data use (found after training).
+    n_units
+        Units of the recurrent network.
+    kernel
+        Samples of a token's kernel.
+    window_length
+        Samples encoded together, from a state of 0.
+    margin
+        Samples at the start of a window that only warm the state up; the window before encodes
+        them. 0 = as published, where the first samples of a window are reconstructed worse.
+    mixed_until
+        Share of a training run in which tokens are mixed with their softmax, ever less.
+    start
+        "random" as published, or "levels", a quantizer of amplitudes; see the top of the file.
     """
 
     model_type = "neurofm_ephys_tokenizer"

@@ -15,7 +15,15 @@ from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_e
 
 
 class MuLawConfig(SampleTokenizerConfig):
-    """n_tokens: levels. clip: deviations beyond which a sample is the last level."""
+    """Settings of a `MuLaw`.
+
+    Parameters
+    ----------
+    n_tokens
+        Number of levels.
+    clip
+        Standard deviations beyond which a sample takes the last level.
+    """
 
     model_type = "neurofm_mu_law"
 

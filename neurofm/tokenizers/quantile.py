@@ -12,7 +12,13 @@ from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_e
 
 
 class QuantileConfig(SampleTokenizerConfig):
-    """n_tokens: bins."""
+    """Settings of a `Quantile`.
+
+    Parameters
+    ----------
+    n_tokens
+        Number of bins.
+    """
 
     model_type = "neurofm_quantile"
 
