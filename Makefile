@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # one process, so that what its tests share is made once, and the slow files of downstream/ come first.
 TEST_PROCESSES ?= 3
 
-.PHONY: install demo test quick coverage bench lint clean
+.PHONY: install demo test quick coverage bench docs docs-quick lint clean
 
 install: $(INSTALLED)
 
@@ -42,10 +42,17 @@ coverage: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
 
+# The site, in docs/_build/html; warnings are errors. docs-quick does not run the examples.
+docs: $(INSTALLED)
+	OMP_NUM_THREADS=2 $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+
+docs-quick: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html -D plot_gallery=0 docs docs/_build/quick
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo runs
+	rm -rf $(VENV) docs/_build docs/auto_examples build dist *.egg-info demo runs

@@ -77,3 +77,13 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_sidebars = {"index": [], "compared": []}
+
+
+def _skip(app, kind, name, obj, skip, options):
+    """scikit-learn's generated `set_…_request` refer to its own pages."""
+    return True if name.startswith("set_") and name.endswith("_request") else skip
+
+
+def setup(app):
+    """Sphinx calls this."""
+    app.connect("autodoc-skip-member", _skip)

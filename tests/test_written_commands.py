@@ -2,8 +2,8 @@
 
 import re
 import shlex
-import sys
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def keys(command: str) -> set[str]:
     group, _, question = command.partition(" ")
     name = question or group
     points = entry_points(group="neurofm.benchmarks" if question else "neurofm.commands")
-    module = sys.modules[points[name].load().__module__]
+    module = import_module(points[name].module)
     wanted = next(one.config for one in vars(module).values() if isinstance(one, Command))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(wanted)

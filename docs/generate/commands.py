@@ -3,9 +3,9 @@
 import dataclasses
 import inspect
 import re
-import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from neurofm import cli
@@ -60,7 +60,7 @@ def _ours(group: str) -> dict[str, EntryPoint]:
 
 
 def _described(point: EntryPoint) -> Described:
-    module = sys.modules[point.load().__module__]
+    module = import_module(point.module)
     doc = inspect.getdoc(module) or ""
     for one in vars(module).values():
         if isinstance(one, Command):

@@ -35,7 +35,8 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
         Recording, or a Corpus. Windows follow each other as the contract says; a corpus has its
         own.
     model
-        A pretrained model or a decoder (the features are its backbone's), or the path of one.
+        A BrainTokenizer, a pretrained model or a decoder (the features are its backbone's), or the
+        path of one.
     batch_windows
         Windows computed at a time.
 
