@@ -104,24 +104,12 @@ class StreamConfig:
 
 @dataclass
 class Timing:
-    """Timing.
+    """How fast answers came."""
 
-    Parameters
-    ----------
-    latency_ms
-        Of each window.
-    busy_s
-        Time spent computing.
-    signal_s
-        Signal that came in.
-    hop_s
-        From one window to the next, on the clock.
-    """
-
-    hop_s: float
-    latency_ms: list[float] = field(default_factory=list)
-    busy_s: float = 0.0
-    signal_s: float = 0.0
+    hop_s: float  # from one window to the next, on the clock
+    latency_ms: list[float] = field(default_factory=list)  # of each window
+    busy_s: float = 0.0  # time spent computing
+    signal_s: float = 0.0  # signal that came in
 
     def summary(self) -> dict:
         """real_time_factor: seconds of signal computed in a second. late: windows answered only

@@ -89,23 +89,16 @@ class SynthesizeConfig:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Series.
-
-    Parameters
-    ----------
-    values
-        [volume, roi], z-scored over the recording; NaN where the EEG before is mostly bad.
-    volume_s
-        Onset of each volume, seconds from the EEG's first sample.
-    measured
-        The real ones, cleaned as in training; None = not given.
-    """
+    """The synthesized series of one recording."""
 
     name: str
     source: str
+    # [volume, roi], z-scored over the recording; NaN where the EEG before is mostly bad
     values: Float[np.ndarray, "volume roi"]
+    # onset of each volume, seconds from the EEG's first sample
     volume_s: Float[np.ndarray, " volume"]
     t_r: float
+    # the real ones, cleaned as in training; None = not given
     measured: Float[np.ndarray, "volume roi"] | None = None
 
 

@@ -32,21 +32,11 @@ _BIDS_ENTITY = {"subject": "sub", "session": "ses", "task": "task", "run": "run"
 
 @dataclass(frozen=True)
 class Job:
-    """A recording to be ingested.
-
-    Parameters
-    ----------
-    id
-        Name of its shard; source: what messages and tables call it.
-    size, mtime_ns
-        Of the file and its sidecars, to see when it has changed.
-    companions
-        [name, size, mtime_ns] of other files that it is made from: the fMRI of a pair.
-    """
+    """A recording to be ingested."""
 
     path: str
     source: str
-    size: int
+    size: int  # size, mtime_ns: of the file and its sidecars, to see when it has changed
     mtime_ns: int
     dataset: str | None = None
     subject: str | None = None
@@ -55,8 +45,9 @@ class Job:
     run: str | None = None
     label: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    # [name, size, mtime_ns] of other files that it is made from: the fMRI of a pair
     companions: tuple[tuple[str, int, int], ...] = ()
-    id: str = ""
+    id: str = ""  # name of its shard; source: what messages and tables call it
 
     def identity(self) -> dict[str, str | None]:
         return {name: getattr(self, name) for name in _IDENTITY}

@@ -27,25 +27,13 @@ _STAMP = ("size", "mtime_ns", "label", "attributes", "companions", *_IDENTITY)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a command makes of an archive.
+    """What a command makes of an archive."""
 
-    Attributes
-    ----------
-    command, makes
-        "ingest" makes a "corpus".
-    folder
-        Where the records lie: ".ingest".
-    stores
-        Folders with a shard a recording: "windows".
-    what, one
-        Words for messages: "EEG recording", "corpus".
-    """
-
-    command: str
+    command: str  # command, makes: "ingest" makes a "corpus"
     makes: str
-    folder: str
-    stores: tuple[str, ...]
-    what: str
+    folder: str  # where the records lie: ".ingest"
+    stores: tuple[str, ...]  # folders with a shard a recording: "windows"
+    what: str  # what, one: words for messages: "EEG recording", "corpus"
     one: str
 
     def sizes(self, out: Path, recording: str) -> int | list[int]:

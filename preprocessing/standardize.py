@@ -29,29 +29,18 @@ __all__ = ["ContractError", "Standardized", "standardize"]
 
 @dataclass(frozen=True, eq=False)
 class Standardized:
-    """A recording that meets its contract.
+    """A recording that meets its contract."""
 
-    Parameters
-    ----------
-    signal
-        At contract.sfreq: filtered, referenced, not yet scaled.
-    start
-        First sample of each window.
-    onset
-        Which of the given onsets each window belongs to (its own number where none were given).
-    quality
-        See `quality`.
-    statistics
-        What steps need to know of the whole recording to do a window (`steps.statistics`).
-    """
-
+    # at contract.sfreq: filtered, referenced, not yet scaled
     signal: Float32[np.ndarray, "channel time"]
     sensors: Sensors
     contract: InputContract
-    start: Int64[np.ndarray, " window"]
+    start: Int64[np.ndarray, " window"]  # first sample of each window
+    # which of the given onsets each window belongs to (its own number where none were given)
     onset: Int64[np.ndarray, " window"]
     source: str = ""
-    quality: dict = field(default_factory=dict)
+    quality: dict = field(default_factory=dict)  # see `quality`
+    # what steps need to know of the whole recording to do a window (`steps.statistics`)
     statistics: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -22,32 +22,18 @@ _FEWEST = 10  # volumes of a scan that can be filtered and scaled
 
 @dataclass(frozen=True, eq=False)
 class StandardizedScan:
-    """A scan that meets its contract.
+    """A scan that meets its contract."""
 
-    Parameters
-    ----------
-    signal
-        NaN where nothing was measured; where the contract scales by training people, not scaled
-        yet.
-    sfreq
-        1 / repetition time.
-    start
-        First volume of each window; length: volumes of a window.
-    onset
-        Which of the given onsets each belongs to.
-    quality
-        See `neurofm.preprocessing.quality`.
-    """
-
+    # NaN where nothing was measured; where the contract scales by training people, not scaled yet
     signal: Float32[np.ndarray, "region volume"]
     sensors: Sensors
     contract: FMRIContract
-    sfreq: float
-    start: Int64[np.ndarray, " window"]
+    sfreq: float  # 1 / repetition time
+    start: Int64[np.ndarray, " window"]  # first volume of each window; length: volumes of a window
     length: int
-    onset: Int64[np.ndarray, " window"]
+    onset: Int64[np.ndarray, " window"]  # which of the given onsets each belongs to
     source: str = ""
-    quality: dict = field(default_factory=dict)
+    quality: dict = field(default_factory=dict)  # see `neurofm.preprocessing.quality`
 
     def __len__(self) -> int:
         return len(self.start)

@@ -24,26 +24,15 @@ from .steps.step import PAST_S
 
 @dataclass(frozen=True, eq=False)
 class LiveWindow:
-    """Live window.
+    """A window of a stream that has just ended."""
 
-    Parameters
-    ----------
-    start_s, stop_s
-        From the first sample of the stream.
-    last
-        Index of the last sample of the input inside it.
-    signal
-        Scaled; None where it cannot be used, and `problem` says why.
-    quality
-        Bads (name → reason), interpolated, left_out.
-    """
-
-    start_s: float
+    start_s: float  # start_s, stop_s: from the first sample of the stream
     stop_s: float
-    last: int
+    last: int  # index of the last sample of the input inside it
+    # scaled; None where it cannot be used, and `problem` says why
     signal: Float32[np.ndarray, "channel time"] | None
     sensors: Sensors
-    quality: dict
+    quality: dict  # bads (name → reason), interpolated, left_out
     problem: str = ""
 
 

@@ -13,29 +13,16 @@ from neurofm.data.windows import SPLITS
 
 @dataclass(frozen=True, eq=False)
 class Labeled:
-    """Labeled.
-
-    Parameters
-    ----------
-    classes
-        Names, in the order of class indices; none where labels are numbers.
-    windows
-        Split → window indices, ascending.
-    target
-        Class index of every window of the corpus, −1 where it has none of these labels; or its
-        number, float32, NaN where it has none.
-    left_out
-        Windows of the chosen recordings without one of the labels.
-    fold
-        Name of this way to split; "stored" is the one the corpus carries.
-    """
+    """The label of every window, and which windows train, choose and judge."""
 
     corpus: Corpus
-    classes: tuple[str, ...]
-    windows: dict[str, np.ndarray]
+    classes: tuple[str, ...]  # names, in the order of class indices; none where labels are numbers
+    windows: dict[str, np.ndarray]  # split → window indices, ascending
+    # class index of every window of the corpus, −1 where it has none of these labels; or its
+    # number, float32, NaN where it has none
     target: np.ndarray
-    left_out: int = 0
-    fold: str = "stored"
+    left_out: int = 0  # windows of the chosen recordings without one of the labels
+    fold: str = "stored"  # name of this way to split; "stored" is the one the corpus carries
 
     @property
     def all(self) -> np.ndarray:

@@ -119,24 +119,12 @@ def contract_for(recordings: Sequence[Recording], contract: Contract) -> Contrac
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Standardized epochs (or scans), a window each.
+    """Standardized epochs (or scans), a window each."""
 
-    Parameters
-    ----------
-    signals
-        Each [channel, time].
-    sensors
-        Of each window.
-    geometry
-        Rule by which the model reads the sensors' places.
-    t_r
-        Repetition time of each scan, seconds; None = EEG or MEG.
-    """
-
-    signals: list[np.ndarray]
-    sensors: list[Sensors]
-    geometry: GeometryRule
-    t_r: list[float] | None = None
+    signals: list[np.ndarray]  # each [channel, time]
+    sensors: list[Sensors]  # of each window
+    geometry: GeometryRule  # rule by which the model reads the sensors' places
+    t_r: list[float] | None = None  # repetition time of each scan, seconds; None = EEG or MEG
 
     def __len__(self) -> int:
         return len(self.signals)

@@ -48,22 +48,12 @@ Weights = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Part:
-    """What a site gives to a round.
-
-    Parameters
-    ----------
-    n_trials
-        It trained on.
-    loss
-        Of the last pass.
-    val_loss
-        Of its validation people with the weights that came; NaN where it has none.
-    """
+    """What a site gives to a round."""
 
     weights: Weights
-    n_trials: int
-    loss: float
-    val_loss: float
+    n_trials: int  # it trained on
+    loss: float  # of the last pass
+    val_loss: float  # of its validation people with the weights that came; NaN where it has none
 
 
 def take_part(site: Site, learning: Learning, round_: int, weights: Weights) -> Part:

@@ -17,34 +17,17 @@ from ..decoder.labeled import Labeled
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Plan.
+    """A site's model and windows, and which of its weights are shared."""
 
-    Parameters
-    ----------
-    model
-        `forward(batch)` as the loop wants it.
-    source
-        Gives batches of the corpus's windows.
-    shared
-        Names in the model's state dict that travel.
-    predict
-        Windows → probabilities [window, class].
-    whole
-        The personalized model, to be saved.
-    settle
-        Fits personal statistics to shared weights that came.
-    ledger
-        Whom what was pretrained has seen.
-    """
-
-    model: nn.Module
-    source: WindowSource
+    model: nn.Module  # `forward(batch)` as the loop wants it
+    source: WindowSource  # gives batches of the corpus's windows
     data: Labeled
-    shared: tuple[str, ...]
-    predict: Callable[[np.ndarray], np.ndarray]
-    whole: Callable[[], nn.Module]
+    shared: tuple[str, ...]  # names in the model's state dict that travel
+    predict: Callable[[np.ndarray], np.ndarray]  # windows → probabilities [window, class]
+    whole: Callable[[], nn.Module]  # the personalized model, to be saved
+    # fits personal statistics to shared weights that came
     settle: Callable[[], None] = lambda: None
-    ledger: dict | None = None
+    ledger: dict | None = None  # whom what was pretrained has seen
 
     def weights(self) -> dict[str, np.ndarray]:
         """The shared ones as they are now, float32."""

@@ -34,20 +34,11 @@ from .strategies import Averaging
 
 @dataclass
 class Federation:
-    """Federation.
+    """What all sites and the server agree on."""
 
-    Parameters
-    ----------
-    learning
-        What sites do.
-    averaging
-        How their weights become one.
-    privacy, secure
-        What the others and the server may learn of a site.
-    """
-
-    learning: Learning = field(default_factory=Learning)
-    averaging: Averaging = field(default_factory=Averaging)
+    learning: Learning = field(default_factory=Learning)  # what sites do
+    averaging: Averaging = field(default_factory=Averaging)  # how their weights become one
+    # privacy, secure: what the others and the server may learn of a site
     privacy: Privacy = field(default_factory=Privacy)
     secure: Secure = field(default_factory=Secure)
 

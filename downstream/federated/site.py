@@ -15,27 +15,13 @@ from .learning import Learning
 
 @dataclass(frozen=True)
 class Site:
-    """Site.
+    """One site: its recordings, and what of them it trains on."""
 
-    Parameters
-    ----------
-    name
-        As others see it.
-    corpus
-        Folder of its labeled windows; nothing of it leaves the site.
-    work
-        Folder of its personal state.
-    model
-        Its own copy of the pretrained encoder; "" = what the server names.
-    channels
-        That a FLEEG reads; none = all that its recordings have.
-    """
-
-    name: str
-    corpus: str
-    work: str
-    model: str = ""
-    channels: tuple[str, ...] = ()
+    name: str  # as others see it
+    corpus: str  # folder of its labeled windows; nothing of it leaves the site
+    work: str  # folder of its personal state
+    model: str = ""  # its own copy of the pretrained encoder; "" = what the server names
+    channels: tuple[str, ...] = ()  # that a FLEEG reads; none = all that its recordings have
 
     def folder(self, learning: Learning) -> Path:
         """Where its state of a fold stands, across rounds and restarts."""

@@ -49,45 +49,27 @@ FAR_M = 0.03  # channels of one name further apart than this are not one channel
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Patterns at the sensors of one kind.
+    """Patterns at the sensors of one kind."""
 
-    Parameters
-    ----------
-    kind
-        Of the sensors.
-    sensors
-        Their places, mean over recordings, sorted by name.
-    outputs
-        What the decoder says: names of classes (of two the second alone; the first has the
-        opposite sign), or "number".
-    bands
-        Name → edges in Hz.
-    pattern
-        DB for one deviation of the output.
-    threshold
-        DB; in 1 of 20 draws any entry is larger than its own.
-    edges_hz
-        Of the bins of `spectrum`: root mean square over channels of the pattern, dB;
-        spectrum_threshold: as threshold, for the bins.
-    p_labels
-        P of the labels being told apart no better when exchanged; least_p: the least that these
-        exchanges allow; both NaN where none can be had.
-    exchanged
-        What was.
-    """
-
-    kind: str
-    sensors: Sensors
+    kind: str  # of the sensors
+    sensors: Sensors  # their places, mean over recordings, sorted by name
+    # what the decoder says: names of classes (of two the second alone; the first has the opposite
+    # sign), or "number"
     outputs: tuple[str, ...]
-    bands: dict[str, tuple[float, float]]
-    pattern: Float[np.ndarray, "output channel band"]
+    bands: dict[str, tuple[float, float]]  # name → edges in Hz
+    pattern: Float[np.ndarray, "output channel band"]  # DB for one deviation of the output
+    # DB; in 1 of 20 draws any entry is larger than its own
     threshold: Float[np.ndarray, "output channel band"]
+    # of the bins of `spectrum`: root mean square over channels of the pattern, dB;
+    # spectrum_threshold: as threshold, for the bins
     edges_hz: Float[np.ndarray, " edge"]
     spectrum: Float[np.ndarray, "output bin"]
     spectrum_threshold: Float[np.ndarray, "output bin"]
+    # P of the labels being told apart no better when exchanged; least_p: the least that these
+    # exchanges allow; both NaN where none can be had
     p_labels: Float[np.ndarray, " output"]
     least_p: Float[np.ndarray, " output"]
-    exchanged: str
+    exchanged: str  # what was
     subjects: int
     windows: int
 

@@ -21,23 +21,13 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Of one method, by seed and scan.
-
-    Parameters
-    ----------
-    lagged
-        R at `metrics.LAGS_S`.
-    fc
-        Similarity of the matrices of correlations.
-    unrelated_coherence
-        Of moved predictions.
-    """
+    """Of one method, by seed and scan."""
 
     r: Float[np.ndarray, "seed scan roi"]
-    lagged: Float[np.ndarray, "seed scan lag roi"]
+    lagged: Float[np.ndarray, "seed scan lag roi"]  # R at `metrics.LAGS_S`
     coherence: Float[np.ndarray, "seed scan roi"]
-    fc: Float[np.ndarray, "seed scan"]
-    unrelated_coherence: Float[np.ndarray, " roi"]
+    fc: Float[np.ndarray, "seed scan"]  # similarity of the matrices of correlations
+    unrelated_coherence: Float[np.ndarray, " roi"]  # of moved predictions
     moved: Null
     others: Null
 

@@ -9,27 +9,15 @@ from jaxtyping import Float
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The judged volumes of a scan.
+    """The judged volumes of a scan."""
 
-    Parameters
-    ----------
-    name
-        Its recording.
-    first
-        Number of the first of them.
-    time_s
-        Of each, from the EEG's first sample.
-    predicted
-        Method → one array a seed.
-    """
-
-    name: str
+    name: str  # its recording
     subject: str
     t_r: float
-    first: int
-    time_s: Float[np.ndarray, " volume"]
+    first: int  # number of the first of them
+    time_s: Float[np.ndarray, " volume"]  # of each, from the EEG's first sample
     measured: Float[np.ndarray, "volume roi"]
-    predicted: dict[str, list[Float[np.ndarray, "volume roi"]]]
+    predicted: dict[str, list[Float[np.ndarray, "volume roi"]]]  # method → one array a seed
 
 
 def table(scans: list[Series], regions: list[str]) -> pd.DataFrame:

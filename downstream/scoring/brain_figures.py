@@ -38,25 +38,14 @@ def draw(
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """States of runs, grouped.
+    """States of runs, grouped."""
 
-    Parameters
-    ----------
-    names
-        Of the runs.
-    state
-        Number of the group of each segment, −1 where too little was measured and at both ends;
-        groups are numbered by how often they come.
-    segment_s
-        seconds.
-    share
-        Of the segments of the training runs in each group.
-    """
-
-    names: list[str]
+    names: list[str]  # of the runs
+    # number of the group of each segment, −1 where too little was measured and at both ends; groups
+    # are numbered by how often they come
     state: list[Int[np.ndarray, " segment"]]
-    segment_s: float
-    share: Float[np.ndarray, " group"]
+    segment_s: float  # seconds
+    share: Float[np.ndarray, " group"]  # of the segments of the training runs in each group
 
 
 @torch.no_grad()

@@ -28,23 +28,12 @@ IN_BLOCKS = 0.7  # labels come in blocks where they change less often than this 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Units that may exchange labels.
+    """Units that may exchange labels."""
 
-    Parameters
-    ----------
-    rows
-        Their windows, one unit after the other.
-    lengths
-        Windows of each unit.
-    labels
-        Of each unit.
-    moving
-        Units change places, with their lengths (blocks in time), else only their labels do.
-    """
-
-    rows: np.ndarray
-    lengths: np.ndarray
-    labels: np.ndarray
+    rows: np.ndarray  # their windows, one unit after the other
+    lengths: np.ndarray  # windows of each unit
+    labels: np.ndarray  # of each unit
+    # units change places, with their lengths (blocks in time), else only their labels do
     moving: bool = False
 
     def place(self, out: np.ndarray, order: np.ndarray) -> None:
@@ -65,18 +54,11 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Exchanges:
-    """Exchanges.
+    """All ways to exchange labels."""
 
-    Parameters
-    ----------
-    unit
-        What is exchanged, in words.
-    groups
-        None where all such units stand in several folds. count: how many labelings there are,
-        the true one among them; 0 = none can be had.
-    """
-
-    unit: str
+    unit: str  # what is exchanged, in words
+    # None where all such units stand in several folds. count: how many labelings there are, the
+    # true one among them; 0 = none can be had.
     groups: tuple[Group, ...]
     n_windows: int
 

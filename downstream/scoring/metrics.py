@@ -21,31 +21,17 @@ BINS = 10  # of confidence, for calibration
 
 @dataclass(frozen=True)
 class Metric:
-    """Metric.
+    """A metric: how it is counted and computed, and how it is printed."""
 
-    Parameters
-    ----------
-    title
-        As printed.
-    better
-        +1 where more is better, −1 where less is.
-    unit
-        As printed. count(target [n], probability [n, class], who [n], n_subjects) → [subject,
-        …], additive; regression: count(numbers [n], predicted [n], who, n_subjects).
-        compute([…, …]) → […].
-    pooled
-        Never one subject at a time (too few windows in a bin).
-    rough
-        A smaller table than count's for drawing subjects again, where count's has an entry a
-        window.
-    """
-
-    title: str
-    better: int
+    title: str  # as printed
+    better: int  # +1 where more is better, −1 where less is
+    # count(target [n], probability [n, class], who [n], n_subjects) → [subject, …], additive;
+    # regression: count(numbers [n], predicted [n], who, n_subjects)
     count: Callable[..., np.ndarray]
-    compute: Callable[[np.ndarray], np.ndarray]
-    unit: str = ""
-    pooled: bool = False
+    compute: Callable[[np.ndarray], np.ndarray]  # […, …] → […]
+    unit: str = ""  # as printed
+    pooled: bool = False  # never one subject at a time (too few windows in a bin)
+    # a smaller table than count's for drawing subjects again, where count's has an entry a window
     rough: Callable[..., np.ndarray] | None = None
 
 

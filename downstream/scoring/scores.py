@@ -21,33 +21,17 @@ COLUMNS = ("method", "seed", "window", "subject", "recording", "label", "predict
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """What one method said.
+    """What one method said."""
 
-    Parameters
-    ----------
-    windows
-        ascending.
-    target
-        Class indices or numbers, [window].
-    said
-        Probabilities [seed, window, class] or numbers [seed, window].
-    subjects, recordings, folds
-        As numbers, [window].
-    unit_of
-        Of these, subjects or folds: what intervals are over.
-    classes
-        Empty where numbers are predicted.
-    """
-
-    windows: np.ndarray
-    target: np.ndarray
-    said: np.ndarray
+    windows: np.ndarray  # ascending
+    target: np.ndarray  # class indices or numbers, [window]
+    said: np.ndarray  # probabilities [seed, window, class] or numbers [seed, window]
     named: np.ndarray
-    subjects: np.ndarray
+    subjects: np.ndarray  # subjects, recordings, folds: as numbers, [window]
     recordings: np.ndarray
     folds: np.ndarray
-    unit_of: np.ndarray
-    classes: tuple[str, ...]
+    unit_of: np.ndarray  # of these, subjects or folds: what intervals are over
+    classes: tuple[str, ...]  # empty where numbers are predicted
 
     def among(self, windows: np.ndarray) -> "Named":
         """The same on these windows only."""

@@ -35,42 +35,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Chance(Estimate):
-    """Mean and 95 % range of the score under exchanged labels.
+    """Mean and 95 % range of the score under exchanged labels."""
 
-    Parameters
-    ----------
-    unit
-        What was exchanged.
-    count
-        Labelings there are; with fewer than 40 the range is that of a handful of values, and p
-        cannot fall below 1/count; with none (0) the mean is that of answers which do not know
-        the label, and there is neither range nor p.
-    exact
-        All of them were gone through.
-    """
-
-    unit: str = ""
+    unit: str = ""  # what was exchanged
+    # labelings there are; with fewer than 40 the range is that of a handful of values, and p cannot
+    # fall below 1/count; with none (0) the mean is that of answers which do not know the label, and
+    # there is neither range nor p
     count: int = 0
-    exact: bool = False
+    exact: bool = False  # all of them were gone through
 
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """Ranks.
+    """Average ranks of methods, and whether they differ at all."""
 
-    Parameters
-    ----------
-    mean
-        Average rank of each method over subjects, 1 = best.
-    p
-        Friedman's, that all are alike; NaN for fewer than three methods.
-    n
-        subjects.
-    """
-
-    mean: np.ndarray
-    p: float
-    n: int
+    mean: np.ndarray  # average rank of each method over subjects, 1 = best
+    p: float  # Friedman's, that all are alike; NaN for fewer than three methods
+    n: int  # subjects
 
 
 def recalls(

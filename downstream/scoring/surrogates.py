@@ -24,17 +24,10 @@ _COHERENCES = 20  # moved series whose mean coherence is told
 
 @dataclass(frozen=True, eq=False)
 class Null:
-    """Null.
+    """The mean r of each region, beside what surrogates have."""
 
-    Parameters
-    ----------
-    r
-        Of each region.
-    drawn
-        Of surrogates; none ([0, roi]) where none can be made, and why.
-    """
-
-    r: Float[np.ndarray, " roi"]
+    r: Float[np.ndarray, " roi"]  # of each region
+    # of surrogates; none ([0, roi]) where none can be made, and why
     drawn: Float[np.ndarray, "draw roi"]
     why: str = ""
 

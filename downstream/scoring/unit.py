@@ -15,19 +15,11 @@ FEWEST = 3  # folds of one person that make an interval
 
 @dataclass(frozen=True)
 class Unit:
-    """Unit.
+    """What is drawn again for an interval, in words."""
 
-    Parameters
-    ----------
-    one, many
-        In words.
-    person
-        Whose folds they are; "" = units are subjects.
-    """
-
-    one: str = "subject"
+    one: str = "subject"  # one, many: in words
     many: str = "subjects"
-    person: str = ""
+    person: str = ""  # whose folds they are; "" = units are subjects
 
     @property
     def column(self) -> str:

@@ -27,18 +27,10 @@ from ..decoder.labeled import sensors_of
 
 @dataclass(frozen=True, eq=False)
 class Center:
-    """Center.
+    """A person's mean feature."""
 
-    Parameters
-    ----------
-    value
-        What is taken away from features.
-    windows, recordings
-        That it is the mean over.
-    """
-
-    value: Float[Tensor, " feature"]
-    windows: int
+    value: Float[Tensor, " feature"]  # what is taken away from features
+    windows: int  # windows, recordings: that it is the mean over
     recordings: tuple[str, ...]
 
     def in_words(self) -> str:

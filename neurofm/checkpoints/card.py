@@ -14,56 +14,28 @@ POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a nod
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A table of results.
+    """A table of results."""
 
-    Parameters
-    ----------
-    task
-        As a person would ask.
-    dataset
-        names.
-    metric
-        Exact name.
-    protocol
-        Who was trained on and who judged.
-    rows
-        Method → (value, low, high); of these `ours` are this checkpoint's, the others stand
-        beside it.
-    subjects
-        judged.
-    chance
-        Of the metric; None = none.
-    """
-
-    task: str
-    dataset: str
-    metric: str
-    protocol: str
+    task: str  # as a person would ask
+    dataset: str  # names of the data sets
+    metric: str  # exact name
+    protocol: str  # who was trained on and who judged
+    # method → (value, low, high); of these `ours` are this checkpoint's, the others stand beside it
     rows: dict[str, tuple[float, float, float]]
     ours: tuple[str, ...]
-    subjects: int
-    chance: float | None = None
+    subjects: int  # number judged
+    chance: float | None = None  # of the metric; None = none
 
 
 @dataclass(frozen=True)
 class About:
-    """What a person says of a checkpoint.
-
-    Parameters
-    ----------
-    license
-        Of these weights, in the Hub's spelling.
-    limits, citation
-        In words.
-    hours
-        Of training, power_w: of the machine, kg_per_kwh: of its grid.
-    """
+    """What a person says of a checkpoint."""
 
     title: str = ""
-    license: str = ""
-    limits: str = ""
+    license: str = ""  # of these weights, in the Hub's spelling
+    limits: str = ""  # limits, citation: in words
     citation: str = ""
-    hours: float | None = None
+    hours: float | None = None  # of training, power_w: of the machine, kg_per_kwh: of its grid
     power_w: float = POWER_W
     kg_per_kwh: float = KG_PER_KWH
     evaluations: Sequence[Evaluation] = field(default_factory=tuple)

@@ -24,22 +24,13 @@ _FEWEST = 10  # volumes
 
 @dataclass(frozen=True)
 class Alignment:
-    """Alignment.
+    """When the volumes of a scan were measured, by the clock of the EEG."""
 
-    Parameters
-    ----------
-    first_volume_s, t_r
-        By the EEG's clock.
-    kept
-        The volumes that have a time within the EEG, of which the first is at first_volume_s.
-    notes
-        What a person should know.
-    """
-
-    first_volume_s: float
+    first_volume_s: float  # first_volume_s, t_r: by the EEG's clock
     t_r: float
+    # the volumes that have a time within the EEG, of which the first is at first_volume_s
     kept: slice
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a person should know
 
 
 def triggers(events: Events, label: str, source: str) -> Float64[np.ndarray, " trigger"]:

@@ -28,18 +28,11 @@ LIMIT_DB, PEAK_LIMIT_DB = 0.5, 10.0
 
 @dataclass(frozen=True)
 class Residue:
-    """Residue.
+    """What is left of the gradient artifact in an EEG."""
 
-    Parameters
-    ----------
-    median_db
-        Of all harmonics and channels, how far lines stand out.
-    peak_db, peak_hz
-        Of the harmonic that stands out furthest in most channels (slices leave few and high
-        lines).
-    """
-
-    median_db: float
+    median_db: float  # of all harmonics and channels, how far lines stand out
+    # peak_db, peak_hz: of the harmonic that stands out furthest in most channels (slices leave few
+    # and high lines)
     peak_db: float
     peak_hz: float
 

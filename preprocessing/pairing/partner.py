@@ -25,22 +25,12 @@ _APART_M = 0.01  # of one region's centers in two scans: one atlas on two grids
 
 @dataclass(frozen=True, eq=False)
 class Bold:
-    """Bold.
+    """The regions of the fMRI that belongs to an EEG."""
 
-    Parameters
-    ----------
-    signal
-        NaN where not measured, units of the file.
-    t_r
-        None where nobody says it.
-    notes
-        What was assumed.
-    """
-
-    signal: Float32[np.ndarray, "roi volume"]
+    signal: Float32[np.ndarray, "roi volume"]  # NaN where not measured, units of the file
     rois: Sensors
-    t_r: float | None
-    notes: tuple[str, ...] = ()
+    t_r: float | None  # None where nobody says it
+    notes: tuple[str, ...] = ()  # what was assumed
 
 
 def find(path: str, source: str, partner: dict[str, str]) -> Path:

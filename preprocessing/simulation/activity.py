@@ -30,18 +30,11 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """Activity.
+    """What the sources of a recording do over time."""
 
-    Parameters
-    ----------
-    moment
-        Float32 [source, time], ampere meters at `SFREQ`.
-    generators
-        Float32 [generator, time], what was driven through `Brain.coupling` (rhythms with their
-        modulation): what another modality of the same minutes has to start from.
-    """
-
-    moment: Float[np.ndarray, "source time"]
+    moment: Float[np.ndarray, "source time"]  # float32 [source, time], ampere meters at `SFREQ`
+    # float32 [generator, time], what was driven through `Brain.coupling` (rhythms with their
+    # modulation): what another modality of the same minutes has to start from
     generators: Float[np.ndarray, "generator time"]
     trials: tuple[Trial, ...]
 

@@ -74,22 +74,16 @@ class Generator:
 
 @dataclass(frozen=True, eq=False)
 class Brain:
-    """A subject: dipoles in the head frame (meters) and what drives them.
-
-    Parameters
-    ----------
-    position, orientation
-        [source, 3], meters and unit vectors in MNE's head frame.
-    coupling
-        [source, generator], ampere meters for one unit of a generator.
-    """
+    """A subject: dipoles in the head frame (meters) and what drives them."""
 
     center: Float[np.ndarray, "3"]
     radius: float
     names: tuple[str, ...]
+    # position, orientation: [source, 3], meters and unit vectors in MNE's head frame
     position: Float[np.ndarray, "source 3"]
     orientation: Float[np.ndarray, "source 3"]
     generators: tuple[Generator, ...]
+    # [source, generator], ampere meters for one unit of a generator
     coupling: Float[np.ndarray, "source generator"]
     age: int
     sex: str

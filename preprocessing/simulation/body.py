@@ -12,20 +12,11 @@ RATE_SFREQ = 10.0  # of the heart's rate, Hz
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """Body.
+    """What a body does in a run: heartbeats, and jerks of the head."""
 
-    Parameters
-    ----------
-    beat_s
-        Times of heartbeats.
-    rate
-        The heart's rate over its mean, less 1, at `RATE_SFREQ`.
-    jerk_s, jerk_size
-        Times of jerks and how large each is (about 1).
-    """
-
-    beat_s: Float[np.ndarray, " beat"]
-    rate: Float[np.ndarray, " time"]
+    beat_s: Float[np.ndarray, " beat"]  # times of heartbeats
+    rate: Float[np.ndarray, " time"]  # the heart's rate over its mean, less 1, at `RATE_SFREQ`
+    # jerk_s, jerk_size: times of jerks and how large each is (about 1)
     jerk_s: Float[np.ndarray, " jerk"]
     jerk_size: Float[np.ndarray, " jerk"]
 

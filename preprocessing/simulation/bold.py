@@ -34,23 +34,14 @@ SPIKE = 2.5  # BOLD of a volume with a typical jerk, in standard deviations of t
 @dataclass(frozen=True, eq=False)
 class Bold:
     """BOLD in per cent of its mean (clean: standard deviation 1), rows in the order of `REGIONS`.
-
-    Parameters
-    ----------
-    noisy, clean
-        Float64 [region, volume].
-    seen
-        The part of clean that generators drive.
-    drive
-        [region, time] at `DRIVE_SFREQ`; clean(t) = Σₖ hrf[k] · drive(t − k / DRIVE_SFREQ).
-    weights
-        [region, generator], drive for a doubling of that generator's power.
     """
 
-    noisy: Float[np.ndarray, "region volume"]
+    noisy: Float[np.ndarray, "region volume"]  # noisy, clean: float64 [region, volume]
     clean: Float[np.ndarray, "region volume"]
-    seen: Float[np.ndarray, "region volume"]
+    seen: Float[np.ndarray, "region volume"]  # the part of clean that generators drive
+    # [region, time] at `DRIVE_SFREQ`; clean(t) = Σₖ hrf[k] · drive(t − k / DRIVE_SFREQ)
     drive: Float[np.ndarray, "region time"]
+    # [region, generator], drive for a doubling of that generator's power
     weights: Float[np.ndarray, "region generator"]
     hrf: Float[np.ndarray, " lag"]
     peak_s: float

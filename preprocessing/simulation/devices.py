@@ -31,30 +31,19 @@ EEG_64 = (
 
 @dataclass(frozen=True)
 class Device:
-    """What a device is.
+    """What a device is."""
 
-    Parameters
-    ----------
-    sfreq
-        Sampling rate, Hz; 250 at least, so that the usual band of 0.1–96 Hz is in the files.
-    make_info
-        () → mne.Info with positions (EEG: head frame; MEG: device frame, without the place of
-        the head, which `record` adds).
-    noise_density
-        White noise of a sensor in its unit / √Hz, electrode and muscle included;
-        noise_corner_hz: frequency below which 1/f noise exceeds it.
-    line
-        Amplitude of 50 Hz at a typical sensor, in its unit.
-    datatype
-        Folder and suffix in the archive, "eeg" or "meg".
-    """
-
+    # sampling rate, Hz; 250 at least, so that the usual band of 0.1–96 Hz is in the files
     sfreq: float
+    # () → mne.Info with positions (EEG: head frame; MEG: device frame, without the place of the
+    # head, which `record` adds)
     make_info: Callable[[], object]
+    # white noise of a sensor in its unit / √Hz, electrode and muscle included; noise_corner_hz:
+    # frequency below which 1/f noise exceeds it
     noise_density: float
     noise_corner_hz: float
-    line: float
-    datatype: str
+    line: float  # amplitude of 50 Hz at a typical sensor, in its unit
+    datatype: str  # folder and suffix in the archive, "eeg" or "meg"
 
 
 def cap(names: tuple[str, ...], sfreq: float):

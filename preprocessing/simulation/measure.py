@@ -18,20 +18,11 @@ from .devices import DEVICES, Device
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Measurement.
+    """A simulated recording, with what is known of it."""
 
-    Parameters
-    ----------
-    raw
-        mne.io.RawArray with annotations.
-    clean
-        Float32 [channel, time], noise-free, SI units.
-    lead_field
-        [channel, source], V (or T, T/m) a channel for 1 A·m of a source.
-    """
-
-    raw: Any
-    clean: Float[np.ndarray, "channel time"]
+    raw: Any  # mne.io.RawArray with annotations
+    clean: Float[np.ndarray, "channel time"]  # float32 [channel, time], noise-free, SI units
+    # [channel, source], V (or T, T/m) a channel for 1 A·m of a source
     lead_field: Float[np.ndarray, "channel source"]
 
 

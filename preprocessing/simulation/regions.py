@@ -29,21 +29,13 @@ SIGNS = {"alpha": -1.0, "mu": -0.8, "beta": -0.6, "background": 0.5, "network": 
 
 @dataclass(frozen=True)
 class Region:
-    """A region.
-
-    Parameters
-    ----------
-    mni_mm
-        Its center, None for what is everywhere.
-    unseen
-        Share of the variance of its noise-free BOLD that no generator, so no EEG, knows.
-    follows
-        Beginning of a generator's name → weight, beside what lies near.
-    """
+    """One simulated region."""
 
     name: str
-    mni_mm: tuple[float, float, float] | None
+    mni_mm: tuple[float, float, float] | None  # its center, None for what is everywhere
+    # share of the variance of its noise-free BOLD that no generator, so no EEG, knows
     unseen: float = 0.2
+    # beginning of a generator's name → weight, beside what lies near
     follows: tuple[tuple[str, float], ...] = ()
 
 

@@ -64,19 +64,11 @@ class Scanner:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Scan.
-
-    Parameters
-    ----------
-    onset_s
-        Of volumes, in seconds of the EEG.
-    body
-        What the EEG saw of it.
-    """
+    """What a scanner gives of a run."""
 
     scanner: Scanner
-    onset_s: Float[np.ndarray, " volume"]
-    body: Body
+    onset_s: Float[np.ndarray, " volume"]  # of volumes, in seconds of the EEG
+    body: Body  # what the EEG saw of it
     bold: Bold
 
 

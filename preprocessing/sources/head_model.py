@@ -24,22 +24,13 @@ _INSIDE = 0.97  # of the brain's radius: points are kept a little below it
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """Head.
+    """A head model and where it came from."""
 
-    Parameters
-    ----------
-    points
-        [point, 3], meters, in the frame that forward solutions want them in ("MRI", or of the
-        template the head frame).
-    conductor
-        Sphere or BEM of MNE.
-    trans
-        Between the frames.
-    """
-
+    # [point, 3], meters, in the frame that forward solutions want them in ("MRI", or of the
+    # template the head frame)
     points: Float[np.ndarray, "point 3"]
-    conductor: object
-    trans: object = None
+    conductor: object  # sphere or BEM of MNE
+    trans: object = None  # between the frames
 
 
 def head_of(recording: Recording, info, which: str, mni_m: Float[np.ndarray, "point 3"]) -> Head:

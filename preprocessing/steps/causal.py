@@ -30,21 +30,12 @@ _KAISER = 6.0
 
 @dataclass(frozen=True, eq=False)
 class CausalResponse:
-    """Causal response.
+    """A filter that knows only the past."""
 
-    Parameters
-    ----------
-    sections
-        Second-order sections [section, 6] of high-pass and notches.
-    taps
-        Of the low-pass.
-    sfreq
-        Rate of the input, Hz.
-    """
-
+    # second-order sections [section, 6] of high-pass and notches
     sections: Float[np.ndarray, "section 6"]
-    taps: Float[np.ndarray, " tap"]
-    sfreq: float
+    taps: Float[np.ndarray, " tap"]  # of the low-pass
+    sfreq: float  # rate of the input, Hz
 
     def at(self, frequency_hz) -> np.ndarray:
         """Complex gain at frequencies (Hz)."""

@@ -15,29 +15,16 @@ from ...scoring.statistics import least_p
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Judged.
+    """All that was found of the judged scans."""
 
-    Parameters
-    ----------
-    scans
-        Those judged.
-    first
-        The method from which others are subtracted.
-    reference
-        Mean matrix of correlations of the training scans.
-    ceilings
-        See `ceiling.read`; empty = none.
-    notes
-        What a reader must know.
-    """
-
-    scans: list[Series]
+    scans: list[Series]  # those judged
     regions: list[str]
     scores: dict[str, Scores]
-    first: str
-    reference: Float[np.ndarray, "roi roi"]
+    first: str  # the method from which others are subtracted
+    reference: Float[np.ndarray, "roi roi"]  # mean matrix of correlations of the training scans
+    # see `ceiling.read`; empty = none
     ceilings: dict[str, Float[np.ndarray, "scan roi"]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what a reader must know
 
     def __post_init__(self):
         by_region = scoring.region_table(self.scans, self.scores, self.regions, self.ceilings)

@@ -15,21 +15,13 @@ PENALTIES = np.logspace(-3, 4, 15)
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """Ridge.
+    """Weights of every region, and the penalty that gave them."""
 
-    Parameters
-    ----------
-    center, scale
-        Of the features in training volumes.
-    penalty
-        Of each region; NaN where nothing could be learned of it.
-    """
-
-    center: Float[np.ndarray, " feature"]
+    center: Float[np.ndarray, " feature"]  # center, scale: of the features in training volumes
     scale: Float[np.ndarray, " feature"]
     weight: Float[np.ndarray, "feature roi"]
     offset: Float[np.ndarray, " roi"]
-    penalty: Float[np.ndarray, " roi"]
+    penalty: Float[np.ndarray, " roi"]  # of each region; NaN where nothing could be learned of it
 
     def predict(
         self, features: Float[np.ndarray, "volume feature"]

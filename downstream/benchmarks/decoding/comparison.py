@@ -24,47 +24,28 @@ from . import notes
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Comparison.
-
-    Parameters
-    ----------
-    unit
-        What intervals, differences and ranks are over: subjects, or one subject's folds; units:
-        their names.
-    table
-        A row a method, in the order asked for.
-    each
-        A row a method and unit.
-    differences
-        A row a pair of methods.
-    best
-        Of all methods; best_network, best_baseline: None where there is none.
-    ranks
-        Over units, in the order of the table; None for one method or one unit.
-    alike
-        Methods that are not told apart, as lists of names, best first.
-    by_window
-        The same with a window as the unit that is scored, where per is "subject".
-    notes
-        What a reader must know.
-    """
+    """Scores of several methods, their differences and ranks."""
 
     classes: tuple[str, ...]
     per: str
     networks: tuple[str, ...]
     named: dict[str, Named]
+    # what intervals, differences and ranks are over: subjects, or one subject's folds; units: their
+    # names
     unit: Unit
     units: np.ndarray
-    table: pd.DataFrame
-    each: pd.DataFrame
-    differences: pd.DataFrame
-    best: str
+    table: pd.DataFrame  # a row a method, in the order asked for
+    each: pd.DataFrame  # a row a method and unit
+    differences: pd.DataFrame  # a row a pair of methods
+    best: str  # of all methods; best_network, best_baseline: None where there is none
     best_network: str | None
     best_baseline: str | None
+    # over units, in the order of the table; None for one method or one unit
     ranks: statistics.Ranks | None
-    alike: list[list[str]]
+    alike: list[list[str]]  # methods that are not told apart, as lists of names, best first
+    # the same with a window as the unit that is scored, where per is "subject"
     by_window: "Comparison | None"
-    notes: list[str]
+    notes: list[str]  # what a reader must know
 
     @property
     def score(self) -> str:

@@ -25,45 +25,24 @@ LEVEL = 1 - statistics.LEVEL
 
 @dataclass(frozen=True)
 class About:
-    """What the page tells besides the numbers.
-
-    Parameters
-    ----------
-    question
-        What is asked, in plain words.
-    model, parents
-        What was judged, fingerprints of it.
-    protocol, split
-        Lines of how it was trained and on whom.
-    contract
-        What was done to signals, in pairs.
-    probe
-        Lines on how well the person is recognized.
-    attribution
-        (PNG, caption).
-    curves
-        Table of method, shots, mean, low, high.
-    learned
-        What the model knows besides the task, (heading, PNG, caption).
-    covariates
-        See `covariates.table`.
-    unit
-        Of the numbers predicted, such as "years".
-    """
+    """What the page tells besides the numbers."""
 
     title: str
-    question: str = ""
-    model: str = ""
+    question: str = ""  # what is asked, in plain words
+    model: str = ""  # model, parents: what was judged, fingerprints of it
     parents: dict[str, str] = field(default_factory=dict)
+    # protocol, split: lines of how it was trained and on whom
     protocol: list[str] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
+    # what was done to signals, in pairs
     contract: list[tuple[str, str]] = field(default_factory=list)
-    probe: list[str] = field(default_factory=list)
-    attribution: tuple[Path, str] | None = None
-    curves: pd.DataFrame | None = None
+    probe: list[str] = field(default_factory=list)  # lines on how well the person is recognized
+    attribution: tuple[Path, str] | None = None  # (PNG, caption)
+    curves: pd.DataFrame | None = None  # table of method, shots, mean, low, high
+    # what the model knows besides the task, (heading, PNG, caption)
     learned: list[tuple[str, Path, str]] = field(default_factory=list)
-    covariates: pd.DataFrame | None = None
-    unit: str = ""
+    covariates: pd.DataFrame | None = None  # see `covariates.table`
+    unit: str = ""  # of the numbers predicted, such as "years"
 
 
 def finding(result: Comparison) -> str:

@@ -33,29 +33,19 @@ RECIPE = {"lr", "weight_decay"}  # settings of training; the others are the deco
 
 @dataclass(eq=False)
 class Networks:
-    """Trains and applies networks; what depends neither on seed nor on fold is computed once.
+    """Trains and applies networks; what depends neither on seed nor on fold is computed once."""
 
-    Parameters
-    ----------
-    models
-        Pretrained ones by name, "" the one evaluated.
-    windows
-        Of all folds.
-    train
-        Of the head; train_full, train_random: of what trains along, pretrained and not.
-    read_tokens
-        Tokens of `windows` by the model evaluated, where they are on disk.
-    """
-
-    models: dict[str, Backbone]
-    windows: np.ndarray
+    models: dict[str, Backbone]  # pretrained ones by name, "" the one evaluated
+    windows: np.ndarray  # of all folds
     architecture: dict
+    # of the head; train_full, train_random: of what trains along, pretrained and not
     train: TrainConfig
     train_full: TrainConfig
     train_random: TrainConfig
     accelerator: Accelerator
     batch_windows: int
     tuning: int
+    # tokens of `windows` by the model evaluated, where they are on disk
     read_tokens: Callable[[], InMemory] | None = None
     _known: dict = field(default_factory=dict)
 
@@ -124,19 +114,11 @@ class Networks:
 
 @dataclass(eq=False)
 class Baselines:
-    """Fits and applies baselines to windows of one layout.
+    """Fits and applies baselines to windows of one layout."""
 
-    Parameters
-    ----------
-    data
-        Any fold; windows: of all folds.
-    tuning
-        Settings tried.
-    """
-
-    data: Labeled
+    data: Labeled  # any fold; windows: of all folds
     windows: np.ndarray
-    tuning: int
+    tuning: int  # settings tried
 
     def __post_init__(self):
         self.channels = common_channels(self.data, self.windows)

@@ -31,28 +31,14 @@ RECENTERED = "_recentered"
 
 @dataclass(frozen=True)
 class Network:
-    """Network.
+    """A method that is a network: what trains, from which weights."""
 
-    Parameters
-    ----------
-    mode
-        As in `neurofm finetune`.
-    architecture
-        Fields of DecoderConfig.
-    random
-        From random weights, tokenizer included.
-    recentered
-        Each subject's mean feature is removed, which uses no label but all of a subject's
-        windows.
-    model
-        Name of another pretrained model, "" = the one that is evaluated.
-    """
-
-    mode: str = "frozen"
-    architecture: dict = field(default_factory=dict)
-    random: bool = False
+    mode: str = "frozen"  # as in `neurofm finetune`
+    architecture: dict = field(default_factory=dict)  # fields of DecoderConfig
+    random: bool = False  # from random weights, tokenizer included
+    # each subject's mean feature is removed, which uses no label but all of a subject's windows
     recentered: bool = False
-    model: str = ""
+    model: str = ""  # name of another pretrained model, "" = the one that is evaluated
 
 
 NETWORKS = {

@@ -28,26 +28,16 @@ from .settings import EvaluateConfig
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """Folds, methods and jobs.
-
-    Attributes
-    ----------
-    parts, narrow
-        Folds of networks and of baselines.
-    simple
-        None where no baseline is compared.
-    ledgers
-        Of the models, by name; "" is the one evaluated.
-    """
+    """Folds, methods and jobs."""
 
     out: Path
     task: tasks.Task
     corpus: Corpus
-    parts: list[Labeled]
+    parts: list[Labeled]  # parts, narrow: folds of networks and of baselines
     narrow: list[Labeled]
     networks: Networks
-    simple: Baselines | None
-    ledgers: dict[str, dict | None]
+    simple: Baselines | None  # None where no baseline is compared
+    ledgers: dict[str, dict | None]  # of the models, by name; "" is the one evaluated
     jobs: list[Job]
 
     def describe(self) -> str:

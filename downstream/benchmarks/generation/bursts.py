@@ -37,22 +37,12 @@ _STAY = 0.97  # of a state from sample to sample, to begin with
 
 @dataclass(frozen=True, eq=False)
 class Bursts:
-    """Bursts.
+    """A hidden Markov model of single channels, one of whose states is the burst."""
 
-    Parameters
-    ----------
-    model
-        A GaussianHMM.
-    burst
-        Number of its state.
-    sfreq
-        Of the signals.
-    """
-
-    model: Any
+    model: Any  # a GaussianHMM
     components: Float[np.ndarray, "component lag"]
-    burst: int
-    sfreq: float
+    burst: int  # number of its state
+    sfreq: float  # of the signals
     high_hz: float
 
     def of(self, stretches: Stretches) -> dict[str, float]:

@@ -18,25 +18,13 @@ TRACE_S = 5.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings.
+    """What is measured, and beside which baselines."""
 
-    Parameters
-    ----------
-    ar_order, mvar_order
-        Of the baselines.
-    ridge
-        Of the multivariate one.
-    bands
-        Of the envelopes.
-    high_hz
-        Where spectra end.
-    """
-
-    ar_order: int
+    ar_order: int  # ar_order, mvar_order: of the baselines
     mvar_order: int
-    ridge: float
-    bands: dict[str, list[float]]
-    high_hz: float
+    ridge: float  # of the multivariate one
+    bands: dict[str, list[float]]  # of the envelopes
+    high_hz: float  # where spectra end
     seed: int
 
     @property
@@ -46,25 +34,16 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Of one person in one source.
-
-    Parameters
-    ----------
-    spectrum
-        In dB.
-    features
-        For the fingerprint, of all pairs of channels and of single ones.
-    trace
-        The first 5 s.
-    """
+    """What was measured of one person in one source."""
 
     seconds: float
     frequency: Float[np.ndarray, " frequency"]
-    spectrum: Float[np.ndarray, "channel frequency"]
+    spectrum: Float[np.ndarray, "channel frequency"]  # in dB
+    # for the fingerprint, of all pairs of channels and of single ones
     features: dict[str, Float[np.ndarray, " feature"]]
     envelopes: dict[str, Float[np.ndarray, "channel channel"]]
     bursts: dict[str, float]
-    trace: Float[np.ndarray, "channel time"]
+    trace: Float[np.ndarray, "channel time"]  # the first 5 s
 
 
 def measure(

@@ -28,25 +28,13 @@ Stretches = list[Float[np.ndarray, "channel time"]]
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Compared.
-
-    Parameters
-    ----------
-    people
-        "dataset/subject" of each.
-    names
-        Channels that all of them have, in one order.
-    folders
-        Source → folder of generated signals.
-    about
-        Source → how it was generated.
-    """
+    """A corpus, and the folders of signals generated from it."""
 
     corpus: Corpus
-    people: list[str]
-    names: list[str]
-    folders: dict[str, Path]
-    about: dict[str, dict]
+    people: list[str]  # "dataset/subject" of each
+    names: list[str]  # channels that all of them have, in one order
+    folders: dict[str, Path]  # source → folder of generated signals
+    about: dict[str, dict]  # source → how it was generated
 
     @classmethod
     def open(cls, corpus: Corpus, generated: dict[str, str]) -> "Compared":

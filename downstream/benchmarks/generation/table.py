@@ -21,22 +21,12 @@ LEAST_CHANNELS = 3  # for judges of how channels hang together
 
 @dataclass(frozen=True)
 class Measure:
-    """Measure.
-
-    Parameters
-    ----------
-    better
-        "low", "high", or "" where neither is.
-    words
-        For people, with the unit.
-    main
-        It says how close a source is.
-    """
+    """One number that is told of a source."""
 
     name: str
-    words: str
-    better: str = ""
-    main: bool = False
+    words: str  # for people, with the unit
+    better: str = ""  # "low", "high", or "" where neither is
+    main: bool = False  # it says how close a source is
 
     @property
     def short(self) -> str:
@@ -51,25 +41,13 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Judged.
+    """Every measure of every person in every source."""
 
-    Parameters
-    ----------
-    values
-        A row a source, subject and judge (measure).
-    table
-        A row a source.
-    distances
-        Judge → source → matrix.
-    names
-        Of the sources, `REAL` first, the other half last.
-    """
-
-    values: pd.DataFrame
-    table: pd.DataFrame
+    values: pd.DataFrame  # a row a source, subject and judge (measure)
+    table: pd.DataFrame  # a row a source
     measures: list[Measure]
-    distances: dict[str, dict[str, Float[np.ndarray, "generated real"]]]
-    names: list[str]
+    distances: dict[str, dict[str, Float[np.ndarray, "generated real"]]]  # judge → source → matrix
+    names: list[str]  # of the sources, `REAL` first, the other half last
     n_people: int
     n_channels: int
 

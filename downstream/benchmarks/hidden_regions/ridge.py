@@ -27,19 +27,11 @@ def hide(
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """The best linear prediction of regions from others in the same volume.
+    """The best linear prediction of regions from others in the same volume."""
 
-    Parameters
-    ----------
-    names
-        Of the regions of `covariance`.
-    penalty
-        Added to its diagonal.
-    """
-
-    names: list[str]
+    names: list[str]  # of the regions of `covariance`
     covariance: Float[np.ndarray, "region region"]
-    penalty: float
+    penalty: float  # added to its diagonal
 
     @classmethod
     def of(cls, corpus: Corpus, share: float, seed: int) -> "Ridge":

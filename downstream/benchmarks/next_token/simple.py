@@ -20,21 +20,11 @@ SMOOTHING = 0.1  # added to each count
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """Linear.
+    """An autoregression, and how often each token came at what it predicts."""
 
-    Parameters
-    ----------
-    weights
-        Of an autoregression, the latest sample last.
-    border
-        Between bins of what it predicts.
-    share
-        Logarithm of how often each token came at each bin.
-    """
-
-    weights: Float[Tensor, " order"]
-    border: Float[Tensor, " border"]
-    share: Float[Tensor, "bin code"]
+    weights: Float[Tensor, " order"]  # of an autoregression, the latest sample last
+    border: Float[Tensor, " border"]  # between bins of what it predicts
+    share: Float[Tensor, "bin code"]  # logarithm of how often each token came at each bin
 
     @classmethod
     def of(cls, rows, order: int, n: int) -> "Linear":

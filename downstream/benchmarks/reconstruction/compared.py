@@ -7,25 +7,14 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Compared:
-    """Reconstruction by several methods.
+    """Reconstruction by several methods."""
 
-    Attributes
-    ----------
-    table
-        Means over subjects, for people.
-    subjects
-        A row a device, method and subject: device, sensors, method, subject, and the metrics.
-    perplexity
-        Method → for each level, how many equally frequent codes would carry as much.
-    fitted_on
-        What the baselines were fitted on.
-    said, notes
-        Lines about the tokenizers; what a reader of the scores must know.
-    """
-
-    table: pd.DataFrame
+    table: pd.DataFrame  # means over subjects, for people
+    # a row a device, method and subject: device, sensors, method, subject, and the metrics
     subjects: pd.DataFrame
+    # method → for each level, how many equally frequent codes would carry as much
     perplexity: dict[str, list[float]]
-    fitted_on: str
+    fitted_on: str  # what the baselines were fitted on
+    # said, notes: lines about the tokenizers; what a reader of the scores must know
     said: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
