@@ -1,7 +1,7 @@
 """What a federation is worth, site by site: against training alone, and against everything pooled.
 
 Only people who had no part in any weight or statistic are judged. Intervals and p are those of
-`evaluation.statistics`: people are drawn, differences are of the same people.
+`scoring.statistics`: people are drawn, differences are of the same people.
 """
 
 from dataclasses import dataclass

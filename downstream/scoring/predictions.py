@@ -104,14 +104,3 @@ def recalls_of(
     predicted = table["predicted"].map(index).to_numpy()
     recall, _ = statistics.recalls(target, predicted, table["subject"].to_numpy(), len(classes))
     return recall, target, predicted
-
-
-def leak(table: pd.DataFrame) -> str | None:
-    """What to say if test subjects were in the model's training data, else None."""
-    seen = sorted(set(table.loc[table["seen_in_pretraining"], "subject"]))
-    if not seen:
-        return None
-    shown = ", ".join(seen[:5]) + (", …" if len(seen) > 5 else "")
-    return (f"LEAK: {len(seen)} of {table['subject'].nunique()} test subjects ({shown}) were in "
-            f"the training data of the model given; their scores are not of unseen people "
-            f"(column seen_in_pretraining)")

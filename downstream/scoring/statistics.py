@@ -9,6 +9,7 @@ Bootstrap: Efron & Tibshirani 1993, ch. 13, with quantiles widened for few subje
 A score array is [seed, subject, class]: recalls; or [seed, subject, 1]: an error, any one number.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -210,12 +211,31 @@ def _chance(
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p values corrected for their number (Holm 1979)."""
-    order = np.argsort(p)
-    factors = len(p) - np.arange(len(p))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p)[order] * factors))
-    return corrected
+    """p values corrected for their number (Holm 1979); NaN stays NaN and does not count."""
+    return _of_known(p, lambda rising, n: np.maximum.accumulate(rising * (n - np.arange(n))))
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """q: the false discovery rate at which each test would be called a discovery (Benjamini and
+    Hochberg 1995); NaN stays NaN and does not count."""
+    return _of_known(p, lambda rising, n: np.minimum.accumulate(
+        (rising * n / (1 + np.arange(n)))[::-1])[::-1])
+
+
+def _of_known(p: np.ndarray, corrected: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """corrected(p values that are known, ascending; their number), each at its place."""
+    out = np.array(p, dtype=float)
+    order = np.argsort(out)[: np.isfinite(out).sum()]  # NaN comes last
+    out[order] = np.minimum(1.0, corrected(out[order], len(order)))
+    return out
+
+
+def mean(values: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Over the first axis, of what is known; NaN where nothing is."""
+    whole = np.asarray(values)
+    known = np.isfinite(whole)
+    count, total = known.sum(axis=0), np.where(known, whole, 0).sum(axis=0)
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
 def ranks(scores: np.ndarray) -> Ranks:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from .bold_metrics import FLAT, coherence, pearson
-from .bold_series import Series
-from .statistics import holm
+from .series import FLAT, Series, coherence, pearson
+from .statistics import benjamini_hochberg, holm, mean
 
 SHIFT_S = 20.0
 _COHERENCES = 20  # moved series whose mean coherence is told
@@ -50,11 +49,11 @@ class Null:
 
     @property
     def holm(self) -> Float[np.ndarray, " roi"]:
-        return of_known(self.p, holm)
+        return holm(self.p)
 
     @property
     def q(self) -> Float[np.ndarray, " roi"]:
-        return of_known(self.p, benjamini_hochberg)
+        return benjamini_hochberg(self.p)
 
 
 def moved(scans: list[Series], method: str, draws: int, seed: int) -> Null:
@@ -67,19 +66,19 @@ def moved(scans: list[Series], method: str, draws: int, seed: int) -> Null:
         if len(shifts):
             every = np.mean([r_of_shifts(x, one.measured) for x in one.predicted[method]], axis=0)
             of_draws.append(every[rng.choice(shifts, size=draws)])
-    r = _mean(observed)
+    r = mean(observed)
     if len(of_draws) < len(scans):
         return Null(r, np.empty((0, len(r))), why=(
             f"{len(scans) - len(of_draws)} of {len(scans)} scans are too short to be moved by "
             f"{SHIFT_S:g} s or more in both directions: there is no test by moved predictions"))
-    return Null(r, _mean(of_draws))
+    return Null(r, mean(of_draws))
 
 
 def others(scans: list[Series], method: str, draws: int, seed: int) -> Null:
     """Each scan's prediction against the measured scan of another subject, cut to the shorter."""
     subjects = np.array([one.subject for one in scans])
     partners = [np.flatnonzero(subjects != subject) for subject in subjects]
-    r = _mean([_r(one, method) for one in scans])
+    r = mean([_r(one, method) for one in scans])
     if len(set(subjects)) < 2:
         return Null(r, np.empty((0, len(r))), why="one subject is judged: there is no test by "
                                                   "other people's scans")
@@ -89,7 +88,7 @@ def others(scans: list[Series], method: str, draws: int, seed: int) -> Null:
     else:
         rng = np.random.default_rng(seed)
         chosen = np.stack([rng.choice(each, size=draws) for each in partners], axis=1)
-    return Null(r, _mean([own[k, chosen[:, k]] for k in range(len(scans))]))
+    return Null(r, mean([own[k, chosen[:, k]] for k in range(len(scans))]))
 
 
 def moved_coherence(scans: list[Series], method: str, seed: int) -> Float[np.ndarray, " roi"]:
@@ -100,7 +99,7 @@ def moved_coherence(scans: list[Series], method: str, seed: int) -> Float[np.nda
         for shift in rng.choice(shifts, size=_COHERENCES) if len(shifts) else []:
             found.append(coherence(np.roll(one.predicted[method][0], shift, axis=0), one.measured,
                                    one.t_r))
-    return _mean(found) if found else np.full(scans[0].measured.shape[1], np.nan)
+    return mean(found) if found else np.full(scans[0].measured.shape[1], np.nan)
 
 
 def allowed_shifts(n_volumes: int, t_r: float) -> np.ndarray:
@@ -134,15 +133,6 @@ def r_of_shifts(
     return np.where(known.sum(axis=0) >= 3, r, np.nan)
 
 
-def benjamini_hochberg(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    """q: the false discovery rate at which each test would be called a discovery."""
-    order = np.argsort(p)[::-1]
-    rank = len(p) - np.arange(len(p))
-    q = np.empty(len(p))
-    q[order] = np.minimum(1.0, np.minimum.accumulate(p[order] * len(p) / rank))
-    return q
-
-
 def _r(one: Series, method: str) -> np.ndarray:
     return np.mean([pearson(x, one.measured) for x in one.predicted[method]], axis=0)
 
@@ -156,19 +146,3 @@ def _against(one: Series, method: str, other: Series) -> np.ndarray:
     measured = np.stack([np.interp(since[inside], theirs, column)  # NaN stays NaN
                          for column in other.measured.T], axis=1)
     return np.mean([pearson(x[inside], measured) for x in one.predicted[method]], axis=0)
-
-
-def _mean(parts: list[np.ndarray]) -> np.ndarray:
-    """Over scans; NaN where none of them has the region."""
-    whole = np.stack(parts)
-    known = np.isfinite(whole)
-    count = known.sum(axis=0)
-    return np.where(count > 0, np.where(known, whole, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
-
-
-def of_known(p: np.ndarray, correct) -> np.ndarray:
-    """p values corrected by `correct`; NaN stays NaN and does not count."""
-    out, known = np.full(len(p), np.nan), np.isfinite(p)
-    if known.any():
-        out[known] = correct(p[known])
-    return out

@@ -9,7 +9,7 @@ from neurofm.pages import page as report
 
 from ..protocol.scans import LEAST_VOLUMES
 from ..scoring.statistics import holm
-from ..scoring.surrogates import SHIFT_S, allowed_shifts, of_known, r_of_shifts
+from ..scoring.surrogates import SHIFT_S, allowed_shifts, r_of_shifts
 
 NOT_COMPARED = ("No measured fMRI was given (--partner), so it is not known how close these series "
                 "are to this person's fMRI.")
@@ -68,7 +68,7 @@ def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFra
     top = np.quantile(every[shifts], 0.95, axis=0) if len(shifts) else np.full(len(rois), np.nan)
     return pd.DataFrame({"recording": series.name, "region": list(rois), "r": every[0],
                          "shifted, 95 %": top, "shifts": len(shifts), "p": p,
-                         "p (Holm)": of_known(p, holm)})
+                         "p (Holm)": holm(p)})
 
 
 def finding(table: pd.DataFrame | None) -> str:

@@ -6,9 +6,10 @@ import numpy as np
 
 from neurofm.pages.figure import COLORS, pyplot, save
 
-from ...scoring import bold_metrics as metrics
-from ...scoring.bold_scores import SIGNIFICANT, mean
+from ...scoring import series as metrics
+from ...scoring.statistics import mean
 from .judged import Judged
+from .scores import SIGNIFICANT
 
 _COURSES = 4  # regions whose time courses are drawn
 

@@ -7,10 +7,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from ...protocol.scans import ROLES, Roles
-from ...scoring import bold_scores as scoring
-from ...scoring.bold_scores import SIGNIFICANT, Scores
-from ...scoring.bold_series import Series
+from ...scoring.series import Series
 from ...scoring.statistics import least_p
+from . import scores as scoring
+from .scores import SIGNIFICANT, Scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from neurofm.pages.page import Page
 
 from ...protocol import scans as protocol
 from ...protocol.scans import Roles
-from ...scoring import bold_metrics as metrics
+from ...scoring import series as metrics
 from ...scoring.surrogates import SHIFT_S
 from .judged import Judged, finding, significant
 

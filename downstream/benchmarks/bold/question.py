@@ -5,7 +5,7 @@
     neurofm evaluate bold … --model runs/neurobolt          a model that is trained already
 
 Every method learns from the training part, takes its penalties or its step by the validation part
-and is judged on the test part. See `synthesis/` for who, what and how. Exit status: 85 = asked to
+and is judged on the test part. Exit status: 85 = asked to
 stop, state saved, run the same command again; 3 = a loss was not a number.
 """
 
@@ -26,12 +26,10 @@ from neurofm.training.loop import TrainConfig
 
 from ...protocol import scans as protocol
 from ...protocol.scans import Kind, Roles
-from ...scoring import bold_ceiling as ceiling
-from ...scoring import bold_scores as scores
-from ...scoring import bold_series as series
-from ...scoring.bold_series import Series
+from ...scoring import ceiling, series
+from ...scoring.series import Series
 from ...scoring.statistics import Estimate
-from . import channels, competing
+from . import channels, competing, scores
 from . import figures as synthesis_figures
 from . import page as synthesis_page
 from .competing import METHODS, ON_DEMAND

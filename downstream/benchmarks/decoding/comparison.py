@@ -244,9 +244,7 @@ def _to_best_baseline(result: Comparison) -> None:
                         "difference_high": "difference_high", "p_difference": "p_permutation",
                         "p_wilcoxon": "p_wilcoxon"}.items():
         table[column] = [rows[name][key] if name in rows else np.nan for name in table["method"]]
-    known = table["p_difference"].notna()
-    table["p_holm"] = np.nan
-    table.loc[known, "p_holm"] = statistics.holm(table.loc[known, "p_difference"].to_numpy())
+    table["p_holm"] = statistics.holm(table["p_difference"].to_numpy(float))
 
 
 def _ranks(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from . import bursts, covariances, envelopes, fingerprint, linear, spectra
-from .signals import Compared, Stretches, seconds, shorten
+from ...scoring import bursts, covariances, envelopes, fingerprint, spectra
+from ...scoring.stretches import Stretches, seconds, shorten
+from . import linear
+from .signals import Compared
 
 REAL = "real"  # the second half: what every source is compared with
 OTHER = "real, other half"  # the ceiling: the first half, as long as what was generated

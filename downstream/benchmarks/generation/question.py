@@ -19,15 +19,15 @@ from neurofm.repository import LEDGER
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
 
+from ...scoring.bursts import Bursts
+from ...scoring.envelopes import bands_within
+from ...scoring.spectra import HIGH_HZ, top_hz
 from ...scoring.statistics import Estimate
 from . import figures as judge_figures
 from . import page as judge_page
 from . import table, verdict
-from .bursts import Bursts
-from .envelopes import bands_within
 from .measured import OTHER, REAL, Measured, Settings, measure, prepare
 from .signals import Compared
-from .spectra import HIGH_HZ, top_hz
 
 
 @dataclass

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ...scoring import statistics
-from . import envelopes, fingerprint, spectra
+from ...scoring import envelopes, fingerprint, spectra, statistics
 from .measured import REAL, Measured
 
 LEAST_PEOPLE = 3  # for judges that need others

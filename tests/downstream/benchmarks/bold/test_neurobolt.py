@@ -21,9 +21,9 @@ from neurofm.data.sensors import KINDS, Sensors
 from neurofm.data.windows import SplitLeakError
 from neurofm.downstream.benchmarks.bold import channels, hrf, ridge
 from neurofm.downstream.protocol import scans as protocol
-from neurofm.downstream.scoring import bold_metrics as metrics
-from neurofm.downstream.scoring import surrogates
-from neurofm.downstream.scoring.bold_series import Series
+from neurofm.downstream.scoring import series as metrics
+from neurofm.downstream.scoring import statistics, surrogates
+from neurofm.downstream.scoring.series import Series
 from neurofm.results import Results
 
 SFREQ = 100.0
@@ -427,7 +427,7 @@ def test_one_subject_or_short_parts_have_no_surrogates():
 
 def test_corrections():
     p = np.array([0.01, 0.04, 0.03, 0.5])
-    assert surrogates.benjamini_hochberg(p) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    assert statistics.benjamini_hochberg(p) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
     null = surrogates.Null(np.array([np.nan, 0.5]), np.zeros((99, 2)))
     assert np.isnan(null.holm[0])
     assert null.holm[1] == pytest.approx(0.01)  # the region without a value does not count

@@ -13,16 +13,10 @@ from neurofm.data import corpus as corpora_format
 from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
-from neurofm.downstream.benchmarks.generation import (
-    bursts,
-    covariances,
-    envelopes,
-    fingerprint,
-    linear,
-    spectra,
-)
+from neurofm.downstream.benchmarks.generation import linear
 from neurofm.downstream.benchmarks.generation.signals import Compared
 from neurofm.downstream.generate import write_fif
+from neurofm.downstream.scoring import bursts, covariances, envelopes, fingerprint, spectra
 from neurofm.repository import LEDGER
 from neurofm.results import Results
 from tests.support import flagged

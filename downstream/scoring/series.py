@@ -1,11 +1,14 @@
-"""How near a predicted series comes to the measured one, within one scan.
+"""Series of brain regions in a scan that is judged, and how near a prediction comes to them.
 
 Pearson's r is the score. Beside it: r with one series moved in time, which tells of a delay that is
 wrong; coherence, which delays and slow gains leave alone; and whether regions go together as they
 do in the measured scan. Volumes that were not measured (NaN) do not count.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.signal import csd, welch
@@ -15,6 +18,39 @@ BAND_HZ = (0.01, 0.1)
 SEGMENT_S = 100.0  # of a spectrum; shorter in short scans, of which there are then three
 _LEAST = 3  # volumes of a correlation
 FLAT = 1e-9  # a prediction that varies less is a constant
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The judged volumes of a scan."""
+
+    name: str  # its recording
+    subject: str
+    t_r: float
+    first: int  # number of the first of them
+    time_s: Float[np.ndarray, " volume"]  # of each, from the EEG's first sample
+    measured: Float[np.ndarray, "volume roi"]
+    predicted: dict[str, list[Float[np.ndarray, "volume roi"]]]  # method → one array a seed
+
+
+def table(scans: list[Series], regions: list[str]) -> pd.DataFrame:
+    """A row a scan, region and volume; a column a method, and one for each further seed."""
+    parts = []
+    for one in scans:
+        n, n_rois = one.measured.shape
+        columns = {
+            "scan": np.repeat(one.name, n * n_rois),
+            "region": np.repeat(regions, n),
+            "volume": np.tile(one.first + np.arange(n), n_rois),
+            "time_s": np.tile(one.time_s, n_rois),
+            "measured": one.measured.T.ravel(),
+        }
+        for method, seeds in one.predicted.items():
+            for number, values in enumerate(seeds):
+                name = f"{method}_{number}" if number else method
+                columns[name] = values.T.ravel().astype(np.float32)
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
 
 
 def pearson(

@@ -1,7 +1,7 @@
 """Scores of all methods: of each scan and region, of each region, of each method.
 
 Intervals are over subjects (a subject's scans are averaged first) and training seeds, as everywhere
-(`evaluation.statistics`); surrogates tell whether a region is predicted at all.
+(`scoring.statistics`); surrogates tell whether a region is predicted at all.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from . import bold_metrics as metrics
-from . import statistics, surrogates
-from .bold_series import Series
-from .surrogates import Null
+from ...scoring import series as metrics
+from ...scoring import statistics, surrogates
+from ...scoring.series import Series
+from ...scoring.statistics import mean
+from ...scoring.surrogates import Null
 
 SIGNIFICANT = 0.05
 
@@ -185,11 +186,3 @@ def _interval(values: np.ndarray) -> statistics.Estimate:
     if not np.isfinite(values).any():
         return statistics.Estimate(np.nan, np.nan, np.nan)
     return statistics.interval(values)
-
-
-def mean(values: np.ndarray) -> np.ndarray:
-    """Over the first axis, of what is known; NaN where nothing is."""
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
-    total = np.where(known, values, 0).sum(axis=0)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import welch
 
-from .signals import Stretches
+from .stretches import Stretches
 
 SEGMENT_S = 2.0
 LOW_HZ, HIGH_HZ = 1.0, 45.0

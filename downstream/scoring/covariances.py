@@ -7,7 +7,7 @@ the sequence is positive semi-definite whatever the data (Brockwell & Davis 1991
 import numpy as np
 from jaxtyping import Float
 
-from .signals import Stretches
+from .stretches import Stretches
 
 
 def lagged(stretches: Stretches, n_lags: int) -> Float[np.ndarray, "lag channel channel"]:

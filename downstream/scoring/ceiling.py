@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from .bold_series import Series
+from .series import Series
 
 NAMES = ("ceiling", "ceiling_eeg")
 _KEYS = {"recording": "recording", "file": "bold_source", "eeg": "source", "subject": "subject"}

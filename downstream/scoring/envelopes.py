@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import butter, hilbert, sosfiltfilt
 
-from .signals import Stretches
+from .stretches import Stretches
 
 BIN_S = 0.2
 _EDGE_S = 0.5

@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import butter, sosfiltfilt
 
-from .signals import Stretches
 from .spectra import LOW_HZ
+from .stretches import Stretches
 
 N_STATES = 3
 N_LAGS = 15
