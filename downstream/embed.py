@@ -45,7 +45,7 @@ class EmbedConfig:
         Windows at a time.
     """
 
-    paths: list[str]
+    paths: list[str] = field(metadata=archive.OF_RECORDINGS)
     model: str
     out: str
     montage: str = "standard_1005"

@@ -25,6 +25,7 @@ from neurofm.data.contract import of_signals
 from neurofm.data.sensors import Sensors
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
+from neurofm.preprocessing import archive
 from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow
 from neurofm.run import Command, Job, Made
 
@@ -74,13 +75,13 @@ class StreamConfig:
 
     model: str
     out: str
-    replay: str = ""
+    replay: str = field(default="", metadata=archive.OF_RECORDINGS)
     speed: float = 1.0
     lsl: str = ""
     silence_s: float = 10.0
     hop_s: float | None = None
     abstain_below: float = 0.0
-    center_on: list[str] = field(default_factory=list)
+    center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
     prior_windows: float = 10.0
     stop_after: int = 0
     montage: str = "standard_1005"

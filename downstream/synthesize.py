@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import checkpoints
+from neurofm import checkpoints, contents
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
 from neurofm.data.contract import of_signals
@@ -61,14 +61,14 @@ class SynthesizeConfig:
         Number of circular shifts for the p value of a region.
     """
 
-    paths: list[str]
+    paths: list[str] = field(metadata=archive.OF_RECORDINGS)
     model: str
     out: str
     t_r: float = 0.0
     delay_s: float = 0.0
     trigger: str = one_scan.TRIGGER
-    atlas: str = ""
-    labels: str = ""
+    atlas: str = field(default="", metadata=contents.OF_FILE)
+    labels: str = field(default="", metadata=contents.OF_FILE)
     partner: dict[str, str] = field(default_factory=dict)
     drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
     montage: str = "standard_1005"

@@ -4,9 +4,10 @@
     main = COMMAND  # the entry point
 
 The frame fills the config (defaults ← YAML ← command line), opens and verifies the parents, asks
-whether the folder is finished by these settings and parents, takes the folder's lock, claims it,
-and calls `body(run, job)`. What the body returns it seals. Of results it writes results.json and
-the page, and prints every LEAK and DOUBT of every model against the people judged.
+whether the folder is finished by these settings, parents and bytes of files (`contents`), takes the
+folder's lock, claims it, and calls `body(run, job)`. What the body returns it seals. Of results it
+writes results.json and the page, and prints every LEAK and DOUBT of every model against the people
+judged.
 
 Exit status: 0 done, 1 an error that names what to do (`neurofm.cli`), 2 the command line, 3 done
 but for what failed, 85 asked to stop (the same command continues), 130 interrupted.
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import artifacts, config, repository
+from . import artifacts, config, contents, repository
 from .job import FAILED, INTERRUPTED, OK, PAGE, STOPPED, Job, Made, Stopped, rank, versions
 from .lock import leave_no_claim, only_one, refuse_foreign
 from .terminal import log_shown
@@ -119,8 +120,7 @@ class Command:
             with contextlib.nullcontext() if self.shared(run) else only_one(out, self.name):
                 job = Job(self, out, {}, config.resolved(run), {}, words)
                 return _status(self.body(run, job), job)
-        settings = config.resolved(run)
-        parents = self._parents(run, out)
+        settings, parents = self._settings(run, out), self._parents(run, out)
         if self._finished(out, settings, parents):
             return OK
         if self.fresh:
@@ -155,7 +155,15 @@ class Command:
         """Whether the folder holds what this command makes with this config; raises where it is
         sealed and holds anything else."""
         out = Path(run.out).expanduser()
-        return self._finished(out, config.resolved(run), self._parents(run, out), quiet=True)
+        return self._finished(out, self._settings(run, out), self._parents(run, out), quiet=True)
+
+    def _settings(self, run: Any, out: Path) -> dict[str, Any]:
+        """The resolved config, with the hashes of files that it names. Of a file that is gone since
+        the folder was finished, what the manifest says counts."""
+        known = (artifacts.open_sealed(out, self.makes).config.get(contents.KEY, {})
+                 if artifacts.is_sealed(out) else {})
+        found = known | contents.hashes(run)
+        return config.resolved(run) | ({contents.KEY: found} if found else {})
 
     def _places(self, run: Any, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """(field, place) of what stands in these fields; fields of several are "beside 1", …"""

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from neurofm import contents
+
 from . import bids, readers
 from .readers import ArrayTable
 from .whose import NameTables, compiled
@@ -237,14 +239,24 @@ def _stamp(path: Path, sidecars: Sequence[Path] = ()) -> tuple[int, int]:
     A link to what is not there (an archive of datalad, not fetched) counts as empty: reading it
     says so.
     """
-    if path.is_dir():
-        files = [file for file in path.rglob("*") if file.is_file()]
-    else:
-        stem = path.name.split(".")[0]
-        beside = path.parent.glob(f"{glob.escape(stem)}.*")
-        files = [file for file in beside if file.is_file()]
-    stats = [file.stat() for file in {*files, *sidecars}]
+    stats = [file.stat() for file in {*_files(path), *sidecars}]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
+
+
+def _files(path: Path) -> list[Path]:
+    """A recording with its companions; of a folder all that is in it."""
+    beside = (path.rglob("*") if path.is_dir() else
+              path.parent.glob(f"{glob.escape(path.name.split('.')[0])}.*"))
+    return [file for file in beside if file.is_file()]
+
+
+def _with_sidecars(path: Path) -> list[Path]:
+    """All files that decide what is read from a path."""
+    root = None if path.is_dir() else bids.find_root(path)
+    return [*_files(path), *(bids.sidecars(path, root) if root is not None else [])]
+
+
+OF_RECORDINGS = contents.told_by(_with_sidecars)
 
 
 def _named(job: Job, fields: dict[str, str]) -> Job:

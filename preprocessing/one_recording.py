@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm import contents
 from neurofm.data import corpus
 from neurofm.data.contract import Contract, InputContract
 
@@ -30,11 +31,13 @@ class Shaping:
     def to_dict(self) -> dict:
         """For comparison with what an existing corpus was made with."""
         contract = self.contract.with_(corpus="").to_dict()
-        return {"contract": contract, "label": asdict(self.label), **asdict(self.reading)}
+        return {"contract": contract, "label": asdict(self.label), **asdict(self.reading),
+                "hashes": contents.by_path(self.reading)}
 
     def defaults(self) -> dict:
         """Of settings that an older corpus does not state."""
-        return Shaping(type(self.contract)()).to_dict()
+        return {**Shaping(type(self.contract)()).to_dict(),
+                "hashes": contents.by_path(self.reading)}
 
 
 def ingest_one(job: Job, out: str, shaping: Shaping) -> str | None:

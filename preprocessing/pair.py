@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurofm import config, processes
+from neurofm import config, contents, processes
 from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
@@ -88,7 +88,7 @@ class PairConfig:
     t_r: str = ""
     images: ImageTable = field(default_factory=ImageTable)
     arrays: ArrayTable = one_scan.REGIONS
-    rois: str = ""
+    rois: str = field(default="", metadata=contents.OF_FILE)
     drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)

@@ -20,6 +20,7 @@ else is simulated. The physics is in `neurofm.preprocessing.simulation`.
 """
 
 import difflib
+import functools
 import json
 import os
 import sys
@@ -29,8 +30,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from neurofm import artifacts, lock
+from neurofm import artifacts, lock, processes
 from neurofm.run import Command, Job, Made
+
+from .collect import PRELOAD, attempt
 
 TASK = "imagery"
 SETTINGS = "run.yaml"  # the settings but for the folder, for --config
@@ -88,6 +91,8 @@ class SimulateConfig:
     unrelated
         Take BOLD from other minutes, so that EEG carries no information about it (null
         simulation).
+    jobs
+        Recordings simulated at once, a process each; the bytes are the same.
     """
 
     out: str
@@ -112,11 +117,13 @@ class SimulateConfig:
     motion_per_minute: float = 0.3
     gradient_residue_uv: float = 0.0
     unrelated: bool = False
+    jobs: int = 1
 
     def __post_init__(self):
         for name in ("always", "devices", "t_r_s"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, least in (("subjects", 1), ("runs", 1), ("first_subject", 0), ("seed", 0)):
+        for name, least in (("subjects", 1), ("runs", 1), ("first_subject", 0), ("seed", 0),
+                            ("jobs", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be ≥ {least}, got {getattr(self, name)}")
         if not self.always and not self.devices:
@@ -190,8 +197,6 @@ def simulate(run: SimulateConfig) -> Path:
 
 def _simulate(run: SimulateConfig, job: Job) -> Made:
     """Make the recordings that are not there, then the tables of all."""
-    from rich.progress import track
-
     from .simulation import DEVICES, scan_files
 
     unknown = [name for name in (*run.always, *run.devices) if name not in DEVICES]
@@ -206,12 +211,9 @@ def _simulate(run: SimulateConfig, job: Job) -> Made:
                          f"{', '.join(n for n, each in DEVICES.items() if each.datatype == 'eeg')}")
     folder, wanted = job.out, takes(run)
     (folder / "truth").mkdir(exist_ok=True)
-    settings = {key: value for key, value in job.config.items() if key != "out"}
+    settings = {key: value for key, value in job.config.items() if key not in ("out", "jobs")}
     (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
-    made = [
-        _one(folder, run, take)
-        for take in track(wanted, "simulating", disable=not sys.stderr.isatty())
-    ]
+    made = _all(folder, run, wanted)
     rows = [sidecar["Simulated"] for sidecar in made]
     files = [SETTINGS, *_tables(folder, run, rows)]
     for row in rows:
@@ -230,7 +232,8 @@ def _begun(folder: Path) -> bool:
     return bool(inside)
 
 
-COMMAND = Command("simulate", SimulateConfig, _simulate, makes="archive", begun=_begun)
+COMMAND = Command("simulate", SimulateConfig, _simulate, makes="archive", begun=_begun,
+                  free=frozenset({"jobs"}))
 main = COMMAND
 
 
@@ -275,6 +278,28 @@ def scan_of(run: SimulateConfig, take: Take, person, activity, measured):
         person, activity, measured, run.scanner(take.subject),
         seed_of(run.seed, "scanned", take.subject), seed_of(run.seed, "scan", *which),
     )
+
+
+def _all(folder: Path, run: SimulateConfig, wanted: list[Take]) -> list[dict]:
+    """The sidecars of all recordings, in order; those that are not there are made."""
+    from rich.progress import track
+    from threadpoolctl import threadpool_limits
+
+    shown = functools.partial(track, description="simulating", total=len(wanted),
+                              disable=not sys.stderr.isatty())
+    if run.jobs == 1:
+        with threadpool_limits(1):  # as in the processes below: the same sums, the same bytes
+            return [_one(folder, run, take) for take in shown(wanted)]
+    work = functools.partial(_tried, folder, run)
+    for take, problem in shown(processes.run(work, wanted, run.jobs, preload=PRELOAD)):
+        if problem is not None:
+            raise ValueError(f"{take.name}: {problem}; the same command goes on")
+    return [_one(folder, run, take) for take in wanted]
+
+
+def _tried(folder: Path, run: SimulateConfig, take: Take) -> str | None:
+    """None once the recording is there, or the reason why it could not be made."""
+    return attempt(lambda: _one(folder, run, take))
 
 
 def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:

@@ -8,15 +8,17 @@ terminal, in results.json and on the page.
 A new command, or question of `evaluate`, needs a case in CHANGES.
 """
 
+import dataclasses
 import html
 import tomllib
+import typing
 from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from neurofm import artifacts, cli
+from neurofm import artifacts, cli, contents
 from neurofm.lock import only_one
 from neurofm.preprocessing.progress import Progress
 from neurofm.results import Results
@@ -60,6 +62,13 @@ JUDGES = {
     "evaluate reconstruction": "simulated/05", "evaluate hidden-regions": "regions/p7",
     "evaluate next-token": "simulated/05", "evaluate generation": "simulated/05",
     "evaluate bold": "archive/003",
+}
+# Command → options that name files which are no sealed parents: their bytes are in the settings.
+READING = {"arrays.channels", "images.atlas", "images.mesh", "images.mask"}
+FILES = {
+    "ingest": READING, "pair": {*READING, "rois"}, "decode": {*READING, "paths", "center_on"},
+    "embed": {*READING, "paths"}, "stream": {"replay", "center_on"},
+    "synthesize": {"paths", "atlas", "labels"}, "evaluate bold": {"ceiling"},
 }
 # Command → files that tell when, and not what, was made: windows a second, seconds, delays.
 CLOCKS = {
@@ -119,6 +128,21 @@ def test_every_command_has_a_case(repo):
         assert all(each.makes and each.name == name for each in found[name])
     assert {name for name in CHANGES if any(each.grows for each in found[name])} == {
         *GROWS, "decode"}  # decode of several: tests/downstream/use/test_watch.py
+
+
+def marked(config: type, above: str = "") -> set[str]:
+    """Options whose files are told by their bytes."""
+    kinds = typing.get_type_hints(config)
+    return {above + each.name for each in dataclasses.fields(config)
+            if contents.KEY in each.metadata}.union(*(
+                marked(kind, f"{above}{name}.") for name, kind in kinds.items()
+                if dataclasses.is_dataclass(kind)))
+
+
+def test_every_command_knows_files_by_their_bytes(repo):
+    """What a change of them does: tests/test_run.py."""
+    assert {name: found for name, each in commands(repo).items()
+            if (found := set().union(*(marked(one.config) for one in each)))} == FILES
 
 
 @pytest.mark.parametrize("command", CHANGES)

@@ -2,14 +2,16 @@
 
 import json
 import multiprocessing
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from neurofm import artifacts, run
+from neurofm import artifacts, contents, run
 from neurofm.pages.page import Page
+from neurofm.preprocessing import archive
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Made, Stopped
 
@@ -220,3 +222,75 @@ def test_scores_of_numpy_are_numbers(tmp_path):
     found = Results.load(tmp_path)
     assert found.scores[0]["value"] == 0.5
     assert found.comparisons[0]["difference"] == 0.25
+
+
+@dataclass
+class Inner:
+    """Inner."""
+
+    atlas: str = field(default="", metadata=contents.OF_FILE)
+
+
+@dataclass
+class Reading:
+    """Read files.
+
+    Parameters
+    ----------
+    out
+        Folder of the result.
+    table
+        A table.
+    paths
+        Recordings.
+    inner
+        Further settings.
+    """
+
+    out: str
+    table: str = field(default="", metadata=contents.OF_FILE)
+    paths: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
+    inner: Inner = field(default_factory=Inner)
+
+
+READ = Command("read", Reading, lambda options, job: Made([]), makes="results")
+
+
+@pytest.mark.parametrize(("option", "changed", "said"), [
+    ("table={}/t.tsv", "t.tsv", "contents.table: "),
+    ("inner.atlas={}/t.tsv", "t.tsv", "contents.inner.atlas: "),
+    ("paths=[{}/r.vhdr]", "r.vhdr", "contents.paths: "),
+    ("paths=[{}/r.vhdr]", "r.eeg", "contents.paths: "),
+    ("paths=[{}/t.tsv,{}/r.ds]", "r.ds/raw", "contents.paths 2: "),
+    ("paths=[{0}/bids/sub-1/sub-1_task-x_eeg.fif]", "bids/sub-1/sub-1_task-x_events.tsv",
+     "contents.paths: "),
+])
+def test_a_file_that_changes_at_its_path_is_noticed(tmp_path, capsys, option, changed, said):
+    for name in ("t.tsv", "r.vhdr", "r.eeg", "r.ds/raw", "bids/sub-1/sub-1_task-x_eeg.fif",
+                 "bids/sub-1/sub-1_task-x_events.tsv", "bids/dataset_description.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    words = [f"--out={tmp_path / 'out'}", "--" + option.format(tmp_path, tmp_path)]
+    assert READ(words) == 0
+    os.utime(tmp_path / changed, (1, 1))  # the same bytes at another time
+    assert READ(words) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    (tmp_path / changed).write_text("[]")
+    with pytest.raises(artifacts.ArtifactError, match="made with other settings") as refused:
+        READ(words)
+    assert said in str(refused.value)
+    (tmp_path / changed).write_text("{}")
+    for name in ("t.tsv", "r.vhdr", "r.eeg", "r.ds", "bids"):
+        (tmp_path / name).rename(tmp_path / f"moved_{name}")
+    assert READ(words) == 0  # gone: what the manifest says counts
+
+
+def test_a_folder_made_before_contents_were_kept_stays_finished(tmp_path):
+    (tmp_path / "t.tsv").write_text("a")
+    words = [f"--out={tmp_path / 'out'}", f"--table={tmp_path / 't.tsv'}"]
+    assert READ(words) == 0
+    note = tmp_path / "out" / artifacts.FILE_NAME
+    fields = json.loads(note.read_text())
+    assert fields["config"].pop("contents").keys() == {"table"}
+    note.write_text(json.dumps(fields))
+    assert READ(words) == 0

@@ -63,12 +63,12 @@ class DecodeConfig:
         End after so many recordings; 0 = never.
     """
 
-    paths: list[str]
+    paths: list[str] = field(metadata=archive.OF_RECORDINGS)
     model: str
     out: str
     events: list[str] = field(default_factory=list)
     tmin_s: float = 0.0
-    center_on: list[str] = field(default_factory=list)
+    center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)

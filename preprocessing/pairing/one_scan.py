@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurofm import artifacts
+from neurofm import contents
 from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
@@ -39,20 +39,17 @@ class Pairing:
     delay_s: float | None = None
     t_r: str = ""
     drop: tuple[str, ...] = NO_EEG
-    rois: str = ""
+    rois: str = field(default="", metadata=contents.OF_FILE)
     reading: ReadOptions = field(default_factory=lambda: ReadOptions(arrays=REGIONS))
 
     def to_dict(self) -> dict:
         """For comparison with what a folder was made with: of tables and atlases the contents."""
         fields = {**asdict(self), "contract": self.contract.to_dict(), "bold": self.bold.to_dict()}
-        images = self.reading.images
-        hashes = {name: artifacts.sha256(name) for name in (self.rois, images.atlas, images.mask)
-                  if name and Path(name).is_file()}
-        return {**fields, "hashes": hashes}
+        return {**fields, **self.defaults()}
 
     def defaults(self) -> dict:
-        """Of settings that older pairs do not state: there are none yet."""
-        return {}
+        """Of settings that older pairs do not state."""
+        return {"hashes": contents.by_path(self)}
 
 
 def pair_one(job: Job, out: str, how: Pairing) -> str | None:

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from neurofm import contents
+
 from .errors import ReadError
+from .surface import other_side
+
+OF_BOTH_SIDES = contents.told_by(lambda left: [left, other_side(left)])
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class ArrayTable:
     unit: Literal["V", "mV", "uV", "nV", "T", "pT", "fT", "1"] = "uV"
     kind: Literal["eeg", "mag", "planar_grad", "axial_grad", "roi"] = "eeg"
     names: tuple[str, ...] = ()
-    channels: str = ""
+    channels: str = field(default="", metadata=contents.OF_FILE)
     channels_unit: Literal["m", "mm"] = "m"
     variable: str = ""
     labels: dict[str, str] = field(default_factory=dict)
@@ -136,9 +141,9 @@ class ImageTable:
         Name of the file of events beside the image; "" = as BIDS names it.
     """
 
-    atlas: str = ""
-    mesh: str = ""
-    mask: str = ""
+    atlas: str = field(default="", metadata=OF_BOTH_SIDES)
+    mesh: str = field(default="", metadata=OF_BOTH_SIDES)
+    mask: str = field(default="", metadata=contents.OF_FILE)
     events: str = ""
 
     @property

@@ -3,6 +3,7 @@ and a model that is pretrained on scanners of unlike repetition times by command
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -262,6 +263,22 @@ def test_bad_input_a_model_of_eeg_for_scans(corpus, tmp_path, capsys):
     assert cli.main(["pretrain", "--model=brain_tokenizer", f"--data={corpus.folder}",
                      f"--out={tmp_path / 'm'}", "--train.steps=1"]) == 1
     assert "holds fmri" in capsys.readouterr().err
+
+
+def test_centers_that_changed_at_their_path_are_noticed(archive, tmp_path, capsys):
+    shutil.copy(archive / "centers.tsv", tmp_path / "centers.tsv")
+    words = ["ingest", str(archive / "p0_rois.1D.gz"), f"--out={tmp_path / 'out'}",
+             "--modality=fmri", "--workers=1", "--arrays.t_r=2.0", "--arrays.kind=roi",
+             "--arrays.unit=1", "--arrays.channels_unit=mm", "--splits.fractions=[1,0,0]",
+             f"--arrays.channels={tmp_path / 'centers.tsv'}"]
+    assert cli.main(words) == 0
+    assert cli.main(words) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    text = (tmp_path / "centers.tsv").read_text()
+    (tmp_path / "centers.tsv").write_text(text.replace("R0\t", "R0\t1"))
+    assert text != (tmp_path / "centers.tsv").read_text()
+    assert cli.main(words) == 1
+    assert "made with other settings (hashes." in capsys.readouterr().err
 
 
 def test_regions_are_scaled_by_training_people_alone(archive, tmp_path):

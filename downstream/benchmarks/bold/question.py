@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofm import artifacts, config
+from neurofm import config, contents
 from neurofm.data.pairs import Pairs
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequenceConfig
 from neurofm.results import Results, comparison, score
@@ -89,7 +89,7 @@ class EvaluateBoldConfig:
     seeds: int = 1
     permutations: int = 5000
     seed: int = 0
-    ceiling: str = ""
+    ceiling: str = field(default="", metadata=contents.OF_FILE)
 
     def __post_init__(self):
         unknown = [name for name in self.methods if name not in (*METHODS, *ON_DEMAND)]
@@ -143,7 +143,6 @@ def ask(run: EvaluateBoldConfig, job: Job) -> Made | int:
         _written(out, judged), results=_results(run, judged),
         judged=pairs.recordings.iloc[roles.test.scans],
         page=synthesis_page.page(out, judged, pairs, roles, names, _how(run)),
-        facts={"ceiling_sha256": artifacts.sha256(run.ceiling)} if run.ceiling else {},
         said=[judged.table[shown].to_string(index=False, float_format="{:.3f}".format)],
     )
 

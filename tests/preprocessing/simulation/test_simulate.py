@@ -246,6 +246,26 @@ def test_same_seed_same_bytes_whatever_else_is_simulated(archive, tmp_path):
     assert not set(_hashes(other).values()) & set(whole.values())
 
 
+def test_several_at_once_make_the_same_bytes(archive, tmp_path):
+    run = SimulateConfig(str(tmp_path / "at_once"), **SMALL, jobs=3)
+    folder = simulate(run)
+    assert (artifacts.open_sealed(folder, "archive", hashes=True).files
+            == artifacts.open_sealed(archive).files)
+    assert simulate(replace(run, jobs=1)) == folder  # finished, whatever jobs are
+
+
+def test_a_recording_that_fails_in_its_process_is_named(tmp_path):
+    run = SimulateConfig(str(tmp_path / "archive"), **SMALL, jobs=2)
+    first = takes(run)[0]
+    blocked = tmp_path / "archive" / f"sub-{first.subject:03d}"
+    (tmp_path / "archive" / "truth").mkdir(parents=True)
+    blocked.write_text("")  # a file where a folder must be
+    with pytest.raises(ValueError, match=f"{first.name}: .*Error"):
+        simulate(run)
+    blocked.unlink()
+    simulate(run)
+
+
 def test_interrupted_run_continues_and_finished_run_is_left_alone(archive, tmp_path, capsys):
     run = SimulateConfig(str(tmp_path / "begun"), **SMALL)
     folder = simulate(run)
