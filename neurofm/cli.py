@@ -18,7 +18,7 @@ GROUPS = {
     "Pretrain": ("pretrain", "tokenize", "import"),
     "Use": ("finetune", "decode", "stream", "embed", "explain", "generate", "synthesize", "export"),
     "Judge": ("evaluate",),
-    "Share": ("federate", "publish", "show", "verify"),
+    "Share": ("federate", "publish", "show", "verify", "list"),
     "Try": ("demo",),
 }
 # Packages that not everybody needs → the extra that brings them.

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 Config = TypeVar("Config")
 _PARAMETERS = "Parameters\n----------\n"
+_TYPES = {"<class 'int'>": "a whole number", "<class 'float'>": "a number",
+          "<class 'bool'>": "true or false", "<class 'str'>": "a text"}
 
 
 def parse(
@@ -213,7 +215,22 @@ def _explain(message: str, parser) -> str:
     if alone := re.findall(r"[Uu]nrecognized arguments: ([^-\s]\S*)", message):
         return (f"{alone[0]!r} stands alone: a file of settings is given by --config FILE, any "
                 f"other value by --KEY VALUE")
-    return _name_nearest(unknown, parser) if unknown else message
+    return _name_nearest(unknown, parser) if unknown else _name_value(message)
+
+
+def _name_value(message: str) -> str:
+    """A value of another type: what was wanted in words, and the nearest choice."""
+    found = re.search(r"[Kk]ey \"([\w.]+)\":\s+Expected a (.+?)\. Got value: (.*)", message,
+                      re.DOTALL)
+    if not found:
+        return message
+    key, wanted, came = found[1], found[2], found[3].strip()
+    choices = re.findall(r"'([^']*)'", wanted) if "Literal" in wanted else []
+    if not choices:
+        return f"{key}: wanted {_TYPES.get(wanted, wanted)}, got {came}"
+    near = difflib.get_close_matches(came, choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{key}: wanted one of {', '.join(filter(None, choices))}, got {came!r}{hint}"
 
 
 def _name_nearest(unknown: list[str], parser) -> str:

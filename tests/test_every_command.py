@@ -26,7 +26,7 @@ from neurofm.run import INTERRUPTED, Command
 from tests.support.every_command import WORDS, Inputs, Writes, retold
 
 # Commands that make no artifact.
-ELSEWHERE = {"show", "publish", "verify", "demo", "evaluate"}
+ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate"}
 # Command → (an option that changes what is made, what the refusal says of it).
 CHANGES = {
     "simulate": ("--seed=1", "made with other settings (seed: "),

@@ -20,6 +20,8 @@ class BandPower(Linear):
 
 
 class BandPowerLR(BandPower):
+    """Log power of every channel in five bands, logistic regression."""
+
     SETTINGS = tuple({"c": c} for c in (1e-2, 1e-1, 1e-3, 1.0, 1e-4, 10.0))
 
     def __init__(self, seed: int, c: float):
@@ -27,7 +29,10 @@ class BandPowerLR(BandPower):
 
 
 class BandPowerRidge(BandPower):
-    """Predicts a number; re-centered, only what differs between the windows of a subject."""
+    """Log power of every channel in five bands, ridge regression to a number.
+
+    Re-centered, it uses only what differs between the windows of a subject.
+    """
 
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e2, 1e3, 1e1, 1e4, 1.0, 1e5))

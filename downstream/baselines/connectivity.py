@@ -32,6 +32,8 @@ class Connectivity(Linear):
 
 
 class CorrelationLR(Connectivity):
+    """Correlations between regions, logistic regression."""
+
     SETTINGS = tuple({"c": c} for c in (1e-3, 1e-4, 1e-2, 1e-5, 1e-1, 1.0))
 
     def __init__(self, seed: int, c: float):
@@ -39,10 +41,14 @@ class CorrelationLR(Connectivity):
 
 
 class TangentFCLR(CorrelationLR):
+    """Connectivity of regions in tangent space, logistic regression."""
+
     KIND = "tangent"
 
 
 class CorrelationRidge(Connectivity):
+    """Correlations between regions, ridge regression to a number."""
+
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e4, 1e5, 1e3, 1e6, 1e2, 1e1))
 
@@ -51,4 +57,6 @@ class CorrelationRidge(Connectivity):
 
 
 class TangentFCRidge(CorrelationRidge):
+    """Connectivity of regions in tangent space, ridge regression to a number."""
+
     KIND = "tangent"

@@ -14,6 +14,8 @@ ALPHA_BETA, THETA_TO_BETA = (2, 3), (1, 2, 3)
 
 
 class CSPLDA:
+    """Common spatial patterns and LDA with shrinkage, the classic of motor imagery."""
+
     SEES = "covariances"
     REGRESSION = False
     DRAWS = False

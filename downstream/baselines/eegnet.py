@@ -59,5 +59,7 @@ def _padded(x: Tensor, kernel: int) -> Tensor:
 
 
 class EEGNetBaseline(Network):
+    """EEGNet-8,2, trained from random weights."""
+
     def build(self, n_channels: int, n_times: int, n_classes: int) -> nn.Module:
         return EEGNet(n_channels, n_times, n_classes, self.dropout)

@@ -11,6 +11,8 @@ from . import inputs, recentering
 
 
 class MeansLDA:
+    """Means of the signal over stretches of time, LDA with shrinkage: for evoked responses."""
+
     SEES = "signals"
     REGRESSION = False
     DRAWS = False

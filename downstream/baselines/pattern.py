@@ -9,6 +9,8 @@ from .linear import Linear, logistic
 
 
 class PatternLR(Linear):
+    """Mean of every region over a window, logistic regression."""
+
     SEES = "scans"
     SETTINGS: tuple[dict, ...] = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
 
@@ -22,7 +24,10 @@ class PatternLR(Linear):
 
 
 class PatternLDA(PatternLR):
-    """Discriminant analysis with a shrunk covariance: regions that go together count once."""
+    """Mean of every region over a window, LDA with shrinkage.
+
+    Regions that go together count once.
+    """
 
     SETTINGS: tuple[dict, ...] = (
         {"shrinkage": "auto"}, *({"shrinkage": share} for share in (0.9, 0.5, 0.99, 0.1, 0.01)))

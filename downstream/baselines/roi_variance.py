@@ -10,6 +10,8 @@ from .linear import Linear, logistic, ridge
 
 
 class ROIVarianceLR(Linear):
+    """Log variance of every region over a window, logistic regression."""
+
     SEES = "unscaled_scans"
     SETTINGS = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
 
@@ -23,6 +25,8 @@ class ROIVarianceLR(Linear):
 
 
 class ROIVarianceRidge(ROIVarianceLR):
+    """Log variance of every region over a window, ridge regression to a number."""
+
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e2, 1e3, 1e1, 1e4, 1.0, 1e5))
 

@@ -47,5 +47,7 @@ class ShallowConvNet(nn.Module):
 
 
 class ShallowConvNetBaseline(Network):
+    """ShallowConvNet, trained from random weights."""
+
     def build(self, n_channels: int, n_times: int, n_classes: int) -> nn.Module:
         return ShallowConvNet(n_channels, n_times, n_classes, self.dropout)

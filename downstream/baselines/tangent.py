@@ -37,7 +37,7 @@ class Tangent(Linear):
 
 
 class TangentLR(Tangent):
-    """One covariance over all bands."""
+    """One covariance over all bands in tangent space, logistic regression."""
 
     SETTINGS = tuple({"c": c} for c in (1e-3, 1e-2, 1e-4, 1e-1, 1e-5, 1.0))
 
@@ -46,13 +46,16 @@ class TangentLR(Tangent):
 
 
 class FilterBankTangentLR(TangentLR):
-    """A covariance in each band."""
+    """A covariance in each of five bands in tangent space, logistic regression."""
 
     bank = FILTER_BANK
 
 
 class TangentRidge(Tangent):
-    """Predicts a number; re-centered, only what differs between the windows of a subject."""
+    """One covariance over all bands in tangent space, ridge regression to a number.
+
+    Re-centered, it uses only what differs between the windows of a subject.
+    """
 
     bank = FILTER_BANK
     REGRESSION = True

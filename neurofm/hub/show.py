@@ -1,4 +1,4 @@
-"""Show a checkpoint: model, training subjects, scores, integrity.
+"""Show a checkpoint: model, classes, input, training subjects, held-out score, integrity.
 
     neurofm show org/name@v1
 """
@@ -7,6 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from .. import results
 from ..checkpoints import golden
 from ..checkpoints.store import load
 from ..repository import find, fingerprint, read_ledger
@@ -47,7 +50,24 @@ def said(path_or_repo: str) -> str:
         model.contract.in_words() if model.contract else
         "no contract: which signals it takes is not known",
     ]
-    return "\n".join([*lines, *_seen(read_ledger(path_or_repo)), _golden(model, path_or_repo)])
+    return "\n".join([*lines, *_answers(model, path_or_repo), *_seen(read_ledger(path_or_repo)),
+                      _golden(model, path_or_repo)])
+
+
+def _answers(model, path_or_repo: str) -> list[str]:
+    """Of a decoder: its task, its classes, and what it scored on held-out subjects."""
+    from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
+
+    if not isinstance(model, WindowDecoder):
+        return []
+    run, found = find(path_or_repo, "run.yaml"), find(path_or_repo, results.FILE_NAME)
+    task = (yaml.safe_load(run.read_text()) or {}).get("task") if run else None
+    lines = [f"task {task}" if task else "task not stated",
+             f"classes {', '.join(model.classes)}" if model.classes else "predicts a number"]
+    if found is None:
+        return [*lines, "held-out score: none is stored beside it"]
+    scored = results.Results.load(found.parent)
+    return [*lines, f"held-out score: {scored.summary}", *scored.notes, *map(str, scored.flags)]
 
 
 def _mark(path_or_repo: str) -> str:

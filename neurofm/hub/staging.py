@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from .. import artifacts
+from .. import artifacts, results
 from ..checkpoints import golden
 from ..checkpoints.card import About, card
 from ..checkpoints.store import load
@@ -50,12 +50,16 @@ def stage_checkpoint(source: Path, out: Path, about: About, repo: str, metrics: 
     for name in names:
         copied(source / name, out / name)
     _copy_settings(source / "run.yaml", out / "run.yaml")
+    more = ["run.yaml", golden.FILE, "README.md"]
+    if (scores := source / results.FILE_NAME).exists():
+        _copy_results(scores, out / results.FILE_NAME)
+        more.append(results.FILE_NAME)
     golden.save(model, out)
     ledger = json.loads((source / LEDGER).read_text())
     if about.hours is None and (hours := hours_of(source / "log.jsonl")) is not None:
         about = replace(about, hours=hours)
     (out / "README.md").write_text(card(model, ledger, metrics, about, repo))
-    files = sorted([*names, "run.yaml", golden.FILE, "README.md"])
+    files = sorted([*names, *more])
     artifacts.seal(out, "checkpoint", config=secrets.without_paths(manifest.config),
                    parents=manifest.parents, files=files)
     refuse_secrets(out)
@@ -98,6 +102,13 @@ def copied(source: Path, target: Path) -> None:
 def _copy_settings(source: Path, target: Path) -> None:
     settings = yaml.safe_load(source.read_text()) if source.exists() else {}
     target.write_text(yaml.safe_dump(secrets.without_paths(settings), sort_keys=False))
+
+
+def _copy_results(source: Path, target: Path) -> None:
+    """What it scored on held-out subjects, with the names of data and models, not their folders."""
+    found = json.loads(source.read_text())
+    kept = {key: secrets.without_paths(found[key]) for key in ("data", "model", "command")}
+    artifacts.write_json(target, {**found, **kept})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ A reader module has
     claims(path) -> bool  whether files of this name are its own
     read(path, options) -> Recording
 
-To add one: a file here and its name in `_READERS`; or another package's module as an entry point in
+To add one: a file here and its name in `OWN`; or another package's module as an entry point in
 the group `neurofm.readers`, which is asked for files that no reader here claims.
 """
 
@@ -28,13 +28,13 @@ __all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "fr
            "read"]
 
 GROUP = "neurofm.readers"
-_READERS = ("mne_raw", "cifti", "gifti", "nifti", "timeseries")
+OWN = ("mne_raw", "cifti", "gifti", "nifti", "timeseries")
 _KINDS = ("recording", "array", "image")
 
 
 def names() -> list[str]:
     """Names of all readers, those of other packages too."""
-    return [*_READERS, *plugins.points(GROUP)]
+    return [*OWN, *plugins.points(GROUP)]
 
 
 def claims(path: str | Path, *, arrays: bool = True, images: bool = True) -> bool:
@@ -122,7 +122,7 @@ def _reader(path: Path) -> ModuleType | None:
 
 @cache
 def _module(name: str) -> ModuleType:
-    if name in _READERS:
+    if name in OWN:
         return import_module(f".{name}", __package__)
     reader = plugins.load(GROUP, name)
     lacking = [part for part in ("KIND", "claims", "read") if not hasattr(reader, part)]

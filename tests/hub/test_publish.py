@@ -292,12 +292,16 @@ def test_show_says_what_it_is_and_whom_it_has_seen(decoder, tmp_path, capsys):
     assert cli.main(["show", str(decoder)]) == 0
     told = capsys.readouterr().out
     for words in ("tensors matched in name and shape", "train: 8 people of planted (terms not",
-                  "validation: 2 people", "no golden outputs", "Takes"):
+                  "validation: 2 people", "no golden outputs", "Takes", "task labels",
+                  "classes left, right", "held-out score: On 4 people it was not trained on"):
         assert words in told
     staged = tmp_path / "staged"
     assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
     assert cli.main(["show", str(staged)]) == 0
-    assert "answers as it did when it was published" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "answers as it did when it was published" in told
+    assert "held-out score: On 4 people" in told
+    assert "/" not in json.loads((staged / "results.json").read_text())["data"]
 
 
 def test_other_weights_do_not_pass_for_these(decoder, tmp_path):

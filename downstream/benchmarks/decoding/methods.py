@@ -1,25 +1,16 @@
 """The methods of a comparison, by name: networks, pretrained or not, and baselines.
 
-    frozen, mlp, attentive                     heads on the pretrained network as it is: a linear
-                                               probe (solved), two layers as published, and one
-                                               that pools by attention
-    covariances, covariance                    "frozen" with that pool (`DecoderConfig`): with the
-                                               tokens' codes, and without them
-    activity                                   "frozen" with that pool (of fMRI)
-    mean_pool                                  pool and head as published
-    full, lora, dora                           the transformer, or adapters of it, trains along
-                                               with the published head
-    random, random_frozen, random_activity     "full", "frozen", "activity" from random weights
-    csp_lda, tangent_lr, … (`baselines`)       simple methods, and networks of their own
-    NAME_recentered                             each subject's windows re-centered, without labels
-    NAME@MODEL                                 the same with another pretrained model, e.g.
-                                               frozen_recentered@published
+    frozen, full, random, …    NETWORKS, on a pretrained model
+    csp_lda, tangent_lr, …     `baselines`: simple methods, and networks of their own
+    NAME_recentered            each subject's windows re-centered, without labels
+    NAME@MODEL                 the same with another pretrained model, e.g.
+                               frozen_recentered@published
 
 Every method tries the same number of settings and takes the one that the validation subjects
 score best.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neurofm.models.decoder import DecoderConfig
 from neurofm.models.protocol import BackboneConfig
@@ -33,6 +24,7 @@ RECENTERED = "_recentered"
 class Network:
     """A method that is a network: what trains, from which weights."""
 
+    about: str = ""  # what it is, in a sentence
     mode: str = "frozen"  # as in `neurofm finetune`
     architecture: dict = field(default_factory=dict)  # fields of DecoderConfig
     random: bool = False  # from random weights, tokenizer included
@@ -42,19 +34,28 @@ class Network:
 
 
 NETWORKS = {
-    "frozen": Network(),
-    "mlp": Network(architecture={"head": "mlp"}),
-    "attentive": Network(architecture={"pool": "attention", "head": "linear"}),
-    "covariances": Network(architecture={"pool": "covariances"}),
-    "covariance": Network(architecture={"pool": "covariance"}),
-    "activity": Network(architecture={"pool": "activity"}),
-    "mean_pool": Network(architecture={"pool": "mean", "head": "mlp"}),
-    "full": Network("full", {"head": "mlp"}),
-    "lora": Network("lora", {"head": "mlp"}),
-    "dora": Network("dora", {"head": "mlp"}),
-    "random": Network("full", {"head": "mlp"}, random=True),
-    "random_frozen": Network(random=True),
-    "random_activity": Network(architecture={"pool": "activity"}, random=True),
+    "frozen": Network("Linear probe on frozen features, solved."),
+    "mlp": Network("Two layers, as published, on frozen features.", architecture={"head": "mlp"}),
+    "attentive": Network("Head that pools frozen features by attention.",
+                         architecture={"pool": "attention", "head": "linear"}),
+    "covariances": Network("Linear probe on frozen features' covariances and the tokens' codes.",
+                           architecture={"pool": "covariances"}),
+    "covariance": Network("Linear probe on frozen features' covariances.",
+                          architecture={"pool": "covariance"}),
+    "activity": Network("Linear probe on the activity of regions (fMRI).",
+                        architecture={"pool": "activity"}),
+    "mean_pool": Network("Mean of frozen features and two layers, both as published.",
+                         architecture={"pool": "mean", "head": "mlp"}),
+    "full": Network("The transformer trains along with the published head.", "full",
+                    {"head": "mlp"}),
+    "lora": Network("Low-rank adapters train along with the published head.", "lora",
+                    {"head": "mlp"}),
+    "dora": Network("Low-rank adapters of directions (DoRA) train along with the published head.",
+                    "dora", {"head": "mlp"}),
+    "random": Network("full, from random weights.", "full", {"head": "mlp"}, random=True),
+    "random_frozen": Network("frozen, from random weights.", random=True),
+    "random_activity": Network("activity, from random weights.",
+                               architecture={"pool": "activity"}, random=True),
 }
 # What a head may try besides the run's own recipe, the first `tuning` of them; a linear one, which
 # is solved, tries penalties; and what trains along: factors on the learning rate.
@@ -76,7 +77,7 @@ def network(name: str) -> Network:
     """The network of that name."""
     base, _, model = name.partition("@")
     found = NETWORKS[base.removesuffix(RECENTERED)]
-    return Network(found.mode, found.architecture, found.random, base.endswith(RECENTERED), model)
+    return replace(found, recentered=base.endswith(RECENTERED), model=model)
 
 
 def settings(
