@@ -74,8 +74,11 @@ class Answers(nn.Module):
 def export(run: ExportConfig, job: Job) -> Made:
     """Export the model and compare the file with it."""
     out = job.out
-    model = checkpoints.load(run.model)
-    _check(model, run.model)
+    model = checkpoints.load_kind(run.model, Backbone | WindowDecoder,
+                                  "a decoder or a model with features")
+    if model.contract is None or model.contract.modality != EEG_MEG:
+        raise ValueError(f"{run.model}: is of fMRI, whose scans have any length and repetition "
+                         f"time; only models of EEG and MEG are exported")
     wrapped = Answers(_frozen(model)).eval()
     program = _exported(wrapped, run, model)
     torch.export.save(program, out / "model.pt2")
@@ -105,15 +108,6 @@ def export(run: ExportConfig, job: Job) -> Made:
 COMMAND = Command("export", ExportConfig, export, makes="results", models=("model",),
                   positional="model", fresh=True)
 main = COMMAND
-
-
-def _check(model, path: str) -> None:
-    if not isinstance(model, Backbone | WindowDecoder):
-        raise ValueError(f"{path}: wanted a decoder or a model with features, this is a "
-                         f"{type(model).__name__}")
-    if model.contract is None or model.contract.modality != EEG_MEG:
-        raise ValueError(f"{path}: is of fMRI, whose scans have any length and repetition time; "
-                         f"only models of EEG and MEG are exported")
 
 
 def _frozen(model: nn.Module) -> nn.Module:

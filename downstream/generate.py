@@ -109,10 +109,9 @@ class GenerateConfig:
 
 def generate(run: GenerateConfig, job: Job) -> Made:
     """Write a FIF a person; files that are there already are not made again."""
-    corpus, model = Corpus.open(run.data), checkpoints.load(run.model)
-    if not isinstance(model, Generator):
-        raise ValueError(f"{run.model}: wanted a model that generates signals, such as a meg_gpt, "
-                         f"this is a {type(model).__name__}")
+    corpus = Corpus.open(run.data)
+    model = checkpoints.load_kind(run.model, Generator,
+                                  "a model that generates signals, such as a meg_gpt")
     assert isinstance(model, NeuroFMPreTrainedModel)
     check_contract(model, run.model, corpus, same_geometry=True)
     device = find_device(run.device)

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 
 from neurofm import checkpoints, contents
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
 from neurofm.data.contract import of_signals
@@ -152,13 +153,10 @@ main = COMMAND
 
 def open_model(path: str) -> NeuroBOLTSequence:
     """A trained model with its contract."""
-    model = checkpoints.load(path)
-    if not isinstance(model, NeuroBOLTSequence):
-        raise ValueError(f"{path}: wanted a neurobolt_sequence, this is a {type(model).__name__}; "
-                         f"train one: neurofm pretrain --model neurobolt_sequence --data PAIRS")
-    if model.contract is None:
-        raise ValueError(f"{path}: has no preprocessor_config.json, so it is unknown which signals "
-                         f"it takes; save it with its contract")
+    model = checkpoints.load_kind(
+        path, NeuroBOLTSequence, "a neurobolt_sequence",
+        "; train one: neurofm pretrain --model neurobolt_sequence --data PAIRS")
+    contract_of(model, path)
     return model.eval()
 
 
@@ -178,7 +176,7 @@ def one(run: SynthesizeConfig, model: NeuroBOLTSequence, job) -> Series:
     if bold is not None:
         from neurofm.data.bold import cleaned
 
-        rows = [bold.rois.names.index(name) for name in model.config.rois]
+        rows = bold.rois.rows(model.config.rois)
         measured = cleaned(bold.signal[rows][:, at.kept], at.t_r, how.bold).T
     name = job.source.rsplit("/", 1)[-1].split(".")[0].removesuffix("_eeg")
     volume_s = at.first_volume_s + np.arange(len(values)) * at.t_r

@@ -6,7 +6,7 @@ As simple as it gets, and hard to beat where states differ in their rhythms.
 import numpy as np
 
 from . import recentering, spectra
-from .linear import Linear, logistic, ridge
+from .linear import Linear
 
 
 class BandPower(Linear):
@@ -24,9 +24,6 @@ class BandPowerLR(BandPower):
 
     SETTINGS = tuple({"c": c} for c in (1e-2, 1e-1, 1e-3, 1.0, 1e-4, 10.0))
 
-    def __init__(self, seed: int, c: float):
-        self.model = logistic(c)
-
 
 class BandPowerRidge(BandPower):
     """Log power of every channel in five bands, ridge regression to a number.
@@ -36,6 +33,3 @@ class BandPowerRidge(BandPower):
 
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e2, 1e3, 1e1, 1e4, 1.0, 1e5))
-
-    def __init__(self, seed: int, alpha: float):
-        self.model = ridge(alpha)

@@ -7,7 +7,7 @@ Sources: correlation between regions, and its tangent space about the training s
 
 import numpy as np
 
-from .linear import Linear, logistic, ridge
+from .linear import Linear
 
 
 class Connectivity(Linear):
@@ -36,9 +36,6 @@ class CorrelationLR(Connectivity):
 
     SETTINGS = tuple({"c": c} for c in (1e-3, 1e-4, 1e-2, 1e-5, 1e-1, 1.0))
 
-    def __init__(self, seed: int, c: float):
-        self.model = logistic(c)
-
 
 class TangentFCLR(CorrelationLR):
     """Connectivity of regions in tangent space, logistic regression."""
@@ -51,9 +48,6 @@ class CorrelationRidge(Connectivity):
 
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e4, 1e5, 1e3, 1e6, 1e2, 1e1))
-
-    def __init__(self, seed: int, alpha: float):
-        self.model = ridge(alpha)
 
 
 class TangentFCRidge(CorrelationRidge):

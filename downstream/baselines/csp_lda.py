@@ -6,9 +6,9 @@ after Ledoit & Wolf 2004.
 
 import numpy as np
 from pyriemann.spatialfilters import CSP
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from . import inputs, recentering, spectra
+from .linear import BalancedLDA
 
 ALPHA_BETA, THETA_TO_BETA = (2, 3), (1, 2, 3)
 
@@ -37,11 +37,7 @@ class CSPLDA:
         matrices = self._matrices(x, subjects)
         self.csp = CSP(nfilter=min(self.n_filters, matrices.shape[-1]), log=True)
         features = self.csp.fit(matrices, target).transform(matrices)
-        n_classes = len(np.unique(target))
-        self.lda = LinearDiscriminantAnalysis(
-            solver="lsqr", shrinkage="auto", priors=np.full(n_classes, 1 / n_classes)
-        )
-        self.lda.fit(features, target)
+        self.lda = BalancedLDA().fit(features, target)
 
     def predict(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:
         """Probabilities [window, class]."""

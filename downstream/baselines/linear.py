@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,19 +24,36 @@ def ridge(alpha: float):
     return make_pipeline(StandardScaler(), Ridge(alpha))
 
 
+class BalancedLDA(LinearDiscriminantAnalysis):
+    """Discriminant analysis with a shrunk covariance (Ledoit & Wolf 2004), classes of equal
+    weight."""
+
+    def __init__(self):
+        super().__init__(solver="lsqr", shrinkage="auto")
+
+    def fit(self, x: np.ndarray, target: np.ndarray) -> "BalancedLDA":
+        """Classes are those of the target."""
+        n = len(np.unique(target))
+        self.priors = np.full(n, 1 / n)
+        return super().fit(x, target)
+
+
 class Linear:
     """Features of covariances, and a linear model; a baseline says which features and model.
 
-    A baseline sets `model` when it is made, and has features(x, subjects, training) -> [window,
-    feature]; what features need to know of the training windows they take where `training`.
+    A baseline has features(x, subjects, training) -> [window, feature]; what features need to know
+    of the training windows they take where `training`. Its model is `ridge` where it predicts a
+    number, else `logistic`, with a setting's strength, unless it sets another.
     """
 
     SEES = "covariances"
     REGRESSION = False
     DRAWS = False
     recentered = False
-    model: Any
     features: Callable[..., np.ndarray]
+
+    def __init__(self, seed: int, **strength: float):
+        self.model: Any = (ridge if self.REGRESSION else logistic)(**strength)
 
     def fit(self, x: np.ndarray, target: np.ndarray, subjects: np.ndarray, validation=None) -> None:
         """Learn from the training windows; validation is not looked at."""

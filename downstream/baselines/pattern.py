@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from . import recentering
-from .linear import Linear, logistic
+from .linear import Linear
 
 
 class PatternLR(Linear):
@@ -13,9 +13,6 @@ class PatternLR(Linear):
 
     SEES = "scans"
     SETTINGS: tuple[dict, ...] = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
-
-    def __init__(self, seed: int, c: float):
-        self.model = logistic(c)
 
     def features(self, x: np.ndarray, subjects: np.ndarray, training: bool) -> np.ndarray:
         """Means over the volumes that were measured, [window, region]."""

@@ -6,7 +6,7 @@ movement and the scanner change (fractional amplitude of slow fluctuations is th
 
 import numpy as np
 
-from .linear import Linear, logistic, ridge
+from .linear import Linear
 
 
 class ROIVarianceLR(Linear):
@@ -14,9 +14,6 @@ class ROIVarianceLR(Linear):
 
     SEES = "unscaled_scans"
     SETTINGS = tuple({"c": c} for c in (1e-2, 1e-3, 1e-1, 1e-4, 1.0, 10.0))
-
-    def __init__(self, seed: int, c: float):
-        self.model = logistic(c)
 
     def features(self, x: np.ndarray, subjects: np.ndarray, training: bool) -> np.ndarray:
         """Log variance over the volumes that were measured, [window, region]."""
@@ -29,6 +26,3 @@ class ROIVarianceRidge(ROIVarianceLR):
 
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e2, 1e3, 1e1, 1e4, 1.0, 1e5))
-
-    def __init__(self, seed: int, alpha: float):
-        self.model = ridge(alpha)

@@ -8,7 +8,7 @@ import numpy as np
 from pyriemann.utils.tangentspace import tangent_space
 
 from . import recentering, spectra
-from .linear import Linear, logistic, ridge
+from .linear import Linear
 
 WIDE = (spectra.ALL,)
 FILTER_BANK = tuple((band,) for band in spectra.ALL)
@@ -41,9 +41,6 @@ class TangentLR(Tangent):
 
     SETTINGS = tuple({"c": c} for c in (1e-3, 1e-2, 1e-4, 1e-1, 1e-5, 1.0))
 
-    def __init__(self, seed: int, c: float):
-        self.model = logistic(c)
-
 
 class FilterBankTangentLR(TangentLR):
     """A covariance in each of five bands in tangent space, logistic regression."""
@@ -60,6 +57,3 @@ class TangentRidge(Tangent):
     bank = FILTER_BANK
     REGRESSION = True
     SETTINGS = tuple({"alpha": alpha} for alpha in (1e3, 1e2, 1e4, 1e1, 1e5, 1.0))
-
-    def __init__(self, seed: int, alpha: float):
-        self.model = ridge(alpha)

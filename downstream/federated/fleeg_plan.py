@@ -7,6 +7,7 @@ import torch
 
 from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
+from neurofm.data.sensors import common_names
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
 
 from ..baselines.network import Examples
@@ -86,8 +87,9 @@ def _signals(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """(names of the channels, those wanted or all that all recordings of a site have; signals)."""
     corpus, numbers = Corpus.open(folder), np.frombuffer(windows, dtype=np.int64)
-    everywhere = set.intersection(*(set(layout.names) for layout in corpus.layouts.values()))
-    names = wanted or tuple(name for name in corpus.layout(numbers[0]).names if name in everywhere)
+    first = corpus.layout(numbers[0])
+    everywhere = common_names([first, *corpus.layouts.values()])
+    names = wanted or tuple(everywhere)
     if lost := [name for name in names if name not in everywhere]:
         raise ValueError(f"{folder}: channels: {', '.join(lost)} is not in all recordings, which "
                          f"have {', '.join(sorted(everywhere)) or 'none'} in common")
@@ -95,8 +97,4 @@ def _signals(
         raise ValueError(f"{folder}: its recordings have no channel in common, and a FLEEG has the "
                          f"channels of one site: make several sites of it, or give a pretrained "
                          f"encoder (learning.model), which reads any montage")
-    found = []
-    for window in numbers:
-        place = {name: row for row, name in enumerate(corpus.layout(window).names)}
-        found.append(corpus.signal(window)[[place[name] for name in names]])
-    return names, np.stack(found)
+    return names, np.stack([corpus.signal(window, names) for window in numbers])

@@ -147,13 +147,10 @@ def check_abstain(abstain_below: float) -> None:
 
 def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:
     """A decoder with its contract, which can abstain if that is asked for."""
-    model = checkpoints.load(path)
-    if not isinstance(model, WindowDecoder):
-        raise ValueError(
-            f"{path}: wanted a decoder, this is a {type(model).__name__}, which has no classes; "
-            "first train one on labeled recordings: neurofm finetune --data labeled/ --model "
-            f"{path} --out DECODER"
-        )
+    model = checkpoints.load_kind(
+        path, WindowDecoder, "a decoder",
+        f", which has no classes; first train one on labeled recordings: neurofm finetune --data "
+        f"labeled/ --model {path} --out DECODER")
     contract_of(model)
     if abstain_below and not model.classes:
         raise ValueError(f"abstain_below {abstain_below:g}: {path} predicts a number, which has no "

@@ -11,6 +11,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from .. import artifacts
 from ..repository import LEDGER, check_place, find, not_given, parted
@@ -39,6 +40,15 @@ def load(path_or_repo: str | Path, revision: str | None = None):
         return AutoModel.from_pretrained(place, revision=revision).eval()
     except OSError as problem:
         raise not_given(path_or_repo, problem) from problem
+
+
+def load_kind(path: str | Path, kind: Any, wanted: str, hint: str = "") -> Any:
+    """`load`, where only models of a kind (class or union of classes) will do; of others a
+    ValueError says what was `wanted`, what this is, and what to do (`hint`)."""
+    model = load(path)
+    if not isinstance(model, kind):
+        raise ValueError(f"{path}: wanted {wanted}, this is a {type(model).__name__}{hint}")
+    return model
 
 
 def _check_download(repo: str, revision: str | None) -> None:

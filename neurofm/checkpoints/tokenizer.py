@@ -3,16 +3,13 @@
 import torch
 
 from ..tokenizers.tokenizer import Tokenizer
-from .store import load
+from .store import load_kind
 
 
 def open_tokenizer(path: str) -> Tokenizer:
     """The tokenizer in a checkpoint, on the CPU."""
-    model = load(path)
-    if not isinstance(model, Tokenizer):
-        raise ValueError(f"{path}: wanted a tokenizer, this is a {type(model).__name__}; name the "
-                         f"checkpoint of the tokenizer that its tokens were made by")
-    return model
+    return load_kind(path, Tokenizer, "a tokenizer",
+                     "; name the checkpoint of the tokenizer that its tokens were made by")
 
 
 def find_device(name: str) -> torch.device:

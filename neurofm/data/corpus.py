@@ -12,6 +12,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,12 +78,16 @@ class Corpus(WindowTable):
         object.__setattr__(self, "_scaled", scaled)
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
-    def signal(self, window: int | np.integer) -> np.ndarray:
+    def signal(
+        self, window: int | np.integer, names: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Signal of a window, float32 [channel, time]: read-only, over the memory map. Volumes of
-        fMRI that were not measured are NaN."""
+        fMRI that were not measured are NaN. names: a copy of these channels alone, in this order.
+        """
         layout = self.layout(window)
         signal = self._read(window).reshape(len(layout), -1)
-        return self._scaled.scaled(signal, layout.names) if self._scaled else signal
+        signal = self._scaled.scaled(signal, layout.names) if self._scaled else signal
+        return signal if names is None else signal[layout.rows(names)]
 
     def layout(self, window: int | np.integer) -> Sensors:
         return self._layout[self._index[0][window]]

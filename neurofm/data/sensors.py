@@ -6,6 +6,7 @@ Coil conventions follow MNE's `info["chs"][i]["loc"]` (MNE manual, "The sensor l
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -130,6 +131,11 @@ class Sensors:
             raise ValueError(f"geometry rule must be 'head' or 'centred', got {rule!r}")
         return np.concatenate([position, self.orientation], axis=1).astype(np.float32)
 
+    def rows(self, names: Sequence[str]) -> np.ndarray:
+        """Where sensors of these names stand."""
+        place = {name: row for row, name in enumerate(self.names)}
+        return np.array([place[name] for name in names], dtype=np.int64)
+
     def resembles(self, other: "Sensors") -> bool:
         """Whether both can be of one device: the same kinds of sensors, and four of five of the
         larger set's names in both (a few are left out where they were bad)."""
@@ -175,6 +181,12 @@ class Sensors:
             np.array([row[1] for row in rows], dtype=np.float32).reshape(-1, 3),
             np.array([row[2] for row in rows], dtype=np.float32).reshape(-1, 3),
         )
+
+
+def common_names(layouts: Sequence[Sensors]) -> list[str]:
+    """Names that all of these layouts have, in the order of the first."""
+    everywhere = set(layouts[0].names).intersection(*(layout.names for layout in layouts[1:]))
+    return [name for name in layouts[0].names if name in everywhere]
 
 
 def _device_to_head(info) -> np.ndarray:

@@ -7,6 +7,7 @@ the Hub are `published.files`'s work.
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 # Name in `neurofm import --family` → module. A new family adds its line here.
 INDEX = {
@@ -39,3 +40,18 @@ def find(family: str):
         raise ValueError(f"family {family!r} is not among those whose weights can be read: "
                          f"{', '.join(sorted(INDEX))}")
     return import_module(INDEX[family])
+
+
+def load(
+    family: str, path: str | Path = "", variant: str | None = None, revision: str | None = None
+):
+    """A published tokenizer or model of a family, in evaluation mode, with its input contract.
+
+    path, variant, revision: see `files.locate`; "" = the family's own repository. Raises ValueError
+    for a folder or file that is not there, and names or shapes that do not fit the config.
+    """
+    from . import files
+
+    module, origin = find(family), find(family).ORIGIN
+    return module.read(*files.locate(path or origin.repo, origin.variants, variant, revision,
+                                     bare=origin.bare))

@@ -84,37 +84,17 @@ _CODEBOOK = re.compile(r"^(.*quantizer)\.rvq\.layers\.(\d+)\._codebook\.(\w+)$")
 _ROTARY = re.compile(r"rope_embedding_layer\.(freqs|rotate)$")
 
 
-def load(
-    path: str | Path = ORIGIN.repo, variant: str | None = None, revision: str | None = None
-) -> BrainOmni | BrainTokenizer:
-    """A published model or tokenizer, in evaluation mode, with its input contract.
-
-    path, variant, revision: see `files.locate`; variants are "tiny", "base" and "braintokenizer".
-
-    Raises:
-        ValueError: no such folder or file, or names or shapes that do not fit the config.
-    """
-    settings, weights = files.locate(path, ORIGIN.variants, variant, revision)
-    assert settings is not None  # since it is not `bare`
-    return read(settings, weights)
-
-
 def read(config_file: Path, weights_file: Path) -> BrainOmni | BrainTokenizer:
     """The model or tokenizer in the two files of one, in evaluation mode, with its contract."""
     published = files.read_config(config_file)
     weights = files.read_weights(weights_file)
     is_model = "lm_dim" in published
     tokenizer_fields = _fields(published, _TOKENIZER_FIELDS, config_file)
-    try:
+    fields = _fields(published, _MODEL_FIELDS, config_file)
+    with files.describing(config_file):
         tokenizer_config = BrainTokenizerConfig(**tokenizer_fields)
-        if is_model:
-            fields = _fields(published, _MODEL_FIELDS, config_file)
-            model = BrainOmni(BrainOmniConfig(tokenizer=tokenizer_config, **fields))
-        else:
-            model = BrainTokenizer(tokenizer_config)
-    except (TypeError, ValueError) as problem:
-        raise ValueError(f"{config_file}: describes no network of this family: {problem}"
-                         ) from problem
+        model = (BrainOmni(BrainOmniConfig(tokenizer=tokenizer_config, **fields)) if is_model
+                 else BrainTokenizer(tokenizer_config))
     _fill(model, weights, weights_file)
     model.contract = contract(window_s=30.0 if is_model else 10.0)
     return model.eval()

@@ -7,6 +7,8 @@ safetensors.
 import argparse
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -87,6 +89,15 @@ def read_config(file: Path) -> dict:
     if not isinstance(found, dict):
         raise ValueError(f"{file}: wanted names and values, found a {type(found).__name__}")
     return found
+
+
+@contextmanager
+def describing(file: Path) -> Iterator[None]:
+    """While a network is made by the configuration in `file`: errors say that it is the file's."""
+    try:
+        yield
+    except (TypeError, ValueError) as problem:
+        raise ValueError(f"{file}: describes no network of this family: {problem}") from problem
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -67,15 +67,6 @@ _STUDENT = "student."
 _TRAINING_ONLY = re.compile(r"^(mask_token$|lm_head\.|head\.)")
 
 
-def load(path: str | Path) -> LaBraM:
-    """A published encoder, in evaluation mode, with its input contract.
-
-    Raises:
-        ValueError: no such folder or file, or names or shapes that do not fit the config.
-    """
-    return read(*files.locate(path, ORIGIN.variants, None, None, bare=ORIGIN.bare))
-
-
 def read(config_file: Path | None, weights_file: Path) -> LaBraM:
     """The encoder in a file of weights, and the configuration beside it if there is one."""
     weights, left_out = encoder_alone(files.read_weights(weights_file))
@@ -88,11 +79,8 @@ def read(config_file: Path | None, weights_file: Path) -> LaBraM:
             raise ValueError(f"{config_file}: in_chans is {published['in_chans']}; 1 is what reads "
                              f"signals, others decode a tokenizer and are not built here")
         seconds = published.get("EEG_size", 1600) // published.get("patch_size", 200)
-    try:
+    with files.describing(config_file or weights_file):
         model = LaBraM(LaBraMConfig(**fields))
-    except (TypeError, ValueError) as problem:
-        raise ValueError(f"{config_file or weights_file}: describes no network of this family: "
-                         f"{problem}") from problem
     fill(model, weights, ENCODER_NAMES, weights_file)
     model.contract = contract(float(max(1, seconds)))
     model.left_out = left_out

@@ -59,19 +59,6 @@ _FIXED = {"rnn_type": "gru", "rnn_n_layers": 1, "token_kernel_padding": "causal"
 _OFF = ("do_chan_attention", "do_cross_attention", "unpatched_len_in")
 
 
-def load(
-    path: str | Path = ORIGIN.repo, variant: str | None = None, revision: str | None = None
-) -> EphysTokenizer | MEGGPT:
-    """A published tokenizer or model, in evaluation mode, with its input contract.
-
-    Raises:
-        ValueError: no such folder or file, or names or shapes that do not fit the config.
-    """
-    settings, weights = files.locate(path, ORIGIN.variants, variant, revision)
-    assert settings is not None  # since it is not `bare`
-    return read(settings, weights)
-
-
 def read(config_file: Path, weights_file: Path) -> EphysTokenizer | MEGGPT:
     """The tokenizer or model in the two files of one. A model's tokenizer is that of the folder
     `tokenizer` (or NAME_tokenizer) beside its own, where there is one with as many labels."""
@@ -163,7 +150,7 @@ def _beside(folder: Path, n_codes: int) -> EphysTokenizer | None:
     for name in ("tokenizer", f"{folder.name}_tokenizer"):
         beside = folder.with_name(name)
         if (beside / "config.json").is_file():
-            found = load(beside)
+            found = read(*files.locate(beside, (), None, None))
             if found.config.n_codes == n_codes:
                 return found
     return None

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.contract import InputContract
 from ..models.neurobolt import NeuroBOLT, NeuroBOLTConfig
 from ..nn.spectral_branch import sinusoids
 from . import Origin, files
@@ -49,38 +48,19 @@ _NAMES = (
 _NUMBERS, _POSITIONS = "mss_module.index", "mss_module.positional_encoding.pe"
 
 
-def load(path: str | Path) -> NeuroBOLT:
-    """A model in the published form, in evaluation mode, with its input contract.
-
-    Raises:
-        ValueError: no such folder or file, or names or shapes that do not fit the config.
-    """
-    settings, weights = files.locate(path, ORIGIN.variants, None, None)
-    assert settings is not None  # since it is not `bare`
-    return read(settings, weights)
-
-
 def read(config_file: Path, weights_file: Path) -> NeuroBOLT:
     """The model in the two files of one."""
     published = files.read_config(config_file)
     fields = our_fields(published, _FIELDS, {"win_level"}, config_file)
     if "win_level" in published:  # windows of 100 samples, and twice as long so many times
         fields["n_scales"] = published["win_level"] + 1
-    try:
+    with files.describing(config_file):
         model = NeuroBOLT(NeuroBOLTConfig(**fields))
-    except (TypeError, ValueError) as problem:
-        raise ValueError(f"{config_file}: describes no network of this family: {problem}"
-                         ) from problem
     weights = files.read_weights(weights_file)
     fill(model, _without_derived(weights, model.config, weights_file), _NAMES, weights_file)
-    model.contract = contract(model.config.n_times / 200)
+    # That the mean of each window is removed is not in the contract: the model does so.
+    model.contract = labram_contract(model.config.n_times / 200)
     return model.eval()
-
-
-def contract(window_s: float) -> InputContract:
-    """Of the signals that the encoder was trained on (see `labram.contract`). That the mean of each
-    window is removed is not in it: the model does so."""
-    return labram_contract(window_s)
 
 
 def _without_derived(

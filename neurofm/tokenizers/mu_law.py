@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..data.batch import Batch
-from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
+from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig
 
 
 class MuLawConfig(SampleTokenizerConfig):
@@ -57,9 +56,3 @@ class MuLaw(SampleTokenizer):
         squeezed = 2 * tokens.float() / mu - 1
         x = squeezed.sign() * torch.expm1(squeezed.abs() * math.log1p(mu)) / mu
         return torch.where(tokens < 0, 0.0, x * clip)
-
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """There is nothing to train: the error, and pve as in EphysTokenizer."""
-        rows = batch.signal[batch.valid].float()
-        found = self.signal(self.tokens(rows))
-        return torch.square(rows - found).mean(), {"pve": variance_explained(found, rows)}

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..data.batch import Batch
-from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
+from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig
 
 
 class QuantileConfig(SampleTokenizerConfig):
@@ -64,9 +63,3 @@ class Quantile(SampleTokenizer):
         self.value.copy_(quantile[0::2])
         self.border.copy_(quantile[1::2])
         return super().finish(batches)
-
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """There is nothing to train: the error, and pve as in EphysTokenizer."""
-        rows = batch.signal[batch.valid].float()
-        found = self.signal(self.tokens(rows))
-        return torch.square(rows - found).mean(), {"pve": variance_explained(found, rows)}

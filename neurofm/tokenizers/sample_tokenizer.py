@@ -74,6 +74,13 @@ class SampleTokenizer(Tokenizer):
         rows = self.vocabulary.token_of[labels].flatten(0, 1)
         return self.signal(rows).view(labels.shape)[..., :n_times]
 
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """(Mean squared error, {"pve": percentage of variance explained}) of the tokens; a
+        tokenizer that learns overrides it."""
+        rows = batch.signal[batch.valid].float()
+        found = self.signal(self.tokens(rows))
+        return torch.square(rows - found).mean(), {"pve": variance_explained(found, rows)}
+
     @torch.no_grad()
     def finish(self, batches) -> str:
         """After training: order the vocabulary by the training windows → what came of it."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from neurofm import published
 from neurofm.models.brainomni import BrainOmni
-from neurofm.published.brainomni import load
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
 
 
@@ -67,7 +67,7 @@ def test_other_sizes(tmp_path, config, weights, dim, n_blocks, n_used):
     n_out = config["codebook_size"] * (n_used or config["num_quantizers"])
     config |= {"lm_dim": dim, "lm_depth": n_blocks, "num_quantizers_used": n_used}
     more = transformer(dim, n_blocks, config["n_dim"], n_out)
-    model = load(write(tmp_path / "m", config, of_tokenizer(weights) | more))
+    model = published.load("brainomni", write(tmp_path / "m", config, of_tokenizer(weights) | more))
     ids = torch.zeros(1, config["n_neuro"], 4, config["num_quantizers"], dtype=torch.int64)
     logits = model.logits(ids)
     assert logits.shape[-2:] == (n_used or config["num_quantizers"], config["codebook_size"])
@@ -78,7 +78,7 @@ def test_as_on_the_hub(tmp_path, config, weights):
     """`.pt` beside model_cfg.json in a folder of variants, with the derived rotary table."""
     weights["blocks.0.time_attn.rope_embedding_layer.rotate"] = torch.zeros(4, 12).cfloat()
     write(tmp_path / "tiny", config, weights, published=True)
-    model = load(tmp_path, variant="tiny")
+    model = published.load("brainomni", tmp_path, variant="tiny")
     assert isinstance(model, BrainOmni)
     assert not model.training
     assert (model.contract.geometry, model.contract.window_s) == ("centred", 30.0)
@@ -88,10 +88,10 @@ def test_tokenizer_alone(tmp_path, config, weights):
     alone = {k: v for k, v in config.items()
              if not k.startswith("lm_") and k not in ("mask_ratio", "num_quantizers_used")}
     stripped = {k.removeprefix("tokenizer."): v for k, v in of_tokenizer(weights).items()}
-    tokenizer = load(write(tmp_path / "t", alone, stripped, published=True))
+    tokenizer = published.load("brainomni", write(tmp_path / "t", alone, stripped, published=True))
     assert isinstance(tokenizer, BrainTokenizer)
     assert tokenizer.quantizer.started
-    inside = load(write(tmp_path / "m", config, weights)).tokenizer
+    inside = published.load("brainomni", write(tmp_path / "m", config, weights)).tokenizer
     for name, value in inside.state_dict().items():
         assert torch.equal(tokenizer.state_dict()[name], value), name
 
@@ -106,13 +106,14 @@ def test_codes_projected_to_another_width(tmp_path, config, weights):
                     f"{layer}project_in.bias": torch.randn(8),
                     f"{layer}project_out.weight": torch.randn(config["n_dim"], 8),
                     f"{layer}project_out.bias": torch.randn(config["n_dim"])}  # fmt: skip
-    model = load(write(tmp_path / "m", config, weights))
+    model = published.load("brainomni", write(tmp_path / "m", config, weights))
     wanted = weights["tokenizer.quantizer.rvq.layers.1.project_out.bias"]
     assert torch.equal(model.tokenizer.quantizer.up[1].bias, wanted)
 
 
 def test_codebook_statistics_continue_where_training_left_off(tmp_path, config, weights):
-    quantizer = load(write(tmp_path / "m", config, weights)).tokenizer.quantizer
+    model = published.load("brainomni", write(tmp_path / "m", config, weights))
+    quantizer = model.tokenizer.quantizer
     torch.testing.assert_close(quantizer.sums, quantizer.codebook * quantizer.uses[..., None])
     assert torch.equal(quantizer.uses[2],
                        weights["tokenizer.quantizer.rvq.layers.2._codebook.cluster_size"])
@@ -126,7 +127,7 @@ def test_codebook_statistics_continue_where_training_left_off(tmp_path, config, 
 def test_a_missing_weight_is_an_error(tmp_path, config, weights, name):
     del weights[name]
     with pytest.raises(ValueError, match="1 weights do not fit: nothing for our"):
-        load(write(tmp_path / "m", config, weights))
+        published.load("brainomni", write(tmp_path / "m", config, weights))
 
 
 @pytest.mark.parametrize(
@@ -137,36 +138,36 @@ def test_a_missing_weight_is_an_error(tmp_path, config, weights, name):
 def test_an_unexpected_weight_is_an_error(tmp_path, config, weights, name):
     weights[name] = torch.zeros(64, 32)
     with pytest.raises(ValueError, match=re.escape(f"1 weights do not fit: unexpected {name}")):
-        load(write(tmp_path / "m", config, weights))
+        published.load("brainomni", write(tmp_path / "m", config, weights))
 
 
 def test_a_mis_shaped_weight_is_an_error(tmp_path, config, weights):
     weights["mask_token"] = torch.zeros(31)
     with pytest.raises(ValueError, match=r"mask_token is \[31\], wanted \[32\]"):
-        load(write(tmp_path / "m", config, weights))
+        published.load("brainomni", write(tmp_path / "m", config, weights))
 
 
 def test_other_rotary_frequencies_are_an_error(tmp_path, config, weights):
     weights["blocks.0.time_attn.rope_embedding_layer.freqs"] *= 2
     with pytest.raises(ValueError, match="are not the frequencies"):
-        load(write(tmp_path / "m", config, weights))
+        published.load("brainomni", write(tmp_path / "m", config, weights))
 
 
 def test_untrained_codebooks_are_an_error(tmp_path, config, weights):
     weights["tokenizer.quantizer.rvq.layers.1._codebook.inited"].zero_()
     with pytest.raises(ValueError, match="never trained"):
-        load(write(tmp_path / "m", config, weights))
+        published.load("brainomni", write(tmp_path / "m", config, weights))
 
 
 def test_an_unknown_argument_is_an_error(tmp_path, config, weights):
     with pytest.raises(ValueError, match=r"unknown arguments .*lm_magic"):
-        load(write(tmp_path / "m", config | {"lm_magic": 1}, weights))
+        published.load("brainomni", write(tmp_path / "m", config | {"lm_magic": 1}, weights))
 
 
 def test_what_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
-        load(tmp_path / "nothing")
+        published.load("brainomni", tmp_path / "nothing")
     with pytest.raises(ValueError, match=r"neither model_cfg\.json nor config\.json"):
-        load(tmp_path)
+        published.load("brainomni", tmp_path)
     with pytest.raises(ValueError, match="variant must be one of"):
-        load("OpenTSLab/BrainOmni")
+        published.load("brainomni", "OpenTSLab/BrainOmni")

@@ -12,11 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from neurofm import checkpoints
+from neurofm import checkpoints, published
 from neurofm.data.batch import Batch
 from neurofm.models.brainomni import BrainOmni
 from neurofm.nn.losses import distance, zscore
-from neurofm.published.brainomni import load
 from neurofm.published.command import main as import_published
 
 FLOATS = 1e-4  # relative to the largest value
@@ -34,7 +33,7 @@ class Golden(NamedTuple):
 def reference(request, golden, tmp_path_factory) -> Golden:
     folder = golden("brainomni")
     if request.param == "published":
-        model = load(folder)
+        model = published.load("brainomni", folder)
     else:
         out = tmp_path_factory.mktemp("imported") / "out"
         assert import_published([str(folder), "--family=brainomni", f"--out={out}"]) == 0

@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import neurofm
-from neurofm import checkpoints
+from neurofm import checkpoints, published
 from neurofm.data.batch import Batch
 from neurofm.nn.labram_channels import NAMES
 from neurofm.published.command import main as import_published
-from neurofm.published.labram import load
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def as_published(folder, out, norm="norm"):
 
 
 def test_labram_neurobolt_parity_of_tokens_and_features(folder, io):
-    model = load(folder)
+    model = published.load("labram", folder)
     rows = io["input_channels"][1:].expand(len(io["x"]), -1)
     with torch.no_grad():
         tokens = model.encoder(io["x"], rows)
@@ -81,7 +80,7 @@ def test_labram_neurobolt_parity_through_a_checkpoint(folder, io, tmp_path):
         patches = io["tokens"][:, 1:]
         assert difference(model.pooled(batch, "attention"), patches) < 1e-4
         assert difference(model.embed(batch).flatten(1, 2), patches) < 1e-4
-    for name, value in load(source).state_dict().items():
+    for name, value in published.load("labram", source).state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
     assert (model.contract.sfreq, model.contract.scale) == (200.0, "none")
     settings = json.loads((folder / "config.json").read_text())
@@ -94,7 +93,7 @@ def test_labram_neurobolt_parity_through_a_checkpoint(folder, io, tmp_path):
 def test_labram_neurobolt_parity_of_names_and_rows(folder):
     listed = json.loads((folder / "channels.json").read_text())["names"]
     assert tuple(listed[: len(NAMES)]) == NAMES
-    assert len(load(folder).encoder.electrode) == 1 + len(NAMES)
+    assert len(published.load("labram", folder).encoder.electrode) == 1 + len(NAMES)
 
 
 @pytest.mark.parametrize("norm", ["norm", "fc_norm"])
@@ -105,7 +104,7 @@ def test_labram_neurobolt_parity_of_the_training_checkpoint(folder, tmp_path, ca
     assert import_published([str(source), "--family=labram", f"--out={out}"]) == 0
     said = capsys.readouterr().out
     assert f"left out, since features need none of it: {', '.join(more)}" in said
-    found, wanted = neurofm.load(out), load(folder)
+    found, wanted = neurofm.load(out), published.load("labram", folder)
     shape = {key: getattr(wanted.config, key) for key in ("dim", "n_blocks", "n_heads", "patch")}
     assert {key: getattr(found.config, key) for key in shape} == shape
     for name, value in wanted.state_dict().items():
@@ -137,7 +136,7 @@ def test_bad_input_labram_neurobolt_is_loaded_strictly(released, tmp_path, chang
     save_file({name: value.contiguous() for name, value in weights.items()},
               tmp_path / "weights.safetensors")
     with pytest.raises(ValueError, match=said):
-        load(tmp_path)
+        published.load("labram", tmp_path)
 
 
 def test_bad_input_labram_neurobolt_files(released, tmp_path):
@@ -145,9 +144,9 @@ def test_bad_input_labram_neurobolt_files(released, tmp_path):
     source, _ = as_published(folder, tmp_path / "checkpoints")
     torch.save({"model": {"student.a": torch.zeros(1)}}, source / "labram-base.pth")
     with pytest.raises(ValueError, match=r"looked for 'patch_embed\.conv1\.bias', found a"):
-        load(source)
+        published.load("labram", source)
     torch.save({"b": torch.zeros(1)}, source / "vqnsp.pth")
     with pytest.raises(ValueError, match=r"exactly one .pt or .pth file.*vqnsp\.pth"):
-        load(source)
+        published.load("labram", source)
     with pytest.raises(ValueError, match="not on the Hub"):
-        load("935963004/LaBraM")
+        published.load("labram", "935963004/LaBraM")

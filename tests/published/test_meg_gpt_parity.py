@@ -7,17 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neurofm import checkpoints
+from neurofm import checkpoints, published
 from neurofm.data.batch import Batch
 from neurofm.nn.patched_attention import Plan, blocked
 from neurofm.published.command import main as import_published
-from neurofm.published.meg_gpt import load
 from neurofm.tokenizers.sample_tokenizer import variance_explained
 
 
 def both_ways(folder, tmp_path):
     """Read where it lies, and through `neurofm import`."""
-    yield load(folder)
+    yield published.load("meg_gpt", folder)
     assert import_published([str(folder), "--family=meg_gpt", f"--out={tmp_path / 'out'}"]) == 0
     yield checkpoints.load(tmp_path / "out")
 
@@ -88,4 +87,4 @@ def test_bad_input_meg_gpt_is_loaded_strictly(released, tmp_path, change, messag
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file(weights, tmp_path / "weights.safetensors")
     with pytest.raises(ValueError, match=message):
-        load(tmp_path)
+        published.load("meg_gpt", tmp_path)

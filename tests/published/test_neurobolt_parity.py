@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import neurofm
+from neurofm import published
 from neurofm.data.batch import Batch
 from neurofm.nn.labram_channels import NAMES
 from neurofm.published.command import main as import_published
-from neurofm.published.neurobolt import load
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def volts(io) -> Batch:
 
 
 def test_neurobolt_parity_of_both_branches(folder, io):
-    model = load(folder)
+    model = published.load("neurobolt", folder)
     rows = io["input_channels"][1:].expand(len(io["x"]), -1)
     with torch.no_grad():
         spatiotemporal, spectral = model.branches(io["x"], rows)
@@ -76,7 +76,7 @@ def test_neurobolt_parity_through_a_checkpoint(settings, weights, io, tmp_path):
     model = neurofm.load(out)
     with torch.no_grad():
         assert difference(model.predict(volts(io)), io["y"]) < 1e-4
-    for name, value in load(source).state_dict().items():
+    for name, value in published.load("neurobolt", source).state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
     assert model.contract.window_s == settings["EEG_length"] / 200
     card = (out / "README.md").read_text()
@@ -101,7 +101,7 @@ def test_neurobolt_parity_with_other_sizes(settings, weights, io, tmp_path):
         weights[f"mss_module.{part}.{level}.projection.weight"] = torch.zeros(shape)
         weights[f"mss_module.{part}.{level}.projection.bias"] = torch.zeros(shape[0])
     changed = {"depth": depth + 1, "win_level": level, "num_roi": rois, "channels": names(io)}
-    model = load(written(tmp_path, settings | changed, weights))
+    model = published.load("neurobolt", written(tmp_path, settings | changed, weights))
     assert (model.config.n_blocks, model.config.n_scales) == (depth + 1, level + 1)
     with torch.no_grad():
         assert difference(model.predict(volts(io)), io["y"][:, :rois]) < 1e-4
@@ -132,4 +132,4 @@ def test_bad_input_neurobolt_is_loaded_strictly(released, tmp_path, change, said
     weights = load_file(released("neurobolt") / "weights.safetensors")
     change(settings, weights)
     with pytest.raises(ValueError, match=said):
-        load(written(tmp_path, settings, weights))
+        published.load("neurobolt", written(tmp_path, settings, weights))

@@ -13,6 +13,7 @@ import torch
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
+from neurofm.data.sensors import common_names
 
 LEAST_CHANNELS = 4
 _POSTERIOR = re.compile(r"^(O|PO)\d*[zh]?\d*$", re.IGNORECASE)  # names of the 10-05 system
@@ -25,8 +26,7 @@ def common(pairs: Pairs, scans: np.ndarray) -> list[str]:
     Raises ValueError where there are fewer than `LEAST_CHANNELS`.
     """
     layouts = [pairs.layout(scan) for scan in scans.tolist()]
-    everywhere = set.intersection(*(set(layout.names) for layout in layouts))
-    found = [name for name in layouts[0].names if name in everywhere]
+    found = common_names(layouts)
     if len(found) < LEAST_CHANNELS:
         few = min(range(len(layouts)), key=lambda k: len(layouts[k]))
         odd = pairs.recordings["recording"].iat[int(scans[few])]
@@ -49,12 +49,6 @@ def posterior(pairs: Pairs, scan: int, names: list[str]) -> list[str]:
     return by_name or by_place or list(names)
 
 
-def rows(pairs: Pairs, scan: int, names: list[str] | tuple[str, ...]) -> list[int]:
-    """Where the channels stand in a scan."""
-    place = {name: k for k, name in enumerate(pairs.layout(scan).names)}
-    return [place[name] for name in names]
-
-
 @dataclass
 class CommonScans(Scans):
     """Scans whose batches hold the channels of these names alone, in this order."""
@@ -69,7 +63,8 @@ class CommonScans(Scans):
         self, scans: np.ndarray, seeds: np.ndarray | None = None, target=None
     ) -> PairBatch:
         whole = super().batch(scans, seeds, target)
-        at = torch.tensor([rows(self.pairs, scan, self.names) for scan in scans.tolist()])
+        at = torch.from_numpy(np.stack([self.pairs.layout(scan).rows(self.names)
+                                        for scan in scans.tolist()]))
         which = torch.arange(len(at))[:, None]
         return replace(whole, signal=whole.signal[which, at], geometry=whole.geometry[which, at],
                        kind=whole.kind[which, at], valid=whole.valid[which, at])

@@ -63,10 +63,8 @@ def _told(say, name: str, text) -> None:
 
 def open_model(path: str, pairs: Pairs) -> NeuroBOLTSequence:
     """A trained model that fits these pairs; ValueError where it does not."""
-    model = checkpoints.load(path)
-    if not isinstance(model, NeuroBOLTSequence):
-        raise ValueError(f"{path}: wanted a neurobolt_sequence, which predicts fMRI, this is a "
-                         f"{type(model).__name__}")
+    model = checkpoints.load_kind(path, NeuroBOLTSequence,
+                                  "a neurobolt_sequence, which predicts fMRI")
     if different := contract_of(model).differences(pairs.contract):
         raise ValueError(f"{path} takes other EEG than {pairs.folder} holds "
                          f"({'; '.join(different)}): pair with the contract of the model")
@@ -80,9 +78,7 @@ def open_model(path: str, pairs: Pairs) -> NeuroBOLTSequence:
 
 def open_tokenizer(path: str, pairs: Pairs) -> BrainTokenizer:
     """A tokenizer that reads such EEG; ValueError where it does not."""
-    tokenizer = checkpoints.load(path)
-    if not isinstance(tokenizer, BrainTokenizer):
-        raise ValueError(f"{path}: wanted a BrainTokenizer, this is a {type(tokenizer).__name__}")
+    tokenizer = checkpoints.load_kind(path, BrainTokenizer, "a BrainTokenizer")
     if different := contract_of(tokenizer).differences(pairs.contract):
         raise ValueError(f"{path} takes other EEG than {pairs.folder} holds "
                          f"({'; '.join(different)}): pair with the contract of the tokenizer")

@@ -33,7 +33,7 @@ class Features:
     def frames(self, scan: int) -> Frames:
         if scan not in self._frames:
             contract, whole = self.pairs.contract, Scans(self.pairs)
-            rows = channels.rows(self.pairs, scan, self.names)
+            rows = self.pairs.layout(scan).rows(self.names)
             self._frames[scan] = band_power.frames(whole.eeg(scan)[rows], contract.sfreq,
                                                    contract.lowpass_hz, whole.bad(scan))
         return self._frames[scan]

@@ -11,7 +11,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from neurofm.data.contract import of_signals
-from neurofm.data.corpus import Corpus
+from neurofm.data.sensors import common_names
 from neurofm.models.decoder import Decoder
 from neurofm.models.protocol import Backbone
 from neurofm.training.loop import TrainConfig
@@ -163,18 +163,18 @@ class Baselines:
     def _covariances(self) -> np.ndarray:
         corpus = self.data.corpus
         sfreq = of_signals(corpus.contract).sfreq
-        return np.stack([spectra.covariances(self._signal(corpus, w), sfreq)
+        return np.stack([spectra.covariances(corpus.signal(w, self.channels), sfreq)
                          for w in self.windows.tolist()])
 
     @cached_property
     def _signals(self) -> np.ndarray:
-        return np.stack([self._signal(self.data.corpus, w) for w in self.windows.tolist()])
+        return np.stack([self.data.corpus.signal(w, self.channels) for w in self.windows.tolist()])
 
     @cached_property
     def _scans(self) -> np.ndarray:
         out = np.empty(len(self.windows), dtype=object)
         for row, window in enumerate(self.windows.tolist()):
-            signal = self._signal(self.data.corpus, window)
+            signal = self.data.corpus.signal(window, self.channels)
             out[row] = signal[:, np.isfinite(signal).all(axis=0)]
         return out
 
@@ -194,10 +194,6 @@ class Baselines:
             out[row] = out[row] * scale[:, None]
         return out
 
-    def _signal(self, corpus: Corpus, window: int) -> np.ndarray:
-        names = corpus.layout(window).names
-        return corpus.signal(window)[[names.index(name) for name in self.channels]]
-
 
 def common_channels(data: Labeled, windows: np.ndarray, share: float = 0.8) -> list[str]:
     """Channels that all of the recordings have, in the first one's order.
@@ -208,7 +204,7 @@ def common_channels(data: Labeled, windows: np.ndarray, share: float = 0.8) -> l
     corpus = data.corpus
     rows = np.unique(corpus.windows["recording"].to_numpy()[windows])
     layouts = [corpus.layouts[key] for key in dict.fromkeys(corpus.recordings["layout"].iloc[rows])]
-    common = set(layouts[0].names).intersection(*(layout.names for layout in layouts))
+    common = common_names(layouts)
     if len(common) < share * max(map(len, layouts)):
         found = sorted({sensors_of(layout) for layout in layouts})
         raise ValueError(
@@ -217,7 +213,7 @@ def common_channels(data: Labeled, windows: np.ndarray, share: float = 0.8) -> l
             f"methods (--only.sensors='{found[0]}'), only the baselines "
             f"(--baselines_only.sensors='{found[0]}'), or name methods without them"
         )
-    return [name for name in layouts[0].names if name in common]
+    return common
 
 
 def _silent(*_) -> None:

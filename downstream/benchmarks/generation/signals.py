@@ -18,6 +18,7 @@ import numpy as np
 from neurofm import artifacts
 from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
+from neurofm.data.sensors import common_names
 
 from ...scoring.stretches import Stretches, cut, seconds, standard
 
@@ -91,8 +92,7 @@ class Compared:
         end = None
         for window, start_s in sorted(zip(windows.tolist(), starts, strict=True),
                                       key=lambda pair: pair[1]):
-            place = {name: k for k, name in enumerate(self.corpus.layout(window).names)}
-            signal = self.corpus.signal(window)[[place[name] for name in self.names]]
+            signal = self.corpus.signal(window, self.names)
             start = round(float(start_s) * self.sfreq)
             if end is None or start > end + 1:  # start_s is rounded: one sample is no gap
                 found.append([signal])
@@ -142,8 +142,7 @@ def _common(corpus: Corpus, people: list[str]) -> list[str]:
     of = corpus.subjects(np.arange(len(corpus)))
     windows = np.flatnonzero(np.isin(of, people))
     _, first = np.unique(corpus.windows["recording"].to_numpy()[windows], return_index=True)
-    layouts = [corpus.layout(window).names for window in windows[first]]
-    names = [name for name in layouts[0] if all(name in other for other in layouts)]
+    names = common_names([corpus.layout(window) for window in windows[first]])
     if not names:
         raise ValueError(f"{corpus.folder}: no channel is in all recordings of the "
                          f"{len(people)} people; judge people of one layout")

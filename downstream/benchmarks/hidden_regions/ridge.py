@@ -81,7 +81,5 @@ class Ridge:
 
 
 def _measured(corpus: Corpus, window: int, names: list[str]) -> Float[np.ndarray, "region volume"]:
-    x = corpus.signal(window)
-    place = {name: k for k, name in enumerate(corpus.layout(window).names)}
-    x = x[[place[name] for name in names]]
+    x = corpus.signal(window, names)
     return x[:, np.isfinite(x).all(axis=0)].astype(np.float64)

@@ -139,9 +139,10 @@ def test_waves_locked_to_an_event_are_in_means_and_not_in_covariances():
 def test_means_of_a_step_are_its_levels():
     cls = baselines.find("means_lda")
     signal = np.repeat(np.arange(5.0, dtype=np.float32), 32)[None, None].repeat(2, 1)
-    found = cls(0, stretch_s=0.25, sfreq=128.0)._means(signal, np.array(["a"]))
+    one, long = (cls(0, stretch_s=each, sfreq=128.0) for each in (0.25, 9.0))
+    found = one.features(signal, np.array(["a"]), training=False)
     assert np.array_equal(found, np.tile(np.arange(5.0), 2)[None])
-    assert cls(0, stretch_s=9.0, sfreq=128.0)._means(signal, np.array(["a"])).shape == (1, 2)
+    assert long.features(signal, np.array(["a"]), training=False).shape == (1, 2)
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
