@@ -24,6 +24,7 @@ import pandas as pd
 
 from neurofm import config
 from neurofm.data.corpus import Corpus
+from neurofm.pages import table as tables
 from neurofm.pages.figure import with_svg
 from neurofm.results import Results, score
 from neurofm.run import FAILED, Command, Job, Made
@@ -141,14 +142,14 @@ def _federated(run: FederateConfig, job: Job) -> Made:
     every = run.folds or range(max(counts.values()))
     jobs = [simulation.Job(method, fold, seed)
             for fold, seed, method in itertools.product(every, range(run.seeds), run.methods)]
-    tables = _done(run, jobs, job)
-    table = pd.concat([each for one, parts in zip(jobs, tables, strict=True)
+    made = _done(run, jobs, job)
+    table = pd.concat([each for one, parts in zip(jobs, made, strict=True)
                        for name, each in parts.items() if one.fold < counts[name]],
                       ignore_index=True)
     found = federated_scores.score(table, tuple(learning.classes), run.methods)
     rounds = simulation.rounds(job.out, jobs)
     files = _written(job.out, table, found, rounds)
-    said = [found.sites.to_string(index=False, float_format="{:.3f}".format)]
+    said = [tables.text(federated_scores.shown(found))]
     if "federated" in run.methods:
         up = "masked sums" if run.secure.on else size(rounds["bytes_up"].max())
         said.append(f"a round and site: {size(rounds['bytes_down'].max())} down, {up} up")

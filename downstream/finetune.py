@@ -20,6 +20,7 @@ from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as pages
+from neurofm.pages import table as tables
 from neurofm.pages.page import Page
 from neurofm.pages.words import contract_in_words
 from neurofm.results import Results, score
@@ -186,9 +187,9 @@ def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: s
              if isinstance(value, int | float) and not isinstance(value, bool)]
     return Page("Decoder", about, [
         ("", pages.paragraph(text, "lead")),
-        ("Test subjects", pages.pairs(names)),
+        ("Test subjects", tables.pairs(names)),
         ("Data", pages.bullets(data.describe().splitlines())),
-        ("Input", pages.pairs(contract_in_words(data.contract))),
-        ("Model", pages.pairs([("Pretrained model", run.model), ("Mode", run.mode),
+        ("Input", tables.pairs(contract_in_words(data.contract))),
+        ("Model", tables.pairs([("Pretrained model", run.model), ("Mode", run.mode),
                                ("Pretrained weights", "no" if run.random_weights else "yes")])),
     ])

@@ -27,6 +27,7 @@ from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.figure import pyplot, save
 from neurofm.pages.page import Page
@@ -210,7 +211,7 @@ def page(run: GenerateConfig, corpus: Corpus, files: pd.DataFrame, out: Path) ->
     return Page("Generated signals", f"{run.model}, prompts from {run.data}, {run.split} split", [
         ("", report.paragraph("These signals are generated, not recorded. `neurofm evaluate "
                               "generation` compares them with recordings.")),
-        ("Draws", report.pairs([
+        ("Draws", tables.pairs([
             ("Prompt", {"real": "the person's first window",
                         "unigram": "labels drawn by their frequencies in the person's first window",
                         }[run.prompt]),
@@ -218,6 +219,6 @@ def page(run: GenerateConfig, corpus: Corpus, files: pd.DataFrame, out: Path) ->
             ("Temperature", f"{run.temperature:g}"), ("Top p", f"{run.top_p:g}"),
             ("Seed", str(run.seed))])),
         ("First seconds", report.figure(out / "generated.png", "Generated signals")),
-        ("Files", report.table(files, scroll=len(files) > 20)),
-        ("Signals", report.pairs(words.contract_in_words(corpus.contract))),
+        ("Files", tables.html(files, scroll=len(files) > 20)),
+        ("Signals", tables.pairs(words.contract_in_words(corpus.contract))),
     ])

@@ -14,6 +14,7 @@ from neurofm.data import shards
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.windows import SPLITS
 from neurofm.pages import page as pages
+from neurofm.pages import table, words
 from neurofm.pages.figure import COLORS
 from neurofm.pages.page import Page
 from neurofm.seen import subject_keys
@@ -31,7 +32,8 @@ _COLUMNS = ("recording", "subject", "session", "task", "run", "split", "channels
 def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> None:
     """Write `out`/quality.html; the shards of `tables` lie in `out`/windows."""
     n, hours = len(tables.recordings), tables.recordings["duration_s"].sum() / 3600
-    page = Page(f"Quality of the corpus {out.resolve().name}", f"{n} recordings, {hours:.2f} h", [
+    about = f"{words.count(n, 'recording')}, {hours:.2f} h"
+    page = Page(f"Quality of the corpus {out.resolve().name}", about, [
         _failures(failures),
         ("Preprocessing", _contract(contract)),
         ("Splits", _splits(tables)),
@@ -46,12 +48,12 @@ def _failures(failures: dict[str, dict]) -> tuple[str, str]:
     if not failures:
         return "", pages.paragraph("No recording failed.")
     rows = [(record["source"], record["reason"]) for record in failures.values()]
-    heading = f"{len(rows)} recording{'s' * (len(rows) > 1)} failed"
+    heading = f"{words.count(len(rows), 'recording')} failed"
     return heading, _table(("recording", "reason"), rows, wrap=True)
 
 
 def _contract(contract: Contract) -> str:
-    return pages.pairs(contract.described())
+    return table.pairs(contract.described())
 
 
 def _splits(tables) -> str:
@@ -91,7 +93,7 @@ def _recordings(tables) -> str:
         f"Recordings with a remark: {looked_at}. Amplitude: interquartile range after the "
         f"band-pass, median over channels. Line noise: power at the line frequency over the power "
         f"beside it, before the notch filter, median over channels.", "small"
-    ) + pages.table(pd.DataFrame(rows, columns=list(_COLUMNS)), dense=True)
+    ) + table.html(pd.DataFrame(rows, columns=list(_COLUMNS)), dense=True)
 
 
 def _spectra(out: Path, tables, contract: InputContract) -> str:
@@ -135,28 +137,28 @@ def _plot(kind: str, hz: np.ndarray, lines: list[np.ndarray], contract: InputCon
     def y(level):
         return height * (top - np.asarray(level)) / _DECADES
 
-    drawn, words = [], []
+    drawn, text = [], []
     for edge, other in ((0.0, contract.highpass_hz), (contract.lowpass_hz, hz[-1])):
         if edge is not None and other is not None:
             drawn.append(f'<rect x="{x(edge):.1f}" y="0" width="{x(other) - x(edge):.1f}" '
                          f'height="{height}" fill="#eee"/>')
     for tick in np.linspace(0, hz[-1], 5):
-        words.append(f'<text x="{_LEFT + x(tick):.0f}" y="{height + 14}" text-anchor="middle">'
+        text.append(f'<text x="{_LEFT + x(tick):.0f}" y="{height + 14}" text-anchor="middle">'
                      f'{tick:.0f}</text>')
     for decade in range(0, _DECADES + 1, 2):
-        words.append(f'<text x="{_LEFT - 4}" y="{height * decade / _DECADES + 9:.0f}" '
+        text.append(f'<text x="{_LEFT - 4}" y="{height * decade / _DECADES + 9:.0f}" '
                      f'text-anchor="end">{f"−{10 * decade}" if decade else 0} dB</text>')
     for line in log:
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x(hz[1:]), y(line), strict=True))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{COLORS[0]}" '
                      f'stroke-opacity=".45"/>')
-    return (f'<figure><figcaption>{kind}, {len(lines)} recordings</figcaption>'
+    return (f'<figure><figcaption>{kind}, {words.count(len(lines), "recording")}</figcaption>'
             f'<svg viewBox="0 0 {_WIDTH + 10} {_HEIGHT}" width="{_WIDTH + 10}" font-size="10">'
             f'<svg x="{_LEFT}" width="{width}" height="{height}">{"".join(drawn)}</svg>'
-            f'{"".join(words)}<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 3}" '
+            f'{"".join(text)}<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 3}" '
             f'text-anchor="middle">frequency (Hz)</text></svg></figure>')
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple], wrap: bool = False) -> str:
-    made = pages.table(pd.DataFrame(rows, columns=list(heads)))
+    made = table.html(pd.DataFrame(rows, columns=list(heads)))
     return made.replace("<table>", '<table class="pairs">') if wrap else made

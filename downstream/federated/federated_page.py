@@ -8,6 +8,8 @@ import pandas as pd
 from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
+from neurofm.pages import words
 
 from . import federated_scores
 from .federated_scores import Scores
@@ -24,15 +26,16 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
             "Dots are held-out subjects: none of their trials is in any weight or statistic"
             + (", except their own mean over all their trials, without labels"
                if run.learning.architecture.get("recentered") else "")
-            + ". Bars: 95 % over people (and seeds).") + report.table(_shown(scores.sites))),
-        ("Sites", report.table(_sites(run, scores))),
+            + ". Bars: 95 % over people (and seeds).")
+         + tables.html(federated_scores.shown(scores))),
+        ("Sites", tables.html(_sites(run, scores))),
         ("Rounds", report.figure(out / "rounds.png", "losses over rounds") + _rejected(federated)
          if len(federated) else ""),
-        ("What travels", report.pairs(_travels(run, federated))),
-        ("What was done", report.pairs(_done(run))),
+        ("What travels", tables.pairs(_travels(run, federated))),
+        ("What was done", tables.pairs(_done(run))),
     ]
-    return report.Page("Federated decoder", f"{n} sites, classes {' / '.join(scores.classes)}",
-                       sections)
+    about = f"{words.count(n, 'site')}, classes {' / '.join(scores.classes)}"
+    return report.Page("Federated decoder", about, sections)
 
 
 def _remarks(scores: Scores) -> str:
@@ -54,25 +57,6 @@ def _sites(run, scores: Scores) -> pd.DataFrame:
                      "trial (s)": f"{corpus.contract.window_s:g}",
                      "samples": of_signals(corpus.contract).window_samples})
     return pd.DataFrame(rows)
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """For reading: intervals beside their means."""
-    rows = []
-    for row in table.to_dict("records"):
-        gain = row.get("gain", float("nan"))
-        rows.append({
-            "site": row["site"], "method": row["method"], "people": row["people"],
-            "windows": row["windows"], "balanced accuracy": row["balanced_accuracy"],
-            "95 %": _pair(row, ""),
-            "gain over local": gain, "of it 95 %": _pair(row, "gain_"), "p": row.get("p"),
-        })
-    return pd.DataFrame(rows)
-
-
-def _pair(row: dict, prefix: str) -> str:
-    low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
-    return "" if low is None or low != low else f"{low:.3f} … {high:.3f}"
 
 
 def _rejected(rounds: pd.DataFrame) -> str:

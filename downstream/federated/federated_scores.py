@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neurofm.pages import table as tables
+from neurofm.pages import words
+
 from ..scoring import statistics
 
 ALL = "all sites"
@@ -85,21 +88,34 @@ def finding(scores: Scores) -> str:
     rows = scores.sites.set_index(["site", "method"])
     whole = rows.loc[(ALL, scores.methods[0])]
     n_sites = scores.people["site"].nunique()
-    said = (f"{scores.methods[0]}: balanced accuracy {_interval(whole, '')} over "
-            f"{int(whole['people'])} people of {n_sites} sites")
+    said = (f"{scores.methods[0]}: balanced accuracy {_accuracy(whole)} over "
+            f"{words.count(int(whole['people']), 'subject')} of {words.count(n_sites, 'site')}")
     if scores.against is None or scores.methods[0] == scores.against:
         return said + "."
     alone = rows.loc[(ALL, scores.against)]
-    said += (f"; each site by itself: {_interval(alone, '')}. The gain, "
-             f"{_interval(whole, 'gain_', 'gain')} (p = {whole['p']:.2g}), ")
     low, high = whole["gain_low"], whole["gain_high"]
+    gain = words.estimate(whole["gain"], low, high, signed=True)
+    said += (f"; each site by itself: {_accuracy(alone)}. The gain, {gain} "
+             f"({words.p_is(whole['p'])}), ")
     if not np.isfinite(low) or low <= 0 <= high:
         return said + "includes 0: the difference is not significant."
     return said + ("excludes 0: sites gain from the federation." if low > 0 else
                    "is negative: sites do better alone.")
 
 
-def _interval(row: pd.Series, prefix: str, mean: str = "balanced_accuracy") -> str:
-    if not np.isfinite(row[f"{prefix}low"]):
-        return f"{row[mean]:.3f}"
-    return f"{row[mean]:.3f} [{row[f'{prefix}low']:.3f}, {row[f'{prefix}high']:.3f}]"
+def _accuracy(row: pd.Series) -> str:
+    return words.estimate(row["balanced_accuracy"], row["low"], row["high"])
+
+
+def shown(scores: Scores) -> pd.DataFrame:
+    """The table of sites as people read it."""
+    table = scores.sites
+    out = pd.DataFrame({
+        "site": table["site"], "method": table["method"], "subjects": table["people"],
+        "windows": table["windows"],
+        "balanced accuracy [95 %]": tables.estimates(table, "balanced_accuracy", "low", "high")})
+    if "gain" in table:
+        out["gain over local [95 %]"] = tables.estimates(
+            table, "gain", "gain_low", "gain_high", signed=True)
+        out["p"] = table["p"].map(words.p_value)
+    return out

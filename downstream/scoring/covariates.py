@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from neurofm.data.corpus import Corpus
+from neurofm.pages import words
 
 from ..decoder.labeled import described
 
@@ -118,13 +119,9 @@ def in_words(found: pd.DataFrame, best: str) -> list[str]:
     lines = []
     for name, part in found.groupby("covariate", sort=False):
         label, own = part[part["method"] == LABEL].iloc[0], part[part["method"] == best]
-        lines.append(f"{name} and the label: r = {label['r']:+.2f} (p {_p(label['p'])}, "
-                     f"{int(label['subjects'])} people)"
+        lines.append(f"{name} and the label: r = {words.number(label['r'], 2, True)} "
+                     f"({words.p_is(label['p'])}, {words.count(int(label['subjects']), 'subject')})"
                      + "".join(f"; {name} and the answers of {best} among people of one label: r = "
-                               f"{row['r']:+.2f} (p {_p(row['p'])})"
+                               f"{words.number(row['r'], 2, True)} ({words.p_is(row['p'])})"
                                for _, row in own.iterrows()))
     return lines
-
-
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0")

@@ -16,6 +16,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
+from neurofm.pages import words
+
 from .exchanges import Exchanges, exchanges
 
 LEVEL = 0.95
@@ -31,7 +33,7 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return words.estimate(self.mean, self.low, self.high)
 
 
 @dataclass(frozen=True)

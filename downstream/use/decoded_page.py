@@ -10,6 +10,7 @@ from neurofm import artifacts, checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 
@@ -35,13 +36,13 @@ def page(
         ("Quality of the recording", report.bullets(findings.quality(windows) or fine)),
         ("Signal and decoded windows",
          report.figure(figure, "signal and answers over time")),
-        ("", folded("Every window", report.table(readable(table), scroll=True)
+        ("", folded("Every window", tables.html(readable(table), scroll=True)
                     + report.paragraph("Full table: predictions.tsv and predictions.parquet in "
                                        "this folder."))),
         ("", folded("Details of the recording",
-                    report.pairs(_about_recording(recording, windows)))),
+                    tables.pairs(_about_recording(recording, windows)))),
         ("", folded("What was done to the signal",
-                    report.pairs(words.contract_in_words(windows.contract)))),
+                    tables.pairs(words.contract_in_words(windows.contract)))),
     ]
     return report.Page(Path(recording.source).name, about(model), sections)
 

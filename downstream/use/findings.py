@@ -8,6 +8,7 @@ import pandas as pd
 from neurofm import checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
+from neurofm.pages import words
 from neurofm.preprocessing.quality import remarks as remarks_of
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 from neurofm.results import Results
@@ -24,7 +25,7 @@ def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float 
     """
     answered = table.dropna(subset=[f"p_{name}" for name in classes] or ["predicted"])
     n, lost = len(answered), len(table) - len(answered)
-    what = f"{n} window{'s' * (n != 1)}"
+    what = words.count(n, "window")
     if n:
         what += f" of {answered['stop_s'].iloc[0] - answered['start_s'].iloc[0]:g} s"
     apart = f" {lost} more had no usable signal." if lost else ""
@@ -44,10 +45,10 @@ def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float 
         lead = (f"The decoder is not sure enough to name any of {what}: its highest probability is "
                 f"below {abstain_below:g} in all of them.")
     elif most > named[order[1]]:
-        lead = f"The decoder names {first} in {most} of {what} ({most / n:.0%})"
+        lead = f"The decoder names {first} in {most} of {what} ({words.percent(most / n)})"
     else:
         lead = (f"The decoder names {' and '.join(k for k in order if named[k] == most)} equally "
-                f"often, each in {most} of {what} ({most / n:.0%})")
+                f"often, each in {most} of {what} ({words.percent(most / n)})")
     if most:
         others = [f"{name} in {named[name]}" for name in order if 0 < named[name] < most]
         unnamed = n - sum(named.values())
@@ -55,7 +56,7 @@ def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float 
             others.append(f"none in {unnamed}, where its highest probability is below "
                           f"{abstain_below:g}")
         lead += "".join(f", {other}" for other in others) + "."
-    means = ", ".join(f"{name} {mean[name]:.2f}" for name in order)
+    means = ", ".join(f"{name} {words.number(mean[name], 2)}" for name in order)
     return f"{lead} Mean probability over all windows: {means}.{apart}"
 
 
@@ -121,7 +122,7 @@ def timing(summary: dict) -> str:
     return ("Latency from the last sample of a window to its answer: median "
             f"{summary['latency_median_ms']:.0f} ms, 99th percentile "
             f"{summary['latency_p99_ms']:.0f} ms over {summary['windows']} windows, with "
-            f"{summary['threads']} thread{'s' * (summary['threads'] != 1)}; computing is "
+            f"{words.count(summary['threads'], 'thread')}; computing is "
             f"{summary['real_time_factor']:.0f} times as fast as the signal. {kept} Not "
             f"included: the filters delay the signal by {delays}.")
 
@@ -141,8 +142,8 @@ def score(model: str) -> tuple[str, bool]:
 def score_in_words(found: dict) -> tuple[str, bool]:
     """(the metrics of test subjects in words, whether they are better than guessing)."""
     n, known = found.get("subjects", "?"), found.get("same_people", False)
-    people = "1 person" if n == 1 else f"{n} people"
-    tested = f"On {people} it was {'trained on, at another time' if known else 'not trained on'}"
+    tested = (f"On {words.count(n, 'training subject')} at another time" if known else
+              f"On {words.count(n, 'subject')} not in its training data")
     if "balanced_accuracy" not in found:
         numbers = ", ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in found.items()
                             if isinstance(value, float))
@@ -152,12 +153,11 @@ def score_in_words(found: dict) -> tuple[str, bool]:
     alone = found["low"] != found["low"]  # NaN: one person, over whom there is no interval
     good = found["p_chance"] <= max(0.05, least) and (alone or found["low"] > found["chance"])
     right = round(100 * found["balanced_accuracy"])
-    text = (f"{tested}, about {right} of 100 windows were correct; chance is "
-            f"{round(100 * found['chance'])} (balanced accuracy {found['balanced_accuracy']:.3f}"
-            + ("" if alone else f", 95 % interval over people {found['low']:.3f} to "
-                                f"{found['high']:.3f}")
-            + f"; {found['windows']} windows; chance {found['chance']:.3f}, p = "
-            f"{found['p_chance']:.2g}).")
+    accuracy = words.score(found["balanced_accuracy"], found["low"], found["high"],
+                           chance=found["chance"])
+    text = (f"{tested}: about {right} of 100 windows were correct; chance is "
+            f"{round(100 * found['chance'])} (balanced accuracy {accuracy}, "
+            f"{words.p_is(found['p_chance'])}; {found['windows']} windows).")
     if alone:
         text += " One subject says little about others."
     if not good:
@@ -200,9 +200,9 @@ def trained_on(model: str, recording: Recording | None) -> list[str]:
     people: dict[str, set] = {}
     for entry in ledger["recordings"]:
         people.setdefault(entry["role"], set()).add(entry["subject"])
-    words = {"train": "trained on", "validation": "checked during training on"}
-    roles = [f"{words.get(role, f'used ({role})')} {len(who)} "
-             f"{'person' if len(who) == 1 else 'people'}" for role, who in people.items()]
+    use = {"train": "trained on", "validation": "checked during training on"}
+    roles = [f"{use.get(role, f'used ({role})')} {words.count(len(who), 'subject')}"
+             for role, who in people.items()]
     hours = sum(float(entry["hours"]) for entry in ledger["recordings"])
     told = [f"It was {', and '.join(roles)}; {hours:.1f} hours of recordings." if roles else
             "Its list of training subjects is empty."]

@@ -7,6 +7,7 @@ import pandas as pd
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
 from neurofm.pages import words
 
 from . import findings
@@ -31,9 +32,9 @@ def page(
     sections += [
         ("Speed", report.paragraph(findings.timing(summary))),
         ("A stream is not a file", report.bullets(summary["differences"])),
-        ("", folded("Every window", report.table(readable(table), scroll=True)
+        ("", folded("Every window", tables.html(readable(table), scroll=True)
                     + report.paragraph("Full table: predictions.tsv in this folder."))),
         ("", folded("What was done to the signal",
-                    report.pairs(words.contract_in_words(decoder.contract)))),
+                    tables.pairs(words.contract_in_words(decoder.contract)))),
     ]
     return report.Page(Path(template.source or "stream").name, about(model), sections)

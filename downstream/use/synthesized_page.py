@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
+from neurofm.pages import words
 
 from ..protocol.scans import LEAST_VOLUMES
 from ..scoring.statistics import holm
@@ -33,14 +35,14 @@ def page(
     sections = [("What this is", report.paragraph(
         f"Time series of {len(rois)} regions, synthesized from EEG by {Path(run.model).name}. "
         "Nothing here was measured by a scanner. Values are z-scored over a recording: "
-        "amplitudes cannot be compared between recordings or subjects.", "lead") + report.pairs([
+        "amplitudes cannot be compared between recordings or subjects.", "lead") + tables.pairs([
             ("Recordings", ", ".join(series.source for series in made)),
             ("Repetition time", ", ".join(f"{series.t_r:g} s" for series in made)),
             ("Regions", ", ".join(rois)),
             ("Model's input", f"EEG at {model.contract.sfreq:g} Hz, {model.contract.highpass_hz:g}–"
                               f"{model.contract.lowpass_hz:g} Hz, any montage")]))]
     sections.append(("Beside what was measured", report.paragraph(NOT_COMPARED) if table is None
-                     else report.paragraph(finding(table)) + report.table(table)))
+                     else report.paragraph(finding(table)) + tables.html(_shown(table))))
     for series in made:
         sections.append((series.name, report.figure(
             out / f"{series.name}_desc-synthesized.png",
@@ -49,7 +51,7 @@ def page(
         sections.append((f"{len(failures)} failed", report.bullets(
             f"{source}: {reason}" for source, reason in failures)))
     n = len(made)
-    return report.Page("fMRI synthesized from EEG", f"{n} recording{'s' * (n > 1)}", sections)
+    return report.Page("fMRI synthesized from EEG", words.count(n, "recording"), sections)
 
 
 def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFrame:
@@ -71,17 +73,22 @@ def nearness(series, rois: tuple[str, ...], n: int, seed: int = 0) -> pd.DataFra
                          "p (Holm)": holm(p)})
 
 
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{name: table[name].map(words.p_value) for name in ("p", "p (Holm)")})
+
+
 def finding(table: pd.DataFrame | None) -> str:
     """How close the series are to what was measured, in words."""
     if table is None:
         return ""
     good = int((table["p (Holm)"] < 0.05).sum())
     n_regions, shifts = table["region"].nunique(), int(table["shifts"].min())
+    least = n_regions / (1 + shifts)
     too_short = (f" The shortest recording allows {shifts} shifts: after correction for "
-                 f"{n_regions} regions none of it can be below {n_regions / (1 + shifts):.2g}."
-                 if n_regions / (1 + shifts) >= 0.05 else "")
+                 f"{n_regions} regions no p can be below {words.p_value(least)}."
+                 if least >= 0.05 else "")
     return (
-        f"Mean r {table['r'].mean():.3f} over {len(table)} regions of "
-        f"{table['recording'].nunique()} recording(s): {good} of {len(table)} exceed the same "
-        f"series shifted by {SHIFT_S:g} s or more (p < .05, Holm within a recording). One "
-        "recording says little about others." + too_short)
+        f"Mean r {words.number(table['r'].mean())} over {len(table)} regions of "
+        f"{words.count(table['recording'].nunique(), 'recording')}: {good} of {len(table)} "
+        f"exceed the same series shifted by {SHIFT_S:g} s or more (p < 0.05, Holm within a "
+        "recording). One recording says little about others." + too_short)

@@ -1,10 +1,14 @@
-"""The model card: what a checkpoint is, whom it was trained on, what it is worth, made from what is
-known of it. Front matter in the Hub's form, evaluations as its `model-index`."""
+"""The model card: what a checkpoint is, its training subjects and its scores, from its own files.
+
+Front matter is in the Hub's form; evaluations are its `model-index`.
+"""
 
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from ..pages import table, words
 
 if TYPE_CHECKING:
     from ..pretrained import NeuroFMPreTrainedModel
@@ -86,15 +90,14 @@ def _front(model, ledger: dict, about: About, repo: str) -> str:
 
 def _result(each: Evaluation, row: str) -> dict:
     value, low, high = each.rows[row]
-    known = low == low
     return {
         "task": {"type": "other", "name": each.task},
         "dataset": {"type": "other", "name": each.dataset},
         "metrics": [{
             "type": each.metric.replace(" ", "_"),
             "value": round(value, 4),
-            "name": f"{each.metric} ({row}; {each.protocol}; {_people(each.subjects)}"
-                    + (f"; 95 % {low:.3f} to {high:.3f})" if known else ")"),
+            "name": f"{each.metric} ({row}; {each.protocol}): "
+                    f"{words.score(value, low, high, each.subjects, each.chance)}",
         }],
     }
 
@@ -118,7 +121,7 @@ def _what(model: "NeuroFMPreTrainedModel") -> str:
 
 
 def _training(model, ledger: dict) -> str:
-    """Whom it has seen: a row a data set."""
+    """Training subjects: a row a data set."""
     people: dict[str, dict[str, set]] = {}
     hours: dict[str, float] = {}
     for entry in ledger["recordings"]:
@@ -131,14 +134,13 @@ def _training(model, ledger: dict) -> str:
                  for role in sorted({role for of in people.values() for role in of})}
         lines += [f"Trained on corpus `{model.contract.corpus}`: "
                   + "; ".join(f"{role}: {n} subjects" for role, n in total.items())
-                  + f"; {sum(hours.values()):.2f} h.", "",
-                  "| data set | subjects | hours | terms |", "|---|---|---|---|"]
-        terms = ledger.get("datasets", {})
+                  + f"; {sum(hours.values()):.2f} h.", ""]
+        terms, rows = ledger.get("datasets", {}), []
         for name, roles in sorted(people.items()):
             counts = ", ".join(f"{len(each)} {role}" for role, each in sorted(roles.items()))
-            lines.append(f"| {_dataset(name, terms)} | {counts} | {hours[name]:.2f} | "
-                         f"{terms.get(name, {}).get('licence') or 'not stated'} |")
-        lines.append("")
+            rows.append([_dataset(name, terms), counts, f"{hours[name]:.2f}",
+                         terms.get(name, {}).get("licence") or "not stated"])
+        lines += [table.markdown(["data set", "subjects", "hours", "terms"], rows), ""]
     for entry in ledger.get("published", []):
         lines += [f"Holds weights published by others: {entry['weights']} ({entry['licence']}; "
                   f"{entry['paper']}), trained on "
@@ -153,27 +155,22 @@ def _dataset(name: str, terms: dict) -> str:
     return f"{name} ({full})" if full and full != name else name or "unnamed"
 
 
-def _people(n: int) -> str:
-    return f"{n} subject{'s' * (n != 1)}"
-
-
 def _evaluation(each: Evaluation) -> str:
-    chance = "" if each.chance is None else f"; chance {each.chance:.3f}"
-    lines = [f"## Evaluation: {each.task}", "",
-             f"{each.metric}, {each.dataset}, {_people(each.subjects)}, {each.protocol}{chance}.",
-             "", f"| method | {each.metric} | 95 % |", "|---|---|---|"]
-    for name, (value, low, high) in sorted(each.rows.items(), key=lambda row: -row[1][0]):
-        shown = f"**{name}**" if name in each.ours else name
-        interval = f"{low:.3f} … {high:.3f}" if low == low else "–"
-        lines.append(f"| {shown} | {value:.3f} | {interval} |")
-    return "\n".join([*lines, ""])
+    chance = "" if each.chance is None else f"; chance {words.estimate(each.chance)}"
+    subjects = words.count(each.subjects, "subject")
+    rows = [[f"**{name}**" if name in each.ours else name, words.estimate(*values)]
+            for name, values in sorted(each.rows.items(), key=lambda row: -row[1][0])]
+    return "\n".join([
+        f"## Evaluation: {each.task}", "",
+        f"{each.metric}, {each.dataset}, {subjects}, {each.protocol}{chance}.", "",
+        table.markdown(["method", f"{each.metric} [95 %]"], rows), ""])
 
 
 def _numbers(metrics: dict[str, float]) -> str:
     if not metrics:
         return ""
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(metrics.items()))
-    return f"## Training metrics\n\n| metric | value |\n|---|---|\n{rows}\n"
+    rows = [[name, f"{value:.4g}"] for name, value in sorted(metrics.items())]
+    return f"## Training metrics\n\n{table.markdown(['metric', 'value'], rows)}\n"
 
 
 def _limits(ledger: dict, about: About) -> str:

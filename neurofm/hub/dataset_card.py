@@ -2,6 +2,8 @@
 
 import re
 
+from ..pages import table as tables
+
 # Spellings of licenses that let others have what was made of a data set. Share-alike and
 # non-commercial ones do, under their own terms; no-derivatives do not.
 _OPEN = re.compile(
@@ -41,19 +43,19 @@ def card(kind: str, data, terms: dict[str, dict], repo: str, license: str, title
              ("Standardized windows of brain recordings" if kind == "corpus" else
               "Codes of a tokenizer, for every window of brain recordings")
              + ", made by neurofm.\n",
-             f"{data.contract.in_words()}\n",
-             "| data set | subjects | recordings | hours | terms | to be cited |",
-             "|---|---|---|---|---|---|"]
+             f"{data.contract.in_words()}\n"]
+    rows = []
     for name, part in table.groupby(table["dataset"].fillna("")):
         said = terms.get(name, {})
-        lines.append(
-            f"| {said.get('name', name)} | {part['subject'].nunique()} | {len(part)} | "
-            f"{part['duration_s'].sum() / 3600:.2f} | {said.get('licence', 'not stated')} | "
-            f"{said.get('acknowledge') or said.get('doi') or '–'} |")
+        rows.append([said.get("name", name), part["subject"].nunique(), len(part),
+                     f"{part['duration_s'].sum() / 3600:.2f}", said.get("licence", "not stated"),
+                     said.get("acknowledge") or said.get("doi")])
     splits = ", ".join(f"{name} {n}" for name, n in
                        table.groupby("split")["n_windows"].sum().items())
-    lines += ["", f"{len(data)} windows ({splits}); splits are by subject. Whoever publishes what "
-              f"is made of this passes the terms above on.", "", "## Use", "", "```bash",
+    heads = ["data set", "subjects", "recordings", "hours", "terms", "to be cited"]
+    lines += [tables.markdown(heads, rows), "",
+              f"{len(data)} windows ({splits}); splits are by subject. Works made from this data "
+              f"must pass on the terms above.", "", "## Use", "", "```bash",
               f"hf download {repo} --repo-type dataset --local-dir data/", "```", "", "```python",
               "import neurofm",
               f"data = neurofm.{'Corpus' if kind == 'corpus' else 'TokenSet'}.open(\"data\")",

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
        max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
@@ -95,9 +93,6 @@ class Page:
         )
 
 
-def page(title: str, about: str, sections: Iterable[tuple[str, str]]) -> str:
-    """A whole page as HTML; see `Page`."""
-    return Page(title, about, list(sections)).html()
 
 
 def warning(text: str) -> str:
@@ -113,34 +108,6 @@ def bullets(texts: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
 
 
-def pairs(rows: Iterable[tuple[str, str]]) -> str:
-    """Names and what they are, side by side."""
-    cells = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
-        for name, value in rows
-    )
-    return f'<table class="pairs">{cells}</table>'
-
-
-def table(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:
-    """A data frame; numbers to the right, three decimals. scroll: in a frame of its own. dense:
-    small, and line breaks within cells are kept."""
-    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
-    head = "".join(f"<th{' class=number' * right}>{html.escape(str(name))}</th>"
-                   for name, right in zip(frame, numeric, strict=True))
-    body = "".join(
-        "<tr>" + "".join(
-            _td(_cell(value), right) for value, right in zip(row, numeric, strict=True)
-        ) + "</tr>"
-        for row in frame.itertuples(index=False)
-    )
-    style = ' class="dense"' if dense else ""
-    made = f"<table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    if scroll:
-        return f'<div class="scroll">{made}</div>'
-    return f'<div class="wide">{made}</div>' if dense else made
-
-
 def figure(path: str | Path, alt: str, caption: str = "") -> str:
     """A PNG inside the page. caption: how to read it."""
     data = base64.b64encode(Path(path).read_bytes()).decode()
@@ -149,13 +116,3 @@ def figure(path: str | Path, alt: str, caption: str = "") -> str:
         return image
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
-
-def _td(text: str, right: bool) -> str:
-    long = max(map(len, text.splitlines() or [""])) > 48
-    return f"<td{' class=number' * right}{' class=long' * long}>{html.escape(text)}</td>"
-
-
-def _cell(value) -> str:
-    if value is None or value != value:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

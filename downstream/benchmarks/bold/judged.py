@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from neurofm.pages import words
+
 from ...protocol.scans import ROLES, Roles
 from ...scoring.series import Series
 from ...scoring.statistics import least_p
@@ -65,24 +67,26 @@ class Judged:
 def finding(judged: Judged) -> str:
     """In a sentence: does the first method predict, and better than the best of the others?"""
     row = judged.table.set_index("method").loc[judged.first]
-    said = f"{judged.first}: mean r {_interval(row['r'], row['low'], row['high'])}"
+    said = f"{judged.first}: mean r {words.estimate(row['r'], row['low'], row['high'])}"
     if judged.baseline is None:
         return f"{said}; nothing was compared with it."
     other = judged.table.set_index("method").loc[judged.baseline]
     said += (f"; {judged.baseline}, the best of the others: "
-             f"{_interval(other['r'], other['low'], other['high'])}. ")
-    gap = _interval(other["difference"], other["difference_low"], other["difference_high"])
+             f"{words.estimate(other['r'], other['low'], other['high'])}. ")
+    gap = words.estimate(other["difference"], other["difference_low"], other["difference_high"],
+                         signed=True)
     if not np.isfinite(other["difference_low"]):
         return f"{said}The difference is {gap}: one subject says nothing of others."
     if other["difference_low"] <= 0 <= other["difference_high"]:
         return f"{said}The difference, {gap}, includes 0: the difference is not significant."
     better = judged.first if other["difference"] > 0 else judged.baseline
-    said += f"The difference, {gap}, leaves out 0"
+    n = len(judged.subjects)
+    said += f"The difference, {gap}, excludes 0"
     if other["difference_p"] < SIGNIFICANT:
-        return f"{said} (p = {other['difference_p']:.2g}): {better} is better."
-    return (f"{said} in favor of {better}, but exchanging them person by person gives p = "
-            f"{other['difference_p']:.2g} (at least {least_p(len(judged.subjects)):.2g} with "
-            f"{len(judged.subjects)} people): not certain.")
+        return f"{said} ({words.p_is(other['difference_p'])}): {better} is better."
+    return (f"{said} in favor of {better}, but exchanging them within subjects gives "
+            f"{words.p_is(other['difference_p'])} (the least possible with "
+            f"{words.count(n, 'subject')}: {words.p_value(least_p(n))}): not certain.")
 
 
 def significant(judged: Judged) -> list[str]:
@@ -90,8 +94,8 @@ def significant(judged: Judged) -> list[str]:
     than their surrogates."""
     said, table = [], judged.table.set_index("method", drop=False)
     for row in table.loc[[judged.first, *filter(None, [judged.baseline])]].itertuples():
-        parts = [f"{int(count)} of {row.regions} regions better than {words}"
-                 for count, words in ((row.significant_moved, "its predictions moved in time"),
+        parts = [f"{int(count)} of {row.regions} regions better than {other}"
+                 for count, other in ((row.significant_moved, "its predictions moved in time"),
                                       (row.significant_others, "other people's scans explain"))
                  if count is not None and count == count]
         said.append(f"{row.method}: " + (", ".join(parts) or "no test could be made")
@@ -115,17 +119,13 @@ def remarks(roles: Roles, scores: dict[str, Scores]) -> list[str]:
         found.append("one subject is judged: there is no interval over subjects")
     elif n < 10:
         found.append(f"intervals from {n} subjects are rough")
-    for null, words in ((one.moved, "moved predictions"), (one.others, "other people's scans")):
+    for null, title in ((one.moved, "moved predictions"), (one.others, "other people's scans")):
         if null.why:
             found.append(null.why)
         elif not null.can_reach(SIGNIFICANT):
-            found.append(f"{words} give {len(null.drawn)} surrogates, so p is at least "
-                         f"{null.least_p:.2g}, and after Holm over {n_rois} regions none can be "
-                         f"told from them one by one")
+            found.append(f"{title} give {len(null.drawn)} surrogates, so p is at least "
+                         f"{words.p_value(null.least_p)}: after Holm over {n_rois} regions no "
+                         f"region can be significant; raise permutations or judge more scans")
     if not np.isfinite(one.coherence).any():
         found.append("the judged parts are too short for coherence")
     return found
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else "")

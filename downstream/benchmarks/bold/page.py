@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurofm.data.pairs import Pairs
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.page import Page
 
@@ -58,8 +59,8 @@ def page(
                                            "moved against the other. The score is r at 0 s; "
                                            "another best lag means a wrong delay.")
              + _lags(judged)),
-            ("Signals", report.pairs(words.contract_in_words(pairs.contract))),
-            ("Targets", report.pairs(words.contract_in_words(pairs.bold_contract))),
+            ("Signals", tables.pairs(words.contract_in_words(pairs.contract))),
+            ("Targets", tables.pairs(words.contract_in_words(pairs.bold_contract))),
         ],
     )
 
@@ -69,34 +70,36 @@ def _table(judged: Judged) -> str:
     for row in judged.table.to_dict("records"):
         n, name = row["regions"], row["method"]
         rows.append({
-            "method": name, "mean r": _cell(row["r"], row["low"], row["high"]),
-            f"{judged.first} minus it": "–" if name == judged.first else _cell(
-                row["difference"], row["difference_low"], row["difference_high"]),
-            "p": _p(row.get("difference_p", np.nan)),
+            "method": name, "mean r": words.estimate(row["r"], row["low"], row["high"]),
+            f"{judged.first} minus it": words.DASH if name == judged.first else words.estimate(
+                row["difference"], row["difference_low"], row["difference_high"], signed=True),
+            "p": words.p_value(row.get("difference_p", np.nan)),
             "regions > moved": _count(row["significant_moved"], n),
             "regions > others": _count(row["significant_others"], n),
-            **{words: _cell(row[key], digits=2) for key, words in (
+            **{title: words.estimate(row[key], decimals=2) for key, title in (
                 ("of_ceiling", "r / ceiling"), ("of_ceiling_eeg", "r / EEG ceiling"))
                if key in row},
         })
         beside.append({
             "method": name,
-            "coherence": _cell(row["coherence"], row["coherence_low"], row["coherence_high"]),
-            "coherence if moved": _cell(row["coherence_unrelated"]),
-            "FC similarity": _cell(row["fc"], row["fc_low"], row["fc_high"]),
-            "best lag (s)": _cell(row["best_lag_s"], digits=0),
+            "coherence": words.estimate(row["coherence"], row["coherence_low"],
+                                        row["coherence_high"]),
+            "coherence if moved": words.estimate(row["coherence_unrelated"]),
+            "FC similarity": words.estimate(row["fc"], row["fc_low"], row["fc_high"]),
+            "best lag (s)": words.estimate(row["best_lag_s"], decimals=0),
         })
     known = judged.fc[judged.fc["method"] == "mean of training scans"]["fc_similarity"].mean()
-    beside.append({"method": "mean matrix of training scans", "coherence": "–",
-                   "coherence if moved": "–", "FC similarity": _cell(known), "best lag (s)": "–"})
+    beside.append({"method": "mean matrix of training scans", "coherence": words.DASH,
+                   "coherence if moved": words.DASH, "FC similarity": words.estimate(known),
+                   "best lag (s)": words.DASH})
     return (
-        report.table(pd.DataFrame(rows), dense=True)
+        tables.html(pd.DataFrame(rows), dense=True)
         + report.paragraph(
             "Mean over regions and subjects [95 % bootstrap interval over subjects]. p: "
             "methods permuted within subjects, two-sided, not corrected for the number of "
-            "methods. regions > moved, others: how many are better than surrogates (p < .05, "
+            "methods. regions > moved, others: how many are better than surrogates (p < 0.05, "
             "one-sided, Holm over regions).", "small")
-        + report.table(pd.DataFrame(beside), dense=True)
+        + tables.html(pd.DataFrame(beside), dense=True)
         + report.paragraph(
             f"Coherence: {metrics.BAND_HZ[0]:g}–{metrics.BAND_HZ[1]:g} Hz, weighted by measured "
             f"power; to be compared with that of the same predictions moved in time. FC "
@@ -120,7 +123,7 @@ def _compared(
                  f"tests; {protocol.GAP_S:g} s dropped after each cut. All scans train one "
                  "model.",
     }[roles.kind])]
-    rows += [(words, long(role)) for role, words in (
+    rows += [(title, long(role)) for role, title in (
         ("train", "Trained on"), ("validation", "Penalties and steps selected on"),
         ("test", "Judged on"))]
     rows += [("Repetition times judged", ", ".join(f"{each:g} s" for each in t_r))]
@@ -129,7 +132,7 @@ def _compared(
     if channels:
         rows.append(("Channels of methods that read them by name",
                      f"{len(channels)}: {', '.join(channels)}"))
-    return report.pairs(rows) + report.paragraph(
+    return tables.pairs(rows) + report.paragraph(
         "Targets are cleaned within the part in which they count. EEG features are z-scored "
         "over their whole scan; this uses no fMRI. A constant prediction has r = 0.", "small")
 
@@ -145,15 +148,14 @@ def _courses(out: Path, judged: Judged) -> str:
 def _surrogates(judged: Judged) -> str:
     rows = judged.by_region[judged.by_region["method"] == judged.first]
     shown = pd.DataFrame({"region": rows["region"],
-                          "r": [_cell(*each) for each in zip(rows["r"], rows["low"], rows["high"],
-                                                             strict=True)]})
+                          "r": tables.estimates(rows, "r", "low", "high")})
     for name in ("moved", "others"):
         if rows[f"p_{name}"].notna().any():
-            shown[f"{name}: 95th percentile"] = [_cell(x) for x in rows[f"{name}_95"]]
+            shown[f"{name}: 95th percentile"] = [words.estimate(x) for x in rows[f"{name}_95"]]
             for column, what in ((f"p_{name}", "p"), (f"p_{name}_holm", "Holm"),
                                  (f"q_{name}", "FDR q")):
-                shown[f"{name}: {what}"] = [_p(x) for x in rows[column]]
-    return report.table(shown, scroll=len(shown) > 20, dense=True) + report.paragraph(
+                shown[f"{name}: {what}"] = [words.p_value(x) for x in rows[column]]
+    return tables.html(shown, scroll=len(shown) > 20, dense=True) + report.paragraph(
         f"{judged.first}; regions.tsv has all methods. Holm controls the family-wise error, q "
         "the false discovery rate (Benjamini & Hochberg).", "small")
 
@@ -165,15 +167,15 @@ def _matrices(out: Path, judged: Judged) -> str:
     known = judged.fc[judged.fc["method"] == "mean of training scans"]["fc_similarity"].mean()
     return _figure(out, "connectivity", "Correlations of regions, mean over the judged scans.") + (
         report.paragraph("The mean matrix of the training scans, which uses no EEG, has an FC "
-                         f"similarity of {known:.3f}: a method must exceed it to be informative "
-                         "about a single scan."))
+                         f"similarity of {words.number(known)}: a method must exceed it to be "
+                         "informative about a single scan."))
 
 
 def _lags(judged: Judged) -> str:
     made = {"region": judged.regions}
     for method, found in judged.scores.items():
-        made[method] = [_cell(x, digits=0) for x in found.best_lag_s]
-    return report.table(pd.DataFrame(made), scroll=len(judged.regions) > 20, dense=True) + (
+        made[method] = [words.estimate(x, decimals=0) for x in found.best_lag_s]
+    return tables.html(pd.DataFrame(made), scroll=len(judged.regions) > 20, dense=True) + (
         report.paragraph("Best lag of each region, seconds; positive: measured comes later.",
                          "small"))
 
@@ -190,16 +192,5 @@ def _figure(out: Path, name: str, caption: str) -> str:
     return report.figure(out / f"{name}.png", name, caption)
 
 
-def _cell(mean: float, low: float = np.nan, high: float = np.nan, digits: int = 3) -> str:
-    if mean is None or not np.isfinite(mean):
-        return "–"
-    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) else ""
-    return f"{mean:.{digits}f}{interval}"
-
-
-def _p(p: float) -> str:
-    return "–" if not np.isfinite(p) else f"{p:.3f}" if p >= 0.001 else "< .001"
-
-
 def _count(count: float | None, n: int) -> str:
-    return "–" if count is None or count != count else f"{int(count)} of {n}"
+    return words.DASH if count is None or count != count else f"{int(count)} of {n}"

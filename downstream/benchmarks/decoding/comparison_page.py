@@ -11,6 +11,8 @@ import pandas as pd
 
 from neurofm import artifacts
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
+from neurofm.pages import words
 from neurofm.pages.page import Page
 
 from ...scoring import statistics
@@ -55,11 +57,11 @@ def finding(result: Comparison) -> str:
     said = (f"Best is {best} ({word}): {score} {_of_row(row, result)} over "
             f"{unit.counted(n)}")
     if result.classes:
-        said += f", where chance is {printed.number(row['chance'])}"
+        said += f", where chance is {words.number(row['chance'])}"
     else:
-        by_chance = printed.estimate(row["chance"], float("nan"), float("nan"))
+        by_chance = words.estimate(row["chance"])
         said += f", where exchanged numbers give {by_chance}"
-    said += (f" (p of chance {printed.is_p(row['p_chance'])}{_at_least(row)})."
+    said += (f" ({words.p_is(row['p_chance'])} of chance{_at_least(row)})."
              if row["labelings"] else " (no p value against chance).")
     other = result.best_baseline if is_network else result.best_network
     if other is None:
@@ -77,13 +79,13 @@ def finding(result: Comparison) -> str:
         return f"{said} It shares no test window with {which}."
     note = "" if result.classes else " (negative: a smaller error)"
     said += (f" Its difference from {which}, is "
-             f"{printed.estimate(mean, low, high, signed=True)}{note}: ")
+             f"{words.estimate(mean, low, high, signed=True)}{note}: ")
     # "Told apart" needs both, so that neither a lucky test nor a lucky interval is enough.
     if p < LEVEL and (low > 0 or high < 0):
-        return f"{said}the difference is significant (p {printed.is_p(p)}, Holm-corrected)."
-    said += f"the difference is not significant (p {printed.is_p(p)}, Holm-corrected"
+        return f"{said}the difference is significant ({words.p_is(p)}, Holm-corrected)."
+    said += f"the difference is not significant ({words.p_is(p)}, Holm-corrected"
     least = statistics.least_p(n)
-    return f"{said}; with {unit.counted(n)} no p can be below {printed.p_value(least)})." \
+    return f"{said}; with {unit.counted(n)} no p can be below {words.p_value(least)})." \
         if least >= LEVEL else f"{said})."
 
 
@@ -99,7 +101,7 @@ def page(result: Comparison, about: About, out: Path) -> Page:
         ("Scores", _figure(figures, "comparison.png",
                            f"Scores of each method and {result.unit.one}",
                            _caption_compared(result))
-         + printed.folded(printed.shown(result), 14)
+         + tables.folded(printed.shown(result), 14)
          + report.paragraph(_reading_the_table(result, about), "small")),
         ("Differences between methods", _differences(result, figures)),
         ("Other metrics", _secondary(result, about)),
@@ -126,8 +128,8 @@ def page(result: Comparison, about: About, out: Path) -> Page:
         ("Subjects", report.bullets(about.split)
          if about.split else ""),
         ("Methods", report.bullets([*about.protocol, *_method(result)])),
-        ("Preprocessing", report.pairs(about.contract) if about.contract else ""),
-        ("Inputs", report.pairs([
+        ("Preprocessing", tables.pairs(about.contract) if about.contract else ""),
+        ("Inputs", tables.pairs([
             ("Methods", ", ".join(result.table["method"])), *parents])),
     ])
 
@@ -151,17 +153,17 @@ def _curves(about: About, figures: dict[str, Path]) -> str:
                    "of the subject. Bars are shifted sideways for legibility.")
     table = about.curves
     out = pd.DataFrame({"method": table["method"], "examples a class": table["shots"],
-                        "score [95 %]": printed.cells(table, "mean", "low", "high")})
+                        "score [95 %]": tables.estimates(table, "mean", "low", "high")})
     if "gain" in table:
-        out["pretrained minus this [95 %]"] = printed.cells(
-            table, "gain", "gain_low", "gain_high", True)
-    return made + printed.folded(out, 10)
+        out["pretrained minus this [95 %]"] = tables.estimates(
+            table, "gain", "gain_low", "gain_high", signed=True)
+    return made + tables.folded(out, 10)
 
 
 def _covariates(about: About) -> str:
     if about.covariates is None or not len(about.covariates):
         return ""
-    return report.table(about.covariates, dense=True) + report.paragraph(
+    return tables.html(about.covariates, dense=True) + report.paragraph(
         "r is Spearman's, of a method's answers and the covariate among people of one label "
         "(of the label itself: of all people): 0 where predictions do not depend on it. "
         "low_half and high_half are the score in people below and above the covariate's median.",
@@ -224,11 +226,11 @@ def _differences(result: Comparison, figures: dict[str, Path]) -> str:
     if result.ranks is not None:
         p = result.ranks.p
         friedman = "" if p != p else (
-            f" Friedman test of equal ranks: p {printed.is_p(p)}.")
+            f" Friedman test of equal ranks: {words.p_is(p)}.")
         how = f"Wilcoxon signed ranks over {unit.many}, Holm-corrected over all pairs"
-        told = (f"Black bars join methods that do not differ significantly ({how}, p ≥ .05)."
+        told = (f"Black bars join methods that do not differ significantly ({how}, p ≥ 0.05)."
                 if result.alike else
-                f"All methods differ significantly ({how}, p < .05): there are no bars.")
+                f"All methods differ significantly ({how}, p < 0.05): there are no bars.")
         made += _figure(figures, "ranks.png", "Average ranks of the methods",
                         f"Mean rank of each method over {unit.one}s, best on the left. "
                         f"{told}{friedman}")
@@ -238,19 +240,19 @@ def _differences(result: Comparison, figures: dict[str, Path]) -> str:
                           if frozenset(pair) in pairs])
     out = pd.DataFrame({
         "method": table["method"], "minus": table["other"],
-        f"difference of {TITLES[result.score]} [95 %]": printed.cells(
-            table, "difference", "difference_low", "difference_high", True),
+        f"difference of {TITLES[result.score]} [95 %]": tables.estimates(
+            table, "difference", "difference_low", "difference_high", signed=True),
     })
     if "difference_r" in table:
-        out["difference of r [95 %]"] = printed.cells(
-            table, "difference_r", "difference_r_low", "difference_r_high", True)
+        out["difference of r [95 %]"] = tables.estimates(
+            table, "difference_r", "difference_r_low", "difference_r_high", signed=True)
     for test in ("permutation", "wilcoxon"):
-        out[f"p {test}"] = table[f"p_{test}"].map(printed.p_value)
-        corrected = table[f"p_{test}_holm"].map(printed.p_value)
+        out[f"p {test}"] = table[f"p_{test}"].map(words.p_value)
+        corrected = table[f"p_{test}_holm"].map(words.p_value)
         out["(Holm)" if test == "permutation" else "(Holm) "] = corrected
     least, most = table["units"].min(), table["units"].max()
     over = unit.counted(most) if least == most else f"{least} to {unit.counted(most)}"
-    return made + printed.folded(out, 10) + report.paragraph(
+    return made + tables.folded(out, 10) + report.paragraph(
         f"Every pair, on the windows that both decoded ({over}). p permutation: the two methods "
         f"exchanged within {unit.many}; p Wilcoxon: signed ranks of the differences; (Holm): "
         f"corrected for all {len(table)} pairs. Full table: differences.tsv.",
@@ -265,7 +267,7 @@ def _secondary(result: Comparison, about: About) -> str:
     for name, metric in result.secondary.items():
         arrow = "↑" if metric.better > 0 else "↓"
         unit = f" ({metric.unit})" if metric.unit else ""
-        out[f"{metric.title}{unit}\u00a0{arrow}"] = printed.cells(
+        out[f"{metric.title}{unit}\u00a0{arrow}"] = tables.estimates(
             table, name, f"{name}_low", f"{name}_high")
         over.setdefault(int(table[f"{name}_subjects"].iloc[0]), []).append(metric.title)
     lines = []
@@ -278,7 +280,7 @@ def _secondary(result: Comparison, about: About) -> str:
         f" R² below 0: worse than predicting the mean of the test {many}.")
     if result.classes:
         extra += (" Intervals of the calibration error are biased upward by resampling.")
-    return printed.folded(out, 14) + report.paragraph(
+    return tables.folded(out, 14) + report.paragraph(
         f"↑ more is better, ↓ less is better; brackets: 95 % intervals over {many} and seeds. "
         f"{'. '.join(lines)}.{extra}", "small")
 
@@ -287,7 +289,7 @@ def _of_windows(result: Comparison) -> list[tuple[str, str]]:
     if result.by_window is None:
         return []
     one = result.by_window
-    return [("Scored window by window", printed.folded(printed.shown(one), 14) + report.paragraph(
+    return [("Scored window by window", tables.folded(printed.shown(one), 14) + report.paragraph(
         "The same predictions with every window scored by itself instead of the mean over a "
         "subject's windows; intervals and chance still over subjects. Secondary: the question "
         "is asked per subject.", "small"))]
@@ -320,7 +322,7 @@ def _method(result: Comparison) -> list[str]:
 
 
 def _of_row(row: pd.Series, result: Comparison) -> str:
-    text = printed.estimate(row[result.score], row["low"], row["high"])
+    text = words.estimate(row[result.score], row["low"], row["high"])
     return text if "[" in text else f"{text} (no interval from one subject)"
 
 

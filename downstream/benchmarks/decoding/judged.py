@@ -7,6 +7,7 @@ import pandas as pd
 
 from neurofm import config
 from neurofm.models.brainmae import BrainMAE
+from neurofm.pages import table as tables
 from neurofm.pages.words import contract_in_words
 from neurofm.run import Made
 
@@ -67,7 +68,7 @@ def report(
         sorted(set(files)), judged=data.corpus.judged(tested),
         results=written.results(run, result, in_words(run.protocol, parts, task.trial), notes),
         page=comparison_page.page(result, about, out),
-        said=[printed.shown(result).to_string(index=False)],
+        said=[tables.text(printed.shown(result))],
     )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 
 from ...scoring.statistics import Estimate
@@ -13,8 +14,7 @@ from .settings import EvaluateConfig
 
 def to_text(result: Comparison) -> str:
     """The table and the finding, for a terminal."""
-    table = printed.shown(result).to_string(index=False)
-    return f"{table}\n{comparison_page.finding(result)}"
+    return f"{tables.text(printed.shown(result))}\n{comparison_page.finding(result)}"
 
 
 def write(out: Path, result: Comparison, about: About) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.page import Page
 
@@ -38,7 +39,7 @@ def page(
                             "subjects. Lower is better for distances and errors, higher for r "
                             "and the share recognized.", "small")),
         ("Models beside linear models", "" if beside.empty else
-         report.table(beside.drop(columns="short"), scroll=len(beside) > 20, dense=True)
+         tables.html(beside.drop(columns="short"), scroll=len(beside) > 20, dense=True)
          + report.paragraph("Better by: mean over people of the difference, with the sign set "
                             "so that more is better, and its 95 % interval over subjects; "
                             "significant where it excludes 0. Intervals are not corrected for "
@@ -61,7 +62,7 @@ def page(
                                "lagged covariances. ")),
         ("Correlation of envelopes", _envelopes(out, judged)),
         ("Five seconds", _figure(out, "traces", f"Channels of {compared.people[0]}, z-scored.")),
-        ("Signals", report.pairs(words.contract_in_words(compared.corpus.contract))),
+        ("Signals", tables.pairs(words.contract_in_words(compared.corpus.contract))),
     ])
 
 
@@ -85,7 +86,7 @@ def _compared(
         ("Frequencies", f"1–{settings.high_hz:g} Hz"),
         ("Channels", f"{judged.n_channels}, each z-scored"),
     ]
-    return report.pairs(rows) + report.paragraph(
+    return tables.pairs(rows) + report.paragraph(
         "The autoregressions are fitted on the person's whole first half. A model sees of the "
         "person what its prompt holds, and whatever it was trained on.", "small")
 
@@ -102,8 +103,8 @@ def _among(out: Path, judged: Judged, judge: str, prefix: str, what: str) -> str
     return (_figure(out, judge, what + _CAPTION_MATRIX)
             + _table(judged, _of(judged, prefix), extra)
             + report.paragraph(f"Chance of the nearest being one's own: "
-                               f"{1 / judged.n_people:.3f}. p: share of exchanges of people that "
-                               f"do as well.", "small"))
+                               f"{words.number(1 / judged.n_people)}. p: share of exchanges of "
+                               f"people that do as well.", "small"))
 
 
 def _envelopes(out: Path, judged: Judged) -> str:
@@ -124,22 +125,16 @@ def _of(judged: Judged, prefix: str) -> list[Measure]:
 
 
 def _table(judged: Judged, measures: list[Measure], extra: Sequence[tuple[str, str]] = ()) -> str:
-    """A row a measure, a column a source; extra: (words, column) of numbers without intervals."""
+    """A row a measure, a column a source; extra: (title, column) of numbers without intervals."""
     rows = judged.table.set_index("source")
-    made = {"": [m.words for m in measures] + [words for words, _ in extra]}
+    made = {"": [m.words for m in measures] + [title for title, _ in extra]}
     for name in judged.names:
-        cells = [_cell(*(rows.at[name, f"{m.name}{end}"] for end in ("", "_low", "_high")))
+        cells = [verdict.cell(*(rows.at[name, f"{m.name}{end}"] for end in ("", "_low", "_high")))
                  for m in measures]
-        cells += [_cell(rows.at[name, key]) for _, key in extra]
-        if set(cells) != {"–"}:
+        cells += [verdict.cell(rows.at[name, key]) for _, key in extra]
+        if set(cells) != {words.DASH}:
             made[name] = cells
-    return report.table(pd.DataFrame(made), dense=True)
-
-
-def _cell(mean: float, low: float = np.nan, high: float = np.nan) -> str:
-    if not np.isfinite(mean):
-        return "–"
-    return f"{mean:.3g}" + (f" [{low:.2g}, {high:.2g}]" if np.isfinite(low) else "")
+    return tables.html(pd.DataFrame(made), dense=True)
 
 
 def _figure(out: Path, name: str, caption: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
+from neurofm.pages import table as tables
 from neurofm.repository import LEDGER
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
@@ -100,7 +101,6 @@ def ask(run: GenerationConfig, job: Job) -> Made:
     judged.values.to_csv(out / "subjects.tsv", sep="\t", index=False, float_format="%.5g")
     files = _draw(out, compared, settings, judged, measured, bursts)
     power = np.sort(bursts.power())
-    shown = judged.table.set_index("source")[[m.name for m in judged.measures if m.main]]
     found = results(run, compared, settings, judged)
     found.notes += [*notes, *verdict.doubts(judged, [*compared.folders]), *_without_ledger(run)]
     return Made(
@@ -109,7 +109,7 @@ def ask(run: GenerationConfig, job: Job) -> Made:
                                                     compared.people))),
         page=judge_page.page(out, compared, settings, judged, measured,
                              float(power[-1] / power[-2])),
-        said=[shown.T.to_string(float_format="{:.3g}".format)])
+        said=[tables.text(verdict.shown(judged))])
 
 
 COMMAND = Command("evaluate generation", GenerationConfig, ask, makes="results",

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from neurofm.pages import words
+
 from ...scoring import statistics
 from .measured import OTHER, REAL
 from .table import Judged, Measure
@@ -43,9 +45,9 @@ def beside(judged: Judged, models: list[str], baselines: list[str]) -> pd.DataFr
                     said = ("better" if gain.low > 0 else "worse" if gain.high < 0
                             else "not told apart")
                     rows.append({"model": model, "baseline": baseline, "measure": measure.words,
-                                 "of the model": f"{_mean(judged, model, measure):.3g}",
-                                 "of the baseline": f"{_mean(judged, baseline, measure):.3g}",
-                                 "better by": f"{gain.mean:.3g} [{gain.low:.3g}, {gain.high:.3g}]",
+                                 "of the model": cell(_mean(judged, model, measure)),
+                                 "of the baseline": cell(_mean(judged, baseline, measure)),
+                                 "better by": cell(gain.mean, gain.low, gain.high),
                                  "model is": said, "short": measure.short})
     return pd.DataFrame(rows)
 
@@ -59,8 +61,8 @@ def sentences(beside: pd.DataFrame) -> list[str]:
         parts = []
         for said in ("worse", "better", "not told apart"):
             some = rows.loc[rows["model is"] == said, "short"]
-            words = said if said == "not told apart" else f"{said} than it"
-            parts.append(f"{words} on {len(some)}"
+            how = said if said == "not told apart" else f"{said} than it"
+            parts.append(f"{how} on {len(some)}"
                          + (f" ({', '.join(some)})" if len(some) else ""))
         found.append(f"{model} beside {baseline}: {'; '.join(parts)}.")
     return found
@@ -74,7 +76,7 @@ def doubts(judged: Judged, models: list[str]) -> list[str]:
                      f"with others: there is no distance to others, no recognition and no p.")
     elif (least := statistics.least_p(judged.n_people)) > 0.05:
         found.append(f"{judged.n_people} people: intervals are wide, and no paired test of so few "
-                     f"can reach p < {least:.2g}.")
+                     f"can reach p < {words.p_value(least)}.")
     if judged.n_channels < 3:
         found.append(f"{judged.n_channels} channel(s) in common: correlations of envelopes across "
                      f"channels need 3, so there are none.")
@@ -84,6 +86,20 @@ def doubts(judged: Judged, models: list[str]) -> list[str]:
             if len(values) and (lost := int((~np.isfinite(values)).sum())):
                 found.append(f"{model}: no {measure.words} in {lost} of {len(values)} people.")
     return found
+
+
+def shown(judged: Judged) -> pd.DataFrame:
+    """The main measures of every source, for the terminal."""
+    rows = judged.table.set_index("source")
+    main = [m for m in judged.measures if m.main]
+    return pd.DataFrame({"measure": [m.words for m in main], **{
+        name: [cell(*(rows.at[name, f"{m.name}{end}"] for end in ("", "_low", "_high")))
+               for m in main] for name in judged.names}})
+
+
+def cell(mean: float, low: float = np.nan, high: float = np.nan) -> str:
+    """Three significant digits: measures have different scales."""
+    return words.estimate(mean, low, high, decimals=words.three_digits(mean))
 
 
 def _mean(judged: Judged, source: str, measure: Measure) -> float:

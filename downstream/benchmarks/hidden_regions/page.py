@@ -6,6 +6,7 @@ import pandas as pd
 
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
+from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.figure import COLORS, pyplot, save
 from neurofm.pages.page import Page
@@ -24,7 +25,7 @@ def draw(path: Path, scores: pd.DataFrame) -> list[str]:
         part = scores[scores["hidden"] == kind]
         for k, (share, rows) in enumerate(part.groupby("share")):
             axis.plot(rows["ridge"], rows["model"], "o", ms=4, alpha=0.8, color=COLORS[k],
-                      label=f"{share:.0%} hidden")
+                      label=f"{words.percent(share)} hidden")
         axis.plot([low, 1], [low, 1], color="0.7", lw=0.8, zorder=0)
         axis.set(xlabel="R² of ridge regression", title=f"hidden in {kind}"
                  if kind == "segments" else f"hidden in the {kind}")
@@ -34,25 +35,35 @@ def draw(path: Path, scores: pd.DataFrame) -> list[str]:
     return [path.name]
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as people read it, on the terminal and on the page."""
+    return pd.DataFrame({
+        "hidden in": table["hidden"], "share": table["share"].map(words.percent),
+        "subjects": table["subjects"],
+        "R² model [95 %]": tables.estimates(table, "r2_model", "model_low", "model_high"),
+        "R² ridge [95 %]": tables.estimates(table, "r2_ridge", "ridge_low", "ridge_high"),
+        "R² linear part of the model": table["r2_guess"], "R² random weights": table["r2_random"],
+        "model minus ridge [95 %]": tables.estimates(
+            table, "difference", "low", "high", signed=True),
+        "p": table["p"].map(words.p_value)})
+
+
 def page(run, corpus: Corpus, table: pd.DataFrame, learned: list[tuple[str, Path, str]],
          out: Path) -> Page:
     """Table, figure, what the model has learned, and the signals. learned: (heading, PNG,
     caption)."""
     layout = sensors_of(corpus.layout(int(corpus.select(run.split)[0])))
     about = f"{run.model} on {run.data}, {run.split} split, {layout}"
-    shown = table.assign(p=[words.p_value(p) for p in table["p"]]).rename(
-        columns={"r2_model": "R² model", "r2_ridge": "R² ridge",
-                 "r2_guess": "R² linear part of the model", "r2_random": "R² random weights"})
     return Page("Hidden regions", about, [
-        (f"Hidden regions of the {run.split} subjects", report.table(shown, dense=True)
+        (f"Hidden regions of the {run.split} subjects", tables.html(shown(table), dense=True)
          + report.paragraph(
              "R² is the share of a hidden region's variance that is predicted, mean over subjects; "
-             "low and high are 95 % bootstrap intervals over subjects. Ridge regression sees the "
+             "in brackets: 95 % bootstrap intervals over subjects. Ridge regression sees the "
              "other regions of the same volume. So does the model where a region is hidden in the "
              "whole scan; hidden in segments, it also sees the region itself in other segments.",
              "small")),
         ("", report.figure(out / "hidden_regions.png", "R² of model and ridge regression",
                            "One dot per subject.")),
         *((heading, report.figure(path, heading, caption)) for heading, path, caption in learned),
-        ("Signals", report.pairs(words.contract_in_words(corpus.contract))),
+        ("Signals", tables.pairs(words.contract_in_words(corpus.contract))),
     ])

@@ -17,6 +17,7 @@ from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.models.brainmae import BrainMAE
+from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
 
@@ -87,7 +88,7 @@ def ask(run: HiddenRegionsConfig, job: Job) -> Made:
         results=results(run, each, table),
         judged=corpus.judged(windows),
         page=page.page(run, corpus, table, learned, job.out),
-        said=[table.to_string(index=False, float_format="{:.3f}".format)],
+        said=[tables.text(page.shown(table))],
     )
 
 

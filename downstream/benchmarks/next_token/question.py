@@ -20,6 +20,7 @@ from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as pages
+from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.page import Page
 from neurofm.results import Results, comparison, score
@@ -87,7 +88,7 @@ def ask(run: NextTokenConfig, job: Job) -> Made:
     return Made(
         ["subjects.tsv", "table.tsv"], results=results(run, each, table),
         judged=corpus.judged(windows), page=page(run, corpus, table),
-        said=[table.to_string(index=False, float_format="{:.3f}".format)],
+        said=[tables.text(shown(table))],
     )
 
 
@@ -112,11 +113,20 @@ def results(run: NextTokenConfig, each: pd.DataFrame, table: pd.DataFrame) -> Re
     return found
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as people read it, on the terminal and on the page."""
+    return pd.DataFrame({
+        "prediction": table["prediction"], "subjects": table["subjects"],
+        "nats [95 %]": tables.estimates(table, "nats", "low", "high"),
+        "model minus it [95 %]": tables.estimates(
+            table, "model minus it", "from", "to", signed=True)})
+
+
 def page(run: NextTokenConfig, corpus: Corpus, table: pd.DataFrame) -> Page:
     return Page("Next token", f"{run.model} on {run.data}, {run.split} split", [
-        ("Cross-entropy of the next token", pages.table(table) + pages.paragraph(
-            "Nats per token, mean over subjects; low and high are 95 % bootstrap intervals over "
-            "subjects. Lower is better. “Model minus it” is paired over subjects, with its 95 % "
-            "interval; below 0 the model is better.", "small")),
-        ("Signals", pages.pairs(words.contract_in_words(corpus.contract))),
+        ("Cross-entropy of the next token", tables.html(shown(table)) + pages.paragraph(
+            "Nats per token, mean over subjects; in brackets: 95 % bootstrap intervals over "
+            "subjects. Lower is better. Model minus it: paired over subjects; below 0 the model is "
+            "better.", "small")),
+        ("Signals", tables.pairs(words.contract_in_words(corpus.contract))),
     ])

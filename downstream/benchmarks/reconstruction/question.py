@@ -15,6 +15,7 @@ import pandas as pd
 from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
+from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
 from neurofm.tokenizers.sample_tokenizer import SampleTokenizer
@@ -83,7 +84,7 @@ def ask(run: ReconstructionConfig, job: Job) -> Made:
     return Made(
         ["reconstruction.tsv", "subjects.tsv", "reconstruction.png"], results=made,
         judged=corpus.judged(windows), page=page.page(run, corpus, found, made, job.out),
-        said=[found.table.to_string(index=False, float_format="{:.3f}".format), *found.said])
+        said=[tables.text(found.table), *found.said])
 
 
 COMMAND = Command("evaluate reconstruction", ReconstructionConfig, ask, makes="results",

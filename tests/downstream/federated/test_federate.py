@@ -121,7 +121,7 @@ def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path
     assert np.allclose(table[["p_left", "p_right"]], expected, atol=1e-5)
     assert neurofm.embed(path, model).shape == (len(table), 1, 7, 200)
     page = (out / "report.html").read_text()
-    assert "On 1 person it was not trained on, about" in page
+    assert "On 1 subject not in its training data: about" in page
     assert "One subject says little about others" in page
     assert "are not calibrated" in page
     assert cli.main(["stream", f"--replay={path}", "--speed=20", f"--model={folder}",

@@ -353,7 +353,7 @@ def test_few_exchanges_are_explained(tmp_path):
     page = page_of(found, tmp_path)
     assert "in 16 ways only, so p of chance cannot fall below 1/16" in page
     assert "the least that 16 exchanges allow" in page
-    assert "with 4 test subjects no p can be below .125" in page
+    assert "with 4 test subjects no p can be below 0.125" in page
 
 
 @pytest.mark.parametrize("n_subjects", [1, 2])

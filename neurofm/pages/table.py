@@ -1,0 +1,81 @@
+"""Tables for people: the same cells on a page (HTML), on the terminal and on a card (Markdown)."""
+
+import html as escaping
+from collections.abc import Iterable
+
+import pandas as pd
+
+from . import words
+
+
+def estimates(
+    frame: pd.DataFrame, mean: str, low: str, high: str, *, signed: bool = False
+) -> list[str]:
+    """A column of means with their intervals. mean, low, high: names of columns."""
+    return [words.estimate(*values, signed=signed)
+            for values in zip(frame[mean], frame[low], frame[high], strict=True)]
+
+
+def text(frame: pd.DataFrame) -> str:
+    """The table for the terminal."""
+    return pd.DataFrame({name: frame[name].map(_cell) for name in frame}).to_string(index=False)
+
+
+def markdown(heads: list[str], rows: Iterable[list]) -> str:
+    """A table for a card."""
+    body = [[_cell(value) for value in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *body))
+
+
+def html(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:
+    """The table for a page; numbers to the right.
+
+    Parameters
+    ----------
+    frame
+        Floats are shown with three decimals.
+    scroll
+        In a frame of its own.
+    dense
+        Small; line breaks within cells are kept.
+    """
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    head = "".join(f"<th{' class=number' * right}>{escaping.escape(str(name))}</th>"
+                   for name, right in zip(frame, numeric, strict=True))
+    body = "".join(
+        "<tr>" + "".join(
+            _td(_cell(value), right) for value, right in zip(row, numeric, strict=True)
+        ) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    style = ' class="dense"' if dense else ""
+    made = f"<table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if scroll:
+        return f'<div class="scroll">{made}</div>'
+    return f'<div class="wide">{made}</div>' if dense else made
+
+
+def folded(frame: pd.DataFrame, at_most: int) -> str:
+    """A dense table with intervals under their means; one with more rows scrolls."""
+    two = frame.map(lambda cell: cell.replace(" [", "\n[") if isinstance(cell, str) else cell)
+    return html(two, scroll=len(two) > at_most, dense=True)
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and their values, side by side, for a page."""
+    cells = "".join(
+        f"<tr><th>{escaping.escape(name)}</th><td>{escaping.escape(str(value))}</td></tr>"
+        for name, value in rows
+    )
+    return f'<table class="pairs">{cells}</table>'
+
+
+def _td(content: str, right: bool) -> str:
+    long = max(map(len, content.splitlines() or [""])) > 48
+    return f"<td{' class=number' * right}{' class=long' * long}>{escaping.escape(content)}</td>"
+
+
+def _cell(value) -> str:
+    if value is None or value != value:
+        return words.DASH
+    return words.number(value) if isinstance(value, float) else str(value)
