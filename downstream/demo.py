@@ -26,18 +26,20 @@ SPLITS = ["--splits.validation=[sub-001,sub-002,sub-003]",
 
 @dataclass
 class DemoConfig:
-    """Demo config.
+    """Run all stages on simulated recordings or on yours.
 
     Parameters
     ----------
     out
-        Folder for everything.
+        Folder of all results.
     data
-        Files or folders of yours instead of the simulation.
+        Your files or folders, instead of the simulation.
     subjects
-        Simulated people; the first seven are for validation and test.
-    tokenizer_steps, model_steps
-        Length of the two trainings.
+        Number of simulated subjects; the first seven are for validation and test.
+    tokenizer_steps
+        Training steps of the tokenizer.
+    model_steps
+        Training steps of the model.
     """
 
     out: str = "demo"

@@ -34,7 +34,7 @@ class EmbedConfig:
     Parameters
     ----------
     paths
-        Files of EEG, MEG or fMRI, or folders that are searched for them.
+        Files of EEG, MEG or fMRI, or folders, searched recursively.
     model
         Checkpoint folder or repository of a model with features, or of a decoder.
     out
@@ -42,7 +42,7 @@ class EmbedConfig:
     montage, unknown_head, rename, arrays, images
         As in `neurofm ingest`.
     batch_windows
-        Windows at a time.
+        Windows per batch.
     """
 
     paths: list[str] = field(metadata=archive.OF_RECORDINGS)

@@ -49,6 +49,8 @@ class ExplainConfig:
         Number of permutations of outputs and labels.
     batch_windows
         Windows per batch.
+    seed
+        Seed of the permutations.
     """
 
     data: str

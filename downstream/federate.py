@@ -55,15 +55,17 @@ class FederateConfig:
     Parameters
     ----------
     sites
-        Name of each site and its corpus of labeled windows.
+        Name of each site → its corpus of labeled windows.
     out
         Folder of the results.
     learning
         Training at the sites.
     averaging
         How weights are aggregated.
-    privacy, secure
-        Differential privacy and secure aggregation.
+    privacy
+        Differential privacy.
+    secure
+        Secure aggregation.
     methods
         Methods to compare: federated, local, pooled; gains are relative to local.
     folds
@@ -73,9 +75,9 @@ class FederateConfig:
     engine
         "in_process" trains one site after another; "ray" runs sites as processes.
     jobs
-        Folds, seeds and methods in parallel (in_process).
+        Number of processes: folds, seeds and methods run in parallel (in_process).
     models
-        Local path of the encoder at a site, where it differs from learning.model.
+        Site → local path of the encoder, where it differs from learning.model.
     channels
         Channels that the FLEEG of a site reads; default: all of its recordings.
     """

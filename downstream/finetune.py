@@ -52,12 +52,13 @@ class FinetuneConfig:
     out
         Folder of the run; it becomes the checkpoint.
     mode
-        "frozen" trains the head only. "full" then also trains the encoder (head first, since a
-        random head would distort the features; Kumar et al. 2022, arXiv 2202.10054). "lora",
-        "dora": low-rank adapters instead of the encoder's own matrices.
-    protocol, fold
-        Which subjects train, select and test, as in `evaluate decoding`, and the number of the
-        fold (from 0; -1 = last).
+        "frozen" trains only the head. "full" then also trains the encoder (head first,
+        because a random head distorts features; Kumar et al. 2022, arXiv 2202.10054).
+        "lora" and "dora" train low-rank adapters instead of the encoder.
+    protocol
+        Which subjects train, select and test, as in `neurofm evaluate decoding`.
+    fold
+        Number of the fold, from 0; -1 = the last.
     task
         What is decoded; a numeric task, such as age, gives a regression
     random_weights
@@ -76,9 +77,10 @@ class FinetuneConfig:
         Minimum number of training subjects per class.
     batch_windows
         Windows per batch when encoding.
-    train, train_full
-        Training settings of the head (train), and of the encoder with it (train_full). The seed of
-        `train` is the seed of the run.
+    train
+        Training of the head. Its seed is the seed of the run.
+    train_full
+        Training of the encoder with the head.
     """
 
     data: str

@@ -65,21 +65,21 @@ class GenerateConfig:
     out
         Folder of the signals.
     split
-        Split of the subjects.
+        Split of the subjects: train, validation or test.
     people
         Number of subjects; 0 = all.
     seconds
-        Duration per subject, after burn_in_s, which are discarded.
+        Length of the signal of each subject, s.
     burn_in_s
-        Seconds after the prompt that are left out.
+        Time to discard after the prompt, s.
     prompt
         "real": begin with real signals; "unigram": begin with random tokens.
     temperature
-        Of the draws; 1 = as the model says.
+        Sampling temperature; 1 = the distribution of the model.
     top_p
-        The most probable tokens that together have this probability can be drawn.
+        Sample from the most probable tokens that together have this probability.
     seed
-        Of the draws.
+        Seed of the samples.
     device
         "auto" takes a GPU if there is one; "cpu", "cuda", "cuda:1" …
     batch_windows

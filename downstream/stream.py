@@ -55,22 +55,27 @@ class StreamConfig:
     out
         New folder of the results.
     replay
-        Recording that is played in real time; speed: 2 = twice as fast.
+        Recording to play in real time.
     lsl
-        Or the name of a Lab Streaming Layer stream (needs the extra `stream`); silence_s:
-        seconds without a sample after which it counts as ended.
+        Name of a Lab Streaming Layer stream, instead of replay (needs the extra `stream`).
     hop_s
-        From one window to the next, seconds; None = as the decoder's contract says.
+        Time from one window to the next, s; null = as in the contract of the decoder.
     abstain_below
-        Windows whose highest probability is lower are left without a name.
+        Windows whose highest probability is lower are "not sure".
     center_on
-        Recordings of the same person by which a decoder that re-centers knows that person's
-        average (no labels needed); empty = the windows as they come, where the training
-        people's average counts like `prior_windows` of them.
+        Recordings of the same subject that give the mean for a decoder that recenters; no
+        labels needed. Empty = a running mean over the stream that starts at the mean of the
+        training subjects.
     stop_after
-        End after so many windows; 0 = when the signal ends.
+        Stop after this number of windows; 0 = when the signal ends.
     montage, unknown_head, rename
         As in `neurofm ingest`.
+    speed
+        Speed of replay; 2 = twice as fast.
+    silence_s
+        Time without a sample after which the stream has ended, s.
+    prior_windows
+        Weight of the training mean in the running mean, in windows.
     """
 
     model: str

@@ -47,19 +47,22 @@ class SynthesizeConfig:
     out
         Folder of the results.
     t_r
-        Repetition time in seconds; 0 = use the triggers.
+        Repetition time, s; 0 = from the triggers.
     delay_s
-        Time of the first volume in seconds, if t_r is given.
+        Time of the first volume, s, if t_r is given.
     trigger
-        Annotation at each volume.
+        Annotation in the EEG at each volume: its name, or a word of it.
     atlas
-        Label image in which the regions are 1, 2, … in the order of the model, or as in `labels`.
+        Label image of the regions, to write NIfTI images: label k is the k-th region of the
+        model, unless `labels` says otherwise.
     partner
-        How to find the measured fMRI, as in `neurofm pair`.
+        Measured fMRI to compare with, as in `neurofm pair`.
     drop, montage, rename, exclude
         As in `neurofm pair`.
     permutations
         Number of circular shifts for the p value of a region.
+    labels
+        Table (.tsv, .csv) of the labels of the atlas, with the columns index and name.
     """
 
     paths: list[str] = field(metadata=archive.OF_RECORDINGS)

@@ -32,14 +32,18 @@ def parse(
     """
     from jsonargparse import ArgumentParser
 
+    from .help import Help, tidy
+
     parser = ArgumentParser(
         prog=f"neurofm {command}",
         exit_on_error=False,
         allow_abbrev=False,  # `--subject` must not silently mean `--subjects`
+        formatter_class=Help,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
     parser.add_class_arguments(config)
     _explain_keys(parser, config)
+    tidy(parser)
     names = (positional,) if isinstance(positional, str) else positional
     try:
         rest = _with_positional(config, argv, names) if names else argv

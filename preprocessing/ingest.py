@@ -44,36 +44,40 @@ class IngestConfig:
     paths
         Files or folders, searched recursively; BIDS folders are recognized. Readers.
     moabb
-        A data set of MOABB by its name there, instead of paths. Its runs are written beside the
-        corpus; windows are trials of its paradigm, labels its events.
+        Name of a MOABB data set, instead of paths. Its runs are written beside the corpus;
+        windows are trials of its paradigm, labels its events.
     moabb_options
-        How the data set of MOABB is read.
+        Options for MOABB.
     modality
-        What the recordings are.
+        Modality of the recordings.
     contract
         Standardization of EEG and MEG.
     fmri
         Standardization of fMRI.
     space
-        "parcels" projects sensors to brain parcels, as set in `parcels`. A contract file may
-        already say so.
+        "sensors", or "parcels": project sensors to brain parcels, as set in `parcels`.
     dataset
-        Name of the data set; default: name of the folder.
+        Name of the data set; default: the name of the folder.
     montage
         MNE montage for electrodes without a position in the file.
     unknown_head
-        What to do with MEG without a head position: "refuse", or "helmet" (assume a centered
-        head).
+        MEG without a head position: "refuse" fails the recording, "helmet" assumes a
+        centered head.
     rename
-        Channel name in the files → electrode.
+        Channel name in the files → electrode name.
     metadata
-        Column of the epochs' metadata that names their events.
+        Column of MNE Epochs metadata that names the event of an epoch.
     arrays
         How to read plain arrays (.npy, .mat, .csv, .1D).
     images
         How to read images of fMRI.
-    files, table
-        How to find the subject of a recording in a plain folder.
+    files
+        For a folder that is not BIDS: a list of {pattern, subject, session, task, run, …}.
+        Every regular expression that is found in the path of a file sets its fields, also
+        by named groups; later rows win.
+    table
+        For a folder that is not BIDS: a table (.tsv, .csv) with the column file and columns
+        such as subject, session, task and run. It wins over `files`.
     exclude
         Regular expressions; matching paths are skipped.
     label

@@ -14,22 +14,23 @@ _ENTITIES = ("dataset", "subject", "session", "task", "run")
 
 @dataclass
 class LabelRule:
-    """Label rule.
+    """Where the labels of windows come from.
 
     Parameters
     ----------
     source
-        "entity" labels every window of a recording by its `name` (task, session, run …),
-        "participant" by the column `name` of participants.tsv; "event" cuts windows at events,
-        from `tmin_s` after their onset; "none" cuts contiguous windows.
+        "entity": the label of a window is a BIDS entity of its recording; "participant": a
+        column of participants.tsv; "event": windows are cut at events; "none": contiguous
+        windows without labels.
     name
-        Entity or column that labels.
+        BIDS entity (dataset, subject, session, task, run) or column that gives the label.
     tmin_s
-        Seconds from an event to the start of its window.
+        Start of a window relative to its event, s.
     mapping
-        Value or event → label. Events of unlike meaning in different tasks are written
-        task/event; events that are not named are not cut. For entities an empty mapping keeps
-        the value, else values that are not named stay without label.
+        Value or event → label. Write task/event where an event has different meanings in
+        different tasks. Events that are not listed are not used. With an empty mapping,
+        values of entities and columns are the labels; else values that are not listed have
+        no label.
     """
 
     source: Literal["none", "entity", "event", "participant"] = "none"

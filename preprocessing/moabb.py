@@ -27,11 +27,14 @@ class MOABBOptions:
     Parameters
     ----------
     paradigm
-        Class in moabb.paradigms, which chooses the events that are labels.
-    dataset_args, paradigm_args
-        Arguments of the two classes, such as paradigm_args.n_classes=4.
+        Paradigm of MOABB that selects events and labels, such as LeftRightImagery.
+    dataset_args
+        Arguments of the data set class of MOABB.
+    paradigm_args
+        Arguments of the paradigm class of MOABB, such as
+        --moabb_options.paradigm_args.n_classes=4.
     subjects
-        Numbers of those wanted; empty = all.
+        Numbers of the subjects to use; empty = all.
     """
 
     paradigm: str = "LeftRightImagery"

@@ -42,37 +42,42 @@ class PairConfig:
     bold
         Cleaning of the fMRI regions when they are used; scans are stored as recorded.
     partner
-        How to find the fMRI of an EEG file: parts of its path and their replacement. The fMRI is a
-        table of volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
+        Replacements that turn the path of an EEG file into the path of its fMRI: a table of
+        volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
     trigger
-        Annotation of the EEG at each volume: its name or a word of it.
+        Annotation in the EEG at each volume: its name, or a word of it.
     delay_s
         Seconds from the first EEG sample to the first volume, if no triggers were recorded.
     t_r
-        Repetition time in seconds, or its key in the .json beside the fMRI; "" = RepetitionTime,
-        else the spacing of the triggers.
+        Repetition time in seconds, or its key in the .json file beside the fMRI; "" =
+        RepetitionTime, else the interval of the triggers.
     images
         How to read fMRI images.
     arrays
-        How to read tables.
+        How to read plain arrays.
     rois
         Table of region centers (.tsv: name, x, y, z in mm).
     drop
-        Channels that are not EEG although the file says so.
+        Channels to drop because they are not EEG, although the file says so.
     montage
         MNE montage for electrodes without a position in the file.
     rename
-        Channel name in the files → electrode.
+        Channel name in the files → electrode name.
     dataset
-        Name of the data set; default: name of the folder.
-    files, table
-        How to find the subject of a recording in a plain folder.
+        Name of the data set; default: the name of the folder.
+    files
+        For a folder that is not BIDS: a list of {pattern, subject, session, task, run, …}.
+        Every regular expression that is found in the path of a file sets its fields, also
+        by named groups; later rows win.
+    table
+        For a folder that is not BIDS: a table (.tsv, .csv) with the column file and columns
+        such as subject, session, task and run. It wins over `files`.
     exclude
         Regular expressions; matching paths are skipped.
     splits
         Which subjects are held out.
     workers
-        Processes; 0 = one a core.
+        Number of processes; 0 = one per core.
     part
         K/N does one of N parts and does not seal. Parts run in any order, at once, on any machine
         that shares the folder; a call without `part` does what is missing and seals.

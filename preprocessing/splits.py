@@ -16,20 +16,24 @@ from neurofm.seen import subject_keys
 
 @dataclass
 class SplitRule:
-    """Split rule.
+    """How subjects are split into train, validation and test.
 
     Parameters
     ----------
     by
-        "subject", "dataset", or a column of participants.tsv such as "site": everything that
-        shares its value falls into one split.
+        "subject", "dataset", or a column of participants.tsv such as "site". Recordings
+        with the same value are in the same split.
     fractions
         Shares of train, validation and test.
     seed
-        Another seed, other splits.
-    train, validation, test
-        Subjects that are put there (or values of `by`); all others train. "01", "sub-01" and
-        "dataset/01" all name subject 01. `train` as well makes the lists exhaustive.
+        Seed of the random assignment.
+    train
+        Subjects (or values of `by`) to put in train. "01", "sub-01" and "dataset/01" name
+        the same subject. If given, every subject must be in one of the three lists.
+    validation
+        Subjects (or values of `by`) to put in validation.
+    test
+        Subjects (or values of `by`) to put in test. Subjects in neither list are in train.
     """
 
     by: str = "subject"

@@ -182,8 +182,8 @@ def test_help_tells_what_each_key_means(capsys):
     with pytest.raises(SystemExit):
         config.parse(Outer, ["--help"], command="outer")
     said = " ".join(capsys.readouterr().out.split())
-    assert "--second SECOND Two of them (type: int, default: 2)" in said
-    assert "--inner.n N How many; 50 % by default. Not the last word (type: int" in said
+    assert "--second SECOND Two of them (integer, default: 2)" in said
+    assert "--inner.n N How many; 50 % by default. Not the last word (integer" in said
 
 
 @pytest.mark.parametrize("name", ["pretrain", "tokenize", "ingest"])

@@ -23,34 +23,40 @@ def _protocol() -> Protocol:
 
 @dataclass
 class Learning:
-    """Learning.
+    """What the sites train.
 
     Parameters
     ----------
     model
-        "fleeg", or a checkpoint (folder, repository) of a pretrained encoder that every site
-        has; a site may name its own copy.
+        "fleeg", or a checkpoint (folder or repository) of a pretrained encoder that every
+        site has.
     fingerprint
-        Of that checkpoint, filled in by the server.
-    task, classes, only
-        Which windows, as in `neurofm evaluate decoding`.
+        Fingerprint of that checkpoint. Filled in by the server.
+    task
+        As in `neurofm evaluate decoding`.
+    classes
+        As in `neurofm evaluate decoding`.
+    only
+        As in `neurofm evaluate decoding`.
+    fold
+        Number of the fold. Filled in by the server.
     protocol
-        Who of each site trains, chooses and is judged: by fold, nobody who is judged has a part
-        in any weight or statistic.
+        Subjects of each site that train, select and test. Test subjects are in no weight or
+        statistic.
     rounds
-        exchanges.
+        Number of rounds.
     passes
-        Over its trials that a site trains between two of them.
+        Passes over its trials that a site trains in each round.
     adapt
-        What sites share of an encoder: the classifier on it ("head"), low-rank adapters with it
-        ("lora"), or its transformer with it ("full").
+        Part of an encoder that sites share: "head" = the classifier; "lora" = low-rank
+        adapters as well; "full" = the transformer as well.
     proximal
-        FedProx's mu: weights are drawn to those that came by mu / 2 · distance².
+        Weight mu of the FedProx penalty, mu / 2 · squared distance from the shared weights.
     architecture
-        Fields of FLEEGConfig (shared_blocks, shared_norms, dropout …) or DecoderConfig (rank,
+        Settings of the model (FLEEG: shared_blocks, shared_norms, dropout …; decoder: rank,
         pool …).
     train
-        Of each site; its steps follow from rounds and passes.
+        Training settings of a site. The number of steps follows from rounds and passes.
     """
 
     model: str = "fleeg"

@@ -19,19 +19,19 @@ from . import messages
 
 @dataclass
 class Privacy:
-    """Privacy.
+    """Differential privacy of sites.
 
     Parameters
     ----------
     where
-        "none"; "server" clips what came, "client" clips before it is sent; both add noise to
-        the average.
+        "none"; "server" clips the updates that arrive; "client" clips before sending. Both
+        add noise to the mean.
     noise
-        Its deviation over what one site can change of the sum (the noise multiplier).
+        Noise multiplier: standard deviation of the noise over the clipping norm.
     clip
-        Largest change of a site's weights, Euclidean.
+        Clipping norm of the update of a site (Euclidean).
     delta
-        Of the budget (ε, δ).
+        δ of the privacy budget (ε, δ).
     """
 
     where: Literal["none", "server", "client"] = "none"

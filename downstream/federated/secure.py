@@ -29,18 +29,18 @@ _NAMES = "names"  # of the arrays, whose older form has none
 
 @dataclass
 class Secure:
-    """Secure.
+    """Secure aggregation (SecAgg+).
 
     Parameters
     ----------
     on
-        Whether weights are masked.
+        Mask the weights, so that the server sees only their mean.
     threshold
-        Share of the sites that must stay to the end of a round.
+        Share of the sites that must stay until the end of a round.
     range
-        Largest weight.
+        Largest absolute weight that can be sent.
     largest_trials
-        Most trials that any site has.
+        Largest number of trials of a site.
     """
 
     on: bool = False

@@ -10,26 +10,25 @@ NAMES = ("fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan")
 
 @dataclass
 class Averaging:
-    """Averaging.
+    """How the weights of sites are combined.
 
     Parameters
     ----------
     strategy
-        "fedavg" is the mean; the others stand some sites that send nonsense. FedProx is fedavg
-        with learning.proximal.
+        "fedavg" = mean; the others tolerate some sites that send wrong weights. For FedProx
+        use fedavg and learning.proximal.
     weights
-        Sites count by their "trials" or "equal".
+        Weight of a site: its number of "trials", or "equal".
     trimmed
-        Share cut off at each end, of fedtrimmedavg.
+        Share that fedtrimmedavg cuts off at each end.
     malicious
-        Sites that may send nonsense, of krum, multikrum and bulyan.
+        Number of sites that may send wrong weights (krum, multikrum, bulyan).
     largest_change
-        An answer is rejected where it moved more than so many times as far as the median
-        site's; 0 = any may.
+        Reject an update that is larger than this many times the median; 0 = reject none.
     min_sites
-        Answers without which a round fails.
+        Number of answers below which a round fails.
     timeout_s
-        Longest wait for a round's answers.
+        Longest wait for the answers of a round, s.
     """
 
     strategy: Literal["fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum",

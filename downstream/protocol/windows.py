@@ -22,43 +22,45 @@ MISSING = ("", "n/a", "nan", "None")  # what tables write where there is no valu
 
 @dataclass
 class Protocol:
-    """Protocol.
+    """Which subjects train, select and test.
 
     Parameters
     ----------
     kind
-        "stored" = the corpus's own split, once; "kfold" = `folds` parts of the subjects, each
-        the test once; "loso" = each subject the test once; "published" = the subjects named in
-        `train`, `validation_subjects` and `test`; "sessions" = each subject's last session is
-        the test, the one before chooses, the others train (column = "run": runs instead of
-        sessions); "across" = each value of `column` (a device, a site, a data set) is the test
-        once, trained on subjects recorded otherwise; "within" = for one person or one
-        recording: every recording is cut in `folds` blocks of time, each the test once, the
-        next one chooses, the others train (`blocks`). "sessions" and "within" train one model
-        on everybody together, not one a person, and judge it on the same people, so their
-        scores say nothing of other people.
+        "stored" = the split of the corpus; "kfold" = `folds` parts of the subjects, each
+        the test set once; "loso" = each subject the test set once; "published" = the
+        subjects in `train`, `validation_subjects` and `test`; "sessions" = the last session
+        of each subject tests, the one before selects, the others train (column = "run":
+        runs instead of sessions); "across" = each value of `column` (device, site, data
+        set) tests once, subjects of other values train; "within" = each recording is cut
+        into `folds` blocks of time, each tests once, the next one selects, the others
+        train. "sessions" and "within" test on training subjects: scores do not generalize
+        to other subjects.
     trials
-        Of sessions, for people who have two: the first trains, but for `validation` of its
-        trials, every n-th of each class, which choose; windows that share samples with these
-        are left out. Only where trials are events.
+        For sessions, with two sessions per subject: select on every n-th trial of each
+        class of the first session, a share of `validation`, and train on its other trials.
+        Needs event labels.
     rotate
-        Of sessions, each is the test once and the one before it chooses (before the first: the
-        last), as in MOABB's CrossSession. By default nothing is trained on what came after the
-        test, which is how a decoder is used; but a single person then has one fold and no
-        interval.
+        For sessions: test each session once, as CrossSession of MOABB. By default no
+        session after the test session trains.
     gap_s
-        Of within, seconds left out on the training side of a border. None = 0 where trials are
-        events (each is a trial of its own), else one window: windows laid end to end share the
-        state that a person is in, and what zero-phase filters smear over their common edge.
+        For within: time to leave out of training at the border of a block, s. null = 0 for
+        event labels, else one window, because zero-phase filters and slow drifts cross the
+        border.
     validation
-        Share of the subjects that are not the test's (of kfold, loso, across) by whom steps and
-        settings are chosen.
-    train, validation_subjects, test
-        Names of subjects, or ranges such as "1-70".
+        Share of the training subjects that select steps and settings (kfold, loso, across).
+    train
+        For published: training subjects, names or ranges such as "1-70".
+    validation_subjects
+        For published: subjects that select.
+    test
+        For published: test subjects.
     column
-        Column or attribute of recordings.
+        For across and sessions: column or attribute of recordings.
     seed
-        Of the parting.
+        Seed of the random assignment of subjects.
+    folds
+        Number of folds (kfold) or blocks (within).
     """
 
     kind: Literal["stored", "kfold", "loso", "published", "sessions", "across",

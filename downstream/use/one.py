@@ -36,31 +36,32 @@ class DecodeConfig:
     Parameters
     ----------
     paths
-        Files of EEG or MEG (or folders, where that is the format), and folders that are
-        searched for them.
+        Files of EEG or MEG, or folders, searched recursively.
     model
         Checkpoint folder or repository of a decoder.
     out
-        Folder of the results; with several recordings, or a folder of them, each has one in it.
+        Folder of the results; several recordings each get a folder in it.
     abstain_below
-        Windows whose highest probability is lower are left without a name.
+        Windows whose highest probability is lower are "not sure".
     events
-        Names of events at which windows are cut, from tmin_s after their onset, for a decoder
-        trained on events; empty = windows one after another.
+        Names of the events at which windows are cut, for a decoder trained on events; empty
+        = contiguous windows.
     center_on
-        Recordings of the same person by which a decoder that re-centers knows that person's
-        average, no labels needed; empty = the recording itself or, of several given at once,
-        all of the same subject. Together they should hold all that is to be told apart.
+        Recordings of the same subject that give the mean for a decoder that recenters; no
+        labels needed. Empty = the recording itself, or all given recordings of the same
+        subject. Together they should contain all classes.
     montage, unknown_head, rename, arrays, images
         As in `neurofm ingest`.
     batch_windows
-        Decoded at a time.
+        Windows per batch.
     watch
-        Go on looking for new recordings in the given folders, until Ctrl-C.
+        Keep looking for new recordings in the given folders until Ctrl-C.
     poll_s
-        Seconds from one look to the next; a file is read once it has not changed in between.
+        Time between two looks, s; a file is read once it has stopped changing.
     stop_after
-        End after so many recordings; 0 = never.
+        Stop after this number of recordings; 0 = never.
+    tmin_s
+        Start of a window relative to its event, s.
     """
 
     paths: list[str] = field(metadata=archive.OF_RECORDINGS)

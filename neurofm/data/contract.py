@@ -175,40 +175,50 @@ class InputContract(Contract):
     ----------
     sfreq
         Sampling rate of the windows, Hz.
-    highpass_hz, lowpass_hz
-        Edges of the zero-phase band-pass; None leaves that side open.
+    highpass_hz
+        Lower edge of the zero-phase band-pass, Hz; null = open.
+    lowpass_hz
+        Upper edge of the zero-phase band-pass, Hz; null = open.
     notch_hz
-        Power-line frequencies removed, with their harmonics inside the band.
+        Power-line frequencies to remove, with their harmonics inside the band, Hz.
     kinds
-        Kinds of sensor kept, in any mixture.
+        Kinds of sensors to keep: eeg, mag, planar_grad, axial_grad.
     reference
-        "average" subtracts, at every sample, the mean over the sensors of a kind; "none" keeps
-        the recording's own.
-    bad_channels, bad_channels_iqr
-        "log_psd" interpolates EEG channels whose log spectrum lies more than so many
-        interquartile ranges outside the others' quartiles; "none" trusts the file's marks.
-    window_s, stride_s
-        Length and spacing of windows, s; stride None = length. The last one ends at the end.
+        "average" subtracts the mean over the sensors of a kind at every sample; "none"
+        keeps the reference of the recording.
+    bad_channels
+        "log_psd" finds EEG channels with an outlying log spectrum and interpolates them;
+        "none" uses only the marks in the file.
+    bad_channels_iqr
+        Limit of log_psd: interquartile ranges outside the quartiles of the other channels.
+    window_s
+        Length of a window, s.
+    stride_s
+        Time from one window to the next, s; null = the length. The last window ends at the
+        end of the recording.
     scale
-        "kind_std" divides a window by its deviation over the sensors of a kind, "channel_std"
-        z-scores each channel of it, "recording_std" over the recording; "none": SI units.
+        "kind_std" divides a window by its standard deviation over the sensors of a kind;
+        "channel_std" z-scores each channel over the window; "recording_std" z-scores each
+        channel over the recording; "none" keeps SI units.
     geometry
-        Rule of `Sensors.geometry`.
+        Scaling of sensor positions: "head" = position in the head frame over 0.1 m;
+        "centred" = centered and scaled over the sensors of a recording, as in BrainOmni.
     positions
-        "required" leaves out sensors without a place; "optional" keeps them, for baselines.
+        "required" leaves out sensors without a position; "optional" keeps them, for models
+        and baselines that read no positions.
     amplitude_uv
-        Least and largest plausible interquartile range (µV) of an EEG channel.
+        Lowest and highest plausible interquartile range of an EEG channel, µV.
     max_bad
-        Share of channels that may be bad before a recording is refused.
+        Share of bad channels above which a recording fails.
     parcels
-        How sensors (of the `kinds`) become parcels of the brain; None = they stay sensors.
+        Projection of sensors to brain parcels; null = none.
     steps
-        Steps of other packages and their settings, {name: {key: value}}; none unless it is named
-        here. Installed.
+        Settings of preprocessing steps from other packages, {name: {key: value}}; a step
+        runs only if it is named here. Installed.
     corpus
-        Fingerprint of the corpus a checkpoint was trained on ("" before training).
+        Fingerprint of the training corpus. Filled in by pretrain.
     contract_version
-        Version of these fields, as `preprocessor_config.json` holds them.
+        Version of this format. Leave it.
     """
 
     sfreq: float = 256.0

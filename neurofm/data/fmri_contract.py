@@ -23,33 +23,36 @@ class FMRIContract(Contract):
     Parameters
     ----------
     detrend
-        A straight line is taken out of every region.
-    highpass_hz, lowpass_hz
-        Edges of the band-pass (Butterworth, zero phase, as nilearn's `signal.clean` does it);
-        None leaves that side open.
+        Remove a straight line from the time series of every region.
+    highpass_hz
+        Lower edge of the band-pass (Butterworth, zero phase, as in nilearn), Hz; null =
+        open.
+    lowpass_hz
+        Upper edge of the band-pass, Hz; null = open.
     confounds
-        Strategy of nilearn's `load_confounds` by which what fMRIPrep found is taken out of an
-        image's regions, such as motion, wm_csf, scrub (volumes that moved more than `fd_mm` are
-        left out); empty = nothing is.
+        fMRIPrep confounds to regress out of an image, by nilearn's names of strategies,
+        such as motion, wm_csf, scrub; empty = none.
     fd_mm
-        Framewise displacement (mm) above which "scrub" leaves a volume out.
-    contract_version, modality
-        Version of these fields; what kind of contract this is.
+        Framewise displacement above which scrub leaves a volume out, mm.
+    contract_version
+        Version of this format. Leave it.
+    modality
+        Kind of contract. Leave it.
     scale
-        "roi_std" z-scores every region over the volumes of its scan that were measured;
-        "training_iqr" takes `statistics` (how much a person's regions vary stays visible);
-        "none" keeps the units of the file.
+        "roi_std" z-scores every region over the measured volumes of its scan;
+        "training_iqr" scales by `statistics`, which keeps differences in variance between
+        subjects; "none" keeps the units of the file.
     statistics
-        Region → (median, interquartile range), medians over the training people's scans; an
-        ingest fills them in, from its training split alone.
-    window_s, stride_s
-        Length and spacing of windows, seconds; window_s None = the whole scan, stride None =
-        window length. The tail is kept as a last window that ends with the scan.
+        Region → [median, interquartile range] over training subjects. Filled in by ingest.
+    window_s
+        Length of a window, s; null = the whole scan.
+    stride_s
+        Time from one window to the next, s; null = the length. The last window ends at the
+        end of the scan.
     min_measured
-        Least share of a window's volumes that must have been measured (not scrubbed, not
-        missing).
+        Share of the volumes of a window that must be measured (not scrubbed, not missing).
     corpus
-        Fingerprint of the corpus a checkpoint was trained on ("" before training).
+        Fingerprint of the training corpus. Filled in by pretrain.
     """
 
     detrend: bool = True

@@ -19,26 +19,26 @@ class ParcelRule:
         Inverse solution: "lcmv" (a beamformer, by the recording's own covariance) or
         "minimum_norm".
     head
-        "individual" models the subject's own head: FreeSurfer's folder SUBJECTS_DIR/sub-X with
-        bem/, and X-trans.fif beside the recording or in that folder. "template" takes MNE's
-        fsaverage, as a sphere of the size of this head (by fiducials, or electrodes).
+        "individual" uses the FreeSurfer folder of the subject (SUBJECTS_DIR/sub-X with
+        bem/) and X-trans.fif beside the recording or in that folder. "template" uses
+        fsaverage, with a sphere fitted to the fiducials or electrodes.
     atlas
-        Image of labels in MNI space (.nii.gz); "" = `n_parcels` of about equal size, made from
-        the template's geometry, alike on both sides.
+        Label image in MNI space (.nii.gz); "" = `n_parcels` parcels of about equal size,
+        symmetric between hemispheres.
     n_parcels
-        Number of parcels where there is no atlas, even.
+        Number of parcels without an atlas; even.
     regularization
-        Of the beamformer: share of the sensors' mean power added to each. More makes it
-        blunter; less lets it suppress sources that lie a little off the head model, as with a
-        template they all do.
+        Regularization of the beamformer, as a share of the mean sensor power. A higher
+        value tolerates errors of the head model; a lower value separates sources better.
     orthogonalize
-        Take from parcels what they share without any delay, which leakage does.
+        Remove zero-lag correlations between parcels, which source leakage causes.
     points
-        Parcel → places (MNI, mm) whose signals it is made of; an ingest fills them in.
-    lags, signs
-        How parcels go with each other at these lags (samples), [lag, parcel, parcel], in the
-        training people; the sign of each parcel, which no inverse can know, is chosen to agree
-        with it. An ingest fills it in, from its training split alone.
+        Parcel → source positions, MNI, mm. Filled in by ingest.
+    lags
+        Lags of the covariances by which the signs of parcels are aligned, samples.
+    signs
+        Covariances of the training subjects at these lags, [lag, parcel, parcel]. Filled in
+        by ingest.
     """
 
     method: Literal["lcmv", "minimum_norm"] = "lcmv"

@@ -35,10 +35,9 @@ class PublishConfig:
     source
         A finished checkpoint, corpus or token set.
     repo
-        Organization/name.
+        Repository: organization/name.
     license
-        License of what is published, in the spelling of the Hub (mit, apache-2.0, cc-by-4.0, other
-        …).
+        License in the spelling of the Hub: mit, apache-2.0, cc-by-4.0, other …
     private
         Make a new repository private.
     revision
@@ -47,13 +46,19 @@ class PublishConfig:
         Do everything except sending; `staged` keeps what would be sent.
     staged
         Folder for the files to send; "" = temporary.
-    title, limits, citation
-        Text for the card.
+    title
+        Title of the card.
+    limits
+        Limits of the model, for the card.
+    citation
+        Citation, for the card.
     evaluations
-        Folder of results → the method in it that is this checkpoint, such as {runs/evaluation:
+        Folder of results → its method that is this checkpoint, such as {runs/evaluation:
         frozen}.
-    power_w, kg_per_kwh
-        Power of the training machine and CO₂ per kWh of its grid, for the energy estimate.
+    power_w
+        Power of the training machine, W, for the energy estimate.
+    kg_per_kwh
+        CO₂ per kWh of the grid, kg.
     """
 
     source: str

@@ -41,43 +41,43 @@ class TrainConfig:
     steps
         Optimizer steps of the whole run.
     batch_windows
-        Windows a step over all processes and micro-batches.
+        Windows per step, over all processes and micro-batches.
     accumulate
-        Micro-batches a step (gradient accumulation); codebooks of a tokenizer move once a
-        micro-batch, so there it is not quite the larger batch.
+        Micro-batches per step (gradient accumulation). Codebooks of a tokenizer are updated
+        once per micro-batch, so the result differs slightly from a larger batch.
     lr
         Peak learning rate of AdamW.
     warmup
-        Share of the run spent rising to the peak.
+        Share of the steps in which the learning rate rises.
     final_lr
-        Where the cosine ends, as a share of the peak.
+        Learning rate at the end of the cosine, as a share of the peak.
     beta1
-        Decay of AdamW's first moment.
+        Decay of the first moment of AdamW.
     beta2
-        Decay of AdamW's second moment.
+        Decay of the second moment of AdamW.
     eps
-        AdamW's, added to the root of the second moment.
+        Epsilon of AdamW.
     weight_decay
-        AdamW's, of matrices.
+        Weight decay of AdamW; matrices only.
     clip_norm
-        Largest gradient norm; 0 = no clipping.
+        Largest norm of the gradient; 0 = no clipping.
     precision
-        Of the forward pass; "auto" = bf16 on a GPU that has it, else float32. Weights,
-        gradients and moments are float32 always.
+        Precision of the forward pass; "auto" = bf16 on a GPU that supports it, else
+        float32. Weights, gradients and moments are float32.
     log_every
         Steps between lines of the log.
     validate_every
-        Steps between passes over the validation split; 0 = only at the end.
+        Steps between validations; 0 = only at the end.
     save_every
         Steps between saved states.
     keep
-        How many of the newest states stay.
+        Number of saved states to keep.
     workers
-        Loader processes for each training process; 0 = load in the training process.
+        Loader processes per training process; 0 = load in the training process.
     seed
-        Of everything random.
+        Seed of weights, order of data and dropout.
     compile
-        torch.compile the model.
+        Compile the model with torch.compile.
     """
 
     steps: int = 1000

@@ -15,38 +15,39 @@ OF_BOTH_SIDES = contents.told_by(lambda left: [left, other_side(left)])
 
 @dataclass(frozen=True)
 class ArrayTable:
-    """What a plain array does not say of itself.
+    """How to read a plain array.
 
     Parameters
     ----------
-    sfreq, t_r
-        Sampling rate in Hz; of fMRI t_r instead: the repetition time in seconds, or the name of
-        the column (of the table of files, of participants.tsv) or of the key (of the .json
-        beside the file) that says it.
+    sfreq
+        Sampling rate, Hz. For fMRI give t_r instead.
+    t_r
+        Repetition time of fMRI, s; or the name of its column in the table of files or
+        participants.tsv, or of its key in the .json file beside the array.
     axes
-        Order of the array's axes; where one of them is the trial, trials are laid end to end
-        and nothing runs from one into the next.
+        Order of the axes of the array. Trials are joined end to end; no window crosses from
+        one trial to the next.
     kind
-        Of all sensors.
+        Kind of all sensors.
     unit
-        Of the numbers (for planar gradiometers a meter, "1" = SI).
+        Unit of the values (for planar gradiometers per meter); "1" = SI.
     names
-        Of the channels, where the file does not name them.
+        Channel names, if the file has none.
     channels
-        A table (.ced, .tsv, .csv) with columns name/labels/roi and, where known, x, y, z in
-        `channels_unit`, or an image of an atlas's labels (.nii.gz), whose centers are taken;
-        where channels have names (by the file, or `names`) they are looked up in it, else it
-        has a row for each, in their order.
+        Table (.ced, .tsv, .csv) with channel names (name, labels or roi) and positions (x,
+        y, z in `channels_unit`), or a label image of an atlas (.nii.gz), of which the
+        centers of the labels are used. Rows are matched by name, or by order if the array
+        has no channel names.
     channels_unit
-        Unit of x, y, z in that table: m, cm or mm.
+        Unit of x, y, z in that table.
     variable
-        Which one of a .mat or .npz file; "" = the only one.
+        Variable of a .mat or .npz file; "" = the only one.
     labels
-        Parts of the file's name and what stands for them in the name of the file beside it that
-        holds a label a trial: {X_: y_} makes y_train.npy of X_train.npy.
+        Replacements that turn the name of the array file into the name of the file with one
+        label per trial: {X_: y_} reads y_train.npy for X_train.npy.
     label_variable
-        Which variable of that file (without `labels`: of the array's own file) they are. A
-        label is the event at its trial's beginning.
+        Variable of the labels in that file, or in the array file if `labels` is empty. A
+        label becomes an event at the start of its trial.
     """
 
     sfreq: float = 0.0
@@ -128,17 +129,16 @@ class ImageTable:
     Parameters
     ----------
     atlas
-        Of NIfTI an image of labels, or of maps (four axes), resampled to the image; or
-        "voxels": every voxel of the mask is a region. Of GIFTI labels of the left hemisphere's
-        vertices, the right one's beside it; of CIFTI a …dlabel.nii.
+        NIfTI: label image, or probabilistic maps (4-D), resampled to the fMRI; "voxels" =
+        every voxel of the mask is a region. GIFTI: labels of the left hemisphere, with the
+        right one beside it. CIFTI: a .dlabel.nii file.
     mesh
-        Of GIFTI and CIFTI, the left hemisphere's surface (…surf.gii), the right one's beside
-        it: where vertices lie.
+        GIFTI and CIFTI: surface of the left hemisphere (.surf.gii), with the right one
+        beside it. It gives the positions of vertices.
     mask
-        Of NIfTI an image on the same grid, of voxels that count; "" = those that are not the
-        same all through.
+        NIfTI: mask on the same grid; "" = voxels that vary in time.
     events
-        Name of the file of events beside the image; "" = as BIDS names it.
+        Name of the events file beside the image; "" = the BIDS name.
     """
 
     atlas: str = field(default="", metadata=OF_BOTH_SIDES)

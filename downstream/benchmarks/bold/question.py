@@ -43,39 +43,37 @@ def _cnn_training() -> TrainConfig:
 
 @dataclass
 class EvaluateBoldConfig:
-    """Evaluate bold config.
+    """Compare models that predict fMRI from EEG.
 
     Parameters
     ----------
     data
-        EEG and fMRI of the same minutes (`neurofm pair`).
+        Pairs of EEG and fMRI (`neurofm pair`).
     out
         Folder of the results.
     protocol
-        "inter" judges other people, by the splits of the pairs; "intra" the last tenth of every
+        "inter" tests on the test subjects of the pairs; "intra" on the last tenth of every
         scan.
     methods
-        What is compared, of ours, band_power_fir, band_power_hrf, alpha_hrf, cnn, and
-        ours_one_by_one, a model for each region; the first is the one from which the others are
-        subtracted.
+        Methods to compare: ours, ours_one_by_one (one model per region), band_power_fir,
+        band_power_hrf, alpha_hrf, cnn. The others are subtracted from the first.
     model
-        Checkpoint of a neurobolt_sequence, which is judged as ours instead of one that is
-        trained here; "" = train.
+        Checkpoint of a neurobolt_sequence to evaluate as ours; "" = train one here.
     tokenizer
-        Checkpoint of a BrainTokenizer that ours reads besides.
+        Checkpoint of a brain_tokenizer whose features ours reads as well.
     architecture
-        Fields of ours (NeuroBOLTSequenceConfig).
+        Settings of ours (neurobolt_sequence).
     train_cnn
         Training of cnn; a window is a scan.
     seeds
-        Trainings of cnn, of which scores are means.
+        Number of trainings of cnn; scores are means over them.
     permutations
-        Surrogates of each test.
+        Number of surrogates of each test.
     seed
-        Of surrogates.
+        Seed of the surrogates.
     ceiling
-        Table of what can be reached at most (columns region, ceiling, and recording, file, eeg
-        or subject), such as ceiling_bold.tsv of a simulation; "" = none.
+        Table of the highest possible r (columns region, ceiling, and one of recording,
+        file, eeg, subject), such as ceiling_bold.tsv of `neurofm simulate`; "" = none.
     """
 
     data: str

@@ -32,9 +32,9 @@ class EvaluateConfig:
     methods
         Networks and baselines to compare; empty = all that fit (without a model: baselines).
     seeds
-        Trainings of each network, 5 or more.
+        Number of trainings of each network; 5 or more for a paper.
     tuning
-        Settings that a method tries; validation subjects select one of them.
+        Number of settings that each method tries; validation subjects select one.
     shots
         Numbers of labeled windows per class of a new subject, for learning curves; empty = none.
     explain
@@ -42,16 +42,29 @@ class EvaluateConfig:
     covariates
         Numeric attributes of subjects, such as head motion, that predictions are checked against.
     only
-        Column or attribute of recordings and the value it must have, such as --only.device=eeg64.
+        Column or attribute of recordings and the value it must have, such as
+        --only.device=eeg64.
     baselines_only
-        The same for baselines only, where other recordings have other layouts. Differences are
-        then computed on the windows that both read.
-    classes, architecture, tokens, min_subjects, batch_windows, train, train_full
-        As in `neurofm finetune`; the seeds of train are 0 … seeds − 1.
+        As only, for baselines that need other recordings than networks. Differences are
+        computed on windows that both decode.
+    classes
+        As in `neurofm finetune`.
+    architecture
+        As in `neurofm finetune`.
+    tokens
+        As in `neurofm finetune`.
+    min_subjects
+        As in `neurofm finetune`.
+    batch_windows
+        As in `neurofm finetune`.
+    train
+        As in `neurofm finetune`; the seeds are 0 … seeds − 1.
+    train_full
+        As in `neurofm finetune`; the seeds are 0 … seeds − 1.
     train_random
-        As train_full, for the method random.
+        As train_full, for the method random (the same network without pretraining).
     part
-        "k/n" does the k-th of n shares of the work (1 … n).
+        K/N does one of N parts of the work, K from 1 to N.
     jobs
         Number of processes.
     """

@@ -38,24 +38,24 @@ class GenerationConfig:
     Parameters
     ----------
     data
-        The sealed corpus that the signals were generated from.
+        Corpus that the signals were generated from.
     generated
-        Name → folder that `neurofm generate` made.
+        Name → folder of `neurofm generate`.
     out
         Folder of the results.
     ar_order
-        Samples that the autoregression of each channel reads.
+        Order of the autoregression of each channel, samples.
     mvar_order
-        Samples that the autoregression of all channels reads.
+        Order of the autoregression of all channels, samples.
     ridge
-        White noise that the autoregression of all channels is given, as a share of each channel's
-        variance.
+        Ridge penalty of the autoregression of all channels, as a share of the variance of
+        each channel.
     bands
-        Name → lowest and highest frequency (Hz) of envelopes.
+        Name → [lowest, highest] frequency of the envelopes, Hz.
     permutations
-        Exchanges of people, where there are more than 7.
+        Number of permutations of subjects, if there are more than 7 subjects.
     seed
-        Of all draws.
+        Seed of the permutations and bootstraps.
     """
 
     data: str

@@ -32,19 +32,19 @@ class HiddenRegionsConfig:
     Parameters
     ----------
     data
-        A sealed corpus of fMRI.
+        Corpus of fMRI.
     model
         Checkpoint of a masked model of regions, such as a brainmae.
     out
         Folder of the results.
     split
-        People who are judged: train, validation or test.
+        Split to evaluate: train, validation or test.
     shares
-        Shares of the regions that are hidden, between 0 and 1.
+        Shares of the regions to hide, between 0 and 1.
     seed
-        Of the regions that are drawn.
+        Seed of the hidden regions.
     n_runs
-        Runs whose states are drawn in the figure.
+        Number of runs in the figure of states.
     """
 
     data: str

@@ -38,21 +38,21 @@ class NextTokenConfig:
     Parameters
     ----------
     data
-        A sealed corpus.
+        A finished corpus.
     model
         Checkpoint of a model that predicts the next token, such as a meg_gpt.
     out
         Folder of the results.
     split
-        People who are judged: train, validation or test.
+        Split to evaluate: train, validation or test.
     order
-        Samples that the autoregression reads.
+        Order of the autoregression, samples.
     windows
-        Training windows that the simple predictions are made of, at most.
+        Largest number of training windows for the baselines.
     seed
-        Of the choice of those windows.
+        Seed of the choice of these windows.
     batch_windows
-        Windows computed at a time.
+        Windows per batch.
     """
 
     data: str

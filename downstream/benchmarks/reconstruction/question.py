@@ -37,7 +37,7 @@ class ReconstructionConfig:
     Parameters
     ----------
     data
-        A sealed corpus.
+        A finished corpus.
     model
         Checkpoint of a tokenizer.
     out
@@ -45,11 +45,11 @@ class ReconstructionConfig:
     models
         Further tokenizers of the same kind, name → checkpoint.
     split
-        People who are judged: train, validation or test.
+        Split to evaluate: train, validation or test.
     batch_windows
-        Windows encoded at a time.
+        Windows per batch.
     seed
-        Of the training windows that PCA or the quantiles are fitted on.
+        Seed of the training windows that baselines are fitted on.
     """
 
     data: str
