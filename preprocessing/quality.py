@@ -11,6 +11,7 @@ the unit of the file, by which it was divided).
 import json
 
 from neurofm import plugins
+from neurofm.pages import words
 
 from . import standardize_fmri, steps
 
@@ -33,5 +34,5 @@ def remarks(quality: dict) -> list[str]:
         found += step.remarks(quality) if step.remarks else []
     found += standardize_fmri.remarks(quality)
     for reason, number in quality["windows_left_out"].items():
-        found.append(f"{number} windows left out: {reason}")
+        found.append(f"{words.count(number, 'window')} left out: {reason}")
     return found

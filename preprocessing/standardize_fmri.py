@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
+from neurofm.pages import words
 
 from . import segments
 from .steps.refusal import ContractError, some
@@ -116,9 +117,10 @@ def remarks(quality: dict) -> list[str]:
     if "scrubbed" not in quality:
         return []
     outside, scrubbed = quality["left_out"], quality["scrubbed"]
-    return [*([f"{len(outside)} regions of the atlas outside the image: {some(outside)}"]
+    return [*([f"{words.count(len(outside), 'region')} of the atlas outside the image: "
+               f"{some(outside)}; check that both are in the same space"]
               if outside else []),
-            *([f"{scrubbed} volumes scrubbed or missing"] if scrubbed else [])]
+            *([f"{words.count(scrubbed, 'volume')} scrubbed or missing"] if scrubbed else [])]
 
 
 def _check(recording: Recording, contract: FMRIContract) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import HEAD_CENTRE_M
+from neurofm.pages import words
 
 from .. import memory
 from .refusal import ContractError, some
@@ -77,7 +78,7 @@ def spline_weights(
 def remarks(quality: dict) -> list[str]:
     filled = quality["interpolated"]
     left = [name for name in quality["bads"] if name not in filled]
-    return [f"{len(names)} bad, {what}: {' '.join(names)}"
+    return [f"{words.count(len(names), 'bad channel')} {what}: {' '.join(names)}"
             for names, what in ((filled, "interpolated"), (left, "left out")) if names]
 
 

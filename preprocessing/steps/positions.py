@@ -47,7 +47,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
 
 def remarks(quality: dict) -> list[str]:
     lost = quality["without_position"]
-    return [f"no position: {some(lost)}"] if lost else []
+    return [f"no position: {some(lost)}; give a montage to keep these sensors"] if lost else []
 
 
 STEP = Step("positions", apply, live=AtStart(), remarks=remarks)

@@ -179,7 +179,8 @@ class LiveResample(LiveStep):
 
 
 def remarks(quality: dict) -> list[str]:
-    return [f"line noise {line} Hz {ratio:.0f} ×"
+    return [f"line noise at {line} Hz is {ratio:.0f} times the power beside it; check the ground "
+            f"and the reference electrode"
             for line, ratio in quality["line_noise"].items() if ratio > 100]
 
 

@@ -148,7 +148,8 @@ class LiveSamples(LiveStep):
 
 def remarks(quality: dict) -> list[str]:
     lost_s = quality["lost_s"]
-    return [f"{lost_s:g} s lost (missing or held values)"] if lost_s else []
+    return [f"{lost_s:g} s lost (missing or constant values); windows there are left out"
+            ] if lost_s else []
 
 
 STEP = Step("samples", apply, live=Causal(LiveSamples), remarks=remarks)

@@ -57,10 +57,12 @@ def _missing(band_hz, contract: InputContract) -> list[list[float]]:
 
 
 def remarks(quality: dict) -> list[str]:
-    found = [f"nothing recorded at {low:g}–{high:g} Hz: the device filtered it away"
+    found = [f"no signal at {low:g}–{high:g} Hz, removed by filters before the file was written; "
+             f"expect lower accuracy from models that use this band"
              for low, high in quality["band_missing_hz"]]
     if quality["line_left_hz"]:
-        found.append(f"mains of {quality['line_left_hz']:g} Hz not in contract.notch_hz")
+        found.append(f"power line at {quality['line_left_hz']:g} Hz is not filtered; add it to "
+                     f"contract.notch_hz")
     return found
 
 
