@@ -29,7 +29,7 @@ from neurofm.data.sensors import Sensors
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
 from neurofm.pages import words
-from neurofm.pages.figure import pyplot, save
+from neurofm.pages.figure import save, subplots
 from neurofm.pages.page import Page
 from neurofm.pretrained import NeuroFMPreTrainedModel
 from neurofm.repository import LEDGER
@@ -198,7 +198,7 @@ def draw(path: Path, signal: Path) -> None:
     raw = mne.io.read_raw_fif(signal, verbose="ERROR")
     x = raw.get_data()[:_SHOWN, : round(_SHOWN_S * raw.info["sfreq"])]
     x = x / np.maximum(x.std(axis=1, keepdims=True), 1e-30)
-    figure, axis = pyplot().subplots(figsize=(9, 0.6 + 0.5 * len(x)), layout="constrained")
+    figure, axis = subplots(figsize=(9, 0.6 + 0.5 * len(x)))
     axis.plot(np.arange(x.shape[1]) / raw.info["sfreq"], (x - 5 * np.arange(len(x))[:, None]).T,
               color="0.2", lw=0.8)
     axis.set_yticks(-5 * np.arange(len(x)), raw.ch_names[: len(x)])

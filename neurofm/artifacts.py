@@ -27,23 +27,13 @@ class ArtifactError(ValueError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """Manifest.
+    """What manifest.json says of a sealed folder."""
 
-    Parameters
-    ----------
-    kind
-        Archive, corpus, tokens, state, checkpoint or results.
-    files
-        Relative path → [bytes, sha256].
-    parents
-        Role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
-        contents (names and hashes of the files), equal wherever and whenever the same thing was
-        made.
-    """
-
-    kind: str
-    files: dict[str, list]
+    kind: str  # archive, corpus, tokens, state, checkpoint or results
+    files: dict[str, list]  # relative path → [bytes, sha256]
     config: dict
+    # role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
+    # contents (names and hashes of the files), equal wherever and whenever the same thing was made.
     parents: dict[str, str] = field(default_factory=dict)
     code: dict[str, str] = field(default_factory=dict)
     created: str = ""

@@ -37,59 +37,32 @@ class Stopped(Exception):
 
 @dataclass
 class Made:
-    """What a body has written and the frame is to seal.
+    """What a body has written and the frame is to seal."""
 
-    Attributes
-    ----------
-    files
-        Names relative to the folder.
-    known_hashes
-        sha256 of those that were hashed while they were written.
-    facts
-        What a reader of the artifact needs besides the settings; kept in the manifest's config.
-    results
-        Of a command that makes results; the frame adds flags, command and versions, and writes it.
-    judged
-        The people whom `results` judge: a row a recording (recording, dataset, subject). Required
-        with results: the models' ledgers are held against it. None where nobody is judged.
-    page
-        Title and sections; the frame puts warnings first and writes report.html.
-    status
-        OK, or FAILED where some recordings failed.
-    said
-        The last lines on the terminal.
-    """
-
-    files: list[str]
+    files: list[str]  # names relative to the folder
+    # sha256 of those that were hashed while they were written
     known_hashes: dict[str, str] = field(default_factory=dict)
+    # what a reader of the artifact needs besides the settings; kept in the manifest's config
     facts: dict = field(default_factory=dict)
+    # of a command that makes results; the frame adds flags, command and versions, and writes it
     results: Results | None = None
+    # the people whom `results` judge: a row a recording (recording, dataset, subject). Required
+    # with results: the models' ledgers are held against it. None where nobody is judged.
     judged: "pd.DataFrame | None" = None
+    # title and sections; the frame puts warnings first and writes report.html
     page: "Page | None" = None
-    status: int = OK
-    said: list[str] = field(default_factory=list)
+    status: int = OK  # OK, or FAILED where some recordings failed
+    said: list[str] = field(default_factory=list)  # the last lines on the terminal
 
 
 @dataclass
 class Job:
-    """What the frame gives a body.
-
-    Attributes
-    ----------
-    out
-        The folder, locked and claimed.
-    parents
-        Role → fingerprint of what was opened.
-    config
-        The resolved configuration, as plain values.
-    say
-        Prints a line (the first process of several alone).
-    """
+    """What the frame gives a body."""
 
     command: Any  # the `Command`, which imports this module
-    out: Path
-    parents: dict[str, str]
-    config: dict
+    out: Path  # the folder, locked and claimed
+    parents: dict[str, str]  # role → fingerprint of what was opened
+    config: dict  # the resolved configuration, as plain values
     models: dict[str, str]
     words: list[str] = field(default_factory=list)
     made_from: dict = field(default_factory=dict)
@@ -99,6 +72,7 @@ class Job:
         return rank() == 0
 
     def say(self, *words: object) -> None:
+        """Print a line (the first process of several alone)."""
         if self.is_main:
             print(*words, flush=True)
 

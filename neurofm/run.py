@@ -34,62 +34,39 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Command:
-    """A command of `neurofm`.
+    """A command of `neurofm`."""
 
-    Attributes
-    ----------
-    name
-        As typed: "tokenize", "evaluate bold".
-    config
-        Dataclass of its options. A field `out` names the folder that is made.
-    body
-        body(run, job) → Made, or an exit status where the body has sealed the folder itself.
-    makes
-        Kind of the artifact; "" = none (show, publish).
-    reads
-        Fields of the config that name corpora, token sets and pairs it is made from.
-    models
-        Fields that name checkpoints (folders or Hub repositories) it is made from; their ledgers
-        are held against whom the results judge. A field may be a path, a list, or name → path.
-    roles
-        Field → what the manifest calls that parent, where it is not the field's name.
-    free
-        Fields that do not change what is made ("train.log_every"): a run is continued with others.
-    positional
-        Field that also takes the words without a `--name`; of several fields each takes one, a list
-        the rest.
-    grows
-        True of archives that later calls add to (ingest, pair): the body decides what is new.
-    until_sealed
-        Fields that may change as long as the folder is unfinished ("methods"): what is done counts.
-    shared
-        shared(run): True where several processes work on one folder, each on its own part; the
-        body then claims it (`job.claim`) once all is checked, and locks what it must.
-    leaves
-        Names in the folder that only unfinished work needs ("state"): removed once it is sealed.
-    begun
-        begun(out): whether a folder that is not sealed holds work that other settings would spoil.
-    further
-        further(run): role → fingerprint of what it is made from and is no artifact of ours.
-    fresh
-        True where the folder must be new or empty, or begun by this command with these settings.
-    """
-
-    name: str
-    config: type
+    name: str  # as typed: "tokenize", "evaluate bold"
+    config: type  # dataclass of its options. A field `out` names the folder that is made.
+    # body(run, job) → Made, or an exit status where the body has sealed the folder itself
     body: Callable[[Any, Job], "Made | int"]
-    makes: str = ""
+    makes: str = ""  # kind of the artifact; "" = none (show, publish)
+    # fields of the config that name corpora, token sets and pairs it is made from
     reads: tuple[str, ...] = ()
+    # fields that name checkpoints (folders or Hub repositories) it is made from; their ledgers are
+    # held against whom the results judge. A field may be a path, a list, or name → path.
     models: tuple[str, ...] = ()
+    # field → what the manifest calls that parent, where it is not the field's name
     roles: dict[str, str] = field(default_factory=dict)
+    # fields that do not change what is made ("train.log_every"): a run is continued with others
     free: frozenset[str] = frozenset()
+    # field that also takes the words without a `--name`; of several fields each takes one, a list
+    # the rest
     positional: str | tuple[str, ...] = ()
+    # True of archives that later calls add to (ingest, pair): the body decides what is new
     grows: bool = False
+    # fields that may change as long as the folder is unfinished ("methods"): what is done counts
     until_sealed: frozenset[str] = frozenset()
+    # shared(run): True where several processes work on one folder, each on its own part; the body
+    # then claims it (`job.claim`) once all is checked, and locks what it must
     shared: Callable[[Any], bool] = lambda run: False
+    # names in the folder that only unfinished work needs ("state"): removed once it is sealed
     leaves: tuple[str, ...] = ()
+    # begun(out): whether a folder that is not sealed holds work that other settings would spoil
     begun: Callable[[Path], bool] = lambda out: True
+    # further(run): role → fingerprint of what it is made from and is no artifact of ours
     further: Callable[[Any], dict[str, str]] = lambda run: {}
+    # True where the folder must be new or empty, or begun by this command with these settings
     fresh: bool = False
 
     def __call__(self, argv: list[str] | None = None) -> int:

@@ -14,23 +14,12 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Flag:
-    """One thing that a reader of a score must know.
+    """One thing that a reader of a score must know."""
 
-    Attributes
-    ----------
-    kind
-        "LEAK" or "DOUBT".
-    model
-        Name of the model that it is about, as the command names it.
-    text
-        One sentence, the same on the terminal, in results.json and on the page.
-    subjects
-        "dataset/subject" of those concerned; empty where they are not known.
-    """
-
-    kind: str
-    model: str
-    text: str
+    kind: str  # "LEAK" or "DOUBT"
+    model: str  # name of the model that it is about, as the command names it
+    text: str  # one sentence, the same on the terminal, in results.json and on the page
+    # "dataset/subject" of those concerned; empty where they are not known
     subjects: tuple[str, ...] = ()
 
     def __str__(self) -> str:

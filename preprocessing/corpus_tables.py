@@ -9,7 +9,7 @@ import pandas as pd
 from neurofm import artifacts
 from neurofm.data import corpus
 from neurofm.data.sensors import Sensors
-from neurofm.data.windows import DATASETS, read_table
+from neurofm.data.windows import DATASETS
 
 from .archive import Job
 from .records import Kind, Records
@@ -60,7 +60,8 @@ def seal(records: Records, tables: Tables, settings: dict, datasets: dict[str, d
     kept = set(tables.recordings["dataset"].fillna(""))
     datasets = {name: terms for name, terms in {**_stated(folder), **datasets}.items()
                 if name in kept}
-    if _stands(folder, tables, failures, datasets):
+    if (_stated(folder) == (datasets if any(datasets.values()) else {})
+            and records.stand_sealed("recordings.parquet", tables.recordings)):
         return False
     artifacts.unseal(folder)
     records.remove_leftovers()
@@ -94,15 +95,3 @@ def _stated(folder: Path) -> dict[str, dict]:
     """Terms of data sets that an earlier call has sealed."""
     path = folder / DATASETS
     return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _stands(folder: Path, tables: Tables, failures: pd.DataFrame, datasets: dict) -> bool:
-    try:
-        artifacts.open_sealed(folder, KIND.makes)
-    except artifacts.ArtifactError:
-        return False
-    there = read_table(folder / "recordings.parquet")
-    told = (folder / "failures.tsv").read_text(encoding="utf-8")
-    return (_stated(folder) == (datasets if any(datasets.values()) else {})
-            and there.to_json() == tables.recordings.to_json()
-            and told == failures.to_csv(sep="\t", index=False))

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from neurofm import artifacts, lock
+from neurofm.data.windows import read_table
 
 from .archive import Job
 from .splits import SplitRule, assign
@@ -161,6 +162,16 @@ class Records:
         """A row a failure, ordered by source."""
         rows = [{"source": f["source"], "reason": f["reason"]} for f in self.failures.values()]
         return pd.DataFrame(rows, columns=["source", "reason"]).sort_values(["source", "reason"])
+
+    def stand_sealed(self, name: str, table: pd.DataFrame) -> bool:
+        """Whether the artifact stands sealed with this very table (file `name`) and failures."""
+        try:
+            artifacts.open_sealed(self.folder, self.kind.makes)
+        except artifacts.ArtifactError:
+            return False
+        told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
+        return (read_table(self.folder / name).to_json() == table.to_json()
+                and told == self.failure_table().to_csv(sep="\t", index=False))
 
     def remove_leftovers(self) -> None:
         """Remove shards of what has changed and now fails, and half written ones."""

@@ -181,10 +181,10 @@ def open_data(run: PretrainConfig) -> Source:
                          f"{kind}")
     if kind != "pairs":
         return Corpus.open(run.data) if kind == "corpus" else TokenSet.open(run.data)
-    scans = Scans(Pairs.open(run.data))
+    pairs = Pairs.open(run.data)
     if run.model_class.learns_from != "volumes":
-        return scans
-    return VolumeWindows(scans, _architecture(run).n_times)
+        return Scans(pairs)
+    return VolumeWindows(pairs, n_times=_architecture(run).n_times)
 
 
 def build(run: PretrainConfig, data: Source, windows: np.ndarray) -> NeuroFMPreTrainedModel:
@@ -192,7 +192,7 @@ def build(run: PretrainConfig, data: Source, windows: np.ndarray) -> NeuroFMPreT
     if run.init:
         return _begun(run, data)
     architecture = _architecture(run).knowing(data, windows)
-    of_scans = isinstance(data, Scans | VolumeWindows)
+    of_scans = isinstance(data, Scans)
     if of_scans != (run.model_class.learns_from != "signals"):
         raise ValueError(f"model {run.model!r} learns from "
                          f"{'other data than ' if of_scans else ''}EEG with fMRI (neurofm pair), "

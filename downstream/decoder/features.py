@@ -130,17 +130,24 @@ def prepared(
     """What the decoder trains on: its windows' tokens, encoded here; where its model reads signals,
     those."""
     signals = OfCorpus(corpus, windows, target, contract_of(decoder).geometry)
-    decoder.to(device).eval()
-    order = np.argsort(corpus.widths(windows), kind="stable")  # little padding
+    return encoded(decoder.to(device), signals, batch_windows)
+
+
+@torch.no_grad()
+def encoded(decoder: Decoder, signals: Known, batch_windows: int) -> Known:
+    """Tokens of all windows, int16, on the CPU; where the model reads signals, those."""
+    decoder.eval()
+    order = np.argsort(signals.widths(signals.windows), kind="stable")  # little padding
     values = None
     for start in range(0, len(order), batch_windows):
         rows = order[start : start + batch_windows]
-        found = decoder.backbone.prepare(signals.batch(windows[rows]).to(device))
+        batch = signals.batch(signals.windows[rows])
+        found = decoder.backbone.prepare(batch.to(decoder.device))
         if not isinstance(found, Tokens):
             return signals
         ids = found.ids.to("cpu", torch.int16)
         if values is None:
-            values = torch.empty(len(windows), *ids.shape[1:], dtype=torch.int16)
+            values = torch.empty(len(order), *ids.shape[1:], dtype=torch.int16)
         values[torch.from_numpy(rows)] = ids
     return signals.with_(values)
 

@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from neurofm.data.batch import Batch, Tokens
+from neurofm.data.batch import Batch
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig, accelerator_for
 
-from ..decoder.features import Known
+from ..decoder.features import Known, encoded
 from ..decoder.fit import fit
 from .epochs import Windows
 
@@ -87,22 +86,8 @@ def fit_epochs(
     whose = np.zeros(len(numbers), dtype=int) if groups is None else groups
     with tempfile.TemporaryDirectory(prefix="neurofm-fit-") as folder:
         accelerator = accelerator_for(head, Path(folder))
-        source = _prepared(decoder.to(accelerator.device), OfEpochs(windows, numbers, whose),
-                           head.batch_windows)
+        source = encoded(decoder.to(accelerator.device), OfEpochs(windows, numbers, whose),
+                         head.batch_windows)
         fit(decoder, source, np.flatnonzero(~validation), np.flatnonzero(validation), head, full,
             Path(folder), accelerator, temperature=calibrate, say=say)
     return decoder.to("cpu").eval()
-
-
-@torch.no_grad()
-def _prepared(decoder: Decoder, source: OfEpochs, at_once: int) -> Known:
-    """Tokens of all epochs, int16, on the CPU; where the model reads signals, those."""
-    decoder.backbone.eval()
-    parts = []
-    for start in range(0, len(source.windows), at_once):
-        batch = source.batch(source.windows[start : start + at_once])
-        found = decoder.backbone.prepare(batch.to(decoder.device))
-        if not isinstance(found, Tokens):
-            return source
-        parts.append(found.ids.to("cpu", torch.int16))
-    return source.with_(torch.cat(parts))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurofm.pages.figure import COLORS, pyplot, save
+from neurofm.pages.figure import COLORS, save, subplots
 
 from .federated_scores import ALL, Scores
 
@@ -21,9 +21,8 @@ def draw(out: Path, scores: Scores, rounds: pd.DataFrame) -> None:
 
 def sites(path: Path, scores: Scores) -> None:
     """Per site: a dot a person, the mean with its interval above them, methods side by side."""
-    plt = pyplot()
     names = [*sorted(scores.people["site"].unique()), ALL]
-    figure, axis = plt.subplots(figsize=(1.8 + 1.7 * len(names), 4.2), layout="constrained")
+    figure, axis = subplots(figsize=(1.8 + 1.7 * len(names), 4.2))
     width = 0.8 / len(scores.methods)
     for k, method in enumerate(scores.methods):
         color, marker = _LOOK[method]
@@ -55,8 +54,7 @@ def sites(path: Path, scores: Scores) -> None:
 def losses(path: Path, rounds: pd.DataFrame) -> None:
     """Training and validation loss over rounds, mean over folds and seeds, each fold faint; marks
     where a site's answer did not count."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    figure, axis = subplots(figsize=(8, 3.2))
     for name, color, words in (("loss", "0.45", "training trials, as each site trained"),
                                 ("val_loss", COLORS[0], "validation people, weights that came")):
         for _, one in rounds.groupby(["fold", "seed"]):

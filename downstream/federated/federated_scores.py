@@ -13,6 +13,7 @@ from neurofm.pages import table as tables
 from neurofm.pages import words
 
 from ..scoring import statistics
+from ..scoring.predictions import recalls_of
 
 ALL = "all sites"
 
@@ -40,14 +41,8 @@ def score(table: pd.DataFrame, classes: tuple[str, ...], methods: list[str]) -> 
 
 def recall(table: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
     """[seed, subject, class] of one method; people of different sites are different people."""
-    index = {name: k for k, name in enumerate(classes)}
-    found = []
-    for _, part in table.groupby("seed"):
-        whose = (part["site"] + "/" + part["subject"]).to_numpy()
-        found.append(statistics.recalls(part["label"].map(index).to_numpy(),
-                                        part["predicted"].map(index).to_numpy(), whose,
-                                        len(classes))[0])
-    return np.stack(found)
+    whose = table.assign(subject=table["site"] + "/" + table["subject"])
+    return np.stack([recalls_of(part, classes)[0] for _, part in whose.groupby("seed")])
 
 
 def _of_site(table, name, classes, methods, against) -> list[dict]:

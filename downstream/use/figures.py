@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurofm.data.recording import Events
-from neurofm.pages.figure import COLORS, pyplot, save
+from neurofm.pages.figure import COLORS, save, subplots
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 
 _COLUMNS = 2000  # points along the time axis; longer signals are drawn as their extremes
@@ -19,10 +19,7 @@ def decoded(
 ) -> None:
     """Signal of a few channels above, probability (or number) of each window below, events through
     both; gray where no window was decoded."""
-    plt = pyplot()
-    figure, (above, below) = plt.subplots(
-        2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1], layout="constrained"
-    )
+    figure, (above, below) = subplots(2, 1, figsize=(11, 6.2), sharex=True, height_ratios=[1.5, 1])
     _signal(above, windows, n_channels)
     _answers(below, table, classes)
     end_s = windows.signal.shape[1] / windows.sfreq
@@ -40,9 +37,7 @@ def decoded(
 
 def streamed(path: str | Path, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
     """What a stream's windows were called above, how long each answer took below."""
-    plt = pyplot()
-    figure, (above, below) = plt.subplots(2, 1, figsize=(11, 5.2), sharex=True,
-                                          height_ratios=[1.5, 1], layout="constrained")
+    figure, (above, below) = subplots(2, 1, figsize=(11, 5.2), sharex=True, height_ratios=[1.5, 1])
     answered = table.dropna(subset=f"p_{classes[0]}" if classes else "predicted")
     _answers(above, answered, classes)
     below.plot(table["stop_s"], table["latency_ms"], ".", color="0.25", ms=4)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from neurofm import artifacts
 
-from .figures import COLORS, pyplot, save
+from .figures import COLORS, save, subplots
 
 logger = logging.getLogger("neurofm.downstream")
 
@@ -90,10 +90,9 @@ def write_image(path: Path, series, image, numbers: list[int]) -> None:
 
 def draw(path: Path, series, rois: tuple[str, ...]) -> None:
     """Regions over time, the measured ones behind where they are known."""
-    plt = pyplot()
     rows = np.linspace(0, len(rois) - 1, min(SHOWN, len(rois))).round().astype(int)
-    figure, axes = plt.subplots(len(rows), 1, figsize=(10, 1.1 * len(rows) + 0.8), sharex=True,
-                                squeeze=False, layout="constrained")
+    figure, axes = subplots(len(rows), 1, figsize=(10, 1.1 * len(rows) + 0.8), sharex=True,
+                            squeeze=False)
     for ax, row in zip(axes[:, 0], rows, strict=True):
         if series.measured is not None:
             ax.plot(series.volume_s, series.measured[:, row], color="#777777", lw=1.0,

@@ -62,6 +62,9 @@ class Contract:
         def corpus(self) -> str: ...
 
         @property
+        def contract_version(self) -> int: ...
+
+        @property
         def steps(self) -> Mapping[str, dict[str, Any]]: ...
     else:
         steps = MappingProxyType({})  # of other packages: where a contract has none
@@ -140,6 +143,15 @@ class Contract:
 
         return cls(**{name: tuples(value) for name, value in fields.items()})
 
+    def _check(self, name: str) -> None:
+        """Raise ValueError for fields that no contract can have. name: of the contract in messages.
+        """
+        check_version(self.contract_version)
+        low_hz, high_hz = self.highpass_hz, self.lowpass_hz
+        if low_hz is not None and high_hz is not None and not low_hz < high_hz:
+            raise ValueError(f"{name}.highpass_hz ({low_hz}) must be below {name}.lowpass_hz "
+                             f"({high_hz})")
+
     def save(self, folder: str | Path) -> Path:
         """Write `preprocessor_config.json` into `folder`."""
         path = Path(folder) / FILE_NAME
@@ -161,10 +173,15 @@ def fields_of(folder: str | Path) -> dict:
             f"save the model with its contract, or write one by hand"
         )
     fields = json.loads(path.read_text())
-    if fields.get("contract_version") != 1:
-        raise ValueError(f"{path}: contract_version 1 can be read here, got "
-                         f"{fields.get('contract_version')}; a newer neurofm wrote it: upgrade")
+    check_version(fields.get("contract_version"), f"{path}: ")
     return fields
+
+
+def check_version(version: int | None, where: str = "") -> None:
+    """Raise ValueError for a version of a contract's fields that is not known here."""
+    if version != 1:
+        raise ValueError(f"{where}contract_version 1 can be read here, got {version}; a newer "
+                         f"neurofm wrote it: upgrade")
 
 
 @dataclass(frozen=True)
@@ -251,9 +268,7 @@ class InputContract(Contract):
                       "bad_channels_iqr", "positions", "parcels"})
 
     def __post_init__(self):
-        if self.contract_version != 1:
-            raise ValueError(f"contract_version 1 can be read here, got {self.contract_version}; "
-                             f"a newer neurofm wrote it: upgrade")
+        self._check("contract")
         for name in ("notch_hz", "kinds", "amplitude_uv"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "steps", json.loads(json.dumps(self.steps)))  # plain, as stored
@@ -284,13 +299,6 @@ class InputContract(Contract):
         if self.highpass_hz is not None and not self.highpass_hz > 0:
             raise ValueError(f"contract.highpass_hz must be above 0, got {self.highpass_hz}; null "
                              f"leaves the band open below")
-        if None not in (self.highpass_hz, self.lowpass_hz) and not (
-            self.highpass_hz < self.lowpass_hz
-        ):
-            raise ValueError(
-                f"contract.highpass_hz ({self.highpass_hz}) must be below "
-                f"contract.lowpass_hz ({self.lowpass_hz})"
-            )
 
     @property
     def space(self) -> Literal["sensors", "parcels"]:

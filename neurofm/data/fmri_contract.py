@@ -114,18 +114,11 @@ class FMRIContract(Contract):
         ]
 
     def __post_init__(self):
-        if self.contract_version != 1:
-            raise ValueError(f"contract_version 1 can be read here, got {self.contract_version}; "
-                             f"a newer neurofm wrote it: upgrade")
+        self._check("fmri")
         for name in ("highpass_hz", "lowpass_hz", "window_s", "stride_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"fmri.{name} must be above 0, got {value}; null for none")
-        if None not in (self.highpass_hz, self.lowpass_hz) and not (
-            self.highpass_hz < self.lowpass_hz
-        ):
-            raise ValueError(f"fmri.highpass_hz ({self.highpass_hz}) must be below "
-                             f"fmri.lowpass_hz ({self.lowpass_hz})")
         if self.stride_s is not None and (self.window_s is None or self.stride_s > self.window_s):
             raise ValueError(f"fmri.stride_s must be at most fmri.window_s ({self.window_s}), got "
                              f"{self.stride_s}: a larger stride would drop signal in silence")

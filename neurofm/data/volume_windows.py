@@ -12,7 +12,7 @@ from .scans import Scans
 
 
 @dataclass
-class VolumeWindows:
+class VolumeWindows(Scans):
     """What can be trained on (`training.sampler.WindowSource`); targets are cleaned regions.
 
     n_times: samples of a window, the last one just before the volume's trigger. Volumes before
@@ -20,18 +20,17 @@ class VolumeWindows:
     window.
     """
 
-    data: Scans
-    n_times: int
+    n_times: int = 0
 
     @cached_property
     def index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(scan, volume, first sample) of each window."""
         rows = []
-        pairs, sfreq = self.data.pairs, self.data.contract.sfreq
+        pairs, sfreq = self.pairs, self.contract.sfreq
         for scan in range(len(pairs)):
             stop = np.round(pairs.volume_s(scan) * sfreq).astype(int)
             first = stop - self.n_times
-            measured = np.isfinite(self.data.target(scan)).any(axis=0)
+            measured = np.isfinite(self.target(scan)).any(axis=0)
             good = (first >= 0) & (stop <= pairs.eeg(scan).shape[1]) & measured
             rows += [(scan, volume, first[volume]) for volume in np.flatnonzero(good)]
         if not rows:
@@ -41,48 +40,30 @@ class VolumeWindows:
         return first, second, third
 
     @property
-    def contract(self):
-        """That of the EEG."""
-        return self.data.contract
-
-    @property
-    def pairs(self):
-        return self.data.pairs
-
-    @property
-    def fingerprint(self) -> str:
-        return self.data.fingerprint
-
-    @property
-    def recordings(self):
-        """A row a scan."""
-        return self.data.recordings
-
-    @property
     def windows(self) -> pd.DataFrame:
         """A row a window: its recording."""
         return pd.DataFrame({"recording": self.index[0]})
 
     def select(self, split: str | None = None) -> np.ndarray:
         """Indices of the windows of a split."""
-        return np.flatnonzero(np.isin(self.index[0], self.data.select(split)))
+        return np.flatnonzero(np.isin(self.index[0], super().select(split)))
 
     def subjects(self, windows: np.ndarray) -> np.ndarray:
         """'dataset/subject' of each of the windows."""
-        return self.data.subjects(self.index[0][windows])
+        return super().subjects(self.index[0][windows])
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """Number of channels of each of the windows."""
-        return self.data.widths(self.index[0][windows])
+        return super().widths(self.index[0][windows])
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
         """The windows side by side, with `target` [batch, roi], NaN where not measured."""
         rows = [tuple(int(column[w]) for column in self.index) for w in windows.tolist()]
-        pairs = self.data.pairs
+        pairs = self.pairs
         return collate(
-            [self.data.eeg(scan, first, first + self.n_times) for scan, _, first in rows],
+            [self.eeg(scan, first, first + self.n_times) for scan, _, first in rows],
             [pairs.layout(scan) for scan, _, _ in rows], self.contract.geometry,
-            target=torch.from_numpy(np.stack([self.data.target(scan)[:, volume]
+            target=torch.from_numpy(np.stack([self.target(scan)[:, volume]
                                               for scan, volume, _ in rows])),
             seed=seeds, source=[f"{pairs.source(scan)}, volume {volume + 1}"
                                 for scan, volume, _ in rows],

@@ -23,26 +23,15 @@ class SplitLeakError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class WindowTable:
-    """An opened artifact whose rows are windows.
-
-    Parameters
-    ----------
-    recordings
-        A row a recording (see `corpus.RECORDING_COLUMNS`).
-    windows
-        A row a window: recording (row of the table above), row in its shard, start_s, label.
-    contract
-        What every window meets.
-    reader
-        The shards.
-    """
+    """An opened artifact whose rows are windows."""
 
     folder: Path
-    contract: Contract
-    recordings: pd.DataFrame
+    contract: Contract  # what every window meets
+    recordings: pd.DataFrame  # a row a recording (see `corpus.RECORDING_COLUMNS`)
+    # a row a window: recording (row of the table above), row in its shard, start_s, label
     windows: pd.DataFrame
     fingerprint: str
-    reader: shards.ShardReader
+    reader: shards.ShardReader  # the shards
     if TYPE_CHECKING:  # made once, below
         @property
         def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...

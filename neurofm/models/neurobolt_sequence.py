@@ -14,7 +14,7 @@ training, .29 on others, where the solved read-out has .48).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ from ..data.batch import Batch
 from ..data.pair_batch import PairBatch
 from ..nn import example
 from ..nn.cross_spectra import N_BANDS, cross_spectra, whitener
-from ..nn.lag_basis import N_RESPONSES, REACH_S, lag_basis
+from ..nn.lag_basis import N_RESPONSES, lag_basis
 from ..nn.leadfield import LeadField
 from ..nn.scan_ridge import ScanRidge
 from ..pretrained import NeuroFMConfig
@@ -231,24 +231,6 @@ class NeuroBOLTSequence(ScanModel):
         return self.read(self.seen(batch, statistics).to(self.read.weight.dtype)).float()
 
     @torch.no_grad()
-    def predict_by_windows(
-        self, batch: PairBatch, statistics: Statistics
-    ) -> Float[Tensor, "batch volume roi"]:
-        """The same, each volume from a window of its own, as published for NeuroBOLT."""
-        reach = round(REACH_S / self.config.hop_s) * self.hop + self.length
-        found = []
-        for k in range(batch.volume_s.shape[1]):
-            last = int(torch.floor(batch.volume_s[:, k].max() / self.config.hop_s)) * self.hop
-            first = max(0, last - reach) // self.hop * self.hop
-            part = replace(batch, signal=batch.signal[..., first:last],
-                           n_times=(batch.n_times - first).clamp(max=last - first),
-                           volume_s=batch.volume_s[:, k : k + 1] - first / self.config.sfreq,
-                           target=batch.target[:, k : k + 1],
-                           bad=None if batch.bad is None else batch.bad[:, first:last])
-            found.append(self.predict(part, statistics))
-        return torch.cat(found, dim=1)
-
-    @torch.no_grad()
     def finish(self, batches: Iterable[PairBatch]) -> str:
         """Solve the read-out on the training scans → what came of it. One scan in five chooses the
         penalty (at least one does), and the share of a tokenizer's features; then all are used."""
@@ -278,11 +260,7 @@ class NeuroBOLTSequence(ScanModel):
         if batch.target.shape[-1] != len(self.config.rois):
             raise ValueError(f"this model gives {len(self.config.rois)} regions, the batch has "
                              f"{batch.target.shape[-1]}: train one on these pairs")
-        found, target = self.predict(batch), batch.target.float()
-        measured = ~target.isnan()
-        target = target.nan_to_num(0.0)
-        loss = (torch.square(found - target) * measured).sum() / measured.sum().clamp(min=1)
-        return loss, {"r": correlation(found, target, measured).nanmean().detach()}
+        return scan_loss(self.predict(batch), batch.target.float())
 
 
 def alone(batch: PairBatch, row: int) -> PairBatch:
@@ -292,6 +270,16 @@ def alone(batch: PairBatch, row: int) -> PairBatch:
               ("geometry", "kind", "valid", "n_times", "volume_s", "target")}
     bad = None if batch.bad is None else batch.bad[row : row + 1, :n]
     return PairBatch(signal=batch.signal[row : row + 1, :, :n], bad=bad, **fields)
+
+
+def scan_loss(
+    found: Float[Tensor, "batch volume roi"], target: Float[Tensor, "batch volume roi"]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(Mean squared error over what was measured, {"r": mean Pearson correlation})."""
+    measured = ~target.isnan()
+    target = target.nan_to_num(0.0)
+    loss = (torch.square(found - target) * measured).sum() / measured.sum().clamp(min=1)
+    return loss, {"r": correlation(found, target, measured).nanmean().detach()}
 
 
 def correlation(

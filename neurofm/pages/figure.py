@@ -4,6 +4,7 @@ Matplotlib is loaded when the first figure is drawn, and needs no display.
 """
 
 from pathlib import Path
+from typing import Any
 
 # Okabe & Ito 2008. Yellow is left out: it is unreadable on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
@@ -30,6 +31,11 @@ def pyplot():
 
     plt.rcParams.update(_STYLE | {"axes.prop_cycle": cycler(color=COLORS)})
     return plt
+
+
+def subplots(rows: int = 1, columns: int = 1, **how: Any):
+    """(figure, axes) of `matplotlib.pyplot.subplots` in the style of all figures."""
+    return pyplot().subplots(rows, columns, **{"layout": "constrained", **how})
 
 
 def save(figure, path: str | Path) -> None:

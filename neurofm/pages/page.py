@@ -52,21 +52,13 @@ li { margin: .2rem 0; max-width: 48rem; }
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page.
+    """A whole page."""
 
-    Attributes
-    ----------
-    title, about
-        The heading, and the line under it.
-    sections
-        (heading, HTML); "" = no heading. A section without HTML is left out.
-    warnings
-        Sentences that stand first. One that begins with LEAK is a red bar.
-    """
-
-    title: str
+    title: str  # title, about: the heading, and the line under it
     about: str
+    # (heading, HTML); "" = no heading. A section without HTML is left out.
     sections: Sequence[tuple[str, str]]
+    # sentences that stand first. One that begins with LEAK is a red bar.
     warnings: tuple[str, ...] = ()
 
     def with_warnings(self, texts: Iterable[str]) -> "Page":

@@ -1,7 +1,7 @@
 """What a tokenizer is: signals → tokens, and back."""
 
 from abc import abstractmethod
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -9,15 +9,9 @@ from ..data.batch import Batch, Tokens
 from ..pretrained import NeuroFMPreTrainedModel
 
 
-class TokenizerConfig(Protocol):
-    """Fields that the config of every tokenizer has."""
-
-    window_length: int  # samples that are encoded together
-    n_codes: int  # codes of a level
-
-
 class Tokenizer(NeuroFMPreTrainedModel):
-    """Base of tokenizers."""
+    """Base of tokenizers. config: has window_length (samples that are encoded together) and n_codes
+    (codes of a level)."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> Tokens:

@@ -122,17 +122,10 @@ class TrainConfig:
 @dataclass(frozen=True)
 class Received:
     """What a federated client goes on with: weights from others, at the step where all of them are.
-
-    Parameters
-    ----------
-    step
-        Finished steps.
-    weights
-        Name → value, of those that are shared; the others stay its own.
     """
 
-    step: int
-    weights: dict[str, Tensor]
+    step: int  # finished steps
+    weights: dict[str, Tensor]  # name → value, of those that are shared; the others stay its own
 
 
 def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:

@@ -1,7 +1,5 @@
 """Tables of pairs out of the records of their scans, and their seal."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from neurofm import artifacts
@@ -9,7 +7,6 @@ from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.sensors import Sensors
-from neurofm.data.windows import read_table
 
 from ..readers import ReadError
 from ..records import Kind, Records
@@ -36,23 +33,13 @@ def seal(
     records: Records, scans: pd.DataFrame, contract: InputContract, bold: FMRIContract, config: dict
 ) -> bool:
     """Seal the pairs, unless they stand sealed with the very same tables."""
-    failed = records.failure_table()
-    if _stands(records.folder, scans, failed):
+    if records.stand_sealed("scans.parquet", scans):
         return False
     artifacts.unseal(records.folder)
     records.remove_leftovers()
     found = records.finished.values()
     layouts = {record["row"]["layout"]: Sensors.from_dict(record["layout"]) for record in found}
     rois = Sensors.from_dict(next(iter(found))["rois"])
-    pairs.seal(records.folder, contract, bold, scans, layouts, rois, failed, config)
+    pairs.seal(records.folder, contract, bold, scans, layouts, rois, records.failure_table(),
+               config)
     return True
-
-
-def _stands(folder: Path, scans: pd.DataFrame, failed: pd.DataFrame) -> bool:
-    try:
-        artifacts.open_sealed(folder, KIND.makes)
-    except artifacts.ArtifactError:
-        return False
-    there = read_table(folder / "scans.parquet")
-    told = (folder / "failures.tsv").read_text(encoding="utf-8")
-    return there.to_json() == scans.to_json() and told == failed.to_csv(sep="\t", index=False)

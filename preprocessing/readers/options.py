@@ -154,28 +154,15 @@ class ImageTable:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Read options.
+    """How recordings are read: what files do not say of themselves."""
 
-    Parameters
-    ----------
-    montage
-        Of MNE, for electrodes without positions in the file.
-    unknown_head
-        MEG without a device → head transform has no positions ("refuse"), or the middle of the
-        helmet is taken for the middle of the head ("helmet").
-    rename
-        Channel name in the file → electrode, before anything is made of the names.
-    metadata
-        Column of epochs' metadata whose values their events are called by; "" = by event_id.
-    arrays
-        How plain arrays are to be read.
-    images
-        How images of fMRI are.
-    """
-
-    montage: str = "standard_1005"
+    montage: str = "standard_1005"  # of MNE, for electrodes without positions in the file
+    # MEG without a device → head transform has no positions ("refuse"), or the middle of the helmet
+    # is taken for the middle of the head ("helmet")
     unknown_head: Literal["refuse", "helmet"] = "refuse"
+    # channel name in the file → electrode, before anything is made of the names
     rename: dict[str, str] = field(default_factory=dict)
+    # column of epochs' metadata whose values their events are called by; "" = by event_id
     metadata: str = ""
-    arrays: ArrayTable = field(default_factory=ArrayTable)
-    images: ImageTable = field(default_factory=ImageTable)
+    arrays: ArrayTable = field(default_factory=ArrayTable)  # how plain arrays are to be read
+    images: ImageTable = field(default_factory=ImageTable)  # how images of fMRI are

@@ -70,22 +70,15 @@ class Causal:
 
 @dataclass(frozen=True)
 class PerWindow:
-    """Done when a window closes.
+    """Done when a window closes."""
 
-    Parameters
-    ----------
-    apply
-        (window, the last `PAST_S` seconds up to its end, contract, quality) → window;
-        None = as in a file, on the window.
-    differs
-        What a stream gets that a file would not, in sentences; by contract.
-    judges
-        It changes no sample, but finds what is bad: not repeated on the past, which is made like
-        the window before steps look at it (`Step.statistics`).
-    """
-
+    # (window, the last `PAST_S` seconds up to its end, contract, quality) → window; None = as in a
+    # file, on the window
     apply: Callable[[Recording, Recording, InputContract, Quality], Recording] | None = None
+    # what a stream gets that a file would not, in sentences; by contract
     differs: Callable[[InputContract], list[str]] | None = None
+    # it changes no sample, but finds what is bad: not repeated on the past, which is made like the
+    # window before steps look at it (`Step.statistics`)
     judges: bool = False
 
 
@@ -99,41 +92,26 @@ class Refuses:
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
+    """One step."""
 
-    Parameters
-    ----------
-    name
-        As in messages; of another package: the name of its entry point.
-    apply
-        (recording, contract, quality) → recording; writes what it found into quality.
-    window
-        (window [channel, time], sensors, contract, statistics) → window; after the recording was
-        cut into windows.
-    statistics
-        (function that gives the good stretches of the recording, contract) → what `window` needs to
-        know of all of it.
-    live
-        What becomes of it in a stream; None = streams refuse it.
-    words
-        contract → rows (title, text) that say what it does; for steps of other packages (the fields
-        of a contract are described by the contract itself).
-    remarks
-        quality → what a person should look at, each in a few words.
-    after
-        Of another package: the step that it follows.
-    defaults
-        Of another package: its settings, given as contract.steps: {name: {key: value}}.
-    """
-
-    name: str
+    name: str  # as in messages; of another package: the name of its entry point
+    # (recording, contract, quality) → recording; writes what it found into quality
     apply: Callable[[Recording, InputContract, Quality], Recording] | None = None
+    # (window [channel, time], sensors, contract, statistics) → window; after the recording was cut
+    # into windows
     window: Callable[[Signal, Sensors, InputContract, Any], Signal] | None = None
+    # (function that gives the good stretches of the recording, contract) → what `window` needs to
+    # know of all of it
     statistics: Callable[[Stretches, InputContract], Any] | None = None
+    # what becomes of it in a stream; None = streams refuse it
     live: AtStart | Causal | PerWindow | Refuses | None = None
+    # contract → rows (title, text) that say what it does; for steps of other packages (the fields
+    # of a contract are described by the contract itself)
     words: Callable[[InputContract], list[tuple[str, str]]] | None = None
+    # quality → what a person should look at, each in a few words
     remarks: Callable[[Quality], list[str]] | None = None
-    after: str = "reference"
+    after: str = "reference"  # of another package: the step that it follows
+    # of another package: its settings, given as contract.steps: {name: {key: value}}
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, contract: InputContract) -> dict[str, Any]:

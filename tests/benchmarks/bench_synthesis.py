@@ -9,6 +9,7 @@ import torch
 
 from neurofm.data.pair_batch import PairBatch
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequence, NeuroBOLTSequenceConfig
+from tests.support.by_windows import predict_by_windows
 
 CHANNELS, SFREQ, T_R, SECONDS, REPEATS = 32, 200.0, 2.1, 600, 3
 
@@ -37,8 +38,8 @@ def main() -> None:
     with torch.no_grad():
         known = model.statistics(batch)
         whole = seconds(lambda: model.predict(batch, known))
-        windows = seconds(lambda: model.predict_by_windows(batch, known))
-        apart = (model.predict(batch, known) - model.predict_by_windows(batch, known)).abs().max()
+        windows = seconds(lambda: predict_by_windows(model, batch, known))
+        apart = (model.predict(batch, known) - predict_by_windows(model, batch, known)).abs().max()
     print(f"{torch.get_num_threads()} threads; median of {REPEATS}; {n} volumes, {CHANNELS} "
           f"channels")
     print(f"whole scan {whole:.2f} s, window by window {windows:.2f} s: {windows / whole:.1f} x; "

@@ -10,7 +10,6 @@ import pytest
 
 from neurofm import checkpoints, cli
 from neurofm.data.pairs import Pairs
-from neurofm.data.scans import Scans
 from neurofm.data.volume_windows import VolumeWindows
 
 
@@ -118,14 +117,14 @@ def test_the_published_model_trains_on_volumes(folder, tmp_path, capsys):
     assert run(*words, f"--data={pairs}", f"--out={out}") == 0
     model = checkpoints.load(out)
     assert model.config.channels[:2] == ("Fp1", "Fp2")
-    data = VolumeWindows(Scans(Pairs.open(pairs)), 800)
+    data = VolumeWindows(Pairs.open(pairs), n_times=800)
     windows = data.select("test")
     batch = data.batch(windows[:3])
     assert model.predict(batch).shape == (3, 12)
     scan, volume, first = (int(column[windows[1]]) for column in data.index)
     assert (first + 800) / 200 == pytest.approx(data.pairs.volume_s(scan)[volume], abs=0.003)
     assert np.allclose(batch.signal[1].numpy(), data.pairs.eeg(scan)[:, first : first + 800])
-    assert np.allclose(batch.target[1].numpy(), data.data.target(scan)[:, volume], equal_nan=True)
+    assert np.allclose(batch.target[1].numpy(), data.target(scan)[:, volume], equal_nan=True)
 
 
 def test_volumes_after_bad_eeg_are_not_made_up(folder, tmp_path):

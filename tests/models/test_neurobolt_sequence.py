@@ -18,6 +18,7 @@ from neurofm.models.neurobolt_sequence import (
 )
 from neurofm.nn.lag_basis import canonical, lag_basis
 from neurofm.nn.scan_ridge import ScanRidge
+from tests.support.by_windows import predict_by_windows
 from tests.support.small import tokenizer as small_tokenizer
 
 SFREQ = 50.0
@@ -115,14 +116,14 @@ def test_bad_stretches_say_nothing_and_leave_the_rest_alone(model):
     assert r(marked) > 0.6
     assert r(model.predict(replace(one, signal=loud))) < r(marked) - 0.1
     known = model.statistics(replace(one, signal=loud, bad=bad))
-    by_windows = model.predict_by_windows(replace(one, signal=loud, bad=bad), known)
+    by_windows = predict_by_windows(model, replace(one, signal=loud, bad=bad), known)
     assert torch.allclose(by_windows, marked, atol=1e-4)
 
 
 def test_window_by_window_is_the_same(model):
     one = scan(400)
     known = model.statistics(one)
-    whole, windows = model.predict(one, known), model.predict_by_windows(one, known)
+    whole, windows = model.predict(one, known), predict_by_windows(model, one, known)
     assert torch.allclose(whole, windows, atol=1e-4 * whole.abs().max())
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from neurofm.data.pair_batch import PairBatch
-from neurofm.models.neurobolt_sequence import correlation
+from neurofm.models.neurobolt_sequence import scan_loss
 from neurofm.nn.trainable import Trainable
 
 HOP_S = 0.5
@@ -70,11 +70,7 @@ class FrameConvNet(Trainable):
 
     def forward(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """→ (mean squared error over what was measured, {"r"})."""
-        found, target = self.predict(batch), batch.target.float()
-        measured = ~target.isnan()
-        target = target.nan_to_num(0.0)
-        loss = (torch.square(found - target) * measured).sum() / measured.sum().clamp(min=1)
-        return loss, {"r": correlation(found, target, measured).nanmean().detach()}
+        return scan_loss(self.predict(batch), batch.target.float())
 
 
 def scored(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurofm.pages.figure import COLORS, pyplot, save
+from neurofm.pages.figure import COLORS, save, subplots
 
 from ...scoring import series as metrics
 from ...scoring.statistics import mean
@@ -34,10 +34,8 @@ def draw(out: Path, judged: Judged) -> list[str]:
 
 def regions(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """r of each region by each method, with intervals over subjects; a tick is the ceiling."""
-    plt = pyplot()
     n, methods = len(judged.regions), judged.methods
-    figure, axis = plt.subplots(figsize=(8.5, 1.2 + n * max(0.28, 0.09 * len(methods))),
-                                layout="constrained")
+    figure, axis = subplots(figsize=(8.5, 1.2 + n * max(0.28, 0.09 * len(methods))))
     for k, method in enumerate(methods):
         rows = judged.by_region[judged.by_region["method"] == method]
         height = np.arange(n) + (k - (len(methods) - 1) / 2) * 0.7 / len(methods)
@@ -59,14 +57,13 @@ def regions(path: Path, judged: Judged, color: dict[str, str]) -> None:
 
 def courses(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """The median scan: regions from the best to the worst predicted, measured and predicted."""
-    plt = pyplot()
     one = judged.scans[judged.median_scan]
     shown = [judged.first, *([judged.baseline] if judged.baseline else [])]
     r = metrics.pearson(one.predicted[judged.first][0], one.measured)
     order = np.argsort(-np.nan_to_num(r, nan=-2), kind="stable")[: np.isfinite(r).sum() or 1]
     rows = order[np.unique(np.linspace(0, len(order) - 1, min(_COURSES, len(order))).astype(int))]
-    figure, axes = plt.subplots(len(rows), 1, figsize=(10, 1.75 * len(rows) + 0.6), sharex=True,
-                                layout="constrained", squeeze=False)
+    figure, axes = subplots(len(rows), 1, figsize=(10, 1.75 * len(rows) + 0.6), sharex=True,
+                            squeeze=False)
     for axis, row in zip(axes[:, 0], rows, strict=True):
         axis.plot(one.time_s, one.measured[:, row], color="0.35", lw=1, label="measured")
         said = []
@@ -86,10 +83,8 @@ def courses(path: Path, judged: Judged, color: dict[str, str]) -> None:
 
 def surrogates(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """The first method against both surrogates, region by region; a full dot is significant."""
-    plt = pyplot()
     found, n = judged.scores[judged.first], len(judged.regions)
-    figure, axes = plt.subplots(1, 2, figsize=(10.5, 1.7 + 0.27 * n), sharey=True, sharex=True,
-                                layout="constrained")
+    figure, axes = subplots(1, 2, figsize=(10.5, 1.7 + 0.27 * n), sharey=True, sharex=True)
     for axis, null, words in zip(axes, (found.moved, found.others), (
         "moved in time by 20 s or more", "against other people's scans"), strict=True):
         axis.set_title(words if len(null.drawn) else f"{words}: no test", fontsize=9, loc="left")
@@ -114,8 +109,7 @@ def surrogates(path: Path, judged: Judged, color: dict[str, str]) -> None:
 
 def lags(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """Mean r over regions and scans, one series moved against the other; a mark at the best."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
+    figure, axis = subplots(figsize=(6.5, 3.2))
     for method, found in judged.scores.items():
         course = found.over_lags
         axis.plot(metrics.LAGS_S, course, color=color[method], lw=1.4, label=method)
@@ -130,15 +124,13 @@ def lags(path: Path, judged: Judged, color: dict[str, str]) -> None:
 
 def matrices(path: Path, judged: Judged, color: dict[str, str]) -> None:
     """Mean correlations of regions over the judged scans: measured, and by each method."""
-    plt = pyplot()
     shown = {"measured": np.stack([metrics.connectivity(one.measured) for one in judged.scans])}
     for method in judged.methods:
         shown[method] = np.stack([metrics.connectivity(seed) for one in judged.scans
                                   for seed in one.predicted[method]])
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.0 * columns + 0.8, 3.0 * rows),
-                                layout="constrained", squeeze=False)
+    figure, axes = subplots(rows, columns, figsize=(3.0 * columns + 0.8, 3.0 * rows), squeeze=False)
     off = ~np.eye(len(judged.regions), dtype=bool)
     for axis in axes.flat[len(shown):]:
         axis.set_visible(False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurofm.pages.figure import COLORS, pyplot, save
+from neurofm.pages.figure import COLORS, pyplot, save, subplots
 
 from ...scoring import metrics, statistics
 from ...scoring.scores import Named
@@ -55,9 +55,8 @@ def calibrated(result: Comparison) -> list[str]:
 def compared(path: Path, result: Comparison) -> None:
     """Methods from best to worst: the mean and its interval, a dot a unit (subject, or fold of one
     subject), a thin line joining a unit's dots."""
-    plt = pyplot()
     methods = result.by_score
-    figure, axis = plt.subplots(figsize=(9, 1.3 + 0.46 * len(methods)), layout="constrained")
+    figure, axis = subplots(figsize=(9, 1.3 + 0.46 * len(methods)))
     each = result.each.pivot(index=result.unit.column, columns="method",
                              values=result.score)[methods]
     low = np.nanmin([each.min(axis=None), result.table["low"].min()])
@@ -136,11 +135,8 @@ def ranks(path: Path, result: Comparison) -> None:
 
 def calibration(path: Path, result: Comparison, methods: list[str]) -> None:
     """Share right against the probability given to the class named, and how many windows."""
-    plt = pyplot()
-    figure, axes = plt.subplots(
-        2, len(methods), figsize=(max(4.0, 2.5 * len(methods)), 3.7), sharex=True, sharey="row",
-        height_ratios=[3, 1], layout="constrained", squeeze=False,
-    )
+    figure, axes = subplots(2, len(methods), figsize=(max(4.0, 2.5 * len(methods)), 3.7),
+                            sharex=True, sharey="row", height_ratios=[3, 1], squeeze=False)
     least = 1 / len(result.classes)
     edges = np.linspace(least, 1, metrics.BINS + 1)
     for (above, below), name in zip(axes.T, methods, strict=True):
@@ -165,14 +161,12 @@ def calibration(path: Path, result: Comparison, methods: list[str]) -> None:
 
 def confusion(path: Path, result: Comparison, methods: list[str]) -> None:
     """Share of each true class that got each name; number of windows, mean over seeds, below."""
-    plt = pyplot()
     n = len(result.classes)
     side, below = max(2.9, 0.58 * n + 1.2), n > 5  # large ones below each other, to be readable
     rows, columns = (len(methods), 1) if below else (1, len(methods))
-    figure, axes = plt.subplots(
-        rows, columns, figsize=((side + 0.9) * columns + 0.8 * below, (side + 0.5) * rows),
-        layout="constrained", squeeze=False,
-    )
+    figure, axes = subplots(rows, columns,
+                            figsize=((side + 0.9) * columns + 0.8 * below, (side + 0.5) * rows),
+                            squeeze=False)
     for axis, name in zip(axes.flat, methods, strict=True):
         one = result.named[name]
         cells = one.target * n + one.named
@@ -200,9 +194,8 @@ def confusion(path: Path, result: Comparison, methods: list[str]) -> None:
 
 def numbers(path: Path, result: Comparison, methods: list[str]) -> None:
     """What was predicted against what is true; on the line they are equal."""
-    plt = pyplot()
-    figure, axes = plt.subplots(1, len(methods), figsize=(4.4 * len(methods), 4.3), sharex=True,
-                                sharey=True, layout="constrained", squeeze=False)
+    figure, axes = subplots(1, len(methods), figsize=(4.4 * len(methods), 4.3), sharex=True,
+                            sharey=True, squeeze=False)
     every = [v for name in methods for v in (result.named[name].target, result.named[name].said)]
     low, high = min(v.min() for v in every), max(v.max() for v in every)
     edge = 0.04 * (high - low or 1.0)
@@ -224,8 +217,7 @@ def numbers(path: Path, result: Comparison, methods: list[str]) -> None:
 def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     """Scores against the number of labeled examples of a new person; columns method, shots, mean,
     low, high."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+    figure, axis = subplots(figsize=(7.5, 4.2))
     looks = [(c, m) for m, c in zip("osD^vP*X", COLORS, strict=True)]
     for k, (name, part) in enumerate(curves.groupby("method", sort=False)):
         part = part.sort_values("shots")

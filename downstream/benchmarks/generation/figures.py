@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurofm.pages.figure import COLORS, pyplot, save
+from neurofm.pages.figure import COLORS, save, subplots
 
 from .measured import OTHER, REAL, TRACE_S, Measured
 from .table import Judged
@@ -25,10 +25,9 @@ def colors(names: list[str], baselines: tuple[str, str]) -> dict[str, str]:
 def spectra(path: Path, measured: dict[str, list[Measured]], color: dict[str, str]) -> None:
     """Mean over people and channels; a source a panel beside the real one, whose range over people
     is shaded."""
-    plt = pyplot()
     shown = [name for name in measured if name != REAL]
-    figure, axes = plt.subplots(1, len(shown), figsize=(2.5 * len(shown), 2.9), sharex=True,
-                                sharey=True, layout="constrained", squeeze=False)
+    figure, axes = subplots(1, len(shown), figsize=(2.5 * len(shown), 2.9), sharex=True,
+                            sharey=True, squeeze=False)
     real = _over_channels(measured[REAL])
     frequency = measured[REAL][0].frequency
     for axis, name in zip(axes[0], shown, strict=True):
@@ -47,12 +46,11 @@ def spectra_of_people(
     path: Path, measured: dict[str, list[Measured]], people: list[str], color: dict[str, str]
 ) -> None:
     """A panel a person, mean over channels, all sources."""
-    plt = pyplot()
     shown = people[:_PEOPLE]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.9 * columns, 2.2 * rows + 0.7),
-                                sharex=True, sharey=True, layout="constrained", squeeze=False)
+    figure, axes = subplots(rows, columns, figsize=(2.9 * columns, 2.2 * rows + 0.7), sharex=True,
+                            sharey=True, squeeze=False)
     for number, axis in enumerate(axes.flat):
         if number >= len(shown):
             axis.set_visible(False)
@@ -78,10 +76,8 @@ def distances(
 ) -> None:
     """A matrix a source, generated person × real person, one scale; a dot at the nearest of each
     row."""
-    plt = pyplot()
     found = judged.distances[judge]
-    figure, axes = plt.subplots(1, len(found), figsize=(2.5 * len(found) + 0.8, 2.9),
-                                layout="constrained", squeeze=False)
+    figure, axes = subplots(1, len(found), figsize=(2.5 * len(found) + 0.8, 2.9), squeeze=False)
     low, high = min(m.min() for m in found.values()), max(m.max() for m in found.values())
     few = judged.n_people <= 30
     for axis, (name, matrix) in zip(axes[0], found.items(), strict=True):
@@ -106,8 +102,7 @@ def bursts(
     color: dict[str, str],
 ) -> None:
     """Rate, interval, lifetime, a dot a person; and what the states of the model look like."""
-    plt = pyplot()
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.1), layout="constrained")
+    figure, axes = subplots(1, 4, figsize=(13, 3.1))
     for axis, (judge, words) in zip(axes, (
         ("burst_rate", "rate (1/s)"), ("burst_interval", "mean interval (s)"),
         ("burst_lifetime", "mean lifetime (ms)"),
@@ -140,9 +135,8 @@ def envelopes(
     color: dict[str, str],
 ) -> None:
     """Mean matrices over people: bands below each other, sources side by side, a scale a band."""
-    plt = pyplot()
-    figure, axes = plt.subplots(len(bands), len(measured), layout="constrained", squeeze=False,
-                                figsize=(1.9 * len(measured) + 1, 1.95 * len(bands) + 0.5))
+    figure, axes = subplots(len(bands), len(measured), squeeze=False,
+                            figsize=(1.9 * len(measured) + 1, 1.95 * len(bands) + 0.5))
     for row, (band, edges) in enumerate(bands.items()):
         means = [np.mean([x.envelopes[band] for x in own], axis=0) for own in measured.values()]
         off = ~np.eye(len(means[0]), dtype=bool)
@@ -162,12 +156,11 @@ def traces(
     color: dict[str, str],
 ) -> None:
     """5 s of a few channels of the first person, the same scale for all sources."""
-    plt = pyplot()
     rows = np.unique(np.linspace(0, len(names) - 1, min(_TRACES, len(names))).astype(int))
     columns = 2
     n_rows = -(-len(measured) // columns)
-    figure, axes = plt.subplots(n_rows, columns, figsize=(12, 2.1 * n_rows + 0.3), sharex=True,
-                                sharey=True, layout="constrained", squeeze=False)
+    figure, axes = subplots(n_rows, columns, figsize=(12, 2.1 * n_rows + 0.3), sharex=True,
+                            sharey=True, squeeze=False)
     for axis in axes.flat[len(measured):]:
         axis.set_visible(False)
     for axis, (name, own) in zip(axes.flat, measured.items(), strict=False):

@@ -8,7 +8,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
 from neurofm.pages import words
-from neurofm.pages.figure import COLORS, pyplot, save
+from neurofm.pages.figure import COLORS, save, subplots
 from neurofm.pages.page import Page
 
 from ...decoder.labeled import sensors_of
@@ -16,10 +16,9 @@ from ...decoder.labeled import sensors_of
 
 def draw(path: Path, scores: pd.DataFrame) -> list[str]:
     """Model against ridge, a dot a person; returns the names of the files."""
-    plt = pyplot()
     kinds = list(dict.fromkeys(scores["hidden"]))
-    figure, axes = plt.subplots(1, len(kinds), figsize=(4.2 * len(kinds), 4), layout="constrained",
-                                squeeze=False, sharex=True, sharey=True)
+    figure, axes = subplots(1, len(kinds), figsize=(4.2 * len(kinds), 4), squeeze=False,
+                            sharex=True, sharey=True)
     low = min(0.0, scores["ridge"].min(), scores["model"].min())
     for axis, kind in zip(axes[0], kinds, strict=True):
         part = scores[scores["hidden"] == kind]

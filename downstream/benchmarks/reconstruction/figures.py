@@ -7,7 +7,7 @@ import torch
 
 from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
-from neurofm.pages.figure import COLORS, MEASURED, pyplot, save
+from neurofm.pages.figure import COLORS, MEASURED, save, subplots
 
 BLUE, GREY = COLORS[0], MEASURED
 
@@ -19,14 +19,11 @@ def reconstruction_figure(
 ) -> None:
     """Original and reconstructed traces of a few channels, and their spectra, one row a width
     of layout."""
-    plt = pyplot()
     widths = corpus.widths(windows)
     firsts = [windows[np.flatnonzero(widths == width)[0]] for width in dict.fromkeys(widths)][:6]
     sfreq = of_signals(corpus.contract).sfreq
-    figure, axes = plt.subplots(
-        len(firsts), 2, figsize=(11, 3.6 * len(firsts)), squeeze=False,
-        width_ratios=[2.4, 1], layout="constrained",
-    )
+    figure, axes = subplots(len(firsts), 2, figsize=(11, 3.6 * len(firsts)), squeeze=False,
+                            width_ratios=[2.4, 1])
     for (left, right), window in zip(axes, firsts, strict=True):
         batch = corpus.batch(np.array([window]))
         n_times = batch.signal.shape[-1]
