@@ -17,7 +17,7 @@ COPY preprocessing preprocessing
 COPY pretrain pretrain
 COPY downstream downstream
 COPY configs configs
-RUN pip install -c constraints.txt .
+RUN pip install -c constraints.txt '.[adapters,evaluate,formats,tensorboard]'
 RUN neurofm --help
 
 WORKDIR /runs

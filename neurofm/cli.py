@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from .extras import EXTRAS, missing
+
 # As `neurofm --help` shows them. Commands of other packages follow under "Other".
 GROUPS = {
     "Data": ("ingest", "pair", "simulate"),
@@ -21,8 +23,6 @@ GROUPS = {
     "Share": ("federate", "publish", "show", "verify", "list"),
     "Try": ("demo",),
 }
-# Packages that not everybody needs → the extra that brings them.
-EXTRAS = {"flwr": "federated", "ray": "federated", "moabb": "moabb", "mne_lsl": "stream"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,8 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:
             raise
-        sys.stderr.write(f"neurofm {argv[0]}: needs {package}, which is not installed: "
-                         f"pip install 'neurofm[{EXTRAS[package]}]'\n")
+        sys.stderr.write(f"neurofm {argv[0]}: {missing(package)}\n")
         return 1
     except (ValueError, OSError) as error:
         # Ours say what was wanted, what came and what to do, and the system's name the file (no

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Float32
 
-from neurofm.data.sensors import HEAD_CENTRE_M
+from neurofm.data.sensors import HEAD_CENTER_M
 
 _ALIASES = {"t3": "T7", "t4": "T8", "t5": "P7", "t6": "P8"}
 _REFERENCE = re.compile(
@@ -113,8 +113,8 @@ def usable_eeg_positions(
         return position
     radius = np.linalg.norm(position[known], axis=1)
     if known.sum() >= 8 and np.ptp(radius) < 0.02 * np.median(radius) < 0.004:
-        position[known] += HEAD_CENTRE_M
-    distance = np.linalg.norm(position[known] - HEAD_CENTRE_M, axis=1)
+        position[known] += HEAD_CENTER_M
+    distance = np.linalg.norm(position[known] - HEAD_CENTER_M, axis=1)
     different = len(np.unique(position[known].round(4), axis=0))
     if not 0.05 < np.median(distance) < 0.15 or different < 0.5 * known.sum():
         position[:] = np.nan
@@ -133,4 +133,4 @@ def put_in_helmet(
     """
     design = np.column_stack([2 * position, np.ones(len(position))])
     center = np.linalg.lstsq(design, np.square(position).sum(1), rcond=None)[0][:3]
-    return (position - center + HEAD_CENTRE_M).astype(np.float32)
+    return (position - center + HEAD_CENTER_M).astype(np.float32)

@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from neurofm import plugins
+from neurofm import extras, plugins
 
 GROUP = "neurofm.baselines"
 
@@ -87,7 +87,10 @@ def find(name: str) -> type[Baseline]:
     if name not in INDEX:
         raise ValueError(f"unknown baseline {name!r}; there are {', '.join(sorted(names()))}")
     module, cls = INDEX[name]
-    found = getattr(import_module(f".{module}", __package__), cls)
+    try:
+        found = getattr(import_module(f".{module}", __package__), cls)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"baseline {name}: {extras.hint(error) or error}") from error
     if name.endswith(_RECENTERED):
         return import_module(".recentering", __package__).recentered(found)
     return found

@@ -8,12 +8,13 @@ before.
 import torch
 from torch import nn
 
+from neurofm import extras
 from neurofm.models.decoder import Decoder
 
 
 def attach(decoder: Decoder) -> None:
     """Put adapters of rank `config.rank` beside every matrix that the features depend on."""
-    import peft
+    peft = extras.need("peft", "a decoder with adapters")
 
     used = decoder.backbone.used(decoder.config.pool)
     inside = {id(module) for part in used for module in part.modules()}

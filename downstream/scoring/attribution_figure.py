@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
+from neurofm.data.sensors import HEAD_CENTER_M, Sensors
 from neurofm.pages.figure import COLORS, pyplot, save
 
 from .attribution import LEVEL, Attribution
@@ -58,7 +58,7 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
 
 def flattened(sensors: Sensors) -> Float[np.ndarray, "channel 2"]:
     """Places on a sheet, meters, nose up; NaN where a place is unknown."""
-    from_center = np.where(sensors.has_position[:, None], sensors.position - HEAD_CENTRE_M, np.nan)
+    from_center = np.where(sensors.has_position[:, None], sensors.position - HEAD_CENTER_M, np.nan)
     x, y, z = from_center.T.astype(float)
     around = np.hypot(x, y)
     angle = np.arctan2(around, z) / (np.pi / 2)

@@ -21,6 +21,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import butter, sosfiltfilt
 
+from neurofm import extras
+
 from .spectra import LOW_HZ
 from .stretches import Stretches
 
@@ -92,14 +94,13 @@ def runs(on: Float[np.ndarray, " row"]) -> tuple[int, list[int], list[int]]:
 
 def fit(pieces: list[Float[np.ndarray, " time"]], sfreq: float, high_hz: float) -> Bursts:
     """The model of some pieces of single channels, 1–45 Hz already (see `draw`)."""
-    from hmmlearn.hmm import GaussianHMM
-
+    hmm = extras.need("hmmlearn.hmm", "the model of bursts")
     embedded = [embed(piece, _step(sfreq)) for piece in pieces]
     whole = np.concatenate(embedded)
     components = np.linalg.eigh(whole.T @ whole)[1][:, ::-1][:, :N_COMPONENTS].T
     rows = whole @ components.T
     # hmmlearn estimates covariances only along with means: a heavy prior holds these at 0.
-    model = GaussianHMM(N_STATES, "full", implementation="scaling", n_iter=40, init_params="",
+    model = hmm.GaussianHMM(N_STATES, "full", implementation="scaling", n_iter=40, init_params="",
                         params="stmc", means_prior=0.0, means_weight=1e9, min_covar=1e-8,
                         covars_prior=1e-6, tol=1e-4 * len(rows))
     model.startprob_ = np.full(N_STATES, 1 / N_STATES)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from neurofm import extras
 from neurofm.data.recording import Recording
 from neurofm.preprocessing import readers
 
@@ -102,10 +103,8 @@ def open_lsl(name: str, silence_s: float, *, montage: str,
              unknown_head: Literal["refuse", "helmet"], rename: dict[str, str],
              timeout_s: float = 10.0) -> Lsl:
     """Find the stream called `name` and open an inlet; ValueError says which streams there are."""
-    try:
-        from mne_lsl.lsl import StreamInlet, resolve_streams
-    except ImportError as error:
-        raise ValueError("--lsl needs MNE-LSL: pip install 'neurofm[stream]'") from error
+    lsl = extras.need("mne_lsl.lsl", "--lsl")
+    resolve_streams, StreamInlet = lsl.resolve_streams, lsl.StreamInlet
     found = resolve_streams(timeout=timeout_s, name=name)
     if not found:
         others = sorted({stream.name for stream in resolve_streams(timeout=2.0)})

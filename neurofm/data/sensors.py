@@ -18,7 +18,7 @@ MEG_KINDS = ("mag", "planar_grad", "axial_grad")
 UNITS = {"eeg": "V", "mag": "T", "planar_grad": "T/m", "axial_grad": "T", "roi": "1"}
 
 # MNE's head frame has its origin between the ears; the middle of the head is about 4 cm above.
-HEAD_CENTRE_M = np.array([0.0, 0.0, 0.04], dtype=np.float32)
+HEAD_CENTER_M = np.array([0.0, 0.0, 0.04], dtype=np.float32)
 HEAD_RADIUS_M = 0.1
 
 # FIFF coil types of axial gradiometers (CTF, KIT/Ricoh, 4D …): MNE names such channels `mag`.
@@ -119,7 +119,7 @@ class Sensors:
                 f"{', …' if len(missing) > 5 else ''}); give a montage or drop them"
             )
         if rule == "head":
-            position = (self.position - HEAD_CENTRE_M) / HEAD_RADIUS_M
+            position = (self.position - HEAD_CENTER_M) / HEAD_RADIUS_M
         elif rule == "centred":
             position = np.zeros_like(self.position)
             is_meg = np.isin(self.kinds, MEG_KINDS)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.batch import Batch, collate
 from ..data.contract import EEG_MEG, Contract, InputContract
-from ..data.sensors import HEAD_CENTRE_M, KINDS, Sensors
+from ..data.sensors import HEAD_CENTER_M, KINDS, Sensors
 from .labram_channels import PLACES_MM
 
 N_WINDOWS, N_VOLUMES, T_R = 2, 40, 2.0
@@ -48,7 +48,7 @@ def layout(kind: str, names: tuple[str, ...] = ()) -> Sensors:
     unit = np.stack([around * np.cos(angle), around * np.sin(angle), height], axis=1)
     radius = 0.06 if kind == "roi" else 0.11
     return Sensors(names or tuple(f"S{i}" for i in k), np.full(n, KINDS.index(kind)),
-                   HEAD_CENTRE_M + radius * unit, 0 * unit if kind in ("eeg", "roi") else unit)
+                   HEAD_CENTER_M + radius * unit, 0 * unit if kind in ("eeg", "roi") else unit)
 
 
 def noise(n_channels: int, n_times: int) -> list[np.ndarray]:

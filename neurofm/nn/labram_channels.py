@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..data.sensors import HEAD_CENTRE_M, HEAD_RADIUS_M
+from ..data.sensors import HEAD_CENTER_M, HEAD_RADIUS_M
 
 N_ROWS = 129
 NEAR_M = 0.015  # from a place, for an electrode to be the one there: neighbors are 22 mm apart
@@ -101,5 +101,5 @@ def rows_at(
 def _places() -> tuple[Int[Tensor, " place"], Float[Tensor, "place 3"]]:
     """Rows that have a place, and these as geometry has them."""
     meters = torch.tensor([*PLACES_MM.values()]) / 1000
-    centered = (meters - torch.from_numpy(HEAD_CENTRE_M)) / HEAD_RADIUS_M
+    centered = (meters - torch.from_numpy(HEAD_CENTER_M)) / HEAD_RADIUS_M
     return torch.tensor(rows_of([*PLACES_MM])), centered

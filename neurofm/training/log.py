@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from ..extras import installed, missing
 from ..nn.trainable import Trainable
 
 
@@ -74,6 +75,9 @@ class Log:
             temporary = self.path.with_name(f".{self.path.name}.part")
             temporary.write_text("".join(kept))
             os.replace(temporary, self.path)
+            if not installed("tensorboard"):
+                self.say(f"no TensorBoard files, log.jsonl alone: writing them "
+                         f"{missing('tensorboard')}")
         plain = {name: value if isinstance(value, bool | int | float | str) else str(value)
                  for name, value in hyperparameters.items()}
         self.accelerator.init_trackers(

@@ -20,6 +20,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from ..extras import installed
 from ..nn.trainable import Trainable
 from ..run import Stopped
 from . import finite, state
@@ -135,7 +136,7 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
         # Without a GPU, Accelerate would take each of several processes for a run of its own.
         cpu=several and not torch.accelerator.is_available(),
         mixed_precision="no",  # see `autocast`, whatever the launcher was told
-        log_with="tensorboard",
+        log_with="tensorboard" if installed("tensorboard") else None,
         project_dir=str(out),
         # What a model leaves unused may change within a run (a quantizer not yet switched on).
         # Where nothing is left unused, torch remarks on it once; that is harmless.

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm import extras
+
 EXTENSIONS = (".h5", ".hdf5")
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
     """Every numeric dataset by its path in the file, in the file's order."""
-    import h5py
+    h5py = extras.need("h5py", "an HDF5 file")
 
     found = {}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm import extras
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
@@ -55,6 +56,8 @@ def open_raw(path: Path):
             warnings.simplefilter("ignore")
             return _open(path, exclude)
     except Exception as error:  # readers of a dozen formats fail in as many ways
+        if wanted := extras.hint(error):
+            raise ReadError(path, f"reading {path.suffix} {wanted}") from error
         raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
                               f"{first_sentence(error)}; it is damaged, truncated, or another "
                               f"format with this extension") from error

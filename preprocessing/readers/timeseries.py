@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm import extras
 from neurofm.data.recording import Events, Recording
-from neurofm.data.sensors import HEAD_CENTRE_M, KINDS, Sensors
+from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 
 from .. import montage
 from . import atlas, hdf5, trials
@@ -102,9 +103,7 @@ def _arrays(path: Path) -> np.ndarray | dict:
             return dict(np.load(path, allow_pickle=False))
         if suffix in hdf5.EXTENSIONS:
             return hdf5.arrays(path)
-        from pymatreader import read_mat
-
-        return read_mat(str(path))
+        return extras.need("pymatreader", "a MATLAB file").read_mat(str(path))
     except Exception as error:
         raise ReadError(path, f"cannot be read as {path.suffix}: {error}") from error
 
@@ -219,7 +218,7 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
     if path.suffix.lower() == ".ced":
         position = position[:, [1, 0, 2]] * (-1, 1, 1)
         radius = np.nanmedian(np.linalg.norm(position, axis=1))
-        position = position / radius * _TEMPLATE_RADIUS_M + HEAD_CENTRE_M
+        position = position / radius * _TEMPLATE_RADIUS_M + HEAD_CENTER_M
     elif unit == "mm":
         position = position / 1000
     largest = np.nanmax(np.abs(position), initial=0.0)

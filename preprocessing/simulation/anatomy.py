@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 # Center of the sphere that fits the 10-05 electrodes of MNE's template in its head frame.
-CENTRE_M = np.array([0.0, 0.012, 0.042])
+CENTER_M = np.array([0.0, 0.012, 0.042])
 HEAD_RADIUS_M = 0.095
 # The brain fills 90 % of the radius in MNE's four-shell sphere; dipoles stay inside with a margin.
 DEEPEST, SHALLOWEST = 0.45, 0.87
@@ -108,7 +108,7 @@ def electrode_directions() -> dict[str, np.ndarray]:
     name = "colin27_1005" if "colin27_1005" in known else "standard_1005"
     montage = mne.channels.make_standard_montage(name)
     info = mne.create_info(montage.ch_names, 1.0, "eeg").set_montage(montage)
-    return {ch["ch_name"]: _unit(ch["loc"][:3] - CENTRE_M) for ch in info["chs"]}
+    return {ch["ch_name"]: _unit(ch["loc"][:3] - CENTER_M) for ch in info["chs"]}
 
 
 def brain(seed: int | list[int], reactivity: float = 1.0) -> Brain:
@@ -133,7 +133,7 @@ def brain(seed: int | list[int], reactivity: float = 1.0) -> Brain:
     # People differ in the strength of each generator and of each place.
     coupling *= np.exp(rng.normal(0, 0.2, (1, len(generators))) + rng.normal(0, 0.1, (n, 1)))
     return Brain(
-        CENTRE_M.copy(), float(radius), names, CENTRE_M + position, orientation, generators,
+        CENTER_M.copy(), float(radius), names, CENTER_M + position, orientation, generators,
         coupling, age, sex,
     )
 

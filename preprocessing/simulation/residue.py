@@ -10,7 +10,7 @@ locked to the volumes (Allen et al. 2000).
 import numpy as np
 from jaxtyping import Float
 
-from .anatomy import CENTRE_M
+from .anatomy import CENTER_M
 from .body import Body
 
 SLICES = 30  # of a volume
@@ -32,7 +32,7 @@ def residue(
     first harmonic at a typical channel, both µV.
     """
     rng = np.random.default_rng(seed)
-    place = np.array([ch["loc"][:3] for ch in info["chs"]]) - CENTRE_M
+    place = np.array([ch["loc"][:3] for ch in info["chs"]]) - CENTER_M
     place /= np.linalg.norm(place, axis=1, keepdims=True)
     time_s = np.arange(n_times) / info["sfreq"]
     found = 1e-6 * bcg_uv * _pulses(rng, place, body.beat_s, time_s)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 
 from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
-from neurofm.data.sensors import HEAD_CENTRE_M
+from neurofm.data.sensors import HEAD_CENTER_M
 from neurofm.pages import words
 
 from .. import memory
@@ -70,7 +70,7 @@ def spline_weights(
     identity = np.concatenate([np.eye(n), np.zeros((len(bad), n))])
     evoked = mne.EvokedArray(identity, info, verbose="ERROR")
     evoked.info["bads"] = names[n:]
-    evoked.interpolate_bads(origin=tuple(HEAD_CENTRE_M.astype(float)), method={"eeg": "spline"},
+    evoked.interpolate_bads(origin=tuple(HEAD_CENTER_M.astype(float)), method={"eeg": "spline"},
                             verbose="ERROR")
     return evoked.data[n:].astype(np.float32)
 

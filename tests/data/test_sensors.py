@@ -6,14 +6,14 @@ import mne
 import numpy as np
 import pytest
 
-from neurofm.data.sensors import HEAD_CENTRE_M, KINDS, Sensors
+from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 
 
 def _cap(n: int = 6) -> Sensors:
     random = np.random.default_rng(0)
     direction = random.standard_normal((n, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    return Sensors(tuple(f"E{i}" for i in range(n)), np.zeros(n), HEAD_CENTRE_M + 0.09 * direction,
+    return Sensors(tuple(f"E{i}" for i in range(n)), np.zeros(n), HEAD_CENTER_M + 0.09 * direction,
                    np.zeros((n, 3)))
 
 
@@ -97,7 +97,7 @@ def test_kinds_and_directions_of_real_devices(data, file, kinds):
     assert (length[is_eeg] == 0).all()
     # A magnetometer's normal points away from the head; the direction in which a planar
     # gradiometer measures lies in the coil's plane.
-    outward = sensors.position - HEAD_CENTRE_M
+    outward = sensors.position - HEAD_CENTER_M
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     radial = np.abs((outward * sensors.orientation).sum(1))
     for kind in {"mag", "axial_grad"} & kinds:

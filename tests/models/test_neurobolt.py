@@ -7,7 +7,7 @@ import torch
 
 from neurofm.data.batch import Batch
 from neurofm.data.contract import InputContract
-from neurofm.data.sensors import HEAD_CENTRE_M, HEAD_RADIUS_M
+from neurofm.data.sensors import HEAD_CENTER_M, HEAD_RADIUS_M
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.models.labram import LaBraM, LaBraMConfig
 from neurofm.models.neurobolt import NeuroBOLT, NeuroBOLTConfig
@@ -37,7 +37,7 @@ def eeg(n: int = 2, n_times: int = 400, names=NAMES, seed: int = 0) -> Batch:
     signal = torch.randn(n, len(names), n_times, generator=random)
     signal = torch.nn.functional.avg_pool1d(signal, 5, 1, 2) * 45e-6 + 100e-6
     place = torch.tensor([PLACES_MM[name] for name in names]) / 1000
-    place = (place - torch.from_numpy(HEAD_CENTRE_M)) / HEAD_RADIUS_M
+    place = (place - torch.from_numpy(HEAD_CENTER_M)) / HEAD_RADIUS_M
     geometry = torch.cat([place, torch.zeros_like(place)], dim=1).expand(n, -1, -1)
     return Batch(signal, geometry, torch.zeros(n, len(names), dtype=torch.int64),
                  torch.ones(n, len(names), dtype=torch.bool), seed=torch.arange(n))

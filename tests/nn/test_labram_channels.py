@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from neurofm.data.sensors import HEAD_CENTRE_M, HEAD_RADIUS_M
+from neurofm.data.sensors import HEAD_CENTER_M, HEAD_RADIUS_M
 from neurofm.nn.labram_channels import NAMES, PLACES_MM, rows_at, rows_of
 from neurofm.preprocessing import montage
 
 
 def geometry(*places_m) -> torch.Tensor:
-    place = (torch.tensor(places_m) - torch.from_numpy(HEAD_CENTRE_M)) / HEAD_RADIUS_M
+    place = (torch.tensor(places_m) - torch.from_numpy(HEAD_CENTER_M)) / HEAD_RADIUS_M
     return torch.cat([place, torch.zeros_like(place)], dim=1)[None]
 
 

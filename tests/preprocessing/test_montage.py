@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurofm.data.sensors import HEAD_CENTRE_M
+from neurofm.data.sensors import HEAD_CENTER_M
 from neurofm.preprocessing import montage
 
 
@@ -79,10 +79,10 @@ def test_a_single_absurd_position_is_unknown_and_the_others_stay():
 
 
 def test_a_sphere_about_the_origin_is_moved_to_the_middle_of_the_head():
-    sphere = _cap() - HEAD_CENTRE_M
+    sphere = _cap() - HEAD_CENTER_M
     sphere *= 0.1 / np.linalg.norm(sphere, axis=1, keepdims=True)
     used = montage.usable_eeg_positions(sphere.astype(np.float32))
-    assert np.allclose(used, sphere + HEAD_CENTRE_M, atol=1e-6)
+    assert np.allclose(used, sphere + HEAD_CENTER_M, atol=1e-6)
 
 
 def test_helmet_is_put_about_the_middle_of_the_head():
@@ -91,4 +91,4 @@ def test_helmet_is_put_about_the_middle_of_the_head():
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     helmet = 0.11 * direction + (0.01, -0.02, 0.3)
     placed = montage.put_in_helmet(helmet)
-    assert np.allclose(np.linalg.norm(placed - HEAD_CENTRE_M, axis=1), 0.11, atol=1e-4)
+    assert np.allclose(np.linalg.norm(placed - HEAD_CENTER_M, axis=1), 0.11, atol=1e-4)

@@ -8,7 +8,7 @@ import yaml
 
 from neurofm.data import corpus
 from neurofm.data.contract import InputContract
-from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
+from neurofm.data.sensors import HEAD_CENTER_M, Sensors
 
 SFREQ = 64.0
 WINDOW_S = 2.0
@@ -25,7 +25,7 @@ def layout(n_channels: int) -> Sensors:
     direction = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1)
     return Sensors(
         tuple(f"E{i}" for i in range(n_channels)), np.zeros(n_channels),
-        HEAD_CENTRE_M + 0.1 * direction, np.zeros((n_channels, 3)),
+        HEAD_CENTER_M + 0.1 * direction, np.zeros((n_channels, 3)),
     )
 
 

@@ -4,7 +4,7 @@ import mne
 import numpy as np
 import pytest
 
-from neurofm.data.sensors import HEAD_CENTRE_M, Sensors
+from neurofm.data.sensors import HEAD_CENTER_M, Sensors
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.readers import ReadError, from_raw, read
 from neurofm.preprocessing.segments import CUT, continuous
@@ -52,7 +52,7 @@ def test_signal_and_places_are_those_of_mne(data):
                        for i in eeg])
     assert np.allclose(recording.sensors.position[eeg], wanted, atol=1e-6)
     # Helmet and head: every MEG sensor is outside the electrodes' mean radius.
-    distance = np.linalg.norm(recording.sensors.position - HEAD_CENTRE_M, axis=1)
+    distance = np.linalg.norm(recording.sensors.position - HEAD_CENTER_M, axis=1)
     assert distance[~np.isin(np.arange(len(distance)), eeg)].min() > 0.08
     assert recording.band_hz == pytest.approx((0.1, 80.0))
 
@@ -62,7 +62,7 @@ def test_meg_without_head_position_has_no_places_unless_the_helmet_is_asked_for(
     assert not read(data / MEG / file).sensors.has_position.any()
     placed = read(data / MEG / file, unknown_head="helmet").sensors
     assert placed.has_position.all()
-    distance = np.linalg.norm(placed.position - HEAD_CENTRE_M, axis=1)
+    distance = np.linalg.norm(placed.position - HEAD_CENTER_M, axis=1)
     assert 0.09 < np.median(distance) < 0.14
 
 
