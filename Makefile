@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # one process, so that what its tests share is made once, and the slow files of downstream/ come first.
 TEST_PROCESSES ?= 3
 
-.PHONY: install demo test quick coverage bench docs docs-quick lint clean
+.PHONY: install demo test quick quick-lowest quick-newest coverage bench docs docs-quick lint release-check clean
 
 install: $(INSTALLED)
 
@@ -49,10 +49,31 @@ docs: $(INSTALLED)
 docs-quick: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html -D plot_gallery=0 docs docs/_build/quick
 
+# What a release must pass: wheel and sdist are built and checked, each is installed in a fresh environment at the
+# newest versions there are, and the first stages run there, outside the repository.
+release-check:
+	rm -rf build dist
+	$(PYTHON) -m venv build/tools && build/tools/bin/pip install --quiet build twine
+	build/tools/bin/python -m build --quiet --outdir dist .
+	build/tools/bin/twine check --strict dist/*
+	set -e; for each in dist/*.whl dist/*.tar.gz; do \
+	  rm -rf build/fresh && $(PYTHON) -m venv build/fresh && build/fresh/bin/pip install --quiet $$each; \
+	  cd build; fresh/bin/neurofm --version; fresh/bin/neurofm list commands > /dev/null; \
+	  fresh/bin/neurofm simulate --out fresh/archive --subjects 2 --minutes 0.5; \
+	  fresh/bin/neurofm ingest fresh/archive --out fresh/corpus; fresh/bin/neurofm verify fresh/corpus; cd ..; \
+	done
+
+# `make quick` with the oldest direct dependencies that pyproject.toml allows, or with the newest of all.
+quick-lowest quick-newest: quick-%:
+	$(PYTHON) -m venv .venv-$* && .venv-$*/bin/pip install --quiet uv
+	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python \
+	  --resolution $(if $(filter lowest,$*),lowest-direct,highest) -e ".[dev]"
+	OMP_NUM_THREADS=1 .venv-$*/bin/python -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK) $(PYTEST_ARGS)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) docs/_build docs/auto_examples build dist *.egg-info demo runs
+	rm -rf $(VENV) .venv-* docs/_build docs/auto_examples build dist *.egg-info demo runs
