@@ -26,7 +26,7 @@ extensions = [
     "sphinx_design",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "README.md", "examples", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "examples", "**/_*.md", "**/GALLERY_HEADER.rst"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 nitpick_ignore_regex = [("py:.*", ".*")]  # torch, MNE and numpy are not linked: no fetch
 

@@ -8,9 +8,9 @@ incremental build stays short.
 
 from pathlib import Path
 
-from . import api, commands, configurations, models, schema
+from . import api, commands, configurations, models, schema, sizes
 
-PAGES = (commands, api, schema, configurations, models)
+PAGES = (commands, api, schema, configurations, models, sizes)
 
 
 def write(folder: Path) -> list[Path]:
