@@ -14,7 +14,8 @@ from neurofm.run import Command
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([ROOT / "README.md", *ROOT.glob("configs/**/*.yaml"), *ROOT.glob("configs/**/*.md"),
-                *ROOT.glob("docs/**/*.md"), *ROOT.glob("docker/*")])
+                *ROOT.glob("docker/*"), *(path for path in ROOT.glob("docs/**/*.md")
+                                          if not {"_build", "auto_examples"} & set(path.parts))])
 
 
 def written(path: Path) -> list[str]:
@@ -32,7 +33,8 @@ def keys(command: str) -> set[str]:
     name = question or group
     points = entry_points(group="neurofm.benchmarks" if question else "neurofm.commands")
     module = import_module(points[name].module)
-    wanted = next(one.config for one in vars(module).values() if isinstance(one, Command))
+    wanted = next((one.config for one in vars(module).values() if isinstance(one, Command)), None)
+    wanted = wanted or module.DemoConfig  # the one that is no Command
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(wanted)
     return config._keys(parser) | {"config", "help"}

@@ -18,8 +18,8 @@ from neurofm.nn import example
 FILE = Path(__file__).with_name("sizes.json")
 
 
-def measured() -> list[dict]:
-    """A row a network."""
+def measured(work: bool = True) -> list[dict]:
+    """A row a network. work: FLOPs too, which takes a minute."""
     torch.manual_seed(0)
     sources = neurofm.InputContract()
     rows = []
@@ -28,7 +28,7 @@ def measured() -> list[dict]:
         own = sum(one.numel() for one in model.parameters())
         own -= sum(one.numel() for one in inside.parameters()) if inside is not None else 0
         rows.append({"network": name, "parameters": own, "window": windows,
-                     "flops": flops(model.eval(), batch, call)})
+                     "flops": flops(model.eval(), batch, call) if work else 0})
 
     def of_contract(contract, **wanted):
         return one_window(example.windows(contract, **wanted))
@@ -41,14 +41,14 @@ def measured() -> list[dict]:
             lambda model, batch: model.encode(batch))
     tokenizer = neurofm.BrainTokenizer(neurofm.BrainTokenizerConfig()).eval()
     with torch.no_grad():
-        tokens = tokenizer.encode(of_contract(sources.with_(window_s=30)))
+        tokens = tokenizer.encode(of_contract(sources.with_(window_s=30.0)))
     for name, config in (("BrainOmni tiny", neurofm.BrainOmniConfig()),
                          ("BrainOmni base", neurofm.BrainOmniConfig.base())):
         model = neurofm.BrainOmni(config, tokenizer)
         add(name, model, "16 sources, 30 s of tokens", tokens,
             lambda model, batch: model.embed(batch), model.tokenizer)
-    samples = sources.with_(sfreq=250, window_s=4, kinds=("roi",), reference="none", notch_hz=(),
-                            lowpass_hz=100, scale="recording_std")
+    samples = sources.with_(sfreq=250.0, window_s=4.0, kinds=("roi",), reference="none", notch_hz=(),
+                            lowpass_hz=100.0, scale="recording_std")
     ephys = neurofm.EphysTokenizer(neurofm.EphysTokenizerConfig()).eval()
     add("EphysTokenizer, released", ephys, "52 parcels, 4 s at 250 Hz",
         of_contract(samples, n_channels=52), lambda model, batch: model.encode(batch))
@@ -56,14 +56,14 @@ def measured() -> list[dict]:
     short = of_contract(samples.with_(window_s=0.4), n_channels=52)
     add("MEG-GPT, released plan", gpt, "52 parcels, 100 samples", short,
         lambda model, batch: model.embed(batch), gpt.tokenizer)
-    rows[-1]["flops"] -= flops(ephys, short, lambda model, batch: model.encode(batch))
-    labram = sources.with_(sfreq=200, lowpass_hz=75, window_s=4)
+    rows[-1]["flops"] -= work and flops(ephys, short, lambda model, batch: model.encode(batch))
+    labram = sources.with_(sfreq=200.0, lowpass_hz=75.0, window_s=4.0)
     add("LaBraM-base", neurofm.LaBraM(neurofm.LaBraMConfig()), "19 EEG, 4 s at 200 Hz",
         of_contract(labram), lambda model, batch: model.embed(batch))
     names = tuple(one for one in example._CAP)
     add("NeuroBOLT, 64 regions",
         neurofm.NeuroBOLT(neurofm.NeuroBOLTConfig(channels=names)), "19 EEG, 16 s at 200 Hz",
-        of_contract(labram.with_(window_s=16), names=names),
+        of_contract(labram.with_(window_s=16.0), names=names),
         lambda model, batch: model.predict(batch))
     scans = neurofm.FMRIContract()
     for name, config in (("BrainMAE, paper's layout", neurofm.BrainMAEConfig.paper(n_regions=24)),
@@ -72,7 +72,7 @@ def measured() -> list[dict]:
             lambda model, batch: model.embed(batch))
     fleeg = neurofm.FLEEG(neurofm.FLEEGConfig(ch_names=names, n_times=1000, sfreq=250.0))
     add("FLEEG", fleeg, "19 EEG, 4 s at 250 Hz",
-        of_contract(sources.with_(sfreq=250, window_s=4), names=names),
+        of_contract(sources.with_(sfreq=250.0, window_s=4.0), names=names),
         lambda model, batch: model.predict(batch))
     return rows
 

@@ -36,9 +36,9 @@ class BrainMAEConfig(BackboneConfig):
 
     Parameters
     ----------
-    regions
-        "placed" reads the center of each region, "numbered" has a table of `n_regions` rows for the
-        regions of one atlas, as published.
+    regions, n_regions
+        "placed" reads the center of each region; "numbered", as published, has a table of
+        `n_regions` rows for the regions of one atlas.
     segment_s, t_r
         Length of a segment; repetition time at which its kernel applies unchanged; both in seconds.
     dim, n_heads, dropout

@@ -52,6 +52,8 @@ class FLEEGConfig(NeuroFMConfig):
         Frames that the classifier sees.
     shared_blocks
         How many of the last convolutions are shared.
+    dropout
+        In front of each convolution but the first, and of the classifier.
     shared_norms
         Whether their batch norms are shared too (in the paper they are not).
     """

@@ -32,9 +32,9 @@ class NeuroBOLTConfig(NeuroFMConfig):
 
     Parameters
     ----------
-    channels
+    channels, n_channels
         Electrodes of the channels of a batch, in that order; none = found by their places, and then
-        n_channels says how many.
+        `n_channels` says how many there are.
     n_times
         Samples of a window.
     n_rois

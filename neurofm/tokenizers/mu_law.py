@@ -22,6 +22,8 @@ class MuLawConfig(SampleTokenizerConfig):
         Number of levels.
     clip
         Standard deviations beyond which a sample takes the last level.
+    n_used
+        Number of tokens that the training data use (found after training).
     """
 
     model_type = "neurofm_mu_law"

@@ -17,6 +17,8 @@ class QuantileConfig(SampleTokenizerConfig):
     ----------
     n_tokens
         Number of bins.
+    n_used
+        Number of tokens that the training data use (found after training).
     """
 
     model_type = "neurofm_quantile"
