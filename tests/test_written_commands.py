@@ -45,8 +45,8 @@ def test_options_exist(path):
     commands = {point.name for point in entry_points(group="neurofm.commands")}
     wrong = []
     for line in written(path):
-        words = shlex.split(line.replace("…", " "), comments=True) if line.count("'") % 2 == 0 \
-            else line.split()
+        quoted = line.count("'") % 2 == line.count('"') % 2 == 0
+        words = shlex.split(line.replace("…", " "), comments=True) if quoted else line.split()
         if len(words) < 3 or words[1] not in commands:
             continue
         command = words[1]
