@@ -27,6 +27,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "examples", "**/_*.md", "**/GALLERY_HEADER.rst"]
+default_role = "literal"  # `name` in docstrings is code
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 nitpick_ignore_regex = [("py:.*", ".*")]  # torch, MNE and numpy are not linked: no fetch
 
