@@ -8,9 +8,9 @@ incremental build stays short.
 
 from pathlib import Path
 
-from . import api, commands, configurations, models, schema, sizes
+from . import api, commands, configurations, extras, models, schema, sizes
 
-PAGES = (commands, api, schema, configurations, models, sizes)
+PAGES = (commands, api, schema, configurations, models, sizes, extras)
 
 
 def write(folder: Path) -> list[Path]:

@@ -47,8 +47,8 @@ def measured(work: bool = True) -> list[dict]:
         model = neurofm.BrainOmni(config, tokenizer)
         add(name, model, "16 sources, 30 s of tokens", tokens,
             lambda model, batch: model.embed(batch), model.tokenizer)
-    samples = sources.with_(sfreq=250.0, window_s=4.0, kinds=("roi",), reference="none", notch_hz=(),
-                            lowpass_hz=100.0, scale="recording_std")
+    samples = sources.with_(sfreq=250.0, window_s=4.0, kinds=("roi",), reference="none",
+                            notch_hz=(), lowpass_hz=100.0, scale="recording_std")
     ephys = neurofm.EphysTokenizer(neurofm.EphysTokenizerConfig()).eval()
     add("EphysTokenizer, released", ephys, "52 parcels, 4 s at 250 Hz",
         of_contract(samples, n_channels=52), lambda model, batch: model.encode(batch))
