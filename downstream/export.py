@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from neurofm import artifacts, checkpoints
 from neurofm.data.batch import Batch
-from neurofm.data.contract import EEG_MEG
 from neurofm.data.sensors import KINDS
 from neurofm.models.protocol import Backbone, WindowDecoder
 from neurofm.run import Command, Job, Made
@@ -76,7 +75,7 @@ def export(run: ExportConfig, job: Job) -> Made:
     out = job.out
     model = checkpoints.load_kind(run.model, Backbone | WindowDecoder,
                                   "a decoder or a model with features")
-    if model.contract is None or model.contract.modality != EEG_MEG:
+    if model.contract is None or model.contract.window_samples is None:
         raise ValueError(f"{run.model}: is of fMRI, whose scans have any length and repetition "
                          f"time; only models of EEG and MEG are exported")
     wrapped = Answers(_frozen(model)).eval()

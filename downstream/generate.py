@@ -23,7 +23,6 @@ from neurofm import artifacts, checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device
 from neurofm.data.batch import Batch
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.pages import page as report
@@ -130,7 +129,7 @@ def generate(run: GenerateConfig, job: Job) -> Made:
             drawn += signals.size
             for name, signal in zip(names, signals, strict=True):
                 write_fif(job.out / name, signal, corpus.layouts[layout],
-                          of_signals(corpus.contract).sfreq)
+                          corpus.contract.one_rate)
         rows += [{"file": name, "subject": subject, "channels": len(corpus.layouts[layout]),
                   "seconds": run.seconds} for name, subject in zip(names, people, strict=True)]
     files = [row["file"] for row in rows]

@@ -4,7 +4,8 @@
     my_model = "my_package.my_model:MyModel"
 
 and `my_model` is a model here, in commands, in their help and in checkpoints. Groups:
-neurofm.models (models and tokenizers), neurofm.tasks, neurofm.baselines, neurofm.commands.
+neurofm.models (models and tokenizers), neurofm.tasks, neurofm.baselines, neurofm.commands,
+neurofm.contracts (kinds of signal).
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Tables of a corpus out of the records of its recordings, and its seal."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +13,8 @@ from neurofm.data.windows import DATASETS
 
 from .archive import Job
 from .records import Kind, Records
-from .region_statistics import training_iqr
 from .splits import SplitRule
+from .training_statistics import completed
 
 KIND = Kind("ingest", "corpus", ".ingest", ("windows",), "recording", "corpus")
 
@@ -65,30 +65,10 @@ def seal(records: Records, tables: Tables, settings: dict, datasets: dict[str, d
         return False
     artifacts.unseal(folder)
     records.remove_leftovers()
-    contract = records.shaping.contract
-    if contract.scale == "training_iqr" and not contract.statistics:
-        contract = contract.with_(statistics=training_iqr(folder, tables))
-    rule = getattr(contract, "parcels", None)
-    if rule and not rule.signs:
-        contract = contract.with_(parcels=_aligned(records, tables, rule))
+    contract = completed(records.shaping.contract, records, tables)
     corpus.seal(folder, contract, tables.recordings, tables.windows, tables.layouts, failures,
                 settings, datasets)
     return True
-
-
-def _aligned(records: Records, tables: Tables, rule):
-    """Turn parcels so that recordings agree; the rule with what they agree on."""
-    from .sources import sign_alignment
-
-    template = sign_alignment.align(records.folder, tables, rule.lags)
-    for name, digest in zip(tables.recordings["recording"], tables.recordings["sha256"],
-                            strict=True):
-        record = records.finished[name]
-        if record["row"]["sha256"] != digest:
-            record["row"]["sha256"] = digest
-            artifacts.write_json(records.folder / KIND.folder / "done" / f"{name}.json", record)
-    return replace(rule, signs=tuple(tuple(tuple(round(float(x), 4) for x in row)
-                                           for row in table) for table in template))
 
 
 def _stated(folder: Path) -> dict[str, dict]:

@@ -124,30 +124,34 @@ class IngestConfig:
             raise ValueError("give files or folders: neurofm ingest PATH… --out corpus/")
         if self.paths and self.moabb:
             raise ValueError(f"moabb {self.moabb} is ingested alone: give it or paths")
-        if self.moabb and self.modality == "fmri":
+        if self.moabb and self.modality != "eeg_meg":
             raise ValueError("moabb holds EEG: leave modality out")
         if self.moabb_options != MOABBOptions() and not self.moabb:
             raise ValueError("moabb_options would be ignored: they are of moabb")
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
-        other = "contract" if self.modality == "fmri" else "fmri"
-        if getattr(self, other) != (InputContract() if other == "contract" else FMRIContract()):
-            raise ValueError(f"modality is {self.modality}, so {other} would be ignored: leave it "
-                             f"out, or give the other modality")
+        for modality, (option, contract) in self._options.items():
+            if modality != self.modality and contract != type(contract)():
+                raise ValueError(f"modality is {self.modality}, so {option} would be ignored: "
+                                 f"leave it out, or give the other modality")
         if self.parcels != ParcelRule() and (
-            self.space != "parcels" or self.modality == "fmri" or self.contract.parcels
+            self.space != "parcels" or self.modality != "eeg_meg" or self.contract.parcels
         ):
             raise ValueError("parcels would be ignored: it is of space: parcels, modality eeg_meg, "
                              "and of contracts that do not say it already")
 
     @property
+    def _options(self) -> dict[str, tuple[str, Contract]]:
+        """Modality → the option that standardizes it, and what that says."""
+        return {"eeg_meg": ("contract", self.contract), "fmri": ("fmri", self.fmri)}
+
+    @property
     def wanted(self) -> Contract:
         """What every window becomes."""
-        if self.modality == "fmri":
-            return self.fmri
-        if self.space == "sensors" or self.contract.parcels:
-            return self.contract
+        _, contract = self._options[self.modality]
+        if contract is not self.contract or self.space == "sensors" or self.contract.parcels:
+            return contract
         from .sources import parcellation
 
         return self.contract.with_(parcels=parcellation.filled(self.parcels))

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.fft import rfft
 
 from neurofm.data import shards
-from neurofm.data.contract import Contract, InputContract
+from neurofm.data.contract import Contract
 from neurofm.data.windows import SPLITS
 from neurofm.pages import page as pages
 from neurofm.pages import table, words
@@ -38,7 +38,7 @@ def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> N
         ("Preprocessing", _contract(contract)),
         ("Splits", _splits(tables)),
         ("Sensor layouts", _layouts(tables)),
-        ("Spectra", _spectra(out, tables, contract) if isinstance(contract, InputContract) else ""),
+        ("Spectra", _spectra(out, tables, contract)),
         ("Recordings", _recordings(tables)),
     ])
     (out / "quality.html").write_text(page.html(), encoding="utf-8")
@@ -96,8 +96,11 @@ def _recordings(tables) -> str:
     ) + table.html(pd.DataFrame(rows, columns=list(_COLUMNS)), dense=True)
 
 
-def _spectra(out: Path, tables, contract: InputContract) -> str:
-    """A plot a kind of sensor: power spectra of some recordings' windows, as models see them."""
+def _spectra(out: Path, tables, contract: Contract) -> str:
+    """A plot a kind of sensor: power spectra of some recordings' windows, as models see them. ""
+    where windows have unlike lengths."""
+    if contract.window_samples is None:
+        return ""
     chosen = np.unique(np.linspace(0, len(tables.recordings) - 1, _SAMPLED_RECORDINGS).astype(int))
     curves: dict[str, list[np.ndarray]] = {}
     reader = shards.ShardReader(out / "windows", "float32")
@@ -109,7 +112,7 @@ def _spectra(out: Path, tables, contract: InputContract) -> str:
                                 .reshape(len(sensors), -1)) for window in windows], axis=0)
         for kind in dict.fromkeys(sensors.kinds):
             curves.setdefault(kind, []).append(np.median(power[kinds == kind], axis=0))
-    hz = np.fft.rfftfreq(contract.window_samples, 1 / contract.sfreq)
+    hz = np.fft.rfftfreq(contract.window_samples, 1 / contract.one_rate)
     plots = [_plot(kind, hz, lines, contract) for kind, lines in sorted(curves.items())]
     return pages.paragraph(
         f"Windows after preprocessing: one line per recording ({len(chosen)} recordings, evenly "
@@ -125,7 +128,7 @@ def _power(window: np.ndarray) -> np.ndarray:
     return power / np.maximum(power.mean(1, keepdims=True), 1e-30)
 
 
-def _plot(kind: str, hz: np.ndarray, lines: list[np.ndarray], contract: InputContract) -> str:
+def _plot(kind: str, hz: np.ndarray, lines: list[np.ndarray], contract: Contract) -> str:
     """SVG of log power over frequency on a linear axis."""
     log = [np.log10(np.maximum(line[1:], 1e-12)) for line in lines]
     top = max(line.max() for line in log)

@@ -136,6 +136,14 @@ class Records:
         for name in ("done", "failed"):
             (self.folder / self.kind.folder / name / f"{recording}.json").unlink(missing_ok=True)
 
+    def note_sha256(self, recording: str, digest: str) -> None:
+        """The shard of a finished recording was written again."""
+        record = self.finished[recording]
+        if record["row"]["sha256"] != digest:
+            record["row"]["sha256"] = digest
+            artifacts.write_json(self.folder / self.kind.folder / "done" / f"{recording}.json",
+                                 record)
+
     def fail(self, recording: str, source: str, path: str, reason: str) -> None:
         """Note why a recording is not in the artifact, whether it was before or not."""
         self.forget(recording)

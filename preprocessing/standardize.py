@@ -24,7 +24,7 @@ from . import segments, steps
 from .standardize_fmri import StandardizedScan, standardize_fmri
 from .steps.refusal import ContractError
 
-__all__ = ["ContractError", "Standardized", "standardize"]
+__all__ = ["ContractError", "Standardized", "by_kind", "standardize"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +120,16 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
         from .readers import from_raw
 
         recording = from_raw(recording)
-    return _by(contract, recording, onsets_s)
+    return by_kind(contract, recording, onsets_s)
 
 
 @singledispatch
-def _by(contract: Contract, recording: Recording, onsets_s) -> Standardized | StandardizedScan:
+def by_kind(contract: Contract, recording: Recording, onsets_s) -> Standardized | StandardizedScan:
     """The way of each kind of contract; a new kind registers its own."""
     raise NotImplementedError(f"no way to meet a {type(contract).__name__}")
 
 
-@_by.register
+@by_kind.register
 def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Standardized:
     quality: dict = {"windows_left_out": {}}
     order = steps.order(contract)
@@ -159,7 +159,7 @@ def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Stan
     )
 
 
-@_by.register
+@by_kind.register
 def _of_scans(contract: FMRIContract, recording: Recording, onsets_s) -> StandardizedScan:
     return standardize_fmri(recording, contract, onsets_s=onsets_s)
 

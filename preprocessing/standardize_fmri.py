@@ -42,7 +42,7 @@ class StandardizedScan:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Each window, float32 [region, volume]."""
         for window in self.stored():
-            yield self.contract.scaled(window, self.sensors.names)
+            yield self.contract.read(window, self.sensors.names)
 
     def stored(self) -> Iterator[np.ndarray]:
         """Each window as a corpus keeps it."""
@@ -76,17 +76,14 @@ def standardize_fmri(
     recording = _with_signal(recording, measured, quality)
     if contract.statistics:
         try:
-            contract.scaled(recording.signal[:, :1], recording.sensors.names)
+            contract.read(recording.signal[:, :1], recording.sensors.names)
         except ValueError as problem:
             raise ContractError(recording.source, "the regions of the training people",
                                 str(problem), "give the atlas that they had") from problem
     signal = np.full(recording.signal.shape, np.nan, dtype=np.float32)
     signal[:, measured] = _clean(recording, contract, measured, confounds)
-    if contract.scale == "roi_std":
-        part = signal[:, measured]
-        mean, std = part.mean(axis=1, keepdims=True), part.std(axis=1, keepdims=True)
-        signal = (signal - mean) / std
-        quality["region_std"] = [float(f"{value:.5g}") for value in std[:, 0]]
+    signal, divided = contract.stored(signal, measured)
+    quality |= divided
     length = (recording.n_times if contract.window_s is None
               else round(contract.window_s * recording.sfreq))
     if onsets_s is None:

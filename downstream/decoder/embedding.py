@@ -104,14 +104,13 @@ def of_recording(
 ) -> Iterator[Batch]:
     """Windows of one standardized recording, in their order."""
     waiting: list[np.ndarray] = []
-    fmri = windows.contract.modality == "fmri"
     for number, window in enumerate(windows, start=1):
         waiting.append(window)
         if len(waiting) == batch_windows or number == len(windows):
             n = len(waiting)
             yield collate(waiting, [windows.sensors] * n, windows.contract.geometry,
                           source=[windows.source] * n,
-                          t_r=np.full(n, 1 / windows.sfreq) if fmri else None)
+                          t_r=windows.contract.t_r([windows.sfreq] * n))
             waiting = []
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from neurofm.data.contract import EEG_MEG, Contract
+from neurofm.data.contract import Contract
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SPLITS
 
@@ -48,9 +48,7 @@ class Labeled:
 
     def contract_on(self, pretrained: Contract) -> Contract:
         """The same on a pretrained network, which reads places by its own rule."""
-        if self.contract.modality != EEG_MEG:
-            return self.contract
-        return self.contract.with_(geometry=pretrained.geometry, positions="required")
+        return self.contract.for_networks(pretrained.geometry)
 
     def describe(self) -> str:
         """Windows and subjects of each split and class, in one line a split."""

@@ -11,13 +11,12 @@ continued by reflection, and a high-pass below 1 / length removes its end-to-end
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import floor
 from typing import Any
 
 import numpy as np
 
 from neurofm.data.batch import Batch, collate
-from neurofm.data.contract import Contract, InputContract
+from neurofm.data.contract import Contract
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.preprocessing import readers
@@ -98,23 +97,9 @@ def check_array(x: Any, info: Any) -> None:
 
 def contract_for(recordings: Sequence[Recording], contract: Contract) -> Contract:
     """The contract with the epochs' length as its window, and the kinds of sensor they have; of
-    scans, which may have unlike lengths, with whole scans as windows.
-
-    MNE's epochs from 0 to 2 s hold the sample at 2 s too, so at unlike rates lengths of the same
-    epochs differ by less than a sample: the shortest counts.
-    """
-    if not isinstance(contract, InputContract):
-        return contract.with_(window_s=None, stride_s=None)
-    lengths = {floor(each.duration_s * contract.sfreq + 1e-6) for each in recordings}
-    if max(lengths) - min(lengths) > 1:
-        raise ValueError(f"wanted epochs of one length, got {min(lengths)} to {max(lengths)} "
-                         f"samples at {contract.sfreq:g} Hz; crop them: epochs.crop(tmin, tmax)")
-    present = {kind for each in recordings for kind in each.sensors.kinds}
-    kinds = tuple(kind for kind in contract.kinds if kind in present)
-    if min(lengths) == 0:
-        raise ValueError("wanted epochs with samples, got epochs of length 0")
-    return contract.with_(window_s=min(lengths) / contract.sfreq, stride_s=None,
-                          kinds=kinds or contract.kinds)
+    scans, which may have unlike lengths, with whole scans as windows."""
+    return contract.of_cut([each.duration_s for each in recordings],
+                           {kind for each in recordings for kind in each.sensors.kinds})
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +109,7 @@ class Windows:
     signals: list[np.ndarray]  # each [channel, time]
     sensors: list[Sensors]  # of each window
     geometry: GeometryRule  # rule by which the model reads the sensors' places
-    t_r: list[float] | None = None  # repetition time of each scan, seconds; None = EEG or MEG
+    t_r: np.ndarray | None = None  # repetition time of each scan, seconds; None = EEG or MEG
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -133,15 +118,14 @@ class Windows:
         """Windows side by side."""
         rows = list(rows)
         return collate([self.signals[k] for k in rows], [self.sensors[k] for k in rows],
-                       self.geometry, t_r=self.t_r and [self.t_r[k] for k in rows])
+                       self.geometry, t_r=None if self.t_r is None else self.t_r[rows])
 
 
 def standardized(recordings: Sequence[Recording], contract: Contract, first: int = 0) -> Windows:
     """Epochs as the contract wants them. first: number of the first one, for messages."""
-    each_alone = (contract.with_(bad_channels="none") if isinstance(contract, InputContract)
-                  else contract)
-    made = [_window(first + k, recording, each_alone) for k, recording in enumerate(recordings)]
-    t_r = None if isinstance(contract, InputContract) else [1 / each.sfreq for each in recordings]
+    made = [_window(first + k, recording, contract.of_pieces)
+            for k, recording in enumerate(recordings)]
+    t_r = contract.t_r([each.sfreq for each in recordings])
     return Windows([signal for signal, _ in made], [layout for _, layout in made],
                    contract.geometry, t_r)
 

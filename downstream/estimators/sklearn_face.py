@@ -30,7 +30,6 @@ from sklearn.utils.validation import (
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
-from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.models.protocol import Backbone
@@ -75,9 +74,9 @@ class _OfEpochs(BaseEstimator):
             )
         contract = epochs.contract_for(recordings, contract_of(model))
         shortest = backbone.window_length
-        if isinstance(contract, InputContract) and contract.window_samples < shortest:
+        if contract.window_samples is not None and contract.window_samples < shortest:
             raise ValueError(
-                f"wanted epochs of at least {shortest / contract.sfreq:g} s, which this model "
+                f"wanted epochs of at least {shortest / contract.one_rate:g} s, which this model "
                 f"encodes together, got {contract.window_s:g} s; cut longer ones "
                 f"(mne.Epochs(raw, events, tmin=…, tmax=…))"
             )
@@ -90,8 +89,8 @@ class _OfEpochs(BaseEstimator):
         recordings = self._recordings(X, reset=False)
         own = contract_of(decoder)
         contract = epochs.contract_for(recordings, own)
-        if isinstance(contract, InputContract) and isinstance(own, InputContract) and abs(
-                contract.window_samples - own.window_samples) > 1:
+        here, there = contract.window_samples, own.window_samples
+        if here is not None and there is not None and abs(here - there) > 1:
             raise ValueError(
                 f"wanted epochs of {own.window_s:g} s, as this "
                 f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
@@ -53,9 +52,9 @@ def _sites(run, scores: Scores) -> pd.DataFrame:
         most = max(corpus.layouts.values(), key=len)
         rows.append({"site": site.name, "people judged": int(counts.loc[site.name, "people"]),
                      "channels": f"{len(site.channels or most.names)} of {most.kinds[0]}",
-                     "rate (Hz)": f"{of_signals(corpus.contract).sfreq:g}",
+                     "rate (Hz)": f"{corpus.contract.one_rate:g}",
                      "trial (s)": f"{corpus.contract.window_s:g}",
-                     "samples": of_signals(corpus.contract).window_samples})
+                     "samples": corpus.contract.window_samples})
     return pd.DataFrame(rows)
 
 

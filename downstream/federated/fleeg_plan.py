@@ -5,7 +5,6 @@ import functools
 import numpy as np
 import torch
 
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import common_names
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
@@ -41,7 +40,7 @@ def build(site: Site, learning: Learning, data: Labeled) -> Plan:
     source = Trials(windows, signal, data.target[windows], data.corpus.subjects(windows),
                     data.corpus.source)
     config = FLEEGConfig(ch_names=names, n_times=signal.shape[2],
-                         sfreq=of_signals(data.corpus.contract).sfreq,
+                         sfreq=data.corpus.contract.one_rate,
                          classes=data.classes, **learning.architecture)
     model = _drawn(config, site.seed(learning))
     training = data.windows["train"]

@@ -12,7 +12,6 @@ import itertools
 
 import numpy as np
 
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
 
@@ -81,8 +80,7 @@ def overlapping(
     start_s = corpus.windows["start_s"].to_numpy()
     if corpus.contract.window_s is None:  # whole scans: one window a recording
         return []
-    fmri = corpus.contract.modality == "fmri"
-    sfreq = corpus.recordings["sfreq_original"].max() if fmri else of_signals(corpus.contract).sfreq
+    sfreq = corpus.contract.sfreq or corpus.recordings["sfreq_original"].max()
     length_s = corpus.contract.window_s + gap_s - 0.5 / sfreq
     found = []
     for row in np.intersect1d(recording[here], recording[there]):

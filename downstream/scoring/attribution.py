@@ -32,7 +32,6 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import KINDS, Sensors
 from neurofm.models.decoder import Decoder
@@ -225,10 +224,11 @@ def _threshold(many: Float[np.ndarray, "draw ..."], middle: float | np.ndarray =
 def _intervals(corpus: Corpus) -> tuple[dict[str, tuple[float, float]], np.ndarray]:
     """The usual bands as far as the contract lets them through, and edges of bins of 1 Hz (wider
     where windows are shorter than 1 s)."""
-    contract = of_signals(corpus.contract)
+    contract = corpus.contract
+    assert contract.window_s is not None  # its windows have one rate, and so one length
     finest = 1 / contract.window_s
     lowest = max(contract.highpass_hz or 0.0, finest)
-    highest = min(contract.lowpass_hz or np.inf, contract.sfreq / 2)
+    highest = min(contract.lowpass_hz or np.inf, contract.one_rate / 2)
     bands = {name: (max(low, lowest), min(high, highest))
              for name, (low, high) in zip(NAMES, BANDS, strict=True)}
     bands = {name: edges for name, edges in bands.items() if edges[1] - edges[0] >= finest}
@@ -274,7 +274,7 @@ def _power(
         layout, signal = corpus.layouts[key], corpus.signal(window)
         rows = np.flatnonzero(layout.kind == index)
         out[[row_of[layout.names[row]] for row in rows]] = _db(
-            signal[rows], of_signals(corpus.contract).sfreq, intervals)
+            signal[rows], corpus.contract.one_rate, intervals)
     return sensors, power
 
 

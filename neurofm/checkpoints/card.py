@@ -74,11 +74,9 @@ def _front(model, ledger: dict, about: About, repo: str) -> str:
     # As published; what was trained on them since is under the terms of whoever trained it.
     license = about.license or (published[0]["licence"].lower()
                                 if published and not ledger["recordings"] else "")
-    kinds = ["fmri"] if model.contract.modality == "fmri" else sorted(
-        {"eeg" if kind == "eeg" else "meg" for kind in model.contract.kinds if kind != "roi"}
-        or {"meg"})
-    fields: dict = {"library_name": "neurofm", "tags": [*kinds, "brain", "neuroscience",
-                                                         model.config.model_type]}
+    fields: dict = {"library_name": "neurofm",
+                    "tags": [*model.contract.tags, "brain", "neuroscience",
+                             model.config.model_type]}
     if license:
         fields["license"] = license
     if about.evaluations:
@@ -189,13 +187,12 @@ def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
     from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
 
     assert model.contract is not None, "a card is of a checkpoint with its contract"
-    what = "scan" if model.contract.modality == "fmri" else "raw"
     if isinstance(model, WindowDecoder):
         more = f"# neurofm decode RECORDING --model {repo} --out results/"
     elif model.learns_from != "signals":
         more = f"# neurofm synthesize EEG --model {repo} --out results/"
     else:
-        more = f"features = neurofm.embed({what}, model)"
+        more = f"features = neurofm.embed({model.contract.RECORDING}, model)"
     return f'## Use\n\n```python\nimport neurofm\nmodel = neurofm.load("{repo}")\n{more}\n```\n'
 
 

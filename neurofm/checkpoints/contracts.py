@@ -1,6 +1,6 @@
 """Whether a tokenizer or model can take a corpus: its contract against the corpus's."""
 
-from ..data.contract import FILE_NAME, Contract, InputContract
+from ..data.contract import FILE_NAME, Contract
 from ..data.corpus import Corpus
 from ..pretrained import NeuroFMPreTrainedModel
 
@@ -44,33 +44,16 @@ def check_contract(
     if differing:
         raise ValueError(
             f"{corpus.folder} does not meet the contract of {path} (model, corpus: "
-            f"{'; '.join(differing)}); {_what_to_do(contract, path, corpus)}"
+            f"{'; '.join(differing)}); "
+            + contract.how_to_ingest(path, corpus.recordings["sfreq_original"].to_numpy(float),
+                                     corpus.contract.window_s)
         )
-    if not isinstance(corpus.contract, InputContract):
-        return
-    length = model.window_length
-    if corpus.contract.window_samples < length:
-        seconds = length / corpus.contract.sfreq
+    length, held = model.window_length, corpus.contract.window_samples
+    if held is not None and held < length:
+        seconds = length / corpus.contract.one_rate
         raise ValueError(
             f"{corpus.folder}: windows of {corpus.contract.window_s:g} s are shorter than the "
             f"{seconds:g} s ({length} samples) that {path} encodes together: the rest would be "
             f"zeros it was never trained on; ingest again with --contract.window_s={seconds:g} or "
             f"more, or leave this model out"
         )
-
-
-def _what_to_do(contract: Contract, path: str, corpus: Corpus) -> str:
-    """About a corpus that does not meet a model's contract: not every recording can."""
-    if not isinstance(contract, InputContract):
-        return (f"ingest it again as the model wants it: neurofm ingest … --modality fmri "
-                f"--fmri={path}/{FILE_NAME}")
-    lowpass_hz = contract.lowpass_hz or 0.0
-    rate = corpus.recordings["sfreq_original"].to_numpy(float)
-    slow = rate[rate < 2 * lowpass_hz]
-    if len(slow):
-        return (f"{len(slow)} of its {len(rate)} recordings were sampled at {slow.min():g} Hz, so "
-                f"they hold nothing above {slow.min() / 2:g} Hz and cannot be brought to it: leave "
-                f"this model out, or ingest only what was sampled at {2 * lowpass_hz:g} Hz or more")
-    window_s = corpus.contract.window_s or 0.0
-    return (f"ingest it again as the model wants it: neurofm ingest … "
-            f"--contract={path}/{FILE_NAME} --contract.window_s={window_s:g}")

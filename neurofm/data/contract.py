@@ -5,183 +5,22 @@ One contract describes an archive at ingest, travels with every tokenizer and mo
 units, band and reference cannot drift apart between training and use.
 """
 
-import dataclasses
-import difflib
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from .. import plugins
+from .base_contract import FILE_NAME, Contract, band, fields_of, windows
 from .parcel_rule import ParcelRule
 from .sensors import KINDS, GeometryRule
 
-FILE_NAME = "preprocessor_config.json"
+__all__ = ["EEG_MEG", "FILE_NAME", "Contract", "InputContract", "band", "fields_of", "of_signals",
+           "windows"]
+
 EEG_MEG = "EEG or MEG"  # modality of an InputContract
-
-
-@dataclass(frozen=True)
-class Contract:
-    """What contracts of every modality can do. A contract is a frozen dataclass with the fields
-    `corpus`, `contract_version` and what happens to a signal."""
-
-    FREE = frozenset({"corpus"})  # fields in which signals may differ and still be alike
-    if TYPE_CHECKING:  # fields of every contract, or constants of its class
-
-        @property
-        def modality(self) -> str: ...
-
-        @property
-        def kinds(self) -> tuple[str, ...]: ...
-
-        @property
-        def geometry(self) -> GeometryRule: ...
-
-        @property
-        def positions(self) -> str: ...
-
-        @property
-        def scale(self) -> str: ...
-
-        @property
-        def highpass_hz(self) -> float | None: ...
-
-        @property
-        def lowpass_hz(self) -> float | None: ...
-
-        @property
-        def window_s(self) -> float | None: ...
-
-        @property
-        def stride_s(self) -> float | None: ...
-
-        @property
-        def corpus(self) -> str: ...
-
-        @property
-        def contract_version(self) -> int: ...
-
-        @property
-        def steps(self) -> Mapping[str, dict[str, Any]]: ...
-    else:
-        steps = MappingProxyType({})  # of other packages: where a contract has none
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of what happens to a signal (the corpus it was used on left out)."""
-        fields = {**self.to_dict(), "corpus": ""}
-        fields.pop("contract_version")
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
-
-    def differences(self, other: "Contract") -> list[str]:
-        """What makes signals of `other` unlike signals of this one, 'field: this, other'; see
-        `FREE` for what does not count."""
-        if type(self) is not type(other):
-            return [f"modality: {self.modality}, {other.modality}"]
-        ours, theirs = self.to_dict(), other.to_dict()
-        def short(name: str, value) -> str:
-            return f"those of {len(value)} regions" if name == "statistics" else str(value)
-
-        return [f"{name}: {short(name, ours.get(name))}, {short(name, theirs.get(name))}"
-                for name in dict.fromkeys([*ours, *theirs])
-                if name not in self.FREE and ours.get(name) != theirs.get(name)]
-
-    CHANNELS = "sensors"  # what its signals have, in words
-
-    def described(self) -> list[tuple[str, str]]:
-        """Rows (title, text) that say what becomes of a recording: the one wording of a contract,
-        for pages, cards and the terminal."""
-        raise NotImplementedError
-
-    def in_words(self) -> str:
-        """`described` as lines, for cards and the terminal."""
-        (_, takes), *rows = self.described()
-        return "\n".join([
-            f"Takes {takes}. `neurofm decode` and `neurofm.embed` bring a recording there:\n",
-            *(f"- {title}: {text}" for title, text in rows)])
-
-    def length(self, n_times: int, sfreq: float) -> str:
-        """Length of a recording in words."""
-        return f"{n_times / sfreq:.1f} s at {sfreq:g} Hz"
-
-    @property
-    def held_kinds(self) -> tuple[str, ...]:
-        """Kinds of the channels of windows."""
-        return self.kinds
-
-    def for_networks(self):
-        """The contract of a network trained on such signals."""
-        return self
-
-    def of_kinds(self, kinds):
-        """The contract of signals that hold these kinds of sensor alone."""
-        return self
-
-    def with_(self, **changes):
-        return dataclasses.replace(self, **changes)
-
-    def to_dict(self) -> dict:
-        """Plain values."""
-        return {name: list(value) if isinstance(value, tuple) else value
-                for name, value in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, fields: dict, where: str = "contract"):
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in fields.keys() - known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {sorted(known)}"
-            raise ValueError(f"{where}: unknown field {key!r}{hint}")
-
-        def tuples(value):
-            if isinstance(value, dict):
-                return {name: tuples(inner) for name, inner in value.items()}
-            return tuple(value) if isinstance(value, list) else value
-
-        return cls(**{name: tuples(value) for name, value in fields.items()})
-
-    def _check(self, name: str) -> None:
-        """Raise ValueError for fields that no contract can have. name: of the contract in messages.
-        """
-        check_version(self.contract_version)
-        low_hz, high_hz = self.highpass_hz, self.lowpass_hz
-        if low_hz is not None and high_hz is not None and not low_hz < high_hz:
-            raise ValueError(f"{name}.highpass_hz ({low_hz}) must be below {name}.lowpass_hz "
-                             f"({high_hz})")
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `preprocessor_config.json` into `folder`."""
-        path = Path(folder) / FILE_NAME
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
-        return path
-
-    @classmethod
-    def load(cls, folder: str | Path):
-        """The contract in a folder; `contracts.load` for one of any modality."""
-        return cls.from_dict(fields_of(folder), where=str(Path(folder) / FILE_NAME))
-
-
-def fields_of(folder: str | Path) -> dict:
-    """The fields of the contract in a folder."""
-    path = Path(folder) / FILE_NAME
-    if not path.exists():
-        raise ValueError(
-            f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
-            f"save the model with its contract, or write one by hand"
-        )
-    fields = json.loads(path.read_text())
-    check_version(fields.get("contract_version"), f"{path}: ")
-    return fields
-
-
-def check_version(version: int | None, where: str = "") -> None:
-    """Raise ValueError for a version of a contract's fields that is not known here."""
-    if version != 1:
-        raise ValueError(f"{where}contract_version 1 can be read here, got {version}; a newer "
-                         f"neurofm wrote it: upgrade")
 
 
 @dataclass(frozen=True)
@@ -376,9 +215,37 @@ class InputContract(Contract):
         settings = ", ".join(f"{key} {value}" for key, value in self.steps[name].items())
         return [(f"Step {name}", settings or "as its package does it")]
 
-    def for_networks(self) -> "InputContract":
+    def for_networks(self, geometry: GeometryRule | None = None) -> "InputContract":
         """Networks read where sensors are."""
-        return self.with_(positions="required")
+        return self.with_(positions="required", geometry=geometry or self.geometry)
+
+    @property
+    def tags(self) -> list[str]:
+        """See `Contract.tags`."""
+        kinds = {"eeg" if kind == "eeg" else "meg" for kind in self.kinds if kind != "roi"}
+        return sorted(kinds or {"meg"})
+
+    def of_cut(self, durations_s: Sequence[float], kinds: Collection[str]) -> "InputContract":
+        """See `Contract.of_cut`."""
+        present = tuple(kind for kind in self.kinds if kind in kinds)
+        return super().of_cut(durations_s, kinds).with_(kinds=present or self.kinds)
+
+    @property
+    def of_pieces(self) -> "InputContract":
+        """See `Contract.of_pieces`."""
+        return self.with_(bad_channels="none")
+
+    def how_to_ingest(self, path: str, sfreq: np.ndarray, window_s: float | None) -> str:
+        """See `Contract.how_to_ingest`: not every recording can be brought to it."""
+        needed = 2 * (self.lowpass_hz or 0.0)
+        slow = sfreq[sfreq < needed]
+        if len(slow):
+            return (f"{len(slow)} of its {len(sfreq)} recordings were sampled at {slow.min():g} "
+                    f"Hz, so they hold nothing above {slow.min() / 2:g} Hz and cannot be brought "
+                    f"to it: leave this model out, or ingest only what was sampled at {needed:g} "
+                    f"Hz or more")
+        return (f"ingest it again as the model wants it: neurofm ingest … "
+                f"--contract={path}/{FILE_NAME} --contract.window_s={window_s or 0.0:g}")
 
     @classmethod
     def from_dict(cls, fields: dict, where: str = "contract") -> "InputContract":
@@ -396,20 +263,6 @@ class InputContract(Contract):
             if fields[name] == default:
                 fields.pop(name)
         return fields
-
-
-def band(low_hz: float | None, high_hz: float | None) -> str:
-    """A pass-band in words; None = open on that side."""
-    if low_hz is None:
-        return "as recorded" if high_hz is None else f"up to {high_hz:g} Hz"
-    return f"from {low_hz:g} Hz" if high_hz is None else f"{low_hz:g}–{high_hz:g} Hz"
-
-
-def windows(window_s: float | None, stride_s: float | None) -> str:
-    """Length and spacing of windows in words; None = the whole scan."""
-    if window_s is None:
-        return "whole scans"
-    return f"{window_s:g} s, one every {stride_s or window_s:g} s"
 
 
 def of_signals(contract: Contract | None) -> InputContract:

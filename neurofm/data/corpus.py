@@ -23,7 +23,6 @@ import pandas as pd
 from .. import artifacts
 from . import contracts, shards
 from .contract import Contract
-from .fmri_contract import FMRIContract
 from .sensors import GeometryRule, Sensors
 from .windows import WindowTable, check_splits, read_table, write_datasets
 
@@ -64,18 +63,12 @@ class Corpus(WindowTable):
         def _layout(self) -> list[Sensors]: ...
 
         @property
-        def _scaled(self) -> FMRIContract | None: ...
-
-        @property
         def _width(self) -> np.ndarray: ...
 
     def __post_init__(self):
         super().__post_init__()
         layouts = [self.layouts[key] for key in self.recordings["layout"]]
         object.__setattr__(self, "_layout", layouts)
-        # What training people are is known only when all are there: shards stay as they came.
-        scaled = self.contract if self.contract.scale == "training_iqr" else None
-        object.__setattr__(self, "_scaled", scaled)
         object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
 
     def signal(
@@ -86,7 +79,19 @@ class Corpus(WindowTable):
         """
         layout = self.layout(window)
         signal = self._read(window).reshape(len(layout), -1)
-        signal = self._scaled.scaled(signal, layout.names) if self._scaled else signal
+        signal = self.contract.read(signal, layout.names)
+        return signal if names is None else signal[layout.rows(names)]
+
+    def unscaled(
+        self, window: int | np.integer, names: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """The same in the unit of the file, as far as the contract divided it out."""
+        layout = self.layout(window)
+        quality = json.loads(self.recordings["quality"].iat[self._place(window)[0]])
+        try:
+            signal = self.contract.unscaled(self.signal(window), layout.names, quality)
+        except ValueError as problem:
+            raise ValueError(f"{self.folder}: {problem}") from None
         return signal if names is None else signal[layout.rows(names)]
 
     def layout(self, window: int | np.integer) -> Sensors:
@@ -129,11 +134,9 @@ class Corpus(WindowTable):
         )
 
     def t_r(self, windows: np.ndarray) -> np.ndarray | None:
-        """Repetition time of each of the windows in seconds; None where they are not fMRI."""
-        if self.contract.modality != "fmri":
-            return None
+        """Repetition time of each of the windows in seconds; None where all have one rate."""
         sfreq = self.recordings["sfreq_original"].to_numpy(float)
-        return 1 / sfreq[self._index[0][windows]]
+        return self.contract.t_r(sfreq[self._index[0][windows]])
 
 
 def write_shard(folder: str | Path, recording: str, signals) -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
-from .contract import Contract, band, windows
+from .base_contract import FILE_NAME, Contract, band, windows
 
 CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma", "scrub",
              "non_steady_state")
@@ -70,16 +70,34 @@ class FMRIContract(Contract):
     modality: Literal["fmri"] = "fmri"
 
     kinds = ("roi",)
+    sfreq = None
+    window_samples = None
+    name = "fMRI"
     CHANNELS = "regions"
+    RECORDING = "scan"
+    VIEWS = ("scans", "unscaled_scans")
     geometry = "head"
     positions = "required"
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
 
-    def scaled(
+    # Scaling, a method a direction: cleaned → `stored` in a corpus → `read` by models, or brought
+    # back to the unit of the file (`unscaled`).
+
+    def stored(
+        self, signal: Float32[np.ndarray, "region volume"], measured: Bool[np.ndarray, " volume"]
+    ) -> tuple[Float32[np.ndarray, "region volume"], dict]:
+        """(a whole scan as a corpus keeps it, what its quality then holds)."""
+        if self.scale != "roi_std":
+            return signal, {}
+        part = signal[:, measured]
+        mean, std = part.mean(axis=1, keepdims=True), part.std(axis=1, keepdims=True)
+        return (signal - mean) / std, {"region_std": [float(f"{value:.5g}") for value in std[:, 0]]}
+
+    def read(
         self, signal: Float32[np.ndarray, "region volume"], names: Sequence[str]
     ) -> Float32[np.ndarray, "region volume"]:
-        """Regions by `statistics`, where that is how they are scaled. Raises ValueError for regions
-        that the training people's scans do not have."""
+        """See `Contract.read`: by `statistics`, where that is how regions are scaled. Raises
+        ValueError for regions that the training people's scans do not have."""
         if self.scale != "training_iqr":
             return signal
         if lost := [name for name in names if name not in self.statistics]:
@@ -90,6 +108,22 @@ class FMRIContract(Contract):
             )
         median, spread = np.array([self.statistics[name] for name in names], dtype=np.float32).T
         return (signal - median[:, None]) / spread[:, None]
+
+    def unscaled(
+        self, signal: Float32[np.ndarray, "region volume"], names: Sequence[str], quality: dict
+    ) -> Float32[np.ndarray, "region volume"]:
+        """See `Contract.unscaled`: only a scan's own deviation was divided out."""
+        if self.scale != "roi_std":
+            return signal
+        if "region_std" not in quality:
+            raise ValueError("was made before the deviations of regions were kept; ingest again, "
+                             "or leave ROI variance out")
+        return signal * np.array(quality["region_std"])[:, None]
+
+    def how_to_ingest(self, path: str, sfreq: np.ndarray, window_s: float | None) -> str:
+        """See `Contract.how_to_ingest`."""
+        return (f"ingest it again as the model wants it: neurofm ingest … --modality fmri "
+                f"--fmri={path}/{FILE_NAME}")
 
     def length(self, n_times: int, sfreq: float) -> str:
         """See `Contract.length`."""

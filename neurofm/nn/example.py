@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data.batch import Batch, collate
-from ..data.contract import EEG_MEG, Contract, InputContract
+from ..data.contract import Contract
 from ..data.sensors import HEAD_CENTER_M, KINDS, Sensors
 from .labram_channels import PLACES_MM
 
@@ -23,15 +23,11 @@ def windows(
     names, n_channels, n_times: of the channels and samples that are wanted; none, 0 = whatever the
     contract allows.
     """
-    if not isinstance(contract, InputContract):
-        regions = layout("roi")
-        return collate(noise(len(regions), N_VOLUMES), [regions] * N_WINDOWS, contract.geometry,
-                       t_r=[T_R] * N_WINDOWS)
-    assert contract.modality == EEG_MEG
     kind = contract.held_kinds[0]
     sensors = layout(kind, tuple(names) or _numbered(kind, n_channels))
-    n_times = n_times or contract.window_samples
-    return collate(noise(len(sensors), n_times), [sensors] * N_WINDOWS, contract.geometry)
+    n_times = n_times or contract.window_samples or N_VOLUMES
+    return collate(noise(len(sensors), n_times), [sensors] * N_WINDOWS, contract.geometry,
+                   t_r=contract.t_r([1 / T_R] * N_WINDOWS))
 
 
 def layout(kind: str, names: tuple[str, ...] = ()) -> Sensors:

@@ -7,15 +7,10 @@ with the template's; its largest eigenvector is where the search begins.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-
-from neurofm import artifacts
-from neurofm.data import corpus
-from neurofm.data.shards import ShardReader
 
 
 def lagged(
@@ -71,38 +66,4 @@ def template_of(all_found: list[Float[np.ndarray, "lag parcel parcel"]]) -> np.n
             signs = flips(found, template)
             turned.append(signs[:, None] * found * signs)
         template = np.mean(turned, axis=0)
-    return template
-
-
-def align(folder: Path, tables, lags: Sequence[int]) -> np.ndarray:
-    """Turn the parcels of every recording of a corpus that is not yet sealed; returns the template,
-    which is of the training people. tables: as `corpus_tables.assemble` makes; hashes are set to
-    those of the shards as they are then.
-
-    Done again (after an interruption, with more recordings) it only turns what is not turned yet.
-    A shard may have been turned by a run that ended before it noted the new hash.
-    """
-    reader = ShardReader(folder / "windows", "float32")
-    found = {}
-    for number, row in tables.recordings.iterrows():
-        n = int((tables.windows["recording"] == number).sum())
-        n_parcels = len(tables.layouts[row["layout"]])
-        shard = f"{row['recording']}.arrow"
-        found[number] = lagged(
-            (reader.read(shard, k).reshape(n_parcels, -1) for k in range(n)), lags)
-    training = [number for number in found if tables.recordings.at[number, "split"] == "train"]
-    if not training:
-        raise ValueError(f"--out {folder}: signs of parcels are aligned with the training people, "
-                         f"and there are none; hold fewer out (splits)")
-    template = template_of([found[number] for number in training])
-    for number, row in tables.recordings.iterrows():
-        signs = flips(found[number], template)
-        if (signs < 0).any():
-            n = int((tables.windows["recording"] == number).sum())
-            windows = [reader.read(f"{row['recording']}.arrow", k).reshape(len(signs), -1)
-                       * signs[:, None] for k in range(n)]
-            digest = corpus.write_shard(folder, row["recording"], windows)
-        else:
-            digest = artifacts.sha256(folder / "windows" / f"{row['recording']}.arrow")
-        tables.recordings.loc[number, "sha256"] = digest
     return template

@@ -6,6 +6,8 @@ from importlib import import_module
 import pytest
 
 from neurofm import config
+from neurofm.data.contract import InputContract
+from neurofm.data.fmri_contract import FMRIContract
 from neurofm.downstream import tasks
 from neurofm.downstream.benchmarks.decoding.methods import check, fitting
 from neurofm.downstream.benchmarks.decoding.question import EvaluateConfig
@@ -45,8 +47,8 @@ def test_configs_hold_only_known_keys(repo, command):
                            command=command)
         task = tasks.find(run.task)
         assert run.classes or task.classes or task.number
-        fmri = path.stem.startswith(("abide", "haxby"))
+        contract = (FMRIContract if path.stem.startswith(("abide", "haxby")) else InputContract)()
         names = getattr(run, "methods", None) or fitting(
-            task.number, BrainOmniConfig().pools[2:], fmri)
+            task.number, contract, BrainOmniConfig().pools[2:])
         others = {name.partition("@")[2] for name in names}  # models that the head's command names
-        check(names, ["", *sorted(others - {""})], task.number, fmri=fmri)
+        check(names, ["", *sorted(others - {""})], task.number, contract)

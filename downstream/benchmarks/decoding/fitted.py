@@ -1,7 +1,6 @@
 """Methods at work: train on a fold, let its validation subjects choose, answer its test windows."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
-from neurofm.data.contract import of_signals
 from neurofm.data.sensors import common_names
 from neurofm.models.decoder import Decoder
 from neurofm.models.protocol import Backbone
@@ -132,7 +130,7 @@ class Baselines:
                  for split, windows in data.windows.items()}
         _, target, subjects = data.of("train")
         _, wanted, watched = data.of("validation")
-        rate = {"sfreq": of_signals(data.corpus.contract).sfreq} if make.SEES == "signals" else {}
+        rate = {"sfreq": data.corpus.contract.one_rate} if make.SEES == "signals" else {}
 
         def attempt(_: int, setting: dict):
             baseline = make(seed, **setting, **rate)
@@ -146,14 +144,17 @@ class Baselines:
     @property
     def simplest(self) -> str:
         """What `features` are."""
-        fmri = self.data.corpus.contract.modality == "fmri"
-        return "functional connectivity" if fmri else "log band power"
+        return {"covariances": "log band power", "scans": "functional connectivity"}[self._view]
+
+    @property
+    def _view(self) -> str:
+        return self.data.corpus.contract.VIEWS[0]
 
     @cached_property
     def features(self) -> np.ndarray:
         """Log power of every channel in every band, [window, band · channel]; of fMRI the
         correlation of every pair of regions, [window, pair]."""
-        if self.data.corpus.contract.modality == "fmri":
+        if self._view == "scans":
             upper = np.triu_indices(len(self.channels), 1)
             return np.stack([np.corrcoef(scan)[upper] for scan in self._scans])
         power = np.diagonal(self._covariances, axis1=2, axis2=3)
@@ -162,7 +163,7 @@ class Baselines:
     @cached_property
     def _covariances(self) -> np.ndarray:
         corpus = self.data.corpus
-        sfreq = of_signals(corpus.contract).sfreq
+        sfreq = corpus.contract.one_rate
         return np.stack([spectra.covariances(corpus.signal(w, self.channels), sfreq)
                          for w in self.windows.tolist()])
 
@@ -172,26 +173,18 @@ class Baselines:
 
     @cached_property
     def _scans(self) -> np.ndarray:
-        out = np.empty(len(self.windows), dtype=object)
-        for row, window in enumerate(self.windows.tolist()):
-            signal = self.data.corpus.signal(window, self.channels)
-            out[row] = signal[:, np.isfinite(signal).all(axis=0)]
-        return out
+        return self._whole(self.data.corpus.signal)
 
     def _unscaled(self) -> np.ndarray:
         """Scans in the units of their files."""
-        corpus, out = self.data.corpus, self._scans.copy()
-        if corpus.contract.scale != "roi_std":  # else no scan's own deviation was divided out
-            return out
+        return self._whole(self.data.corpus.unscaled)
+
+    def _whole(self, read: Callable[..., np.ndarray]) -> np.ndarray:
+        """object [window] of [channel, measured]."""
+        out = np.empty(len(self.windows), dtype=object)
         for row, window in enumerate(self.windows.tolist()):
-            about = corpus.recordings.iloc[corpus.windows["recording"].iloc[window]]
-            std = json.loads(about["quality"]).get("region_std")
-            if std is None:
-                raise ValueError(f"{corpus.folder}: was made before the deviations of regions were "
-                                 f"kept; ingest again, or leave ROI variance out")
-            names = corpus.layout(window).names
-            scale = np.array([std[names.index(name)] for name in self.channels])
-            out[row] = out[row] * scale[:, None]
+            signal = read(window, self.channels)
+            out[row] = signal[:, np.isfinite(signal).all(axis=0)]
         return out
 
 

@@ -52,7 +52,8 @@ def report(
     if len(beside):
         beside.to_csv(out / "covariates.tsv", sep="\t", index=False, float_format="%.4f")
         files.append("covariates.tsv")
-    learned = brain(out, run.model, data) if run.model else []
+    learned = (brain(out, run.model, data)
+               if isinstance(setup.networks.models.get(""), BrainMAE) and run.model else [])
     about = About(
         title=task.question, model=run.model or "", parents=parents,
         protocol=[*how(run, task, parts), *which(run, setup.ledgers, parents)],
@@ -76,7 +77,7 @@ def explain(
     out: Path, method: str, predictions: pd.DataFrame, data: Labeled
 ) -> tuple[list[str], tuple[Path, str] | None]:
     """Maps of a method from its test answers, mean over seeds: files, (PNG, caption)."""
-    if data.corpus.contract.modality == "fmri":
+    if "covariances" not in data.corpus.contract.VIEWS:
         raise ValueError("maps on the scalp are of EEG and MEG")
     part = predictions[predictions["method"] == method]
     columns = [f"p_{name}" for name in data.classes] or ["predicted"]
@@ -98,11 +99,8 @@ def explain(
 
 def brain(out: Path, model_path: str, data: Labeled) -> list[tuple[str, Path, str]]:
     """Pictures of what a BrainMAE has learned: (heading, PNG, caption)."""
-    if data.corpus.contract.modality != "fmri":
-        return []
     model = open_backbone(model_path)
-    if not isinstance(model, BrainMAE):
-        return []
+    assert isinstance(model, BrainMAE)
     return brain_figures.draw(out, model, data.corpus, data.windows["train"],
                               data.windows["test"][:12])
 

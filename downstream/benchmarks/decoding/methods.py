@@ -12,6 +12,7 @@ score best.
 
 from dataclasses import dataclass, field, replace
 
+from neurofm.data.contract import Contract
 from neurofm.models.decoder import DecoderConfig
 from neurofm.models.protocol import BackboneConfig
 
@@ -90,11 +91,11 @@ def settings(
     return (head if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
 
 
-def check(names: list[str], models: list[str], number: bool, fmri: bool = False) -> None:
+def check(names: list[str], models: list[str], number: bool, contract: Contract) -> None:
     """Raise ValueError for a method that there is not, or not for this kind of label or signal.
 
-    models: names of the pretrained models, "" the one evaluated. number: labels are numbers. fmri:
-    the corpus is of scans.
+    models: names of the pretrained models, "" the one evaluated. number: labels are numbers.
+    contract: of the corpus.
     """
     known = [*NETWORKS, *baselines.names()]
     unknown = [name for name in names
@@ -110,7 +111,7 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
         if is_network(name) and not model and "" not in models:
             raise ValueError(f"methods: {name} is a network of a pretrained model, and none is "
                              f"given: name it, --model=FOLDER, or ask for baselines: "
-                             f"{', '.join(fitting(number, fmri=fmri))}")
+                             f"{', '.join(fitting(number, contract))}")
         if model and model not in models:
             turned = f"{name.partition('@')[0]}{RECENTERED}@{model.removesuffix(RECENTERED)}"
             hint = f"or write {turned}" if model.endswith(RECENTERED) else "or leave it out"
@@ -119,11 +120,10 @@ def check(names: list[str], models: list[str], number: bool, fmri: bool = False)
         if not is_network(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
-                             f"{', '.join(fitting(number, fmri=fmri))}")
-        if not is_network(name) and fmri != baselines.find(name).SEES.endswith("scans"):
-            kind = "fMRI" if fmri else "EEG or MEG"
-            raise ValueError(f"methods: {name} does not read {kind}; these do: "
-                             f"{', '.join(fitting(number, fmri=fmri))}")
+                             f"{', '.join(fitting(number, contract))}")
+        if not is_network(name) and baselines.find(name).SEES not in contract.VIEWS:
+            raise ValueError(f"methods: {name} does not read {contract.name}; these do: "
+                             f"{', '.join(fitting(number, contract))}")
 
 
 def check_pools(
@@ -141,12 +141,12 @@ def check_pools(
                              f"by {', '.join(pools[what.model])}: leave {name} out")
 
 
-def fitting(number: bool, pools: tuple[str, ...] = (), fmri: bool = False) -> list[str]:
+def fitting(number: bool, contract: Contract, pools: tuple[str, ...] = ()) -> list[str]:
     """All methods for this kind of label and signal. pools: of the model; none = without a model,
     baselines alone."""
     networks = [*NETWORKS, *(f"{name}{RECENTERED}" for name in ("frozen", "full", "random_frozen"))]
     networks = [name for name in networks
                 if network(name).architecture.get("pool", "") in ("", *pools)]
     simple = [one for one in baselines.names() if number == baselines.find(one).REGRESSION
-              and fmri == baselines.find(one).SEES.endswith("scans")]
+              and baselines.find(one).SEES in contract.VIEWS]
     return [*networks, *simple] if pools else simple

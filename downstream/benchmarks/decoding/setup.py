@@ -70,12 +70,11 @@ def prepared(run: EvaluateConfig) -> Setup:
     """Open and check all that an EvaluateConfig names; ValueError for what cannot be done."""
     task, corpus = tasks.find(run.task), Corpus.open(run.data)
     models = ({"": run.model} if run.model else {}) | run.models
-    fmri = corpus.contract.modality == "fmri"
     if run.methods:  # before models are opened
-        methods.check(run.methods, list(models), task.number, fmri)
+        methods.check(run.methods, list(models), task.number, corpus.contract)
     opened = {name: open_backbone(path) for name, path in models.items()}
     pools = {name: model.config.pools for name, model in opened.items()}
-    names = run.methods or methods.fitting(task.number, pools.get("", ()), fmri)
+    names = run.methods or methods.fitting(task.number, corpus.contract, pools.get("", ()))
     methods.check_pools(names, pools, run.architecture)
     _check_extras(run, task, names)
     covariates.check(corpus, run.covariates)

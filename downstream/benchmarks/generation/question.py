@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.pages import table as tables
 from neurofm.repository import LEDGER
@@ -91,7 +90,7 @@ def ask(run: GenerationConfig, job: Job) -> Made:
     """Measure everybody, compare, write tables and figures."""
     out, corpus = job.out, Corpus.open(run.data)
     compared = Compared.open(corpus, run.generated)
-    top = top_hz(of_signals(corpus.contract).sfreq, corpus.contract.lowpass_hz)
+    top = top_hz(corpus.contract.one_rate, corpus.contract.lowpass_hz)
     bands, notes = bands_within(run.bands, top)
     settings = Settings(run.ar_order, run.mvar_order, run.ridge, bands, min(top, HIGH_HZ), run.seed)
     bursts, n_segment = prepare(compared, settings)  # reads all: nothing is begun if one is bad

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from neurofm import artifacts
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import common_names
 
@@ -39,9 +38,9 @@ class Compared:
     @classmethod
     def open(cls, corpus: Corpus, generated: dict[str, str]) -> "Compared":
         """Check that folders and corpus belong together; signals are read person by person."""
-        if corpus.contract.modality == "fmri":
+        if corpus.contract.sfreq is None:
             raise ValueError(f"{corpus.folder}: wanted EEG or MEG, whose spectra and bursts are "
-                             f"judged; this corpus is fMRI")
+                             f"judged; this corpus is {corpus.contract.name}")
         manifests = {name: _manifest(corpus, Path(folder)) for name, folder in generated.items()}
         files = {name: {file for file in manifest.files if file.endswith(SUFFIX)}
                  for name, manifest in manifests.items()}
@@ -67,7 +66,7 @@ class Compared:
 
     @property
     def sfreq(self) -> float:
-        return of_signals(self.corpus.contract).sfreq
+        return self.corpus.contract.one_rate
 
     def real(self, person: str) -> tuple[Stretches, Stretches]:
         """The person's first and second half."""

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from neurofm.data.contract import of_signals
 from neurofm.data.corpus import Corpus
 from neurofm.pages.figure import COLORS, MEASURED, save, subplots
 
@@ -21,7 +20,7 @@ def reconstruction_figure(
     of layout."""
     widths = corpus.widths(windows)
     firsts = [windows[np.flatnonzero(widths == width)[0]] for width in dict.fromkeys(widths)][:6]
-    sfreq = of_signals(corpus.contract).sfreq
+    sfreq = corpus.contract.one_rate
     figure, axes = subplots(len(firsts), 2, figsize=(11, 3.6 * len(firsts)), squeeze=False,
                             width_ratios=[2.4, 1])
     for (left, right), window in zip(axes, firsts, strict=True):

@@ -11,9 +11,10 @@ import neurofm
 from neurofm import artifacts
 from neurofm.data import contracts
 from neurofm.data.contract import InputContract
-from neurofm.data.corpus import Corpus
+from neurofm.data.corpus import Corpus, write_shard
 from neurofm.data.parcel_rule import ParcelRule
-from neurofm.preprocessing import ingest, readers
+from neurofm.data.shards import ShardReader
+from neurofm.preprocessing import ingest, readers, training_statistics
 from neurofm.preprocessing.simulation import Activity, brain, record
 from neurofm.preprocessing.simulation.activity import SFREQ, shaped_noise
 from neurofm.preprocessing.sources import parcellation, sign_alignment, template
@@ -197,16 +198,16 @@ def test_killed_between_turning_a_shard_and_noting_it(archive, tmp_path, monkeyp
     def as_killed(folder, tables, lags):
         for name in tables.recordings["recording"]:
             n = int((tables.windows["recording"] == len(turned)).sum())
-            reader = sign_alignment.ShardReader(folder / "windows", "float32")
+            reader = ShardReader(folder / "windows", "float32")
             windows = [reader.read(f"{name}.arrow", k).reshape(12, -1).copy() for k in range(n)]
             for window in windows:
                 window[3] *= -1
-            sign_alignment.corpus.write_shard(folder, name, windows)
+            write_shard(folder, name, windows)
             turned.append(name)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sign_alignment, "align", as_killed)
+        patch.setattr(training_statistics, "align", as_killed)
         with pytest.raises(KeyboardInterrupt):
             ingest.main([str(archive), "--out", str(out), *WORDS])
     assert len(turned) == 4

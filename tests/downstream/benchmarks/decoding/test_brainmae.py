@@ -13,6 +13,7 @@ import neurofm
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data import corpus as corpora
+from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.sensors import Sensors
@@ -113,10 +114,12 @@ def test_connectivity_is_correlation_of_what_was_measured(corpus):
 
 
 def test_bad_input_methods_of_the_other_modality(corpus, planted):
-    for names, fmri, message in ((["csp_lda"], True, "does not read fMRI; these do: pattern_lr"),
-                                 (["fc_lr"], False, "does not read EEG or MEG")):
+    for names, contract, message in (
+        (["csp_lda"], FMRIContract(), "does not read fMRI; these do: pattern_lr"),
+        (["fc_lr"], InputContract(), "does not read EEG or MEG"),
+    ):
         with pytest.raises(ValueError, match=message):
-            methods.check(names, [""], number=False, fmri=fmri)
+            methods.check(names, [""], number=False, contract=contract)
     with pytest.raises(ValueError, match="holds fmri"):
         check_contract(checkpoints.load(planted.backbone), "model", corpus)
 
