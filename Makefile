@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # One thread a test process. On two cores a third one works while others wait for a network or a clock. A file goes to
-# one process, so that what its tests share is made once, and the slow files of downstream/ come first.
+# one process, so that what its tests share is made once; the slowest files come first (tests/conftest.py).
 TEST_PROCESSES ?= 3
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test quick quick-lowest quick-newest coverage bench docs docs-quick lint release-check clean
+.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick lint release-check clean
 
 install: $(INSTALLED)
 
@@ -22,8 +23,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/neurofm demo --out demo $(if $(DATA),--data $(DATA))
 
+# Every test but those marked `long`: trainings of minutes, and federations and cluster jobs of many processes.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15 $(PYTEST_ARGS)
+	$(PYTEST) -m "not long" --durations=15 $(PYTEST_ARGS)
+
+# Those marked `long`, and no others. CI runs both.
+test-long: $(INSTALLED)
+	$(PYTEST) -m long --durations=15 $(PYTEST_ARGS)
 
 # What is fast and needs no process of its own: data, layers, models, tokenizers, steps, protocols.
 QUICK := tests/data tests/nn tests/models tests/tokenizers tests/checkpoints tests/downstream/tasks \
@@ -32,11 +38,11 @@ QUICK := tests/data tests/nn tests/models tests/tokenizers tests/checkpoints tes
 	test_bids.py)
 
 quick: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" $(QUICK) $(PYTEST_ARGS)
 
 # All tests again with the lines counted, which takes a third longer; one line a package.
 coverage: $(INSTALLED)
-	$(MAKE) test PYTEST_ARGS="$(addprefix --cov=,neurofm preprocessing pretrain downstream) --cov-report= $(PYTEST_ARGS)"
+	$(PYTEST) $(addprefix --cov=,neurofm preprocessing pretrain downstream) --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m tests.support.coverage_of_packages
 
 bench: $(INSTALLED)

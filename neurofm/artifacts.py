@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -200,7 +201,12 @@ def as_json(content: dict) -> dict:
 
 
 def code_version() -> dict[str, str]:
-    """Version of neurofm and, in a checkout, its commit."""
+    """Version of neurofm and, in a checkout, its commit, when this process first asked."""
+    return dict(_code_version())
+
+
+@cache
+def _code_version() -> dict[str, str]:
     found = {"neurofm": metadata.version("neurofm")}
     root = Path(__file__).resolve().parent.parent
     if (root / ".git").exists() and shutil.which("git"):  # containers often have no git

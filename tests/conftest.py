@@ -38,6 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             word for place, word in WORDS.items() if path.startswith(place))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """No test pulls the plug, and thousands of fsyncs are minutes. That each file is flushed
+    before its name appears is tested in data/test_corpus.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
 
 def _folder(path: Path, what: str, variable: str) -> Path:
     if path.is_dir():

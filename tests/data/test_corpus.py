@@ -186,8 +186,10 @@ def test_sealing_needs_no_git(tmp_path, monkeypatch):
     (tmp_path / "neurofm").mkdir()
     monkeypatch.setattr(artifacts, "__file__", str(tmp_path / "neurofm/artifacts.py"))
     monkeypatch.setenv("PATH", str(tmp_path))
+    artifacts._code_version.cache_clear()
     assert shutil.which("git") is None
     assert artifacts.code_version().keys() == {"neurofm"}
+    artifacts._code_version.cache_clear()
 
 
 def test_what_an_unfinished_folder_is_made_from(tmp_path):

@@ -87,7 +87,7 @@ def slurm(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "tasks", "signals", "workers"),
     [("single_node.sbatch", "1", "everything", 1), ("multi_node.sbatch", "2", "task", 0)],

@@ -15,7 +15,7 @@ from tests.support import corpora
 from tests.support.training_process import log, wait_for
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resume_after_signals_and_kill(corpus_folder, tmp_path):
     """SIGTERM, then kill -9, then to the end with two loader processes: as if nothing happened."""
     settings = {

@@ -163,7 +163,7 @@ def test_a_start_as_levels_is_a_quantiser_and_stays_one_when_loaded(tmp_path):
         EphysTokenizerConfig(start="level")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_explains_97_percent_of_signals_it_has_not_seen_and_keeps_its_tokens():
     """Trained, with 66 tokens; as well at window edges as in the middle."""
     torch.manual_seed(0)

@@ -107,7 +107,7 @@ def differences(one: Path, other: Path, *names: str) -> list[float]:
     return [abs(a[name] - b[name]) for a, b in pairs for name in names if name in a]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_distributed(work):
     """All of what follows, in one test: each process of pytest would launch the runs anew."""
     there_were_two(work)
@@ -224,7 +224,7 @@ def run_settings(work: Path) -> dict:
             "tokenizer": str(work / "first"), "architecture": corpora.BRAINOMNI}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_distributed_nan_ends_the_launch(corpus_folder, tmp_path):
     """The real command: no hang, the message on every process, exit status 3 of each."""
     name, row, _ = window_for_the_second_process(corpus_folder)

@@ -26,7 +26,7 @@ def submit(deployment: Deployment, repo, federation: Federation, out, n_sites: i
                                        "out": str(out)})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_sites_as_processes_give_the_weights_of_the_simulation(repo, tmp_path, monkeypatch):
     """One of them is killed in the middle of a round and started again; nothing of it is lost."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -72,7 +72,7 @@ def test_three_sites_as_processes_give_the_weights_of_the_simulation(repo, tmp_p
             f"{4 * long.learning.steps_a_round(36):08d}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wrong_settings_are_said_in_the_runs_log(repo, tmp_path):
     (tmp_path / "flower").mkdir()
     with Deployment(tmp_path / "flower", {}) as deployment:

@@ -169,7 +169,7 @@ def test_bad_words_are_explained(found, tmp_path, capsys):
     assert "different classes" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_flowers_simulation_engine_gives_the_same(results, found, tmp_path):
     """Sites as processes of Ray: equal to calling them one after another."""
     assert federate(found, tmp_path / "out", "--learning.protocol.kind=loso", "--engine=ray",

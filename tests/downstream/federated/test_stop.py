@@ -30,7 +30,7 @@ def whole(words, tmp_path_factory) -> pd.DataFrame:
     return pd.read_parquet(out / "predictions.parquet")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_asked_to_stop_it_saves_and_goes_on_later(words, whole, tmp_path, jobs):
     out = tmp_path / "out"

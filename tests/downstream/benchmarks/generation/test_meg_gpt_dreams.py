@@ -95,7 +95,7 @@ def judged(tmp_path_factory) -> pd.DataFrame:
     return pd.read_csv(out / "judged" / "table.tsv", sep="\t").set_index("source")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_spectra_are_nearer_to_ones_own_than_to_others(judged):
     for name in ("ours", "released"):
         row = judged.loc[name]
@@ -104,7 +104,7 @@ def test_spectra_are_nearer_to_ones_own_than_to_others(judged):
         assert row["psd_l2_p"] < 0.05  # of 120 exchanges of people
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_amplitudes_of_channels_go_together_only_where_channels_are_looked_at(judged):
     r = judged["envelope_rhythm"]
     assert r["ours"] > 0.5
