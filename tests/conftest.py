@@ -4,7 +4,9 @@ What a session makes once is never changed by a test. neurofm is imported where 
 folders that need no torch start at once.
 """
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,56 +112,79 @@ def repo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def corpus_folder(tmp_path_factory) -> Path:
-    """A sealed corpus: six subjects, layouts of 5, 8 and 12 electrodes."""
-    from tests.support import corpora
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """once(name, make) → a folder that make(folder) fills in the first process that asks; the
+    others of this run of pytest wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    (base / "once").mkdir(exist_ok=True)
 
-    return corpora.make(tmp_path_factory.mktemp("made") / "corpus")
+    def of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = base / "once" / name, base / "once" / f"{name}.done"
+        with open(base / "once" / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return of
 
 
 @pytest.fixture(scope="session")
-def tokenizer_folder(corpus_folder) -> Path:
+def corpus_folder(once) -> Path:
+    """A sealed corpus: six subjects, layouts of 5, 8 and 12 electrodes."""
+    from tests.support import corpora
+
+    return once("corpus", corpora.make)
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(once, corpus_folder) -> Path:
     """A tiny tokenizer trained on the corpus for a few steps."""
     from neurofm.pretrain.train import main as pretrain
     from tests.support import corpora
 
-    out = corpus_folder.parent / "tokenizer"
-    run = {"data": str(corpus_folder), "out": str(out), "model": "brain_tokenizer",
-           "architecture": corpora.TOKENIZER, "train": {"steps": 6, "batch_windows": 8}}
-    assert pretrain([f"--config={corpora.write_yaml(out, run)}"]) == 0
-    return out
+    def make(out: Path) -> None:
+        run = {"data": str(corpus_folder), "out": str(out), "model": "brain_tokenizer",
+               "architecture": corpora.TOKENIZER, "train": {"steps": 6, "batch_windows": 8}}
+        assert pretrain([f"--config={corpora.write_yaml(out, run)}"]) == 0
+
+    return once("tokenizer", make)
 
 
 @pytest.fixture(scope="session")
-def tokens_folder(corpus_folder, tokenizer_folder) -> Path:
+def tokens_folder(once, corpus_folder, tokenizer_folder) -> Path:
     """The corpus's tokens under that tokenizer."""
     from neurofm.pretrain.tokenize import main as tokenize
 
-    out = corpus_folder.parent / "tokens"
-    assert tokenize([f"--data={corpus_folder}", f"--model={tokenizer_folder}",
-                     f"--out={out}"]) == 0
-    return out
+    def make(out: Path) -> None:
+        assert tokenize([f"--data={corpus_folder}", f"--model={tokenizer_folder}",
+                         f"--out={out}"]) == 0
+
+    return once("tokens", make)
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory):
+def planted(once):
     """A labeled corpus with an effect, and an untrained backbone."""
     from tests.support import planted
 
-    folder = tmp_path_factory.mktemp("planted")
-    return planted.Planted(planted.make_corpus(folder / "corpus"),
-                           planted.make_backbone(folder / "backbone"))
+    return planted.Planted(once("planted", planted.make_corpus),
+                           once("backbone", planted.make_backbone))
 
 
 @pytest.fixture(scope="session")
-def decoder(planted, tmp_path_factory):
+def decoder(once, planted):
     """Folder of a frozen decoder of the planted effect."""
     from neurofm.downstream.finetune import main as finetune
 
-    out = tmp_path_factory.mktemp("decoder") / "decoder"
-    words = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
-    assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
-    return out
+    def make(out: Path) -> None:
+        words = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
+        assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
+
+    return once("decoder", make)
 
 
 @pytest.fixture

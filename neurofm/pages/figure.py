@@ -43,6 +43,7 @@ def save(figure, path: str | Path) -> None:
     from matplotlib import pyplot as plt
 
     figure.savefig(path, dpi=130)
+    figure.set_layout_engine("none")  # laid out for the PNG: again would take as long as drawing
     figure.savefig(Path(path).with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
 
