@@ -62,10 +62,27 @@ def _shared() -> Path:
     return Path(os.environ.get("NEUROFM_SHARED") or ROOT.parent / "shared")
 
 
+class Data:
+    """data / "eegmat/…" → the real recording; without the folder of data, a simulated one of the
+    same name and kind, or the test is skipped."""
+
+    def __init__(self, once: Callable):
+        self.once = once
+
+    def __truediv__(self, path: str) -> Path:
+        from tests.support import stand_ins
+
+        real, (name, *inside) = _shared() / "data", Path(path).parts
+        if real.is_dir() or os.environ.get("NEUROFM_REQUIRE_SHARED") == "1" \
+                or name not in stand_ins.MADE:
+            return _folder(real, "real recordings", "NEUROFM_SHARED") / path
+        return self.once(name, stand_ins.MADE[name]).joinpath(*inside)
+
+
 @pytest.fixture(scope="session")
-def data() -> Path:
+def data(once) -> Data:
     """Folder of real recordings (eegmat, eegmmidb, meg_readers, …)."""
-    return _folder(_shared() / "data", "real recordings", "NEUROFM_SHARED")
+    return Data(once)
 
 
 @pytest.fixture(scope="session")
