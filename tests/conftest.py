@@ -32,12 +32,28 @@ WORDS = {
     "models/test_fleeg.py": "federated",
 }
 
+# The files that take longest, longest first: one that begins last leaves the other cores idle.
+LONGEST = (
+    "downstream/benchmarks/generation/test_meg_gpt_dreams.py",
+    "downstream/federated/test_deployment.py", "downstream/federated/test_federate.py",
+    "downstream/federated/test_stop.py", "pretrain/test_cluster.py",
+    "pretrain/test_resume_command.py", "training/test_distributed.py", "test_every_command.py",
+    "downstream/benchmarks/decoding/test_question.py", "hub/test_publish.py",
+    "downstream/benchmarks/decoding/test_brainmae.py", "downstream/federated/test_privacy.py",
+    "downstream/federated/test_encoder.py", "downstream/benchmarks/bold/test_neurobolt.py",
+    "pretrain/test_one_file.py", "downstream/benchmarks/decoding/test_published.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place_of(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").as_posix()
+
+    rank = {path: number for number, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(place_of(item), len(rank)))  # others keep their order
     for item in items:
-        path = item.path.relative_to(ROOT / "tests").as_posix()
         item.extra_keyword_matches.update(
-            word for place, word in WORDS.items() if path.startswith(place))
+            word for place, word in WORDS.items() if place_of(item).startswith(place))
 
 
 @pytest.fixture(scope="session", autouse=True)
