@@ -6,7 +6,9 @@ INSTALLED := $(VENV)/.installed
 # One thread a test process. On two cores a third one works while others wait for a network or a clock. A file goes to
 # one process, so that what its tests share is made once; the slowest files come first (tests/conftest.py).
 TEST_PROCESSES ?= 3
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# Bytecode is kept, whatever the environment says: else every process that a test starts compiles neurofm anew.
+PYTHON_OF_TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python
+PYTEST := $(PYTHON_OF_TESTS) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick lint release-check clean
 
@@ -38,7 +40,7 @@ QUICK := tests/data tests/nn tests/models tests/tokenizers tests/checkpoints tes
 	test_bids.py)
 
 quick: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" $(QUICK) $(PYTEST_ARGS)
+	$(PYTHON_OF_TESTS) -m pytest -n 2 --dist loadfile -m "not slow and not long" $(QUICK) $(PYTEST_ARGS)
 
 # All tests again with the lines counted, which takes a third longer; one line a package.
 coverage: $(INSTALLED)

@@ -5,6 +5,7 @@ folders that need no torch start at once.
 """
 
 import fcntl
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,16 @@ import torch
 
 # More threads than cores (several test processes, each with two) make everything ten times slower.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or min(2, os.cpu_count() or 1)))
+
+# A million objects are imported and stay: to look among them for garbage takes a fifth of the time
+# of collecting the tests, and some of each test's.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 ROOT = Path(__file__).resolve().parent.parent
 
