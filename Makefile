@@ -76,7 +76,7 @@ quick-lowest quick-newest: quick-%:
 	$(PYTHON) -m venv .venv-$* && .venv-$*/bin/pip install --quiet uv
 	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python \
 	  --resolution $(if $(filter lowest,$*),lowest-direct,highest) -e ".[dev]"
-	OMP_NUM_THREADS=1 .venv-$*/bin/python -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv-$*/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not long" $(QUICK) $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ def files_of(server, repo: str = REPO, kind: str = "model", revision: str = "mai
             server.repos[kind, repo].find(revision).files.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_published_loaded_by_name_and_decoding(server, decoder, tmp_path, capsys):
     """The way of a decoder: to the Hub, and by its name into a process that knows nothing else."""
     assert publish(decoder) == 0

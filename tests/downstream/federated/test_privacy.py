@@ -178,7 +178,7 @@ def test_a_site_that_drops_out_of_a_masked_round(tmp_path):
 
 def test_one_poisoned_site_ruins_the_mean_and_not_the_robust_strategies(tmp_path):
     """Weights × 1000 with the screen of sizes switched off; five sites, one of which lies."""
-    five = corpora(tmp_path / "sites", n=5)
+    five = corpora(tmp_path / "sites", n=5, n_windows=4)
     settings = learning(rounds=1)
     honest = tmp_path / "honest"
     federate(five, honest, Federation(settings))

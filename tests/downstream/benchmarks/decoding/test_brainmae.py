@@ -156,8 +156,8 @@ def model(corpus, tmp_path_factory):
 def test_networks_stand_in_the_table_beside_connectivity(corpus, model, tmp_path):
     out = tmp_path / "out"
     assert evaluate([f"--data={corpus.folder}", f"--model={model}", f"--out={out}", *WORDS,
-                     "--protocol.kind=kfold", "--protocol.folds=3", "--train.steps=20",
-                     "--covariates=[age]",
+                     "--tuning=1", "--protocol.kind=kfold", "--protocol.folds=2",
+                     "--train.steps=20", "--covariates=[age]",
                      "--train_full.steps=2", "--train_random.steps=2",
                      "--methods=[frozen,attentive,mean_pool,full,lora,random_frozen,random,fc_lr]"
                      ]) == 0
