@@ -6,22 +6,18 @@ taken from the real recordings.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 EEGMAT = "Fp1 Fp2 F3 F4 F7 F8 T7 T8 C3 C4 P7 P8 P3 P4 O1 O2 Fz Cz Pz"
 OLD = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}  # as the amplifier names them
-EEGMMIDB = (
-    "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6 Fp1 Fpz Fp2 AF7 "
-    "AF3 AFz AF4 AF8 F7 F5 F3 F1 Fz F2 F4 F6 F8 FT7 FT8 T7 T8 T9 T10 TP7 TP8 P7 P5 P3 P1 Pz P2 P4 "
-    "P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2 Iz")
 # Age and sex of each person of eegmat.
 PEOPLE = "21F 18F 19F 17F 17F 16F 18M 18F 26M 16F 17F 18F 17F 24M 17F 17F 17F 17F 17F 22M"
 
 
-def brain(names: list[str], n_times: int, sfreq: float, band_hz: tuple[float, float],
+def brain(names: Sequence[str], n_times: int, sfreq: float, band_hz: tuple[float, float],
           alpha: float, seed: int) -> np.ndarray:
     """Microvolts [channel, time]; alpha: amplitude of the rhythm beside everything else."""
     import mne
@@ -87,10 +83,11 @@ def eegmat(folder: Path) -> None:
 def eegmmidb(folder: Path) -> None:
     """Eyes open, eyes closed, and six runs of imagined movement of one person: 64 electrodes at
     160 Hz, events in the file."""
-    names = EEGMMIDB.split()
-    labels = [name.capitalize().ljust(4, ".") for name in names]
+    from neurofm.preprocessing.simulation.devices import EEG_64
+
+    labels = [name.capitalize().ljust(4, ".") for name in EEG_64]
     for run, seconds in ((1, 61), (2, 60), *((run, 125) for run in range(4, 15, 2))):
-        signal = brain(names, 160 * seconds, 160.0, (0.1, 79.0), 4.0 if run == 2 else 0.3, run)
+        signal = brain(EEG_64, 160 * seconds, 160.0, (0.1, 79.0), 4.0 if run == 2 else 0.3, run)
         first = 1 if run in (4, 8) else 2  # which of T1 and T2 comes first, and so eight times
         events = [(0.0, float(seconds), "T0")] if run < 3 else [
             event for k in range(15) for event in (
