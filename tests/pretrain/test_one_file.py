@@ -108,6 +108,7 @@ def toy(tmp_path_factory) -> ToyPackage:
         {"neurofm.models": {"toy_sign": "sign:ToySign", "toy_loud": "loud:ToyLoud"}})
 
 
+@pytest.mark.long
 def test_one_file_tokenizer(toy, planted, tmp_path):
     run, tokens = tmp_path / "tokenizer", tmp_path / "tokens"
     done = toy.neurofm("pretrain", "--model=toy_sign", f"--data={planted.corpus}", f"--out={run}",
@@ -119,6 +120,7 @@ def test_one_file_tokenizer(toy, planted, tmp_path):
     assert artifacts.open_sealed(tokens, "tokens").config["shape"] == [16, 256, 1]
 
 
+@pytest.mark.long
 def test_one_file_model(toy, planted, tmp_path):
     run, out = tmp_path / "model", tmp_path / "results"
     done = toy.neurofm("pretrain", "--model=toy_loud", f"--data={planted.corpus}", f"--out={run}",

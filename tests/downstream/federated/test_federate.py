@@ -36,6 +36,7 @@ def results(found, tmp_path_factory):
     return out
 
 
+@pytest.mark.long
 def test_everybody_is_judged_once_by_every_method(results, found):
     table = pd.read_parquet(results / "predictions.parquet")
     windows = {name: 12 * (4 if name == "home" else 5) for name in found}
@@ -55,6 +56,7 @@ def test_everybody_is_judged_once_by_every_method(results, found):
         assert sites.loc[(name, "federated"), "gain"] == pytest.approx(gain, abs=2e-5)
 
 
+@pytest.mark.long
 def test_page_figures_and_sizes(results, capsys):
     page = html.unescape((results / "report.html").read_text())
     assert page.count("<img") == 2
@@ -68,6 +70,7 @@ def test_page_figures_and_sizes(results, capsys):
     assert (rounds["bytes_up"] <= 820_000).all()
 
 
+@pytest.mark.long
 def test_a_finished_federation_does_nothing_and_another_is_refused(results, found, capsys):
     assert federate(found, results, "--learning.protocol.kind=loso") == 0
     assert "nothing to do" in capsys.readouterr().out
@@ -75,6 +78,7 @@ def test_a_finished_federation_does_nothing_and_another_is_refused(results, foun
     assert "choose another --out" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_personalised_decoder_is_a_checkpoint(results, found):
     folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"
     model = neurofm.load(folder)
@@ -106,6 +110,7 @@ def save_raw(path, names_lost: int = 0, n_windows: int = 6):
     return path
 
 
+@pytest.mark.long
 def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path, capsys):
     """By the names of its channels, as any decoder; the page says how it did on held-out people."""
     folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"
@@ -135,6 +140,7 @@ def test_a_personalised_decoder_decodes_recordings_of_its_site(results, tmp_path
     assert "the recording has no" in told
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("checked_here")
 def test_its_card_names_channels_and_held_out_people(results, tmp_path):
     folder = results / "work" / "federated" / "lab" / "fold-0-seed-0" / "checkpoint"

@@ -159,6 +159,7 @@ def test_driven_regions_are_found_and_others_are_not(regions, method):
     assert own["p_others"].to_numpy()[0] < 0.2  # 8 ways to pair three people with others
 
 
+@pytest.mark.long
 def test_one_model_of_all_regions_is_as_good_as_one_of_each(pairs, tmp_path):
     assert evaluate(pairs, tmp_path / "out", "--methods=[ours,ours_one_by_one]",
                     "--permutations=200") == 0

@@ -212,6 +212,7 @@ def test_processes_share_the_work(planted, results, tmp_path):
     assert shared.equals(whole)
 
 
+@pytest.mark.long
 def test_shuffled_labels_leave_every_method_at_chance(planted, tmp_path):
     """Each of 14 people tested once, by networks of every kind and by baselines."""
     corpus = make_corpus(tmp_path / "corpus", shuffled=True, n_windows=8)
