@@ -11,6 +11,7 @@ each of these (LibEER's issue 12, EEG-Conformer's issue 52).
 import itertools
 
 import numpy as np
+import pandas as pd
 
 from neurofm.data.corpus import Corpus
 from neurofm.data.windows import SplitLeakError
@@ -35,7 +36,7 @@ def refuse(
                 f"{where}: {len(people)} subject(s), such as {min(people)}, are in {one} and in "
                 f"{other}: scores would be of people known already; split by subject"
             )
-        if copies := copied(corpus, here, there):
+        if copies := copied(corpus.recordings, data.recordings(one), data.recordings(other)):
             raise SplitLeakError(
                 f"{where}: the file of {copies[0][0]} ({one}) is byte for byte that of "
                 f"{copies[0][1]} ({other}), {len(copies)} such pair(s): one person under two "
@@ -60,15 +61,15 @@ def refuse(
     return data
 
 
-def copied(corpus: Corpus, here: np.ndarray, there: np.ndarray) -> list[tuple[str, str]]:
-    """Pairs of unlike recordings, of which one has windows here and one there, whose files are the
-    same to the byte."""
-    table = corpus.recordings
-    rows = [np.unique(corpus.windows["recording"].to_numpy()[part]) for part in (here, there)]
-    first = {table["sha256"].iat[row]: row for row in rows[0] if table["sha256"].iat[row]}
-    return [(table["recording"].iat[first[code]], table["recording"].iat[row])
-            for row in rows[1]
-            if (code := table["sha256"].iat[row]) in first and first[code] != row]
+def copied(
+    table: pd.DataFrame, here: np.ndarray, there: np.ndarray, column: str = "sha256"
+) -> list[tuple[str, str]]:
+    """Pairs of unlike rows (here, there) of a table of recordings whose files are the same to the
+    byte: by name."""
+    names, codes = table["recording"], table[column]
+    first = {codes.iat[row]: row for row in here if codes.iat[row]}
+    return [(names.iat[first[code]], names.iat[row]) for row in there
+            if (code := codes.iat[row]) in first and first[code] != row]
 
 
 def overlapping(

@@ -6,6 +6,7 @@ part are dropped, so that no slow response reaches over the cut (NeuroBOLT, arXi
 Targets are cleaned within their own part, so that no filter, trend or spread crosses a cut.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,9 +16,10 @@ from jaxtyping import Float32
 
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
-from neurofm.data.windows import SplitLeakError
+from neurofm.data.windows import SPLITS, SplitLeakError
 
-ROLES = ("train", "validation", "test")
+from . import leaks
+
 GAP_S = 20.0
 LEAST_VOLUMES = 10  # of a part; with fewer nothing is cleaned (`neurofm.data.bold`)
 
@@ -59,13 +61,13 @@ class Roles:
     @property
     def scans(self) -> np.ndarray:
         """All that are in some role."""
-        return np.unique(np.concatenate([getattr(self, role).scans for role in ROLES]))
+        return np.unique(np.concatenate([getattr(self, role).scans for role in SPLITS]))
 
 
 def roles(pairs: Pairs, kind: Kind) -> Roles:
     """Raises ValueError where a role would be empty, SplitLeakError for a scan under two names."""
     found = _inter(pairs) if kind == "inter" else _intra(pairs)
-    for role in ROLES:
+    for role in SPLITS:
         if not len(getattr(found, role).scans):
             more = f"; and {len(found.notes) - 1} more like it" if len(found.notes) > 1 else ""
             raise ValueError(
@@ -98,24 +100,24 @@ def _least_s(pairs: Pairs) -> float:
 def _inter(pairs: Pairs) -> Roles:
     chosen: dict[str, np.ndarray] = {}
     notes: list[str] = []
-    for role in ROLES:
+    for role in SPLITS:
         scans = pairs.select(role)
         parts = {int(scan): (0, pairs.bold(scan).shape[1]) for scan in scans}
         chosen[role] = _kept(pairs, scans, {role: parts}, notes)
     _refuse_copies(pairs, chosen)
     data = Scans(pairs)
-    train, validation, test = (Part(data, chosen[role]) for role in ROLES)
+    train, validation, test = (Part(data, chosen[role]) for role in SPLITS)
     return Roles("inter", train, validation, test, notes)
 
 
 def _intra(pairs: Pairs) -> Roles:
     notes: list[str] = []
-    parts: dict[str, dict] = {role: {} for role in ROLES}
+    parts: dict[str, dict] = {role: {} for role in SPLITS}
     for scan in range(len(pairs)):
         for role, bounds in cut(pairs.bold(scan).shape[1], pairs.t_r(scan)).items():
             parts[role][scan] = bounds
     scans = _kept(pairs, np.arange(len(pairs)), parts, notes)
-    train, validation, test = (Part(Scans(pairs, parts[role]), scans) for role in ROLES)
+    train, validation, test = (Part(Scans(pairs, parts[role]), scans) for role in SPLITS)
     return Roles("intra", train, validation, test, notes)
 
 
@@ -144,15 +146,11 @@ def _kept(
 
 def _refuse_copies(pairs: Pairs, chosen: dict[str, np.ndarray]) -> None:
     """The same fMRI or EEG under two names, in two roles."""
-    for column in ("sha256_bold", "sha256_eeg"):
-        seen: dict[str, tuple[str, int]] = {}
-        for role, scans in chosen.items():
-            for scan in scans.tolist():
-                other, twin = seen.setdefault(pairs.recordings[column].iat[scan], (role, scan))
-                if other != role:
-                    one, two = (pairs.recordings["recording"].iat[k] for k in (twin, scan))
-                    raise SplitLeakError(
-                        f"{pairs.folder}: {one} ({other}) and {two} ({role}) hold the same "
-                        f"{column[-4:].replace('_', '')} to the byte: one scan under two names; "
-                        f"leave one out and pair again"
-                    )
+    for what, (here, there) in itertools.product(
+            ("bold", "eeg"), itertools.combinations(SPLITS, 2)):
+        for one, other in leaks.copied(pairs.recordings, chosen[here], chosen[there],
+                                       f"sha256_{what}"):
+            raise SplitLeakError(
+                f"{pairs.folder}: {one} ({here}) and {other} ({there}) hold the same {what} to the "
+                f"byte: one scan under two names; leave one out and pair again"
+            )

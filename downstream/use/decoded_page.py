@@ -12,6 +12,7 @@ from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
 from neurofm.pages import words
+from neurofm.preprocessing import quality
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 
 from ..decoder.labeled import sensors_of
@@ -33,7 +34,7 @@ def page(
             f"size and are like each other."]
     sections = opening(summary, decoder, model, recording, centered)
     sections += [
-        ("Quality of the recording", report.bullets(findings.quality(windows) or fine)),
+        ("Quality of the recording", report.bullets(quality.remarks(windows.quality) or fine)),
         ("Signal and decoded windows",
          report.figure(figure, "signal and answers over time")),
         ("", folded("Every window", tables.html(readable(table), scroll=True)

@@ -9,8 +9,6 @@ from neurofm import checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import words
-from neurofm.preprocessing.quality import remarks as remarks_of
-from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 from neurofm.results import Results
 from neurofm.results import score as result_row
 
@@ -74,11 +72,6 @@ def results(
                 if value != ""],
         summary=finding(table, decoder.classes, abstain_below),
         notes=[*remarks, *([] if good else [told])])
-
-
-def quality(windows: Standardized | StandardizedScan) -> list[str]:
-    """What a reader must know of the recording; empty where no fault was found."""
-    return remarks_of(windows.quality)
 
 
 def numbers(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:

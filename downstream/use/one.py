@@ -18,7 +18,7 @@ from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
-from neurofm.preprocessing import archive, readers
+from neurofm.preprocessing import archive, quality, readers
 from neurofm.preprocessing.labels import LabelRule, onsets
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
@@ -116,7 +116,7 @@ def decode_one(
     figures.decoded(job.out / "decoded.png", windows, table, decoder.classes, recording.events)
     artifacts.write_json(job.out / "quality.json", windows.quality)
     results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
-                               findings.quality(windows))
+                               quality.remarks(windows.quality))
     return Made(
         with_svg(job.out, ["predictions.tsv", "predictions.parquet", "decoded.png",
                            "quality.json"]),

@@ -56,7 +56,9 @@ class VolumeWindows(Scans):
         """Number of channels of each of the windows."""
         return super().widths(self.index[0][windows])
 
-    def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
+    def batch(  # type: ignore[override] # of windows, not of whole scans
+        self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None
+    ) -> Batch:
         """The windows side by side, with `target` [batch, roi], NaN where not measured."""
         rows = [tuple(int(column[w]) for column in self.index) for w in windows.tolist()]
         pairs = self.pairs

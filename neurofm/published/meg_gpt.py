@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..data.contract import InputContract
 from ..models.meg_gpt import MEGGPT, MEGGPTConfig
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
-from . import Origin, files
+from . import Origin, files, load
 
 ORIGIN = Origin(
     repo="OHBA-analysis/MEG-GPT",
@@ -150,7 +150,7 @@ def _beside(folder: Path, n_codes: int) -> EphysTokenizer | None:
     for name in ("tokenizer", f"{folder.name}_tokenizer"):
         beside = folder.with_name(name)
         if (beside / "config.json").is_file():
-            found = read(*files.locate(beside, (), None, None))
+            found = load("meg_gpt", beside)
             if found.config.n_codes == n_codes:
                 return found
     return None

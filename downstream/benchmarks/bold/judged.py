@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from neurofm.data.windows import SPLITS
 from neurofm.pages import words
 
-from ...protocol.scans import ROLES, Roles
+from ...protocol.scans import Roles
 from ...scoring.series import Series
 from ...scoring.statistics import least_p
 from . import scores as scoring
@@ -109,7 +110,7 @@ def remarks(roles: Roles, scores: dict[str, Scores]) -> list[str]:
     one = next(iter(scores.values()))
     n_rois = one.r.shape[-1]
     n = len(set(roles.test.data.subjects(roles.test.scans)))
-    for role in ROLES:
+    for role in SPLITS:
         part = getattr(roles, role)
         blind = [part.data.blind(scan)[slice(*part.bounds(scan))] for scan in part.scans.tolist()]
         if lost := sum(int(each.sum()) for each in blind):

@@ -18,6 +18,7 @@ import numpy as np
 
 from neurofm import config, contents
 from neurofm.data.pairs import Pairs
+from neurofm.data.windows import SPLITS
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequenceConfig
 from neurofm.results import Results, comparison, score
 from neurofm.run import FAILED, Command, Job, Made
@@ -121,7 +122,7 @@ def ask(run: EvaluateBoldConfig, job: Job) -> Made | int:
     tokenizer = competing.open_tokenizer(run.tokenizer, pairs) if run.tokenizer else None
     by_name = any(not name.startswith("ours") for name in run.methods)
     names = channels.common(pairs, roles.scans) if by_name else []
-    for role in protocol.ROLES:
+    for role in SPLITS:
         part = getattr(roles, role)
         job.say(f"{role}: {len(part.scans)} scans of {len(set(pairs.subjects(part.scans)))} people")
     try:
