@@ -51,7 +51,7 @@ def tidy(parser) -> None:
 
 def _shown(default: str | None) -> str:
     """A default as one would type it; "" where there is none."""
-    if default in (None, "", "null"):
+    if default is None or default in ("", "null"):
         return ""
     try:
         value = ast.literal_eval(default)

@@ -1,7 +1,7 @@
 """Numbers, scores and contracts in words: the same on the terminal, on pages and on cards."""
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 DASH = "–"  # where there is no number
 
@@ -109,5 +109,5 @@ def contract_in_words(contract: Any) -> list[tuple[str, str]]:
             *([("Trained on corpus", contract.corpus)] if contract.corpus else [])]
 
 
-def _is_number(value: float | None) -> bool:
+def _is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)

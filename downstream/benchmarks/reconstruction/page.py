@@ -23,7 +23,7 @@ def page(run, corpus: Corpus, found: Compared, results: Results, out: Path) -> P
          "p": words.p_value(row["p"]), "subjects": row["n"]}
         for row in results.comparisons])
     about = (f"{run.model} on {run.data}, {run.split} split, "
-             f"{words.count(results.subjects, 'subject')}")
+             f"{words.count(results.subjects or 0, 'subject')}")
     return Page("Reconstruction", about, [
         ("Table", tables.html(found.table, dense=True) + report.bullets(found.said)
          + report.paragraph("Means over subjects. pearson: correlation of decoded and recorded "
