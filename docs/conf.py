@@ -85,6 +85,15 @@ def _skip(app, kind, name, obj, skip, options):
     return True if name.startswith("set_") and name.endswith("_request") else skip
 
 
+def _where_there(app, name, source):
+    """The front page lists examples and results, which may not have been made."""
+    if name == "index":
+        for other in ("auto_examples/index", "results/index"):
+            if not any((HERE / f"{other}{end}").exists() for end in source_suffix):
+                source[0] = source[0].replace(f"\n{other}\n", "\n")
+
+
 def setup(app):
     """Sphinx calls this."""
     app.connect("autodoc-skip-member", _skip)
+    app.connect("source-read", _where_there)
