@@ -7,7 +7,7 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def listed(found: list[Key]) -> str:
     for key in found:
         default = "required" if key.default is None else f"default `{key.default}`"
         lines += [f"`--{key.name}` · {escaped(key.kind)} · {default}",
-                  f": {_sentence(key.meaning)}", ""]
+                  f": {sentence(key.meaning)}", ""]
     return "\n".join(lines)
 
 
@@ -85,7 +85,9 @@ def in_words(kind: Any) -> str:
         return " | ".join(map(str, inner))
     if origin in (typing.Union, types.UnionType):
         return " | ".join(dict.fromkeys(map(in_words, inner)))
-    if origin in (list, tuple):
+    if kind is dict:
+        return "keys and values"
+    if origin in (list, tuple, Sequence):
         if origin is tuple and Ellipsis not in inner:
             return f"list of {len(inner)}: {', '.join(dict.fromkeys(map(in_words, inner)))}"
         return f"list of {in_words(inner[0])}"
@@ -103,20 +105,22 @@ def _default(field: dataclasses.Field) -> str | None:
         value = field.default_factory()
     else:
         return None
-    return _yaml(value)
+    return as_yaml(value)
 
 
-def _yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
+    """A default as a YAML file would have it."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_yaml, value))}]"
+        return f"[{', '.join(map(as_yaml, value))}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_yaml(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {as_yaml(one)}" for name, one in value.items()) + "}"
     return '""' if value == "" else str(value)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """A meaning with a capital and a full stop, as Markdown."""
     text = escaped(text)
     return f"{text[:1].upper()}{text[1:]}." if text else "."
 

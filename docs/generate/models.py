@@ -21,7 +21,7 @@ def settings(name: str) -> list[keys.Key]:
         kind = parameter.annotation
         found.append(keys.Key(
             parameter.name, str(kind) if isinstance(kind, str) else keys.in_words(kind),
-            None if parameter.default is parameter.empty else keys._yaml(parameter.default),
+            None if parameter.default is parameter.empty else keys.as_yaml(parameter.default),
             meanings.get(parameter.name, "")))
     return found
 

@@ -49,7 +49,7 @@ def pages() -> dict[str, str]:
     lines = ["# results.json", "", _TOP, ""]
     for name, meaning in fields().items():
         kind = keys.in_words(kinds[name]) if name in kinds else "integer"
-        lines += [f"`{name}` · {kind}", f": {keys.escaped(meaning)}", ""]
+        lines += [f"`{name}` · {kind}", f": {keys.sentence(meaning)}", ""]
     lines += ["## A row of scores", ""]
     for name, meaning in _row(results.score):
         lines += [f"`{name}`", f": {meaning}", ""]
