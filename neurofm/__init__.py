@@ -18,8 +18,8 @@ _INDEX = {
         "neurofm.preprocessing.readers": ("read",),
         "neurofm.preprocessing.standardize": ("standardize",),
         "neurofm.downstream.decoder.embedding": ("embed",),
-        "neurofm.downstream.estimators.sklearn_face": (
-            "NeuroFMClassifier", "NeuroFMEmbedding", "NeuroFMRegressor"),
+        "neurofm.downstream.estimators.sklearn_embedding": ("NeuroFMEmbedding",),
+        "neurofm.downstream.estimators.sklearn_face": ("NeuroFMClassifier", "NeuroFMRegressor"),
         "neurofm.data.sensors": ("Sensors",),
         "neurofm.data.recording": ("Events", "Recording"),
         "neurofm.data.contract": ("InputContract",),

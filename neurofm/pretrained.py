@@ -69,15 +69,42 @@ class NeuroFMConfig(PreTrainedConfig):
         return fields
 
     def knowing(self, data: Any, windows: np.ndarray) -> Self:
-        """With what only the training data knows: people, electrodes, regions. By default nothing.
+        """The config with what only the training data knows: subjects, electrodes, regions.
 
-        data: what is trained on (Corpus, TokenSet, Scans, VolumeWindows). windows: those of it that
-        are trained on. Raises ValueError where the model cannot be trained on them.
+        Parameters
+        ----------
+        data
+            Corpus, TokenSet, Scans or VolumeWindows.
+        windows
+            Indices of the training windows, `[window]`.
+
+        Returns
+        -------
+        NeuroFMConfig
+            By default itself.
+
+        Raises
+        ------
+        ValueError
+            The model cannot be trained on these data.
         """
         return self
 
     def require(self, fine: bool, message: str) -> None:
-        """Raise ValueError with `message` unless `fine`."""
+        """Check a setting.
+
+        Parameters
+        ----------
+        fine
+            Whether the setting is fine.
+        message
+            What was wanted, and what came.
+
+        Raises
+        ------
+        ValueError
+            It is not fine.
+        """
         if not fine:
             raise ValueError(f"{type(self).__name__}: {message}")
 
@@ -145,24 +172,66 @@ class NeuroFMPreTrainedModel(Trainable, PreTrainedModel, ABC):
 
     @abstractmethod
     def answer(self, batch: Any) -> dict[str, Tensor]:
-        """What it gives for a batch, by name: golden answers, which a loaded checkpoint must give
-        again."""
+        """Golden answers: what the model gives for a batch, which a loaded checkpoint must give
+        again.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            By name.
+        """
 
     def embed(self, batch: Any) -> Tensor:
-        """Features [batch, source, frame, dim] of every place and time. Raises ValueError where it
-        has none."""
+        """Features of every place and time.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, source, frame, dim]`.
+
+        Raises
+        ------
+        ValueError
+            The model has no features.
+        """
         raise ValueError(f"a {type(self).__name__} has no features to embed a recording by; give a "
                          f"pretrained model that has, such as a BrainOmni or a BrainMAE, or a "
                          f"decoder")
 
     def example(self) -> Movable:
-        """A made-up batch that it takes, of the kind that its contract describes."""
+        """A made-up batch that the model takes.
+
+        Returns
+        -------
+        Movable
+            Of the kind that the contract describes.
+        """
         assert self.contract is not None, "a model without a contract has no example"
         return example.windows(self.contract, self.ch_names, self.n_channels, self.n_times)
 
     def finish(self, batches: Iterable[Any]) -> str:
-        """Called once after training with training windows, as a tokenizer needs to order its
-        vocabulary. Returns what came of it; "" = nothing was to be done."""
+        """Called once after training, as a tokenizer needs to order its vocabulary.
+
+        Parameters
+        ----------
+        batches
+            Batches of training windows.
+
+        Returns
+        -------
+        str
+            What came of it; "" = nothing was to be done.
+        """
         return ""
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -107,9 +107,16 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
     ----------
     recording
         A Recording, or an `mne.io.Raw` or `mne.Epochs`.
+    contract
+        Contract of EEG and MEG, or of fMRI.
     onsets_s
-        Cut windows that begin at these seconds instead of contiguous ones; those that do not fit
-        into a continuous stretch are left out, and counted in quality["windows_left_out"].
+        Starts of windows, s, `[onset]`; None = contiguous windows. Those that do not fit into a
+        continuous stretch are left out, and counted in quality["windows_left_out"].
+
+    Returns
+    -------
+    Standardized or StandardizedScan
+        Windows of the contract, and their quality.
 
     Raises
     ------

@@ -25,20 +25,24 @@ from neurofm.preprocessing.standardize import Standardized, StandardizedScan, st
 
 
 def embed(recording, model, batch_windows: int = 16) -> Tensor:
-    """Features of every window, float32 [window, source, frame, dim], on the CPU; of fMRI [window,
-    region, segment, dim], 0 where a scan has no such region or segment.
+    """Features of every window of a recording.
 
     Parameters
     ----------
     recording
-        An `mne.io.Raw` (loaded or not) or `mne.Epochs`, a path of a file or of a corpus, a
-        Recording, or a Corpus. Windows follow each other as the contract says; a corpus has its
-        own.
+        An `mne.io.Raw` or `mne.Epochs`, a path of a file or of a corpus, a Recording, or a
+        Corpus. Windows are contiguous, as the contract says; a corpus has its own.
     model
-        A BrainTokenizer, a pretrained model or a decoder (the features are its backbone's), or the
-        path of one.
+        A tokenizer, pretrained model or decoder (whose backbone gives the features), or its
+        path.
     batch_windows
-        Windows computed at a time.
+        Windows per batch.
+
+    Returns
+    -------
+    Tensor
+        float32 `[window, source, frame, dim]` on the CPU; of fMRI `[window, region, segment,
+        dim]`, 0 where a scan has no such region or segment.
 
     Raises
     ------

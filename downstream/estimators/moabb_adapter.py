@@ -21,7 +21,8 @@ from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.contract import of_signals
 
 from .epochs import is_mne
-from .sklearn_face import NeuroFMClassifier, NeuroFMEmbedding
+from .sklearn_embedding import NeuroFMEmbedding
+from .sklearn_face import NeuroFMClassifier
 
 
 class MOABBClassifier(NeuroFMClassifier):

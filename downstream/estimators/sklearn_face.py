@@ -11,162 +11,30 @@ is taken whole. Epochs are brought to the model's contract; see `epochs` for wha
 epochs cannot do. All epochs of one estimator have one length; scans may have unlike ones.
 """
 
-from numbers import Integral, Real
-from pathlib import Path
+from numbers import Real
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_feature_names_in,
     check_array,
     check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
-from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
-from neurofm.models.decoder import Decoder, DecoderConfig
-from neurofm.models.protocol import Backbone
 from neurofm.training.loop import TrainConfig
 
 from ..decoder import features
 from . import epochs
 from .fit_epochs import fit_epochs, held_out
+from .sklearn_embedding import OnEpochs, require, require_whole
 
 
-class _OfEpochs(BaseEstimator):
-    """What the three share: taking epochs in, opening the model, applying a decoder."""
-
-    def _recordings(self, X, *, reset: bool) -> list[Recording]:
-        """A Recording an epoch. reset: this is `fit`, whose number of channels is remembered."""
-        if epochs.is_mne(X) or epochs.are_recordings(X):
-            found = epochs.of_mne(X) if epochs.is_mne(X) else list(X)
-            if reset:
-                self.n_features_in_ = found[0].n_channels
-            return found
-        self._check_array(X)
-        # Epochs may come with other channels than those of `fit`; arrays are tied to `info`.
-        X = validate_data(self, X, reset=reset, allow_nd=True, dtype=(np.float64, np.float32))
-        return self._of_array(X)
-
-    def _check_array(self, X) -> None:
-        if not issparse(X):  # scikit-learn has a message for them
-            epochs.check_array(X, self.info)
-
-    def _of_array(self, X: np.ndarray) -> list[Recording]:
-        return epochs.of_array(X, self.info)
-
-    def _start(self, recordings: list[Recording], **of_decoder) -> Decoder:
-        """A decoder on the pretrained model, its contract that of these epochs."""
-        model = checkpoints.load(self.model) if isinstance(self.model, str | Path) else self.model
-        backbone = model.backbone if isinstance(model, Decoder) else model
-        if not isinstance(backbone, Backbone):
-            raise ValueError(
-                f"wanted as model a pretrained one with features, such as a BrainOmni, or a "
-                f"decoder on one (or the folder or repository of it), got a "
-                f"{type(model).__name__}; first `neurofm pretrain` one"
-            )
-        contract = epochs.contract_for(recordings, contract_of(model))
-        shortest = backbone.window_length
-        if contract.window_samples is not None and contract.window_samples < shortest:
-            raise ValueError(
-                f"wanted epochs of at least {shortest / contract.one_rate:g} s, which this model "
-                f"encodes together, got {contract.window_s:g} s; cut longer ones "
-                f"(mne.Epochs(raw, events, tmin=…, tmax=…))"
-            )
-        decoder = Decoder(DecoderConfig(backbone=backbone.config, **of_decoder), backbone)
-        decoder.contract = contract
-        return decoder.eval()
-
-    def _pooled(self, decoder: Decoder, X) -> np.ndarray:
-        """What the decoder's head sees of all epochs, float32 [epoch, …]."""
-        recordings = self._recordings(X, reset=False)
-        own = contract_of(decoder)
-        contract = epochs.contract_for(recordings, own)
-        here, there = contract.window_samples, own.window_samples
-        if here is not None and there is not None and abs(here - there) > 1:
-            raise ValueError(
-                f"wanted epochs of {own.window_s:g} s, as this "
-                f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
-            )
-        device = _device()
-        decoder.to(device)
-        try:
-            with torch.no_grad():
-                parts = [decoder.pool(batch.to(device)).float().cpu() for batch in
-                         epochs.batches(recordings, contract, self.batch_windows)]
-        finally:
-            decoder.to("cpu")  # so that what was fitted on a GPU can be unpickled without one
-        return torch.cat(features.alike(parts)).numpy()
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
-
-
-class NeuroFMEmbedding(TransformerMixin, _OfEpochs):
-    """Epochs → features of the pretrained model, nothing of which is trained.
-
-    Parameters
-    ----------
-    model
-        Folder or repository of a pretrained model or a decoder, or one that is loaded (which
-        cloning copies).
-    info
-        The `mne.Info` of arrays; Epochs bring their own.
-    pool
-        How the model makes one vector of an epoch; None = the best way it has. A BrainOmni has
-        "covariance" between latent sources, as matrix logarithm; "covariances": that, and the same
-        of the tokens' codes, whole and by waveform; or their "mean" over frames.
-    batch_windows
-        Epochs encoded at a time.
-    """
-
-    def __init__(self, model, info=None, pool=None, batch_windows=16):
-        self.model = model
-        self.info = info
-        self.pool = pool
-        self.batch_windows = batch_windows
-
-    def fit(self, X, y=None):
-        """Open the model and check that it can take these epochs; nothing is learned."""
-        recordings = self._recordings(X, reset=True)
-        _require_whole("batch_windows", self.batch_windows)
-        with torch.random.fork_rng():
-            self.network_ = self._start(recordings)  # its head is never used
-            pools = [each for each in self.network_.config.backbone.pools if each != "attention"]
-            _require("pool", self.pool in (None, *pools), f"one of {', '.join(pools)}", self.pool)
-            if self.pool not in (None, self.network_.config.pool):
-                self.network_ = self._start(recordings, pool=self.pool)
-        return self
-
-    def transform(self, X) -> np.ndarray:
-        """Features, float32 [epoch, feature]; names in `get_feature_names_out`."""
-        check_is_fitted(self)
-        return self._pooled(self.network_, X)
-
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """As the model names them, such as "covariance_SOURCE_SOURCE" of a BrainOmni."""
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features)
-        config = self.network_.config
-        return np.array(config.backbone.pooled_names(config.pool), dtype=object)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # float32 in any case
-        return tags
-
-
-class _Trained(_OfEpochs):
+class _Trained(OnEpochs):
     """Training and its parameters, which classifier and regressor have in common."""
 
     def __init__(
@@ -236,9 +104,9 @@ class _Trained(_OfEpochs):
 
     def _check_parameters(self) -> None:
         for name in ("n_steps", "n_steps_full", "batch_windows", "hidden_dim", "rank"):
-            _require_whole(name, getattr(self, name))
+            require_whole(name, getattr(self, name))
         fraction = self.validation_fraction
-        _require("validation_fraction", isinstance(fraction, Real) and 0 <= float(fraction) < 1,
+        require("validation_fraction", isinstance(fraction, Real) and 0 <= float(fraction) < 1,
                  "a share, from 0 to below 1", fraction)
 
     def _target(self, y, recordings: list[Recording], dtype=None) -> np.ndarray:
@@ -275,8 +143,8 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     batch_windows
         Epochs a step, and encoded at a time.
     recentered
-        Subtract each group's mean feature, without labels. Epochs that are predicted together are
-        then taken for one person's, and no epoch can be predicted alone.
+        Subtract the mean feature of each group, without labels. Epochs that are predicted together
+        then count as one subject's, and no epoch can be predicted alone.
     validation_fraction
         Share of the epochs (of whole groups, where `fit` is given groups) that choose the step at
         which training ends; 0 = train on all of them, to the end.
@@ -311,8 +179,28 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         self.calibrate = calibrate
 
     def fit(self, X, y, groups=None):
-        """y: label of each epoch, of any type. groups: whose each epoch is (subject, session …):
-        all of a group's epochs train, or all of them validate."""
+        """Train a decoder on epochs.
+
+        Parameters
+        ----------
+        X
+            Epochs in volts or tesla, `[epoch, channel, time]`, or `mne.Epochs`.
+        y
+            Label of each epoch, of any type, `[epoch]`.
+        groups
+            Group of each epoch (subject, session …), `[epoch]`: all epochs of a group train, or
+            all validate.
+
+        Returns
+        -------
+        NeuroFMClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            The model cannot take the epochs, or there are fewer than two classes.
+        """
         recordings = self._recordings(X, reset=True)
         y = self._target(y, recordings)
         check_classification_targets(y)
@@ -325,12 +213,34 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         return self
 
     def predict_proba(self, X) -> np.ndarray:
-        """Probabilities of `classes_`, float32 [epoch, class]."""
+        """Probabilities of `classes_`.
+
+        Parameters
+        ----------
+        X
+            Epochs in volts or tesla, `[epoch, channel, time]`, or `mne.Epochs`.
+
+        Returns
+        -------
+        ndarray
+            float32 `[epoch, class]`.
+        """
         check_is_fitted(self)
         return self._answers(X)
 
     def predict(self, X) -> np.ndarray:
-        """The likeliest of `classes_` for each epoch."""
+        """The most probable of `classes_` for each epoch.
+
+        Parameters
+        ----------
+        X
+            Epochs in volts or tesla, `[epoch, channel, time]`, or `mne.Epochs`.
+
+        Returns
+        -------
+        ndarray
+            `[epoch]`.
+        """
         probability = self.predict_proba(X)  # which asks first whether this has been fitted
         return self.classes_[probability.argmax(axis=1)]
 
@@ -338,12 +248,44 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
 class NeuroFMRegressor(RegressorMixin, _Trained):
     """Epochs → a number each (age, a rating …), by a decoder on a pretrained model.
 
-    Parameters as of `NeuroFMClassifier`, but for what concerns classes and probabilities.
-    Fitted: `decoder_`, the `Decoder` with its contract, on the CPU.
+    Parameters
+    ----------
+    model, info, mode, pool, recentered, head, hidden_dim, dropout, rank
+        As of `NeuroFMClassifier`.
+    n_steps, lr, weight_decay, n_steps_full, lr_full, batch_windows
+        As of `NeuroFMClassifier`.
+    validation_fraction, random_state, verbose
+        As of `NeuroFMClassifier`.
+
+    Attributes
+    ----------
+    decoder_
+        The `Decoder` with its contract, on the CPU.
     """
 
     def fit(self, X, y, groups=None):
-        """y: the number of each epoch. groups: as in `NeuroFMClassifier`."""
+        """Train a decoder on epochs.
+
+        Parameters
+        ----------
+        X
+            Epochs in volts or tesla, `[epoch, channel, time]`, or `mne.Epochs`.
+        y
+            Number of each epoch, `[epoch]`.
+        groups
+            Group of each epoch (subject, session …), `[epoch]`: all epochs of a group train, or
+            all validate.
+
+        Returns
+        -------
+        NeuroFMRegressor
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            The model cannot take the epochs.
+        """
         recordings = self._recordings(X, reset=True)
         y = self._target(y, recordings, dtype=np.float64)
         if len(y) < 2:
@@ -352,24 +294,20 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
         return self
 
     def predict(self, X) -> np.ndarray:
-        """The number of each epoch, float32."""
+        """Number of each epoch.
+
+        Parameters
+        ----------
+        X
+            Epochs in volts or tesla, `[epoch, channel, time]`, or `mne.Epochs`.
+
+        Returns
+        -------
+        ndarray
+            float32 `[epoch]`.
+        """
         check_is_fitted(self)
         return self._answers(X)[:, 0]
-
-
-def _device() -> torch.device:
-    """Where training happens too: see `neurofm.training.loop.accelerator_for`."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
-
-
-def _require(name: str, fine: bool, wanted: str, came) -> None:
-    if not fine:
-        raise ValueError(f"{name}: wanted {wanted}, got {came!r}")
-
-
-def _require_whole(name: str, value) -> None:
-    _require(name, isinstance(value, Integral) and int(value) >= 1,
-             "a whole number, 1 or more", value)
 
 
 def _silent(*_) -> None:

@@ -19,12 +19,27 @@ from .card import card
 
 
 def load(path_or_repo: str | Path, revision: str | None = None):
-    """Load a tokenizer, model or decoder from a folder or a Hub repository ("org/name", or
-    "org/name@revision" for a tag, branch or commit).
+    """Load a tokenizer, model or decoder from a folder or a Hub repository.
 
-    Returns the model in evaluation mode, its `contract` attached. Strict: a missing, unexpected or
-    mis-shaped weight is an error, and so are files of a repository that are not what its manifest
-    says. What is in the Hub's cache is used without network (HF_HUB_OFFLINE=1).
+    Files in the cache of the Hub are used without network (HF_HUB_OFFLINE=1).
+
+    Parameters
+    ----------
+    path_or_repo
+        Folder, or repository on the Hub: "org/name" or "org/name@revision".
+    revision
+        Tag, branch or commit of the repository.
+
+    Returns
+    -------
+    PreTrainedModel
+        In evaluation mode, with its `contract`.
+
+    Raises
+    ------
+    ValueError
+        A weight is missing, unexpected or of another shape, or a file is not what the manifest
+        of the repository says.
     """
     from transformers import AutoModel
 

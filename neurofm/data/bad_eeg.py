@@ -9,7 +9,22 @@ LOOKED_AT_S = 12.0  # of EEG before a volume: in them lies the whole rise of the
 def bad_samples(
     stretches_s: Float[np.ndarray, "stretch 2"], n_times: int, sfreq: float
 ) -> Bool[np.ndarray, " time"]:
-    """Which samples are bad. Of a joint (a stretch of no length) it is the first after it."""
+    """Samples of bad stretches; of a joint (a stretch of no length) the sample after it.
+
+    Parameters
+    ----------
+    stretches_s
+        Begin and end of each stretch, s, `[stretch, 2]`.
+    n_times
+        Number of samples.
+    sfreq
+        Sampling rate, Hz.
+
+    Returns
+    -------
+    ndarray
+        True = bad, `[time]`.
+    """
     bad = np.zeros(n_times, dtype=bool)
     for begin, end in np.round(np.asarray(stretches_s).reshape(-1, 2) * sfreq).astype(int):
         bad[max(begin, 0) : max(end, begin + 1)] = True
@@ -19,10 +34,23 @@ def bad_samples(
 def blind(
     bad: Bool[np.ndarray, " time"], sfreq: float, volume_s: Float[np.ndarray, " volume"]
 ) -> Bool[np.ndarray, " volume"]:
-    """Which volumes have more bad than good EEG in the `LOOKED_AT_S` before they were measured.
+    """Volumes with more bad than good EEG in the `LOOKED_AT_S` before them.
 
-    Time before the recording began is not bad: of scans that begin together it is all there is.
-    volume_s: from the EEG's first sample.
+    Time before the recording began is not bad: a scan that begins with it has no other.
+
+    Parameters
+    ----------
+    bad
+        True = bad, `[time]`.
+    sfreq
+        Sampling rate, Hz.
+    volume_s
+        Time of each volume from the first EEG sample, s, `[volume]`.
+
+    Returns
+    -------
+    ndarray
+        True = blind, `[volume]`.
     """
     so_far = np.concatenate([[0], np.cumsum(bad)])
     stop = np.clip(np.round(volume_s * sfreq).astype(int), 0, len(bad))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .contract_words import check_version
 from .sensors import GeometryRule
 
 FILE_NAME = "preprocessor_config.json"
@@ -85,8 +86,18 @@ class Contract:
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: "Contract") -> list[str]:
-        """What makes signals of `other` unlike signals of this one, 'field: this, other'; see
-        `FREE` for what does not count."""
+        """Fields in which signals of `other` differ, except those of `FREE`.
+
+        Parameters
+        ----------
+        other
+            The contract to compare with.
+
+        Returns
+        -------
+        list[str]
+            A line per field, 'field: this, other'.
+        """
         if type(self) is not type(other):
             return [f"modality: {self.modality}, {other.modality}"]
         ours, theirs = self.to_dict(), other.to_dict()
@@ -126,18 +137,64 @@ class Contract:
         return None if self.sfreq is not None else 1 / np.asarray(sfreq, dtype=float)
 
     def read(self, signal: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """A window [channel, time] as models see it, of what a corpus keeps."""
+        """A window as models read it.
+
+        Parameters
+        ----------
+        signal
+            A window as a corpus keeps it, `[channel, time]`.
+        names
+            Names of its channels.
+
+        Returns
+        -------
+        ndarray
+            `[channel, time]`.
+        """
         return signal
 
     def unscaled(self, signal: np.ndarray, names: Sequence[str], quality: dict) -> np.ndarray:
-        """A window that was read, in the unit of its file as far as this contract divided it out.
-        quality: of its recording."""
+        """A window in the unit of its file, as far as this contract divided it out.
+
+        Parameters
+        ----------
+        signal
+            A window as models read it, `[channel, time]`.
+        names
+            Names of its channels.
+        quality
+            Quality of its recording.
+
+        Returns
+        -------
+        ndarray
+            `[channel, time]`.
+        """
         return signal
 
     def of_cut(self, durations_s: Sequence[float], kinds: Collection[str]):
-        """The contract of recordings that are cut already, a window each. MNE's epochs of 0 to 2 s
-        hold the sample at 2 s too, so at unlike rates lengths of the same epochs differ by less
-        than a sample: the shortest counts."""
+        """The contract of recordings that are cut already, one window each.
+
+        The shortest length counts: at different sampling rates, MNE epochs differ by up to one
+        sample.
+
+        Parameters
+        ----------
+        durations_s
+            Length of each recording, s.
+        kinds
+            Kinds of their sensors.
+
+        Returns
+        -------
+        Contract
+            A copy with their length of windows.
+
+        Raises
+        ------
+        ValueError
+            Lengths differ by more than one sample.
+        """
         if self.sfreq is None:
             return self.with_(window_s=None, stride_s=None)
         lengths = {floor(seconds * self.sfreq + 1e-6) for seconds in durations_s}
@@ -154,8 +211,22 @@ class Contract:
         return self
 
     def how_to_ingest(self, path: str, sfreq: np.ndarray, window_s: float | None) -> str:
-        """What to do about a corpus that does not meet this contract, which lies at `path`. sfreq,
-        window_s: its recordings' own rates, and its length of windows."""
+        """What to do about a corpus that does not meet this contract.
+
+        Parameters
+        ----------
+        path
+            Folder of the corpus.
+        sfreq
+            Sampling rates of its recordings, Hz.
+        window_s
+            Length of its windows, s; None = whole scans.
+
+        Returns
+        -------
+        str
+            What to do.
+        """
         raise NotImplementedError
 
     def described(self) -> list[tuple[str, str]]:
@@ -171,7 +242,20 @@ class Contract:
             *(f"- {title}: {text}" for title, text in rows)])
 
     def length(self, n_times: int, sfreq: float) -> str:
-        """Length of a recording in words."""
+        """Length of a recording in words.
+
+        Parameters
+        ----------
+        n_times
+            Number of samples.
+        sfreq
+            Sampling rate, Hz.
+
+        Returns
+        -------
+        str
+            Such as "10.0 s at 256 Hz".
+        """
         return f"{n_times / sfreq:.1f} s at {sfreq:g} Hz"
 
     @property
@@ -180,24 +264,70 @@ class Contract:
         return self.kinds
 
     def for_networks(self, geometry: GeometryRule | None = None):
-        """The contract of a network trained on such signals. geometry: rule by which it reads
-        places, where that is another one."""
+        """The contract of a network trained on such signals.
+
+        Parameters
+        ----------
+        geometry
+            Position and orientation of the sensors, `[batch, channel, 6]`.
+
+        Returns
+        -------
+        Contract
+            A copy, or the same object.
+        """
         return self
 
     def of_kinds(self, kinds):
-        """The contract of signals that hold these kinds of sensor alone."""
+        """The contract of signals that hold only these kinds of sensors.
+
+        Parameters
+        ----------
+        kinds
+            Kinds of sensors.
+
+        Returns
+        -------
+        Contract
+            A copy, or the same object.
+        """
         return self
 
     def with_(self, **changes):
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict:
-        """Plain values."""
+        """Plain values.
+
+        Returns
+        -------
+        dict
+            As JSON holds it.
+        """
         return {name: list(value) if isinstance(value, tuple) else value
                 for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, fields: dict, where: str = "contract"):
+        """Contract from plain values.
+
+        Parameters
+        ----------
+        fields
+            Plain values, as of `to_dict`.
+        where
+            What messages call it.
+
+        Returns
+        -------
+        Contract
+            Of the class.
+
+        Raises
+        ------
+        ValueError
+            A field is unknown or has a wrong value.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         for key in fields.keys() - known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -233,7 +363,18 @@ class Contract:
 
 
 def fields_of(folder: str | Path) -> dict:
-    """The fields of the contract in a folder."""
+    """The fields of the contract in a folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+
+    Returns
+    -------
+    dict
+        Plain values.
+    """
     path = Path(folder) / FILE_NAME
     if not path.exists():
         raise ValueError(
@@ -243,24 +384,3 @@ def fields_of(folder: str | Path) -> dict:
     fields = json.loads(path.read_text())
     check_version(fields.get("contract_version"), f"{path}: ")
     return fields
-
-
-def check_version(version: int | None, where: str = "") -> None:
-    """Raise ValueError for a version of a contract's fields that is not known here."""
-    if version != 1:
-        raise ValueError(f"{where}contract_version 1 can be read here, got {version}; a newer "
-                         f"neurofm wrote it: upgrade")
-
-
-def band(low_hz: float | None, high_hz: float | None) -> str:
-    """A pass-band in words; None = open on that side."""
-    if low_hz is None:
-        return "as recorded" if high_hz is None else f"up to {high_hz:g} Hz"
-    return f"from {low_hz:g} Hz" if high_hz is None else f"{low_hz:g}–{high_hz:g} Hz"
-
-
-def windows(window_s: float | None, stride_s: float | None) -> str:
-    """Length and spacing of windows in words; None = the whole scan."""
-    if window_s is None:
-        return "whole scans"
-    return f"{window_s:g} s, one every {stride_s or window_s:g} s"

@@ -87,7 +87,19 @@ class Batch(Movable):
 
 @dataclass
 class Tokens(Movable):
-    """Token ids of a batch of windows; `target`, `seed` and `source` as in Batch."""
+    """Token ids of a batch of windows.
+
+    Parameters
+    ----------
+    ids
+        Ids, int `[batch, source, frame, level]`.
+    target
+        Target of each window.
+    seed
+        Seed of each window, `[batch]`.
+    source
+        Recording of each window, for messages.
+    """
 
     ids: Int[Tensor, "batch source frame level"]
     target: Tensor | None = None
@@ -106,10 +118,31 @@ def collate(
     t_r=None,
     subject: list[str] | None = None,
 ) -> Batch:
-    """Windows [channel, time] → Batch, channels padded to the largest layout.
+    """Put windows side by side.
 
-    t_r: repetition times, where windows are fMRI: they may then have unlike lengths, and volumes
-    that are NaN, and times that are padded, were not measured.
+    Parameters
+    ----------
+    signals
+        Windows, each `[channel, time]`; of fMRI NaN = not measured.
+    layouts
+        Sensors of each window.
+    rule
+        Rule of `Sensors.geometry`.
+    target
+        Target of each window.
+    seed
+        Seed of each window.
+    source
+        Recording of each window, for messages.
+    t_r
+        Repetition time of each window of fMRI, s.
+    subject
+        Subject of each window.
+
+    Returns
+    -------
+    Batch
+        Channels are padded to the largest layout, fMRI also in time.
     """
     lengths = {signal.shape[1] for signal in signals}
     if len(lengths) != 1 and t_r is None:

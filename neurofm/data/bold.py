@@ -13,10 +13,21 @@ _ORDER = 5  # of the Butterworth filter, as published for NeuroBOLT's targets (a
 def cleaned(
     series: Float[np.ndarray, "roi volume"], t_r: float, contract: FMRIContract
 ) -> Float32[np.ndarray, "roi volume"]:
-    """Trend and what lies outside the band taken out, z-scored; NaN stays where nothing was
-    measured (in between it is bridged by lines). A region that does not vary is NaN.
+    """Detrend, filter and z-score regions; gaps are bridged by lines for the filter.
 
-    t_r: seconds from volume to volume.
+    Parameters
+    ----------
+    series
+        Regions, `[roi, volume]`, NaN = not measured.
+    t_r
+        Repetition time, s.
+    contract
+        Contract of the signals.
+
+    Returns
+    -------
+    ndarray
+        float32 `[roi, volume]`; NaN where not measured, and where a region does not vary.
     """
     from scipy.signal import butter, sosfiltfilt
 

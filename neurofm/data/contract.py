@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import plugins
-from .base_contract import FILE_NAME, Contract, band, fields_of, windows
+from .base_contract import FILE_NAME, Contract, fields_of
+from .contract_words import band, windows
 from .parcel_rule import ParcelRule
 from .sensors import KINDS, GeometryRule
 
@@ -266,6 +267,17 @@ class InputContract(Contract):
 
 
 def of_signals(contract: Contract | None) -> InputContract:
-    """The same contract, where the caller knows it to be one of EEG or MEG."""
+    """The contract, where the caller knows that it is one of EEG or MEG.
+
+    Parameters
+    ----------
+    contract
+        The contract.
+
+    Returns
+    -------
+    InputContract
+        The same object.
+    """
     assert isinstance(contract, InputContract), type(contract).__name__
     return contract

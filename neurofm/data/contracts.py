@@ -10,7 +10,18 @@ GROUP = "neurofm.contracts"  # modality = class, of other packages
 
 
 def load(folder: str | Path) -> Contract:
-    """The contract saved in a corpus, a token set or a checkpoint."""
+    """Load the contract of a corpus, token set or checkpoint.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+
+    Returns
+    -------
+    Contract
+        Of EEG and MEG, or of fMRI.
+    """
     modality = fields_of(folder).get("modality")
     if modality in plugins.points(GROUP):
         return plugins.load(GROUP, modality).load(folder)

@@ -44,7 +44,23 @@ class Corpus(WindowTable):
 
     @classmethod
     def open(cls, folder: str | Path) -> "Corpus":
-        """Open a sealed corpus; checks its files, and that no subject is in two splits."""
+        """Open a finished corpus.
+
+        Parameters
+        ----------
+        folder
+            Folder of the artifact.
+
+        Returns
+        -------
+        Corpus
+            Opened over memory maps.
+
+        Raises
+        ------
+        ValueError
+            The folder is unfinished or damaged, or a subject is in two splits.
+        """
         folder = Path(folder)
         manifest = artifacts.open_sealed(folder, "corpus")
         layouts = json.loads((folder / "layouts.json").read_text())
@@ -74,8 +90,20 @@ class Corpus(WindowTable):
     def signal(
         self, window: int | np.integer, names: Sequence[str] | None = None
     ) -> np.ndarray:
-        """Signal of a window, float32 [channel, time]: read-only, over the memory map. Volumes of
-        fMRI that were not measured are NaN. names: a copy of these channels alone, in this order.
+        """Signal of a window.
+
+        Parameters
+        ----------
+        window
+            Index of the window.
+        names
+            Channels to take, in this order; None = all.
+
+        Returns
+        -------
+        ndarray
+            float32 `[channel, time]`; read-only over the memory map, unless `names` are given.
+            NaN = volume that was not measured.
         """
         layout = self.layout(window)
         signal = self._read(window).reshape(len(layout), -1)
@@ -85,7 +113,20 @@ class Corpus(WindowTable):
     def unscaled(
         self, window: int | np.integer, names: Sequence[str] | None = None
     ) -> np.ndarray:
-        """The same in the unit of the file, as far as the contract divided it out."""
+        """Signal of a window in the unit of its file, as far as the contract divided it out.
+
+        Parameters
+        ----------
+        window
+            Index of the window.
+        names
+            Names of channels.
+
+        Returns
+        -------
+        ndarray
+            `[channel, time]`.
+        """
         layout = self.layout(window)
         quality = json.loads(self.recordings["quality"].iat[self._place(window)[0]])
         try:
@@ -95,14 +136,48 @@ class Corpus(WindowTable):
         return signal if names is None else signal[layout.rows(names)]
 
     def layout(self, window: int | np.integer) -> Sensors:
+        """Sensors of a window.
+
+        Parameters
+        ----------
+        window
+            Index of the window.
+
+        Returns
+        -------
+        Sensors
+            Of its channels.
+        """
         return self._layout[self._index[0][window]]
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
-        """Number of channels of each of the windows."""
+        """Number of channels of each window.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+
+        Returns
+        -------
+        ndarray
+            `[window]`.
+        """
         return self._width[self._index[0][windows]]
 
     def check_places(self, reader: str) -> None:
-        """Raise ValueError where a sensor has no known place, which `reader` would read."""
+        """Check that every sensor has a position.
+
+        Parameters
+        ----------
+        reader
+            What reads positions, for the message.
+
+        Raises
+        ------
+        ValueError
+            A sensor has none.
+        """
         lost = dict.fromkeys(name for layout in self.layouts.values()
                              for name, has in zip(layout.names, layout.has_position, strict=True)
                              if not has)
@@ -119,9 +194,23 @@ class Corpus(WindowTable):
         self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None,
         geometry: GeometryRule | None = None,
     ) -> "Batch":
-        """The windows side by side, channels padded to the widest.
+        """The windows side by side.
 
-        geometry: rule by which a model reads the sensors' places; None = the contract's.
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+        seeds
+            Seed of each window, for what a model draws, `[window]`; None = none.
+        target
+            Target of each window, `[window, ...]`; None = none.
+        geometry
+            Rule of `Sensors.geometry`; None = that of the contract.
+
+        Returns
+        -------
+        Batch
+            Channels are padded to the widest window.
         """
         # Here and not above, so that ingest does not load torch into each of its processes.
         from .batch import collate
@@ -134,13 +223,39 @@ class Corpus(WindowTable):
         )
 
     def t_r(self, windows: np.ndarray) -> np.ndarray | None:
-        """Repetition time of each of the windows in seconds; None where all have one rate."""
+        """Repetition time of each window.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+
+        Returns
+        -------
+        ndarray or None
+            Seconds, `[window]`; None where the corpus is not fMRI.
+        """
         sfreq = self.recordings["sfreq_original"].to_numpy(float)
         return self.contract.t_r(sfreq[self._index[0][windows]])
 
 
 def write_shard(folder: str | Path, recording: str, signals) -> str:
-    """Write the windows (each float32 [channel, time]) of a recording; returns the sha256."""
+    """Write the windows of a recording.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    recording
+        Name of the recording.
+    signals
+        Windows, each float32 `[channel, time]`.
+
+    Returns
+    -------
+    str
+        sha256 of the shard.
+    """
     arrays = (np.asarray(signal, dtype=np.float32) for signal in signals)
     return shards.write(Path(folder) / "windows" / f"{recording}.arrow", "signal", arrays)
 
@@ -155,8 +270,32 @@ def seal(
     config: dict,
     datasets: dict[str, dict] | None = None,
 ) -> artifacts.Manifest:
-    """Write the tables beside the shards and seal the corpus. datasets: what is known of the terms
-    of each data set (`WindowTable.datasets`)."""
+    """Write the tables beside the shards and seal the corpus.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    contract
+        Contract of the signals.
+    recordings
+        A row per recording.
+    windows
+        A row per window.
+    layouts
+        Id → sensors of each layout.
+    failures
+        A row per recording that failed, with its reason.
+    config
+        Settings, for the manifest.
+    datasets
+        Name of a data set → its license and references.
+
+    Returns
+    -------
+    Manifest
+        Of the sealed corpus.
+    """
     folder = Path(folder)
     missing = set(RECORDING_COLUMNS) - set(recordings.columns)
     assert not missing, f"recordings table lacks {missing}"

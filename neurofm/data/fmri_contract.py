@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from .base_contract import FILE_NAME, Contract, band, windows
+from .base_contract import FILE_NAME, Contract
+from .contract_words import band, windows
 
 CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma", "scrub",
              "non_steady_state")
@@ -86,7 +87,20 @@ class FMRIContract(Contract):
     def stored(
         self, signal: Float32[np.ndarray, "region volume"], measured: Bool[np.ndarray, " volume"]
     ) -> tuple[Float32[np.ndarray, "region volume"], dict]:
-        """(a whole scan as a corpus keeps it, what its quality then holds)."""
+        """A whole scan as a corpus keeps it.
+
+        Parameters
+        ----------
+        signal
+            Regions, `[region, volume]`.
+        measured
+            True = measured, `[volume]`.
+
+        Returns
+        -------
+        tuple[ndarray, dict]
+            The scan, `[region, volume]`; what its quality then holds.
+        """
         if self.scale != "roi_std":
             return signal, {}
         part = signal[:, measured]

@@ -66,7 +66,23 @@ class Pairs:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Pairs":
-        """Open sealed pairs; checks the files, and that no subject is in two splits."""
+        """Open finished pairs.
+
+        Parameters
+        ----------
+        folder
+            Folder of the artifact.
+
+        Returns
+        -------
+        Pairs
+            Opened over memory maps.
+
+        Raises
+        ------
+        ValueError
+            The folder is unfinished or damaged, or a subject is in two splits.
+        """
         folder = Path(folder)
         manifest = artifacts.open_sealed(folder, "pairs")
         layouts = json.loads((folder / "layouts.json").read_text())
@@ -90,37 +106,114 @@ class Pairs:
         return len(self.recordings)
 
     def eeg(self, scan: int | np.integer) -> Float32[np.ndarray, "channel time"]:
-        """The EEG of a scan at `contract.sfreq`: read-only, over the memory map."""
+        """EEG of a scan.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            float32 `[channel, time]` at `contract.sfreq`; read-only over the memory map.
+        """
         flat = self.eeg_reader.read(f"{self._of(scan, 'recording')}.arrow", 0)
         return flat.reshape(len(self.layout(scan)), -1)
 
     def bold(self, scan: int | np.integer) -> Float32[np.ndarray, "roi volume"]:
-        """The regions of a scan, NaN where not measured: read-only, over the memory map."""
+        """Regions of a scan.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            float32 `[roi, volume]`, NaN = not measured; read-only over the memory map.
+        """
         flat = self.bold_reader.read(f"{self._of(scan, 'recording')}.arrow", 0)
         return flat.reshape(len(self.rois), -1)
 
     def layout(self, scan: int | np.integer) -> Sensors:
-        """The EEG's sensors."""
+        """Sensors of a scan.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        Sensors
+            Of the EEG.
+        """
         return self.layouts[self._of(scan, "layout")]
 
     def t_r(self, scan: int | np.integer) -> float:
-        """Seconds from volume to volume by the EEG's clock."""
+        """Repetition time of a scan.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        float
+            Seconds, by the clock of the EEG.
+        """
         return float(self._of(scan, "t_r"))
 
     def volume_s(self, scan: int | np.integer) -> Float64[np.ndarray, " volume"]:
-        """Trigger of each volume (when its acquisition begins), seconds from the EEG's first
-        sample."""
+        """Trigger of each volume, when its acquisition begins.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            Seconds from the first EEG sample, `[volume]`.
+        """
         volume = np.arange(int(self._of(scan, "n_volumes")))
         return float(self._of(scan, "first_volume_s")) + volume * self.t_r(scan)
 
     def bad_s(self, scan: int | np.integer) -> Float64[np.ndarray, "stretch 2"]:
-        """Begin and end (seconds) of stretches of EEG marked bad or not recorded; a joint of two
-        pieces is a stretch of no length."""
+        """Stretches of EEG that are marked bad or were not recorded.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            Begin and end, s, `[stretch, 2]`; a joint of two pieces is a stretch of no length.
+        """
         found = json.loads(self._of(scan, "quality")).get("bad_s", [])
         return np.array(found, dtype=np.float64).reshape(-1, 2)
 
     def select(self, split: str | None = None, **columns: str) -> np.ndarray:
-        """Indices of the scans of a split and with the given column values."""
+        """Scans of a split and with the given values of columns.
+
+        Parameters
+        ----------
+        split
+            train, validation or test; None = all.
+        **columns
+            Column of `recordings` and the value it must have.
+
+        Returns
+        -------
+        ndarray
+            Indices, `[scan]`.
+        """
         keep = np.ones(len(self), dtype=bool)
         for name, value in {"split": split, **columns}.items():
             if value is not None:
@@ -134,11 +227,33 @@ class Pairs:
         return np.flatnonzero(keep)
 
     def subjects(self, scans: np.ndarray) -> np.ndarray:
-        """'dataset/subject' of each of the scans."""
+        """Subject of each scan.
+
+        Parameters
+        ----------
+        scans
+            Indices of scans, `[scan]`.
+
+        Returns
+        -------
+        ndarray
+            'dataset/subject', `[scan]`.
+        """
         return subject_keys(self.recordings).to_numpy()[scans]
 
     def source(self, scan: int | np.integer) -> str:
-        """The EEG's file, for messages."""
+        """File of the EEG, for messages.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        str
+            Path.
+        """
         return str(self._of(scan, "source"))
 
     @property
@@ -152,7 +267,24 @@ class Pairs:
 
 def write_scan(folder: str | Path, recording: str, eeg: np.ndarray, bold: np.ndarray
                ) -> tuple[str, str]:
-    """Write EEG [channel, time] and regions [roi, volume] of a scan; returns both sha256."""
+    """Write EEG and regions of a scan.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    recording
+        Name of the recording.
+    eeg
+        `[channel, time]`.
+    bold
+        `[roi, volume]`.
+
+    Returns
+    -------
+    tuple[str, str]
+        sha256 of both files.
+    """
     eeg_sha256, bold_sha256 = (
         shards.write(Path(folder) / room / f"{recording}.arrow", "signal",
                      [np.asarray(signal, dtype=np.float32)])
@@ -170,7 +302,32 @@ def seal(
     failures: pd.DataFrame,
     config: dict,
 ) -> artifacts.Manifest:
-    """Write the tables beside the scans and seal the pairs."""
+    """Write the tables beside the scans and seal the pairs.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    contract
+        Contract of the EEG.
+    bold_contract
+        Contract of the regions.
+    scans
+        A row per scan.
+    layouts
+        Id → sensors of each layout.
+    rois
+        The regions.
+    failures
+        A row per recording that failed, with its reason.
+    config
+        Settings, for the manifest.
+
+    Returns
+    -------
+    Manifest
+        Of the sealed pairs.
+    """
     folder = Path(folder)
     missing = set(SCAN_COLUMNS) - set(scans.columns)
     assert not missing, f"scans table lacks {missing}"

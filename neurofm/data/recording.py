@@ -13,7 +13,17 @@ from .sensors import Sensors
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Things that happened: onset_s and duration_s float64 [event] from the first sample, label."""
+    """Events of a recording.
+
+    Parameters
+    ----------
+    onset_s
+        Seconds from the first sample, float64 `[event]`.
+    duration_s
+        Seconds, float64 `[event]`.
+    label
+        Label of each event.
+    """
 
     onset_s: np.ndarray
     duration_s: np.ndarray
@@ -24,17 +34,30 @@ class Events:
 
     @classmethod
     def none(cls) -> "Events":
+        """No events.
+
+        Returns
+        -------
+        Events
+            Without any event.
+        """
         return cls(np.zeros(0), np.zeros(0), ())
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Recording.
+    """A recording: signals in SI units, sensors, events and BIDS identity.
 
     Parameters
     ----------
     signal
-        Float32 [channel, time] in SI units; sfreq in Hz (1 / t_r for fMRI).
+        Float32 [channel, time] in SI units.
+    sfreq
+        Sampling rate, Hz (1 / t_r for fMRI).
+    sensors
+        Sensor of each channel.
+    events
+        Events of the recording.
     subject, session, task, run, dataset
         BIDS identity, None where unknown.
     source
@@ -96,9 +119,31 @@ class Recording:
         return self.n_times / self.sfreq
 
     def with_(self, **changes) -> "Recording":
-        """A copy with some fields changed (signal arrays are shared, not copied)."""
+        """A copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes
+            Field and its value.
+
+        Returns
+        -------
+        Recording
+            Signal arrays are shared, not copied.
+        """
         return replace(self, **changes)
 
     def pick(self, index) -> "Recording":
-        """The channels at `index` (mask, slice or integers)."""
+        """Choose channels.
+
+        Parameters
+        ----------
+        index
+            Mask, slice or integers.
+
+        Returns
+        -------
+        Recording
+            A copy with these channels.
+        """
         return replace(self, signal=self.signal[index], sensors=self.sensors[index])

@@ -17,10 +17,15 @@ MEASURED_S = 0.5  # share of the repetition time after its trigger at which a vo
 
 @dataclass
 class Scans:
-    """What can be trained on (`neurofm.training.sampler.WindowSource`); a window is a scan.
+    """Scans to train on (`neurofm.training.sampler.WindowSource`); a window is a scan.
 
-    parts: scan → (first, last + 1) volume that counts: targets are cleaned within it alone, and are
-        NaN elsewhere; scans that are not in it count whole. Volumes whose EEG is bad never count.
+    Parameters
+    ----------
+    pairs
+        The pairs.
+    parts
+        Scan → (first, last + 1) volume that counts: targets are cleaned within it, and are NaN
+        elsewhere; other scans count whole. Volumes whose EEG is bad never count.
     """
 
     pairs: Pairs
@@ -47,39 +52,131 @@ class Scans:
         return self.pairs.windows
 
     def select(self, split: str | None = None) -> np.ndarray:
-        """Indices of the scans of a split."""
+        """Scans of a split.
+
+        Parameters
+        ----------
+        split
+            train, validation or test; None = all.
+
+        Returns
+        -------
+        ndarray
+            Indices, `[scan]`.
+        """
         return self.pairs.select(split)
 
     def subjects(self, scans: np.ndarray) -> np.ndarray:
-        """'dataset/subject' of each of the scans."""
+        """Subject of each scan.
+
+        Parameters
+        ----------
+        scans
+            Indices of scans, `[scan]`.
+
+        Returns
+        -------
+        ndarray
+            'dataset/subject', `[scan]`.
+        """
         return self.pairs.subjects(scans)
 
     def widths(self, scans: np.ndarray) -> np.ndarray:
-        """Number of channels of each of the scans."""
+        """Number of channels of each scan.
+
+        Parameters
+        ----------
+        scans
+            Indices of scans, `[scan]`.
+
+        Returns
+        -------
+        ndarray
+            `[scan]`.
+        """
         return self.pairs.recordings["n_channels"].to_numpy()[scans]
 
     def volume_s(self, scan: int) -> np.ndarray:
-        """Middle of each volume's acquisition, seconds from the EEG's first sample."""
+        """Middle of the acquisition of each volume.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            Seconds from the first EEG sample, `[volume]`.
+        """
         return self.pairs.volume_s(scan) + MEASURED_S * self.pairs.t_r(scan)
 
     def bad(self, scan: int) -> Bool[np.ndarray, " time"]:
-        """Samples at which the EEG says nothing."""
+        """Samples at which the EEG is bad.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            True = bad, `[time]`.
+        """
         n_times = self.pairs.eeg(scan).shape[1]
         return bad_samples(self.pairs.bad_s(scan), n_times, self.contract.sfreq)
 
     def eeg(
         self, scan: int, first: int = 0, last: int | None = None
     ) -> Float32[np.ndarray, "channel time"]:
-        """Samples [first, last) of the EEG; 0 where it is bad."""
+        """Samples of the EEG.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+        first
+            First sample.
+        last
+            Sample after the last one; None = to the end.
+
+        Returns
+        -------
+        ndarray
+            float32 `[channel, time]`, 0 where it is bad.
+        """
         signal, bad = self.pairs.eeg(scan)[:, first:last], self.bad(scan)[first:last]
         return np.where(bad, np.float32(0), signal) if bad.any() else signal
 
     def blind(self, scan: int) -> Bool[np.ndarray, " volume"]:
-        """Volumes before which the EEG is mostly bad."""
+        """Volumes before which the EEG is mostly bad.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            True = blind, `[volume]`.
+        """
         return blind(self.bad(scan), self.contract.sfreq, self.volume_s(scan))
 
     def target(self, scan: int) -> Float32[np.ndarray, "roi volume"]:
-        """Cleaned values of the volumes that count; NaN elsewhere."""
+        """Cleaned regions of a scan.
+
+        Parameters
+        ----------
+        scan
+            Index of the scan.
+
+        Returns
+        -------
+        ndarray
+            float32 `[roi, volume]`, NaN where a volume does not count.
+        """
         if scan not in self._targets:
             bold = self.pairs.bold(scan)
             first, last = self.parts.get(scan, (0, bold.shape[1]))
@@ -93,7 +190,22 @@ class Scans:
     def batch(
         self, scans: np.ndarray, seeds: np.ndarray | None = None, target=None
     ) -> PairBatch:
-        """The scans side by side, padded in channels, samples and volumes."""
+        """The scans side by side.
+
+        Parameters
+        ----------
+        scans
+            Indices of scans, `[scan]`.
+        seeds
+            Seed of each window, for what a model draws, `[window]`; None = none.
+        target
+            Target of each window, `[window, ...]`; None = none.
+
+        Returns
+        -------
+        PairBatch
+            Padded in channels, samples and volumes.
+        """
         numbers = scans.tolist()
         eeg = [self.eeg(scan) for scan in numbers]
         longest = max(signal.shape[1] for signal in eeg)

@@ -105,12 +105,25 @@ class Sensors:
         return digest.hexdigest()[:16]
 
     def geometry(self, rule: GeometryRule = "head") -> np.ndarray:
-        """Position and orientation as models see them, float32 [n, 6].
+        """Position and orientation as models read them.
 
-        "head": (position − center of the head) / 0.1 m: the same place on every head and device
-            has the same coordinates, whatever other sensors there are.
-        "centred": BrainOmni's rule (arXiv 2505.18185): EEG and MEG separately, the mean removed,
-            divided by sqrt(3 · mean squared radius). It shifts when sensors are left out.
+        Parameters
+        ----------
+        rule
+            "head": (position − center of the head) / 0.1 m, so that the same place on every
+            head and device has the same coordinates. "centred": the rule of BrainOmni (arXiv
+            2505.18185), EEG and MEG separately: the mean is removed, then divided by sqrt(3 ·
+            mean squared radius); it shifts when sensors are left out.
+
+        Returns
+        -------
+        ndarray
+            float32 `[n, 6]`: position and orientation.
+
+        Raises
+        ------
+        ValueError
+            A sensor has no position.
         """
         if not self.has_position.all():
             missing = [self.names[i] for i in np.flatnonzero(~self.has_position)]
@@ -132,19 +145,47 @@ class Sensors:
         return np.concatenate([position, self.orientation], axis=1).astype(np.float32)
 
     def rows(self, names: Sequence[str]) -> np.ndarray:
-        """Where sensors of these names stand."""
+        """Rows of sensors of these names.
+
+        Parameters
+        ----------
+        names
+            Names of sensors.
+
+        Returns
+        -------
+        ndarray
+            `[name]`.
+        """
         place = {name: row for row, name in enumerate(self.names)}
         return np.array([place[name] for name in names], dtype=np.int64)
 
     def resembles(self, other: "Sensors") -> bool:
-        """Whether both can be of one device: the same kinds of sensors, and four of five of the
-        larger set's names in both (a few are left out where they were bad)."""
+        """Whether both can be of one device.
+
+        Parameters
+        ----------
+        other
+            Other sensors.
+
+        Returns
+        -------
+        bool
+            Whether kinds are the same and four of five names of the larger set are in both
+            (some are left out where they were bad).
+        """
         shared = len(set(self.names) & set(other.names))
         return (set(self.kinds) == set(other.kinds)
                 and shared >= 0.8 * max(len(self), len(other)))
 
     def to_dict(self) -> dict[str, list]:
-        """Plain lists, for JSON and Arrow; an unknown place is None."""
+        """Plain lists.
+
+        Returns
+        -------
+        dict[str, list]
+            For JSON and Arrow; an unknown position is None.
+        """
         position = self.position.astype(object)
         position[~np.isfinite(self.position)] = None
         return {
@@ -157,6 +198,18 @@ class Sensors:
 
     @classmethod
     def from_dict(cls, fields: dict[str, list]) -> "Sensors":
+        """Sensors from plain lists.
+
+        Parameters
+        ----------
+        fields
+            As of `to_dict`.
+
+        Returns
+        -------
+        Sensors
+            As `to_dict` wrote them.
+        """
         return cls(
             tuple(fields["names"]),
             np.asarray(fields["kind"]),
@@ -167,10 +220,19 @@ class Sensors:
 
     @classmethod
     def from_info(cls, info, picks) -> "Sensors":
-        """Sensors of the channels `picks` (indices) of an `mne.Info`.
+        """Sensors of an `mne.Info`, which is read as a dictionary: MNE is not imported.
 
-        Reads only the dictionary, so MNE itself need not be imported. Positions of MEG sensors
-        are brought from the device to the head frame with `dev_head_t` where it is known.
+        Parameters
+        ----------
+        info
+            An `mne.Info`.
+        picks
+            Indices of channels.
+
+        Returns
+        -------
+        Sensors
+            Positions in the head frame; those of MEG are NaN without `dev_head_t`.
         """
         chs = [info["chs"][int(pick)] for pick in picks]
         to_head = _device_to_head(info)
@@ -184,7 +246,18 @@ class Sensors:
 
 
 def common_names(layouts: Sequence[Sensors]) -> list[str]:
-    """Names that all of these layouts have, in the order of the first."""
+    """Names that all layouts have.
+
+    Parameters
+    ----------
+    layouts
+        Sensors of each layout.
+
+    Returns
+    -------
+    list[str]
+        In the order of the first.
+    """
     everywhere = set(layouts[0].names).intersection(*(layout.names for layout in layouts[1:]))
     return [name for name in layouts[0].names if name in everywhere]
 

@@ -20,9 +20,23 @@ _OPEN_FILES = 256  # memory maps kept open by a reader
 
 
 def write(path: str | Path, column: str, arrays: Iterable[np.ndarray]) -> str:
-    """Write arrays as rows of `column` (row-major bytes); returns the file's sha256.
+    """Write arrays as rows of a column (row-major bytes).
 
     The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+    column
+        Name of the column.
+    arrays
+        One array per row.
+
+    Returns
+    -------
+    str
+        sha256 of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,23 @@ class TokenSet(WindowTable):
 
     @classmethod
     def open(cls, folder: str | Path) -> "TokenSet":
-        """Open a sealed token set; checks its files, and that no subject is in two splits."""
+        """Open a finished token set.
+
+        Parameters
+        ----------
+        folder
+            Folder of the artifact.
+
+        Returns
+        -------
+        TokenSet
+            Opened over memory maps.
+
+        Raises
+        ------
+        ValueError
+            The folder is unfinished or damaged, or a subject is in two splits.
+        """
         folder = Path(folder)
         manifest = artifacts.open_sealed(folder, "tokens")
         return cls(
@@ -57,14 +73,52 @@ class TokenSet(WindowTable):
         )
 
     def ids(self, window: int | np.integer) -> np.ndarray:
-        """Codes of a window, int16 [source, frame, level], over the memory map."""
+        """Codes of a window.
+
+        Parameters
+        ----------
+        window
+            Index of the window.
+
+        Returns
+        -------
+        ndarray
+            int16 `[source, frame, level]`, read-only over the memory map.
+        """
         return self._read(window).reshape(self.shape)
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
-        """Sources of each of the windows: all alike, so nothing is padded."""
+        """Number of sources of each window.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+
+        Returns
+        -------
+        ndarray
+            `[window]`; all alike, so nothing is padded.
+        """
         return np.full(len(windows), self.shape[0])
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Tokens:
+        """The windows side by side.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+        seeds
+            Seed of each window, for what a model draws, `[window]`; None = none.
+        target
+            Target of each window, `[window, ...]`; None = none.
+
+        Returns
+        -------
+        Tokens
+            `[batch, source, frame, level]`.
+        """
         return Tokens(
             torch.from_numpy(np.stack([self.ids(w) for w in windows.tolist()]).astype(np.int64)),
             target=None if target is None else torch.as_tensor(target),
@@ -74,13 +128,43 @@ class TokenSet(WindowTable):
 
 
 def write_shard(folder: str | Path, recording: str, ids) -> str:
-    """Write the codes (each int [source, frame, level]) of a recording; returns the sha256."""
+    """Write the codes of a recording.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    recording
+        Name of the recording.
+    ids
+        Codes of each window, int `[source, frame, level]`.
+
+    Returns
+    -------
+    str
+        sha256 of the shard.
+    """
     arrays = (np.asarray(window, dtype=np.int16) for window in ids)
     return shards.write(Path(folder) / "ids" / f"{recording}.arrow", "ids", arrays)
 
 
 def write_tables(folder: str | Path, corpus: Corpus, hashes: dict[str, str]) -> list[str]:
-    """Write the tables beside the shards (hashes: recording → sha256); returns all files' names."""
+    """Write the tables beside the shards.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    corpus
+        Corpus that was tokenized.
+    hashes
+        Recording → sha256 of its shard.
+
+    Returns
+    -------
+    list[str]
+        Names of all files.
+    """
     folder = Path(folder)
     corpus.contract.save(folder)
     corpus.recordings.to_parquet(folder / "recordings.parquet", index=False)

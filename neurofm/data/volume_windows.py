@@ -13,11 +13,16 @@ from .scans import Scans
 
 @dataclass
 class VolumeWindows(Scans):
-    """What can be trained on (`training.sampler.WindowSource`); targets are cleaned regions.
+    """Windows of EEG with the volume at their end, to train on (`WindowSource`).
 
-    n_times: samples of a window, the last one just before the volume's trigger. Volumes before
-    which there is less EEG, or mostly bad EEG, and those in which nothing was measured, have no
-    window.
+    Parameters
+    ----------
+    pairs, parts
+        As of `Scans`; targets are its cleaned regions.
+    n_times
+        Samples of a window, the last one just before the trigger of the volume. Volumes before
+        which there is less EEG, or mostly bad EEG, and those in which nothing was measured, have
+        no window.
     """
 
     n_times: int = 0
@@ -45,21 +50,69 @@ class VolumeWindows(Scans):
         return pd.DataFrame({"recording": self.index[0]})
 
     def select(self, split: str | None = None) -> np.ndarray:
-        """Indices of the windows of a split."""
+        """Windows of a split.
+
+        Parameters
+        ----------
+        split
+            train, validation or test; None = all.
+
+        Returns
+        -------
+        ndarray
+            Indices, `[window]`.
+        """
         return np.flatnonzero(np.isin(self.index[0], super().select(split)))
 
     def subjects(self, windows: np.ndarray) -> np.ndarray:
-        """'dataset/subject' of each of the windows."""
+        """Subject of each window.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+
+        Returns
+        -------
+        ndarray
+            'dataset/subject', `[window]`.
+        """
         return super().subjects(self.index[0][windows])
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
-        """Number of channels of each of the windows."""
+        """Number of channels of each window.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+
+        Returns
+        -------
+        ndarray
+            `[window]`.
+        """
         return super().widths(self.index[0][windows])
 
     def batch(  # type: ignore[override] # of windows, not of whole scans
         self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None
     ) -> Batch:
-        """The windows side by side, with `target` [batch, roi], NaN where not measured."""
+        """The windows side by side.
+
+        Parameters
+        ----------
+        windows
+            Indices of windows, `[window]`.
+        seeds
+            Seed of each window, for what a model draws, `[window]`; None = none.
+        target
+            Target of each window, `[window, ...]`; None = none.
+
+        Returns
+        -------
+        Batch
+            `target` is `[batch, roi]`, NaN where not measured.
+        """
         rows = [tuple(int(column[w]) for column in self.index) for w in windows.tolist()]
         pairs = self.pairs
         return collate(

@@ -96,7 +96,20 @@ class WindowTable:
 
 
 def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
-    """Write what is known of data sets' terms; the name of the file, none where nothing is."""
+    """Write what is known of the terms of data sets.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    datasets
+        Name of a data set → its license and references.
+
+    Returns
+    -------
+    list[str]
+        Name of the file; none where nothing is known.
+    """
     if datasets is None or not any(datasets.values()):
         (folder / DATASETS).unlink(missing_ok=True)
         return []
@@ -105,7 +118,18 @@ def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table of an artifact, with None where a text is missing (pandas 3 would give NaN)."""
+    """Read a table of an artifact.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+
+    Returns
+    -------
+    DataFrame
+        None where a text is missing (pandas 3 would give NaN).
+    """
     table = pd.read_parquet(path)
     for name in table.columns:
         if not pd.api.types.is_numeric_dtype(table[name]):
@@ -115,7 +139,20 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def check_splits(recordings: pd.DataFrame, where: str | Path) -> None:
-    """Raise `SplitLeakError` if a subject has recordings in more than one split."""
+    """Check that no subject is in two splits.
+
+    Parameters
+    ----------
+    recordings
+        A row per recording.
+    where
+        Folder, for the message.
+
+    Raises
+    ------
+    SplitLeakError
+        A ValueError that names the subjects.
+    """
     splits = recordings.groupby(subject_keys(recordings))["split"].unique()
     leaks = splits[splits.map(len) > 1]
     if len(leaks):

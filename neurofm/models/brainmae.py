@@ -10,8 +10,6 @@ is reconstructed not from the state alone, but from visible regions of its segme
 of `neurofm.nn.region_factors`, learned correction) and from other segments.
 """
 
-from collections.abc import Sequence
-from math import comb
 from typing import NamedTuple
 
 import torch
@@ -26,133 +24,18 @@ from ..nn.regions import AdaptiveBlock, NumberedRegions, PlacedRegions, StaticGr
 from ..nn.second_order import log_of
 from ..nn.seeded import window_generators
 from ..nn.segments import Segments, cut
-from .protocol import Backbone, BackboneConfig
-
-REGIONS = ("placed", "numbered")
-
-
-class BrainMAEConfig(BackboneConfig):
-    """Settings of a `BrainMAE`.
-
-    Parameters
-    ----------
-    regions, n_regions
-        "placed" reads the center of each region; "numbered", as published, has a table of
-        `n_regions` rows for the regions of one atlas.
-    segment_s, t_r
-        Length of a segment; repetition time at which its kernel applies unchanged; both in seconds.
-    dim, n_heads, dropout
-        Width, heads and dropout of all blocks.
-    n_static, n_adaptive
-        Blocks of the state encoder whose graph depends on regions alone, and blocks whose graph
-        depends on the signal too (0 = SG-TSE, else AG-TSE).
-    self_loops
-        Whether a region may attend to itself (an ablation of the paper).
-    n_blocks, n_decoder
-        Transformer blocks over segments; graph blocks between states and the reconstruction.
-    narrow
-        Regions are filled in from states alone, and hidden regions stand in every graph, as
-        published; else from the regions seen in the segment, too, and from other segments.
-    n_factors
-        Rank of the linear estimate of each region from the others; 0 = none, as published.
-    hidden, hidden_weight
-        Range of the share of regions hidden in a segment; their weight in the loss, λ (seen: 1 − λ)
-    """
-
-    model_type = "neurofm_brainmae"
-
-    def __init__(
-        self,
-        regions: str = "placed",
-        n_regions: int = 0,
-        segment_s: float = 17.64,
-        t_r: float = 0.735,
-        dim: int = 128,
-        n_heads: int = 4,
-        dropout: float = 0.0,
-        n_static: int = 2,
-        n_adaptive: int = 2,
-        self_loops: bool = False,
-        n_blocks: int = 2,
-        n_decoder: int = 1,
-        narrow: bool = False,
-        n_factors: int = 64,
-        hidden: Sequence[float] = (0.0, 0.8),
-        hidden_weight: float = 0.75,
-        **of_transformers,
-    ):
-        self.regions = regions
-        self.n_regions = n_regions
-        self.segment_s = segment_s
-        self.t_r = t_r
-        self.dim = dim
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.n_static = n_static
-        self.n_adaptive = n_adaptive
-        self.self_loops = self_loops
-        self.n_blocks = n_blocks
-        self.n_decoder = n_decoder
-        self.narrow = narrow
-        self.n_factors = n_factors
-        self.hidden = tuple(hidden)
-        self.hidden_weight = hidden_weight
-        super().__init__(**of_transformers)
-        self.require(regions in REGIONS, f"regions must be one of {REGIONS}, got {regions!r}")
-        self.require(
-            (n_regions > 0) == (regions == "numbered"),
-            f"n_regions is the number of regions of the atlas where regions is 'numbered', and 0 "
-            f"where it is 'placed', got {n_regions} and {regions!r}",
-        )
-        self.require(
-            0 < 2 * t_r <= segment_s,
-            f"t_r and segment_s are seconds, with two taps in a segment at least, got {t_r} and "
-            f"{segment_s}",
-        )
-        self.require(
-            dim % n_heads == 0 and dim % 2 == 0,
-            f"dim ({dim}) must be even and a multiple of n_heads ({n_heads})",
-        )
-        self.require(n_static + n_adaptive > 0, "n_static + n_adaptive must be at least 1")
-        self.require(
-            n_factors >= 0 and not (narrow and n_factors),
-            f"n_factors must be 0 or more, and 0 where regions are filled in from states alone "
-            f"(narrow), got {n_factors}",
-        )
-        self.require(
-            len(self.hidden) == 2 and 0 <= self.hidden[0] <= self.hidden[1] < 1,
-            f"hidden are two shares, 0 <= low <= high < 1, got {hidden}",
-        )
-        self.require(
-            0 <= hidden_weight <= 1, f"hidden_weight must be in [0, 1], got {hidden_weight}"
-        )
-
-    @property
-    def n_taps(self) -> int:
-        """Taps of the kernel of a segment."""
-        return round(self.segment_s / self.t_r)
-
-    @property
-    def pools(self) -> tuple[str, ...]:
-        """Without factors there is no covariance of them."""
-        own = ("covariance", "activity") if self.n_factors else ()
-        return *own, "mean", "attention"
-
-    def n_pooled(self, pool: str) -> int:
-        """Width of what `BrainMAE.pooled` gives: pairs of factors, factors, or of a state."""
-        return {"covariance": comb(self.n_factors + 1, 2), "activity": self.n_factors}.get(
-            pool, self.dim)
-
-    @classmethod
-    def paper(cls, **fields) -> "BrainMAEConfig":
-        """The published model (AG-TSE on Schaefer's 100 regions, segments of 15 s of HCP's 0.72 s);
-        its width and number of heads are not stated. `fields` as for the class."""
-        return cls(**{"regions": "numbered", "n_regions": 100, "segment_s": 15.12, "t_r": 0.72,
-                      "n_static": 3, "n_adaptive": 1, "narrow": True, "n_factors": 0, **fields})
+from .brainmae_config import BrainMAEConfig
+from .protocol import Backbone
 
 
 class BrainMAE(Backbone):
-    """Filling in of hidden regions; features of regions and states of segments."""
+    """Prediction of hidden regions; features of regions and states of segments.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
 
     config_class = BrainMAEConfig
     modality = "fmri"
@@ -191,7 +74,18 @@ class BrainMAE(Backbone):
     # ------------------------------------------------------------------- parts
 
     def cut(self, batch: Batch) -> Segments:
-        """The batch in segments, on the grid of the kernel."""
+        """The batch in segments.
+
+        Parameters
+        ----------
+        batch
+            Scans side by side, padded.
+
+        Returns
+        -------
+        Segments
+            On the time grid of the kernel.
+        """
         if batch.t_r is None:
             raise ValueError("BrainMAE reads fMRI: wanted windows with their repetition time "
                              "(Batch.t_r, seconds), got none; are these EEG or MEG?")
@@ -277,8 +171,21 @@ class BrainMAE(Backbone):
 
     def states(self, batch: Batch, in_context: bool = True) -> tuple[
             Float[Tensor, "batch segment dim"], Bool[Tensor, "batch segment"]]:
-        """(state of each segment, segments of which enough was measured). in_context: after the
-        segments have seen each other; else of what was measured in the segment alone."""
+        """States of segments.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        in_context
+            After attention between segments; else from the segment alone.
+
+        Returns
+        -------
+        tuple[Tensor, Tensor]
+            State of each segment `[batch, segment, dim]`; True = enough of the segment was
+            measured, `[batch, segment]`.
+        """
         seg = self.cut(batch)
         found = self._encode(seg, self.regions(batch.geometry), batch.valid, None)
         state = found.state if in_context else found.alone
@@ -325,7 +232,20 @@ class BrainMAE(Backbone):
     def graph(
         self, geometry: Float[Tensor, "batch region 6"], valid: Bool[Tensor, "batch region"]
     ) -> Float[Tensor, "batch region region"]:
-        """How much each region takes from each other: mean over heads and static blocks."""
+        """Attention of each region to each other one.
+
+        Parameters
+        ----------
+        geometry
+            Position and orientation of the regions, `[batch, region, 6]`.
+        valid
+            True = a real region, `[batch, region]`.
+
+        Returns
+        -------
+        Tensor
+            `[batch, region, region]`, mean over heads and static blocks.
+        """
         regions = self.regions(geometry)
         return torch.stack([block.graph(regions, valid[:, None]).mean(dim=(1, 2))
                             for block in self.static]).mean(dim=0)
@@ -333,15 +253,40 @@ class BrainMAE(Backbone):
     def fill_in(
         self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
     ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """(what should have been measured, in the volumes of each segment; the segments). hidden:
-        regions that may not be looked at; None = all may."""
+        """Predict the regions of each segment.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        hidden
+            True = hidden from the model, `[batch, segment, region]`; None = nothing.
+
+        Returns
+        -------
+        tuple[Tensor, Segments]
+            Prediction `[batch, region, segment, volume]`; the segments.
+        """
         seg = self.cut(batch)
         return self._fill_in(batch, seg, hidden), seg
 
     def guess(
         self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
     ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """As `fill_in`, by the linear guess from other regions alone; 0 without factors."""
+        """As `fill_in`, by the linear guess from other regions alone.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        hidden
+            True = hidden from the model, `[batch, segment, region]`; None = nothing.
+
+        Returns
+        -------
+        tuple[Tensor, Segments]
+            As of `fill_in`; 0 without factors.
+        """
         seg = self.cut(batch)
         guess = self._encode(seg, self.regions(batch.geometry), batch.valid, hidden).guess
         return torch.einsum("bsvm,bsrm->brsv", seg.weight.to(guess), guess), seg

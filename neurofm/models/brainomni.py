@@ -141,15 +141,31 @@ class BrainOmniConfig(BackboneConfig):
 
     @classmethod
     def base(cls, **fields) -> "BrainOmniConfig":
-        """The published "base" model: width 512, 16 heads. `fields` as for the class."""
+        """The published "base" model.
+
+        Parameters
+        ----------
+        **fields
+            Settings, as for the class.
+
+        Returns
+        -------
+        BrainOmniConfig
+            Width 512, 16 heads.
+        """
         return cls(**{"dim": 512, "n_heads": 16, **fields})
 
 
 class BrainOmni(Backbone):
     """Masked prediction of tokens; features for downstream tasks.
 
-    tokenizer: a trained one, whose weights are copied in and whose config replaces
-        `config.tokenizer`; None leaves a fresh one, to be filled by loading.
+    Parameters
+    ----------
+    config
+        Settings.
+    tokenizer
+        Trained tokenizer whose weights and config are copied; None = a fresh one, to be filled
+        by loading.
     """
 
     config_class = BrainOmniConfig
@@ -205,7 +221,18 @@ class BrainOmni(Backbone):
     # ------------------------------------------------------------------- parts
 
     def tokenize(self, batch: Batch | Tokens) -> Tokens:
-        """Token ids of a batch; tokens pass through."""
+        """Token ids of a batch; tokens pass through.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tokens
+            ids `[batch, source, frame, level]`.
+        """
         return batch if isinstance(batch, Tokens) else self.tokenizer.encode(batch)
 
     def _read(
@@ -237,7 +264,18 @@ class BrainOmni(Backbone):
     def logits(
         self, batch: Batch | Tokens | Int[Tensor, "batch source frame levels"]
     ) -> Float[Tensor, "batch source frame level code"]:
-        """Logits of every level's code at every position, nothing masked."""
+        """Logits of every level at every position, with nothing masked.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, source, frame, level, code]`.
+        """
         ids = batch if isinstance(batch, Tensor) else self.tokenize(batch).ids
         return self._logits(self._read(ids))
 

@@ -257,8 +257,13 @@ class Head(Trainable):
 class Decoder(WindowDecoder):
     """Probabilities of classes, or a number, for each window of any layout and any length.
 
-    backbone: a pretrained one, whose weights are copied in and whose config replaces
-        `config.backbone`; None leaves a fresh one, to be filled by loading (or left random).
+    Parameters
+    ----------
+    config
+        Settings.
+    backbone
+        Pretrained model whose weights and config are copied; None = a fresh one, to be filled
+        by loading (or left random).
     """
 
     config_class = DecoderConfig

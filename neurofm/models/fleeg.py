@@ -103,7 +103,22 @@ class FLEEGConfig(NeuroFMConfig):
 
 
 def widths(n_times: int, kernels: tuple[int, ...], pools: tuple[int, ...]) -> list[int]:
-    """Frames after each block."""
+    """Number of frames in a FLEEG.
+
+    Parameters
+    ----------
+    n_times
+        Number of samples.
+    kernels
+        Length of the kernel of each block.
+    pools
+        Pooling of each block.
+
+    Returns
+    -------
+    list[int]
+        Frames after each block.
+    """
     found = []
     for kernel, pool in zip(kernels, pools, strict=True):
         n_times = (n_times - kernel + 1) // pool
@@ -167,7 +182,13 @@ def _reach(shared_blocks: int, n_frames: int) -> tuple[int, int]:
 
 
 class FLEEG(WindowDecoder):
-    """Trials of one site → classes. `shared_names` says which weights travel."""
+    """Classes of trials of one site. `shared_names` names the weights that sites share.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
 
     config_class = FLEEGConfig
     bounds_weights = True  # False for final weights: a look at their norms is no part of a graph
@@ -216,8 +237,16 @@ class FLEEG(WindowDecoder):
 
     @torch.no_grad()
     def start(self, signal: Float[Tensor, "trial channel time"], target: Tensor) -> None:
-        """Take each channel's mean and deviation, and the classes' frequencies, of the site's
-        training trials. They are personal."""
+        """Take the mean and deviation of each channel, and the class frequencies, from training
+        trials of the site. They are personal.
+
+        Parameters
+        ----------
+        signal
+            Trials, `[trial, channel, time]`.
+        target
+            Class of each trial, `[trial]`.
+        """
         std, mean = torch.std_mean(signal, dim=(0, 2), correction=0)
         self.mean.copy_(mean[:, None])
         self.scale.copy_(1 / torch.where(std > 0, std, 1.0)[:, None])
@@ -226,10 +255,14 @@ class FLEEG(WindowDecoder):
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Float[Tensor, "batch channel time"]]) -> None:
-        """Take the running means and variances of the personal batch norms anew, of these signals.
+        """Estimate the running means and variances of the personal batch norms again.
 
-        Those that stand there are of the shared weights as the site left them, and the average that
-        came is another one.
+        Called when new shared weights came.
+
+        Parameters
+        ----------
+        batches
+            Signals, each `[batch, channel, time]`.
         """
         was = self.training
         self.eval()
@@ -244,7 +277,13 @@ class FLEEG(WindowDecoder):
         self.train(was)
 
     def shared_names(self) -> list[str]:
-        """Names in the state dict of what all sites have in common, in the order of depth."""
+        """Names in the state dict of the weights that sites share.
+
+        Returns
+        -------
+        list[str]
+            In the order of depth.
+        """
         first = N_BLOCKS - self.config.shared_blocks
         names = [f"convolutions.{block - 1}.weight" for block in range(first, N_BLOCKS)]
         if self.config.shared_norms:
@@ -253,7 +292,18 @@ class FLEEG(WindowDecoder):
         return [*names, "classifier.weight", "classifier.bias"]
 
     def picked(self, batch) -> Float[Tensor, "batch channel time"]:
-        """Signals of the model's channels, in its order; a batch without names has them so."""
+        """Signals of the model's channels, in its order. A batch without names has it.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, channel, time]`.
+        """
         if not batch.ch_names:
             return batch.signal
         rows, wanted = [], self.config.ch_names
@@ -280,7 +330,18 @@ class FLEEG(WindowDecoder):
     def features(
         self, signal: Float[Tensor, "batch channel time"]
     ) -> Float[Tensor, "batch feature"]:
-        """What the classifier sees, of signals of the model's channels."""
+        """Features that the classifier reads.
+
+        Parameters
+        ----------
+        signal
+            Signals of the model's channels, `[batch, channel, time]`.
+
+        Returns
+        -------
+        Tensor
+            `[batch, feature]`.
+        """
         config = self.config
         if signal.shape[1:] != (len(config.ch_names), config.n_times):
             raise ValueError(f"this model takes {len(config.ch_names)} channels of "
@@ -296,7 +357,18 @@ class FLEEG(WindowDecoder):
         return x.flatten(1)
 
     def logits(self, signal: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch class"]:
-        """One output a class, before softmax; of signals of the model's channels."""
+        """One output per class.
+
+        Parameters
+        ----------
+        signal
+            Signals of the model's channels, `[batch, channel, time]`.
+
+        Returns
+        -------
+        Tensor
+            `[batch, class]`, before softmax.
+        """
         return self.classifier(self.features(signal))
 
     def bound_(self) -> None:

@@ -90,7 +90,18 @@ class LaBraMConfig(BackboneConfig):
 
 
 def check_encoder(config) -> None:
-    """Raise ValueError unless a config with LaBraM's fields describes an encoder."""
+    """Check the fields of LaBraM in a config.
+
+    Parameters
+    ----------
+    config
+        Config with LaBraM's fields.
+
+    Raises
+    ------
+    ValueError
+        They describe no encoder.
+    """
     rows_of(config.channels)
     config.require(config.n_filters % 4 == 0 and config.n_filters > 0,
                    f"n_filters must be a multiple of 4 (groups of a norm), got {config.n_filters}")
@@ -108,18 +119,43 @@ def check_encoder(config) -> None:
 
 
 def encoder_of(config) -> LaBraMEncoder:
-    """The encoder that a config with LaBraM's fields describes."""
+    """The encoder of a config with LaBraM's fields.
+
+    Parameters
+    ----------
+    config
+        Config with LaBraM's fields.
+
+    Returns
+    -------
+    LaBraMEncoder
+        With random weights.
+    """
     return LaBraMEncoder(config.patch, config.n_filters, config.dim, config.n_blocks,
                          config.n_heads, config.expansion, config.layer_scale, config.qkv_bias,
                          config.drop_path)
 
 
 def electrodes(channels: Sequence[str], batch: Batch) -> Int[Tensor, "batch channel"]:
-    """Row of each channel in LaBraM's table; −1 = it is not looked at.
+    """Electrodes of channels.
 
-    Raises:
-        ValueError: channels are not those that the config names; or it names none, and their places
-            are not known or no electrode lies there.
+    Parameters
+    ----------
+    channels
+        Names in the config; none = by position.
+    batch
+        Windows side by side, padded.
+
+    Returns
+    -------
+    Tensor
+        Row of each channel in LaBraM's table, int `[batch, channel]`; −1 = not read.
+
+    Raises
+    ------
+    ValueError
+        Channels are not those of the config; or it names none, and no electrode lies at their
+        positions.
     """
     n = batch.valid.shape[1]
     if channels:
@@ -151,7 +187,13 @@ def electrodes(channels: Sequence[str], batch: Batch) -> Int[Tensor, "batch chan
 
 
 class LaBraM(Backbone):
-    """Features of windows of EEG, in volts, at the rate it was trained on (200 Hz)."""
+    """Features of windows of EEG, in volts, at the sampling rate of its training (200 Hz).
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
 
     config_class = LaBraMConfig
 
@@ -212,7 +254,20 @@ class LaBraM(Backbone):
 
 
 def layer_of(name: str, n_blocks: int) -> tuple[int, int]:
-    """(layer of a parameter of `encoder`, number of layers), as `Backbone.layer`."""
+    """Layer of a parameter of `encoder`.
+
+    Parameters
+    ----------
+    name
+        Name of the parameter.
+    n_blocks
+        Number of transformer blocks.
+
+    Returns
+    -------
+    tuple[int, int]
+        (layer, number of layers), as `Backbone.layer`.
+    """
     parts = name.split(".")
     if parts[1] == "blocks":
         return int(parts[2]) + 1, n_blocks + 1

@@ -22,8 +22,14 @@ ACTIVATIONS = {"gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "relu": nn.ReLU}
 
 
 def start_small(*layers: nn.Linear) -> None:
-    """Mark layers that add to a residual stream (or end it): they begin near 0, so that a deep
-    model begins as a shallow one (see `MEGGPT._init_weights`)."""
+    """Mark layers that add to a residual stream (or end it): they start near 0, so that a deep
+    model starts as a shallow one (see `MEGGPT._init_weights`).
+
+    Parameters
+    ----------
+    *layers
+        The layers.
+    """
     for layer in layers:
         layer.starts_small = True
 

@@ -21,11 +21,33 @@ def generate(
     top_p: float = 0.99, seed: int = 0, session: Int[Tensor, " batch"] | None = None,
     cached: bool = True,
 ) -> Int[Tensor, "batch channel new"]:
-    """`n` labels that follow the prompt (which is not returned).
+    """Labels that follow the prompt, without the prompt.
 
-    temperature: of the scores; top_p: labels are drawn from the fewest that hold this share.
-    geometry: where channels lie, which "causal" reads. session: whose, as in `MEGGPT.logits`.
-    cached: False = everything is read anew for each sample, to compare.
+    Parameters
+    ----------
+    model
+        The model.
+    prompt
+        Labels, int `[batch, channel, time]`.
+    n
+        Number of labels.
+    geometry
+        Position and orientation of channels, `[batch, channel, 6]`, which "causal" reads.
+    temperature
+        Sampling temperature.
+    top_p
+        Sample from the most probable tokens that together have this probability.
+    seed
+        Seed of what is drawn.
+    session
+        Number of the subject of each window, `[batch]`, −1 = unknown; None = no subjects.
+    cached
+        Keep keys and values of earlier positions.
+
+    Returns
+    -------
+    Tensor
+        int `[batch, channel, n]`.
     """
     if n < 1 or not temperature > 0 or not 0 < top_p <= 1:
         raise ValueError(f"wanted n ≥ 1 samples, a temperature above 0 and top_p in (0, 1], got "
@@ -54,8 +76,22 @@ def generate(
 def draw(
     scores: Float[Tensor, "batch channel code"], top_p: float, generator: torch.Generator
 ) -> Int[Tensor, "batch channel"]:
-    """A label of each channel, of the fewest that hold `top_p`; never 0, which training has not
-    seen."""
+    """Draw a label of each channel.
+
+    Parameters
+    ----------
+    scores
+        `[batch, channel, code]`.
+    top_p
+        Sample from the most probable tokens that together have this probability.
+    generator
+        Random generator.
+
+    Returns
+    -------
+    Tensor
+        int `[batch, channel]`; never 0, which training has not seen.
+    """
     scores = scores.clone()
     scores[..., 0] = -torch.inf
     share, label = scores.softmax(dim=-1).sort(dim=-1, descending=True)
@@ -67,7 +103,22 @@ def draw(
 def unigram_prompt(
     count: Int[Tensor, " code"], shape: tuple[int, int, int], seed: int
 ) -> Int[Tensor, "batch channel time"]:
-    """Labels drawn by how often they come. count: of each label."""
+    """Draw labels by their frequency.
+
+    Parameters
+    ----------
+    count
+        Frequency of each label, `[code]`.
+    shape
+        (batch, channel, time).
+    seed
+        Seed of what is drawn.
+
+    Returns
+    -------
+    Tensor
+        int `[batch, channel, time]`.
+    """
     generator = torch.Generator().manual_seed(seed)
     share = count.double()
     share[0] = 0

@@ -35,6 +35,8 @@ class NeuroBOLTConfig(NeuroFMConfig):
     channels, n_channels
         Electrodes of the channels of a batch, in that order; none = found by their places, and then
         `n_channels` says how many there are.
+    n_channels
+        Number of channels, if they are found by position.
     n_times
         Samples of a window.
     n_rois
@@ -130,8 +132,13 @@ class NeuroBOLTConfig(NeuroFMConfig):
 class NeuroBOLT(ScanModel):
     """Values of regions from windows of EEG, in volts, at 200 Hz.
 
-    labram: a trained one, whose weights are copied in (its electrodes may be others); None = the
-        encoder starts at random, or is filled by loading.
+    Parameters
+    ----------
+    config
+        Settings.
+    labram
+        Trained LaBraM whose weights are copied (electrodes may differ); None = random weights,
+        or to be filled by loading.
     """
 
     config_class = NeuroBOLTConfig
@@ -198,14 +205,39 @@ class NeuroBOLT(ScanModel):
     def branches(
         self, signal: Float[Tensor, "batch channel time"], rows: Int[Tensor, "batch channel"]
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
-        """(spatiotemporal, spectral) features of windows in units of 100 µV, whose channels are
-        these rows of LaBraM's table."""
+        """Features of windows.
+
+        Parameters
+        ----------
+        signal
+            Windows in units of 100 µV, `[batch, channel, time]`.
+        rows
+            Row of each channel in LaBraM's table, `[batch, channel]`.
+
+        Returns
+        -------
+        tuple[Tensor, Tensor]
+            Spatiotemporal and spectral features, each `[batch, dim]`.
+        """
         return self.encoder.pooled(self.encoder(signal, rows), rows), self.spectral(signal)
 
     def read_out(
         self, spatiotemporal: Float[Tensor, "batch dim"], spectral: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch roi"]:
-        """Values of regions from the features of both branches."""
+        """Values of regions from both branches.
+
+        Parameters
+        ----------
+        spatiotemporal
+            `[batch, dim]`.
+        spectral
+            `[batch, dim]`.
+
+        Returns
+        -------
+        Tensor
+            `[batch, roi]`.
+        """
         return self.head(F.gelu(spatiotemporal + spectral)).float()
 
     def predict(self, batch: Batch) -> Float[Tensor, "batch roi"]:

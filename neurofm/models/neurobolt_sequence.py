@@ -104,9 +104,15 @@ class Statistics:
 
 
 class NeuroBOLTSequence(ScanModel):
-    """Regions' values at every volume.
+    """Values of regions at every volume.
 
-    tokenizer: a trained one, whose weights are copied in.
+    Parameters
+    ----------
+    config
+        Settings.
+    tokenizer
+        Trained tokenizer whose weights and config are copied; None = a fresh one, to be filled
+        by loading.
     """
 
     config_class = NeuroBOLTSequenceConfig
@@ -145,7 +151,18 @@ class NeuroBOLTSequence(ScanModel):
     # ------------------------------------------------------------------- frames
 
     def spectra(self, batch: PairBatch) -> Float[Tensor, "batch frame band source source"]:
-        """Cross-spectra of the sources."""
+        """Cross-spectra of the sources.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, frame, band, source, source]`.
+        """
         lead = self.lead_field(batch.geometry.float(), batch.kind, batch.valid)
         sources = self.lead_field.sources(batch.signal.float(), lead)
         return cross_spectra(sources, self.config.sfreq, self.hop, self.length)
@@ -153,7 +170,22 @@ class NeuroBOLTSequence(ScanModel):
     def features(
         self, batch: PairBatch, spectra: Tensor, whitening: Tensor
     ) -> Float[Tensor, "batch frame feature"]:
-        """Of every frame, before they are compared with the scan's others."""
+        """Features of every frame, before they are compared with the other frames of the scan.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        spectra
+            Of `spectra`.
+        whitening
+            Of `statistics`.
+
+        Returns
+        -------
+        Tensor
+            `[batch, frame, feature]`.
+        """
         white = whitening[:, None] @ spectra @ whitening[:, None]
         row, column = torch.triu_indices(*white.shape[-2:], device=white.device)
         found = white[..., row, column].flatten(2)
@@ -173,7 +205,20 @@ class NeuroBOLTSequence(ScanModel):
         return rows[:, done.clamp(min=0)]
 
     def real_frames(self, batch: PairBatch, n_frames: int) -> Bool[Tensor, "batch frame 1"]:
-        """Which frames lie within the scan, whose windows reach no padding and nothing bad."""
+        """Frames within the scan, whose windows reach no padding and nothing bad.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        n_frames
+            Number of frames.
+
+        Returns
+        -------
+        Tensor
+            bool `[batch, frame, 1]`.
+        """
         end = (torch.arange(n_frames, device=batch.signal.device) + 1) * self.hop
         real = (end <= batch.n_times[:, None]) & (end >= self.length)
         if batch.bad is not None:
@@ -182,7 +227,18 @@ class NeuroBOLTSequence(ScanModel):
         return real[..., None]
 
     def statistics(self, batch: PairBatch) -> Statistics:
-        """Of each scan, from all of it."""
+        """Statistics of each scan, from all of it.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Statistics
+            Of each scan.
+        """
         return self._compared(batch)[1]
 
     @torch.no_grad()
@@ -214,7 +270,20 @@ class NeuroBOLTSequence(ScanModel):
     def seen(
         self, batch: PairBatch, statistics: Statistics | None = None
     ) -> Float[Tensor, "batch volume feature"]:
-        """What each volume sees of the frames before it."""
+        """Features of the frames before each volume.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        statistics
+            Statistics of each scan; None = from the batch.
+
+        Returns
+        -------
+        Tensor
+            `[batch, volume, feature]`.
+        """
         frames, _ = self._compared(batch, statistics)
         end_s = (torch.arange(frames.shape[1], device=frames.device) + 1) * self.config.hop_s
         basis = lag_basis(batch.volume_s.nan_to_num(-1.0), end_s, self.config.hop_s,
@@ -237,7 +306,7 @@ class NeuroBOLTSequence(ScanModel):
         ridge = ScanRidge(self.read.in_features, self.read.out_features)
         for batch in batches:
             for row in range(len(batch)):
-                one = alone(batch, row)
+                one = _alone(batch, row)
                 ridge.add(self.seen(one)[0].double(), one.target[0].double())
         weight, bias, said = ridge.solve(self._of_tokenizer())
         self.read.weight.copy_(weight)
@@ -263,7 +332,7 @@ class NeuroBOLTSequence(ScanModel):
         return scan_loss(self.predict(batch), batch.target.float())
 
 
-def alone(batch: PairBatch, row: int) -> PairBatch:
+def _alone(batch: PairBatch, row: int) -> PairBatch:
     """One scan of a batch, without padding at its end."""
     n = int(batch.n_times[row])
     fields = {name: getattr(batch, name)[row : row + 1] for name in
@@ -275,7 +344,20 @@ def alone(batch: PairBatch, row: int) -> PairBatch:
 def scan_loss(
     found: Float[Tensor, "batch volume roi"], target: Float[Tensor, "batch volume roi"]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(Mean squared error over what was measured, {"r": mean Pearson correlation})."""
+    """Loss of predicted regions.
+
+    Parameters
+    ----------
+    found
+        Prediction, `[batch, volume, roi]`.
+    target
+        Measured regions, `[batch, volume, roi]`, NaN = not measured.
+
+    Returns
+    -------
+    tuple[Tensor, dict[str, Tensor]]
+        Mean squared error over measured volumes; {"r": mean Pearson r}.
+    """
     measured = ~target.isnan()
     target = target.nan_to_num(0.0)
     loss = (torch.square(found - target) * measured).sum() / measured.sum().clamp(min=1)
@@ -286,7 +368,22 @@ def correlation(
     found: Float[Tensor, "batch volume roi"], target: Float[Tensor, "batch volume roi"],
     measured: Bool[Tensor, "batch volume roi"],
 ) -> Float[Tensor, "batch roi"]:
-    """Pearson r over the volumes measured; NaN where fewer than three were."""
+    """Pearson r over the measured volumes.
+
+    Parameters
+    ----------
+    found
+        Prediction, `[batch, volume, roi]`.
+    target
+        Measured, `[batch, volume, roi]`.
+    measured
+        True = measured, `[batch, volume, roi]`.
+
+    Returns
+    -------
+    Tensor
+        `[batch, roi]`, NaN where fewer than three volumes were measured.
+    """
     n = measured.sum(dim=1)
     one, two = (torch.where(measured, x - (x * measured).sum(dim=1, keepdim=True)
                             / n.clamp(min=1)[:, None], 0.0) for x in (found, target))

@@ -56,11 +56,33 @@ class BackboneConfig(NeuroFMConfig):
         raise NotImplementedError(f"{type(self).__name__} must name its pools")
 
     def n_pooled(self, pool: str) -> int:
-        """Width of what `Backbone.pooled` gives."""
+        """Width of `Backbone.pooled`.
+
+        Parameters
+        ----------
+        pool
+            How features are pooled, one of `config.pools`.
+
+        Returns
+        -------
+        int
+            Number of features.
+        """
         raise NotImplementedError(f"{type(self).__name__} must say how wide pooled features are")
 
     def pooled_names(self, pool: str) -> list[str]:
-        """A name for each feature that `Backbone.pooled` gives."""
+        """Names of the features of `Backbone.pooled`.
+
+        Parameters
+        ----------
+        pool
+            How features are pooled, one of `config.pools`.
+
+        Returns
+        -------
+        list[str]
+            One name per feature.
+        """
         return [f"{pool}_{number}" for number in range(self.n_pooled(pool))]
 
 
@@ -69,26 +91,90 @@ class Backbone(NeuroFMPreTrainedModel):
 
     @abstractmethod
     def embed(self, batch: Any) -> Float[Tensor, "batch source frame dim"]:
-        """Features of every place and time."""
+        """Features of every place and time.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, source, frame, dim]`.
+        """
 
     @abstractmethod
     def pooled(self, batch: Any, pool: str) -> Float[Tensor, "batch *place feature"]:
-        """One vector of each window; of "attention" one of each place, 0 where there is none."""
+        """Features of each window.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        pool
+            How features are pooled, one of `config.pools`.
+
+        Returns
+        -------
+        Tensor
+            `[batch, feature]`; of "attention" `[batch, place, feature]`, 0 where there is no
+            place.
+        """
 
     @abstractmethod
     def used(self, pool: str) -> list[nn.Module]:
-        """The parts that may be trained along and that `pooled` depends on."""
+        """Parts that can be trained with a decoder.
+
+        Parameters
+        ----------
+        pool
+            How features are pooled, one of `config.pools`.
+
+        Returns
+        -------
+        list[Module]
+            Parts that `pooled` depends on.
+        """
 
     @abstractmethod
     def layer(self, name: str) -> tuple[int, int]:
-        """(layer that the parameter stands in, 0 = the first; number of layers)."""
+        """Layer of a parameter.
+
+        Parameters
+        ----------
+        name
+            Name of the parameter.
+
+        Returns
+        -------
+        tuple[int, int]
+            (layer, 0 = the first; number of layers).
+        """
 
     def prepare(self, batch: Batch) -> Batch | Tokens:
-        """What of a batch never changes in training: its tokens, where there are such."""
+        """What of a batch does not change in training.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Batch or Tokens
+            Tokens, where the model reads them.
+        """
         return batch
 
     def start(self, batches: Iterable[Batch]) -> None:
-        """What random weights take from training signals before they are trained; usually none."""
+        """What random weights take from training signals before training; usually nothing.
+
+        Parameters
+        ----------
+        batches
+            Batches of training windows.
+        """
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         return {"pooled": self.pooled(batch, self.config.pools[0]).contiguous()}
@@ -117,23 +203,58 @@ class WindowDecoder(NeuroFMPreTrainedModel):
 
     @abstractmethod
     def pool(self, batch: Any) -> Float[Tensor, "batch *place feature"]:
-        """What the answer is read from."""
+        """Features that the answer is read from.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, (place), feature]`.
+        """
 
     @abstractmethod
     def name(
         self, pooled: Float[Tensor, "batch *place feature"],
         center: Float[Tensor, " feature"] | None = None,
     ) -> Float[Tensor, "batch output"]:
-        """`predict`, from what `pool` gave."""
+        """As `predict`, from what `pool` gave.
+
+        Parameters
+        ----------
+        pooled
+            Features, `[batch, (place), feature]`.
+        center
+            Mean over windows of the subject of what `pool` gives, `[feature]`, where the
+            decoder recenters; None = the mean of the training subjects.
+
+        Returns
+        -------
+        Tensor
+            `[batch, output]`.
+        """
 
     @torch.no_grad()
     def predict(
         self, batch: Any, center: Float[Tensor, " feature"] | None = None
     ) -> Float[Tensor, "batch output"]:
-        """Probability of each of `classes` for each window; or the number, [batch, 1].
+        """Class or number of each window.
 
-        center: mean over windows of the person of what `pool` gives, where the decoder re-centers;
-            None = the training people's, for somebody of whom nothing else is known.
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        center
+            Mean over windows of the subject of what `pool` gives, `[feature]`, where the
+            decoder recenters; None = the mean of the training subjects.
+
+        Returns
+        -------
+        Tensor
+            Probability of each of `classes`, `[batch, class]`; or a number, `[batch, 1]`.
         """
         return self.name(self.pool(batch), center)
 
@@ -148,7 +269,18 @@ class ScanModel(NeuroFMPreTrainedModel):
 
     @abstractmethod
     def predict(self, batch: Any) -> Tensor:
-        """Value of each region: [batch, volume, roi] of scans, [batch, roi] of volumes."""
+        """Value of each region.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, volume, roi]` of scans, `[batch, roi]` of volumes.
+        """
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         return {"predicted": self.predict(batch).contiguous()}

@@ -11,16 +11,57 @@ class Trainable(nn.Module):
     """
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
-        """True for parameters without weight decay: vectors, which are biases and gains."""
+        """Whether a parameter has no weight decay.
+
+        Parameters
+        ----------
+        name
+            Name of the parameter.
+        parameter
+            The parameter.
+
+        Returns
+        -------
+        bool
+            True for vectors, which are biases and gains.
+        """
         return parameter.ndim < 2
 
     def lr_scale(self, name: str) -> float:
-        """Factor on the learning rate of a parameter."""
+        """Factor on the learning rate of a parameter.
+
+        Parameters
+        ----------
+        name
+            Name of the parameter.
+
+        Returns
+        -------
+        float
+            1 = the learning rate of the run.
+        """
         return 1.0
 
     def anneal(self, progress: float) -> None:
-        """Called before each step with the finished share of the run, 0 … 1."""
+        """Called before each step.
+
+        Parameters
+        ----------
+        progress
+            Finished share of the run, 0 to 1.
+        """
 
     def logged(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Single numbers for the log, from the means of metrics that are vectors."""
+        """Numbers for the log.
+
+        Parameters
+        ----------
+        vectors
+            Means of the metrics that are vectors.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            Single numbers by name.
+        """
         return {}

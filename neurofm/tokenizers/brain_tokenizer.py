@@ -5,7 +5,7 @@ a codec (`neurofm.nn.spatial`), features are normalized and quantized, and the t
 reconstructing all channels while a quarter of them are hidden.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -18,122 +18,8 @@ from ..nn.losses import distance, masked_mean, pearson, zscore
 from ..nn.quantizer import Quantized, ResidualQuantizer, perplexity
 from ..nn.seeded import window_generators
 from ..nn.spatial import AttentionCodec
-from ..pretrained import NeuroFMConfig
+from .brain_tokenizer_config import BrainTokenizerConfig
 from .tokenizer import Tokenizer
-
-
-class BrainTokenizerConfig(NeuroFMConfig):
-    """The defaults are the published BrainTokenizer (5.05 M parameters).
-
-    Parameters
-    ----------
-    window_length
-        Samples encoded together (512 = 2 s at 256 Hz).
-    overlap
-        Share of a window that the next one covers too, when encoding for a model.
-    spatial
-        How channels become sources: "attention" over encoded channels is the published way,
-        "leadfield" mixes channels before they are encoded (`neurofm.nn.leadfield`).
-    kind_rows
-        See `neurofm.nn.sensor_encoder.SensorEncoder`.
-    n_filters, ratios, kernel, last_kernel
-        Of SEANet; a window gives window_length / product of ratios frames.
-    dim, n_sources, n_heads, dropout
-        Width, number of sources, heads and dropout.
-    n_levels, n_codes, code_dim
-        Of the quantizer; code_dim None = dim.
-    ema_decay, revive_below, rotation_trick
-        See `neurofm.nn.quantizer.ResidualQuantizer`.
-    quantize_from
-        Share of a training run after which features are quantized; before, the quantizer lets them
-        through, so that there is something to quantize when it starts.
-    commitment
-        Weight of the pull of features toward their codes.
-    phase
-        Weight of the loss's term in spectral phase (published ½). Compared without wrapping, a
-        phase near ±π jumps by 2π at the last bit of rounding, so runs with it differ between
-        machines and numbers of processes; 0 leaves it out.
-    hidden
-        Share of channels hidden in training (at least one).
-    noise
-        Standard deviation of noise added to what is encoded in training.
-    """
-
-    model_type = "neurofm_brain_tokenizer"
-
-    def __init__(
-        self,
-        window_length: int = 512,
-        overlap: float = 0.25,
-        spatial: str = "attention",
-        kind_rows: Sequence[int] = (0, 1, 2, 2, -1),
-        n_filters: int = 32,
-        ratios: Sequence[int] = (8, 4, 2),
-        kernel: int = 5,
-        last_kernel: int = 5,
-        dim: int = 256,
-        n_sources: int = 16,
-        n_heads: int = 4,
-        dropout: float = 0.0,
-        n_levels: int = 4,
-        n_codes: int = 512,
-        code_dim: int | None = None,
-        ema_decay: float = 0.99,
-        revive_below: float = 2.0,
-        rotation_trick: bool = True,
-        quantize_from: float = 0.0,
-        commitment: float = 0.25,
-        phase: float = 0.5,
-        hidden: float = 0.25,
-        noise: float = 0.1,
-        **of_transformers,
-    ):
-        self.window_length = window_length
-        self.overlap = overlap
-        self.spatial = spatial
-        self.kind_rows = tuple(kind_rows)
-        self.n_filters = n_filters
-        self.ratios = tuple(ratios)
-        self.kernel = kernel
-        self.last_kernel = last_kernel
-        self.dim = dim
-        self.n_sources = n_sources
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.n_levels = n_levels
-        self.n_codes = n_codes
-        self.code_dim = code_dim
-        self.ema_decay = ema_decay
-        self.revive_below = revive_below
-        self.rotation_trick = rotation_trick
-        self.quantize_from = quantize_from
-        self.commitment = commitment
-        self.phase = phase
-        self.hidden = hidden
-        self.noise = noise
-        super().__init__(**of_transformers)
-        self.require(
-            0 <= overlap < 1, f"overlap must be in [0, 1), got {overlap}"
-        )
-        self.require(
-            dim % n_heads == 0, f"dim ({dim}) must be a multiple of n_heads ({n_heads})"
-        )
-        self.require(
-            spatial in CODECS, f"spatial must be one of {sorted(CODECS)}, got {spatial!r}"
-        )
-        self.require(
-            len(self.kind_rows) == 5 and max(self.kind_rows) >= 0,
-            f"kind_rows must have a row (or -1) for each of 5 kinds, got {kind_rows}",
-        )
-
-    def stride(self, overlap: float | None = None) -> int:
-        """Samples from one window to the next; overlap None = the config's."""
-        overlap = self.overlap if overlap is None else overlap
-        stride = round(self.window_length * (1 - overlap))
-        self.require(
-            0 < stride <= self.window_length, f"overlap must be in [0, 1), got {overlap}"
-        )
-        return stride
 
 
 def _attention_codec(config: BrainTokenizerConfig) -> AttentionCodec:
@@ -150,12 +36,18 @@ def _leadfield_codec(config: BrainTokenizerConfig) -> LeadFieldCodec:
     )  # fmt: skip
 
 
-CODECS: dict[str, Callable[[BrainTokenizerConfig], AttentionCodec | LeadFieldCodec]] = {
+_CODECS: dict[str, Callable[[BrainTokenizerConfig], AttentionCodec | LeadFieldCodec]] = {
     "attention": _attention_codec, "leadfield": _leadfield_codec}
 
 
 class BrainTokenizer(Tokenizer):
-    """Windows, hidden channels, quantizer and losses; channels ↔ sources is the codec's work."""
+    """Windows, hidden channels, quantizer and losses; the codec maps channels to sources and back.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
 
     config_class = BrainTokenizerConfig
     # Codes learned by averaging do not survive bfloat16.
@@ -163,7 +55,7 @@ class BrainTokenizer(Tokenizer):
 
     def __init__(self, config: BrainTokenizerConfig):
         super().__init__(config)
-        self.codec = CODECS[config.spatial](config)
+        self.codec = _CODECS[config.spatial](config)
         self.quantizer = ResidualQuantizer(
             config.dim, config.n_levels, config.n_codes, config.code_dim, config.ema_decay,
             config.revive_below, config.rotation_trick, bypassed=config.quantize_from > 0,
@@ -183,10 +75,23 @@ class BrainTokenizer(Tokenizer):
     def windows(
         self, signal: Float[Tensor, "batch channel time"], overlap: float, tail: str = "pad"
     ) -> Float[Tensor, "batch channel window sample"]:
-        """Cut into windows. What is left at the end becomes a last window, filled with zeros.
+        """Cut signals into windows; the rest at the end is padded with zeros.
 
-        tail="drop" leaves it out instead: so does the published code at overlap 0, in silence, and
-        reproducing its numbers needs the same.
+        The published code drops the rest at overlap 0; reproducing its numbers needs tail="drop".
+
+        Parameters
+        ----------
+        signal
+            Signals, `[batch, channel, time]`.
+        overlap
+            Share of a window that the next one repeats.
+        tail
+            What is left at the end: "pad" with zeros, or "drop".
+
+        Returns
+        -------
+        Tensor
+            `[batch, channel, window, sample]`.
         """
         length, stride, n_times = self.config.window_length, self.config.stride(overlap), \
             signal.shape[-1]
@@ -235,7 +140,22 @@ class BrainTokenizer(Tokenizer):
     def features(
         self, batch: Batch, overlap: float | None = None, tail: str = "pad"
     ) -> tuple[Float[Tensor, "batch source frame dim"], Int[Tensor, "batch source frame level"]]:
-        """Quantised features and the token ids they are made of; nothing is learned here."""
+        """Quantized features and their token ids; nothing is learned here.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+        overlap
+            Share of a window that the next one repeats; None = that of the config.
+        tail
+            What is left at the end: "pad" with zeros, or "drop".
+
+        Returns
+        -------
+        tuple[Tensor, Tensor]
+            Features `[batch, source, frame, dim]`; token ids `[batch, source, frame, level]`.
+        """
         if self.quantizer.bypassed:
             raise ValueError(
                 f"this tokenizer has not begun to quantize (quantize_from = "

@@ -88,7 +88,13 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
 
 
 class EphysTokenizer(SampleTokenizer):
-    """Channels ↔ tokens; weights are shared by all channels."""
+    """Tokens of single channels; weights are shared by all channels.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
 
     config_class = EphysTokenizerConfig
 
@@ -132,7 +138,20 @@ class EphysTokenizer(SampleTokenizer):
     def logits(
         self, signal: Float[Tensor, "row time"], state: Float[Tensor, "1 row unit"] | None = None
     ) -> tuple[Float[Tensor, "row time token"], Float[Tensor, "1 row unit"]]:
-        """(scores of tokens at each sample, state after the last one)."""
+        """Scores of tokens at each sample.
+
+        Parameters
+        ----------
+        signal
+            Standardized channels, `[row, time]`.
+        state
+            State before the first sample, `[1, row, unit]`; None = the beginning.
+
+        Returns
+        -------
+        tuple[Tensor, Tensor]
+            Scores `[row, time, token]`; state after the last sample `[1, row, unit]`.
+        """
         hidden, state = self.encoder(signal[..., None].to(self.to_token.weight.dtype), state)
         return SHARPNESS * self.norm(self.to_token(hidden)), state
 
@@ -152,7 +171,14 @@ class EphysTokenizer(SampleTokenizer):
     # ----------------------------------------------------------------- decoding
 
     def table(self) -> tuple[Float[Tensor, "token sample"], Float[Tensor, ""]]:
-        """(kernel of each token, its last value at the token's own sample; level of the signal)."""
+        """Kernels of the tokens.
+
+        Returns
+        -------
+        tuple[Tensor, Tensor]
+            Kernel of each token `[token, sample]`, its last value at the sample of the token;
+            level of the signal, a scalar.
+        """
         return self.kernels.weight.sum(dim=0), self.kernels.bias.sum()
 
     def signal(self, tokens: Int[Tensor, "row time"]) -> Float[Tensor, "row time"]:
@@ -192,7 +218,13 @@ class EphysTokenizer(SampleTokenizer):
         return loss, {"pve": variance_explained(found, rows).detach()}
 
     def stream(self) -> "Stream":
-        """For signals that come bit by bit."""
+        """Tokenizer of signals that come bit by bit.
+
+        Returns
+        -------
+        Stream
+            With its own state.
+        """
         return Stream(self)
 
 

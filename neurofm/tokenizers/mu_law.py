@@ -20,6 +20,8 @@ class MuLawConfig(SampleTokenizerConfig):
     ----------
     n_tokens
         Number of levels.
+    n_used
+        Number of tokens in use; 0 until they were counted.
     clip
         Standard deviations beyond which a sample takes the last level.
     n_used
@@ -39,6 +41,13 @@ class MuLawConfig(SampleTokenizerConfig):
 
 
 class MuLaw(SampleTokenizer):
+    """Logarithmic quantization (μ-law) of standardized samples.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
     config_class = MuLawConfig
 
     def __init__(self, config: MuLawConfig):

@@ -18,6 +18,8 @@ class QuantileConfig(SampleTokenizerConfig):
     n_tokens
         Number of bins.
     n_used
+        Number of tokens in use; 0 until they were counted.
+    n_used
         Number of tokens that the training data use (found after training).
     """
 
@@ -31,8 +33,14 @@ class QuantileConfig(SampleTokenizerConfig):
 
 
 class Quantile(SampleTokenizer):
-    """Bins of the normal law until `finish` has seen the training windows; a bin is read as its
-    middle quantile."""
+    """Equally frequent bins of the training windows; those of a normal distribution until
+    `finish`. A bin decodes to its middle quantile.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
 
     config_class = QuantileConfig
 

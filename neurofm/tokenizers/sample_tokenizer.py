@@ -52,11 +52,33 @@ class SampleTokenizer(Tokenizer):
 
     @abstractmethod
     def tokens(self, signal: Float[Tensor, "row time"]) -> Int[Tensor, "row time"]:
-        """Token of every sample of single channels."""
+        """Token of every sample of single channels.
+
+        Parameters
+        ----------
+        signal
+            Standardized channels, `[row, time]`.
+
+        Returns
+        -------
+        Tensor
+            int `[row, time]`.
+        """
 
     @abstractmethod
     def signal(self, tokens: Int[Tensor, "row time"]) -> Float[Tensor, "row time"]:
-        """Single channels from tokens; −1 = a token that is not known."""
+        """Single channels from tokens.
+
+        Parameters
+        ----------
+        tokens
+            Tokens, int `[row, time]`; −1 = unknown.
+
+        Returns
+        -------
+        Tensor
+            `[row, time]`.
+        """
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tokens:
@@ -75,15 +97,36 @@ class SampleTokenizer(Tokenizer):
         return self.signal(rows).view(labels.shape)[..., :n_times]
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """(Mean squared error, {"pve": percentage of variance explained}) of the tokens; a
-        tokenizer that learns overrides it."""
+        """Loss and metrics; a tokenizer that learns overrides it.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        tuple[Tensor, dict[str, Tensor]]
+            Mean squared error; {"pve": percent of variance explained}.
+        """
         rows = batch.signal[batch.valid].float()
         found = self.signal(self.tokens(rows))
         return torch.square(rows - found).mean(), {"pve": variance_explained(found, rows)}
 
     @torch.no_grad()
     def finish(self, batches) -> str:
-        """After training: order the vocabulary by the training windows → what came of it."""
+        """Order the vocabulary by the training windows.
+
+        Parameters
+        ----------
+        batches
+            Batches of training windows.
+
+        Returns
+        -------
+        str
+            What came of it.
+        """
         count = torch.zeros_like(self.vocabulary.label_of)
         for batch in batches:
             tokens = self.tokens(batch.signal.flatten(0, 1)).view(batch.signal.shape)[batch.valid]
@@ -95,5 +138,18 @@ class SampleTokenizer(Tokenizer):
 def variance_explained(
     found: Float[Tensor, "*batch time"], signal: Float[Tensor, "*batch time"]
 ) -> Tensor:
-    """100 · (1 − Σ (x − x̂)² / Σ x²), over everything."""
+    """Percent of variance explained, over everything.
+
+    Parameters
+    ----------
+    found
+        Reconstruction, `[..., time]`.
+    signal
+        Original, `[..., time]`.
+
+    Returns
+    -------
+    Tensor
+        100 · (1 − Σ (x − x̂)² / Σ x²), a scalar.
+    """
     return 100 * (1 - torch.square(signal - found).sum() / torch.square(signal).sum())

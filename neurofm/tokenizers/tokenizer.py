@@ -15,12 +15,43 @@ class Tokenizer(NeuroFMPreTrainedModel):
 
     @abstractmethod
     def encode(self, batch: Batch) -> Tokens:
-        """Token ids [batch, source, frame, level], with the batch's targets, seeds and sources."""
+        """Tokens of signals.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tokens
+            ids `[batch, source, frame, level]`, with the targets, seeds and sources of the
+            batch.
+        """
 
     @abstractmethod
     def decode(self, tokens: Tokens, geometry: Tensor, kind: Tensor, valid: Tensor, *,
                n_times: int | None = None) -> Tensor:
-        """Signals [batch, channel, time] of these sensors. n_times: length wanted."""
+        """Signals of these sensors.
+
+        Parameters
+        ----------
+        tokens
+            Tokens.
+        geometry
+            Position and orientation of the sensors, `[batch, channel, 6]`.
+        kind
+            Kind of each sensor, `[batch, channel]`.
+        valid
+            True = a real sensor, `[batch, channel]`.
+        n_times
+            Number of samples; None = all that the tokens give.
+
+        Returns
+        -------
+        Tensor
+            `[batch, channel, time]`.
+        """
 
     @property
     def keeps_scale(self) -> bool:
@@ -28,7 +59,18 @@ class Tokenizer(NeuroFMPreTrainedModel):
         return True
 
     def reconstruct(self, batch: Batch) -> tuple[Tokens, Tensor]:
-        """Tokens of a batch, and the signals [batch, channel, time] that they decode to."""
+        """Encode and decode a batch.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        tuple[Tokens, Tensor]
+            Tokens, and signals `[batch, channel, time]` that they decode to.
+        """
         tokens = self.encode(batch)
         return tokens, self.decode(tokens, batch.geometry, batch.kind, batch.valid,
                                    n_times=batch.signal.shape[-1])

@@ -67,11 +67,34 @@ def read(
     arrays: ArrayTable | None = None,
     images: ImageTable | None = None,
 ) -> Recording:
-    """Read one file (or folder, where that is the format) → Recording in SI units.
+    """Read one recording from a file (or folder, if that is the format).
 
-    A recording of a BIDS folder is read with its sidecars and has its identity.
-    The options are those of `ReadOptions`. Raises ReadError (a ValueError) that names the file
-    and the cause.
+    Parameters
+    ----------
+    path
+        File, or folder.
+    montage
+        MNE montage for electrodes without a position in the file.
+    unknown_head
+        MEG without a head position: "refuse", or "helmet" (assume a centered head).
+    rename
+        Channel name in the file → electrode name.
+    metadata
+        Column of MNE Epochs metadata that names the event of an epoch.
+    arrays
+        How to read plain arrays.
+    images
+        How to read fMRI images.
+
+    Returns
+    -------
+    Recording
+        In SI units; with its BIDS identity and sidecars where it lies in a BIDS folder.
+
+    Raises
+    ------
+    ReadError
+        A ValueError that names the file and the cause.
     """
     path = Path(path)
     if not path.exists():

@@ -12,7 +12,8 @@ OPTICAL = '''
 
     import numpy as np
 
-    from neurofm.data.base_contract import Contract, windows
+    from neurofm.data.base_contract import Contract
+    from neurofm.data.contract_words import windows
     from neurofm.preprocessing.standardize import Standardized, by_kind
 
 

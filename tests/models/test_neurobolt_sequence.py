@@ -13,7 +13,7 @@ from neurofm.data.pair_batch import PairBatch
 from neurofm.models.neurobolt_sequence import (
     NeuroBOLTSequence,
     NeuroBOLTSequenceConfig,
-    alone,
+    _alone,
     correlation,
 )
 from neurofm.nn.lag_basis import canonical, lag_basis
@@ -138,7 +138,7 @@ def test_padding_of_channels_and_ends_changes_nothing(model):
         torch.nn.functional.pad(one.target, (0, 0, 0, 2), value=torch.nan))
     volumes = one.volume_s.shape[1]
     assert torch.allclose(model.predict(padded)[:, :volumes], model.predict(one), atol=1e-4)
-    assert alone(padded, 0).signal.shape[-1] == n
+    assert _alone(padded, 0).signal.shape[-1] == n
     loss, metrics = model(padded)
     wanted, r = model(one)
     assert loss == pytest.approx(float(wanted), abs=1e-4)

@@ -20,11 +20,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from neurofm import checkpoints, cli
 from neurofm.downstream.estimators import epochs as epochs_module
 from neurofm.downstream.estimators.fit_epochs import held_out
-from neurofm.downstream.estimators.sklearn_face import (
-    NeuroFMClassifier,
-    NeuroFMEmbedding,
-    NeuroFMRegressor,
-)
+from neurofm.downstream.estimators.sklearn_embedding import NeuroFMEmbedding
+from neurofm.downstream.estimators.sklearn_face import NeuroFMClassifier, NeuroFMRegressor
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
 from tests.support.planted import CONTRACT, SFREQ, cap, windows_of
 
