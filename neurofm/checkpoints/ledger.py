@@ -26,7 +26,7 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
                     "hours": round(float(record["duration_s"]) / 3600, 4),
                 })
     published = (parent or {}).get("published", [])
-    known_terms, used = getattr(data, "datasets", {}), data.recordings["dataset"].fillna("")
+    known_terms, used = data.datasets, data.recordings["dataset"].fillna("")
     terms = {**(parent or {}).get("datasets", {}),
              **{name: known_terms.get(name, {}) for name in sorted(set(used))}}
     return {"recordings": entries, "datasets": terms} | (

@@ -226,6 +226,11 @@ class Pairs:
             )
         return np.flatnonzero(keep)
 
+    @property
+    def datasets(self) -> dict[str, dict[str, str]]:
+        """Terms of data sets: pairs keep none."""
+        return {}
+
     def subjects(self, scans: np.ndarray) -> np.ndarray:
         """Subject of each scan.
 

@@ -42,6 +42,11 @@ class Scans:
         return self.pairs.fingerprint
 
     @property
+    def datasets(self) -> dict[str, dict[str, str]]:
+        """As of pairs."""
+        return self.pairs.datasets
+
+    @property
     def recordings(self):
         """A row a scan."""
         return self.pairs.recordings
