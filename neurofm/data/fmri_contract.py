@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from .base_contract import FILE_NAME, Contract
 from .contract_words import band, windows
@@ -125,7 +125,7 @@ class FMRIContract(Contract):
 
     def unscaled(
         self, signal: Float32[np.ndarray, "region volume"], names: Sequence[str], quality: dict
-    ) -> Float32[np.ndarray, "region volume"]:
+    ) -> Float[np.ndarray, "region volume"]:
         """See `Contract.unscaled`: only a scan's own deviation was divided out."""
         if self.scale != "roi_std":
             return signal
