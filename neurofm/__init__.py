@@ -15,7 +15,9 @@ from wrapt import when_imported
 _INDEX = {
     name: module for module, names in {
         "neurofm.checkpoints": ("load",),
+        "neurofm.cli": ("command",),
         "neurofm.preprocessing.readers": ("read",),
+        "neurofm.preprocessing.simulate": ("simulate_raw",),
         "neurofm.preprocessing.standardize": ("standardize",),
         "neurofm.downstream.decoder.embedding": ("embed",),
         "neurofm.downstream.estimators.sklearn_embedding": ("NeuroFMEmbedding",),

@@ -5,11 +5,13 @@ object takes the remaining words and returns an exit status.
 """
 
 import ast
+import contextlib
 import errno
 import gc
 import importlib.util
+import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -72,6 +74,46 @@ def _loaded(command: EntryPoint) -> Callable[[list[str]], int | None]:
     finally:
         if looks:
             gc.enable()
+
+
+def command(line: str | Sequence[object], *, cwd: str | Path = ".") -> int:
+    """Run a command in this process, as it is typed after `neurofm`: for notebooks and scripts.
+
+    Parameters
+    ----------
+    line
+        Such as "ingest recordings --out corpus", quoted as in a shell; or its words.
+    cwd
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 3 where some recordings failed.
+
+    Raises
+    ------
+    ValueError
+        The command or an option is not known, or the command cannot do what is asked; also what
+        else the command raises.
+
+    Examples
+    --------
+    >>> neurofm.command("simulate --subjects 4 --out archive")  # doctest: +SKIP
+    0
+    """
+    argv = shlex.split(line) if isinstance(line, str) else [*map(str, line)]
+    commands = {each.name: each for each in entry_points(group="neurofm.commands")}
+    if not argv or argv[0] not in commands:
+        name = argv[0] if argv else ""
+        raise ValueError(f"unknown command {name!r}; {nearest(name, commands)}")
+    with contextlib.chdir(cwd):
+        try:
+            return _loaded(commands[argv[0]])(argv[1:]) or 0
+        except SystemExit as end:  # of the command line: its message is printed
+            if not end.code:
+                return 0
+            raise ValueError(f"neurofm {argv[0]}: wrong options, see the message above") from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -128,9 +129,24 @@ def _start(context, function, fresh: bool) -> _Worker:
     ours, theirs = context.Pipe()
     with contextlib.nullcontext() if fresh else _one_thread_each():
         process = context.Process(target=_work, args=(theirs, function), daemon=not fresh)
-        process.start()
+        with _main_hidden():
+            process.start()
     theirs.close()  # so that the worker's death closes the pipe
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _main_hidden():
+    """Processes started inside do not import the main module: a user's script that has no
+    `if __name__ == "__main__"` would run again in each of them. No job needs it."""
+    main = sys.modules["__main__"]
+    before = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(before)
 
 
 def _give(worker: _Worker, job) -> None:

@@ -26,6 +26,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -34,6 +35,9 @@ from neurofm import artifacts, lock, processes
 from neurofm.run import Command, Job, Made
 
 from .collect import PRELOAD, attempt
+
+if TYPE_CHECKING:
+    import mne
 
 TASK = "imagery"
 SETTINGS = "run.yaml"  # the settings but for the folder, for --config
@@ -262,6 +266,30 @@ def take_of(run: SimulateConfig, take: Take):
         person, activity, take.device, seed_of(run.seed, "device", *which), run.noise
     )
     return person, activity, measured
+
+
+def simulate_raw(
+    device: str = "eeg64", *, subject: int = 1, minutes: float = 3.0, reactivity: float = 1.0,
+    noise: float = 1.0, seed: int = 0,
+) -> "mne.io.Raw":
+    """One recording in memory: what `neurofm simulate` with these settings writes to a file.
+
+    Parameters
+    ----------
+    device
+        A device of `neurofm.preprocessing.simulation.DEVICES`: eeg19, eeg32, eeg64, mag102, …
+    subject
+        Number of the subject; other numbers are other brains.
+    minutes, reactivity, noise, seed
+        As in `SimulateConfig`.
+
+    Returns
+    -------
+    mne.io.Raw
+        Volts and tesla; annotations "left" and "right" mark trials of imagined movement.
+    """
+    run = SimulateConfig("", 1, subject, 1, minutes, (device,), (), 0, reactivity, noise, seed=seed)
+    return take_of(run, Take(subject, device, 1))[2].raw
 
 
 def scan_of(run: SimulateConfig, take: Take, person, activity, measured):

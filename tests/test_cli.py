@@ -302,3 +302,19 @@ def test_evaluate_lists_its_questions_and_names_the_nearest(capsys):
         assert re.search(rf"^  {question} +\w.*", said, re.MULTILINE), question
     assert main(["decodng"]) == 2
     assert "unknown question 'decodng'; did you mean 'decoding'?" in capsys.readouterr().err
+
+
+def test_a_command_in_this_process_as_it_is_typed(tmp_path, capsys):
+    import neurofm
+
+    words = "simulate --out archive --subjects 1 --minutes 0.5 --always [] --devices [eeg19]"
+    assert neurofm.command(words, cwd=tmp_path) == 0
+    assert (tmp_path / "archive" / "participants.tsv").is_file()
+    assert "1 recordings of 1 subjects" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="unknown command 'simulat'; did you mean 'simulate'"):
+        neurofm.command("simulat --out archive")
+    with pytest.raises(ValueError, match="neurofm simulate: wrong options"):
+        neurofm.command(["simulate", "--outt", tmp_path])
+    assert "did you mean" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="other things"):  # main prints it; here it is raised
+        neurofm.command(f"simulate --out {ROOT}/configs")

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +50,12 @@ def test_stopping_early_leaves_no_process_behind():
     next(running)
     running.close()
     assert set(multiprocessing.active_children()) <= before
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from neurofm import processes\n"
+                      "print('begun')\n"
+                      "print(sorted(processes.run(eval, ['1 + 1', '2 + 2'], 2)))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["begun", "[('1 + 1', 2), ('2 + 2', 4)]"], done.stderr

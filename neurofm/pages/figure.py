@@ -3,6 +3,7 @@
 Matplotlib is loaded when the first figure is drawn, and needs no display.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,24 @@ _STYLE = {
 }
 
 
+def style() -> None:
+    """Give the figures that follow the style of all figures of neurofm."""
+    from cycler import cycler
+    from matplotlib import rcParams
+
+    rcParams.update(_STYLE | {"axes.prop_cycle": cycler(color=COLORS)})
+
+
 def pyplot():
-    """matplotlib.pyplot in the style of all figures, drawing to files."""
+    """matplotlib.pyplot in the style of all figures. It draws to files, unless the user has loaded
+    it before, as notebooks do."""
     import matplotlib
 
-    matplotlib.use("Agg")
-    from cycler import cycler
+    if "matplotlib.pyplot" not in sys.modules:
+        matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    plt.rcParams.update(_STYLE | {"axes.prop_cycle": cycler(color=COLORS)})
+    style()
     return plt
 
 

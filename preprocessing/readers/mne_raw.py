@@ -97,7 +97,7 @@ def convert(raw, options, source: str | None = None) -> Recording:
     import mne
 
     info = raw.info
-    source = source or str((getattr(raw, "filenames", None) or ["recording in memory"])[0])
+    source = source or str((getattr(raw, "filenames", None) or [None])[0] or "recording in memory")
     picks, dropped = _choose(info, options.rename)
     parcels = [] if picks else _misc(info)
     if not picks and not parcels:

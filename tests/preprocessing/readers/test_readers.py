@@ -487,3 +487,9 @@ class TestArrayTables:
         path.write_text("name\tx\ty\tz\nC3\tleft\t0\t90\n")
         with pytest.raises(ValueError, match="got 'left'"):
             read_channel_table(path)
+
+
+def test_messages_about_a_recording_in_memory_say_so():
+    raw = mne.io.RawArray(np.zeros((1, 0)), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error")
+    with pytest.raises(ReadError, match="^recording in memory: the recording has no samples"):
+        from_raw(raw)

@@ -7,6 +7,7 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy.signal import butter, resample, sosfiltfilt
 
 from neurofm import artifacts
@@ -338,3 +339,17 @@ def test_amplitudes_of_a_lobe_rise_together_where_asked_for():
         return np.corrcoef(np.log(size))[0, 1]
 
     assert likeness(together) > likeness(apart) + 0.2
+
+
+def test_a_recording_in_memory_is_the_one_of_the_archive(archive):
+    import neurofm
+
+    path = next(archive.rglob("sub-*eeg19*_eeg.fif"), None) or next(archive.rglob("sub-*_eeg.fif"))
+    stored = mne.io.read_raw_fif(path, verbose="error")
+    settings = yaml.safe_load((archive / "run.yaml").read_text())
+    device = path.name.split("_ses-")[1].split("_")[0]
+    raw = neurofm.simulate_raw(
+        device, subject=int(path.name[4:7]),
+        **{name: settings[name] for name in ("minutes", "reactivity", "noise", "seed")})
+    np.testing.assert_allclose(raw.get_data(), stored.get_data(), rtol=1e-5, atol=1e-12)
+    assert raw.annotations.description.tolist() == stored.annotations.description.tolist()
