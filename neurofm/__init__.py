@@ -33,6 +33,7 @@ _INDEX = {
         "neurofm.data.pairs": ("Pairs",),
         "neurofm.data.scans": ("Scans",),
         "neurofm.data.volume_windows": ("VolumeWindows",),
+        "neurofm.results": ("Results",),
         "neurofm.tokenizers.brain_tokenizer": ("BrainTokenizer", "BrainTokenizerConfig"),
         "neurofm.tokenizers.ephys_tokenizer": ("EphysTokenizer", "EphysTokenizerConfig"),
         "neurofm.tokenizers.mu_law": ("MuLaw", "MuLawConfig"),

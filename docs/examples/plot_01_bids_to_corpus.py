@@ -82,11 +82,12 @@ print((work / "corpus" / "failures.tsv").read_text())
 # ---------------------
 #
 # One spectrum per recording, median over channels, after standardization. The line noise of the
-# simulation (50 Hz) lies above the band and was removed. Every recording should have the same shape; one that stands
-# apart deserves a look.
+# simulation (50 Hz) lies above the band and was removed. Every recording should have the same
+# shape; one that stands apart deserves a look.
 
 figure.style()
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=[3, 2], layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=[3, 2],
+                                  layout="constrained")
 colors = dict(zip(["eeg19", "eeg64", "mag102"], figure.COLORS, strict=False))
 for number, row in enumerate(corpus.recordings.itertuples()):
     windows = np.flatnonzero(corpus.windows["recording"] == number)

@@ -279,6 +279,14 @@ class BrainOmni(Backbone):
         ids = batch if isinstance(batch, Tensor) else self.tokenize(batch).ids
         return self._logits(self._read(ids))
 
+    def fill_in(
+        self, tokens: Tokens, hidden: Bool[Tensor, "batch source frame"]
+    ) -> Float[Tensor, "batch source frame level code"]:
+        """Logits of every level's code at every position, where `hidden` positions show the mask
+        token."""
+        x = self._read(tokens.ids)
+        return self._logits(torch.where(hidden[..., None], self.mask_token.to(x.dtype), x))
+
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features for downstream tasks: after all blocks but the last, of length 1."""
         x, table = self._enter(self._read(self.tokenize(batch).ids))
