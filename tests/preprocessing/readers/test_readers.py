@@ -491,5 +491,5 @@ class TestArrayTables:
 
 def test_messages_about_a_recording_in_memory_say_so():
     raw = mne.io.RawArray(np.zeros((1, 0)), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error")
-    with pytest.raises(ReadError, match="^recording in memory: the recording has no samples"):
+    with pytest.raises(ReadError, match=r"^recording in memory: the recording has no samples"):
         from_raw(raw)
