@@ -36,7 +36,7 @@ neurofm.command(
     "pretrain --data corpus --out tokenizer --model brain_tokenizer "
     "--architecture '{window_length: 256, spatial: leadfield, ratios: [8, 4], n_filters: 4, "
     "dim: 24, n_levels: 2, n_codes: 64, phase: 0, quantize_from: 0.3}' "
-    "--train.steps 80 --train.batch_windows 4 --train.lr 1e-2 --train.beta2 0.99", cwd=work)
+    "--train.steps 60 --train.batch_windows 4 --train.lr 1e-2 --train.beta2 0.99", cwd=work)
 neurofm.command("tokenize --data corpus --model tokenizer --out tokens", cwd=work)
 
 # %%
@@ -46,8 +46,8 @@ neurofm.command("tokenize --data corpus --model tokenizer --out tokens", cwd=wor
 neurofm.command(
     "pretrain --data tokens --tokenizer tokenizer --out brainomni --model brainomni "
     "--architecture '{dim: 48, n_heads: 4, n_blocks: 2, scaled_codes: true, neighbors: 5, "
-    "head: codebook}' --train.steps 120 --train.batch_windows 8 --train.lr 4e-3 "
-    "--train.validate_every 20", cwd=work)
+    "head: codebook}' --train.steps 90 --train.batch_windows 8 --train.lr 4e-3 "
+    "--train.validate_every 15", cwd=work)
 neurofm.command("show brainomni", cwd=work)
 
 # %%

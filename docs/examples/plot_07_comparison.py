@@ -37,7 +37,7 @@ neurofm.command(
     "pretrain --data trials --out tokenizer --model brain_tokenizer "
     "--architecture '{window_length: 200, spatial: leadfield, ratios: [4, 4], n_filters: 4, "
     "dim: 24, n_levels: 2, n_codes: 64, phase: 0, quantize_from: 0.3}' "
-    "--train.steps 60 --train.batch_windows 4 --train.lr 1e-2 --train.beta2 0.99", cwd=work)
+    "--train.steps 50 --train.batch_windows 4 --train.lr 1e-2 --train.beta2 0.99", cwd=work)
 neurofm.command("tokenize --data trials --model tokenizer --out tokens", cwd=work)
 neurofm.command(
     "pretrain --data tokens --tokenizer tokenizer --out brainomni --model brainomni "
@@ -53,7 +53,7 @@ neurofm.command(
 # a test subject, without labels.
 
 neurofm.command(
-    "evaluate decoding --data trials --model brainomni --seeds 1 --tuning 3 --out comparison "
+    "evaluate decoding --data trials --model brainomni --seeds 1 --tuning 2 --out comparison "
     "--methods [frozen,frozen_recentered,csp_lda,tangent_lr_recentered,band_power_lr]", cwd=work)
 
 # %%

@@ -175,3 +175,14 @@ def test_published_sizes():
 def test_fields_are_checked(fields, message):
     with pytest.raises(ValueError, match=message):
         BrainOmniConfig(tokenizer=small.tokenizer().config, **fields)
+
+
+@torch.no_grad()
+def test_hidden_tokens_are_filled_in_without_a_look_at_them():
+    omni, given = model(), tokens()
+    hidden = torch.zeros(2, 4, 10, dtype=torch.bool)
+    torch.testing.assert_close(omni.fill_in(given, hidden), omni.logits(given.ids))
+    hidden[:, 1, 3:6] = True
+    others = Tokens(torch.where(hidden[..., None], (given.ids + 5) % 16, given.ids))
+    torch.testing.assert_close(omni.fill_in(given, hidden), omni.fill_in(others, hidden))
+    assert not torch.equal(omni.logits(given.ids), omni.logits(others.ids))
