@@ -21,6 +21,7 @@ from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
+from neurofm.pages import words
 from neurofm.pages.page import Page
 from neurofm.pages.words import contract_in_words
 from neurofm.results import Results, score
@@ -185,13 +186,26 @@ def _scores(metrics: dict, mode: str) -> list[dict]:
 
 
 def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: str) -> Page:
-    names = [(name.replace("_", " "), f"{value:.4g}") for name, value in metrics.items()
-             if isinstance(value, int | float) and not isinstance(value, bool)]
     return Page("Decoder", about, [
         ("", pages.paragraph(text, "lead")),
-        ("Test subjects", tables.pairs(names)),
+        ("Test subjects", tables.pairs(_measured(metrics))),
         ("Data", pages.bullets(data.describe().splitlines())),
         ("Input", tables.pairs(contract_in_words(data.contract))),
         ("Model", tables.pairs([("Pretrained model", run.model), ("Mode", run.mode),
                                ("Pretrained weights", "no" if run.random_weights else "yes")])),
     ])
+
+
+def _measured(metrics: dict) -> list[tuple[str, str]]:
+    """The scores of the test subjects for people."""
+    rows = {name.replace("_", " "): f"{value:.4g}" for name, value in metrics.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)}
+    if "balanced accuracy" in rows:
+        for name in ("low", "high", "chance high", "exchanges", "p chance"):
+            rows.pop(name, None)
+        value = words.estimate(metrics["balanced_accuracy"], metrics["low"], metrics["high"])
+        rows |= {"balanced accuracy": f"{value}, 95 % interval over subjects",
+                 "chance": f"{words.number(metrics['chance'])}, 95 % range up to "
+                           f"{words.number(metrics['chance_high'])}; "
+                           f"{words.p_is(metrics['p_chance'])}"}
+    return list(rows.items())

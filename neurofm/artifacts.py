@@ -154,10 +154,11 @@ def read_manifest(folder: str | Path, wanted: str = "a finished artifact") -> Ma
         found = "this is a file" if folder.is_file() else "there is no such folder"
         raise ArtifactError(f"{folder}: wanted {wanted}, but {found}")
     if not path.is_file():
-        raise ArtifactError(
-            f"{folder}: wanted {wanted}, but it has no {FILE_NAME}: it is unfinished or something "
-            f"else; run the command that makes it again, it continues where it stopped"
-        )
+        raise ArtifactError(f"{folder}: wanted {wanted}, but " + (
+            "it is unfinished: run the command that makes it again, it continues where it stopped"
+            if (folder / CLAIM).is_file() else
+            f"it has no {FILE_NAME}: it is unfinished or something else; recordings become a "
+            f"corpus by `neurofm ingest`"))
     try:
         fields = json.loads(path.read_text())
         fields.pop("fingerprint")

@@ -1,7 +1,7 @@
 """One command at a time in a folder; a call that was refused leaves nothing behind."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import artifacts
@@ -58,10 +58,14 @@ def leave_no_claim(out: Path) -> Iterator[None]:
         raise
 
 
-def refuse_foreign(out: Path) -> None:
-    """Raise ValueError where a folder holds things that no command is making."""
+def refuse_foreign(out: Path, names: Iterable[str] | None = None) -> None:
+    """Raise ValueError where a folder holds things that no command is making; names: of these
+    names alone."""
     inside = {path.name for path in out.iterdir()} - {NAME} if out.is_dir() else set()
-    if inside and artifacts.CLAIM not in inside:
+    claimed = artifacts.CLAIM in inside
+    if names is not None:
+        inside &= set(names)
+    if inside and not claimed:
         shown = ", ".join(sorted(inside)[:3])
         raise ValueError(f"--out {out}: wanted a new folder, but it holds other things ({shown}); "
                          f"choose another --out, or delete it")

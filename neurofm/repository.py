@@ -36,7 +36,7 @@ def check_place(path_or_repo: str | Path) -> None:
         raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")
 
 
-def not_given(path_or_repo: str | Path, problem: OSError) -> ValueError:
+def not_given(path_or_repo: str | Path, problem: Exception) -> ValueError:
     reason = " ".join(str(problem).split())
     if Path(path_or_repo).exists():
         return ValueError(f"{path_or_repo}: could not be loaded: {reason}")
@@ -75,12 +75,18 @@ def find(path_or_repo: str | Path, name: str, revision: str | None = None) -> Pa
     if Path(path_or_repo).is_dir():
         path = Path(path_or_repo) / name
         return path if path.exists() else None
-    from transformers.utils import cached_file
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    try:  # a Hub that cannot be reached is not a repository without the file
-        place, pinned = parted(path_or_repo)
-        found = cached_file(place, name, revision=revision or pinned,
-                            _raise_exceptions_for_missing_entries=False)
-    except OSError as problem:
+    place, pinned = parted(path_or_repo)
+    revision = revision or pinned
+    try:
+        return Path(hf_hub_download(place, name, revision=revision))
+    except LocalEntryNotFoundError as problem:  # not reached: that is no repository without it
+        if try_to_load_from_cache(place, name, revision=revision) is _CACHED_NO_EXIST:
+            return None  # known since it was reached
         raise not_given(path_or_repo, problem) from problem
-    return None if found is None else Path(found)
+    except EntryNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        raise not_given(path_or_repo, problem) from problem

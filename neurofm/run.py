@@ -102,6 +102,8 @@ class Command:
             return OK
         if self.fresh:
             refuse_foreign(out)
+        elif not artifacts.is_sealed(out):
+            refuse_foreign(out, self.leaves)  # what is another's would be removed with ours
         models = {**dict(self._places(run, self.models)), **self._ledgers(run)}
         made_from = {**parents, **{
             key: value for key, value in self._decisive(settings).items()

@@ -25,15 +25,19 @@ from .report import describe
 _SAMPLED_RECORDINGS, _SAMPLED_WINDOWS = 24, 8
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 460, 200, 40, 30
 _DECADES = 6  # of power that a plot shows below its maximum
-_COLUMNS = ("recording", "subject", "session", "task", "run", "split", "channels", "seconds",
-            "windows", "Hz", "amplitude", "line noise", "remarks")
+_COLUMNS = ("recording", "remarks", "subject", "session", "task", "run", "split", "channels",
+            "seconds", "windows", "Hz", "amplitude", "line noise")
+_ABOUT = {"amplitude": "Amplitude: interquartile range after the band-pass, median over channels.",
+          "line noise": "Line noise: power at the line frequency over the power beside it, before "
+                        "the notch filter, median over channels."}
 
 
 def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> None:
     """Write `out`/quality.html; the shards of `tables` lie in `out`/windows."""
     n, hours = len(tables.recordings), tables.recordings["duration_s"].sum() / 3600
-    about = f"{words.count(n, 'recording')}, {hours:.2f} h"
-    page = Page(f"Quality of the corpus {out.resolve().name}", about, [
+    datasets = ", ".join(sorted(set(tables.recordings["dataset"].dropna())))
+    title = f"Data quality: {datasets or out.resolve().name}"
+    page = Page(title, f"{words.count(n, 'recording')}, {hours:.2f} h", [
         _failures(failures),
         ("Preprocessing", _contract(contract)),
         ("Splits", _splits(tables)),
@@ -86,14 +90,15 @@ def _recordings(tables) -> str:
         bads = [f"{name}: {reason}" for name, reason in said["bads"].items()]
         amplitude = ", ".join(f"{kind} {value}" for kind, value in said["amplitude"].items())
         lines = ", ".join(f"{line} Hz {ratio:.3g} ×" for line, ratio in said["line_noise"].items())
-        rows.append((row.source, row.subject, row.session, row.task, row.run, row.split,
-                     row.n_channels, f"{row.duration_s:.0f}", row.n_windows,
-                     f"{row.sfreq_original:g}", amplitude, lines, "; ".join(remarks + bads)))
-    return pages.paragraph(
-        f"Recordings with a remark: {looked_at}. Amplitude: interquartile range after the "
-        f"band-pass, median over channels. Line noise: power at the line frequency over the power "
-        f"beside it, before the notch filter, median over channels.", "small"
-    ) + table.html(pd.DataFrame(rows, columns=list(_COLUMNS)), dense=True)
+        rows.append((row.source, "; ".join(remarks + bads), row.subject, row.session, row.task,
+                     row.run, row.split, row.n_channels, round(row.duration_s), row.n_windows,
+                     f"{row.sfreq_original:.4g}", amplitude, lines))
+    made = pd.DataFrame(rows, columns=list(_COLUMNS))
+    told = [name for name in _COLUMNS if made[name].replace("", None).notna().any()]
+    about = [f"Recordings with a remark: {looked_at}.",
+             *(text for name, text in _ABOUT.items() if name in told)]
+    return (pages.paragraph(" ".join(about), "small")
+            + table.html(made[told], dense=True))
 
 
 def _spectra(out: Path, tables, contract: Contract) -> str:

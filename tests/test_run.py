@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -118,9 +118,24 @@ def test_a_refused_call_leaves_nothing(tmp_path):
 
 def test_an_unfinished_or_other_parent_is_refused(tmp_path):
     (tmp_path / "data").mkdir()
-    with pytest.raises(artifacts.ArtifactError, match="unfinished or something else"):
-        COUNT([f"--out={tmp_path / 'out'}", f"--data={tmp_path / 'data'}"])
+    words = [f"--out={tmp_path / 'out'}", f"--data={tmp_path / 'data'}"]
+    with pytest.raises(artifacts.ArtifactError, match=r"unfinished or something else.*ingest"):
+        COUNT(words)
+    artifacts.claim(tmp_path / "data", {})
+    with pytest.raises(artifacts.ArtifactError, match="unfinished: run the command that makes it"):
+        COUNT(words)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_command_removes_is_its_own(tmp_path):
+    """`--out .` beside a folder of the name that unfinished work has: it must not be removed."""
+    tidying = replace(COUNT, leaves=("runs",))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").write_text("years of work")
+    with pytest.raises(ValueError, match=r"it holds other things \(runs\); choose another --out"):
+        tidying([f"--out={tmp_path}"])
+    assert (tmp_path / "runs" / "mine").exists()
+    assert tidying([f"--out={tmp_path / 'new'}"]) == 0
 
 
 def test_a_finished_folder_stays_finished_where_its_parent_is_gone(tmp_path, capsys):

@@ -22,7 +22,8 @@ p { max-width: 48rem; margin: .5rem 0; }
 .small, figcaption { font-size: .87rem; color: #444; }
 figure { margin: .5rem 0 1.25rem; }
 figcaption { max-width: 48rem; }
-img { max-width: 100%; height: auto; }
+img, svg { max-width: 100%; height: auto; }
+figure svg svg { max-width: none; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid #e3e3e3;
          vertical-align: top; }

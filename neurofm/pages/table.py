@@ -28,14 +28,14 @@ def markdown(heads: list[str], rows: Iterable[list]) -> str:
 
 
 def html(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:
-    """The table for a page; numbers to the right.
+    """The table for a page; numbers to the right. Wider than the page, it scrolls by itself.
 
     Parameters
     ----------
     frame
         Floats are shown with three decimals.
     scroll
-        In a frame of its own.
+        At most 24 rem high.
     dense
         Small; line breaks within cells are kept.
     """
@@ -50,9 +50,7 @@ def html(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:
     )
     style = ' class="dense"' if dense else ""
     made = f"<table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    if scroll:
-        return f'<div class="scroll">{made}</div>'
-    return f'<div class="wide">{made}</div>' if dense else made
+    return f'<div class="{"scroll" if scroll else "wide"}">{made}</div>'
 
 
 def folded(frame: pd.DataFrame, at_most: int) -> str:

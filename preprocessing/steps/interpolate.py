@@ -78,7 +78,7 @@ def spline_weights(
 def remarks(quality: dict) -> list[str]:
     filled = quality["interpolated"]
     left = [name for name in quality["bads"] if name not in filled]
-    return [f"{words.count(len(names), 'bad channel')} {what}: {' '.join(names)}"
+    return [f"{words.count(len(names), 'bad channel')} {what}: {', '.join(names)}"
             for names, what in ((filled, "interpolated"), (left, "left out")) if names]
 
 

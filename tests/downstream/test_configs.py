@@ -4,6 +4,7 @@ import tomllib
 from importlib import import_module
 
 import pytest
+import yaml
 
 from neurofm import config
 from neurofm.data.contract import InputContract
@@ -52,3 +53,11 @@ def test_configs_hold_only_known_keys(repo, command):
             task.number, contract, BrainOmniConfig().pools[2:])
         others = {name.partition("@")[2] for name in names}  # models that the head's command names
         check(names, ["", *sorted(others - {""})], task.number, contract)
+
+
+def test_no_run_watches_the_subjects_it_is_tested_on(repo):
+    paths = sorted((repo / "configs" / "pretrain").glob("*.yaml"))
+    assert len(paths) > 10
+    for path in paths:
+        run = yaml.safe_load(path.read_text())
+        assert "test" not in [run.get("watch"), *run.get("splits", [])], path

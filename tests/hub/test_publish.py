@@ -196,6 +196,11 @@ def test_what_cannot_be_had_is_told(server, decoder, tmp_path, monkeypatch):
     assert publish(decoder) == 0
     with pytest.raises(ValueError, match="the Hub does not give it"):
         checkpoints.load(f"{REPO}@v7")
+    # Offline, what is not in the cache is unknown: not a repository without a manifest or a ledger.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for ask in (neurofm.repository.fingerprint, neurofm.repository.read_ledger):
+        with pytest.raises(ValueError, match="the Hub does not give it"):
+            ask("tester/nothing")
 
 
 @pytest.mark.usefixtures("checked_here")

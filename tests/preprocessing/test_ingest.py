@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -359,4 +360,8 @@ def test_the_page_says_what_was_done_and_shows_it(tmp_path, make_raw, save, inge
                  "flat: the same value throughout", "flat&lt;b&gt;_raw.fif", "19 eeg"):
         assert said in page, said
     assert page.count("<polyline") == 4
+    heads = re.findall(r"<th[^>]*>([^<]+)</th>", page.partition("<h2>Recordings</h2>")[2])
+    assert heads[:2] == ["recording", "remarks"]  # a remark is seen without scrolling
+    assert "session" not in heads
+    assert "Hz" in heads
     assert "nan" not in page.split("<polyline")[1].split("/>")[0]

@@ -150,6 +150,8 @@ def test_what_comes_next_beside_simple_predictions(corpus, model, tmp_path, caps
     assert nats["unigram"] < np.log(checkpoints.load(model).config.n_codes)
     assert nats["model"] < nats["unigram"]  # a few steps are enough for that
     assert (table["subjects"] == 4).all()
+    assert f"model {nats['model']:.3f} nats; best of the others (" in (
+        out / "report.html").read_text()
     assert table.loc["unigram", "model minus it"] == pytest.approx(nats["model"] - nats["unigram"],
                                                                   abs=1e-3)
 

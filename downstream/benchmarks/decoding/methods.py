@@ -10,6 +10,7 @@ Every method tries the same number of settings and takes the one that the valida
 score best.
 """
 
+import difflib
 from dataclasses import dataclass, field, replace
 
 from neurofm.data.contract import Contract
@@ -102,8 +103,11 @@ def check(names: list[str], models: list[str], number: bool, contract: Contract)
                if not is_network(name) and name.removesuffix(RECENTERED) not in known
                and name not in known]
     if unknown or not names:
-        raise ValueError(f"methods: unknown {unknown}; there are {', '.join(known)}, each also "
-                         f"with {RECENTERED} after it")
+        plain = [name for name in known if not name.endswith(RECENTERED)]
+        near = difflib.get_close_matches((unknown or [""])[0], known, n=1)
+        raise ValueError(f"methods: unknown {unknown}; there are {', '.join(plain)}, each also "
+                         f"with {RECENTERED} after it"
+                         + (f"; did you mean {near[0]!r}?" if near else ""))
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"methods: named twice: {', '.join(twice)}")
     for name in names:

@@ -54,6 +54,7 @@ def page(run, corpus: Corpus, table: pd.DataFrame, learned: list[tuple[str, Path
     layout = sensors_of(corpus.layout(int(corpus.select(run.split)[0])))
     about = f"{run.model} on {run.data}, {run.split} split, {layout}"
     return Page("Hidden regions", about, [
+        ("", report.paragraph(finding(table), "lead")),
         (f"Hidden regions of the {run.split} subjects", tables.html(shown(table), dense=True)
          + report.paragraph(
              "R² is the share of a hidden region's variance that is predicted, mean over subjects; "
@@ -66,3 +67,16 @@ def page(run, corpus: Corpus, table: pd.DataFrame, learned: list[tuple[str, Path
         *((heading, report.figure(path, heading, caption)) for heading, path, caption in learned),
         ("Signals", tables.pairs(words.contract_in_words(corpus.contract))),
     ])
+
+
+def finding(table: pd.DataFrame) -> str:
+    """Model against ridge in a sentence for each way of hiding, at the middle share."""
+    said = []
+    for hidden, rows in table.groupby("hidden", sort=False):
+        row = rows.iloc[len(rows) // 2]
+        where = "segments" if hidden == "segments" else f"the {hidden}"
+        difference = words.estimate(row["difference"], row["low"], row["high"], signed=True)
+        said.append(f"{words.percent(row['share'])} of regions hidden in {where}: model R² "
+                    f"{row['r2_model']:.3f}, ridge regression {row['r2_ridge']:.3f}, difference "
+                    f"{difference}.")
+    return " ".join(said)

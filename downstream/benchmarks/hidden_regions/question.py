@@ -101,7 +101,8 @@ def results(run: HiddenRegionsConfig, each: pd.DataFrame, table: pd.DataFrame) -
     """R² of each method, and the model's minus ridge's, for each share and way of hiding."""
     found = Results(
         "hidden-regions", run.data, run.model, ["model", "guess", "ridge", "random"],
-        {"split": run.split, "shares": run.shares}, [run.seed], int(table["subjects"].max()))
+        {"split": run.split, "shares": run.shares}, [run.seed], int(table["subjects"].max()),
+        summary=page.finding(table))
     for row in table.to_dict("records"):
         part = {"n": row["subjects"], "hidden": row["hidden"], "share": row["share"]}
         for name in ("model", "ridge"):

@@ -101,7 +101,8 @@ def results(run: NextTokenConfig, each: pd.DataFrame, table: pd.DataFrame) -> Re
     """Nats of every prediction, the model's minus each other's, and the model's accuracy."""
     n = len(each)
     found = Results("next-token", run.data, run.model, table["prediction"].tolist(),
-                    {"split": run.split, "order": run.order, "windows": run.windows}, [run.seed], n)
+                    {"split": run.split, "order": run.order, "windows": run.windows}, [run.seed], n,
+                    summary=finding(table))
     for row in table.to_dict("records"):
         nats = Estimate(row["nats"], row["low"], row["high"])
         found.scores.append(score(row["prediction"], "cross-entropy", nats, unit="nats", n=n))
@@ -124,9 +125,19 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def page(run: NextTokenConfig, corpus: Corpus, table: pd.DataFrame) -> Page:
     return Page("Next token", f"{run.model} on {run.data}, {run.split} split", [
+        ("", pages.paragraph(finding(table), "lead")),
         ("Cross-entropy of the next token", tables.html(shown(table)) + pages.paragraph(
             "Nats per token, mean over subjects; in brackets: 95 % bootstrap intervals over "
             "subjects. Lower is better. Model minus it: paired over subjects; below 0 the model is "
             "better.", "small")),
         ("Signals", tables.pairs(words.contract_in_words(corpus.contract))),
     ])
+
+
+def finding(table: pd.DataFrame) -> str:
+    """The model against the best of the other predictions, in a sentence."""
+    own = table.set_index("prediction").loc["model", "nats"]
+    best = table[table["prediction"] != "model"].sort_values("nats").iloc[0]
+    gain = words.estimate(best["model minus it"], best["from"], best["to"], signed=True)
+    return (f"Cross-entropy of the next token: model {own:.3f} nats; best of the others "
+            f"({best['prediction']}) {best['nats']:.3f}, model minus it {gain}.")

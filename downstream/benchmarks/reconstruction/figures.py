@@ -9,6 +9,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.pages.figure import COLORS, MEASURED, save, subplots
 
 BLUE, GREY = COLORS[0], MEASURED
+_TICKS_HZ = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 @torch.inference_mode()
@@ -51,6 +52,9 @@ def reconstruction_figure(
             smooth = np.convolve(power, np.ones(9) / 9, mode="same")
             right.loglog(frequency[8:], smooth[8:], color=color, lw=1, label=label)
         right.set_xlabel("frequency (Hz)")
+        right.set_xticks([hz for hz in _TICKS_HZ if frequency[8] <= hz <= frequency[-1]])
+        right.xaxis.set_major_formatter("{x:g}")
+        right.xaxis.set_minor_formatter("")
         right.set_ylabel("power (relative)")
         right.legend(fontsize=8)
     save(figure, path)

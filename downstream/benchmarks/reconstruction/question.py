@@ -84,7 +84,7 @@ def ask(run: ReconstructionConfig, job: Job) -> Made:
     return Made(
         ["reconstruction.tsv", "subjects.tsv", "reconstruction.png"], results=made,
         judged=corpus.judged(windows), page=page.page(run, corpus, found, made, job.out),
-        said=[tables.text(found.table), *found.said])
+        said=[tables.text(page.shown(found.table)), *found.said])
 
 
 COMMAND = Command("evaluate reconstruction", ReconstructionConfig, ask, makes="results",
@@ -122,7 +122,7 @@ def results(run: ReconstructionConfig, found: Compared) -> Results:
     methods = list(dict.fromkeys(found.subjects["method"]))
     made = Results("reconstruction", run.data, run.model, methods,
                    {"split": run.split, "fitted_on": found.fitted_on}, [run.seed],
-                   found.subjects["subject"].nunique())
+                   found.subjects["subject"].nunique(), summary=page.finding(found))
     for (_, sensors), rows in found.subjects.groupby(PART, sort=False):
         part = {"sensors": sensors}
         for metric, unit in METRICS.items():

@@ -218,7 +218,10 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, split_corpus, model, 
     assert found.subjects == 8
     assert {row["method"] for row in found.scores} == {"model", "guess", "ridge", "random"}
     assert [row["hidden"] for row in found.comparisons] == ["segments", "whole scan"]
-    assert (out / "report.html").exists()
+    page = (out / "report.html").read_text()
+    assert "50% of regions hidden in segments: model R² " in found.summary
+    assert found.summary in page
+    assert "model_low" not in page
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert table["hidden"].tolist() == ["segments", "whole scan"]
     assert (table["subjects"] == 8).all()
@@ -275,6 +278,7 @@ def test_hidden_regions_of_any_model_that_predicts_them(
     flagged.check(out, capsys.readouterr().out, "DOUBT", "model")
     table = pd.read_csv(out / "table.tsv", sep="\t")
     assert table["r2_guess"].isna().all()
+    assert "nan" not in (out / "report.html").read_text().partition("<table")[2].lower()[:4000]
     assert table["r2_model"].tolist() == table["r2_random"].tolist()  # it has no weights
     assert (table["high"] < 0).all()  # ridge regression is better
 

@@ -36,7 +36,11 @@ def test_results(corpus_folder, tokenizer_folder, tmp_path, capsys):
     assert [row["b"] for row in results.comparisons] == ["pca4"]
     assert results.scores[0]["value"] == pytest.approx(row["pearson"])
     assert not results.flags
-    assert "Model minus the others" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert results.summary.startswith("12 eeg: Pearson r ")
+    for words_ in ("Model minus the others", "lowest subject", results.summary):
+        assert words_ in page
+    assert "lowest_subject" not in page
     # Again: nothing to do. Other questions: another folder.
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     capsys.readouterr()

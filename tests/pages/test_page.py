@@ -1,0 +1,22 @@
+"""A page fits a phone: what is wider than it scrolls by itself."""
+
+import re
+
+import pandas as pd
+
+from neurofm.pages import page as pages
+from neurofm.pages import table
+
+
+def test_every_table_scrolls_by_itself():
+    frame = pd.DataFrame({"method": ["frozen"], "score": [0.5]})
+    for made in (table.html(frame), table.html(frame, dense=True),
+                 table.html(frame, scroll=True)):
+        style = re.match(r'<div class="(wide|scroll)"><table', made)
+        assert style, made
+        assert re.search(rf"\.{style[1]} {{[^}}]*overflow(-x)?: auto", pages.page("", "", []))
+
+
+def test_figures_are_never_wider_than_the_page():
+    style = pages.page("", "", [])
+    assert re.search(r"img, svg {[^}]*max-width: 100%", style)
