@@ -4,8 +4,8 @@ import re
 
 import pandas as pd
 
-from neurofm.pages import page as pages
 from neurofm.pages import table
+from neurofm.pages.page import Page
 
 
 def test_every_table_scrolls_by_itself():
@@ -14,9 +14,9 @@ def test_every_table_scrolls_by_itself():
                  table.html(frame, scroll=True)):
         style = re.match(r'<div class="(wide|scroll)"><table', made)
         assert style, made
-        assert re.search(rf"\.{style[1]} {{[^}}]*overflow(-x)?: auto", pages.page("", "", []))
+        assert re.search(rf"\.{style[1]} {{[^}}]*overflow(-x)?: auto", Page("", "", []).html())
 
 
 def test_figures_are_never_wider_than_the_page():
-    style = pages.page("", "", [])
+    style = Page("", "", []).html()
     assert re.search(r"img, svg {[^}]*max-width: 100%", style)
