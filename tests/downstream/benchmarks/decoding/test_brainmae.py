@@ -219,7 +219,7 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, split_corpus, model, 
     assert {row["method"] for row in found.scores} == {"model", "guess", "ridge", "random"}
     assert [row["hidden"] for row in found.comparisons] == ["segments", "whole scan"]
     page = (out / "report.html").read_text()
-    assert "50% of regions hidden in segments: model R² " in found.summary
+    assert "50 % of regions hidden in segments: model R² " in found.summary
     assert found.summary in page
     assert "model_low" not in page
     table = pd.read_csv(out / "table.tsv", sep="\t")
