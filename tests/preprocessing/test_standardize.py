@@ -11,6 +11,10 @@ from neurofm.preprocessing.readers import from_raw, read
 from neurofm.preprocessing.standardize import ContractError, standardize
 from neurofm.preprocessing.steps import bad_channels, interpolate
 
+# What MNE 1.13 calls standard_1005.
+TEMPLATE = ("colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages()
+            else "standard_1005")
+
 CONTRACT = InputContract(sfreq=100.0, lowpass_hz=40.0, window_s=4.0)
 
 
@@ -174,7 +178,7 @@ class TestChannels:
         assert done.quality["interpolated"] == ["Cz"]
 
     def test_interpolation_is_that_of_mne(self, make_raw):
-        raw = make_raw(32).set_montage("colin27_1005", verbose="ERROR")
+        raw = make_raw(32).set_montage(TEMPLATE, verbose="ERROR")
         recording = from_raw(raw)
         good, bad = np.arange(2, 32), np.arange(2)
         weights = interpolate.spline_weights(recording.sensors.position[good],
@@ -338,7 +342,7 @@ class TestBadInput:
         assert "montage" in message
 
     def test_bad_input_nan_positions_of_unknown_names(self, make_raw):
-        raw = make_raw().set_montage("colin27_1005", verbose="ERROR")
+        raw = make_raw().set_montage(TEMPLATE, verbose="ERROR")
         raw.rename_channels({name: f"ch{i}" for i, name in enumerate(raw.ch_names)})
         standardize(raw, CONTRACT)  # places of the file need no names
         for ch in raw.info["chs"]:
