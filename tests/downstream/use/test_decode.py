@@ -34,7 +34,7 @@ def test_table_figure_and_page(decoded):
     for said in (path.name, "data:image/png;base64,", "balanced accuracy", "0.1–45 Hz",
                  "16 eeg", "left (4), right (4)", "is not on the list of training subjects",
                  "not a medical",
-                 "trained on 8 people", "The decoder names", "No fault was found", "<details>"):
+                 "trained on 8 subjects", "The decoder names", "No fault was found", "<details>"):
         assert said in page, said
     assert "http" not in page.replace("http-equiv", "")
     assert artifacts.open_sealed(out, "results", hashes=True).config["model"]
