@@ -82,6 +82,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	git ls-files '*.py' '*.md' '*.yaml' | grep -v old_artifacts | xargs $(BIN)/codespell
 
 clean:
 	rm -rf $(VENV) .venv-* docs/_build docs/auto_examples build dist *.egg-info demo runs

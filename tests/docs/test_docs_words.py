@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FILES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"),
+FILES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "configs").rglob("*.md"),
+                                 *(ROOT / "docs").rglob("*.md"),
                                  *(ROOT / "docs" / "examples").glob("*.py")]
                if not {"_build", "auto_examples", "commands", "generated"}
                & set(path.relative_to(ROOT).parts))

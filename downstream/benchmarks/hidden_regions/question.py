@@ -75,7 +75,7 @@ def ask(run: HiddenRegionsConfig, job: Job) -> Made:
     each = pd.concat([
         scores.score(model, untrained, corpus, windows, share, whole, run.seed)
         for whole in (False, True) for share in run.shares], ignore_index=True)
-    table = scores.summarise(each)
+    table = scores.summarize(each)
     each.to_csv(job.out / "subjects.tsv", sep="\t", index=False, float_format="%.4f")
     table.to_csv(job.out / "table.tsv", sep="\t", index=False, float_format="%.4f")
     figures = page.draw(job.out / "hidden_regions.png", each)

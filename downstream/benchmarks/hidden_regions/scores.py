@@ -69,7 +69,7 @@ def score(
     return table.reset_index().assign(share=share, hidden="whole scan" if whole else "segments")
 
 
-def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+def summarize(scores: pd.DataFrame) -> pd.DataFrame:
     """A row a share: mean R² over subjects with 95 % bootstrap intervals, and the difference."""
     rows = []
     for (hidden, share), part in scores.groupby(["hidden", "share"], sort=False):

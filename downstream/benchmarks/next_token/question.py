@@ -82,7 +82,7 @@ def ask(run: NextTokenConfig, job: Job) -> Made:
     simple = Simple.of(model, corpus, np.sort(training), run.order, run.batch_windows)
     windows = corpus.select(run.split)
     each = scores.score(model, simple, corpus, windows, run.batch_windows)
-    table = scores.summarise(each)
+    table = scores.summarize(each)
     each.to_csv(job.out / "subjects.tsv", sep="\t", float_format="%.4f")
     table.to_csv(job.out / "table.tsv", sep="\t", index=False, float_format="%.4f")
     return Made(

@@ -50,7 +50,7 @@ def _of(share: Float[Tensor, "channel time code"], wanted: Int[Tensor, "channel 
     return share.gather(-1, wanted[..., None]).mean().item()
 
 
-def summarise(each: pd.DataFrame) -> pd.DataFrame:
+def summarize(each: pd.DataFrame) -> pd.DataFrame:
     """A row a prediction: cross-entropy, mean over subjects with 95 % bootstrap intervals, and the
     model's minus it."""
     value = {name: each[name].to_numpy()[None, :, None] for name in each if name != "top1"}

@@ -8,7 +8,7 @@ import torch
 from neurofm.data.corpus import Corpus
 from neurofm.pages.figure import COLORS, MEASURED, save, subplots
 
-BLUE, GREY = COLORS[0], MEASURED
+BLUE, GRAY = COLORS[0], MEASURED
 _TICKS_HZ = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
@@ -38,7 +38,7 @@ def reconstruction_figure(
         step = 4 * np.median(signal.std(1))
         for place, row in enumerate(rows):
             offset = -place * step
-            left.plot(time, signal[row, shown] + offset, color=GREY, lw=0.8)
+            left.plot(time, signal[row, shown] + offset, color=GRAY, lw=0.8)
             left.plot(time, decoded[row, shown] + offset, color=BLUE, lw=0.8, alpha=0.9)
         sensors = corpus.layout(window)
         left.set_yticks([-place * step for place in range(len(rows))],
@@ -46,7 +46,7 @@ def reconstruction_figure(
         left.set_xlabel("time (s)")
         left.set_title(corpus.source(window).rsplit("/", 1)[-1], fontsize=9)
         frequency = np.fft.rfftfreq(n_times, 1 / sfreq)
-        for trace, color, label in ((signal, GREY, "recorded"), (decoded, BLUE, "reconstructed")):
+        for trace, color, label in ((signal, GRAY, "recorded"), (decoded, BLUE, "reconstructed")):
             tapered = trace * np.hanning(n_times)
             power = (np.abs(np.fft.rfft(tapered)) ** 2).mean(0)
             smooth = np.convolve(power, np.ones(9) / 9, mode="same")
