@@ -12,43 +12,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from torch import Tensor
 
 from neurofm import artifacts, checkpoints
-from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.contracts import open_for
 from neurofm.checkpoints.tokenizer import find_device
-from neurofm.data.batch import Batch
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
+from neurofm.models.protocol import GenerativeModel
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.figure import save, subplots
 from neurofm.pages.page import Page
-from neurofm.pretrained import NeuroFMPreTrainedModel
 from neurofm.repository import LEDGER
 from neurofm.results import Results
 from neurofm.run import Command, Job, Made
 
 _TYPES = {"eeg": "eeg", "mag": "mag", "planar_grad": "grad", "axial_grad": "mag", "roi": "misc"}
 _SHOWN_S, _SHOWN = 5.0, 6  # seconds and channels in the figure
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """What a model must answer to be asked for signals."""
-
-    def generate(
-        self, prompt: Batch, seconds: float, *, burn_in_s: float, unigram: bool, temperature: float,
-        top_p: float, seed: int,
-    ) -> Float[Tensor, "batch channel time"]:
-        """What follows the prompt, after a burn-in that is left out. unigram: the prompt says only
-        how frequent tokens are."""
 
 
 @dataclass
@@ -58,7 +43,7 @@ class GenerateConfig:
     Parameters
     ----------
     model
-        Checkpoint of a meg_gpt.
+        Checkpoint of a model that generates signals, such as a meg_gpt.
     data
         Corpus whose signals prompt the model.
     out
@@ -110,10 +95,8 @@ class GenerateConfig:
 def generate(run: GenerateConfig, job: Job) -> Made:
     """Write a FIF a person; files that are there already are not made again."""
     corpus = Corpus.open(run.data)
-    model = checkpoints.load_kind(run.model, Generator,
-                                  "a model that generates signals, such as a meg_gpt")
-    assert isinstance(model, NeuroFMPreTrainedModel)
-    check_contract(model, run.model, corpus, same_geometry=True)
+    model = open_for(corpus, run.model, GenerativeModel,
+                     "generates signals, such as a meg_gpt", same_geometry=True)
     device = find_device(run.device)
     model.to(device)
     first = prompts(corpus, run)

@@ -20,13 +20,13 @@ import pandas as pd
 import torch
 
 from neurofm import artifacts, config
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import Batch, collate
-from neurofm.data.contract import of_signals
 from neurofm.data.sensors import Sensors
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive
-from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow
+from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow, followed
 from neurofm.run import Command, Job, Made
 
 from .use import centering, figures, findings, streamed_page
@@ -139,18 +139,19 @@ def _rounded(value: float) -> float:
 def stream(run: StreamConfig, job: Job) -> Made:
     """Decode until the signal ends."""
     decoder = open_decoder(run.model, run.abstain_below)
+    contract = followed(decoder.contract, run.model)
     check_center_on(run.center_on, decoder, run.model)
     path = job.out / "predictions.tsv"
     if run.lsl and path.exists():
         raise ValueError(f"--out {job.out}: a stream into it was killed; its predictions.tsv is "
                          f"good, and a live stream never comes again: choose another --out")
     feed = _feed(run)
-    standardizer = CausalStandardizer(feed.template, of_signals(decoder.contract), run.hop_s)
+    standardizer = CausalStandardizer(feed.template, contract, run.hop_s)
     center = _center(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
     for text in standardizer.differences():
         job.say(f"note: {text}")
-    timing = Timing(standardizer.hop / of_signals(decoder.contract).sfreq / run.speed)
+    timing = Timing(standardizer.hop / contract.sfreq / run.speed)
     with stopping() as stop:
         run_live(feed, standardizer, decoder, path, timing, stop, center=center,
                  abstain_below=run.abstain_below, stop_after=run.stop_after,
@@ -218,7 +219,7 @@ def answer_of(
     if window.signal is None:
         return {"predicted": "", "abstained": True} if decoder.classes else {"predicted": ""}
     device = next(decoder.parameters()).device
-    batch = collate([window.signal], [window.sensors], of_signals(decoder.contract).geometry)
+    batch = collate([window.signal], [window.sensors], contract_of(decoder).geometry)
     pooled = decoder.pool(batch.to(device))
     mean = center.after(pooled) if isinstance(center, Running) else center and center.value
     outputs = decoder.name(pooled, mean).double().cpu().numpy()
@@ -269,10 +270,10 @@ def _feed(run: StreamConfig) -> Replay | Lsl:
 @torch.inference_mode()
 def _warm_up(decoder: WindowDecoder, standardizer: CausalStandardizer) -> None:
     """A first answer takes several times as long as later ones: give it before the signal comes."""
-    sensors = standardizer.sensors
+    sensors, contract = standardizer.sensors, standardizer.contract
     noise = np.random.default_rng(0).standard_normal(
-        (len(sensors), of_signals(decoder.contract).window_samples)).astype(np.float32)
-    batch: Batch = collate([noise], [sensors], of_signals(decoder.contract).geometry)
+        (len(sensors), contract.window_samples)).astype(np.float32)
+    batch: Batch = collate([noise], [sensors], contract.geometry)
     for _ in range(2):
         decoder.predict(batch.to(next(decoder.parameters()).device))
 
@@ -285,7 +286,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
     delays = 1e3 * standardizer.group_delay_s(delays_hz)
     summary = {
         **numbers, "ended": feed.ended, "threads": torch.get_num_threads(), "speed": run.speed,
-        "hop_s": standardizer.hop / of_signals(decoder.contract).sfreq,
+        "hop_s": standardizer.hop / standardizer.contract.sfreq,
         "unusable": int((table["note"] != "").sum()),
         "group_delay_ms": {f"{hz:g} Hz": _rounded(delay) for hz, delay
                            in zip(delays_hz, delays, strict=True)},
@@ -304,7 +305,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
         findings.live_quality(table))
     if not len(table):
         results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
-                             f"{of_signals(decoder.contract).window_s:g} s")
+                             f"{standardizer.contract.window_s:g} s")
     asked = _as_file(run, [run.replay])
     return Made(
         with_svg(job.out, files), results=results, judged=judged(asked, feed.template),

@@ -47,8 +47,8 @@ _INDEX = {
         "neurofm.models.neurobolt": ("NeuroBOLT", "NeuroBOLTConfig"),
         "neurofm.models.neurobolt_sequence": ("NeuroBOLTSequence", "NeuroBOLTSequenceConfig"),
         "neurofm.models.protocol": (
-            "Backbone", "BackboneConfig", "NeuroFMConfig", "ScanModel", "Tokenizer", "Trainable",
-            "WindowDecoder"),
+            "Backbone", "BackboneConfig", "GenerativeModel", "NeuroFMConfig", "NextTokenModel",
+            "RegionModel", "ScanModel", "Tokenizer", "Trainable", "WindowDecoder"),
     }.items() for name in names
 }
 

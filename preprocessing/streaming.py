@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import EEG_MEG, Contract, InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
@@ -44,7 +44,8 @@ class CausalStandardizer:
     Raises ContractError where no stream of these sensors at this rate can meet the contract.
     """
 
-    def __init__(self, template: Recording, contract: InputContract, hop_s: float | None = None):
+    def __init__(self, template: Recording, contract: Contract, hop_s: float | None = None):
+        contract = followed(contract, template.source)
         order = steps.order(contract)
         _check(order, template, contract)
         self.contract, self.sfreq = contract, template.sfreq
@@ -141,6 +142,21 @@ class CausalStandardizer:
         return [*(text for step in self._causal for text in step.differences()),
                 *(text for _, form in self._per_window if form.differs
                   for text in form.differs(self.contract))]
+
+
+def followed(contract: Contract | None, whose: str) -> InputContract:
+    """The contract, where it is of signals that a stream can have.
+
+    whose: what messages name: the model, or the recording. Raises ContractError.
+    """
+    if isinstance(contract, InputContract):
+        return contract
+    raise ContractError(
+        whose, f"a contract of {EEG_MEG}",
+        "there is none" if contract is None else
+        f"this one is of {contract.modality}, whose steps (trend, filter, scale) need the whole "
+        f"scan",
+        "decode the scan as a file (neurofm decode)")
 
 
 def _check(order: list[Step], template: Recording, contract: InputContract) -> None:

@@ -1,4 +1,5 @@
-"""What a BrainMAE has learned, for people to look at: its graph of regions, its states of a run."""
+"""What a masked model of fMRI has learned, for people to look at: its graph of regions, its states
+of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 
 from neurofm.data.corpus import Corpus
-from neurofm.models.brainmae import BrainMAE
+from neurofm.models.protocol import RegionModel
 from neurofm.pages.figure import COLORS, pyplot, save
 
 N_STATES = 4
@@ -21,12 +22,13 @@ GRAPH = (f"The strongest {1 - _EDGES:.0%} of the edges of the model's static gra
 
 
 def draw(
-    out: Path, model: BrainMAE, corpus: Corpus, training: np.ndarray, shown: np.ndarray
+    out: Path, model: RegionModel, corpus: Corpus, training: np.ndarray, shown: np.ndarray
 ) -> list[tuple[str, Path, str]]:
     """Both pictures, as far as there is something to see: (heading, PNG, caption)."""
     found = []
-    if len(model.static):
-        draw_graph(out / "graph.png", model, corpus, int(shown[0]))
+    graph = graph_of(model, corpus, int(shown[0]))
+    if graph is not None:
+        draw_graph(out / "graph.png", *graph)
         found.append(("Graph of regions", out / "graph.png", GRAPH))
     states = sequences(model, corpus, training, shown)
     if states is not None:
@@ -50,28 +52,32 @@ class Sequences:
 
 @torch.no_grad()
 def sequences(
-    model: BrainMAE, corpus: Corpus, training: np.ndarray, shown: np.ndarray, at_once: int = 8
+    model: RegionModel, corpus: Corpus, training: np.ndarray, shown: np.ndarray, at_once: int = 8
 ) -> Sequences | None:
     """Groups of states are found by k-means on the training windows; others are put to the nearest.
-    None where no training window has a segment to be grouped.
+    None where the model has no states, or no training window a segment to be grouped.
 
     training, shown: numbers of windows.
     """
     whole = corpus.contract.window_s is None
 
     def of(windows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        found = []
+        found: list[tuple[np.ndarray, np.ndarray]] = []
         for start in range(0, len(windows), at_once):
             batch = corpus.batch(windows[start : start + at_once], geometry="head")
             # In context states also say where in the scan they stand: at its ends, mostly.
-            states, valid = model.states(batch, in_context=False)
+            given = model.states(batch, in_context=False)
+            if given is None:
+                return []
+            states, valid = given
             found += [(one.numpy(), _inside(there.numpy()) if whole else there.numpy())
                       for one, there in zip(states, valid, strict=True)]
         return found
 
-    known = np.concatenate([states[valid] for states, valid in of(training)])
-    if len(known) == 0:
+    parts = [states[valid] for states, valid in of(training)]
+    if not sum(map(len, parts)):
         return None
+    known = np.concatenate(parts)
     groups = KMeans(min(N_STATES, len(known)), n_init=4, random_state=0)
     groups.fit(known.astype(np.float64))
     count = np.bincount(groups.labels_)
@@ -129,22 +135,33 @@ def draw_sequences(path: str | Path, found: Sequences) -> None:
 
 
 @torch.no_grad()
-def draw_graph(path: str | Path, model: BrainMAE, corpus: Corpus, window: int) -> None:
-    """The graph of the first static blocks on a glass brain, at the regions of one window.
+def graph_of(model: RegionModel, corpus: Corpus, window: int) -> tuple[
+        Float[np.ndarray, "region region"], Float[np.ndarray, "region 3"]] | None:
+    """(Weights, centers of the regions in millimeters) of one window; None without a graph.
 
-    An edge is what either region takes from the other, whichever is more.
+    A weight is what either region takes from the other, whichever is more.
     """
-    from nilearn import plotting
-
-    plt = pyplot()
     batch = corpus.batch(np.array([window]), geometry="head")
-    weight = model.graph(batch.geometry, batch.valid)[0].double().numpy()
+    found = model.graph(batch.geometry, batch.valid)
+    if found is None:
+        return None
+    weight = found[0].double().numpy()
     weight = np.maximum(weight, weight.T)
     np.fill_diagonal(weight, 0.0)
-    figure = plt.figure(figsize=(9, 3.4))
+    return weight, batch.geometry[0, :, :3].numpy() * _MM
+
+
+def draw_graph(
+    path: str | Path, weight: Float[np.ndarray, "region region"],
+    center_mm: Float[np.ndarray, "region 3"],
+) -> None:
+    """The graph on a glass brain."""
+    from nilearn import plotting
+
+    figure = pyplot().figure(figsize=(9, 3.4))
     least = np.quantile(weight[np.triu_indices(len(weight), 1)], _EDGES)
     plotting.plot_connectome(
-        np.where(weight >= least, weight, 0.0), batch.geometry[0, :, :3].numpy() * _MM,
+        np.where(weight >= least, weight, 0.0), center_mm,
         node_size=6, node_color="0.3", edge_cmap="viridis", edge_vmin=0, edge_vmax=weight.max(),
         edge_kwargs={"lw": 1.0}, figure=figure, colorbar=True,
     )

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import collate
-from neurofm.data.contract import of_signals
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 from neurofm.models.decoder import Decoder
@@ -61,8 +61,8 @@ def seen(decoder: Decoder, windows: Standardized | StandardizedScan, batch_windo
 def seen_live(decoder: Decoder, recording: Recording) -> Seen:
     """Of the windows that a stream of this recording would have: filters that know only
     the past shift features a little, and the center with them."""
-    contract = of_signals(decoder.contract)
-    standardizer = CausalStandardizer(recording, contract)
+    standardizer = CausalStandardizer(recording, contract_of(decoder))
+    contract = standardizer.contract
     device, parts = next(decoder.parameters()).device, []
     second = max(1, round(recording.sfreq))
     for start in range(0, recording.n_times, second):

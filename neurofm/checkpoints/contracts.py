@@ -1,8 +1,33 @@
 """Whether a tokenizer or model can take a corpus: its contract against the corpus's."""
 
+from typing import TypeVar
+
 from ..data.contract import FILE_NAME, Contract
 from ..data.corpus import Corpus
 from ..pretrained import NeuroFMPreTrainedModel
+from .store import load_kind
+
+M = TypeVar("M", bound=NeuroFMPreTrainedModel)
+
+
+def open_for(
+    corpus: Corpus, path: str, kind: type[M], wanted: str, *, same_geometry: bool = False
+) -> M:
+    """The model of a checkpoint, which is of a kind and takes signals such as the corpus's.
+
+    Parameters
+    ----------
+    kind
+        A class of `neurofm.models.protocol`.
+    wanted
+        What such models do, in words.
+    same_geometry
+        As in `check_contract`.
+    """
+    model = load_kind(path, kind, f"a model that {wanted}",
+                      f" (no {kind.__name__} of neurofm.models.protocol)")
+    check_contract(model, path, corpus, same_geometry=same_geometry)
+    return model
 
 
 def contract_of(model: NeuroFMPreTrainedModel, path: str = "") -> Contract:

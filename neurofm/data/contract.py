@@ -267,7 +267,7 @@ class InputContract(Contract):
 
 
 def of_signals(contract: Contract | None) -> InputContract:
-    """The contract, where the caller knows that it is one of EEG or MEG.
+    """The contract, where it is one of EEG or MEG.
 
     Parameters
     ----------
@@ -279,5 +279,8 @@ def of_signals(contract: Contract | None) -> InputContract:
     InputContract
         The same object.
     """
-    assert isinstance(contract, InputContract), type(contract).__name__
+    if not isinstance(contract, InputContract):
+        came = "none" if contract is None else f"one of {contract.modality}"
+        raise ValueError(f"wanted a contract of {EEG_MEG}, got {came}: choose another model, or "
+                         f"another corpus")
     return contract

@@ -25,10 +25,10 @@ from ..nn.second_order import log_of
 from ..nn.seeded import window_generators
 from ..nn.segments import Segments, cut
 from .brainmae_config import BrainMAEConfig
-from .protocol import Backbone
+from .protocol import Backbone, RegionModel
 
 
-class BrainMAE(Backbone):
+class BrainMAE(Backbone, RegionModel):
     """Prediction of hidden regions; features of regions and states of segments.
 
     Parameters
@@ -38,7 +38,6 @@ class BrainMAE(Backbone):
     """
 
     config_class = BrainMAEConfig
-    modality = "fmri"
 
     def __init__(self, config: BrainMAEConfig):
         super().__init__(config)
@@ -231,7 +230,7 @@ class BrainMAE(Backbone):
 
     def graph(
         self, geometry: Float[Tensor, "batch region 6"], valid: Bool[Tensor, "batch region"]
-    ) -> Float[Tensor, "batch region region"]:
+    ) -> Float[Tensor, "batch region region"] | None:
         """Attention of each region to each other one.
 
         Parameters
@@ -244,8 +243,10 @@ class BrainMAE(Backbone):
         Returns
         -------
         Tensor
-            `[batch, region, region]`, mean over heads and static blocks.
+            `[batch, region, region]`, mean over heads and static blocks; None without such blocks.
         """
+        if not len(self.static):
+            return None
         regions = self.regions(geometry)
         return torch.stack([block.graph(regions, valid[:, None]).mean(dim=(1, 2))
                             for block in self.static]).mean(dim=0)

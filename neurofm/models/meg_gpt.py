@@ -23,10 +23,10 @@ from ..nn.seeded import window_generators
 from ..tokenizers.ephys_tokenizer import EphysTokenizer
 from .meg_gpt_bodies import Causal, Patched, start_small
 from .meg_gpt_config import MEGGPTConfig
-from .protocol import Backbone
+from .protocol import Backbone, GenerativeModel, NextTokenModel
 
 
-class MEGGPT(Backbone):
+class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
     """Next-token prediction; features for downstream tasks.
 
     Parameters

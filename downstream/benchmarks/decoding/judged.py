@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neurofm import config
-from neurofm.models.brainmae import BrainMAE
+from neurofm.models.protocol import RegionModel
 from neurofm.pages import table as tables
 from neurofm.pages.words import contract_in_words
 from neurofm.run import Made
@@ -53,7 +53,7 @@ def report(
         beside.to_csv(out / "covariates.tsv", sep="\t", index=False, float_format="%.4f")
         files.append("covariates.tsv")
     learned = (brain(out, run.model, data)
-               if isinstance(setup.networks.models.get(""), BrainMAE) and run.model else [])
+               if isinstance(setup.networks.models.get(""), RegionModel) and run.model else [])
     about = About(
         title=task.question, model=run.model or "", parents=parents,
         protocol=[*how(run, task, parts), *which(run, setup.ledgers, parents)],
@@ -98,9 +98,9 @@ def explain(
 
 
 def brain(out: Path, model_path: str, data: Labeled) -> list[tuple[str, Path, str]]:
-    """Pictures of what a BrainMAE has learned: (heading, PNG, caption)."""
+    """Pictures of what a masked model of fMRI has learned: (heading, PNG, caption)."""
     model = open_backbone(model_path)
-    assert isinstance(model, BrainMAE)
+    assert isinstance(model, RegionModel)
     return brain_figures.draw(out, model, data.corpus, data.windows["train"],
                               data.windows["test"][:12])
 

@@ -70,6 +70,11 @@ FULL_SETTINGS: tuple[dict[str, float], ...] = (
     {"lr_factor": 10.0}, {"layer_decay": 1.0})
 
 
+def choices() -> list[str]:
+    """Networks and baselines, without the _recentered ones."""
+    return [*NETWORKS, *(name for name in baselines.names() if not name.endswith(RECENTERED))]
+
+
 def is_network(name: str) -> bool:
     """True for networks of ours, False for baselines."""
     return name.partition("@")[0].removesuffix(RECENTERED) in NETWORKS

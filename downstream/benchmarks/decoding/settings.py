@@ -8,6 +8,7 @@ from neurofm.training.loop import TrainConfig
 from ... import tasks
 from ...decoder.recipes import full_training, head_training, random_training
 from ...protocol.windows import Protocol
+from . import methods
 
 
 @dataclass
@@ -74,7 +75,7 @@ class EvaluateConfig:
     model: str | None = None
     task: str = field(default="labels", metadata={"choices": tasks.names})
     protocol: Protocol = field(default_factory=Protocol)
-    methods: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list, metadata={"choices": methods.choices})
     models: dict[str, str] = field(default_factory=dict)
     seeds: int = 5
     tuning: int = 4

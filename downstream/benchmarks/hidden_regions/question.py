@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 import torch
 
-from neurofm import checkpoints
-from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.contracts import open_for
 from neurofm.data.corpus import Corpus
-from neurofm.models.brainmae import BrainMAE
+from neurofm.models.protocol import RegionModel
 from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
@@ -63,12 +62,9 @@ class HiddenRegionsConfig:
 
 def ask(run: HiddenRegionsConfig, job: Job) -> Made:
     """Hide, predict, compare, draw."""
-    corpus, model = Corpus.open(run.data), checkpoints.load(run.model)
-    if lacking := [name for name in ("cut", "fill_in", "guess") if not hasattr(model, name)]:
-        raise ValueError(f"{run.model}: wanted a model that predicts hidden regions, such as a "
-                         f"brainmae, this is a {type(model).__name__} (it has no "
-                         f"{', '.join(lacking)})")
-    check_contract(model, run.model, corpus)
+    corpus = Corpus.open(run.data)
+    model = open_for(corpus, run.model, RegionModel,
+                     "predicts hidden regions, such as a brainmae")
     windows = corpus.select(run.split)
     torch.manual_seed(run.seed)
     untrained = type(model)(model.config).eval()
@@ -79,10 +75,8 @@ def ask(run: HiddenRegionsConfig, job: Job) -> Made:
     each.to_csv(job.out / "subjects.tsv", sep="\t", index=False, float_format="%.4f")
     table.to_csv(job.out / "table.tsv", sep="\t", index=False, float_format="%.4f")
     figures = page.draw(job.out / "hidden_regions.png", each)
-    learned = []
-    if isinstance(model, BrainMAE):
-        learned = brain_figures.draw(job.out, model, corpus, corpus.select("train"),
-                                     windows[: run.n_runs])
+    learned = brain_figures.draw(job.out, model, corpus, corpus.select("train"),
+                                 windows[: run.n_runs])
     return Made(
         ["subjects.tsv", "table.tsv", *figures, *(path.name for _, path, _ in learned)],
         results=results(run, each, table),

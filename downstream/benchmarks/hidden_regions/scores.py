@@ -1,44 +1,19 @@
 """R² of hidden regions: the model, its linear part, random weights, and ridge regression."""
 
-from typing import Protocol
-
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from neurofm.data.batch import Batch
 from neurofm.data.corpus import Corpus
-from neurofm.nn.segments import Segments
+from neurofm.models.protocol import RegionModel
 
 from ...scoring import statistics
 from .ridge import Ridge, hide
 
 
-class FillsIn(Protocol):
-    """What a model must answer to be asked this question.
-
-    Any masked model of fMRI does: cut scans into segments, predict hidden regions of each.
-    """
-
-    def cut(self, batch: Batch) -> Segments:
-        """Segments of the scans, on the model's own time grid."""
-
-    def fill_in(
-        self, batch: Batch, hidden: Bool[Tensor, "batch segment region"]
-    ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """Hidden regions as the model predicts them."""
-
-    def guess(
-        self, batch: Batch, hidden: Bool[Tensor, "batch segment region"]
-    ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """The linear part of that prediction; 0 where the model has none."""
-
-
 @torch.no_grad()
 def score(
-    model: FillsIn, untrained: FillsIn, corpus: Corpus, windows: np.ndarray, share: float,
+    model: RegionModel, untrained: RegionModel, corpus: Corpus, windows: np.ndarray, share: float,
     whole: bool, seed: int,
 ) -> pd.DataFrame:
     """A row a subject: R² of the hidden regions by the model, by its linear guess alone (NaN where

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from neurofm import checkpoints
-from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.contracts import open_for
 from neurofm.data.corpus import Corpus
+from neurofm.models.protocol import NextTokenModel
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
 from neurofm.pages import words
@@ -72,12 +72,9 @@ class NextTokenConfig:
 
 def ask(run: NextTokenConfig, job: Job) -> Made:
     """Predict, compare, write."""
-    corpus, model = Corpus.open(run.data), checkpoints.load(run.model)
-    if lacking := [name for name in ("logits", "numbers", "tokenizer") if not hasattr(model, name)]:
-        raise ValueError(f"{run.model}: wanted a model that predicts the next token, such as a "
-                         f"meg_gpt, this is a {type(model).__name__} (it has no "
-                         f"{', '.join(lacking)})")
-    check_contract(model, run.model, corpus)
+    corpus = Corpus.open(run.data)
+    model = open_for(corpus, run.model, NextTokenModel,
+                     "predicts the next token, such as a meg_gpt")
     training = np.random.default_rng(run.seed).permutation(corpus.select("train"))[: run.windows]
     simple = Simple.of(model, corpus, np.sort(training), run.order, run.batch_windows)
     windows = corpus.select(run.split)

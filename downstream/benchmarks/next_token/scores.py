@@ -7,15 +7,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from neurofm.data.corpus import Corpus
+from neurofm.models.protocol import NextTokenModel
 
 from ...scoring import statistics
-from .model import NextToken
 from .simple import AUTOREGRESSIONS, Simple
 
 
 @torch.no_grad()
 def score(
-    model: NextToken, simple: Simple, corpus: Corpus, windows: np.ndarray, at_once: int
+    model: NextTokenModel, simple: Simple, corpus: Corpus, windows: np.ndarray, at_once: int
 ) -> pd.DataFrame:
     """Mean cross-entropy of each subject (rows) by each prediction (columns); top1 of the model."""
     rows, context = [], model.config.context

@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neurofm.data.corpus import Corpus
-
-from .model import NextToken
+from neurofm.models.protocol import NextTokenModel
 
 BINS = 256  # of the linear prediction
 AUTOREGRESSIONS = ("autoregression", "autoregression of the signal")
@@ -60,7 +59,7 @@ class Simple:
 
     @classmethod
     def of(
-        cls, model: NextToken, corpus: Corpus, windows: np.ndarray, order: int, at_once: int
+        cls, model: NextTokenModel, corpus: Corpus, windows: np.ndarray, order: int, at_once: int
     ) -> "Simple":
         n = model.config.n_codes
         unigram, bigram = torch.zeros(n), torch.zeros(n * n)
@@ -84,7 +83,7 @@ def _log(count: Tensor) -> Tensor:
     return (count / count.sum(dim=-1, keepdim=True)).log()
 
 
-def _rows(model: NextToken, corpus: Corpus, windows: np.ndarray, at_once: int):
+def _rows(model: NextTokenModel, corpus: Corpus, windows: np.ndarray, at_once: int):
     """(what tokens mean, signal, labels) of the channels of some windows after the others,
     [row, time]."""
     for start in range(0, len(windows), at_once):

@@ -11,6 +11,7 @@ import torch
 
 import neurofm
 from neurofm import checkpoints
+from neurofm.checkpoints import store
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data import corpus as corpora
 from neurofm.data.contract import InputContract
@@ -20,13 +21,12 @@ from neurofm.data.sensors import Sensors
 from neurofm.downstream import baselines
 from neurofm.downstream.benchmarks.decoding import methods
 from neurofm.downstream.benchmarks.decoding.question import main as evaluate
-from neurofm.downstream.benchmarks.hidden_regions import question as hidden_regions
 from neurofm.downstream.benchmarks.hidden_regions.question import main as fill_in
 from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import brain_figures, covariates
 from neurofm.models.brainmae import BrainMAE, BrainMAEConfig
+from neurofm.models.protocol import RegionModel
 from neurofm.pretrain.train import main as pretrain
-from neurofm.pretrained import NeuroFMPreTrainedModel
 from neurofm.results import Results
 from tests.support import flagged
 
@@ -233,11 +233,10 @@ def test_filled_in_regions_are_compared_with_ridge(corpus, split_corpus, model, 
         fill_in([f"--data={corpus.folder}", f"--model={model}", f"--out={tmp_path / 'x'}"])
 
 
-class MeanOfOthers(NeuroFMPreTrainedModel):
+class MeanOfOthers(RegionModel):
     """Another model of regions: each hidden one is half the mean of those seen."""
 
     config_class = BrainMAEConfig
-    modality = "fmri"
 
     def __init__(self, config):
         super().__init__(config)
@@ -245,9 +244,6 @@ class MeanOfOthers(NeuroFMPreTrainedModel):
         self.post_init()
 
     def forward(self, batch):
-        raise NotImplementedError
-
-    def answer(self, batch):
         raise NotImplementedError
 
     def cut(self, batch):
@@ -259,10 +255,6 @@ class MeanOfOthers(NeuroFMPreTrainedModel):
         mean = (seg.volumes * seen).sum(dim=1, keepdim=True) / seen.sum(dim=1, keepdim=True)
         return (mean / 2).expand_as(seg.volumes), seg
 
-    def guess(self, batch, hidden):
-        seg = self.cut(batch)
-        return seg.volumes * 0, seg
-
 
 def test_hidden_regions_of_any_model_that_predicts_them(
     split_corpus, model, tmp_path, monkeypatch, capsys
@@ -272,7 +264,7 @@ def test_hidden_regions_of_any_model_that_predicts_them(
     other = MeanOfOthers(trained.config).eval()
     other.contract = trained.contract
     words = [f"--data={split_corpus}", f"--model={theirs}", "--shares=[0.5]"]
-    monkeypatch.setattr(hidden_regions.checkpoints, "load", lambda place: other)
+    monkeypatch.setattr(store, "load", lambda place: other)
     out = tmp_path / "out"
     assert fill_in([*words, f"--out={out}"]) == 0
     flagged.check(out, capsys.readouterr().out, "DOUBT", "model")
@@ -282,9 +274,9 @@ def test_hidden_regions_of_any_model_that_predicts_them(
     assert table["r2_model"].tolist() == table["r2_random"].tolist()  # it has no weights
     assert (table["high"] < 0).all()  # ridge regression is better
 
-    monkeypatch.setattr(hidden_regions.checkpoints, "load", lambda place: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(store, "load", lambda place: torch.nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"wanted a model that predicts hidden regions, such as a "
-                                         r"brainmae.*no cut, fill_in, guess"):
+                                         r"brainmae, this is a Linear \(no RegionModel of"):
         fill_in([*words, f"--out={tmp_path / 'x'}"])
     assert not (tmp_path / "x").exists()
 
