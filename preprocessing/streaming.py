@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from neurofm.data.contract import EEG_MEG, Contract, InputContract
+from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
@@ -151,12 +152,11 @@ def followed(contract: Contract | None, whose: str) -> InputContract:
     """
     if isinstance(contract, InputContract):
         return contract
-    raise ContractError(
-        whose, f"a contract of {EEG_MEG}",
-        "there is none" if contract is None else
-        f"this one is of {contract.modality}, whose steps (trend, filter, scale) need the whole "
-        f"scan",
-        "decode the scan as a file (neurofm decode)")
+    came = "there is none" if contract is None else f"this one is of {contract.modality}"
+    if isinstance(contract, FMRIContract) and contract.steps_of_scans:
+        came += f", and these steps need the whole scan: {', '.join(contract.steps_of_scans)}"
+    raise ContractError(whose, f"a contract of {EEG_MEG}", came,
+                        "decode the scan as a file (neurofm decode)")
 
 
 def _check(order: list[Step], template: Recording, contract: InputContract) -> None:

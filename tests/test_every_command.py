@@ -21,9 +21,11 @@ import pytest
 from neurofm import artifacts, cli, contents
 from neurofm.lock import only_one
 from neurofm.preprocessing.progress import Progress
+from neurofm.repository import LEDGER
 from neurofm.results import Results
 from neurofm.run import INTERRUPTED, Command
-from tests.support.every_command import WORDS, Inputs, Writes, retold
+from tests.support.every_command import WORDS, Inputs, Writes
+from tests.support.flagged import changed
 
 # Commands that make no artifact.
 ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate"}
@@ -241,7 +243,7 @@ def test_every_command_that_judges_says(command, inputs, tmp_path, capsys):
         "published": [{"weights": "w", "paper": "p", "note": "n", "licence": "mit", "family": "f",
                        "role": "train", "datasets": [dataset.title()]}],
     }
-    model = retold(inputs.model(command), tmp_path / "model", ledger)
+    model = changed(inputs.model(command), tmp_path / "model", LEDGER, ledger)
     out = tmp_path / "out"
     capsys.readouterr()
     assert cli.main([*command.split(), *inputs.words(command, model), f"--out={out}"]) == 0

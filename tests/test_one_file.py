@@ -4,7 +4,6 @@ Each stands in a package of somebody else (`tests/support/toy`), found by its en
 of neurofm is touched. What is made goes the whole way: files → ingest → pretrain → evaluate.
 """
 
-import html
 import json
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from neurofm.data.contract import FILE_NAME, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.preprocessing import quality
 from neurofm.results import Results
-from tests.support import fmri
-from tests.support.every_command import retold
+from tests.support import flagged, fmri
 from tests.support.planted import cap, windows_of
 from tests.support.toy_package import ToyPackage, toy_package
 
@@ -113,25 +111,14 @@ def test_one_file_step_in_ingest(corpus):
     assert quality.remarks(quality.from_text(found.recordings["quality"].iloc[0])) == []
 
 
-def with_steps(checkpoint: Path, folder: Path, steps: dict) -> Path:
-    """A copy of a checkpoint whose contract has other steps."""
-    manifest = artifacts.open_sealed(checkpoint)
-    for name in manifest.files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((checkpoint / name).read_bytes())
-    InputContract.load(checkpoint).with_(steps=steps).save(folder)
-    artifacts.seal(folder, manifest.kind, config=manifest.config, parents=manifest.parents,
-                   files=sorted(manifest.files))
-    return folder
-
-
 def test_one_file_step_gives_the_same_window_by_file_and_by_stream(toy, corpus, model, tmp_path):
     """Answers of `neurofm stream` are those of `neurofm decode`; without the step they are not."""
     decoder, path = tmp_path / "decoder", write(tmp_path / "sub-09_task-imagery.toy", 9)
     toy.each(["finetune", f"--data={corpus}", f"--model={model}", f"--out={decoder}",
               "--train.steps=20", "--train.lr=1e-2"])
-    plain = with_steps(decoder, tmp_path / "plain", {})
-    mute = with_steps(decoder, tmp_path / "mute", {"mute": {}})
+    contract = InputContract.load(decoder)
+    plain, mute = (flagged.changed(decoder, tmp_path / name, FILE_NAME, contract.with_(
+        steps=steps).to_dict()) for name, steps in (("plain", {}), ("mute", {"mute": {}})))
     said = toy.each(
         ["decode", path, f"--model={decoder}", f"--out={tmp_path / 'file'}"],
         ["stream", f"--replay={path}", f"--model={decoder}", f"--out={tmp_path / 'live'}",
@@ -210,10 +197,8 @@ def test_one_file_benchmark(toy, corpus, model, tmp_path):
     assert found.command.startswith("neurofm evaluate toy-question --data=")
     assert -1 <= found.scores[0]["value"] <= 1
     assert "Toy question" in (out / "report.html").read_text()
-    (flag,) = Results.load(leaky).flags
-    assert (flag.kind, len(flag.subjects)) == ("LEAK", 4)
-    assert str(flag) in said
-    assert str(flag) in html.unescape((leaky / "report.html").read_text())
+    people = Corpus.open(corpus).subjects(Corpus.open(corpus).select("train"))
+    flagged.check(leaky, said, "LEAK", "model", tuple(sorted(set(people))))
 
     refused = toy.neurofm(*line, f"--out={out}", "--split=validation")
     assert refused.returncode == 1
@@ -222,16 +207,11 @@ def test_one_file_benchmark(toy, corpus, model, tmp_path):
 
 def test_one_file_benchmark_of_weights_that_others_published(toy, corpus, model, tmp_path):
     dataset = Corpus.open(corpus).recordings["dataset"].iloc[0]
-    theirs = retold(model, tmp_path / "theirs", {"recordings": [], "published": [
-        {"weights": "w", "paper": "p", "note": "n", "licence": "mit", "family": "f",
-         "role": "train", "datasets": [dataset.title()]}]})
+    theirs = flagged.of_published(model, tmp_path / "theirs", dataset.title())
     out = tmp_path / "out"
     said = toy.each(["evaluate", "toy-question", f"--data={corpus}", f"--model={theirs}",
                      f"--out={out}"])
-    (flag,) = Results.load(out).flags
-    assert flag.kind == "DOUBT"
-    assert str(flag) in said
-    assert str(flag) in html.unescape((out / "report.html").read_text())
+    flagged.check(out, said, "DOUBT", "model")
 
 
 def test_one_file_masked_model_is_judged_by_hidden_regions(toy, tmp_path):

@@ -81,6 +81,14 @@ class FMRIContract(Contract):
     positions = "required"
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
 
+    @property
+    def steps_of_scans(self) -> list[str]:
+        """What is done to a whole scan at once: no stream can follow it."""
+        return [name for name, asked in (
+            ("detrend", self.detrend), ("band-pass", self.highpass_hz or self.lowpass_hz),
+            ("confounds", self.confounds), (f"scale ({self.scale})", self.scale == "roi_std"),
+            ("windows of whole scans", self.window_s is None)) if asked]
+
     # Scaling, a method a direction: cleaned → `stored` in a corpus → `read` by models, or brought
     # back to the unit of the file (`unscaled`).
 

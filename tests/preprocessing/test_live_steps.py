@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from neurofm.data.contract import InputContract
+from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
@@ -182,3 +183,19 @@ def test_bad_input_a_step_that_is_not_installed():
     for refused in (standardize, CausalStandardizer):
         with pytest.raises(ValueError, match="the step 'cilp', which no installed package has"):
             refused(_recording(), contract)
+
+
+@pytest.mark.parametrize(("setting", "named"), [
+    ({}, "detrend, band-pass, scale (roi_std), windows of whole scans"),
+    ({"detrend": False}, "whole scan: band-pass, scale"),
+    ({"highpass_hz": None, "lowpass_hz": None}, "whole scan: detrend, scale"),
+    ({"confounds": ("motion",)}, "band-pass, confounds, scale"),
+    ({"scale": "none", "window_s": 60.0}, "whole scan: detrend, band-pass; decode the scan"),
+    ({"scale": "none", "window_s": 60.0, "detrend": False, "highpass_hz": None,
+      "lowpass_hz": None}, "this one is of fmri; decode the scan as a file (neurofm decode)"),
+])
+def test_scans_of_fmri_are_refused_with_their_steps(setting, named):
+    recording, contract = _recording(), FMRIContract(**setting)
+    with pytest.raises(ContractError, match="wanted a contract of EEG or MEG") as refused:
+        CausalStandardizer(recording, contract)
+    assert named in str(refused.value)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from neurofm import artifacts, cli
-from neurofm.repository import LEDGER
+from neurofm import cli
 from tests.support import corpora, fmri, planted
 from tests.support.one_person import save_raw
 
@@ -180,19 +179,6 @@ class Inputs:
         if command == "pair":
             found.append(f"--rois={self.archive / 'rois.tsv'}")
         return found
-
-
-def retold(made: Path, folder: Path, ledger: dict) -> Path:
-    """A copy of a checkpoint, or of generated signals, with another ledger."""
-    manifest = artifacts.open_sealed(made)
-    files = {*manifest.files, LEDGER}
-    for name in files - {LEDGER}:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((made / name).read_bytes())
-    (folder / LEDGER).write_text(json.dumps(ledger))
-    artifacts.seal(folder, manifest.kind, config=manifest.config, parents=manifest.parents,
-                   files=sorted(files))
-    return folder
 
 
 class Writes:

@@ -18,13 +18,19 @@ def check(out: Path, said: str, kind: str, model: str, subjects: tuple[str, ...]
 
 def of_published(checkpoint: Path, folder: Path, *datasets: str) -> Path:
     """The checkpoint as if others had published its weights, trained on these data sets."""
-    manifest = artifacts.open_sealed(checkpoint, "checkpoint")
-    folder.mkdir(parents=True)
-    for name in manifest.files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((checkpoint / name).read_bytes())
     ledger = {"recordings": [], "published": [{"name": "theirs", "datasets": list(datasets)}]}
-    (folder / LEDGER).write_text(json.dumps(ledger))
-    artifacts.seal(folder, "checkpoint", config=manifest.config, parents=manifest.parents,
-                   files=[*manifest.files])
+    return changed(checkpoint, folder, LEDGER, ledger)
+
+
+def changed(made: Path, folder: Path, name: str, content: dict) -> Path:
+    """A copy of a sealed folder (a checkpoint, generated signals) whose file `name`, JSON, holds
+    something else: LEDGER whom the model has seen, FILE_NAME its contract."""
+    manifest = artifacts.open_sealed(made)
+    files = {*manifest.files, name}
+    for each in files - {name}:
+        (folder / each).parent.mkdir(parents=True, exist_ok=True)
+        (folder / each).write_bytes((made / each).read_bytes())
+    (folder / name).write_text(json.dumps(content))
+    artifacts.seal(folder, manifest.kind, config=manifest.config, parents=manifest.parents,
+                   files=sorted(files))
     return folder

@@ -13,14 +13,18 @@ import pandas as pd
 import pytest
 import torch
 
-from neurofm import artifacts, checkpoints
+from neurofm import artifacts, checkpoints, cli
+from neurofm.data.contract import FILE_NAME
+from neurofm.data.fmri_contract import FMRIContract
 from neurofm.downstream import stream as stream_module
 from neurofm.downstream.stream import Timing, read_table, run_live
+from neurofm.downstream.use import centering
 from neurofm.downstream.use import live as live_module
 from neurofm.downstream.use.live import Lsl, Replay, template_of
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.streaming import CausalStandardizer
+from tests.support import flagged
 from tests.support.one_person import decode, save_raw
 from tests.support.planted import CONTRACT
 
@@ -297,3 +301,17 @@ def test_bad_input_lsl_without_mne_lsl(decoder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mne_lsl.lsl", None)
     with pytest.raises(ValueError, match=r"pip install 'neurofm\[stream\]'"):
         stream_module.main(["--lsl=x", f"--model={decoder}", f"--out={tmp_path / 'out'}"])
+
+
+def test_a_decoder_of_fmri_is_refused(decoder, replayed, tmp_path, capsys):
+    scans = flagged.changed(decoder, tmp_path / "scans", FILE_NAME, FMRIContract().to_dict())
+    out = tmp_path / "out"
+    assert cli.main(["stream", f"--replay={replayed[0]}", f"--model={scans}",
+                     f"--out={out}"]) == 1
+    said = capsys.readouterr().err
+    assert f"{scans}: wanted a contract of EEG or MEG, but this one is of fmri" in said
+    assert "decode the scan as a file (neurofm decode)" in said
+    assert not out.exists()
+    model = checkpoints.load(scans)
+    with pytest.raises(ValueError, match=r"detrend, band-pass, .*decode the scan as a file"):
+        centering.seen_live(model, readers.read(replayed[0]))
