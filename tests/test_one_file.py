@@ -111,6 +111,7 @@ def test_one_file_step_in_ingest(corpus):
     assert quality.remarks(quality.from_text(found.recordings["quality"].iloc[0])) == []
 
 
+@pytest.mark.long
 def test_one_file_step_gives_the_same_window_by_file_and_by_stream(toy, corpus, model, tmp_path):
     """Answers of `neurofm stream` are those of `neurofm decode`; without the step they are not."""
     decoder, path = tmp_path / "decoder", write(tmp_path / "sub-09_task-imagery.toy", 9)
@@ -129,8 +130,8 @@ def test_one_file_step_gives_the_same_window_by_file_and_by_stream(toy, corpus, 
     file, live, without = (pd.read_csv(tmp_path / name / "predictions.tsv", sep="\t")
                            for name in ("file", "live", "without"))
     assert live["start_s"].tolist() == file["start_s"].tolist() == list(range(0, 24, 2))
-    assert np.allclose(live["p_left"], file["p_left"], atol=1e-4)
-    assert np.abs(without["p_left"] - file["p_left"]).min() > 1e-3
+    assert np.allclose(live["p_left"], file["p_left"], atol=1e-3)
+    assert np.abs(without["p_left"] - file["p_left"]).min() > 0.05
     for name in ("file", "live"):
         assert f"at {LIMIT_UV} µV" in (tmp_path / name / "report.html").read_text()
     refused = toy.neurofm("stream", f"--replay={path}", f"--model={mute}",
@@ -152,6 +153,7 @@ def test_one_file_bad_input_settings_of_a_step(toy, files, tmp_path, given, want
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_one_file_tokenizer(toy, corpus, tmp_path):
     run, tokens, out = tmp_path / "tokenizer", tmp_path / "tokens", tmp_path / "results"
     toy.each(
@@ -161,11 +163,13 @@ def test_one_file_tokenizer(toy, corpus, tmp_path):
         ["evaluate", "reconstruction", f"--data={corpus}", f"--model={run}", f"--out={out}"])
     assert artifacts.open_sealed(run, "checkpoint").config["architecture"] == {"border": 0.7}
     assert artifacts.open_sealed(tokens, "tokens").config["shape"] == [len(NAMES), 256, 1]
-    (r,) = [row["value"] for row in Results.load(out).scores
-            if (row["method"], row["metric"]) == ("model", "pearson")]
-    assert 0.5 < r < 1
+    explained = {row["method"]: row["value"] for row in Results.load(out).scores
+                 if row["metric"] == "pve"}
+    assert explained.keys() == {"model", "mu_law (2)", "quantile (2)"}  # it is one of samples
+    assert 50 < explained["model"] < 100
 
 
+@pytest.mark.long
 def test_one_file_model(toy, corpus, model, tmp_path):
     run = tmp_path / "decoder"
     toy.each(["finetune", f"--data={corpus}", f"--model={model}", f"--out={run}", QUICK[0]])
@@ -173,6 +177,7 @@ def test_one_file_model(toy, corpus, model, tmp_path):
     assert toy.python("-c", code).stdout.strip() == "ToyLoud"
 
 
+@pytest.mark.long
 def test_one_file_task_and_baseline_beside_a_model(toy, corpus, model, tmp_path):
     out = tmp_path / "out"
     toy.each(["evaluate", "decoding", f"--data={corpus}", f"--model={model}", f"--out={out}",
@@ -214,11 +219,12 @@ def test_one_file_benchmark_of_weights_that_others_published(toy, corpus, model,
     flagged.check(out, said, "DOUBT", "model")
 
 
+@pytest.mark.long
 def test_one_file_masked_model_is_judged_by_hidden_regions(toy, tmp_path):
     data, run, out = fmri.make(tmp_path / "fmri"), tmp_path / "masked", tmp_path / "out"
     toy.each(
-        ["pretrain", "--model=toy_masked", f"--data={data}", f"--out={run}", "--train.steps=40",
-         "--train.batch_windows=4", "--train.lr=0.1", "--train.warmup=0"],
+        ["pretrain", "--model=toy_masked", f"--data={data}", f"--out={run}", "--train.steps=100",
+         "--train.batch_windows=4", "--train.lr=0.03"],
         ["evaluate", "hidden-regions", f"--data={data}", f"--model={run}", f"--out={out}",
          "--shares=[0.5]"])
     table = pd.read_csv(out / "table.tsv", sep="\t")
@@ -228,6 +234,7 @@ def test_one_file_masked_model_is_judged_by_hidden_regions(toy, tmp_path):
     assert (table["difference"] < 0).all()  # it knows of no networks, ridge regression does
 
 
+@pytest.mark.long
 def test_one_file_model_of_tokens_is_judged_by_next_token_and_generation(toy, corpus, tmp_path):
     samples, run, nexts, made, judged = (
         tmp_path / name for name in ("samples", "bigram", "next", "generated", "judged"))
@@ -235,8 +242,7 @@ def test_one_file_model_of_tokens_is_judged_by_next_token_and_generation(toy, co
         ["pretrain", "--model=quantile", f"--data={corpus}", f"--out={samples}",
          "--architecture.n_tokens=6"],
         ["pretrain", "--model=toy_bigram", f"--data={corpus}", f"--tokenizer={samples}",
-         f"--out={run}", "--train.steps=60", "--train.batch_windows=8", "--train.lr=0.3",
-         "--train.warmup=0"],
+         f"--out={run}", "--train.steps=60", "--train.batch_windows=8", "--train.lr=0.3"],
         ["evaluate", "next-token", f"--data={corpus}", f"--model={run}", f"--out={nexts}",
          "--order=4"],
         ["generate", f"--data={corpus}", f"--model={run}", f"--out={made}", "--seconds=10",

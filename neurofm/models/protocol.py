@@ -4,7 +4,7 @@
     └ NeuroFMPreTrainedModel  contract, modality, learns_from, needs_tokenizer, needs_labels,
       │                       reads_places, ch_names, n_channels, n_times, window_length,
       │                       example, answer, finish                          (pretrained.py)
-      ├ Tokenizer             encode, decode, of_channels              (tokenizers/tokenizer.py)
+      ├ Tokenizer             encode, decode, of_channels, of_samples  (tokenizers/tokenizer.py)
       ├ Backbone              embed, pooled, prepare, start, used, layer
       ├ WindowDecoder         classes, pool, name, predict
       ├ ScanModel             predict

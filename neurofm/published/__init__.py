@@ -5,9 +5,12 @@ model of ours with its input contract (and with names of tensors `left_out`, if 
 the Hub are `published.files`'s work.
 """
 
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+
+from .origin import Origin
+
+__all__ = ["INDEX", "Origin", "find", "load"]
 
 # Name in `neurofm import --family` → module. A new family adds its line here.
 INDEX = {
@@ -16,22 +19,6 @@ INDEX = {
     "labram": "neurofm.published.labram",
     "neurobolt": "neurofm.published.neurobolt",
 }
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a family's weights come from, and what they have seen."""
-
-    repo: str  # on the Hugging Face Hub
-    # folders in it, each with one model; none = the weights are not on the Hub, and repo is on
-    # GitHub
-    variants: tuple[str, ...]
-    license: str  # license, paper: of the weights, and what describes them
-    paper: str
-    # what they were trained on, as far as that was published, by the names the sets are known by
-    datasets: tuple[str, ...]
-    note: str  # what is not known of it
-    bare: bool = False  # weights may lie without a configuration
 
 
 def find(family: str):

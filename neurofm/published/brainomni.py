@@ -15,7 +15,8 @@ from ..data.contract import InputContract
 from ..models.brainomni import BrainOmni, BrainOmniConfig
 from ..nn.attention import ROTARY_BASE
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
-from . import Origin, files
+from . import files
+from .origin import Origin
 
 ORIGIN = Origin(
     repo="OpenTSLab/BrainOmni",

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..data.contract import InputContract
 from ..models.labram import LaBraM, LaBraMConfig
 from ..nn.patch_encoder import STRIDE
-from . import Origin, files
+from . import files
+from .origin import Origin
 
 ORIGIN = Origin(
     repo="935963004/LaBraM",

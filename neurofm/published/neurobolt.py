@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ..models.neurobolt import NeuroBOLT, NeuroBOLTConfig
 from ..nn.spectral_branch import sinusoids
-from . import Origin, files
+from . import files
 from .labram import ENCODER_NAMES, FIELDS, fill, our_fields
 from .labram import ORIGIN as LABRAM
 from .labram import contract as labram_contract
+from .origin import Origin
 
 ORIGIN = Origin(
     repo="soupeeli/NeuroBOLT",

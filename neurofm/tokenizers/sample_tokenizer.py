@@ -50,6 +50,14 @@ class SampleTokenizer(Tokenizer):
     def of_channels(self) -> bool:
         return True
 
+    @property
+    def of_samples(self) -> bool:
+        return True
+
+    @property
+    def margin(self) -> int:
+        return self.config.margin
+
     @abstractmethod
     def tokens(self, signal: Float[Tensor, "row time"]) -> Int[Tensor, "row time"]:
         """Token of every sample of single channels.

@@ -81,6 +81,16 @@ class Tokenizer(NeuroFMPreTrainedModel):
         return False
 
     @property
+    def of_samples(self) -> bool:
+        """Whether each sample of each channel has a token."""
+        return self.of_channels and self.window_length == 1
+
+    @property
+    def margin(self) -> int:
+        """Samples that successive windows share."""
+        return 0
+
+    @property
     def window_length(self) -> int:
         return self.config.window_length
 

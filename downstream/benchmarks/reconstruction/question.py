@@ -18,7 +18,6 @@ from neurofm.data.corpus import Corpus
 from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
-from neurofm.tokenizers.sample_tokenizer import SampleTokenizer
 from neurofm.tokenizers.tokenizer import Tokenizer
 
 from ...scoring import statistics
@@ -73,8 +72,7 @@ def ask(run: ReconstructionConfig, job: Job) -> Made:
     corpus = Corpus.open(run.data)
     tokenizers, notes = open_all(run, corpus)
     windows = corpus.select(run.split)
-    of_samples = isinstance(tokenizers["model"], SampleTokenizer)
-    found = (samples if of_samples else sources).compare(
+    found = (samples if tokenizers["model"].of_samples else sources).compare(
         tokenizers, corpus, windows, run.batch_windows, run.seed)
     found.table.to_csv(job.out / "reconstruction.tsv", sep="\t", index=False)
     found.subjects.to_csv(job.out / "subjects.tsv", sep="\t", index=False, float_format="%.5g")
@@ -101,11 +99,11 @@ def open_all(
     found, notes = {"model": model}, []
     for name, place in run.models.items():
         found[name] = other = open_tokenizer(place)
-        if isinstance(other, SampleTokenizer) != isinstance(model, SampleTokenizer):
+        if other.of_samples != model.of_samples:
             raise ValueError(
                 f"models: wanted a tokenizer of {_kind(model)} beside {run.model}, {place} is one "
                 f"of {_kind(other)}; ask for it by itself")
-        if not isinstance(other, SampleTokenizer):
+        if not other.of_samples:
             check_contract(other, place, corpus)
         elif differing := [line for line in contract_of(other).differences(corpus.contract)
                            if not line.startswith(("kinds:", "notch_hz:", "lowpass_hz:"))]:
@@ -114,7 +112,7 @@ def open_all(
 
 
 def _kind(tokenizer: Tokenizer) -> str:
-    return "single samples" if isinstance(tokenizer, SampleTokenizer) else "sources"
+    return "single samples" if tokenizer.of_samples else "sources"
 
 
 def results(run: ReconstructionConfig, found: Compared) -> Results:

@@ -13,7 +13,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.nn.quantizer import perplexity
 from neurofm.tokenizers.mu_law import MuLaw, MuLawConfig
 from neurofm.tokenizers.quantile import Quantile, QuantileConfig
-from neurofm.tokenizers.sample_tokenizer import SampleTokenizer
+from neurofm.tokenizers.tokenizer import Tokenizer
 
 from .compared import Compared
 
@@ -22,7 +22,7 @@ AT_MOST = 400  # training windows that quantiles are fitted on
 
 
 def compare(
-    tokenizers: dict[str, SampleTokenizer], corpus: Corpus, windows: np.ndarray, at_once: int = 16,
+    tokenizers: dict[str, Tokenizer], corpus: Corpus, windows: np.ndarray, at_once: int = 16,
     seed: int = 0,
 ) -> Compared:
     """All tokenizers and both baselines: tokens in use, variance explained (mean over subjects, the
@@ -59,13 +59,13 @@ def compare(
 
 @torch.no_grad()
 def score(
-    tokenizer: SampleTokenizer, corpus: Corpus, windows: np.ndarray, at_once: int
+    tokenizer: Tokenizer, corpus: Corpus, windows: np.ndarray, at_once: int
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """(Percent of each subject's variance explained, everywhere and at edges; how often each token
     was used)."""
     uses = torch.zeros(tokenizer.config.n_codes, dtype=torch.int64)
     squares = np.zeros((len(windows), 4))  # error, power, and both at edges
-    length, margin = tokenizer.window_length, tokenizer.config.margin
+    length, margin = tokenizer.window_length, tokenizer.margin
     for start in range(0, len(windows), at_once):
         batch = corpus.batch(windows[start : start + at_once])
         tokens, signal = tokenizer.reconstruct(batch)

@@ -1,4 +1,4 @@
-"""A second masked model of fMRI: a hidden region is a share of the mean of those seen."""
+"""A second masked model of fMRI: a hidden region is a linear sum of those seen in the volume."""
 
 import torch
 
@@ -9,20 +9,24 @@ from neurofm.nn.segments import cut
 class ToyMaskedConfig(neurofm.NeuroFMConfig):
     model_type = "neurofm_toy_masked"
 
-    def __init__(self, segment_s: float = 20.0, **of_transformers):
+    def __init__(self, segment_s: float = 20.0, n_regions: int = 0, **of_transformers):
         self.segment_s = segment_s
+        self.n_regions = n_regions
         super().__init__(**of_transformers)
+
+    def knowing(self, data, windows):
+        return ToyMaskedConfig(self.segment_s, len(data.layout(int(windows[0])).names))
 
 
 class ToyMasked(neurofm.RegionModel):
-    """The share is learned."""
+    """The weights are learned."""
 
     config_class = ToyMaskedConfig
     reads_places = False
 
     def __init__(self, config):
         super().__init__(config)
-        self.share = torch.nn.Parameter(torch.zeros(1))
+        self.weight = torch.nn.Parameter(torch.zeros(config.n_regions, config.n_regions))
         self.post_init()
 
     def cut(self, batch):
@@ -31,12 +35,11 @@ class ToyMasked(neurofm.RegionModel):
 
     def fill_in(self, batch, hidden):
         seg = self.cut(batch)
-        seen = torch.ones_like(seg.volumes) if hidden is None else ~hidden.mT[..., None]
-        mean = (seg.volumes * seen).sum(dim=1, keepdim=True) / seen.sum(dim=1, keepdim=True)
-        return (self.share * mean).expand_as(seg.volumes), seg
+        seen = 1.0 if hidden is None else (~hidden).mT[..., None].float()
+        return torch.einsum("ij,bjsv->bisv", self.weight, seg.volumes * seen), seg
 
     def forward(self, batch):
-        half = torch.arange(batch.signal.shape[1]) % 2 == 0
-        hidden = half.expand(len(batch), self.cut(batch).valid.shape[1], -1)
+        n_segments = self.cut(batch).valid.shape[1]
+        hidden = torch.rand(len(batch), n_segments, self.config.n_regions) < 0.5
         found, seg = self.fill_in(batch, hidden)
-        return torch.square(found - seg.volumes)[:, half].mean(), {}
+        return torch.square(found - seg.volumes)[hidden.mT].mean(), {}
