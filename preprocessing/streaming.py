@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from neurofm.data.contract import EEG_MEG, Contract, InputContract
-from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
@@ -153,10 +152,9 @@ def followed(contract: Contract | None, whose: str) -> InputContract:
     if isinstance(contract, InputContract):
         return contract
     came = "there is none" if contract is None else f"this one is of {contract.modality}"
-    if isinstance(contract, FMRIContract) and contract.steps_of_scans:
-        came += f", and these steps need the whole scan: {', '.join(contract.steps_of_scans)}"
-    raise ContractError(whose, f"a contract of {EEG_MEG}", came,
-                        "decode the scan as a file (neurofm decode)")
+    if contract and contract.steps_of_whole:
+        came += f", and these steps need the whole recording: {', '.join(contract.steps_of_whole)}"
+    raise ContractError(whose, f"a contract of {EEG_MEG}", came, "decode a file (neurofm decode)")
 
 
 def _check(order: list[Step], template: Recording, contract: InputContract) -> None:

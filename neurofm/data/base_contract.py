@@ -206,6 +206,11 @@ class Contract:
         return self.with_(window_s=min(lengths) / self.sfreq, stride_s=None)
 
     @property
+    def steps_of_whole(self) -> list[str]:
+        """Names of what is done to a whole recording at once, so that no stream can follow it."""
+        return []
+
+    @property
     def of_pieces(self):
         """The contract of pieces too short to judge a channel by."""
         return self

@@ -82,8 +82,8 @@ class FMRIContract(Contract):
     FREE = frozenset({"corpus", "window_s", "stride_s", "min_measured"})
 
     @property
-    def steps_of_scans(self) -> list[str]:
-        """What is done to a whole scan at once: no stream can follow it."""
+    def steps_of_whole(self) -> list[str]:
+        """See `Contract.steps_of_whole`."""
         return [name for name, asked in (
             ("detrend", self.detrend), ("band-pass", self.highpass_hz or self.lowpass_hz),
             ("confounds", self.confounds), (f"scale ({self.scale})", self.scale == "roi_std"),

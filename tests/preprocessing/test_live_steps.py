@@ -187,12 +187,12 @@ def test_bad_input_a_step_that_is_not_installed():
 
 @pytest.mark.parametrize(("setting", "named"), [
     ({}, "detrend, band-pass, scale (roi_std), windows of whole scans"),
-    ({"detrend": False}, "whole scan: band-pass, scale"),
-    ({"highpass_hz": None, "lowpass_hz": None}, "whole scan: detrend, scale"),
+    ({"detrend": False}, "whole recording: band-pass, scale"),
+    ({"highpass_hz": None, "lowpass_hz": None}, "whole recording: detrend, scale"),
     ({"confounds": ("motion",)}, "band-pass, confounds, scale"),
-    ({"scale": "none", "window_s": 60.0}, "whole scan: detrend, band-pass; decode the scan"),
+    ({"scale": "none", "window_s": 60.0}, "whole recording: detrend, band-pass; decode a file"),
     ({"scale": "none", "window_s": 60.0, "detrend": False, "highpass_hz": None,
-      "lowpass_hz": None}, "this one is of fmri; decode the scan as a file (neurofm decode)"),
+      "lowpass_hz": None}, "this one is of fmri; decode a file (neurofm decode)"),
 ])
 def test_scans_of_fmri_are_refused_with_their_steps(setting, named):
     recording, contract = _recording(), FMRIContract(**setting)

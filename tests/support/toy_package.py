@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def toy_package(
     Parameters
     ----------
     modules
-        Name of a module → its source.
+        Name of a module → its source (indented as it stands in a test).
     points
         Group → name → "module" or "module:Object", without the package's name.
     """
@@ -88,7 +89,7 @@ def toy_package(
     here = Path(__file__).parent / "toy"
     modules = modules or {path.stem: path.read_text() for path in here.glob("*.py")}
     for module, source in modules.items():
-        (package / f"{module}.py").write_text(source)
+        (package / f"{module}.py").write_text(textwrap.dedent(source))
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("\n".join(
         line for group, named in points.items()

@@ -310,8 +310,8 @@ def test_a_decoder_of_fmri_is_refused(decoder, replayed, tmp_path, capsys):
                      f"--out={out}"]) == 1
     said = capsys.readouterr().err
     assert f"{scans}: wanted a contract of EEG or MEG, but this one is of fmri" in said
-    assert "decode the scan as a file (neurofm decode)" in said
+    assert "decode a file (neurofm decode)" in said
     assert not out.exists()
     model = checkpoints.load(scans)
-    with pytest.raises(ValueError, match=r"detrend, band-pass, .*decode the scan as a file"):
+    with pytest.raises(ValueError, match=r"detrend, band-pass, .*decode a file"):
         centering.seen_live(model, readers.read(replayed[0]))
