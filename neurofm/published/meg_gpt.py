@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..data.contract import InputContract
 from ..models.meg_gpt import MEGGPT, MEGGPTConfig
 from ..tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
-from . import Origin, files, load
+from . import files
+from .origin import Origin
 
 ORIGIN = Origin(
     repo="OHBA-analysis/MEG-GPT",
@@ -150,7 +151,9 @@ def _beside(folder: Path, n_codes: int) -> EphysTokenizer | None:
     for name in ("tokenizer", f"{folder.name}_tokenizer"):
         beside = folder.with_name(name)
         if (beside / "config.json").is_file():
-            found = load("meg_gpt", beside)
+            settings, weights = files.locate(beside, (), None, None)
+            assert settings is not None  # since it is not `bare`
+            found = read(settings, weights)
             if found.config.n_codes == n_codes:
                 return found
     return None
