@@ -94,7 +94,7 @@ def _result(each: Evaluation, row: str) -> dict:
         "metrics": [{
             "type": each.metric.replace(" ", "_"),
             "value": round(value, 4),
-            "name": f"{each.metric} ({row}; {each.protocol}): "
+            "name": f"{each.metric} [95 %] ({row}; {each.protocol}): "
                     f"{words.score(value, low, high, each.subjects, each.chance)}",
         }],
     }
