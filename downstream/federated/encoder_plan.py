@@ -10,12 +10,15 @@ The decoder is that of `neurofm finetune` (`models.decoder`). Mean, deviation an
 which the head sees features are the site's own, and with `recentered` each person's mean.
 """
 
+import functools
+
 import numpy as np
 import torch
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.models.protocol import Backbone
 
 from ..decoder import adapters, features
 from ..decoder.build import open_backbone
@@ -38,7 +41,7 @@ def build(site: Site, learning: Learning, data: Labeled) -> Plan:
     if learning.fingerprint not in ("", found):
         raise ValueError(f"{path}: this site's encoder ({found}) is not the server's "
                          f"({learning.fingerprint}): fetch that one")
-    pretrained = open_backbone(path)
+    pretrained = _opened(path, found) if learning.adapt == "head" else open_backbone(path)
     check_contract(pretrained, path, data.corpus)
     decoder = _decoder(learning, pretrained, data.classes)
     decoder.contract = data.contract_on(contract_of(pretrained))
@@ -68,6 +71,12 @@ def build(site: Site, learning: Learning, data: Labeled) -> Plan:
         return decoder
 
     return Plan(decoder, source, data, shared, predict, whole, ledger=ledger)
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(path: str, fingerprint: str) -> Backbone:
+    """An encoder that stays as it came, opened once and not for every message."""
+    return open_backbone(path)
 
 
 def initial(learning: Learning) -> dict[str, np.ndarray]:
