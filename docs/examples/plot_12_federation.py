@@ -50,7 +50,7 @@ neurofm.command(
     "pretrain --data corpus --out tokenizer --model brain_tokenizer "
     "--architecture '{window_length: 200, spatial: leadfield, ratios: [4, 4], n_filters: 4, "
     "dim: 24, n_levels: 2, n_codes: 64, phase: 0, quantize_from: 0.3}' "
-    "--train.steps 50 --train.batch_windows 4 --train.lr 1e-2 --train.beta2 0.99", cwd=work)
+    "--train.steps 40 --train.batch_windows 4 --train.lr 1e-2 --train.beta2 0.99", cwd=work)
 neurofm.command("tokenize --data corpus --model tokenizer --out tokens", cwd=work)
 neurofm.command(
     "pretrain --data tokens --tokenizer tokenizer --out brainomni --model brainomni "
@@ -66,7 +66,7 @@ neurofm.command(
 
 neurofm.command(
     "federate --sites '{clinic: corpora/clinic, lab: corpora/lab, ward: corpora/ward}' "
-    "--learning.model brainomni --learning.rounds 5 --learning.protocol.folds 5 "
+    "--learning.model brainomni --learning.rounds 4 --learning.protocol.folds 5 "
     "--learning.architecture '{recentered: true}' --learning.train.lr 4e-3 --out results", cwd=work)
 
 # %%
