@@ -41,6 +41,7 @@ if list((HERE / "examples").glob("plot_*.py")):
         "filename_pattern": r"plot_\d\d_",
         "within_subsection_order": "FileNameSortKey",
         "download_all_examples": False,
+        "capture_repr": ("_repr_html_",),  # not the exit status of `neurofm.command`
         "remove_config_comments": True,
         "reset_modules": ("matplotlib",),
         "show_memory": False,
