@@ -36,8 +36,8 @@ neurofm.command("simulate --out bids --subjects 6 --minutes 1 --always [eeg19] "
 print(*sorted(str(path.relative_to(work)) for path in (work / "bids").rglob("*.fif"))[:4], sep="\n")
 
 # %%
-# Archives are never clean. We cut one file in the middle, and add 4 mV of noise to two electrodes of
-# another.
+# Archives are never clean. We cut one file in the middle, and add 4 mV of noise to two electrodes
+# of another.
 
 import mne
 

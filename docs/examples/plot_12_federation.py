@@ -120,7 +120,8 @@ for fold, part in rounds.groupby("fold"):
 right.plot(loss.index, loss["loss"], "o-", ms=4, color=figure.COLORS[0], label="mean")
 right.axhline(np.log(2), color="0.5", ls="--", lw=1)
 right.text(rounds["round"].max(), np.log(2) - 0.004, "chance", va="top", ha="right", color="0.4")
-right.set(xlabel="Round", ylabel="Cross-entropy (nats)", title="Training loss over sites")
+right.set(xlabel="Round", ylabel="Cross-entropy (nats)", title="Training loss over sites",
+          xticks=loss.index)
 right.legend()
 plt.show()
 
