@@ -257,7 +257,7 @@ def test_paths_are_cut_and_secrets_refused(server, decoder, tmp_path, capsys):
     staged = tmp_path / "staged"
     assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
     settings = yaml.safe_load((staged / "run.yaml").read_text())
-    assert settings["data"] == "corpus"
+    assert settings["data"] == "planted"  # the folder alone
     assert str(tmp_path.parent) not in (staged / "manifest.json").read_text()
     capsys.readouterr()
     for text, told in (("see hf_abcdefghijklmnopqrst", "a token or key"),
@@ -298,14 +298,14 @@ def test_show_says_what_it_is_and_whom_it_has_seen(decoder, tmp_path, capsys):
     told = capsys.readouterr().out
     for words in ("tensors matched in name and shape", "train: 8 people of planted (terms not",
                   "validation: 2 people", "no golden outputs", "Takes", "task labels",
-                  "classes left, right", "held-out score: On 4 people it was not trained on"):
+                  "classes left, right", "held-out score: On 4 subjects not in its training data"):
         assert words in told
     staged = tmp_path / "staged"
     assert publish(decoder, "--dry_run=true", f"--staged={staged}") == 0
     assert cli.main(["show", str(staged)]) == 0
     told = capsys.readouterr().out
     assert "answers as it did when it was published" in told
-    assert "held-out score: On 4 people" in told
+    assert "held-out score: On 4 subjects" in told
     assert "/" not in json.loads((staged / "results.json").read_text())["data"]
 
 
