@@ -108,11 +108,11 @@ def test_who_is_judged_has_no_part_in_anything(found, plain, tmp_path):
     touched = []
     read = Corpus.signal
 
-    def noise(self, window):
+    def noise(self, window, *as_read):
         if self.folder == corpus.folder and self.subjects(np.array([window]))[0] in held_out:
             touched.append(window)
-            return np.full_like(read(self, window), 3.0)
-        return read(self, window)
+            return np.full_like(read(self, window, *as_read), 3.0)
+        return read(self, window, *as_read)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Corpus, "signal", noise)

@@ -275,7 +275,7 @@ def test_unrelated_eeg_predicts_nothing(tmp_path):
 def test_intra_parts_keep_their_distance(long):
     for n_volumes, t_r in ((571, 2.1), (147, 2.0), (300, 1.5)):
         parts = protocol.cut(n_volumes, t_r)
-        (_, a), (b, c), (d, end) = (parts[role] for role in protocol.ROLES)
+        (_, a), (b, c), (d, end) = (parts[role] for role in protocol.SPLITS)
         assert a == n_volumes * 8 // 10
         assert (b - a) * t_r >= 20
         assert (d - c) * t_r >= 20
@@ -285,7 +285,7 @@ def test_intra_parts_keep_their_distance(long):
     roles = protocol.roles(long, "intra")
     for scan in roles.scans.tolist():
         counted = [np.isfinite(getattr(roles, role).data.target(scan)).any(axis=0)
-                   for role in protocol.ROLES]
+                   for role in protocol.SPLITS]
         assert np.sum(counted, axis=0).max() == 1
 
 
