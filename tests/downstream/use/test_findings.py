@@ -80,7 +80,7 @@ def rows(named_classes: list[str], p_left: list[float]) -> pd.DataFrame:
 def test_the_finding_in_a_sentence():
     classes = ("left", "right")
     said = finding(rows(["left"] * 3 + ["right", ""], [0.9, 0.9, 0.8, 0.2, 0.55]), classes, 0.6)
-    assert said.startswith("The decoder names left in 3 of 5 windows of 4 s (60%), right in 1, "
+    assert said.startswith("The decoder names left in 3 of 5 windows of 4 s (60 %), right in 1, "
                            "none in 1, where its highest probability is below 0.6.")
     # The mean of probabilities; adding up log-odds would give 0.999.
     assert "left 0.67, right 0.33" in said
