@@ -37,7 +37,19 @@ VERSION = 1
 
 @dataclass
 class Results:
-    """See the module. flags, command and versions are the frame's (`neurofm.run`)."""
+    """What a command found; the fields are those of results.json (see the module).
+
+    Parameters
+    ----------
+    question, data, model, methods, protocol, seeds, subjects
+        What was asked of what, how, and of how many people.
+    scores, comparisons
+        Rows made by `score` and `comparison`.
+    summary, notes
+        The answer in words, and what a reader of it must know.
+    flags, command, versions
+        Filled in by the frame (`neurofm.run`).
+    """
 
     question: str
     data: str | list[str] | None = None
@@ -62,13 +74,24 @@ class Results:
                     raise ValueError(f"a row of results lacks {sorted(lacking)}: {row}")
 
     def save(self, folder: str | Path) -> None:
-        """Write `folder/results.json`."""
+        """Write results.json.
+
+        Parameters
+        ----------
+        folder
+            Where to.
+        """
         artifacts.write_json(Path(folder) / FILE_NAME,
                              _plain({"version": VERSION, **asdict(self)}))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Results":
-        """Read `folder/results.json`.
+        """Read results.json.
+
+        Parameters
+        ----------
+        folder
+            Where it lies.
 
         Raises
         ------

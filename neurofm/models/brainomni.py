@@ -282,8 +282,20 @@ class BrainOmni(Backbone):
     def fill_in(
         self, tokens: Tokens, hidden: Bool[Tensor, "batch source frame"]
     ) -> Float[Tensor, "batch source frame level code"]:
-        """Logits of every level's code at every position, where `hidden` positions show the mask
-        token."""
+        """Predict hidden tokens.
+
+        Parameters
+        ----------
+        tokens
+            Tokens of windows.
+        hidden
+            Positions that show the mask token instead of theirs.
+
+        Returns
+        -------
+        logits
+            Of every level's code at every position.
+        """
         x = self._read(tokens.ids)
         return self._logits(torch.where(hidden[..., None], self.mask_token.to(x.dtype), x))
 

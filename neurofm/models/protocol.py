@@ -18,19 +18,18 @@ What only the training data knows (people, electrodes, regions) a model's config
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.batch import Batch, Tokens
-from ..nn.segments import Segments
 from ..nn.trainable import Trainable
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
-from ..tokenizers.sample_tokenizer import SampleTokenizer
 from ..tokenizers.tokenizer import Tokenizer
+from .question_protocol import GenerativeModel, NextTokenModel, RegionModel
 
 __all__ = [
     "Backbone", "BackboneConfig", "GenerativeModel", "NeuroFMConfig", "NeuroFMPreTrainedModel",
@@ -290,82 +289,3 @@ class ScanModel(NeuroFMPreTrainedModel):
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         return {"predicted": self.predict(batch).contiguous()}
-
-
-class RegionModel(NeuroFMPreTrainedModel):
-    """Base of masked models of fMRI: `neurofm evaluate hidden-regions` takes them. Where they have
-    `states`, config.segment_s is the length of a segment in seconds."""
-
-    modality = "fmri"
-
-    @abstractmethod
-    def cut(self, batch: Batch) -> Segments:
-        """Segments of the scans, on the model's own time grid."""
-
-    @abstractmethod
-    def fill_in(
-        self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
-    ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """(every region as the model predicts it, in the volumes of each segment; the segments).
-
-        hidden: regions that may not be looked at; None = all may.
-        """
-
-    def guess(
-        self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
-    ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """The linear part of `fill_in`; 0 where the model has none."""
-        segments = self.cut(batch)
-        return torch.zeros_like(segments.volumes), segments
-
-    def graph(
-        self, geometry: Float[Tensor, "batch region 6"], valid: Bool[Tensor, "batch region"]
-    ) -> Float[Tensor, "batch region region"] | None:
-        """How much each region takes from each other; None where the model has no such graph."""
-        return None
-
-    def states(self, batch: Batch, in_context: bool = True) -> tuple[
-            Float[Tensor, "batch segment dim"], Bool[Tensor, "batch segment"]] | None:
-        """(State of each segment, segments of which enough was measured); None where the model has
-        no states. in_context: after the segments have seen each other."""
-        return None
-
-    def answer(self, batch: Any) -> dict[str, Tensor]:
-        return {"filled": self.fill_in(batch, None)[0].contiguous()}
-
-
-class NextTokenModel(NeuroFMPreTrainedModel):
-    """Base of models over tokens of single samples: `neurofm evaluate next-token` takes them. Their
-    config has n_codes and context (samples that are read)."""
-
-    tokenizer: SampleTokenizer
-
-    @abstractmethod
-    def logits(
-        self, labels: Int[Tensor, "batch channel time"],
-        geometry: Float[Tensor, "batch channel 6"] | None = None,
-        valid: Bool[Tensor, "batch channel"] | None = None,
-        session: Int[Tensor, " batch"] | None = None,
-    ) -> Float[Tensor, "batch channel predicted code"]:
-        """Scores of the token that follows each position, or each of the last ones.
-
-        geometry: where channels lie. session: what `numbers` gave.
-        """
-
-    def numbers(self, people: Sequence[str]) -> Int[Tensor, " batch"] | None:
-        """Number of each person ("dataset/subject"), −1 for one never seen; None where the model
-        knows no people."""
-        return None
-
-
-class GenerativeModel(NeuroFMPreTrainedModel):
-    """Base of models that continue signals: `neurofm generate` takes them, and `neurofm evaluate
-    generation` judges what it wrote."""
-
-    @abstractmethod
-    def generate(
-        self, prompt: Batch, seconds: float, *, burn_in_s: float = 0.0, unigram: bool = False,
-        temperature: float = 1.0, top_p: float = 0.99, seed: int = 0,
-    ) -> Float[Tensor, "batch channel time"]:
-        """What follows the prompt, after a burn-in that is left out. unigram: the prompt says only
-        how frequent tokens are."""
