@@ -334,6 +334,7 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
     """Make one recording unless it is there; returns its sidecar, which holds its row of
     `ceiling.tsv` and, of a scanned one, its files and rows of `ceiling_bold.tsv`."""
     from .simulation import DEVICES, ceiling, scan_files
+    from .simulation.truth import truth_of
 
     datatype = DEVICES[take.device].datatype
     place = f"sub-{take.subject:03d}/ses-{take.device}/{datatype}/{take.name}_{datatype}"
@@ -342,7 +343,7 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
         return json.loads(sidecar.read_text())
     sidecar.parent.mkdir(parents=True, exist_ok=True)
     person, activity, measured = take_of(run, take)
-    truth, scanned = _truth(person, measured), {}
+    truth, scanned = truth_of(person, measured), {}
     if run.bold and datatype == "eeg":
         measured, scan = scan_of(run, take, person, activity, measured)
         truth |= scan_files.truth(scan)
@@ -369,29 +370,6 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
     }  # fmt: skip
     artifacts.write_json(sidecar, content)
     return content
-
-
-def _truth(person, measured) -> dict[str, np.ndarray]:
-    """What an analysis should find: arrays of plain numbers and names, for `np.load`.
-
-    lead_field: [channel, source] in the channel's unit per A·m. coupling: [source, generator] in
-    A·m. position (m), orientation: [source, 3], head frame. contralateral, ipsilateral, peak_hz:
-    [generator], NaN where a generator has none. channel, source, generator: names.
-    """
-    generators = person.generators
-    return {
-        "lead_field": measured.lead_field,
-        "coupling": person.coupling,
-        "position": person.position,
-        "orientation": person.orientation,
-        "channel": np.array(measured.raw.ch_names),
-        "source": np.array(person.names),
-        "generator": np.array([each.name for each in generators]),
-        "peak_hz": np.array([each.peak_hz or np.nan for each in generators]),
-        "side": np.array([each.side or "" for each in generators]),
-        "contralateral": np.array([each.contralateral for each in generators]),
-        "ipsilateral": np.array([each.ipsilateral for each in generators]),
-    }
 
 
 def _tables(folder: Path, run: SimulateConfig, rows: list[dict]) -> list[str]:

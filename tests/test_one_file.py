@@ -270,7 +270,7 @@ def test_one_file_in_help(toy):
         (["ingest"], ["toy_table", "Installed: clip, mute"]),
         (["pretrain"], ["toy_bigram, toy_loud, toy_masked, toy_sign"]),
         (["evaluate", "decoding"], ["toy_side", "toy_nearest"]),
-        (["evaluate", "toy-question"], ["Checkpoint of a model with features."]),
+        (["evaluate", "toy-question"], ["Checkpoint of a model with features (required)"]),
     ):
         found = " ".join(toy.neurofm(*line, "--help").stdout.split())
         for words in wanted:
