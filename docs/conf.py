@@ -45,6 +45,7 @@ if list((HERE / "examples").glob("plot_*.py")):
         "remove_config_comments": True,
         "reset_modules": ("matplotlib",),
         "show_memory": False,
+        "write_computation_times": False,
         "plot_gallery": "True",
     }
 
