@@ -66,7 +66,7 @@ def embed(run: EmbedConfig, job: Job) -> Made:
     """Write the features of each recording; one that fails is listed and stops no other."""
     model = checkpoints.load(run.model)
     contract_of(model)
-    found = archive.find(run.paths, arrays=run.arrays, images=run.images.given)
+    found = archive.find(run.paths, arrays=run.arrays, images=run.images)
     if not found.jobs and not found.missing:
         raise ValueError(f"{', '.join(run.paths)}: no recording was found there")
     rows = [{"recording": path, "folder": "", "windows": 0, "problem": reason}

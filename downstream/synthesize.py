@@ -52,6 +52,8 @@ class SynthesizeConfig:
         Time of the first volume, s, if t_r is given.
     trigger
         Annotation in the EEG at each volume: its name, or a word of it.
+    align
+        Which triggers and volumes belong together, as in `neurofm pair`.
     atlas
         Label image of the regions, to write NIfTI images: label k is the k-th region of the
         model, unless `labels` says otherwise.
@@ -71,6 +73,7 @@ class SynthesizeConfig:
     t_r: float = 0.0
     delay_s: float = 0.0
     trigger: str = one_scan.TRIGGER
+    align: alignment.AlignRule = field(default_factory=alignment.AlignRule)
     atlas: str = field(default="", metadata=contents.OF_FILE)
     labels: str = field(default="", metadata=contents.OF_FILE)
     partner: dict[str, str] = field(default_factory=dict)
@@ -193,8 +196,10 @@ def times(run: SynthesizeConfig, recording: Recording, bold) -> alignment.Alignm
         n = bold.signal.shape[1] if bold else int((duration_s - run.delay_s) / run.t_r)
         return alignment.by_delay(run.delay_s, n, run.t_r, duration_s, source)
     onset_s = alignment.triggers(recording.events, run.trigger, source)
-    n = bold.signal.shape[1] if bold else len(onset_s)
-    return alignment.by_triggers(onset_s, n, bold.t_r if bold else None, duration_s, source)
+    if bold is None:
+        return alignment.by_triggers(onset_s, None, None, duration_s, source)
+    return alignment.by_triggers(onset_s, bold.signal.shape[1], bold.t_r, duration_s, source,
+                                 run.align, bold.discarded)
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from typing import Any
 
 from neurofm import contents
 
-from . import bids, readers
-from .readers import ArrayTable
+from . import bids, derivatives, readers
+from .readers import ArrayTable, ImageTable
 from .whose import NameTables, compiled
 
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
@@ -62,13 +62,14 @@ class Job:
 class Found:
     """jobs; missing: given paths at which nothing is; passed_over: extension → number of files that
     are no recordings; guessed: number of recordings whose subject is the name of the file; unused:
-    files that the table names and that were not found."""
+    files that the table names and that were not found; left_out: other file of a run → why."""
 
     jobs: list[Job] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
     passed_over: Counter = field(default_factory=Counter)
     guessed: int = 0
     unused: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def find(
@@ -79,16 +80,17 @@ def find(
     table: str = "",
     exclude: Sequence[str] = (),
     arrays: ArrayTable | None = None,
-    images: bool = False,
+    images: ImageTable | None = None,
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
     dataset: name instead of the folder's. files, table: see `whose.NameTables`. exclude: regular
     expressions of paths to pass over. arrays: what plain arrays found in folders are; None, or
-    without a sampling rate, leaves them there. images: whether those of fMRI are wanted.
+    without a sampling rate, leaves them there. images: how those of fMRI are read, which are
+    wanted if it says so; of several files of one run one is taken (see `derivatives`).
     """
     arrays = arrays if arrays is not None and arrays.given else None
-    tables = NameTables([*files], table)
+    wanted, tables = images is not None and images.given, NameTables([*files], table)
     skip = [compiled(pattern, "exclude") for pattern in exclude]
     found, seen = Found(), set()
     for given in paths:
@@ -97,7 +99,7 @@ def find(
         if not path.exists():
             found.missing.append((given, "there is no such file or folder"))
             continue
-        for job, known in _jobs(path, found, arrays, images):
+        for job, known in _jobs(path, found, arrays, wanted):
             if job.path in seen or any(pattern.search(job.source) for pattern in skip):
                 continue
             seen.add(job.path)
@@ -106,8 +108,18 @@ def find(
             found.guessed += not (known or "subject" in fields)
             found.jobs.append(_named(job, fields))
     found.unused = tables.unused()
+    if images is not None and wanted:
+        _leave_out(found, images)
     found.jobs = _with_ids(sorted(found.jobs, key=lambda job: (job.source, job.path)))
     return found
+
+
+def _leave_out(found: Found, images: ImageTable) -> None:
+    """Of the files of one run keep one."""
+    sources = {Path(job.path): job.source for job in found.jobs}
+    lost = derivatives.one_a_run([*sources], images, sources.__getitem__)
+    found.left_out = {sources[path]: why for path, why in lost.items()}
+    found.jobs = [job for job in found.jobs if Path(job.path) not in lost]
 
 
 def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool):

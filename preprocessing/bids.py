@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from . import text
+
 ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 _SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg", "bold")
 _NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[a-z]+)"
@@ -39,17 +41,49 @@ def sidecars(path: Path, root: Path) -> list[Path]:
     """Sidecars that hold for a recording: beside it or further up, of no other entity than its own.
 
     (BIDS specification, "The inheritance principle".) Electrodes may name a `space` besides.
+    Derivatives have the events of the folder that they were made from. The nearest comes first.
     """
+    found = _inherited(path, root)
+    raw = raw_of(root)
+    if raw is not None and not any(file.name.endswith("events.tsv") for file in found):
+        found += [file for file in _inherited(raw / path.relative_to(root), raw)
+                  if file.name.endswith("events.tsv")]
+    return found
+
+
+def _inherited(path: Path, root: Path) -> list[Path]:
     ours = set(path.name.split("_")[:-1])
-    found = []
+    found: list[Path] = []
     for folder in path.parents:
-        for name in _sidecar_names(folder, folder.stat().st_mtime_ns):
-            theirs = {part for part in name.split("_")[:-1] if not part.startswith("space-")}
-            if theirs <= ours:
-                found.append(folder / name)
+        names = _sidecar_names(folder, folder.stat().st_mtime_ns) if folder.is_dir() else []
+        said = {name: {part for part in name.split("_")[:-1] if not part.startswith("space-")}
+                for name in names}
+        found += [folder / name for name in sorted(names, key=lambda name: -len(said[name]))
+                  if said[name] <= ours]
         if folder == root:
             break
     return [file for file in found if file.is_file()]
+
+
+@lru_cache
+def raw_of(root: Path) -> Path | None:
+    """The BIDS folder that a folder of derivatives was made from: that it lies in, that lies in it
+    (sourcedata/raw), or that its description names."""
+    if (above := find_root(root.parent)) is not None:
+        return above
+    try:
+        said = text.read_json(root / "dataset_description.json")
+    except (OSError, ValueError):
+        return None
+    if said.get("DatasetType", "raw") == "raw":
+        return None
+    sources = said.get("SourceDatasets")
+    links = said.get("DatasetLinks")
+    named = ["sourcedata/raw", *(links.values() if isinstance(links, dict) else []),
+             *(source.get("URL") for source in (sources if isinstance(sources, list) else [])
+               if isinstance(source, dict))]
+    places = [root / str(name).removeprefix("file://") for name in named if name]
+    return next((place.resolve() for place in places if is_root(place)), None)
 
 
 @lru_cache(maxsize=1024)

@@ -166,7 +166,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
-                         exclude=run.exclude, arrays=run.arrays, images=run.images.given)
+                         exclude=run.exclude, arrays=run.arrays, images=run.images)
     datasets = terms.of(found.jobs, run.terms)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images)

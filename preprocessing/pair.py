@@ -21,6 +21,7 @@ from neurofm.run import Job as Call
 from . import archive, montage
 from .collect import PRELOAD, Part, collect
 from .pairing import one_scan, report, scan_tables
+from .pairing.alignment import AlignRule
 from .pairing.one_scan import Pairing
 from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
@@ -46,6 +47,8 @@ class PairConfig:
         volumes and regions (.tsv, .csv, .npy, .mat, .pkl …) or an image (…bold.nii.gz).
     trigger
         Annotation in the EEG at each volume: its name, or a word of it.
+    align
+        Which triggers and volumes belong together, where their numbers differ.
     delay_s
         Seconds from the first EEG sample to the first volume, if no triggers were recorded.
     t_r
@@ -89,6 +92,7 @@ class PairConfig:
     bold: FMRIContract = one_scan.BOLD
     partner: dict[str, str] = field(default_factory=lambda: Pairing().partner)
     trigger: str = one_scan.TRIGGER
+    align: AlignRule = field(default_factory=AlignRule)
     delay_s: float | None = None
     t_r: str = ""
     images: ImageTable = field(default_factory=ImageTable)
@@ -141,8 +145,8 @@ class PairConfig:
         """What shapes scans."""
         reading = ReadOptions(self.montage, rename=self.rename, arrays=self.arrays,
                               images=self.images)
-        return Pairing(self.contract, self.bold, self.partner, self.trigger, self.delay_s, self.t_r,
-                       tuple(self.drop), self.rois, reading)
+        return Pairing(self.contract, self.bold, self.partner, self.trigger, self.align,
+                       self.delay_s, self.t_r, tuple(self.drop), self.rois, reading)
 
 
 def pair(run: PairConfig, call: Call) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
 
+from . import standardize_fmri
 from .labels import LabelRule
 from .splits import SplitRule, unknown_names
 from .steps.refusal import some
@@ -62,6 +63,11 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     if unplaced:
         said.append(f"{len(unplaced)} of {len(tables.layouts)} layouts have sensors without a "
                     f"known place: baselines take this corpus, networks refuse it")
+    remarks: dict[str, list[str]] = {}
+    for source, told in zip(recordings["source"], recordings["quality"], strict=True):
+        for remark in standardize_fmri.remarks(json.loads(told)):
+            remarks.setdefault(remark, []).append(source)
+    said += [f"{some(sources, 4)}: {remark}" for remark, sources in remarks.items()]
     unlabeled = int(tables.windows["label"].isna().sum())
     if unlabeled and label.source != "none":
         said.append(f"{unlabeled} windows have no label")
@@ -74,6 +80,10 @@ def common_notes(recordings, found, rule: SplitRule) -> list[str]:
     if found.guessed:
         said.append(f"{found.guessed} recordings have no subject: the file name is used (give "
                     "`files` or `table` if a subject has several recordings)")
+    reasons: dict[str, list[str]] = {}
+    for source, why in found.left_out.items():
+        reasons.setdefault(why, []).append(source)
+    said += [f"left out {', '.join(sources)}: {why}" for why, sources in reasons.items()]
     if found.unused:
         said.append(f"the table names files that were not found: {some(found.unused, 4)}")
     for split, share in zip(SPLITS, rule.fractions, strict=True):

@@ -71,9 +71,11 @@ def standardize_fmri(
     """
     _check(recording, contract)
     confounds, kept = _confounds(recording, contract)
+    recording, unmeasured = _without_unmeasured(recording)
     measured = _measured(recording, kept)
     quality = _nothing_found(recording, measured)
     recording = _with_signal(recording, measured, quality)
+    quality["bads"] |= unmeasured
     if contract.statistics:
         try:
             contract.read(recording.signal[:, :1], recording.sensors.names)
@@ -113,11 +115,24 @@ def remarks(quality: dict) -> list[str]:
     """What a person should look at in a scan."""
     if "scrubbed" not in quality:
         return []
-    outside, scrubbed = quality["left_out"], quality["scrubbed"]
-    return [*([f"{words.count(len(outside), 'region')} of the atlas outside the image: "
-               f"{some(outside)}; check that both are in the same space"]
-              if outside else []),
-            *([f"{words.count(scrubbed, 'volume')} scrubbed or missing"] if scrubbed else [])]
+    found, small = [], quality.get("too_small", [])
+    if outside := [name for name in quality["left_out"] if name not in small]:
+        found.append(f"{words.count(len(outside), 'region')} of the atlas outside the image: "
+                     f"{some(outside)}; check that both are in the same space")
+    if small:
+        found.append(f"{words.count(len(small), 'region')} of the atlas between the voxels of the "
+                     f"image, left out: {some(small)}")
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in quality["bads"].items():
+        by_reason.setdefault(reason, []).append(name)
+    found += [f"{words.count(len(names), 'region')} {reason}, left out: {some(names)}"
+              for reason, names in by_reason.items()]
+    if lost := quality.get("events_without_onset", []):
+        found.append(f"{words.count(len(lost), 'event')} without an onset (n/a), left out: "
+                     f"{some(sorted(set(lost)))}")
+    if quality["scrubbed"]:
+        found.append(f"{words.count(quality['scrubbed'], 'volume')} scrubbed or missing")
+    return found
 
 
 def _check(recording: Recording, contract: FMRIContract) -> None:
@@ -178,6 +193,16 @@ def _confounds(
     return found.to_numpy(dtype=np.float64), kept
 
 
+def _without_unmeasured(recording: Recording) -> tuple[Recording, dict[str, str]]:
+    """Without regions that have a number in fewer than `_FEWEST` volumes (parcels that XCP-D writes
+    as n/a); those, with the reason. Where no region has more, all are kept: the scan is refused."""
+    never = np.isfinite(recording.signal).sum(axis=1) < _FEWEST
+    if never.all() or not never.any():
+        return recording, {}
+    names = np.array(recording.sensors.names)[never].tolist()
+    return recording.pick(~never), dict.fromkeys(names, "not measured (n/a)")
+
+
 def _measured(recording: Recording, kept: Bool[np.ndarray, " volume"]
               ) -> Bool[np.ndarray, " volume"]:
     """Volumes of those kept that hold numbers and do not lie in a stretch marked bad."""
@@ -235,10 +260,19 @@ def _contiguous(recording: Recording, contract: FMRIContract, length: int) -> np
 def _nothing_found(recording: Recording, measured) -> dict:
     return {"sfreq_original": recording.sfreq, "band_missing_hz": [], "bads": {},
             "without_position": [], "interpolated": [], "nan_share": 0.0,
-            "left_out": recording.attributes.get("regions_outside", "").split(),
+            "left_out": [*_listed(recording, "regions_outside"),
+                         *_listed(recording, "regions_too_small")],
+            "too_small": _listed(recording, "regions_too_small"),
+            "events_without_onset": _listed(recording, "events_without_onset"),
             "lost_s": 0.0, "amplitude": {}, "line_noise": {}, "line_left_hz": None,
             "highpass_hz": None, "windows_left_out": {},
             "scrubbed": int((~measured).sum())}
+
+
+def _listed(recording: Recording, attribute: str) -> list[str]:
+    """Names that a reader left in an attribute."""
+    said = recording.attributes.get(attribute)
+    return said.split("\t") if said is not None else []
 
 
 def _count(quality: dict, reason: str, number: int) -> None:

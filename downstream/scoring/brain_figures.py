@@ -15,7 +15,6 @@ from neurofm.pages.figure import COLORS, pyplot, save
 
 N_STATES = 4
 _EDGES = 0.99  # of the edges, the strongest hundredth is drawn
-_MM = 100.0  # units of geometry in millimeters
 GRAPH = (f"The strongest {1 - _EDGES:.0%} of the edges of the model's static graph. It was learned "
          f"for filling in, from where regions lie alone: it is the same for every person, and no "
          f"measure of anybody's connectivity.")
@@ -148,7 +147,8 @@ def graph_of(model: RegionModel, corpus: Corpus, window: int) -> tuple[
     weight = found[0].double().numpy()
     weight = np.maximum(weight, weight.T)
     np.fill_diagonal(weight, 0.0)
-    return weight, batch.geometry[0, :, :3].numpy() * _MM
+    # Not of `geometry`, whose origin is the middle of a head.
+    return weight, corpus.layout(window).position.astype(float) * 1000
 
 
 def draw_graph(

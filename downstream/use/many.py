@@ -67,7 +67,7 @@ class Many:
     def look(self) -> archive.Found:
         """What recordings there are now; results are none."""
         found = archive.find(self.run.paths, arrays=self.run.arrays,
-                             images=self.run.images.given)
+                             images=self.run.images)
         here = Path(os.path.abspath(self.out))
         found.jobs = [job for job in found.jobs if not Path(job.path).is_relative_to(here)]
         return found

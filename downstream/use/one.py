@@ -134,7 +134,7 @@ ONE = Command(
 
 def judged(run: DecodeConfig, recording: Recording) -> pd.DataFrame:
     """The recording as a row that training data are held against."""
-    found = archive.find([recording.source], images=run.images.given).jobs
+    found = archive.find([recording.source], images=run.images).jobs
     return pd.DataFrame([{"recording": found[0].id if found else recording.source,
                           "dataset": recording.dataset,
                           "subject": recording.subject or "unknown"}])
@@ -179,7 +179,7 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
                              rename=run.rename, arrays=run.arrays.of({}, file),
                              images=run.images)
     # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
-    jobs = archive.find([str(file)], images=run.images.given).jobs
+    jobs = archive.find([str(file)], images=run.images).jobs
     identity = jobs[0].identity() if jobs else {}
     return recording.with_(**identity, source=str(file))
 

@@ -14,7 +14,7 @@ from .figures import COLORS, save, subplots
 
 logger = logging.getLogger("neurofm.downstream")
 
-SHOWN = 8  # regions in a figure
+_ROWS = 24  # regions above each other in a figure
 
 
 def write(out: Path, series, rois: tuple[str, ...], model: str, fingerprint: str, atlas
@@ -89,20 +89,30 @@ def write_image(path: Path, series, image, numbers: list[int]) -> None:
 
 
 def draw(path: Path, series, rois: tuple[str, ...]) -> None:
-    """Regions over time, the measured ones behind where they are known."""
-    rows = np.linspace(0, len(rois) - 1, min(SHOWN, len(rois))).round().astype(int)
-    figure, axes = subplots(len(rows), 1, figsize=(10, 1.1 * len(rows) + 0.8), sharex=True,
-                            squeeze=False)
-    for ax, row in zip(axes[:, 0], rows, strict=True):
+    """All regions over time, in standard deviations, the measured ones behind where they are known.
+    Many regions are in several columns."""
+    n_columns = -(-len(rois) // _ROWS)
+    n_rows = -(-len(rois) // n_columns)
+    figure, axes = subplots(n_rows, n_columns, figsize=(10 + 5 * (n_columns - 1),
+                                                        0.9 * n_rows + 0.9),
+                            sharex=True, sharey=True, squeeze=False)
+    every = axes.T.ravel()
+    for ax in every[len(rois):]:
+        ax.set_visible(False)
+    for row, ax in enumerate(every[:len(rois)]):
         if series.measured is not None:
             ax.plot(series.volume_s, series.measured[:, row], color="#777777", lw=1.0,
                     label="measured")
         ax.plot(series.volume_s, series.values[:, row], color=COLORS[0], lw=1.2,
                 label="synthesized")
-        ax.set_ylabel(rois[row], rotation=0, ha="right", va="center", fontsize=8)
-        ax.set_yticks([])
-        ax.spines[["top", "right", "left"]].set_visible(False)
-    axes[-1, 0].set_xlabel("time from the EEG's first sample (s)")
+        ax.set_title(rois[row], loc="left", fontsize=8, pad=2)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=7)
+    for ax in [axes[(len(rois) - column * n_rows if column == n_columns - 1 else n_rows) - 1,
+                    column] for column in range(n_columns)]:
+        ax.set_xlabel("time from the EEG's first sample (s)")
+        ax.tick_params(labelbottom=True)
+    figure.supylabel("activity (standard deviations over the recording)", fontsize=9)
     if series.measured is not None:
         axes[0, 0].legend(fontsize=8, ncols=2, loc="upper right")
     save(figure, path)

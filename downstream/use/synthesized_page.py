@@ -46,7 +46,8 @@ def page(
     for series in made:
         sections.append((series.name, report.figure(
             out / f"{series.name}_desc-synthesized.png",
-            f"{series.source}: {len(series.values)} volumes; some of the regions.")))
+            f"{series.source}: {len(series.values)} volumes, all {len(rois)} regions, in standard "
+            f"deviations over the recording.")))
     if failures:
         sections.append((f"{len(failures)} failed", report.bullets(
             f"{source}: {reason}" for source, reason in failures)))

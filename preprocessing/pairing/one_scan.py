@@ -17,7 +17,7 @@ from ..collect import attempt
 from ..readers import ArrayTable, ReadError, ReadOptions
 from ..standardize import ContractError, standardize
 from . import alignment, gradient_residue, partner, scan_tables
-from .alignment import Alignment
+from .alignment import Alignment, AlignRule
 
 NO_EEG = ("EOG1", "EOG2", "EMG1", "EMG2", "EMG3", "ECG")  # of the NeuroBOLT data, called EEG there
 TRIGGER = "R149"
@@ -36,6 +36,7 @@ class Pairing:
     partner: dict[str, str] = field(
         default_factory=lambda: {"/eeg/": "/func/", "_eeg.fif": "_timeseries.tsv"})
     trigger: str = TRIGGER
+    align: AlignRule = field(default_factory=AlignRule)
     delay_s: float | None = None
     t_r: str = ""
     drop: tuple[str, ...] = NO_EEG
@@ -45,11 +46,11 @@ class Pairing:
     def to_dict(self) -> dict:
         """For comparison with what a folder was made with: of tables and atlases the contents."""
         fields = {**asdict(self), "contract": self.contract.to_dict(), "bold": self.bold.to_dict()}
-        return {**fields, **self.defaults()}
+        return {**self.defaults(), **fields}
 
     def defaults(self) -> dict:
         """Of settings that older pairs do not state."""
-        return {"hashes": contents.by_path(self)}
+        return {"align": asdict(AlignRule()), "hashes": contents.by_path(self)}
 
 
 def pair_one(job: Job, out: str, how: Pairing) -> str | None:
@@ -120,7 +121,8 @@ def _aligned(recording: Recording, bold: partner.Bold, how: Pairing) -> Alignmen
     n, duration_s, source = bold.signal.shape[1], recording.duration_s, recording.source
     if how.delay_s is None:
         onset_s = alignment.triggers(recording.events, how.trigger, source)
-        return alignment.by_triggers(onset_s, n, bold.t_r, duration_s, source)
+        return alignment.by_triggers(onset_s, n, bold.t_r, duration_s, source, how.align,
+                                     bold.discarded)
     if bold.t_r is None:
         raise ContractError(source, "the repetition time, which delay_s needs",
                             "no .json beside its fMRI says RepetitionTime",

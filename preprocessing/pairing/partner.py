@@ -5,17 +5,19 @@ run), or an image (…bold.nii.gz) and an atlas. The repetition time is what the
 say nothing it is left to the triggers.
 """
 
-import json
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
 from neurofm.data.sensors import KINDS, Sensors
+from neurofm.pages import words
 
 from .. import readers
 from ..readers import ReadError, ReadOptions, timeseries
+from ..readers.nifti import OUTSIDE, SMALL, json_beside, sidecar_of
 from ..steps.refusal import some
 from . import safe_pickle
 
@@ -31,6 +33,8 @@ class Bold:
     rois: Sensors
     t_r: float | None  # None where nobody says it
     notes: tuple[str, ...] = ()  # what was assumed
+    # key of the sidecar → volumes that were measured and are not in the file
+    discarded: dict[str, int] = field(default_factory=dict)
 
 
 def find(path: str, source: str, partner: dict[str, str]) -> Path:
@@ -60,7 +64,8 @@ def read(path: Path, reading: ReadOptions, t_r: str = "", rois: str = "") -> Bol
     """
     if readers.of_images(path):
         return _of_image(path, reading, t_r)
-    said = _said(path, t_r)
+    beside = json_beside(path, sidecar(path))
+    said = _said(path, t_r, beside)
     if path.suffix.lower() in (".pkl", ".pickle"):
         names, values, notes = safe_pickle.load(path)
     elif timeseries.claims(path):
@@ -78,7 +83,7 @@ def read(path: Path, reading: ReadOptions, t_r: str = "", rois: str = "") -> Bol
     signal = np.ascontiguousarray(values.T, dtype=np.float32)
     signal[~np.isfinite(signal)] = np.nan
     sensors = _sensors(path, names, len(signal), rois)
-    return Bold(signal, sensors, said, (*notes, *_flat(signal, sensors)))
+    return Bold(signal, sensors, said, (*notes, *_flat(signal, sensors)), _discarded(beside))
 
 
 def check_same(ours: Sensors, known: Sensors, where: str, of: str) -> None:
@@ -102,13 +107,16 @@ def check_same(ours: Sensors, known: Sensors, where: str, of: str) -> None:
 def _of_image(path: Path, reading: ReadOptions, t_r: str) -> Bold:
     found = readers.read(path, images=reading.images)
     own = round(1 / found.sfreq, 9)
-    said = _said(path, t_r) if t_r else own
+    beside = json_beside(path, sidecar_of(path))
+    said = _said(path, t_r, beside) if t_r else own
     if said is not None and abs(said - own) > 0.01 * own:
         raise ReadError(path, f"t_r says {said:g} s, the image {own:g} s: leave t_r out, or "
                               f"correct the image")
-    lost = found.attributes.get("regions_outside", "")
-    notes = (f"regions of the atlas outside the image: {lost}",) if lost else ()
-    return Bold(found.signal, found.sensors, own, (*notes, *_flat(found.signal, found.sensors)))
+    notes = [f"regions of the atlas {how}: {', '.join(found.attributes[key].split(chr(9)))}"
+             for key, how in ((OUTSIDE, "outside the image"), (SMALL, "between its voxels"))
+             if key in found.attributes]
+    return Bold(found.signal, found.sensors, own, (*notes, *_flat(found.signal, found.sensors)),
+                _discarded(beside))
 
 
 def sidecar(path: Path) -> Path:
@@ -116,15 +124,21 @@ def sidecar(path: Path) -> Path:
     return Path(str(path).removesuffix(".gz")).with_suffix(".json")
 
 
-def _said(path: Path, t_r: str) -> float | None:
+def _discarded(beside: dict) -> dict[str, int]:
+    """Volumes that the sidecar says were measured and cut away (BIDS, and names with "dummy")."""
+    return {key: int(float(value)) for key, value in beside.items()
+            if (key.startswith("NumberOfVolumesDiscarded") or "dummy" in key.casefold())
+            and re.fullmatch(r"\d+(\.0*)?", str(value)) and not isinstance(value, bool)}
+
+
+def _said(path: Path, t_r: str, beside: dict) -> float | None:
     """Repetition time in seconds by the settings, or the .json beside the file."""
-    beside = sidecar(path)
+    key = t_r or _SAYS_T_R
     try:
-        there = json.loads(beside.read_text()) if beside.is_file() else {}
-        said = float(there.get(t_r or _SAYS_T_R, t_r or "nan"))
-    except (ValueError, TypeError, AttributeError):
+        said = float(beside.get(key, t_r or "nan"))
+    except (ValueError, TypeError):
         raise ReadError(path, f"wanted a repetition time in seconds, got t_r {t_r!r} and no number "
-                              f"under {t_r or _SAYS_T_R} in {beside.name}: correct it") from None
+                              f"under {key} in {sidecar(path).name}: correct it") from None
     if np.isnan(said):
         return None
     if not 0.1 <= said <= 20:
@@ -168,8 +182,11 @@ def _sensors(path: Path, names: list[str], n: int, rois: str) -> Sensors:
 
 def _flat(signal: np.ndarray, rois: Sensors) -> list[str]:
     """A note where regions never change: nothing can be learned of them."""
-    measured = signal[:, np.isfinite(signal).all(axis=0)]
+    never = ~np.isfinite(signal).any(axis=1)
+    notes = ([f"{words.count(int(never.sum()), 'region')} never measured: "
+              f"{some(np.array(rois.names)[never], 4)}"] if never.any() else [])
+    measured = signal[:, np.isfinite(signal[~never]).all(axis=0)]
     if measured.shape[1] < 2:
-        return []
+        return notes
     flat = np.array(rois.names)[np.ptp(measured, axis=1) == 0]
-    return [f"{len(flat)} regions never change: {some(flat, 4)}"] if len(flat) else []
+    return notes + ([f"{len(flat)} regions never change: {some(flat, 4)}"] if len(flat) else [])

@@ -12,7 +12,8 @@ import numpy as np
 from neurofm.data.recording import Recording
 
 from .errors import ReadError
-from .nifti import OUTSIDE, events_of
+from .nifti import OUTSIDE
+from .scan_events import with_events
 from .surface import Parts, coordinates
 
 KIND = "image"
@@ -43,7 +44,7 @@ def read(path: Path, options) -> Recording:
         _parcels(path, brain, data, table, parts)
     else:
         _dense(path, brain, data, table, parts)
-    return parts.recording(path, float(series.step), OUTSIDE).with_(events=events_of(path, table))
+    return with_events(parts.recording(path, float(series.step), OUTSIDE), path, table)
 
 
 def _parcels(path: Path, brain, data: np.ndarray, table, parts: Parts) -> None:

@@ -5,7 +5,6 @@ A run is two files, …hemi-L….func.gii and …hemi-R….func.gii; the left on
 repetition time is that of the .json beside them: GIFTI has no field for it that all agree on.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ import numpy as np
 from neurofm.data.recording import Recording
 
 from .errors import ReadError
-from .nifti import OUTSIDE, events_of, sidecar_of
+from .nifti import OUTSIDE, sidecar_of, stated_repetition_time
+from .scan_events import with_events
 from .surface import Parts, coordinates, other_side
 
 KIND = "image"
@@ -60,14 +60,13 @@ def read(path: Path, options) -> Recording:
     if found[0] != found[1]:
         raise ReadError(path, f"its hemispheres have {found[0]} and {found[1]} volumes: they are "
                               f"of different runs")
-    return parts.recording(path, _repetition_time(path), OUTSIDE).with_(
-        events=events_of(path, table))
+    return with_events(parts.recording(path, _repetition_time(path), OUTSIDE), path, table)
 
 
 def _repetition_time(path: Path) -> float:
     sidecar = sidecar_of(path)
-    said = json.loads(sidecar.read_text()).get("RepetitionTime") if sidecar.is_file() else None
-    if said is None or not 0.1 <= float(said) <= 20:
+    said = stated_repetition_time(path, sidecar)
+    if said is None or not 0.1 <= said <= 20:
         raise ReadError(path, f"wanted RepetitionTime (seconds) in {sidecar.name} beside it, got "
                               f"{said}: write it there, it is never guessed")
-    return float(said)
+    return said

@@ -4,32 +4,59 @@ The repetition time is the image's own (its header, and the .json beside it wher
 they disagree, or the header says none, that is an error: it is never guessed.
 """
 
-import csv
-import json
 import re
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from neurofm.data.recording import Events, Recording
+from neurofm.data.recording import Recording
 from neurofm.data.sensors import KINDS, Sensors
 
-from .. import bids
+from .. import bids, derivatives, text
 from ..steps.refusal import some
+from . import atlas as atlases
 from .errors import ReadError
+from .scan_events import with_events
 
 KIND = "image"
 VOXELS = "voxels"  # in place of an atlas: every voxel of the mask is a region
 _IMAGE = re.compile(r"(^|[_-])bold([_-][^.]*)?\.nii(\.gz)?$", re.IGNORECASE)
+# Images of four axes that are no fMRI, and CIFTI.
+_NO_IMAGE = re.compile(r"(^|[_-])(dwi|dti|epi|fieldmap|phasediff|magnitude\d?|asl|pet|probseg|maps?"
+                       r"|sbref|tpm|xfm|warp)([_-][^.]*)?\.nii|\.[a-z]+\.nii$", re.IGNORECASE)
+_FEWEST = 10  # volumes of a file whose name does not say that it is fMRI
 _EXTENSION = re.compile(r"(\.(func|dtseries|ptseries))?\.(nii|gii)(\.gz)?$")
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
-OUTSIDE = "regions_outside"  # attribute: regions of the atlas that the image does not hold
+# Attributes: regions of the atlas that the image does not hold, and those that lie in it but fall
+# between its voxels; names between tabs.
+OUTSIDE, SMALL = "regions_outside", "regions_too_small"
 _MOST_VOXELS = 5000  # as regions
 _LEAST_SHARE = 0.5  # of an atlas's regions that an image must hold
 
 
 def claims(path: Path) -> bool:
-    return bool(_IMAGE.search(path.name))
+    """By its name, or by a header of a series of volumes."""
+    if _IMAGE.search(path.name):
+        return True
+    if not path.name.endswith((".nii", ".nii.gz")) or _NO_IMAGE.search(path.name):
+        return False
+    return path.is_file() and _volumes(path, path.stat().st_mtime_ns) >= _FEWEST
+
+
+@lru_cache(maxsize=4096)
+def _volumes(path: Path, mtime_ns: int) -> int:
+    """Volumes by the header; 0 of what cannot be read, or is diffusion (.bval beside)."""
+    import nibabel
+
+    if path.with_name(_EXTENSION.sub("", path.name) + ".bval").exists():
+        return 0
+    try:
+        shape = nibabel.squeeze_image(nibabel.load(path)).shape
+    except Exception:  # nibabel fails in many ways on what is no image
+        return 0
+    return shape[3] if len(shape) == 4 and min(shape[:3]) > 1 else 0
 
 
 def read(path: Path, options) -> Recording:
@@ -40,20 +67,23 @@ def read(path: Path, options) -> Recording:
     if not table.atlas:
         raise ReadError(path, f"an image does not say what its regions are: give images.atlas, an "
                               f"image of labels or of maps, or {VOXELS}")
+    if table.atlas != VOXELS:
+        derivatives.check_space(path, table)
     try:
-        image = nibabel.load(path)
+        image = nibabel.squeeze_image(nibabel.load(path))
     except Exception as error:
         raise ReadError(path, f"cannot be read as NIfTI: {error}") from error
     if len(image.shape) != 4 or image.shape[3] < 2:
         raise ReadError(path, f"wanted an image over time (four axes), got shape {image.shape}; "
                               f"pass over anatomical images (exclude: [pattern])")
     t_r = repetition_time(path, image)
-    names, position, signal, lost = _regions(path, image, table)
+    names, position, signal, lost, small = _regions(path, image, table)
     sensors = Sensors(tuple(names), np.full(len(names), KINDS.index("roi")), position,
                       np.zeros((len(names), 3)))
-    return Recording(signal.astype(np.float32), 1 / t_r, sensors, events_of(path, table),
-                     source=str(path), image=str(path),
-                     attributes={OUTSIDE: " ".join(lost)} if lost else {})
+    left_out = {key: "\t".join(names) for key, names in ((OUTSIDE, lost), (SMALL, small)) if names}
+    found = Recording(signal.astype(np.float32), 1 / t_r, sensors, source=str(path),
+                      image=str(path), attributes=left_out)
+    return with_events(found, path, table)
 
 
 def repetition_time(path: Path, image) -> float:
@@ -62,7 +92,7 @@ def repetition_time(path: Path, image) -> float:
     step = float(image.header.get_zooms()[3])
     said = step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None
     sidecar = sidecar_of(path)
-    beside = json.loads(sidecar.read_text()).get("RepetitionTime") if sidecar.is_file() else None
+    beside = stated_repetition_time(path, sidecar)
     if said and beside and abs(said - beside) > 0.01 * beside:
         raise ReadError(path, f"its header says a repetition time of {said:g} s, {sidecar.name} "
                               f"{beside:g} s: correct the wrong one")
@@ -77,6 +107,31 @@ def repetition_time(path: Path, image) -> float:
     return float(t_r)
 
 
+def stated_repetition_time(path: Path, sidecar: Path) -> float | None:
+    """RepetitionTime of a sidecar in seconds, also where it is written as text; None where it says
+    none."""
+    said = json_beside(path, sidecar).get("RepetitionTime")
+    if said is None or (isinstance(said, str) and said.strip().casefold() in ("", "n/a")):
+        return None
+    try:
+        if isinstance(said, bool):
+            raise ValueError
+        return float(said)
+    except (TypeError, ValueError):
+        raise ReadError(path, f"wanted RepetitionTime in {sidecar.name} as a number of seconds, "
+                              f"got {said!r}; write it so, as 2.0") from None
+
+
+def json_beside(path: Path, sidecar: Path) -> dict[str, Any]:
+    """What a sidecar of an image says; {} where there is none."""
+    if not sidecar.is_file():
+        return {}
+    try:
+        return text.read_json(sidecar)
+    except ReadError as error:
+        raise ReadError(path, f"its sidecar {sidecar.name} {error.reason}") from error
+
+
 def sidecar_of(path: Path) -> Path:
     """The .json that says the repetition time: beside the image or, in BIDS, further up."""
     beside = path.with_name(_EXTENSION.sub("", path.name) + ".json")
@@ -84,37 +139,54 @@ def sidecar_of(path: Path) -> Path:
     if root is None:
         return beside
     named = [file for file in bids.sidecars(path.absolute(), root)
-             if file.name.endswith("bold.json")
-             and "RepetitionTime" in json.loads(file.read_text())]
+             if file.name.endswith("bold.json") and "RepetitionTime" in json_beside(path, file)]
     return named[0] if named else beside
 
 
 def _regions(path: Path, image, table):
-    """(names, centers [n, 3] in meters, signal [n, volume], regions that the image lacks)."""
+    """(names, centers [n, 3] in meters, signal [n, volume], regions outside the image, regions
+    between its voxels)."""
+    import nibabel
+
     mask = _mask(path, image, table)
     if table.atlas == VOXELS:
         return _voxels(path, image, mask)
-    atlas = _opened(path, table.atlas, "images.atlas")
-    if len(atlas.shape) == 4:
+    atlas = nibabel.squeeze_image(_opened(path, table.atlas, "images.atlas"))
+    known = atlases.labels_of(atlas)
+    if known is None:
         return _maps(path, image, mask, atlas, table)
     from nilearn.image import resample_to_img
 
     # To the image's own grid, by the nearest label: what is measured is not interpolated.
     labels = np.asarray(resample_to_img(
-        atlas, _first(image), interpolation="nearest", force_resample=True, copy_header=True,
-    ).dataobj).round().astype(np.int64)
-    wanted = np.setdiff1d(np.unique(np.asarray(atlas.dataobj).round().astype(np.int64)), [0])
+        nibabel.Nifti1Image(known.astype(np.int32), atlas.affine), _first(image),
+        interpolation="nearest", force_resample=True, copy_header=True).dataobj).astype(np.int64)
     labels = np.where(mask, labels, 0)
     code, of = np.unique(labels[labels != 0], return_inverse=True)
-    lost = [str(label) for label in wanted[~np.isin(wanted, code)].tolist()]
-    _check_overlap(path, table.atlas, len(code), lost)
+    named = atlases.names(table.atlas)
+    small, lost = [], []
+    for label in np.setdiff1d(known, [0, *code]).tolist():
+        name = named.get(label, str(label))
+        (small if _lies_in(atlas, known == label, image, mask) else lost).append(name)
+    _check_overlap(path, table.atlas, len(code), [*lost, *small])
     count = np.bincount(of)
     data = np.asarray(image.dataobj, dtype=np.float32)[labels != 0]
     signal = np.zeros((len(code), data.shape[1]))
     np.add.at(signal, of, data)
     place = np.zeros((len(code), 3))
     np.add.at(place, of, _places(image)[labels != 0])
-    return list(map(str, code.tolist())), place / count[:, None], signal / count[:, None], lost
+    names = [named.get(label, str(label)) for label in code.tolist()]
+    return names, place / count[:, None], signal / count[:, None], lost, small
+
+
+def _lies_in(atlas, inside: np.ndarray, image, mask: np.ndarray) -> bool:
+    """Whether voxels of an atlas lie in the mask of an image."""
+    import nibabel
+
+    place = nibabel.affines.apply_affine(atlas.affine, np.argwhere(inside))
+    voxel = nibabel.affines.apply_affine(np.linalg.inv(image.affine), place).round().astype(int)
+    voxel = voxel[((voxel >= 0) & (voxel < mask.shape)).all(axis=1)]
+    return bool(mask[tuple(voxel.T)].any())
 
 
 def _voxels(path: Path, image, mask):
@@ -122,7 +194,7 @@ def _voxels(path: Path, image, mask):
         raise ReadError(path, f"images.atlas is {VOXELS}, but {mask.sum()} voxels lie in the mask, "
                               f"more than {_MOST_VOXELS}: give a mask of fewer, or an atlas")
     names = ["-".join(map(str, index)) for index in np.argwhere(mask).tolist()]
-    return names, _places(image)[mask], np.asarray(image.dataobj, dtype=np.float32)[mask], []
+    return names, _places(image)[mask], np.asarray(image.dataobj, dtype=np.float32)[mask], [], []
 
 
 def _maps(path: Path, image, mask, atlas, table):
@@ -131,6 +203,7 @@ def _maps(path: Path, image, mask, atlas, table):
 
     maps = np.asarray(resample_to_img(atlas, _first(image), force_resample=True, copy_header=True)
                       .dataobj, dtype=np.float64)
+    maps = maps.reshape(*maps.shape[:3], -1)  # of one map too
     weight = maps[mask]
     there = weight.sum(axis=0) > 0
     lost = [f"map{k + 1}" for k in np.flatnonzero(~there)]
@@ -139,7 +212,7 @@ def _maps(path: Path, image, mask, atlas, table):
     place = weight.T @ _places(image)[mask] / weight.sum(axis=0)[:, None]
     data = np.asarray(image.dataobj, dtype=np.float64)[mask]
     signal = np.linalg.lstsq(weight, data, rcond=None)[0]
-    return [f"map{k + 1}" for k in np.flatnonzero(there)], place, signal, lost
+    return [f"map{k + 1}" for k in np.flatnonzero(there)], place, signal, lost, []
 
 
 def _mask(path: Path, image, table) -> np.ndarray:
@@ -184,24 +257,3 @@ def _check_overlap(path: Path, atlas: str, found: int, lost: list[str]) -> None:
         raise ReadError(path, f"{atlas} has {wanted} regions, but only {found} of them lie in the "
                               f"image (not {some(lost)}): they are of different spaces, or the "
                               f"image holds part of the brain; register it first")
-
-
-def events_of(path: Path, table) -> Events:
-    """Of the events file (BIDS: onset, duration, trial_type) beside the image."""
-    stem = _EXTENSION.sub("", path.name)
-    name = table.events or re.sub(r"(_(hemi|space|desc|res|den)-[^_]+)*_bold$", "_events",
-                                  stem) + ".tsv"
-    file = path.with_name(name)
-    if not file.is_file() or file == path:
-        if table.events:
-            raise ReadError(path, f"images.events: there is no {name} beside it")
-        return Events.none()
-    with open(file, newline="", encoding="utf-8-sig") as opened:
-        rows = list(csv.DictReader(opened, delimiter="\t"))
-    if rows and not {"onset", "trial_type"} <= set(rows[0]):
-        raise ReadError(path, f"{name}: wanted columns onset, duration and trial_type, got "
-                              f"{', '.join(rows[0])}")
-    seconds = [[0.0 if row.get(key) in (None, "", "n/a") else float(row[key])
-                for key in ("onset", "duration")] for row in rows]
-    onset, duration = np.array(seconds).reshape(-1, 2).T
-    return Events(onset, duration, tuple(row["trial_type"] for row in rows))

@@ -123,8 +123,8 @@ class ArrayTable:
 
 @dataclass(frozen=True)
 class ImageTable:
-    """What images of fMRI become: 4-D NIfTI named …bold….nii.gz, GIFTI (…hemi-L….func.gii with the
-    right hemisphere beside it), CIFTI (…dtseries.nii, …ptseries.nii).
+    """What images of fMRI become: 4-D NIfTI, GIFTI (…hemi-L….func.gii with the right hemisphere
+    beside it), CIFTI (…dtseries.nii, …ptseries.nii).
 
     Parameters
     ----------
@@ -138,13 +138,20 @@ class ImageTable:
     mask
         NIfTI: mask on the same grid; "" = voxels that vary in time.
     events
-        Name of the events file beside the image; "" = the BIDS name.
+        Name of the events file beside the image; "" = the BIDS name, also further up and in the
+        raw folder that derivatives were made from.
+    space
+        Space of the atlas, as BIDS names it, such as MNI152NLin2009cAsym or
+        MNI152NLin6Asym:res-2; "" = by the name or header of the atlas, else a template (MNI…)
+        goes before a person's own space. Of several files of one run the one in this space is
+        read.
     """
 
     atlas: str = field(default="", metadata=OF_BOTH_SIDES)
     mesh: str = field(default="", metadata=OF_BOTH_SIDES)
     mask: str = field(default="", metadata=contents.OF_FILE)
     events: str = ""
+    space: str = ""
 
     @property
     def given(self) -> bool:

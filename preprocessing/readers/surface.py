@@ -47,7 +47,7 @@ class Parts:
         sensors = Sensors(tuple(names), np.full(len(names), KINDS.index("roi")),
                           place.astype(np.float32), np.zeros((len(names), 3)))
         return Recording(signal.astype(np.float32), 1 / t_r, sensors, source=str(path),
-                         image=str(path), attributes={lost_as: " ".join(lost)} if lost else {})
+                         image=str(path), attributes={lost_as: "\t".join(lost)} if lost else {})
 
 
 def other_side(file: str | Path) -> Path:

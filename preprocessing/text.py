@@ -1,0 +1,106 @@
+"""Text that laboratories write: tables and JSON in any encoding, with any line ends.
+
+UTF-8 and UTF-16 say what they are. What is not valid UTF-8 is read in the encoding that the user
+states (`--encoding`), else as latin-1, or as cp1252 where it holds bytes that latin-1 leaves
+unused.
+"""
+
+import codecs
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+_MARKED = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
+           (codecs.BOM_UTF16_BE, "utf-16"))
+# Bytes of cp1252 (curly quotes, dashes, the euro) at which latin-1 has control characters.
+_WINDOWS = re.compile(rb"[\x80\x82-\x8c\x8e\x91-\x9c\x9e\x9f]")
+
+
+def encoding_of(content: bytes, stated: str = "") -> str:
+    """Encoding of a text; `stated` holds for what is neither marked nor valid UTF-8."""
+    for mark, name in _MARKED:
+        if content.startswith(mark):
+            return name
+    head = content[:400]
+    if head[1::2].count(0) > len(head) // 4:
+        return "utf-16-le"
+    if head[0::2].count(0) > len(head) // 4:
+        return "utf-16-be"
+    try:
+        content.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        return stated or ("cp1252" if _WINDOWS.search(content) else "latin-1")
+
+
+def decoded(content: bytes, stated: str = "") -> str:
+    """The text, without a mark of byte order and with plain line ends."""
+    text = content.decode(encoding_of(content, stated), errors="replace")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_guessed(path: Path, stated: str = "") -> bool:
+    """Whether the encoding of a file is neither marked nor valid UTF-8 nor stated."""
+    return not stated and encoding_of(path.read_bytes()) in ("latin-1", "cp1252")
+
+
+def check_encoding(name: str) -> None:
+    """Raise ValueError where Python knows no encoding of this name; "" = none is stated."""
+    try:
+        codecs.lookup(name or "utf-8")
+    except LookupError:
+        raise ValueError(f"encoding: {name!r} is no encoding; wanted a name such as latin-1, "
+                         f"cp1252, cp1250, shift_jis or utf-16") from None
+
+
+def read(path: Path, stated: str = "") -> str:
+    """Text of a file; see `decoded`."""
+    return decoded(path.read_bytes(), stated)
+
+
+def table(text: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a table, separated by tabs, else by semicolons or commas.
+
+    Fields are stripped; empty lines are left out; a short row is filled with "n/a"; fields past
+    the last column are left out.
+    """
+    first = text.lstrip("\n").partition("\n")[0]
+    delimiter = next((mark for mark in "\t;," if mark in first), "\t")
+    # A lone quotation mark (5" tube) would swallow the lines after it.
+    quoting = csv.QUOTE_NONE if text.count('"') % 2 else csv.QUOTE_MINIMAL
+    lines = [[field.strip() for field in line]
+             for line in csv.reader(io.StringIO(text), delimiter=delimiter, quoting=quoting)
+             if "".join(line).strip()]
+    if not lines:
+        return [], []
+    columns = lines[0]
+    rows = [dict(zip(columns, line + ["n/a"] * (len(columns) - len(line)), strict=False))
+            for line in lines[1:]]
+    return columns, rows
+
+
+def read_table(path: Path, stated: str = "") -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a file; see `table`."""
+    return table(read(path, stated))
+
+
+def read_json(path: Path, stated: str = "") -> dict[str, Any]:
+    """The object in a JSON file; raises ReadError that names the place of a fault."""
+    from .readers.errors import ReadError
+
+    text = read(path, stated)
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        line = text.splitlines()[error.lineno - 1].strip() if text.strip() else ""
+        raise ReadError(path, f"is no valid JSON: {error.msg} at line {error.lineno}, column "
+                              f"{error.colno} ({line[max(0, error.colno - 30):][:60]!r}); often a "
+                              f"comma too many or a quotation mark that is missing; correct the "
+                              f"file, or copy it again from the source") from error
+    if not isinstance(found, dict):
+        raise ReadError(path, f"wanted a JSON object {{…}}, got {type(found).__name__}; correct "
+                              f"the file")
+    return found
