@@ -133,12 +133,13 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     remarks = said_of_whom(run.protocol)
     metrics["same_people"] = bool(remarks)
     files = _written(decoder.to("cpu"), data, table, metrics, ledger, job) if job.is_main else []
-    text, good = findings.score_in_words(metrics)
+    text, _ = findings.score_in_words(metrics)
     results = Results(
         "finetune", data=run.data, model=run.model, methods=[run.mode],
         protocol=dataclasses.asdict(run.protocol), seeds=[run.train.seed],
         subjects=metrics["subjects"], scores=_scores(metrics, run.mode), summary=text,
-        notes=[*remarks, *([] if good else [findings.NO_BETTER])])
+        notes=[*remarks, *(doubt for doubt in (findings.NO_BETTER, findings.TOO_FEW)
+                           if doubt in text)])
     return Made(
         files, results=results, page=_page(run, about, data, metrics, text),
         judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],

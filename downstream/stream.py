@@ -291,7 +291,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
         "group_delay_ms": {f"{hz:g} Hz": _rounded(delay) for hz, delay
                            in zip(delays_hz, delays, strict=True)},
         "resampler_waits_ms": _rounded(1e3 * standardizer.lookahead_s),
-        "differences": standardizer.differences(),
+        "differences": standardizer.differences(), "quality": standardizer.remarks,
     }
     if decoder.classes and len(table):
         summary["abstained"] = int(table.loc[table["note"] == "", "abstained"].sum())
@@ -302,7 +302,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
         files.append(figure.name)
     results = findings.results(
         "stream", [run.replay or f"lsl:{run.lsl}"], run.model, table, decoder, run.abstain_below,
-        findings.live_quality(table))
+        findings.live_quality(table, standardizer.remarks))
     if not len(table):
         results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
                              f"{standardizer.contract.window_s:g} s")

@@ -61,6 +61,9 @@ class CausalStandardizer:
         self.rows = stream.signal[:, 0].astype(int)
         self.sensors, self.marked = stream.sensors, quality.pop("bads")
         self.quality = quality
+        # what a person should know of the recording before it streams
+        self.remarks = [text for step in order if isinstance(step.live, AtStart) and step.remarks
+                        for text in step.remarks(quality)]
         self._causal = []
         for step in order:
             if isinstance(step.live, Causal):

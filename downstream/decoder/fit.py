@@ -65,6 +65,7 @@ def fit(
         fit_head(seen, out if frozen else out / "again")
     if temperature and len(validation) and not decoder.config.regression:
         rows = torch.from_numpy(seen.rows(validation))
+        decoder.config.calibration_windows = len(rows)
         decoder.head.eval().calibrate(seen.values[rows].to(device), seen.target[rows].to(device))
     decoder.to(device).eval()
     return pooled

@@ -60,10 +60,18 @@ def table_of(data: Labeled, answers: np.ndarray, ledger: dict | None) -> pd.Data
     return table
 
 
+def subjects_seen(table: pd.DataFrame) -> int:
+    """Subjects of a table of predictions that the model below the decoder was trained on."""
+    if "seen_in_pretraining" not in table:
+        return 0
+    return int(table.loc[table["seen_in_pretraining"].astype(bool), "subject"].nunique())
+
+
 def judge(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
     """What a table of predictions is worth: balanced accuracy with its interval and chance, or how
     near numbers come. exchanges: ways to exchange the labels, of which p_chance is a share."""
-    about = {"subjects": int(table["subject"].nunique()), "windows": len(table)}
+    about = {"subjects": int(table["subject"].nunique()), "windows": len(table),
+             "subjects_seen": subjects_seen(table)}
     if not classes:
         label, predicted = table["label"].to_numpy(float), table["predicted"].to_numpy(float)
         return {"mae": metrics.score("mae", label, predicted),

@@ -1,6 +1,7 @@
 """What a decoder's answers mean, in sentences for people who did not train it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,10 @@ from neurofm.pages import words
 from neurofm.results import Results
 from neurofm.results import score as result_row
 
+from ..scoring.predictions import subjects_seen
+
 _MOST_BADS = 12
+_ENOUGH_WINDOWS = 100  # to say that probabilities are calibrated
 
 
 def finding(table: pd.DataFrame, classes: tuple[str, ...], abstain_below: float = 0.0) -> str:
@@ -89,9 +93,10 @@ def numbers(table: pd.DataFrame, classes: tuple[str, ...]) -> dict:
             "abstained": int(table["abstained"].sum())}
 
 
-def live_quality(table: pd.DataFrame) -> list[str]:
-    """What a reader must know of a stream's signal; empty where no fault was found."""
-    n, said = len(table), []
+def live_quality(table: pd.DataFrame, from_start: Sequence[str] = ()) -> list[str]:
+    """What a reader must know of a stream's signal; empty where no fault was found. from_start:
+    what is known before it begins (`CausalStandardizer.remarks`)."""
+    n, said = len(table), [f"{text[:1].upper()}{text[1:]}." for text in from_start]
     unusable = int((table["note"] != "").sum())
     if unusable:
         said.append(f"{unusable} of {n} windows could not be decoded: "
@@ -120,6 +125,9 @@ def timing(summary: dict) -> str:
             f"included: the filters delay the signal by {delays}.")
 
 
+_ALPHA = 0.05
+TOO_FEW = ("With so few test subjects no score can be told from chance: do not rely on its "
+           "predictions.")
 NO_BETTER = "This does not differ from chance: its predictions carry no information."
 
 
@@ -129,22 +137,31 @@ def score(model: str) -> tuple[str, bool]:
     if not path.exists():
         return ("This decoder has no stored test score on held-out subjects. Do not rely on "
                 "its predictions without one.", False)
-    return score_in_words(json.loads(path.read_text()))
+    found = json.loads(path.read_text())
+    table = path.with_name("predictions.parquet")
+    if "subjects_seen" not in found and table.is_file():
+        found["subjects_seen"] = subjects_seen(pd.read_parquet(table))
+    return score_in_words(found)
 
 
 def score_in_words(found: dict) -> tuple[str, bool]:
-    """(the metrics of test subjects in words, whether they are better than guessing)."""
+    """(the metrics of test subjects in words, whether they are of new subjects and better than
+    guessing)."""
     n, known = found.get("subjects", "?"), found.get("same_people", False)
+    seen = 0 if known else found.get("subjects_seen", 0)
     tested = (f"On {words.count(n, 'training subject')} at another time" if known else
+              f"On {words.count(n, 'subject')}, of which {seen} "
+              f"{'is' if seen == 1 else 'are'} in its training data" if seen else
               f"On {words.count(n, 'subject')} not in its training data")
+    leak = " A score on training subjects is not generalization." if seen else ""
     if "balanced_accuracy" not in found:
         numbers = ", ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in found.items()
                             if isinstance(value, float))
-        return (f"{tested}: {numbers} ({found.get('windows', '?')} windows).",
-                found.get("r2", 1.0) > 0)
+        return (f"{tested}: {numbers} ({found.get('windows', '?')} windows).{leak}",
+                found.get("r2", 1.0) > 0 and not seen)
     least = 1 / found["exchanges"] if found["exchanges"] else 1.0  # with few people p stays above
     alone = found["low"] != found["low"]  # NaN: one person, over whom there is no interval
-    good = found["p_chance"] <= max(0.05, least) and (alone or found["low"] > found["chance"])
+    good = found["p_chance"] <= _ALPHA and (alone or found["low"] > found["chance"])
     right = round(100 * found["balanced_accuracy"])
     accuracy = words.score(found["balanced_accuracy"], found["low"], found["high"],
                            chance=found["chance"])
@@ -154,8 +171,9 @@ def score_in_words(found: dict) -> tuple[str, bool]:
     if alone:
         text += " One subject says little about others."
     if not good:
-        text += f" {NO_BETTER}"
-    return text, good
+        few = least > _ALPHA and found["p_chance"] <= least
+        text += f" {TOO_FEW if few else NO_BETTER}"
+    return text + leak, good and not seen
 
 
 _SHORT = {"mae": "mean absolute error", "r2": "share of variance explained (R²)",
@@ -172,6 +190,10 @@ def limits(decoder: WindowDecoder) -> list[str]:
         if decoder.temperature == 1:
             said.append("Its probabilities are not calibrated: 0.9 does not mean correct in "
                         "nine of ten windows.")
+        elif 0 < decoder.calibration_windows < _ENOUGH_WINDOWS:
+            said.append("Its probabilities are not calibrated: they were adjusted on only "
+                        f"{words.count(decoder.calibration_windows, 'window')} of validation "
+                        f"subjects (temperature {decoder.temperature:.2f}).")
         else:
             said.append("Its probabilities were calibrated on validation subjects (temperature "
                         f"{decoder.temperature:.2f}): at 0.9, about nine in ten of their "

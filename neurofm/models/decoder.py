@@ -60,6 +60,8 @@ class DecoderConfig(NeuroFMConfig):
         Width and dropout of the head, where it is trained.
     label_smoothing
         Share of the target spread evenly over the classes.
+    calibration_windows
+        Windows of validation subjects that chose the temperature; 0 = none, or not known.
     """
 
     model_type = "neurofm_decoder"
@@ -78,6 +80,7 @@ class DecoderConfig(NeuroFMConfig):
         hidden_dim: int = 256,
         dropout: float = 0.1,
         label_smoothing: float = 0.1,
+        calibration_windows: int = 0,
         **of_transformers,
     ):
         if not isinstance(backbone, BackboneConfig):
@@ -93,6 +96,7 @@ class DecoderConfig(NeuroFMConfig):
         self.hidden_dim = hidden_dim
         self.dropout = dropout
         self.label_smoothing = label_smoothing
+        self.calibration_windows = calibration_windows
         super().__init__(**of_transformers)
         self.require(
             len(set(self.classes)) == len(self.classes) != 1,
@@ -329,6 +333,10 @@ class Decoder(WindowDecoder):
     @property
     def temperature(self) -> float:
         return 1.0 if self.config.regression else float(self.head.temperature)
+
+    @property
+    def calibration_windows(self) -> int:
+        return self.config.calibration_windows
 
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features of the backbone."""

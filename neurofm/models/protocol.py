@@ -202,6 +202,11 @@ class WindowDecoder(NeuroFMPreTrainedModel):
         return 1.0
 
     @property
+    def calibration_windows(self) -> int:
+        """Windows of validation subjects that chose the temperature; 0 = not known."""
+        return 0
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of the probabilities; none = it predicts a number."""
         return self.config.classes

@@ -116,3 +116,45 @@ def test_a_decoder_no_better_than_chance_warns_at_the_top(decoder, tmp_path):
     text, good = score(str(folder))
     assert not good
     assert "mean absolute error 2.5" in text
+
+
+MET = {"balanced_accuracy": 0.8, "low": 0.65, "high": 0.9, "chance": 0.5, "chance_high": 0.6,
+       "p_chance": 0.01, "exchanges": 1000, "subjects": 12, "windows": 240}
+
+
+@pytest.mark.parametrize(("changed", "good", "said"), [
+    ({}, True, "On 12 subjects not in its training data: about 80 of 100"),
+    ({"p_chance": 1 / 6, "exchanges": 6, "subjects": 4}, False, findings.TOO_FEW),
+    ({"p_chance": 0.23}, False, findings.NO_BETTER),
+    ({"subjects_seen": 1, "subjects": 4}, False,
+     "On 4 subjects, of which 1 is in its training data: about 80"),
+    ({"subjects_seen": 12, "same_people": True}, True, "On 12 training subjects at another time"),
+])
+def test_cases_of_a_score_that_is_to_be_trusted(changed, good, said):
+    text, trusted = findings.score_in_words(MET | changed)
+    assert trusted == good
+    assert said in text
+    assert ("is not generalization" in text) == (good is False and "subjects_seen" in changed)
+
+
+@pytest.mark.parametrize(("windows", "said"), [
+    (2, "not calibrated: they were adjusted on only 2 windows"),
+    (400, "were calibrated on validation subjects"),
+])
+def test_cases_of_calibration_that_rests_on_windows(decoder, windows, said):
+    model = checkpoints.load(decoder)
+    model.head.temperature.fill_(1.7)
+    model.config.calibration_windows = windows
+    assert said in " ".join(findings.limits(model))
+
+
+def test_cases_of_a_subject_in_the_training_data_of_a_stored_score(tmp_path):
+    """Scores stored before the number was: the table of predictions says it."""
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(MET | {"subjects": 2}))
+    pd.DataFrame({"subject": ["a/1", "a/1", "a/2"], "seen_in_pretraining": [True, True, False]}
+                 ).to_parquet(folder / "predictions.parquet")
+    text, good = findings.score(str(tmp_path))
+    assert "On 2 subjects, of which 1 is in its training data" in text
+    assert not good
