@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from neurofm import checkpoints
+from neurofm.downstream.use import findings
 from neurofm.downstream.use.findings import finding, score
 from neurofm.downstream.use.one import named
 from tests.support.one_person import decode, save_raw
