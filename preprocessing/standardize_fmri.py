@@ -240,12 +240,19 @@ def _clean(recording: Recording, contract: FMRIContract, measured, confounds
 
     signal = np.where(measured, recording.signal, 0.0).astype(np.float64).T
     filtered = bool(contract.highpass_hz or contract.lowpass_hz)
-    return clean(
-        signal, detrend=contract.detrend, standardize=None, t_r=1 / recording.sfreq,
-        filter="butterworth" if filtered else False, high_pass=contract.highpass_hz,
-        low_pass=contract.lowpass_hz, confounds=confounds,
-        sample_mask=None if measured.all() else np.flatnonzero(measured),
-    ).T
+    try:
+        return clean(
+            signal, detrend=contract.detrend, standardize=None, t_r=1 / recording.sfreq,
+            filter="butterworth" if filtered else False, high_pass=contract.highpass_hz,
+            low_pass=contract.lowpass_hz, confounds=confounds,
+            sample_mask=None if measured.all() else np.flatnonzero(measured),
+        ).T
+    except ValueError as problem:
+        if "padlen" not in str(problem):  # SciPy's word for what a filter needs at both ends
+            raise
+        raise ContractError(recording.source, "enough volumes to filter", f"the scan has "
+                            f"{recording.n_times}", "leave it out, or filter nothing "
+                            "(fmri.highpass_hz: null, fmri.lowpass_hz: null)") from problem
 
 
 def _contiguous(recording: Recording, contract: FMRIContract, length: int) -> np.ndarray:

@@ -13,10 +13,10 @@ from neurofm.data.sensors import KINDS, Sensors
 from neurofm.preprocessing import archive, readers
 from neurofm.preprocessing.quality import remarks
 from neurofm.preprocessing.readers import ImageTable, ReadError
-from neurofm.preprocessing.standardize import standardize
+from neurofm.preprocessing.standardize import ContractError, standardize
 
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
-SHAPE, VOLUMES = (8, 6, 5), 30
+SHAPE, VOLUMES = (8, 6, 5), 40
 LABELS = np.zeros(SHAPE, dtype=np.int16)
 LABELS[2:5], LABELS[5:] = 3, 8
 
@@ -172,7 +172,7 @@ def test_a_parcel_of_n_a_is_left_out_like_a_flat_one(known):
     signal[1, known:] = np.nan
     signal[2] = 0.0
     sensors = Sensors(("a", "b", "c", "d"), np.full(4, KINDS.index("roi")),
-                      np.zeros((4, 3), dtype=np.float32), np.zeros((4, 3)))
+                      np.full((4, 3), 0.01, dtype=np.float32), np.zeros((4, 3)))
     done = standardize(Recording(signal, 0.5, sensors, source="x.tsv"), FMRIContract())
     assert done.sensors.names == ("a", "d")
     assert np.isfinite(done.signal).all()
@@ -180,6 +180,13 @@ def test_a_parcel_of_n_a_is_left_out_like_a_flat_one(known):
     assert done.quality["scrubbed"] == 0
     told = " ".join(remarks(done.quality))
     assert "1 region not measured (n/a), left out: b" in told
+
+
+def test_bad_input_a_scan_too_short_to_be_filtered(tmp_path):
+    found = readers.read(scan(tmp_path), images=atlas(tmp_path))
+    short = found.with_(signal=found.signal[:, :20])
+    with pytest.raises(ContractError, match=r"enough volumes to filter.*20"):
+        standardize(short, FMRIContract())
 
 
 def test_the_table_of_an_atlas_is_described_once(tmp_path):
