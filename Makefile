@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 PYTHON_OF_TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python
 PYTEST := $(PYTHON_OF_TESTS) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick lint release-check clean
+.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick results lint release-check clean
 
 install: $(INSTALLED)
 
@@ -56,6 +56,10 @@ docs: $(INSTALLED)
 
 docs-quick: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html -D plot_gallery=0 docs docs/_build/quick
+
+# Pages of results, their figures, and the table and picture of README, from docs/results/data.
+results: $(INSTALLED)
+	$(BIN)/python docs/make_results.py
 
 # What a release must pass: wheel and sdist are built and checked, each is installed in a fresh environment at the
 # newest versions there are, and the first stages run there, outside the repository.

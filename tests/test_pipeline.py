@@ -1,4 +1,4 @@
-"""Every stage once, by the commands and the configurations of the README, on real recordings.
+"""Every stage once, by the commands and the configurations of the guides, on real recordings.
 
 Few people and few steps: whether the stages fit together, not how well anything has learned.
 """

@@ -2,15 +2,15 @@
 key, the Python API from the public index, the schema of results.json, the configuration files, the
 settings of each model.
 
-What is written is not committed. A page is rewritten only if its text has changed, so that an
-incremental build stays short.
+What is written is not committed, but for the pages of results. A page is rewritten only if its text
+has changed, so that an incremental build stays short.
 """
 
 from pathlib import Path
 
-from . import api, commands, configurations, extras, models, schema, sizes
+from . import api, commands, configurations, extras, models, results, schema, sizes
 
-PAGES = (commands, api, schema, configurations, models, sizes, extras)
+PAGES = (commands, api, schema, configurations, models, sizes, extras, results)
 
 
 def write(folder: Path) -> list[Path]:

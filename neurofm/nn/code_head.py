@@ -2,7 +2,7 @@
 
 A linear layer to 512 classes a level must learn every code from its own few examples. The codes are
 vectors, though, and near ones mean near signals: here the model predicts a vector, and a code's
-score is their inner product. Measured on eegmat (README, "Masked tokens").
+score is their inner product. Measured on eegmat (docs/results/tokenization.md).
 """
 
 import torch

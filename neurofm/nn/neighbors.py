@@ -5,7 +5,7 @@ Attention starts out uniform over frames and sources, where waves of any phase a
 so the transformer alone sits on the plateau of guessing by frequency until it has found out who its
 neighbors are. A convolution over frames (as wav2vec 2.0 and HuBERT place before theirs,
 arXiv 2006.11477) and a matrix between sources know that from the first step. Measured on eegmat:
-see README, "Masked tokens".
+see docs/results/tokenization.md, "Masked tokens".
 """
 
 import torch

@@ -5,7 +5,7 @@ A mean over frames loses that, since waves of any phase average to nothing; the 
 sources keeps it. Its matrix logarithm makes the curved space of such matrices flat (log-Euclidean
 metric, Arsigny et al. 2007), where a linear classifier works and where subtracting a person's mean
 re-centers that person. It is to features what "tangent space + logistic regression" (Barachant et
-al. 2012) is to signals. Measured: README, "Rest against mental arithmetic".
+al. 2012) is to signals. Measured: docs/results/decoding.md.
 """
 
 import torch

@@ -1,5 +1,6 @@
 """Pages of the site: all reachable, no broken link, every command and Python block valid."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from neurofm import config
+from neurofm.data.base_contract import FILE_NAME as CONTRACT_FILE
 from neurofm.data.contract import InputContract
+from neurofm.data.fmri_contract import FMRIContract
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GENERATED = ("_build", "auto_examples", "commands", "api", "results_schema.md",
@@ -90,7 +93,8 @@ def typed(page: Path) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if typed(page)], ids=named)
+@pytest.mark.parametrize("page", [page for page in [ROOT / "README.md", *PAGES] if typed(page)],
+                         ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_is_parsed(page, generate, tmp_path, monkeypatch, capsys):
     """With the config of the command: unknown keys, wrong values and contradictions are errors.
 
@@ -98,12 +102,17 @@ def test_every_command_is_parsed(page, generate, tmp_path, monkeypatch, capsys):
     stand in a folder of their own.
     """
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "rois.tsv").write_text("roi\n")
-    (tmp_path / "published" / "tiny").mkdir(parents=True)
-    InputContract().save(tmp_path / "published" / "tiny")
     monkeypatch.chdir(tmp_path)
     known = generate.commands.all_commands()
     for words in typed(page):
+        for option, word in itertools.pairwise(words):
+            file = tmp_path / word
+            if file.name in ("rois.tsv", "ceiling_bold.tsv", CONTRACT_FILE):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            if file.suffix == ".tsv" and file.parent.is_dir():
+                file.write_text("roi\n")
+            elif file.name == CONTRACT_FILE:
+                (FMRIContract() if option == "--fmri" else InputContract()).save(file.parent)
         size = 2 if words[0] == "evaluate" else 1
         name, rest = " ".join(words[:size]), words[size:]
         if name.startswith("--"):

@@ -44,7 +44,8 @@ def test_spelling():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT], ids=named)
+@pytest.mark.parametrize("path", [path for path in FILES
+                                  if path.parent != ROOT or path.name == "README.md"], ids=named)
 def test_no_odd_phrases(path):
     text = re.sub(r"```.*?```|`[^`]*`", "", path.read_text(), flags=re.DOTALL)
     found = [f"{match[0]!r}: write {better}" for odd, better in ODD.items()
