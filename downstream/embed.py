@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from neurofm import checkpoints
+from neurofm import checkpoints, progress
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.preprocessing import archive, readers
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
@@ -72,7 +72,7 @@ def embed(run: EmbedConfig, job: Job) -> Made:
     rows = [{"recording": path, "folder": "", "windows": 0, "problem": reason}
             for path, reason in found.missing]
     files = []
-    for each in found.jobs:
+    for each in progress.each(found.jobs, len(found.jobs), "embed"):
         row = {"recording": each.source, "folder": each.id, "windows": 0, "problem": ""}
         try:
             row["windows"] = _one(run, model, each, job.out / each.id)

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts, checkpoints
+from neurofm import artifacts, checkpoints, progress
 from neurofm.checkpoints.contracts import open_for
 from neurofm.checkpoints.tokenizer import find_device
 from neurofm.data.corpus import Corpus
@@ -101,7 +101,8 @@ def generate(run: GenerateConfig, job: Job) -> Made:
     model.to(device)
     first = prompts(corpus, run)
     rows, began, drawn = [], time.perf_counter(), 0
-    for layout, part in _batches(corpus, first, run.batch_windows):
+    batches = list(_batches(corpus, first, run.batch_windows))
+    for layout, part in progress.each(batches, len(batches), "generate"):
         people = corpus.subjects(part).tolist()
         names = [f"{subject.replace('/', '_')}_raw.fif" for subject in people]
         if not all((job.out / name).exists() for name in names):

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import checkpoints, contents
+from neurofm import checkpoints, contents, progress
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
@@ -118,7 +118,7 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
     if not found.jobs and not failures:
         raise ValueError(f"{', '.join(run.paths)}: no EEG was found there")
     made, files, people = [], [], []
-    for each in found.jobs:
+    for each in progress.each(found.jobs, len(found.jobs), "synthesize"):
         try:
             series = one(run, model, each)
         except (ReadError, ContractError) as error:

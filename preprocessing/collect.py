@@ -21,11 +21,11 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from neurofm import artifacts, lock, processes
+from neurofm.progress import Progress
 from neurofm.run import FAILED, INTERRUPTED, OK
 
 from . import report
 from .archive import Found, Job
-from .progress import Progress
 from .readers import ReadError
 from .records import Kind, Records
 from .steps.refusal import ContractError

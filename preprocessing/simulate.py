@@ -23,7 +23,6 @@ import difflib
 import functools
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from neurofm import artifacts, lock, processes
+from neurofm import artifacts, lock, processes, progress
 from neurofm.run import Command, Job, Made
 
 from .collect import PRELOAD, attempt
@@ -310,11 +309,9 @@ def scan_of(run: SimulateConfig, take: Take, person, activity, measured):
 
 def _all(folder: Path, run: SimulateConfig, wanted: list[Take]) -> list[dict]:
     """The sidecars of all recordings, in order; those that are not there are made."""
-    from rich.progress import track
     from threadpoolctl import threadpool_limits
 
-    shown = functools.partial(track, description="simulating", total=len(wanted),
-                              disable=not sys.stderr.isatty())
+    shown = functools.partial(progress.each, total=len(wanted), what="simulate")
     if run.jobs == 1:
         with threadpool_limits(1):  # as in the processes below: the same sums, the same bytes
             return [_one(folder, run, take) for take in shown(wanted)]

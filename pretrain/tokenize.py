@@ -14,6 +14,7 @@ from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
 from neurofm.data import tokens
 from neurofm.data.corpus import Corpus
+from neurofm.progress import each
 from neurofm.run import Command, Job, Made
 
 
@@ -55,7 +56,8 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
     device = find_device(run.device)
     tokenizer.to(device)
     began, shape, hashes = time.perf_counter(), None, {}
-    for recording, windows in enumerate(_by_recording(corpus)):
+    parts = _by_recording(corpus)
+    for recording, windows in enumerate(each(parts, len(parts), "tokenize")):
         name = corpus.recordings["recording"].iat[recording]
         shard = out / "ids" / f"{name}.arrow"
         if shard.exists():  # shards appear under their name only when complete
@@ -64,7 +66,6 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
         ids = encode(tokenizer, corpus, windows, run.batch_windows, device)
         shape = ids.shape[1:]
         hashes[name] = tokens.write_shard(out, name, ids)
-        job.say(f"{name}: {len(windows)} windows")
     if shape is None:  # everything was there already: one window tells the shape
         shape = encode(tokenizer, corpus, np.arange(1), 1, device).shape[1:]
     files = tokens.write_tables(out, corpus, hashes)

@@ -20,7 +20,7 @@ import pytest
 
 from neurofm import artifacts, cli, contents
 from neurofm.lock import only_one
-from neurofm.preprocessing.progress import Progress
+from neurofm.progress import Progress
 from neurofm.repository import LEDGER
 from neurofm.results import Results
 from neurofm.run import INTERRUPTED, Command

@@ -39,7 +39,7 @@ def test_library_code_has_no_print():
 USER = """
 import logging
 import neurofm, neurofm.run
-import neurofm.preprocessing.progress
+import neurofm.progress
 assert not logging.getLogger().handlers
 logger = logging.getLogger("neurofm")
 assert not logger.handlers and logger.level == logging.NOTSET and logger.propagate

@@ -20,7 +20,7 @@ from flwr.common.differential_privacy_constants import KEY_CLIPPING_NORM
 from flwr.server import Grid
 from safetensors.numpy import load_file, save_file
 
-from neurofm import artifacts
+from neurofm import artifacts, progress
 
 from . import messages, plans, privacy, secure, strategies
 from .learning import Learning
@@ -79,7 +79,8 @@ def run(
     else:
         weights = plans.initial(learning)
     names: dict[int, str] = {}
-    for number in range(done + 1, learning.rounds + 1):
+    for number in progress.each(range(done + 1, learning.rounds + 1), learning.rounds - done,
+                                "rounds"):
         began = time.perf_counter()
         # All that are expected are waited for once; later some may be away for good.
         _wait(grid, n_sites if number == done + 1 else 0, federation.averaging, n_sites, say)

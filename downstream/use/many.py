@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm import artifacts
+from neurofm import artifacts, progress
 from neurofm.preprocessing import archive
 from neurofm.preprocessing.archive import Job as Found
 from neurofm.run import FAILED, Job, Made
@@ -41,7 +41,7 @@ def decode_many(run: DecodeConfig, job: Job) -> int:
     todo = [each for each in found.jobs if not many.is_done(each)]
     if done := len(found.jobs) - len(todo):
         job.say(f"{done} of {len(found.jobs)} recordings are decoded already")
-    for each in todo:
+    for each in progress.each(todo, len(todo), "decode"):
         many.do(each)
     return many.tell()
 

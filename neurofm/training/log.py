@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ..extras import installed, missing
 from ..nn.trainable import Trainable
+from ..progress import Progress
+from .columns import Columns
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -56,7 +58,9 @@ class Log:
     took_s: float
     windows: int
 
-    def __init__(self, out: Path, accelerator: Accelerator, say=print):
+    def __init__(self, out: Path, accelerator: Accelerator, say=print, steps: int = 0):
+        self.columns, self.steps = Columns(), steps
+        self.progress: Progress | None = None
         self.path, self.accelerator, self.say = out / "log.jsonl", accelerator, say
         self.gathered: dict[str, list[float]] = {}
         self._clock()
@@ -85,6 +89,9 @@ class Log:
             config=plain if first == 0 else None,
             init_kwargs={"tensorboard": {"purge_step": first + 1}},
         )
+        if self.accelerator.is_main_process and self.steps > first:
+            # The lines of the log tell how far it is where there is no terminal.
+            self.progress = Progress(self.steps - first, "train", lines=False).__enter__()
 
     def lowest(self, name: str | None) -> float:
         """Lowest value of a metric so far; infinity if there is none. Every process takes part: the
@@ -101,6 +108,8 @@ class Log:
                 pair[0], pair[1] = pair[0] + value, pair[1] + 1
         self.waited_s, self.took_s = self.waited_s + waited_s, self.took_s + took_s
         self.windows += windows
+        if self.progress is not None:
+            self.progress.advance()
 
     def flush(self, step: int, **extra: float) -> None:
         """Write a line of averages, and forget them."""
@@ -118,11 +127,14 @@ class Log:
         if self.accelerator.is_main_process:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
-            numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self.say(f"step {step:>6}  {numbers}")
+            for line in self.columns.lines(
+                    step, values, self.progress.left_s() if self.progress else None):
+                self.say(line)
         self.accelerator.log(values, step=step)
 
     def close(self) -> None:
+        if self.progress is not None:
+            self.progress.__exit__()
         for tracker in self.accelerator.trackers:
             tracker.finish()
 

@@ -197,7 +197,7 @@ def train(
     wrapped, optimizer = accelerator.prepare(
         torch.compile(model) if config.compile else model, optimizer
     )
-    states, log, first = out / "state", Log(out, accelerator, say), 0
+    states, log, first = out / "state", Log(out, accelerator, say, config.steps), 0
     gathered: dict = {}
     if found := state.newest(states, accelerator, say, received.step if received else None):
         first, gathered = state.load(found, model, optimizer.optimizer, accelerator)

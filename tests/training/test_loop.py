@@ -213,8 +213,11 @@ def test_what_is_logged(corpus, tmp_path):
     assert threes == [pytest.approx(sum(each[:3]) / 3), pytest.approx(sum(each[3:]) / 3)]
     assert log(tmp_path / "threes", "sometimes") == [1.0, 1.0]
     assert len(log(tmp_path / "threes", "val/loss")) == 2
-    assert len(said) == 4
-    assert said[0].startswith("step      3  loss ")
+    assert len(said) == 5
+    assert said[0].split()[:3] == ["step", "on", "loss"]
+    assert [line.split()[:2] for line in said[1:]] == [
+        ["3", "train"], ["3", "val"], ["6", "train"], ["6", "val"]]
+    assert all(len(line) <= 100 for line in said)
     events = EventAccumulator(str(tmp_path / "threes" / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("loss")] == [3, 6]
     (folder,) = [p.parent for p in (tmp_path / "threes" / "tensorboard").glob("*/hparams.yml")]
