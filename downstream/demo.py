@@ -7,8 +7,7 @@ Each line shown is a command that can be typed by itself; a command that has fin
 again. Takes about five minutes on two cores.
 """
 
-import json
-import subprocess
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -16,7 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm import config
+from neurofm import cli, config
+from neurofm.progress import clock
+from neurofm.results import Results
+from neurofm.run import INTERRUPTED, PAGE
+from neurofm.training.log import read_lines
 
 TRAIN_DEVICES = "[eeg19,mag102,axial100]"
 UNSEEN_DEVICE = "eeg32"
@@ -45,8 +48,8 @@ class DemoConfig:
     out: str = "demo"
     data: str | None = None
     subjects: int = 22
-    tokenizer_steps: int = 200
-    model_steps: int = 120
+    tokenizer_steps: int = 140
+    model_steps: int = 90
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,18 +57,18 @@ def main(argv: list[str] | None = None) -> int:
     run = config.parse(DemoConfig, argv, command="demo")
     began = time.perf_counter()
     status = on_data(run) if run.data else on_simulation(run)
-    print(f"\n{time.perf_counter() - began:.0f} s in all")
+    print(ending(run, time.perf_counter() - began))
     return status
 
 
 def on_simulation(run: DemoConfig) -> int:
     """Simulate, then every stage to a decoder of people and a device it has never seen."""
     out = Path(run.out)
-    unseen = out / "unseen_device"
+    unseen, cores = out / "unseen_device", min(os.cpu_count() or 1, 4)
     step("simulate", f"--out={out / 'archive'}", f"--subjects={run.subjects}", "--minutes=3",
-         f"--devices={TRAIN_DEVICES}")
+         f"--devices={TRAIN_DEVICES}", f"--jobs={cores}")
     step("simulate", f"--out={unseen / 'archive'}", "--subjects=4", "--first_subject=101",
-         "--minutes=3", "--always=[]", f"--devices=[{UNSEEN_DEVICE}]")
+         "--minutes=3", "--always=[]", f"--devices=[{UNSEEN_DEVICE}]", f"--jobs={cores}")
     windows = ["--contract.window_s=8", *SPLITS]
     step("ingest", out / "archive", f"--out={out / 'corpus'}", *windows)
     step("ingest", unseen / "archive", f"--out={unseen / 'corpus'}", "--contract.window_s=8",
@@ -83,7 +86,6 @@ def on_simulation(run: DemoConfig) -> int:
     recording = sorted((out / "archive" / "sub-004").rglob("*ses-eeg64*.fif"))[0]
     step("decode", recording, f"--model={out / 'decoder'}", "--events=[left,right]",
          f"--out={out / 'decoded'}")
-    summary(out, unseen)
     return 0
 
 
@@ -93,7 +95,6 @@ def on_data(run: DemoConfig) -> int:
     step("ingest", run.data, f"--out={out / 'corpus'}", "--contract.window_s=8",
          "--splits.fractions=[0.7,0.1,0.2]", allowed=(0, 3))
     learn(run, out / "corpus")
-    summary(out, None)
     return 0
 
 
@@ -117,46 +118,90 @@ def learn(run: DemoConfig, corpus: Path) -> None:
 
 
 def step(command: str, *words, allowed: tuple[int, ...] = (0,)) -> None:
-    """Run one public command and show it; stop the demo where it fails."""
+    """Run one public command in this process, as it is shown; stop the demo where it fails."""
     said = [str(word) for word in words]
     shown = " ".join(f"'{word}'" if set(word) & set('[]{}" ') else word for word in said)
-    print(f"\n\033[1m$ neurofm {command} {shown}\033[0m", flush=True)
-    status = subprocess.run(
-        [sys.executable, "-m", "neurofm.cli", *command.split(), *said], check=False
-    ).returncode
+    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    print(f"\n{bold}$ neurofm {command} {shown}{plain}", flush=True)
+    try:
+        status = cli.main([*command.split(), *said])
+    except SystemExit as end:  # of the command line
+        status = end.code if isinstance(end.code, int) else 2
+    if status == INTERRUPTED:
+        raise SystemExit(INTERRUPTED)
     if status not in allowed:
         raise SystemExit(f"neurofm {command} ended with status {status}; its message is above. "
                          f"Finished steps are kept: run the demo again to continue")
 
 
-def summary(out: Path, unseen: Path | None) -> None:
-    """The table at the end, read from what the stages wrote."""
-    print("\nReconstruction (Pearson r, people never trained on; no channel hidden)")
-    tables = [pd.read_csv(out / "reconstruction" / "reconstruction.tsv", sep="\t")]
-    if unseen is not None:
-        table = pd.read_csv(unseen / "reconstruction" / "reconstruction.tsv", sep="\t")
-        tables.append(table.assign(sensors=table["sensors"] + " (device never seen)"))
-        ceiling = pd.read_csv(out / "archive" / "ceiling.tsv", sep="\t").groupby("device")
-        print("  ceiling set by simulated sensor noise: "
-              + ", ".join(f"{device} {value:.3f}" for device, value in
-                          ceiling["ceiling_2s"].mean().items()))
-    print(pd.concat(tables).to_string(index=False, float_format="{:.3f}".format))
-    print("\nMasked tokens (validation subjects): accuracy a level against always naming the most "
-          "frequent code")
-    for line in reversed((out / "brainomni" / "log.jsonl").read_text().splitlines()):
-        values = json.loads(line)
-        if "val/accuracy_0" in values:
-            for level in range(4):
-                print(f"  level {level}: {values[f'val/accuracy_{level}']:.3f} against "
-                      f"{values[f'val/chance_{level}']:.3f}")
-            break
-    if unseen is not None:
-        print("\nLeft or right hand imagined (people never trained on, 64-channel EEG)")
-        table = pd.read_csv(out / "evaluation" / "table.tsv", sep="\t")
-        shown = ["method", "seeds", "balanced_accuracy", "low", "high", "chance_high", "p_chance"]
-        print(table[shown].to_string(index=False, float_format="{:.3f}".format))
-        print("(low, high: 95 % interval over people; chance_high: what exchanged labels reach)")
-        print(f"Page of one decoded recording: {out / 'decoded' / 'report.html'}")
+def ending(run: DemoConfig, seconds: float) -> str:
+    """The last screen, read from what the stages wrote: numbers, pages, what to try next."""
+    out = Path(run.out)
+    recordings = pd.read_parquet(out / "corpus" / "recordings.parquet")
+    n_people, own = recordings["subject"].nunique(), run.data is not None
+    did = ["tokenizer", "tokens", "model", *([] if own else ["decoder", "comparison"])]
+    lines = [
+        "", f"{'Done' if own else 'Done, on simulated people'}: {len(recordings)} recordings of "
+        f"{n_people} people → {' → '.join(did)}, in {clock(seconds)} min.", "",
+        "                                                      score   95 % interval   chance",
+        *_reconstructed(out / "reconstruction", "Reconstruction of new people (Pearson r)"),
+    ]
+    if not own:
+        lines += [
+            *_reconstructed(out / "unseen_device" / "reconstruction",
+                            "  the same, a device never trained on"),
+            *_decoded(out / "evaluation", "frozen_recentered",
+                      "Left or right hand, new people: the model"),
+            *_decoded(out / "evaluation", "csp_lda", "  the same, CSP and LDA (the baseline)"),
+        ]
+        lines.append("  (four people, never trained on: such intervals are rough)")
+    else:
+        lines += _masked(out / "brainomni", "Hidden tokens named by the model (accuracy)")
+    pages = [(out / "corpus" / "quality.html", "quality of each recording"),
+             (out / "reconstruction" / PAGE, "what the tokens keep")]
+    pages.append((out / "brainomni" / "README.md", "card of the model") if own else
+                 (out / "decoded" / PAGE, "a new recording, decoded"))
+    lines += ["", "Open", *(f"  {path!s:<44} {text}" for path, text in pages), "",
+              "Try next, with a file of your own (EDF, FIF, BrainVision, …)"]
+    tried = [f"neurofm embed FILE --model {out / 'brainomni'} --out features"]
+    tried += [
+        f"neurofm finetune --data LABELED_CORPUS --model {out / 'brainomni'} --out decoder",
+        f"neurofm show {out / 'brainomni'}",
+    ] if own else [
+        f"neurofm decode FILE --model {out / 'decoder'} --out decoded",
+        "neurofm ingest FOLDER --out corpus",
+    ]
+    return "\n".join([*lines, *(f"  {line}" for line in tried)])
+
+
+def _row(name: str, value: float, low: float | None, high: float | None, chance: str) -> str:
+    between = "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return f"  {name:<50} {value:>7.3f}  {between:>14}   {chance}"
+
+
+def _reconstructed(folder: Path, name: str) -> list[str]:
+    """The row of the device with most people."""
+    rows = [row for row in Results.load(folder).scores
+            if row["method"] == "model" and row["metric"] == "pearson"]
+    row = max(rows, key=lambda row: row["n"])
+    return [_row(f"{name}, {row['sensors']}", row["value"], row["low"], row["high"], "0")]
+
+
+def _decoded(folder: Path, method: str, name: str) -> list[str]:
+    """The row of a method of the comparison."""
+    (row,) = [row for row in Results.load(folder).scores
+              if row["method"] == method and row["metric"] == "balanced_accuracy"]
+    chance = f"{row['chance']:.2f}, up to {row['chance_high']:.2f}"
+    return [_row(name, row["value"], row["low"], row["high"], chance)]
+
+
+def _masked(folder: Path, name: str) -> list[str]:
+    """Accuracy of the first level on validation people, where there were any."""
+    for line in reversed(read_lines(folder / "log.jsonl")):
+        if "val/accuracy_0" in line:
+            return [_row(name, line["val/accuracy_0"], None, None,
+                         f"{line['val/chance_0']:.3f}")]
+    return []
 
 
 if __name__ == "__main__":

@@ -143,7 +143,8 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     return Made(
         files, results=results, page=_page(run, about, data, metrics, text),
         judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],
-        said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"])
+        said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"],
+        next=f"neurofm decode RECORDING --model {job.out} --out decoded")
 
 
 COMMAND = Command(

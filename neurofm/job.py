@@ -52,7 +52,8 @@ class Made:
     # title and sections; the frame puts warnings first and writes report.html
     page: "Page | None" = None
     status: int = OK  # OK, or FAILED where some recordings failed
-    said: list[str] = field(default_factory=list)  # the last lines on the terminal
+    said: list[str] = field(default_factory=list)  # lines on the terminal
+    next: str = ""  # the last one: a command that goes on from here
 
 
 @dataclass
@@ -109,6 +110,8 @@ class Job:
             self.say(line)
         if made.page is not None:
             self.say(f"page: {self.out / PAGE}")
+        if made.next:
+            self.say(f"next: {made.next}")
         return made.status
 
 

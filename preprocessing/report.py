@@ -43,7 +43,9 @@ def say_corpus(
     say(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
     say(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
     say(f"quality     {out / 'quality.html'}")
-
+    say("next        look at that page; then neurofm "
+        + (f"finetune --data {out} --model MODEL --out decoder" if len(labels)
+           else f"pretrain --data {out} --model MODEL --out model (models: neurofm list models)"))
     for note in notes(tables, found, rule, label):
         say(f"note        {note}")
     say_failures(failures, say)

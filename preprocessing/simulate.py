@@ -223,7 +223,8 @@ def _simulate(run: SimulateConfig, job: Job) -> Made:
         files += [row["file"], str(Path(row["file"]).with_suffix(".json")), row["truth"]]
     if run.bold:
         files += scan_files.write_tables(folder, made, run.n_rois)
-    return Made(files, said=[f"{folder}: {len(wanted)} recordings of {run.subjects} subjects"])
+    return Made(files, said=[f"{folder}: {len(wanted)} recordings of {run.subjects} subjects"],
+                next=f"neurofm ingest {folder} --out corpus")
 
 
 def _begun(folder: Path) -> bool:

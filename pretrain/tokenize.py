@@ -74,7 +74,8 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
     shards = {f"ids/{name}.arrow": digest for name, digest in hashes.items()}
     return Made(files, shards, facts={"shape": list(shape)}, said=[
         f"tokens in {out}: {len(corpus)} windows, {hours:.2f} h in "
-        f"{time.perf_counter() - began:.1f} s, {size / max(hours, 1e-9) / 1e6:.2f} MB an hour"])
+        f"{time.perf_counter() - began:.1f} s, {size / max(hours, 1e-9) / 1e6:.2f} MB an hour"],
+        next=f"neurofm pretrain --data {out} --tokenizer {run.model} --model brainomni --out model")
 
 
 COMMAND = Command(

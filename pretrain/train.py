@@ -29,7 +29,7 @@ from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
 from neurofm.data.volume_windows import VolumeWindows
 from neurofm.data.windows import SPLITS
-from neurofm.models.protocol import NeuroFMPreTrainedModel, Tokenizer
+from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, Tokenizer
 from neurofm.pretrained import NeuroFMConfig
 from neurofm.run import FAILED, OK, Command, Job, Made, flat
 from neurofm.training import state
@@ -161,6 +161,11 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     if accelerator.is_main_process:
         job.seal(checkpoint(run, job, data, windows))
         job.say(f"checkpoint {checkpoints.fingerprint(out)} in {out}")
+        if isinstance(model, Tokenizer):
+            job.say(f"next: neurofm evaluate reconstruction --data {run.data} --model {out} "
+                    f"--out reconstruction")
+        elif isinstance(model, Backbone):
+            job.say(f"next: neurofm finetune --data LABELED_CORPUS --model {out} --out decoder")
     accelerator.wait_for_everyone()
     return OK
 
