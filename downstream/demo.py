@@ -7,6 +7,7 @@ Each line shown is a command that can be typed by itself; a command that has fin
 again. Takes about five minutes on two cores.
 """
 
+import json
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm import cli, config
+from neurofm.preprocessing import archive
 from neurofm.progress import clock
 from neurofm.results import Results
 from neurofm.run import INTERRUPTED, PAGE
@@ -93,9 +95,21 @@ def on_data(run: DemoConfig) -> int:
     """Ingest, tokenizer, tokens and model on the user's own files; no labels are assumed."""
     out = Path(run.out)
     step("ingest", run.data, f"--out={out / 'corpus'}", "--contract.window_s=8",
-         "--splits.fractions=[0.7,0.1,0.2]", allowed=(0, 3))
+         *splits(str(run.data)), allowed=(0, 3))
     learn(run, out / "corpus")
     return 0
+
+
+def splits(data: str) -> list[str]:
+    """Options of ingest: shares of many people; of fewer than ten the last one is for the test."""
+    people = sorted({job.subject for job in archive.find([data]).jobs if job.subject})
+    if len(people) < 2:
+        raise ValueError(f"--data {data}: wanted recordings of two people or more, since one is "
+                         f"kept for the test, found {len(people)}")
+    if len(people) >= 10:
+        return ["--splits.fractions=[0.7,0.1,0.2]"]
+    return [f"--splits.validation={json.dumps(people[1:-1][-1:])}",
+            f"--splits.test={json.dumps(people[-1:])}"]
 
 
 def learn(run: DemoConfig, corpus: Path) -> None:
