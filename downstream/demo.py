@@ -4,7 +4,7 @@
     neurofm demo --out demo --data folder   your files (EEG, MEG, BIDS or not), up to the model
 
 Each line shown is a command that can be typed by itself; a command that has finished is not run
-again. Takes about five minutes on two cores.
+again. Takes some minutes on two cores.
 """
 
 import json
@@ -50,8 +50,8 @@ class DemoConfig:
     out: str = "demo"
     data: str | None = None
     subjects: int = 22
-    tokenizer_steps: int = 140
-    model_steps: int = 90
+    tokenizer_steps: int = 200
+    model_steps: int = 120
 
 
 def main(argv: list[str] | None = None) -> int:
