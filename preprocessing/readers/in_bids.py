@@ -4,7 +4,9 @@ channels.tsv gives types and bad channels, events.tsv the events, electrodes.tsv
 sidecar the line frequency.
 """
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -38,7 +40,8 @@ def read(
             warnings.simplefilter("ignore")
             bids_path = mne_bids.get_bids_path_from_fname(path, verbose="ERROR")
             bids_path.update(root=root)
-            raw = mne_bids.read_raw_bids(bids_path, verbose="ERROR")
+            with _no_lock_files():
+                raw = mne_bids.read_raw_bids(bids_path, verbose="ERROR")
     except ReadError:
         raise
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
@@ -52,6 +55,24 @@ def read(
     identity = {name: getattr(bids_path, name) for name in ENTITIES}
     return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
                            **identity)
+
+
+@contextlib.contextmanager
+def _no_lock_files() -> Iterator[None]:
+    """Let mne-bids read without locks. It writes NAME.lock beside a sidecar it reads, also in an
+    archive that is not ours; after one that a killed process left, each reader waits a minute."""
+    try:
+        from mne_bids import _fileio
+
+        given = _fileio._get_lock_context
+    except (ImportError, AttributeError):  # versions that do not lock
+        yield
+        return
+    _fileio._get_lock_context = lambda path, **_: contextlib.nullcontext(contextlib.nullcontext())
+    try:
+        yield
+    finally:
+        _fileio._get_lock_context = given
 
 
 def _as_in_the_file(own, raw):

@@ -1,5 +1,7 @@
 """Files of many makers become recordings; the ones that cannot say why."""
 
+import shutil
+
 import mne
 import numpy as np
 import pytest
@@ -64,6 +66,24 @@ def test_meg_without_head_position_has_no_places_unless_the_helmet_is_asked_for(
     assert placed.has_position.all()
     distance = np.linalg.norm(placed.position - HEAD_CENTER_M, axis=1)
     assert 0.09 < np.median(distance) < 0.14
+
+
+def test_cases_a_lock_left_in_a_bids_folder(data, tmp_path, monkeypatch):
+    """mne-bids leaves NAME.json.lock where a reader was killed, and then waits for it; and an
+    archive is read, not written to."""
+    import filelock
+
+    folder = tmp_path / "archive"
+    shutil.copytree(data / "eegmat/sub-00", folder / "sub-00")
+    for path in (data / "eegmat").glob("*.*s*"):
+        shutil.copy(path, folder)
+    edf = folder / "sub-00/eeg/sub-00_task-rest_eeg.edf"
+    edf.with_suffix(".json.lock").touch()
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr(filelock.SoftFileLock, "acquire", None)  # nobody may ask for it
+    recording = read(edf)
+    assert recording.attributes["line_hz"] == "50"
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_eegmat_names_ecg_and_difference(data):
