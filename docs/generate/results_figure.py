@@ -17,7 +17,8 @@ def draw(result: Results, how: dict, path: Path) -> None:
     result
         What was found.
     how
-        metric: which scores; where: {key: value}; ours: a pattern; chance: draw it.
+        metric: which scores; where: {key: value}; ours: a pattern of methods; blue:
+        what they are.
     path
         Of the SVG.
     """
@@ -39,7 +40,7 @@ def draw(result: Results, how: dict, path: Path) -> None:
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
-    axes.set_xlabel(f"{how['metric']}, 95 % interval; blue: pretrained or trained by neurofm")
+    axes.set_xlabel(f"{how['metric']}, 95 % interval\nblue: {how['blue']}")
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, metadata={"Date": None})
     figure.pyplot().close(fig)

@@ -14,6 +14,8 @@ A table is laid out by
 Columns named by numbers are in their order.
 """
 
+import re
+
 from neurofm.pages import words
 from neurofm.results import Results
 
@@ -37,6 +39,7 @@ def cell(row: dict, decimals: int | str | None = None, signed: bool = False) -> 
         decimals = max(len(f"{value:g}".partition(".")[2]) for value in held if value is not None)
     text = words.estimate(row["value"], row.get("low"), row.get("high"), decimals=decimals,
                           signed=signed)
+    text = re.sub(r", (?=[^ ]+\]$)", ",\N{NO-BREAK SPACE}", text)  # an interval stays on one line
     return text + (f", {words.p_is(row['p'])}" if row.get("p") is not None else "")
 
 

@@ -85,7 +85,7 @@ def test_a_new_number_changes_the_page(generate, monkeypatch):
                         lambda name: new if name == "adhd" else found(name))
     page = generate.results.pages()["results/decoding.md"]
     section = next(part for part in page.split("\n## ") if "data/adhd/" in part)
-    assert "0.432 [0.400, 0.500]" in section
+    assert "0.432 [0.400,\N{NO-BREAK SPACE}0.500]" in section
     assert "`0123456789ab`" in section
     assert "not repeated since" not in section
 
