@@ -37,8 +37,11 @@ def encoding_of(content: bytes, stated: str = "") -> str:
 
 
 def decoded(content: bytes, stated: str = "") -> str:
-    """The text, without a mark of byte order and with plain line ends."""
-    text = content.decode(encoding_of(content, stated), errors="replace")
+    """The text, without a mark of byte order and with plain line ends. cp1252 has five bytes that
+    mean nothing."""
+    encoding = encoding_of(content, stated)
+    guessed = encoding == "cp1252" and not stated
+    text = content.decode(encoding, errors="replace" if guessed else "strict")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -57,8 +60,16 @@ def check_encoding(name: str) -> None:
 
 
 def read(path: Path, stated: str = "") -> str:
-    """Text of a file; see `decoded`."""
-    return decoded(path.read_bytes(), stated)
+    """Text of a file; see `decoded`. Raises ReadError where it is none."""
+    from .readers.errors import ReadError
+
+    content = path.read_bytes()
+    try:
+        return decoded(content, stated)
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(content, stated)
+        raise ReadError(path, f"is no text in {encoding}: {error.reason}; state its encoding "
+                              f"(--encoding), or copy it again from the source") from error
 
 
 def table(text: str) -> tuple[list[str], list[dict[str, str]]]:
@@ -70,10 +81,9 @@ def table(text: str) -> tuple[list[str], list[dict[str, str]]]:
     first = text.lstrip("\n").partition("\n")[0]
     delimiter = next((mark for mark in "\t;," if mark in first), "\t")
     # A lone quotation mark (5" tube) would swallow the lines after it.
-    quoting = csv.QUOTE_NONE if text.count('"') % 2 else csv.QUOTE_MINIMAL
-    lines = [[field.strip() for field in line]
-             for line in csv.reader(io.StringIO(text), delimiter=delimiter, quoting=quoting)
-             if "".join(line).strip()]
+    rows_of_text = csv.reader(io.StringIO(text), delimiter=delimiter,
+                              quoting=csv.QUOTE_NONE if text.count('"') % 2 else csv.QUOTE_MINIMAL)
+    lines = [[field.strip() for field in line] for line in rows_of_text if "".join(line).strip()]
     if not lines:
         return [], []
     columns = lines[0]

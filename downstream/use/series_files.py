@@ -114,5 +114,6 @@ def draw(path: Path, series, rois: tuple[str, ...]) -> None:
         ax.tick_params(labelbottom=True)
     figure.supylabel("activity (standard deviations over the recording)", fontsize=9)
     if series.measured is not None:
-        axes[0, 0].legend(fontsize=8, ncols=2, loc="upper right")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, ncols=2,
+                      loc="outside upper right")
     save(figure, path)
