@@ -118,6 +118,9 @@ def by_triggers(
             source, "triggers on a line", f"trigger {far + 1} (at {onset_s[far]:.3f} s) is "
             f"{off[far]:.3f} s from where a volume every {t_r:g} s would be",
             "cut the recording there, or leave the scan out")
+    if n > (known := n_slots - skip):  # the scanner may have gone on alone
+        notes.append(f"the last {n - known} of {n} volumes have no trigger: dropped")
+        n = known
     return _within(first_s, t_r, n, duration_s, notes, source)
 
 

@@ -195,7 +195,8 @@ def test_the_layout_of_the_neurobolt_data(archive, eeg, scan, run, made):
     (archive / "fMRI_difumo/sub01-scan02_difumo64_roi.pkl").write_bytes(pickle.dumps(held))
     outcome = run(
         archive, "--partner", json.dumps({"EEG/": "fMRI_difumo/", "_eeg.set": "_difumo64_roi.pkl"}),
-        "--files", json.dumps([{"pattern": r"sub0*(?P<subject>\d+)-scan(?P<run>\d+)"}]))
+        "--files", json.dumps([{"pattern": r"sub0*(?P<subject>\d+)-scan(?P<run>\d+)"}]),
+        "--align.triggers", "first")
     assert outcome.status == 0, outcome.text
     pairs = Pairs.open(outcome.out)
     assert pairs.recordings.loc[0, ["subject", "run"]].tolist() == ["1", "02"]
