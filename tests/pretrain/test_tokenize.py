@@ -45,9 +45,7 @@ def test_interrupted_and_continued(
     with pytest.raises(artifacts.ArtifactError, match="unfinished"):
         TokenSet.open(out)
     before = {name: (out / f"ids/{name}.arrow").stat().st_mtime_ns for name in written}
-    capsys.readouterr()
     assert main(words(corpus_folder, tokenizer_folder, out)) == 0
-    assert "sub-00" not in capsys.readouterr().out
     assert before == {name: (out / f"ids/{name}.arrow").stat().st_mtime_ns for name in written}
     # What is made does not depend on how: same fingerprint as in one go with other batches.
     assert TokenSet.open(out).fingerprint == TokenSet.open(tokens_folder).fingerprint
