@@ -222,11 +222,15 @@ def _leads_back(folder: Path) -> bool:
 
 
 def _is_later_part(path: Path) -> bool:
-    """The second and further files of a split FIF recording, which MNE reads with the first."""
-    if not _LATER_PART.search(path.name):
+    """The second and further files of a split FIF recording, which MNE reads with the first: by
+    the file's own words. Without the file before it, reading it says what is missing."""
+    if not _LATER_PART.search(path.name) or not path.is_file():
         return False
+    from .readers import fif_parts
+
+    before = fif_parts.goes_on_from(path)
     first = re.sub(r"-\d+(?=\.fif)", "", path.name)
-    return "_split-" in path.name or (path.parent / first).exists()
+    return bool(before) and any((path.parent / name).exists() for name in (before, first))
 
 
 def _plain(file: Path, root: Path, arrays: ArrayTable | None) -> tuple[Job, bool]:

@@ -8,6 +8,7 @@ and the place is looked up in a montage of MNE in the head frame, meters.
 
 import difflib
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 import numpy as np
@@ -44,18 +45,52 @@ def clean_name(name: str) -> str:
 
 
 def why_not_eeg(name: str) -> str | None:
-    """Why what the file calls EEG is none (ECG, a difference of electrodes …), or None."""
+    """Why what the file calls EEG is none (ECG, a difference of reference electrodes), or None."""
     found = _NOT_EEG.search(name)
     if found:
         return f"by its name {found.group(1).upper()}, not EEG"
+    pair = _pair(name)
+    if pair and all(_EAR.fullmatch(end) for end in pair):
+        return "the difference of two reference electrodes"
+    return None
+
+
+def derivation(name: str) -> tuple[str, str] | None:
+    """The two electrodes whose difference a channel is by its name ("FP1-F7" → "FP1", "F7"), or
+    None: a difference to an ear lobe is a referenced electrode."""
+    pair = _pair(name)
+    return None if pair is None or _EAR.fullmatch(pair[1]) else pair
+
+
+def without_common_reference(names: list[str]) -> tuple[list[str], list[str]]:
+    """Names of three or more derivations against one electrode, and of no others, without it: it
+    is their reference ("F3-Cz", "F4-Cz", "O1-Cz" → F3, F4, O1); and a note for each finding."""
+    pairs = [derivation(name) for name in names]
+    found = [pair for pair in pairs if pair]
+    if not found:
+        return names, []
+    reference = {clean_name(second).casefold() for _, second in found}
+    if len(found) >= 3 and len(reference) == 1:
+        return [pair[0] if pair else name for pair, name in zip(pairs, names, strict=True)], [
+            f"{found[0][1]} is the reference of {len(found)} channels by their names"]
+    return names, [f"{len(found)} channels are differences of two electrodes, placed midway "
+                   f"between them: {', '.join(f'{a}-{b}' for a, b in found[:4])}"
+                   f"{', …' if len(found) > 4 else ''}"]
+
+
+def _pair(name: str) -> tuple[str, str] | None:
     text = _PREFIX.sub("", name).strip(" .")
-    electrode, dash, reference = (part.strip().casefold() for part in text.rpartition("-"))
+    first, dash, second = (part.strip(" .") for part in text.rpartition("-"))
     known = _places("standard_1005")
-    if not dash or electrode not in known or reference not in known:
-        return None
-    if not _EAR.fullmatch(reference):
-        return "the difference of two electrodes, which has no place of its own"
-    return "the difference of two reference electrodes" if _EAR.fullmatch(electrode) else None
+    ends = first, _PREFIX.sub("", second) or second
+    return ends if dash and all(end.casefold() in known for end in ends) else None
+
+
+def of_the_file(name: str, names: Collection[str]) -> str:
+    """The label as the file has it: MNE numbers labels that come twice ("O2-0", "O2-1")."""
+    base, _, number = name.rpartition("-")
+    twice = number.isdigit() and {f"{base}-0", f"{base}-1"} <= set(names)
+    return base if twice and np.isfinite(look_up([base], "standard_1005")[1]).all() else name
 
 
 @lru_cache
@@ -91,10 +126,20 @@ def look_up(
     for name in names:
         # The name as it stands first: biosemi's "A1" is not the ear lobe of that name.
         as_is = None if name.casefold() in _ALIASES else places.get(name.strip().casefold())
-        hit = as_is or places.get(clean_name(name).casefold(), (name.strip(), unknown))
+        hit = (as_is or places.get(clean_name(name).casefold()) or _between(name, places)
+               or (name.strip(), unknown))
         spelling.append(hit[0])
         position.append(hit[1])
     return spelling, np.array(position, dtype=np.float32).reshape(-1, 3)
+
+
+def _between(name: str, places: dict) -> tuple[str, np.ndarray] | None:
+    """A difference of two electrodes has its place midway between them."""
+    ends = [places.get(clean_name(end).casefold()) for end in derivation(name) or ()]
+    if not ends or None in ends:
+        return None
+    (first, a), (second, b) = ends
+    return f"{first}-{second}", (a + b) / 2
 
 
 def usable_eeg_positions(
@@ -111,9 +156,7 @@ def usable_eeg_positions(
     known = np.isfinite(position).all(1)
     if known.sum() == 0:
         return position
-    radius = np.linalg.norm(position[known], axis=1)
-    if known.sum() >= 8 and np.ptp(radius) < 0.02 * np.median(radius) < 0.004:
-        position[known] += HEAD_CENTER_M
+    position = about_the_head(position)
     distance = np.linalg.norm(position[known] - HEAD_CENTER_M, axis=1)
     different = len(np.unique(position[known].round(4), axis=0))
     if not 0.05 < np.median(distance) < 0.15 or different < 0.5 * known.sum():
@@ -121,6 +164,17 @@ def usable_eeg_positions(
         return position
     rows = np.flatnonzero(known)
     position[rows[(distance < 0.02) | (distance > 0.25)]] = np.nan
+    return position
+
+
+def about_the_head(
+    position: Float[np.ndarray, "channel 3"]
+) -> Float[np.ndarray, "channel 3"]:
+    """A sphere about the origin moved to the middle of the head; other positions as they are."""
+    known = np.isfinite(position).all(1)
+    radius = np.linalg.norm(position[known], axis=1)
+    if known.sum() >= 8 and np.ptp(radius) < 0.02 * np.median(radius) < 0.004:
+        return position + HEAD_CENTER_M
     return position
 
 

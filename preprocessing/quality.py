@@ -1,6 +1,7 @@
 """Quality of a recording: what the steps found, as a small dictionary that travels with it.
 
-Keys: sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
+Keys: reading (what the reader did, sentences), not_used (channel of the file → why it is left out),
+sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
 interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, where no notch removes
 it), highpass_hz (what a short recording can meet), windows_left_out (reason → number); of fMRI also
@@ -14,6 +15,7 @@ from neurofm import plugins
 from neurofm.pages import words
 
 from . import standardize_fmri, steps
+from .steps.refusal import some
 
 
 def to_text(quality: dict) -> str:
@@ -27,7 +29,12 @@ def from_text(text: str) -> dict:
 
 def remarks(quality: dict) -> list[str]:
     """What a person should look at, in a few words each; empty for a recording without fault."""
-    found = [text for step in steps.ORDER if step.remarks for text in step.remarks(quality)]
+    found = list(quality.get("reading", ()))
+    dropped = {name: reason for name, reason in quality.get("not_used", {}).items()
+               if not reason.startswith("of type")}  # what is no EEG by its type is no fault
+    if dropped:
+        found.append(f"channels left out: {in_words(dropped)}")
+    found += [text for step in steps.ORDER if step.remarks for text in step.remarks(quality)]
     # A step of another package keeps what it found under its name.
     for name in quality.keys() & plugins.points(steps.GROUP).keys():
         step = steps.installed(name)
@@ -36,3 +43,11 @@ def remarks(quality: dict) -> list[str]:
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{words.count(number, 'window')} left out: {reason}")
     return found
+
+
+def in_words(dropped: dict[str, str]) -> str:
+    """Channels by reason: "by its name ECG, not EEG: ECG; of type stim in the file: STI 014"."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in dropped.items():
+        by_reason.setdefault(reason, []).append(name)
+    return "; ".join(f"{some(names, 8)} ({reason})" for reason, names in by_reason.items())

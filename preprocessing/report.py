@@ -7,7 +7,7 @@ from pathlib import Path
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
 
-from . import standardize_fmri
+from . import quality, standardize_fmri
 from .labels import LabelRule
 from .splits import SplitRule, unknown_names
 from .steps.refusal import some
@@ -65,15 +65,26 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     if unplaced:
         said.append(f"{len(unplaced)} of {len(tables.layouts)} layouts have sensors without a "
                     f"known place: baselines take this corpus, networks refuse it")
-    remarks: dict[str, list[str]] = {}
-    for source, told in zip(recordings["source"], recordings["quality"], strict=True):
-        for remark in standardize_fmri.remarks(json.loads(told)):
-            remarks.setdefault(remark, []).append(source)
-    said += [f"{some(sources, 4)}: {remark}" for remark, sources in remarks.items()]
+    said += _of_reading(recordings)
     unlabeled = int(tables.windows["label"].isna().sum())
     if unlabeled and label.source != "none":
         said.append(f"{unlabeled} windows have no label")
     return said
+
+
+def _of_reading(recordings) -> list[str]:
+    """What readers did and which channels they left out: each once, with its recordings."""
+    sources: dict[str, list[str]] = {}
+    for source, text in zip(recordings["source"], recordings["quality"], strict=True):
+        known = quality.from_text(text)
+        dropped = known.get("not_used")
+        for said in (*known.get("reading", ()), *standardize_fmri.remarks(known),
+                     *([f"channels left out: {quality.in_words(dropped)}"] if dropped else ())):
+            sources.setdefault(said, []).append(source)
+    shown = list(sources.items())[:_SHOWN_REASONS]
+    more = len(sources) - len(shown)
+    return [*(f"{some(names, 3)}: {said}" for said, names in shown),
+            *([f"… and {more} more, in quality.html"] if more else ())]
 
 
 def common_notes(recordings, found, rule: SplitRule) -> list[str]:

@@ -77,6 +77,10 @@ class Recording:
         these), for head models; None where there is none.
     folder
         Where the file lies, for the same.
+    notes
+        What the reader did that a person should know of, a sentence each.
+    left_out
+        Channels of the file that are not here → the reason.
     """
 
     signal: np.ndarray
@@ -95,6 +99,8 @@ class Recording:
     image: str = ""
     info: Any = None
     folder: str = ""
+    notes: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.sensors):

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from neurofm import plugins
+from neurofm import plugins, pointers
 from neurofm.data.recording import Recording
 
 from .. import bids
@@ -100,6 +100,8 @@ def read(
     if not path.exists():
         raise ReadError(path, "a link to a file that is not there; fetch it first (datalad get)"
                         if path.is_symlink() else "there is no such file")
+    if waiting := pointers.not_fetched(path):
+        raise ReadError(path, waiting)
     reader = _reader(path)
     if reader is None:
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "

@@ -104,7 +104,8 @@ def check_brainvision(path: Path) -> None:
         found = re.findall(r"^Mk\d+=[^,]*,[^,]*,(\d+)", markers.read_text(errors="replace"),
                            flags=re.MULTILINE)
         last = max(map(int, found), default=0)
-    promised = max(last, int(said.get("DataPoints") or 0))
+    # Recorders set a last marker where the next sample would have been.
+    promised = max(last - 1, int(said.get("DataPoints") or 0))
     if rest or promised > frames:
         raise ReadError(path, f"truncated: {named} holds {frames} samples"
                               f"{' and a part of one' if rest else ''}"

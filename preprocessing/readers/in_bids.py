@@ -14,7 +14,7 @@ from neurofm.data.recording import Recording
 
 from .. import segments
 from ..bids import ENTITIES, entities, participants, sidecars
-from . import mne_raw
+from . import channel_rows, landmarks, mne_raw
 from .errors import ReadError
 from .options import ReadOptions
 
@@ -40,17 +40,23 @@ def read(
             warnings.simplefilter("ignore")
             bids_path = mne_bids.get_bids_path_from_fname(path, verbose="ERROR")
             bids_path.update(root=root)
+            epoched = _is_epoched(path)
+            read_bids = mne_bids.read_epochs_bids if epoched else mne_bids.read_raw_bids
             with _no_lock_files():
-                raw = mne_bids.read_raw_bids(bids_path, verbose="ERROR")
+                raw = read_bids(bids_path, on_ch_mismatch="warn", verbose="ERROR")
     except ReadError:
         raise
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
         raise ReadError(path, f"mne-bids cannot read it: {mne_raw.first_sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
-    has_events = any(file.name.endswith("events.tsv") for file in sidecars(path, root))
-    if exclude or has_events:
+    beside = sidecars(path, root)
+    has_events = any(file.name.endswith("events.tsv") for file in beside)
+    if not epoched and (exclude or has_events):
         raw = _as_in_the_file(mne_raw.open_raw(path), raw)
-    recording = mne_raw.convert(raw, options, str(path))
+    units, notes = channel_rows.apply(raw, beside)
+    recording = mne_raw.convert(raw, options, str(path), units=units,
+                                fiducials=landmarks.read(beside))
+    recording = recording.with_(notes=(*notes, *recording.notes))
     person = participants(root).get(bids_path.subject, {})
     identity = {name: getattr(bids_path, name) for name in ENTITIES}
     return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
@@ -73,6 +79,19 @@ def _no_lock_files() -> Iterator[None]:
         yield
     finally:
         _fileio._get_lock_context = given
+
+
+def _is_epoched(path: Path) -> bool:
+    """A .set of epochs; other formats of BIDS hold continuous signals."""
+    import mne
+
+    if path.suffix.lower() != ".set":
+        return False
+    try:
+        mne.io.read_raw_eeglab(path, verbose="ERROR")
+    except TypeError as error:
+        return "read_epochs_eeglab" in str(error)
+    return False
 
 
 def _as_in_the_file(own, raw):

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from neurofm import extras
+from neurofm import extras, pointers
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
-from .. import memory, montage
-from ..segments import is_cut_or_bad
-from . import trials
+from .. import memory, montage, places
+from ..segments import CUT, is_cut_or_bad
+from . import duplicates, fif_parts, trials
 from .errors import ReadError
 from .headers import check_brainvision, check_edf
+from .units import gains
 
 KIND = "recording"
 # Extensions that mean a recording wherever they stand. MNE knows more (.dat, .bin, .txt, .hdr …)
@@ -51,16 +52,32 @@ def open_raw(path: Path):
     if _AVERAGE.search(path.name):
         raise ReadError(path, "an average (evoked) holds no continuous signal; give the raw file")
     exclude = check_header(path)
+    if ".fif" in path.name and (before := fif_parts.goes_on_from(path)):
+        raise ReadError(path, f"a later part of a split recording; the part before it, {before}, "
+                              f"is missing or has another name: copy it beside this file")
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return _open(path, exclude)
     except Exception as error:  # readers of a dozen formats fail in as many ways
+        if reason := _missing_part(path, error):
+            raise ReadError(path, reason) from error
         if wanted := extras.hint(error):
             raise ReadError(path, f"reading {path.suffix} {wanted}") from error
         raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
                               f"{first_sentence(error)}; it is damaged, truncated, or another "
                               f"format with this extension") from error
+
+
+def _missing_part(path: Path, error: Exception) -> str:
+    """The file beside this one that its reader did not find; "" where the error is another."""
+    if ".fif" in path.name and "Split raw file" in str(error):
+        return (f"a part of the split recording is missing: {fif_parts.goes_on_in(path)}, as the "
+                f"file names it; copy all parts beside it under their first names")
+    if path.suffix.lower() == ".set" and ".fdt" in str(error):
+        named = Path(str(error).split("tried ")[-1].split(" and ")[0]).name
+        return f"its signal file {named} is missing; copy it beside the .set"
+    return ""
 
 
 def _open(path: Path, exclude: list[str]):
@@ -87,14 +104,30 @@ def _open(path: Path, exclude: list[str]):
 def check_header(path: Path) -> list[str]:
     """Raises ReadError where the header promises more than the file holds; channels to exclude."""
     suffix = path.suffix.lower()
+    for companion in (".fdt", ".eeg", ".vmrk"):
+        if waiting := pointers.not_fetched(path.with_suffix(companion)):
+            raise ReadError(path, waiting)
     if suffix == ".vhdr":
         check_brainvision(path)
     return check_edf(path) if suffix in (".edf", ".bdf") else []
 
 
-def convert(raw, options, source: str | None = None) -> Recording:
-    """Recording of a Raw or Epochs object. source: what messages call it."""
+def convert(
+    raw, options, source: str | None = None, *, units: dict[str, str] | None = None,
+    fiducials: np.ndarray | None = None,
+) -> Recording:
+    """Recording of a Raw or Epochs object.
+
+    source: what messages call it. units: channel → unit of its values, where the file says none.
+    fiducials: nasion, left and right point before the ear in the frame of the electrodes.
+    """
     import mne
+
+    if not isinstance(raw, mne.io.BaseRaw | mne.BaseEpochs):
+        average = " (an average holds no continuous signal)" if isinstance(
+            raw, mne.Evoked) else ""
+        raise ReadError(source or "recording in memory",
+                        f"wanted an mne.io.Raw or mne.Epochs, got a {type(raw).__name__}{average}")
 
     info = raw.info
     source = source or str((getattr(raw, "filenames", None) or [None])[0] or "recording in memory")
@@ -109,8 +142,10 @@ def convert(raw, options, source: str | None = None) -> Recording:
         raise ReadError(source, f"no EEG or MEG channel; it has {listed}{by_name}; where they are "
                                 f"EEG after all, correct their types in the file or channels.tsv, "
                                 f"or their names (rename: {{name: electrode}})")
-    sensors = _parcels(info, parcels) if parcels else _place(Sensors.from_info(info, picks), info,
-                                                             options)
+    if parcels:
+        sensors, notes = _parcels(info, parcels), []
+    else:
+        sensors, notes = _place(Sensors.from_info(info, picks), info, options, source, fiducials)
     picks = picks or parcels
     try:
         if isinstance(raw, mne.BaseEpochs):
@@ -128,16 +163,24 @@ def convert(raw, options, source: str | None = None) -> Recording:
                                 f"damaged or truncated") from error
     if signal.shape[1] == 0:
         raise ReadError(source, "the recording has no samples (zero length)")
+    is_eeg = sensors.kind == KINDS.index("eeg")
+    factors = np.where(is_eeg, gains(raw, [info["ch_names"][p] for p in picks], options.unit,
+                                     units), 1.0)
+    for row in np.flatnonzero(factors != 1.0):
+        signal[row] *= factors[row]
+    keep, twice = duplicates.find(signal, sensors, [info["ch_names"][p] for p in picks])
     renamed = dict(zip((info["ch_names"][p] for p in picks), sensors.names, strict=True))
     nyquist = info["sfreq"] / 2
     lowpass = info["lowpass"] if info["lowpass"] and info["lowpass"] < 0.999 * nyquist else None
     attributes = {"line_hz": f"{info['line_freq']:g}"} if info["line_freq"] else {}
-    return Recording(
+    recording = Recording(
         signal, float(info["sfreq"]), sensors, events, source=source,
         bads=tuple(renamed[name] for name in info["bads"] if name in renamed),
         band_hz=(info["highpass"] or None, lowpass), attributes=attributes,
         info=None if parcels else _renamed(info, renamed), folder=_folder(raw),
+        notes=(*notes, *twice.notes), left_out={} if parcels else dropped | twice.left_out,
     )
+    return recording if len(keep) == len(picks) else memory.pick(recording, np.array(keep))
 
 
 def _renamed(info, names: dict[str, str]):
@@ -171,39 +214,62 @@ def _parcels(info, picks: list[int]) -> Sensors:
 
 
 def _choose(info, rename: dict[str, str]) -> tuple[list[int], dict[str, str]]:
-    """Indices of EEG and MEG channels, and the ones called EEG that are not, with the reason."""
+    """Indices of EEG and MEG channels, and the other channels with the reason."""
+    from mne import channel_type
+
     picks, dropped = [], {}
     for index, ch in enumerate(info["chs"]):
+        name = ch["ch_name"]
         if int(ch["kind"]) == 1:  # FIFFV_MEG_CH; reference MEG is 301
             picks.append(index)
         elif int(ch["kind"]) == 2:  # FIFFV_EEG_CH
-            reason = montage.why_not_eeg(rename.get(ch["ch_name"], ch["ch_name"]))
+            label = rename.get(name) or montage.of_the_file(name, info["ch_names"])
+            reason = montage.why_not_eeg(label)
             if reason is None:
                 picks.append(index)
             else:
-                dropped[ch["ch_name"]] = reason
+                dropped[name] = reason
+        else:
+            dropped[name] = f"of type {channel_type(info, index)} in the file"
     return picks, dropped
 
 
-def _place(sensors: Sensors, info, options) -> Sensors:
-    """Sensors with clean names and with positions from the file, else from the montage."""
+def _place(
+    sensors: Sensors, info, options, source: str, fiducials: np.ndarray | None
+) -> tuple[Sensors, list[str]]:
+    """Sensors with clean names and with positions from the file, else from the montage; notes."""
     is_eeg = sensors.kind == KINDS.index("eeg")
     position = sensors.position.copy()
     names = [options.rename.get(name, name) for name in sensors.names]
+    notes = []
     if is_eeg.any():
         rows = np.flatnonzero(is_eeg)
-        spelling, by_name = montage.look_up([names[row] for row in rows], options.montage)
+        labels = [montage.of_the_file(names[row], names) for row in rows]
+        labels, said = montage.without_common_reference(labels)
+        spelling, by_name = montage.look_up(labels, options.montage)
         for row, name in zip(rows, spelling, strict=True):
             if name not in names:
                 names[row] = name
-        from_file = montage.usable_eeg_positions(position[rows])
-        known = np.isfinite(from_file).all(1)
-        position[rows] = np.where(known[:, None], from_file, by_name)
+        try:
+            position[rows], wrong = places.judge(position[rows], by_name, spelling,
+                                                 _fiducials(info) if fiducials is None
+                                                 else fiducials)
+        except places.WrongPlaces as error:
+            raise ReadError(source, str(error)) from error
+        notes = [note for note in (*said, wrong) if note]
     if not is_eeg.all() and not _head_is_known(info):
         where = sensors.has_position & ~is_eeg
         position[where] = (montage.put_in_helmet(position[where])
                            if options.unknown_head == "helmet" and where.sum() >= 4 else np.nan)
-    return Sensors(tuple(names), sensors.kind, position, sensors.orientation, sensors.unit)
+    placed = Sensors(tuple(names), sensors.kind, position, sensors.orientation, sensors.unit)
+    return placed, notes
+
+
+def _fiducials(info) -> np.ndarray | None:
+    """Nasion, left and right point before the ear [3, 3] as the file gives them, or None."""
+    found = {int(point["ident"]): point["r"] for point in info["dig"] or ()
+             if int(point["kind"]) == 1}  # FIFFV_POINT_CARDINAL
+    return np.array([found[i] for i in (2, 1, 3)], dtype=float) if {1, 2, 3} <= {*found} else None
 
 
 def _head_is_known(info) -> bool:
@@ -259,14 +325,35 @@ def _events(raw) -> Events:
     found = raw.annotations
     onset_s = np.asarray(found.onset, dtype=float) - raw.first_time
     duration_s = np.asarray(found.duration, dtype=float)
-    labels = tuple(str(label) for label in found.description)
+    labels = tuple(_of_eeglab(str(label)) if _is_eeglab(raw) else str(label)
+                   for label in found.description)
     if "stim" not in raw or not all(is_cut_or_bad(label) for label in labels):
         return Events(onset_s, duration_s, labels)
-    codes = mne.find_events(raw, shortest_event=1, consecutive=True, verbose="ERROR")
+    codes = mne.find_events(raw, shortest_event=1, consecutive=True, mask=_always_on(raw),
+                            mask_type="not_and", verbose="ERROR")
     code_s = (codes[:, 0] - raw.first_samp) / raw.info["sfreq"]
     return Events(np.concatenate([onset_s, code_s]),
                   np.concatenate([duration_s, np.zeros(len(codes))]),
                   (*labels, *(str(code) for code in codes[:, 2])))
+
+
+def _always_on(raw) -> int | None:
+    """Bits that every sample of the first stimulus channel has set (lines pulled up, as the high
+    byte of many BioSemi set-ups): they mark no event. None = no such bit."""
+    import mne
+
+    stim = raw.get_data(mne.pick_types(raw.info, meg=False, stim=True)[:1], verbose="ERROR")
+    values = np.abs(np.nan_to_num(stim[0])).astype(np.int64)
+    return int(np.bitwise_and.reduce(values)) or None if values.any() else None
+
+
+def _is_eeglab(raw) -> bool:
+    return "EEGLAB" in type(raw).__name__
+
+
+def _of_eeglab(label: str) -> str:
+    """EEGLAB and ERPLAB write a joint as −99 where types of events are numbers."""
+    return CUT if re.fullmatch(r"-99(\.0*)?", label.strip()) else label
 
 
 def _is_bti(path: Path) -> bool:

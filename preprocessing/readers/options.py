@@ -173,3 +173,5 @@ class ReadOptions:
     metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)  # how plain arrays are to be read
     images: ImageTable = field(default_factory=ImageTable)  # how images of fMRI are
+    # unit of the EEG values, whatever the header says; "" = as it says
+    unit: Literal["", "V", "mV", "uV", "nV"] = ""

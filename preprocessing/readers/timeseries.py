@@ -12,6 +12,7 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 
 from .. import montage
+from ..places import WrongPlaces, judge
 from . import atlas, hdf5, trials
 from .errors import ReadError
 
@@ -181,7 +182,10 @@ def _channels(
                               f"channel axis of {table.axes}")
     if table.kind == "eeg":
         names, by_name = montage.look_up(names, montage_name)
-        position = np.where(np.isfinite(position), position, by_name)
+        try:
+            position, _ = judge(position, by_name, names)
+        except WrongPlaces as error:
+            raise ReadError(path, str(error)) from error
     return names, position
 
 

@@ -22,11 +22,20 @@ def test_one_electrode_in_many_spellings(written, electrode):
 
 @pytest.mark.parametrize(
     "name", ["ECG ECG", "EKG1", "EOG1", "VEOGL", "HEOG", "EMG chin", "Resp", "REOG", "E1-M2",
-             "EXG3", "Status", "PHOTIC", "SpO2", "EEG A2-A1", "M1-M2", "EEG Fpz-Cz", "Fp1-F7",
-             "T3-T5", "EEG C3-Cz", "EDF Annotations"],
+             "EXG3", "Status", "PHOTIC", "SpO2", "EEG A2-A1", "M1-M2", "EDF Annotations"],
 )
 def test_what_files_call_eeg_but_is_not(name):
     assert montage.why_not_eeg(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"), [("EEG Fpz-Cz", ("Fpz", "Cz")), ("FP1-F7", ("Fp1", "F7")),
+                       ("T3-T5", ("T7", "P7")), ("EEG C3-Cz", ("C3", "Cz"))])
+def test_a_difference_of_two_electrodes_stands_midway_between_them(name, ends):
+    assert montage.why_not_eeg(name) is None
+    (spelling,), (place,) = montage.look_up([name], "standard_1005")
+    assert spelling == "-".join(ends)
+    assert np.allclose(place, montage.look_up([*ends], "standard_1005")[1].mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["EEG 001", "E12", "A1", "M1", "EEG057", "Iz", "B32"])

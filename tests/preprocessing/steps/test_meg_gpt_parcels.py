@@ -76,9 +76,9 @@ def test_parcels_depend_on_where_sensors_are_and_not_on_their_order():
     turned = raw.copy().reorder_channels([raw.ch_names[i] for i in order])
     one, two = joined(raw, CONTRACT), joined(turned, CONTRACT)
     assert np.allclose(np.abs(np.corrcoef(one, two)[:20, 20:]).diagonal(), 1, atol=1e-3)
-    moved = raw.copy()
-    positions = {name: moved.info["chs"][i]["loc"][:3] for i, name in
-                 enumerate([raw.ch_names[k] for k in order])}
+    # Names without a template: those of the 10-10 system at other places are refused.
+    moved = raw.copy().rename_channels({name: f"S{i:02}" for i, name in enumerate(raw.ch_names)})
+    positions = {moved.ch_names[k]: moved.info["chs"][i]["loc"][:3] for i, k in enumerate(order)}
     moved.set_montage(mne.channels.make_dig_montage(positions, coord_frame="head"))
     assert not np.allclose(np.abs(np.corrcoef(one, joined(moved, CONTRACT))[:20, 20:]).diagonal(),
                            1, atol=0.1)
