@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from neurofm import checkpoints, progress
 from neurofm.checkpoints.contracts import contract_of
-from neurofm.preprocessing import archive, readers
+from neurofm.preprocessing import archive, quality, readers
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import standardize
 from neurofm.run import FAILED, OK, Command, Job, Made
@@ -39,7 +39,7 @@ class EmbedConfig:
         Checkpoint folder or repository of a model with features, or of a decoder.
     out
         Folder of the features.
-    montage, unknown_head, rename, arrays, images
+    montage, unknown_head, rename, unit, arrays, images
         As in `neurofm ingest`.
     batch_windows
         Windows per batch.
@@ -51,6 +51,7 @@ class EmbedConfig:
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
+    unit: Literal["", "V", "mV", "uV", "nV"] = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
     batch_windows: int = 16
@@ -69,15 +70,19 @@ def embed(run: EmbedConfig, job: Job) -> Made:
     found = archive.find(run.paths, arrays=run.arrays, images=run.images)
     if not found.jobs and not found.missing:
         raise ValueError(f"{', '.join(run.paths)}: no recording was found there")
-    rows = [{"recording": path, "folder": "", "windows": 0, "problem": reason}
+    rows = [{"recording": path, "folder": "", "windows": 0, "remarks": "", "problem": reason}
             for path, reason in found.missing]
     files = []
     for each in progress.each(found.jobs, len(found.jobs), "embed"):
-        row = {"recording": each.source, "folder": each.id, "windows": 0, "problem": ""}
+        row = {"recording": each.source, "folder": each.id, "windows": 0, "remarks": "",
+               "problem": ""}
         try:
-            row["windows"] = _one(run, model, each, job.out / each.id)
+            row["windows"], remarks = _one(run, model, each, job.out / each.id)
+            row["remarks"] = "; ".join(remarks)
             files += [f"{each.id}/features.safetensors", f"{each.id}/windows.parquet"]
             job.say(f"{each.source}: {row['windows']} windows")
+            for remark in remarks:
+                job.say(f"  {remark}")
         except (ValueError, OSError) as error:
             row |= {"folder": "", "problem": " ".join(str(error).split())}
             job.say(f"failed: {each.source}: {row['problem']}")
@@ -91,18 +96,19 @@ def embed(run: EmbedConfig, job: Job) -> Made:
         f"{job.out / 'recordings.tsv'}"])
 
 
-def _one(run: EmbedConfig, model, job: archive.Job, out: Path) -> int:
-    """Write the features of one recording; returns the number of its windows."""
+def _one(run: EmbedConfig, model, job: archive.Job, out: Path) -> tuple[int, list[str]]:
+    """Write the features of one recording; returns the number of its windows, and remarks."""
     path = Path(job.path)
     recording = readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
-                             rename=run.rename, arrays=run.arrays.of({}, path), images=run.images)
+                             rename=run.rename, arrays=run.arrays.of({}, path), images=run.images,
+                             unit=run.unit)
     windows = standardize(recording, contract_of(model))
     features = embed_windows(windows, model, run.batch_windows)
     out.mkdir(parents=True, exist_ok=True)
     times = pd.DataFrame({"start_s": windows.start_s, "stop_s": windows.stop_s})
     times.round(6).to_parquet(out / "windows.parquet", index=False)
     save_file({"features": features.to(torch.float32).contiguous()}, out / "features.safetensors")
-    return len(features)
+    return len(features), quality.remarks(windows.quality)
 
 
 COMMAND = Command(

@@ -68,7 +68,7 @@ class StreamConfig:
         training subjects.
     stop_after
         Stop after this number of windows; 0 = when the signal ends.
-    montage, unknown_head, rename
+    montage, unknown_head, rename, unit
         As in `neurofm ingest`.
     speed
         Speed of replay; 2 = twice as fast.
@@ -92,6 +92,7 @@ class StreamConfig:
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
+    unit: Literal["", "V", "mV", "uV", "nV"] = ""
 
     def __post_init__(self):
         if bool(self.replay) == bool(self.lsl):
@@ -257,13 +258,13 @@ def _center(
 def _as_file(run: StreamConfig, paths: list[str]) -> DecodeConfig:
     """How a recording is read for a stream."""
     return DecodeConfig(paths, run.model, run.out, montage=run.montage,
-                        unknown_head=run.unknown_head, rename=run.rename)
+                        unknown_head=run.unknown_head, rename=run.rename, unit=run.unit)
 
 
 def _feed(run: StreamConfig) -> Replay | Lsl:
     if run.lsl:
         return open_lsl(run.lsl, run.silence_s, montage=run.montage,
-                        unknown_head=run.unknown_head, rename=run.rename)
+                        unknown_head=run.unknown_head, rename=run.rename, unit=run.unit)
     return Replay(read(_as_file(run, [run.replay])), run.speed)
 
 

@@ -65,6 +65,8 @@ class IngestConfig:
         centered head.
     rename
         Channel name in the files → electrode name.
+    unit
+        Unit of the EEG values in the files, if their headers do not say it or are wrong.
     metadata
         Column of MNE Epochs metadata that names the event of an epoch.
     arrays
@@ -107,6 +109,7 @@ class IngestConfig:
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
+    unit: Literal["", "V", "mV", "uV", "nV"] = ""
     metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
@@ -169,7 +172,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
                          exclude=run.exclude, arrays=run.arrays, images=run.images)
     datasets = terms.of(found.jobs, run.terms)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
-                          run.images)
+                          run.images, unit=run.unit)
     shaping = Shaping(run.wanted, reading, run.label)
     arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
 

@@ -71,6 +71,6 @@ def _read(job: Job, shaping: Shaping):
     recording = readers.read(job.path, montage=options.montage, unknown_head=options.unknown_head,
                              rename=options.rename, metadata=options.metadata,
                              arrays=options.arrays.of(job.attributes, job.path),
-                             images=options.images)
+                             images=options.images, unit=options.unit)
     attributes = {**recording.attributes, **job.attributes}
     return recording.with_(**job.identity(), source=job.source, attributes=attributes)

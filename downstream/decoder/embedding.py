@@ -6,6 +6,7 @@
 The recording is brought to what the model was trained on (its InputContract) first.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from neurofm.data.batch import Batch, collate
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import GeometryRule
-from neurofm.preprocessing import readers
+from neurofm.preprocessing import quality, readers
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
+
+_log = logging.getLogger("neurofm.downstream")
 
 
 def embed(recording, model, batch_windows: int = 16) -> Tensor:
@@ -58,6 +61,8 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
         batches = of_corpus(recording, batch_windows, contract_of(model).geometry)
     else:
         windows = standardize(as_recording(recording), contract_of(model))
+        for remark in quality.remarks(windows.quality):
+            _log.warning("%s: %s", windows.source, remark)
         return embed_windows(windows, model, batch_windows)
     return _embedded(batches, model)
 
@@ -99,8 +104,10 @@ def as_recording(recording) -> Recording:
 
     if isinstance(recording, mne.io.BaseRaw | mne.BaseEpochs):
         return readers.from_raw(recording)
-    raise ValueError(f"wanted an mne.io.Raw, a path, a neurofm.Recording or a neurofm.Corpus, "
-                     f"got a {type(recording).__name__}")
+    average = (" (an average holds no continuous signal)" if isinstance(recording, mne.Evoked)
+               else "")
+    raise ValueError(f"wanted an mne.io.Raw or mne.Epochs, a path, a neurofm.Recording or a "
+                     f"neurofm.Corpus, got a {type(recording).__name__}{average}")
 
 
 def of_recording(

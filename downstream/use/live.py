@@ -15,6 +15,7 @@ import numpy as np
 from neurofm import extras
 from neurofm.data.recording import Recording
 from neurofm.preprocessing import readers
+from neurofm.preprocessing.readers.units import VOLTS
 
 _CHUNK_S = 0.05  # as amplifiers deliver
 _SAMPLES_AT_ONCE = 4096
@@ -100,7 +101,7 @@ class Lsl:
 
 
 def open_lsl(name: str, silence_s: float, *, montage: str,
-             unknown_head: Literal["refuse", "helmet"], rename: dict[str, str],
+             unknown_head: Literal["refuse", "helmet"], rename: dict[str, str], unit: str = "",
              timeout_s: float = 10.0) -> Lsl:
     """Find the stream called `name` and open an inlet; ValueError says which streams there are."""
     lsl = extras.need("mne_lsl.lsl", "--lsl")
@@ -122,6 +123,8 @@ def open_lsl(name: str, silence_s: float, *, montage: str,
     template, rows = template_of(about.get_channel_info(), f"lsl:{name}", montage=montage,
                                  unknown_head=unknown_head, rename=rename)
     factor = np.array([10.0 ** about.get_channel_info()["chs"][row]["unit_mul"] for row in rows])
+    if unit:
+        factor[np.array(template.sensors.kinds) == "eeg"] = VOLTS[unit]
     return Lsl(inlet, template, rows, factor, silence_s)
 
 

@@ -50,7 +50,7 @@ class DecodeConfig:
         Recordings of the same subject that give the mean for a decoder that recenters; no
         labels needed. Empty = the recording itself, or all given recordings of the same
         subject. Together they should contain all classes.
-    montage, unknown_head, rename, arrays, images
+    montage, unknown_head, rename, unit, arrays, images
         As in `neurofm ingest`.
     batch_windows
         Windows per batch.
@@ -73,6 +73,7 @@ class DecodeConfig:
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
+    unit: Literal["", "V", "mV", "uV", "nV"] = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
     batch_windows: int = 16
@@ -177,7 +178,7 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
         raise ValueError(f"{file}: wanted one recording, this is a folder; name a file in it")
     recording = readers.read(file, montage=run.montage, unknown_head=run.unknown_head,
                              rename=run.rename, arrays=run.arrays.of({}, file),
-                             images=run.images)
+                             images=run.images, unit=run.unit)
     # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
     jobs = archive.find([str(file)], images=run.images).jobs
     identity = jobs[0].identity() if jobs else {}

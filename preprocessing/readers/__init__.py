@@ -66,6 +66,7 @@ def read(
     metadata: str = "",
     arrays: ArrayTable | None = None,
     images: ImageTable | None = None,
+    unit: Literal["", "V", "mV", "uV", "nV"] = "",
 ) -> Recording:
     """Read one recording from a file (or folder, if that is the format).
 
@@ -85,6 +86,8 @@ def read(
         How to read plain arrays.
     images
         How to read fMRI images.
+    unit
+        Unit of the EEG values in the file, whatever its header says.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def read(
                               f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
                               f"…func.gii, …dtseries.nii) are{_others()}")
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
-                          arrays or ArrayTable(), images or ImageTable())
+                          arrays or ArrayTable(), images or ImageTable(), unit=unit)
     if path.name.startswith("sub-"):
         # Links are not followed: in an archive of datalad only they bear the names of BIDS.
         root = bids.find_root(path.absolute())

@@ -7,6 +7,8 @@ another order or case, or for some channels alone; each row is of the channel th
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from .. import montage
 
 _TYPES = {"eeg": "eeg", "eog": "eog", "heog": "eog", "veog": "eog", "ecg": "ecg", "ekg": "ecg",
@@ -32,6 +34,8 @@ def apply(raw, sidecars: list[Path]) -> tuple[dict[str, str], list[str]]:
         kind = _TYPES.get(row.get("type", "").casefold())
         if kind and of_file[name] not in ("mag", "grad", "ref_meg"):
             types[name] = kind
+        elif _unsaid(row) and np.isfinite(montage.look_up([name], "standard_1005")[1]).all():
+            types[name] = "eeg"  # mne-bids takes n/a for "misc"
         if row.get("status", "").casefold() == "bad":
             bads.add(name)
         units[name] = row.get("units", "")
@@ -47,6 +51,10 @@ def apply(raw, sidecars: list[Path]) -> tuple[dict[str, str], list[str]]:
         notes.append(f"EEG channels that {path.name} does not list, kept as EEG: "
                      f"{', '.join(lacking[:8])}{', …' if len(lacking) > 8 else ''}")
     return units, notes
+
+
+def _unsaid(row: dict[str, str]) -> bool:
+    return row.get("type", "").casefold() in ("", "n/a", "nan")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
