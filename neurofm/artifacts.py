@@ -17,6 +17,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from . import pointers
+
 FILE_NAME = "manifest.json"
 CLAIM = "unfinished.json"  # what an unfinished folder is being made from
 FORMAT_VERSION = 1
@@ -140,8 +142,10 @@ def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = F
         if not file.is_file():
             raise ArtifactError(f"{folder}: {name} is missing, although the manifest lists it")
         if file.stat().st_size != size:
+            if waiting := pointers.not_fetched(file):
+                raise ArtifactError(f"{folder}: {waiting}")
             raise ArtifactError(f"{file}: has {file.stat().st_size} bytes, the manifest says "
-                                f"{size}")
+                                f"{size}: it is damaged or was not copied whole; copy it again")
         if hashes and sha256(file) != digest:
             raise ArtifactError(f"{file}: its sha256 is not the manifest's: the file was changed")
     return manifest

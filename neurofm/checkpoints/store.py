@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .. import artifacts
+from .. import artifacts, pointers
 from ..repository import LEDGER, check_place, find, not_given, parted
 from .card import card
 
@@ -51,10 +51,27 @@ def load(path_or_repo: str | Path, revision: str | None = None):
     revision = revision or pinned
     if not Path(place).is_dir():
         _check_download(place, revision)
+    else:
+        _check_weights(Path(place))
     try:
         return AutoModel.from_pretrained(place, revision=revision).eval()
     except OSError as problem:
         raise not_given(path_or_repo, problem) from problem
+
+
+def _check_weights(folder: Path) -> None:
+    """Raises ValueError for weights that were not fetched, or not wholly."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        if waiting := pointers.not_fetched(file):
+            raise ValueError(f"{folder}: {waiting}")
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{file}: is damaged or was not copied whole ({error}); copy or "
+                             f"download it again") from error
 
 
 def load_kind(path: str | Path, kind: Any, wanted: str, hint: str = "") -> Any:

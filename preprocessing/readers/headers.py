@@ -26,8 +26,7 @@ def check_edf(path: Path) -> list[str]:
             n_records, header_bytes = int(fixed[236:244]), int(fixed[184:192])
             record_s = float(fixed[244:252])
             fields = file.read(256 * n_signals).decode("latin-1")
-            labels = [fields[16 * i:16 * (i + 1)].strip() for i in range(n_signals)]
-            rates = [int(fields[216 * n_signals + 8 * i:][:8]) for i in range(n_signals)]
+            labels, rates = _signals(fields)
         except ValueError:
             raise ReadError(path, f"has no {path.suffix[1:].upper()} header; it is damaged, or "
                                   f"another format with this extension") from None
@@ -42,13 +41,43 @@ def check_edf(path: Path) -> list[str]:
     if fixed[192:197] in (b"EDF+D", b"BDF+D"):
         came = max(0, size - header_bytes) // max(record_bytes, 1)
         _check_no_gap(path, labels, rates, header_bytes, came, record_s)
-    eeg = [montage.why_not_eeg(label) is None and "annotations" not in label.lower()
-           for label in labels]
+    eeg = [_is_eeg(label) for label in labels]
     fastest = max((rate for rate, keep in zip(rates, eeg, strict=True) if keep), default=0)
     if fastest and any(rate > fastest for rate, keep in zip(rates, eeg, strict=True) if not keep):
         return [label for label, rate in zip(labels, rates, strict=True)
                 if rate > fastest and "annotations" not in label.lower()]
     return []
+
+
+def rates_note(path: Path) -> str:
+    """A sentence where EEG channels of an EDF or BDF have different rates: MNE brings all to the
+    highest. "" otherwise."""
+    if path.suffix.lower() not in (".edf", ".bdf"):
+        return ""
+    with open(path, "rb") as file:
+        fixed = file.read(256)
+        n_signals, record_s = int(fixed[252:256]), float(fixed[244:252])
+        labels, rates = _signals(file.read(256 * n_signals).decode("latin-1"))
+    if record_s <= 0:
+        return ""
+    eeg = {label: rate / record_s for label, rate in zip(labels, rates, strict=True)
+           if _is_eeg(label)}
+    slow = [label for label, rate in eeg.items() if rate < max(eeg.values())]
+    if not slow:
+        return ""
+    return (f"{len(slow)} EEG channels were recorded at {min(eeg.values()):g} Hz and upsampled to "
+            f"{max(eeg.values()):g} Hz: {', '.join(slow[:8])}{', …' if len(slow) > 8 else ''}")
+
+
+def _signals(fields: str) -> tuple[list[str], list[int]]:
+    """Labels, and samples a record, of the signals in an EDF header after its first 256 bytes."""
+    n = len(fields) // 256
+    return ([fields[16 * i:16 * (i + 1)].strip() for i in range(n)],
+            [int(fields[216 * n + 8 * i:][:8]) for i in range(n)])
+
+
+def _is_eeg(label: str) -> bool:
+    return montage.why_not_eeg(label) is None and "annotations" not in label.lower()
 
 
 def _check_no_gap(

@@ -19,7 +19,7 @@ from .. import memory, montage, places
 from ..segments import CUT, is_cut_or_bad
 from . import duplicates, fif_parts, trials
 from .errors import ReadError
-from .headers import check_brainvision, check_edf
+from .headers import check_brainvision, check_edf, rates_note
 from .units import gains
 
 KIND = "recording"
@@ -168,6 +168,8 @@ def convert(
                                      units), 1.0)
     for row in np.flatnonzero(factors != 1.0):
         signal[row] *= factors[row]
+    if files := [Path(file) for file in getattr(raw, "filenames", None) or () if file]:
+        notes += [note for note in (rates_note(files[0]),) if note]
     keep, twice = duplicates.find(signal, sensors, [info["ch_names"][p] for p in picks])
     renamed = dict(zip((info["ch_names"][p] for p in picks), sensors.names, strict=True))
     nyquist = info["sfreq"] / 2

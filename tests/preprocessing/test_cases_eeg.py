@@ -370,3 +370,31 @@ def test_cases_bad_input_an_average_in_memory_is_named(make_raw):
     average = mne.EvokedArray(raw.get_data()[:, :100], raw.info, verbose="ERROR")
     with pytest.raises(ReadError, match="got a EvokedArray"):
         readers.from_raw(average)
+
+
+def test_cases_channels_of_a_lower_rate_are_said(tmp_path):
+    edfio = pytest.importorskip("edfio")
+    path, signal = tmp_path / "a.edf", 1e6 * _signal()
+    edfio.Edf([edfio.EdfSignal(row[::2] if name == "Pz" else row, 100 if name == "Pz" else 200,
+                               label=name, physical_dimension="uV", physical_range=(-200, 200))
+               for name, row in zip(NAMES, signal, strict=True)]).write(path)
+    recording = readers.read(path)
+    assert recording.notes == (
+        "1 EEG channels were recorded at 100 Hz and upsampled to 200 Hz: Pz",)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda whole: b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n",
+     "git lfs pull"),
+    (lambda whole: whole[:len(whole) // 2], "not copied whole")])
+def test_cases_bad_input_weights_that_were_not_fetched(tmp_path, change, words):
+    import torch
+    from safetensors.torch import save
+
+    from neurofm import checkpoints
+
+    weights = save({"weight": torch.zeros(100)})
+    (tmp_path / "model.safetensors").write_bytes(change(weights))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=words):
+        checkpoints.load(tmp_path)
