@@ -108,7 +108,7 @@ def _one(run: EmbedConfig, model, job: archive.Job, out: Path) -> tuple[int, lis
     times = pd.DataFrame({"start_s": windows.start_s, "stop_s": windows.stop_s})
     times.round(6).to_parquet(out / "windows.parquet", index=False)
     save_file({"features": features.to(torch.float32).contiguous()}, out / "features.safetensors")
-    return len(features), quality.remarks(windows.quality)
+    return len(features), quality.remarks(windows.quality, places=True)
 
 
 COMMAND = Command(

@@ -1,6 +1,7 @@
 """Quality of a recording: what the steps found, as a small dictionary that travels with it.
 
 Keys: reading (what the reader did, sentences), not_used (channel of the file → why it is left out),
+template_places (number of electrodes placed by name),
 sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
 interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, where no notch removes
@@ -27,11 +28,17 @@ def from_text(text: str) -> dict:
     return json.loads(text)
 
 
-def remarks(quality: dict) -> list[str]:
-    """What a person should look at, in a few words each; empty for a recording without fault."""
+def remarks(quality: dict, places: bool = False) -> list[str]:
+    """What a person should look at, in a few words each; empty for a recording without fault.
+
+    places: say also how many electrodes are placed by the template, which is no fault.
+    """
     found = list(quality.get("reading", ()))
     dropped = {name: reason for name, reason in quality.get("not_used", {}).items()
                if not reason.startswith("of type")}  # what is no EEG by its type is no fault
+    if places and quality.get("template_places"):
+        found.append(f"{words.count(quality['template_places'], 'electrode')} without a place in "
+                     f"the file: placed by the template of their names")
     if dropped:
         found.append(f"channels left out: {in_words(dropped)}")
     found += [text for step in steps.ORDER if step.remarks for text in step.remarks(quality)]

@@ -139,7 +139,8 @@ def by_kind(contract: Contract, recording: Recording, onsets_s) -> Standardized 
 @by_kind.register
 def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Standardized:
     quality: dict = {"windows_left_out": {}, "reading": list(recording.notes),
-                     "not_used": dict(recording.left_out)}
+                     "not_used": dict(recording.left_out),
+                     "template_places": recording.n_template_places}
     order = steps.order(contract)
     _check_length(recording, contract)
     for step in order:

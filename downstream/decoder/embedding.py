@@ -61,7 +61,7 @@ def embed(recording, model, batch_windows: int = 16) -> Tensor:
         batches = of_corpus(recording, batch_windows, contract_of(model).geometry)
     else:
         windows = standardize(as_recording(recording), contract_of(model))
-        for remark in quality.remarks(windows.quality):
+        for remark in quality.remarks(windows.quality, places=True):
             _log.warning("%s: %s", windows.source, remark)
         return embed_windows(windows, model, batch_windows)
     return _embedded(batches, model)

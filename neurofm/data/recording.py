@@ -81,6 +81,8 @@ class Recording:
         What the reader did that a person should know of, a sentence each.
     left_out
         Channels of the file that are not here → the reason.
+    n_template_places
+        Electrodes without a place in the file that have that of the template, by name.
     """
 
     signal: np.ndarray
@@ -101,6 +103,7 @@ class Recording:
     folder: str = ""
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    n_template_places: int = 0
 
     def __post_init__(self):
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.sensors):

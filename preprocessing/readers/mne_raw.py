@@ -180,7 +180,9 @@ def convert(
         bads=tuple(renamed[name] for name in info["bads"] if name in renamed),
         band_hz=(info["highpass"] or None, lowpass), attributes=attributes,
         info=None if parcels else _renamed(info, renamed), folder=_folder(raw),
-        notes=(*notes, *twice.notes), left_out={} if parcels else dropped | twice.left_out,
+        notes=(*notes, *twice.notes),
+        n_template_places=0 if parcels else _n_by_template(info, picks, sensors),
+        left_out={} if parcels else dropped | twice.left_out,
     )
     return recording if len(keep) == len(picks) else memory.pick(recording, np.array(keep))
 
@@ -265,6 +267,13 @@ def _place(
                            if options.unknown_head == "helmet" and where.sum() >= 4 else np.nan)
     placed = Sensors(tuple(names), sensors.kind, position, sensors.orientation, sensors.unit)
     return placed, notes
+
+
+def _n_by_template(info, picks: list[int], sensors: Sensors) -> int:
+    """Electrodes with a place that have none in the file."""
+    eeg = (np.array(sensors.kinds) == "eeg") & sensors.has_position
+    own = np.array([info["chs"][pick]["loc"][:3] for pick in picks])
+    return int((eeg & ~(np.isfinite(own).all(1) & (np.abs(own).sum(1) > 0))).sum())
 
 
 def _fiducials(info) -> np.ndarray | None:
