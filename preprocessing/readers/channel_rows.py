@@ -67,8 +67,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _matched(rows: list[str], names: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Row → channel by the name as it stands, else without case, else by the electrode; and rows
-    without a channel. A name that would fit two channels fits none."""
+    """Row → channel by the name as it stands, else without case, else by the electrode, else by
+    its number where all others stand in the same order; and rows without a channel. A name that
+    would fit two channels fits none."""
     named, free = {}, list(names)
     for key in (str, str.casefold, lambda name: montage.clean_name(name).casefold()):
         keys = [key(name) for name in free]
@@ -76,4 +77,7 @@ def _matched(rows: list[str], names: list[str]) -> tuple[dict[str, str], list[st
             if row not in named and keys.count(key(row)) == 1:
                 named[row] = free[keys.index(key(row))]
         free = [name for name in free if name not in named.values()]
+    if len(rows) == len(names) and all(rows.index(row) == names.index(name)
+                                       for row, name in named.items()) and named:
+        named |= {row: names[at] for at, row in enumerate(rows) if row not in named}
     return named, [row for row in rows if row not in named]

@@ -129,6 +129,10 @@ def check_brainvision(path: Path) -> None:
     frames, rest = divmod(binary.stat().st_size, width * int(said["NumberOfChannels"]))
     markers = path.parent / said.get("MarkerFile", "").replace("$b", path.stem)
     last = 0
+    if said.get("MarkerFile") and not markers.is_file():
+        raise ReadError(path, f"its marker file {markers.name} is missing, with events and joints; "
+                              f"copy it beside the header, or take the line MarkerFile out of the "
+                              f"header to read without events")
     if markers.is_file():
         found = re.findall(r"^Mk\d+=[^,]*,[^,]*,(\d+)", markers.read_text(errors="replace"),
                            flags=re.MULTILINE)

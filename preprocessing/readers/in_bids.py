@@ -38,7 +38,10 @@ def read(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            bids_path = mne_bids.get_bids_path_from_fname(path, verbose="ERROR")
+            try:
+                bids_path = mne_bids.get_bids_path_from_fname(path, verbose="ERROR")
+            except ValueError:  # an entity that BIDS does not allow, such as run-1a
+                bids_path = mne_bids.get_bids_path_from_fname(path, check=False, verbose="ERROR")
             bids_path.update(root=root)
             epoched = _is_epoched(path)
             read_bids = mne_bids.read_epochs_bids if epoched else mne_bids.read_raw_bids

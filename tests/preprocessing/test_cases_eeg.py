@@ -266,6 +266,20 @@ def test_cases_rows_of_channels_tsv_belong_to_the_channels_they_name(tmp_path, r
     assert any("does not list" in note for note in recording.notes) == (len(rows) < 12)
 
 
+def test_cases_a_row_of_another_name_at_the_same_place(tmp_path):
+    text = "name\ttype\n" + "".join(
+        f"{'EKG' if name == 'Pz' else name}\t{'ECG' if name == 'Pz' else 'EEG'}\n"
+        for name in NAMES)
+    assert readers.read(_study(tmp_path, text)).left_out == {"Pz": "of type ecg in the file"}
+
+
+def test_cases_bad_input_a_missing_marker_file_is_named(tmp_path, make_raw, save):
+    path = save(make_raw(), tmp_path / "sub.vhdr")
+    (tmp_path / "sub.vmrk").unlink()
+    with pytest.raises(ReadError, match=r"its marker file sub\.vmrk is missing"):
+        readers.read(path)
+
+
 def test_cases_types_that_are_not_given_leave_eeg_as_it_is(tmp_path):
     text = "name\ttype\tunits\n" + "".join(f"{name}\tn/a\tuV\n" for name in NAMES)
     assert readers.read(_study(tmp_path, text)).n_channels == 12
