@@ -53,9 +53,10 @@ def judge(
             f"{100 * apart:.1f} cm from the template (median of {both.sum()}) after the best "
             f"fit; names and places are in different orders, or the places are damaged: correct "
             f"or remove them in the file, and the template is used")
-    off_cm = 100 * float(np.median(np.linalg.norm(position[both] - template[both], axis=1)))
-    what = (f"electrode places of the file are not in the head frame ({off_cm:.3g} cm from the "
-            f"template)")
+    unit = _unit_m(position[both])
+    off_cm = 100 * float(np.median(np.linalg.norm(unit * position[both] - template[both], axis=1)))
+    where = f"{off_cm:.3g} cm from the template" if unit == 1 else f"units of {unit:g} m"
+    what = f"electrode places of the file are not in the head frame ({where})"
     by_fiducials = _by_fiducials(position, template, both, fiducials)
     if by_fiducials is not None:
         return _filled(by_fiducials, template), f"{what}; transformed by its fiducials"

@@ -66,8 +66,8 @@ def _likely_cause(median: float, kind: str, limits: tuple[float, float]) -> str:
         if low <= median / 10.0**power <= high:
             return (f"they are 1e{abs(power)} times too {'large' if power > 0 else 'small'}, so "
                     f"the unit is probably off by that factor (µV called V, or the like): correct "
-                    f"it in the file's header, or state it (unit: uV for EEG, arrays.unit for plain "
-                    f"arrays)")
+                    f"it in the file's header, or state it (unit: uV for EEG, arrays.unit for "
+                    f"plain arrays)")
     if median < limits[0]:
         return "the channels are flat: nothing was connected, or the signal was lost in conversion"
     return "check the unit in the file and look at it in a viewer"
