@@ -349,13 +349,14 @@ def _events(raw) -> Events:
 
 
 def _always_on(raw) -> int | None:
-    """Bits that every sample of the first stimulus channel has set (lines pulled up, as the high
-    byte of many BioSemi set-ups): they mark no event. None = no such bit."""
+    """Bits above the lowest eight that every sample of the first stimulus channel has set (lines
+    pulled up, as in many BioSemi set-ups): they mark no event. None = no such bit. Codes of eight
+    bits stay as MNE gives them."""
     import mne
 
     stim = raw.get_data(mne.pick_types(raw.info, meg=False, stim=True)[:1], verbose="ERROR")
     values = np.abs(np.nan_to_num(stim[0])).astype(np.int64)
-    return int(np.bitwise_and.reduce(values)) or None if values.any() else None
+    return int(np.bitwise_and.reduce(values)) & ~0xFF or None
 
 
 def _is_eeglab(raw) -> bool:
