@@ -88,9 +88,14 @@ def _pair(name: str) -> tuple[str, str] | None:
 
 def of_the_file(name: str, names: Collection[str]) -> str:
     """The label as the file has it: MNE numbers labels that come twice ("O2-0", "O2-1")."""
+    base = numbered(name, names)
+    return base if base and np.isfinite(look_up([base], "standard_1005")[1]).all() else name
+
+
+def numbered(name: str, names: Collection[str]) -> str:
+    """What stands before the number, where names with the numbers 0 and 1 are there; else ""."""
     base, _, number = name.rpartition("-")
-    twice = number.isdigit() and {f"{base}-0", f"{base}-1"} <= set(names)
-    return base if twice and np.isfinite(look_up([base], "standard_1005")[1]).all() else name
+    return base if number.isdigit() and {f"{base}-0", f"{base}-1"} <= set(names) else ""
 
 
 @lru_cache

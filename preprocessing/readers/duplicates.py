@@ -25,14 +25,14 @@ def find(signal: np.ndarray, sensors: Sensors, labels: list[str]) -> tuple[list[
         if kind != "eeg":
             keep.append(row)
             continue
-        electrode = montage.of_the_file(labels[row], labels)
-        electrode = montage.look_up([electrode], "standard_1005")[0][0]
+        label = montage.numbered(labels[row], labels) or labels[row]
+        (electrode,), place = montage.look_up([label], "standard_1005")
         others = first.setdefault(electrode.casefold(), [])
         same = next((other for other in others if _equal(signal[other], signal[row])), None)
         if same is not None:
             found.left_out[labels[row]] = f"a copy of {sensors.names[same]} with equal data"
             continue
-        if others:
+        if others and np.isfinite(place).all():
             found.notes.append(f"{sensors.names[others[0]]} and {name} are the same electrode by "
                                f"their names, with different data; both are kept")
         others.append(row)

@@ -59,6 +59,11 @@ def read(
     units, notes = channel_rows.apply(raw, beside)
     recording = mne_raw.convert(raw, options, str(path), units=units,
                                 fiducials=landmarks.read(beside))
+    n_eeg = recording.sensors.kinds.count("eeg")
+    if n_eeg and recording.n_template_places == n_eeg:
+        notes += [f"{file.name} was not used (its coordinate system or units are not known): "
+                  f"electrodes are placed by the template of their names"
+                  for file in beside if file.name.endswith("electrodes.tsv")][:1]
     recording = recording.with_(notes=(*notes, *recording.notes))
     person = participants(root).get(bids_path.subject, {})
     identity = {name: getattr(bids_path, name) for name in ENTITIES}
