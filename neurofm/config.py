@@ -15,6 +15,8 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import written
+
 Config = TypeVar("Config")
 _PARAMETERS = "Parameters\n----------\n"
 _TYPES = {"<class 'int'>": "a whole number", "<class 'float'>": "a number",
@@ -49,7 +51,7 @@ def parse(
         rest = _with_positional(config, argv, names) if names else argv
         for path in _yaml_files(rest):
             _check_yaml(path, parser)
-        parsed = parser.parse_args(rest)
+        parsed = parser.parse_args(_as_written(rest, config))
         _refuse_empty(parsed, config)
         fields = parser.instantiate_classes(parsed).as_dict()
         fields.pop("config", None)
@@ -120,6 +122,20 @@ def _yaml_files(argv: list[str]) -> list[Path]:
     given = [word.partition("=")[2] for word in argv if word.startswith("--config=")]
     given += [value for word, value in itertools.pairwise(argv) if word == "--config"]
     return [path for path in map(Path, given) if path.is_file()]
+
+
+def _as_written(argv: list[str], config: type) -> list[str]:
+    """The arguments with text where the config wants text; a YAML file that needed it is given as
+    its content."""
+    words = written.in_words(argv, config)
+    for path in _yaml_files(argv):
+        before = path.read_text()
+        after = written.in_file(before, config)
+        if after != before:
+            words = [after if word == str(path) and words[at - 1] == "--config" else
+                     f"--config={after}" if word == f"--config={path}" else word
+                     for at, word in enumerate(words)]
+    return words
 
 
 def _check_yaml(path: Path, parser) -> None:

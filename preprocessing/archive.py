@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from neurofm import contents
 
 from . import bids, derivatives, readers
 from .readers import ArrayTable, ImageTable
-from .whose import NameTables, compiled
+from .whose import Exclude, NameTables
 
+Beside = Callable[[Path], list[Path]]
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
 # Sidecars and results of analyses that share an extension with recordings.
 _NO_RECORDING = re.compile(
@@ -62,7 +63,8 @@ class Job:
 class Found:
     """jobs; missing: given paths at which nothing is; passed_over: extension → number of files that
     are no recordings; guessed: number of recordings whose subject is the name of the file; unused:
-    files that the table names and that were not found; left_out: other file of a run → why."""
+    files that the table names and that were not found; left_out: other file of a run → why; idle:
+    patterns of exclude that matched nothing."""
 
     jobs: list[Job] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Found:
     guessed: int = 0
     unused: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    idle: list[str] = field(default_factory=list)
 
 
 def find(
@@ -81,17 +84,21 @@ def find(
     exclude: Sequence[str] = (),
     arrays: ArrayTable | None = None,
     images: ImageTable | None = None,
+    encoding: str = "",
+    beside: Beside | None = None,
 ) -> Found:
     """Jobs in all `paths`, each file once, in an order that does not depend on the file system.
 
-    dataset: name instead of the folder's. files, table: see `whose.NameTables`. exclude: regular
-    expressions of paths to pass over. arrays: what plain arrays found in folders are; None, or
-    without a sampling rate, leaves them there. images: how those of fMRI are read, which are
-    wanted if it says so; of several files of one run one is taken (see `derivatives`).
+    dataset: name instead of the folder's. files, table: see `whose.NameTables`. exclude: globs and
+    regular expressions of paths to pass over. arrays: what plain arrays found in folders are;
+    None, or without a sampling rate, leaves them there. images: how those of fMRI are read,
+    which are wanted if it says so; of several files of one run one is taken (see `derivatives`).
+    encoding: of text that is not UTF-8. beside: gives files with the labels of a recording, which
+    are no recordings themselves.
     """
     arrays = arrays if arrays is not None and arrays.given else None
-    wanted, tables = images is not None and images.given, NameTables([*files], table)
-    skip = [compiled(pattern, "exclude") for pattern in exclude]
+    wanted, tables = images is not None and images.given, NameTables([*files], table, encoding)
+    skip = Exclude(exclude)
     found, seen = Found(), set()
     for given in paths:
         # Links are not followed: archives of datalad are made of links that bear the names.
@@ -99,17 +106,22 @@ def find(
         if not path.exists():
             found.missing.append((given, "there is no such file or folder"))
             continue
-        for job, known in _jobs(path, found, arrays, wanted):
-            if job.path in seen or any(pattern.search(job.source) for pattern in skip):
+        for job, known in _jobs(path, found, arrays, wanted, encoding):
+            if job.path in seen:
                 continue
             seen.add(job.path)
+            if skip(job.source):
+                found.passed_over["excluded"] += 1
+                continue
             job = replace(job, dataset=dataset) if dataset else job
             fields = tables.fields(job.source)
             found.guessed += not (known or "subject" in fields)
             found.jobs.append(_named(job, fields))
-    found.unused = tables.unused()
+    found.unused, found.idle = tables.unused(), skip.unused()
     if images is not None and wanted:
         _leave_out(found, images)
+    if beside is not None:
+        _without_labels(found, beside)
     found.jobs = _with_ids(sorted(found.jobs, key=lambda job: (job.source, job.path)))
     return found
 
@@ -122,12 +134,28 @@ def _leave_out(found: Found, images: ImageTable) -> None:
     found.jobs = [job for job in found.jobs if Path(job.path) not in lost]
 
 
-def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool):
+def _without_labels(found: Found, beside: Beside) -> None:
+    """Take files with the labels of other recordings out of the jobs; a change of one is a change
+    of its recording."""
+    labels = {job.path: beside(Path(job.path)) for job in found.jobs}
+    taken = {str(path) for paths in labels.values() for path in paths}
+    jobs = []
+    for job in found.jobs:
+        paths = labels[job.path]
+        if job.path in taken:
+            found.passed_over["labels of other recordings"] += 1
+        else:
+            beside_it = tuple((str(path), *_stamp(path)) for path in paths)
+            jobs.append(replace(job, companions=(*job.companions, *beside_it)))
+    found.jobs = jobs
+
+
+def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool, encoding: str):
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
     if root is not None:
         aside = Found(missing=found.missing)
-        here = list(_bids_jobs(path, root, aside, images))
+        here = list(_bids_jobs(path, root, aside, images, encoding))
         if here:
             found.passed_over += aside.passed_over
             yield from here
@@ -137,12 +165,12 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool):
         return
     for file in _walk(path, found, arrays, images):
         if bids.is_root(file):
-            yield from _jobs(file, found, arrays, images)
+            yield from _jobs(file, found, arrays, images, encoding)
         else:
             yield _plain(file, path, arrays)
 
 
-def _bids_jobs(path: Path, root: Path, found: Found, images: bool):
+def _bids_jobs(path: Path, root: Path, found: Found, images: bool, encoding: str):
     """Recordings of the BIDS folder `root` at or below `path`; those not named by BIDS are counted.
 
     Only subjects' folders count: derivatives, sourcedata and code are other things' copies.
@@ -161,7 +189,7 @@ def _bids_jobs(path: Path, root: Path, found: Found, images: bool):
         elif entities["subject"] == "emptyroom":
             found.passed_over["empty room"] += 1
         else:
-            person = bids.participants(root).get(entities["subject"] or "", {})
+            person = bids.person(root, entities["subject"], encoding)
             stamp = _stamp(file, bids.sidecars(file, root))
             identity: dict[str, Any] = {**entities}
             yield Job(str(file), _shown(file, root), *stamp, dataset=root.name, **identity,

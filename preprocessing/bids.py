@@ -4,7 +4,6 @@ Entities give the identity, participants.tsv the attributes; channels.tsv the ty
 channels, events.tsv the events, electrodes.tsv the positions, the sidecar the line frequency.
 """
 
-import csv
 import os
 import re
 from functools import lru_cache
@@ -94,23 +93,43 @@ def _sidecar_names(folder: Path, mtime_ns: int) -> list[str]:
             and name.rsplit(".", 1)[0].rpartition("_")[2] in _SIDECARS]
 
 
-def participants(root: Path) -> dict[str, dict[str, str]]:
-    """Subject label → its row of participants.tsv, without what is n/a. Derivatives that have none
-    take that of the folder they were made from."""
-    path = root / "participants.tsv"
-    if not path.is_file() and root.parent.name == "derivatives":
-        path = root.parent.parent / "participants.tsv"
-    return _participants(path, path.stat().st_mtime_ns) if path.is_file() else {}
+def participants_file(root: Path) -> Path | None:
+    """participants.tsv; derivatives that have none take that of the folder they were made from."""
+    homes = [root, *([root.parent.parent] if root.parent.name == "derivatives" else [])]
+    return next((path for home in homes if (path := home / "participants.tsv").is_file()), None)
+
+
+def participants(root: Path, encoding: str = "") -> dict[str, dict[str, str]]:
+    """Subject label → its row of participants.tsv, without what is n/a."""
+    path = participants_file(root)
+    return _participants(path, path.stat().st_mtime_ns, encoding) if path else {}
+
+
+def person(root: Path, subject: str | None, encoding: str = "") -> dict[str, str]:
+    """What participants.tsv says of a subject. "sub-01", "01", "1" and "sub-001" are the same
+    subject unless two rows of the table differ in nothing else."""
+    rows = participants(root, encoding)
+    if subject is None or subject in rows:
+        return rows.get(subject or "", {})
+    alike = [row for name, row in rows.items() if _number(name) == _number(subject)]
+    return alike[0] if len(alike) == 1 else {}
+
+
+def _number(subject: str) -> str:
+    """A subject label without leading zeros: "001" → "1", "P07" → "P7", "1.0" → "1"."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0$", r"\1", subject)).casefold()
 
 
 @lru_cache
-def _participants(path: Path, mtime_ns: int) -> dict[str, dict[str, str]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+def _participants(path: Path, mtime_ns: int, encoding: str) -> dict[str, dict[str, str]]:
+    columns, rows = text.read_table(path, encoding)
+    if rows and "participant_id" not in columns:
+        raise ValueError(f"{path}: wanted a column participant_id, got {', '.join(columns)}; "
+                         f"name the column of the subjects so")
     return {
-        row["participant_id"].removeprefix("sub-"): {
+        re.sub(r"^sub[-_]", "", row["participant_id"], flags=re.IGNORECASE): {
             key: value for key, value in row.items()
-            if key not in (None, "participant_id") and value not in (None, "", "n/a")
+            if key not in ("", "participant_id") and value not in ("", "n/a")
         }
-        for row in rows if row.get("participant_id")
+        for row in rows if row["participant_id"] not in ("", "n/a")
     }

@@ -29,6 +29,7 @@ from .archive import Found, Job
 from .readers import ReadError
 from .records import Kind, Records
 from .steps.refusal import ContractError
+from .whose import Exclude
 
 # What a worker needs, imported once and then shared by all (Linux and macOS; elsewhere each imports
 # for itself). MNE and SciPy load these only when first used, which would cost each two seconds.
@@ -109,8 +110,7 @@ def collect(
     with _opened(run, kind, shaping, part) as records:
         jobs = [job for job in found.jobs if part is None or part.holds(job)]
         if part is None:
-            records.clear_up(found.jobs, lambda source: any(
-                re.search(pattern, source) for pattern in run.exclude))
+            records.clear_up(found.jobs, Exclude(run.exclude))
         for path, reason in found.missing:
             records.add_missing(path, reason)
         todo, unchanged, retried = records.what_to_do(jobs)

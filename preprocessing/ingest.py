@@ -28,6 +28,7 @@ from .one_recording import Shaping, ingest_one
 from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
 from .splits import SplitRule
+from .text import check_encoding
 
 _ARRAYS = ("plain arrays are recordings once it is said what they hold: --arrays.sfreq 250 "
            "--arrays.unit uV …")
@@ -81,7 +82,10 @@ class IngestConfig:
         For a folder that is not BIDS: a table (.tsv, .csv) with the column file and columns
         such as subject, session, task and run. It wins over `files`.
     exclude
-        Regular expressions; matching paths are skipped.
+        Globs ("*_rest.edf", "sub-0?/*") or regular expressions; matching paths are skipped.
+    encoding
+        Encoding of tables, JSON, annotations and markers that are not UTF-8, such as cp1250;
+        default: latin-1, with a note.
     label
         Source of the labels.
     splits
@@ -116,6 +120,7 @@ class IngestConfig:
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
     exclude: list[str] = field(default_factory=list)
+    encoding: str = ""
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     terms: dict[str, str] = field(default_factory=dict)
@@ -134,6 +139,7 @@ class IngestConfig:
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
+        check_encoding(self.encoding)
         for modality, (option, contract) in self._options.items():
             if modality != self.modality and contract != type(contract)():
                 raise ValueError(f"modality is {self.modality}, so {option} would be ignored: "
@@ -169,10 +175,11 @@ def ingest(run: IngestConfig, call: Call) -> int:
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
-                         exclude=run.exclude, arrays=run.arrays, images=run.images)
-    datasets = terms.of(found.jobs, run.terms)
+                         exclude=run.exclude, arrays=run.arrays, images=run.images,
+                         encoding=run.encoding, beside=run.label.beside)
+    datasets = terms.of(found.jobs, run.terms, call.say)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
-                          run.images, unit=run.unit)
+                          run.images, unit=run.unit, encoding=run.encoding)
     shaping = Shaping(run.wanted, reading, run.label)
     arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
 

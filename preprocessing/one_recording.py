@@ -47,10 +47,15 @@ def ingest_one(job: Job, out: str, shaping: Shaping) -> str | None:
 
 def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
     recording = _read(job, shaping)
-    onsets_s, names = labels.onsets(recording, shaping.label)
-    done = standardize(recording, shaping.contract, onsets_s=onsets_s)
-    if names:
-        window_labels = [names[i] for i in done.onset]
+    contract = shaping.contract
+    cuts = labels.cuts(recording, shaping.label, contract.window_s, contract.stride_s)
+    done = standardize(recording, contract, onsets_s=cuts.onsets_s)
+    if cuts.n_long:
+        done.quality["long_events"] = cuts.n_long
+    if cuts.n_mixed:
+        done.quality["windows_left_out"]["with another label inside"] = cuts.n_mixed
+    if cuts.labels:
+        window_labels = [cuts.labels[i] for i in done.onset]
     else:
         window_labels = [labels.of_recording(recording, shaping.label, job.label)] * len(done)
     digest = corpus.write_shard(out, job.id, done.stored())
@@ -71,6 +76,8 @@ def _read(job: Job, shaping: Shaping):
     recording = readers.read(job.path, montage=options.montage, unknown_head=options.unknown_head,
                              rename=options.rename, metadata=options.metadata,
                              arrays=options.arrays.of(job.attributes, job.path),
-                             images=options.images, unit=options.unit)
+                             images=options.images, unit=options.unit,
+                             encoding=options.encoding)
     attributes = {**recording.attributes, **job.attributes}
-    return recording.with_(**job.identity(), source=job.source, attributes=attributes)
+    recording = recording.with_(**job.identity(), source=job.source, attributes=attributes)
+    return labels.with_sidecar(recording, shaping.label, job.path, options.encoding)

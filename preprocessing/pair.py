@@ -76,7 +76,7 @@ class PairConfig:
         For a folder that is not BIDS: a table (.tsv, .csv) with the column file and columns
         such as subject, session, task and run. It wins over `files`.
     exclude
-        Regular expressions; matching paths are skipped.
+        Globs or regular expressions; matching paths are skipped.
     splits
         Which subjects are held out.
     workers

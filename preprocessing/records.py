@@ -159,7 +159,9 @@ class Records:
     def table(self, rule: SplitRule, columns: Iterable[str]) -> pd.DataFrame:
         """A row a finished recording, ordered by id, with its split."""
         table = pd.DataFrame([record["row"] for record in self.finished.values()])
-        table["split"] = assign(table, rule)
+        labels = [{label for label in record.get("labels", ()) if label is not None}
+                  for record in self.finished.values()]
+        table["split"] = assign(table, rule, labels)
         table["attributes"] = table["attributes"].map(
             lambda attributes: json.dumps(attributes, sort_keys=True, ensure_ascii=False))
         for name in _IDENTITY:

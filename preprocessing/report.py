@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
 
@@ -37,6 +39,10 @@ def say_corpus(
     labels = windows["label"].dropna().value_counts().sort_index()
     if len(labels):
         say("labels      " + ", ".join(f"{label} {n}" for label, n in labels.items()))
+    if label.at_events:
+        say("windows     " + ("all that lie in an event of one label (label.within every)"
+                              if label.every else
+                              "one at the onset of each event (label.within onset)"))
     layouts = recordings.groupby("layout")["recording"].count().sort_values(ascending=False)
     listed = ", ".join(f"{describe(tables.layouts[key])} ({n} recordings)"
                        for key, n in layouts.head(6).items())
@@ -58,6 +64,16 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     if twins:
         said.append(f"the same signal twice: {some(twins, 4)}; one subject under two names "
                     "could be in two splits (exclude: [pattern])")
+    long_events = sum(json.loads(text).get("long_events", 0) for text in recordings["quality"])
+    if long_events and not label.every:
+        said.append(f"{long_events} events last two windows or longer and give one each: "
+                    "--label.within every takes all windows in them")
+    lacking = [f"{split} ({some(sorted(lost), 4)})" for split in SPLITS
+               if (inside := _labels_in(tables, split)) and (
+                   lost := set(tables.windows["label"].dropna()) - inside)]
+    if lacking and len(set(tables.windows["label"].dropna())) <= len(recordings):
+        said.append(f"labels that a split lacks: {'; '.join(lacking)}; name subjects with "
+                    f"--splits.{SPLITS[1]} and --splits.{SPLITS[2]}")
     unseen = sorted(set(label.mapping.values()) - set(tables.windows["label"].dropna()))
     if unseen and label.source != "none":
         said.append(f"in label.mapping, but on no window: {', '.join(unseen)}")
@@ -87,6 +103,12 @@ def _of_reading(recordings) -> list[str]:
             *([f"… and {more} more, in quality.html"] if more else ())]
 
 
+def _labels_in(tables, split: str) -> set[str]:
+    chosen = np.flatnonzero(tables.recordings["split"] == split)
+    windows = tables.windows
+    return set(windows["label"][windows["recording"].isin(chosen)].dropna())
+
+
 def common_notes(recordings, found, rule: SplitRule) -> list[str]:
     """Of any table of recordings: subjects that are guessed, names that nothing has."""
     said = []
@@ -99,10 +121,16 @@ def common_notes(recordings, found, rule: SplitRule) -> list[str]:
     said += [f"left out {', '.join(sources)}: {why}" for why, sources in reasons.items()]
     if found.unused:
         said.append(f"the table names files that were not found: {some(found.unused, 4)}")
+    if found.idle:
+        said.append(f"patterns of exclude that match no file: {some(found.idle, 4)}")
     for split, share in zip(SPLITS, rule.fractions, strict=True):
         if share and not (recordings["split"] == split).any():
             said.append(f"no subject is in {split}: name some with --splits.{split}")
     attributes = [json.loads(text) for text in recordings["attributes"]]
+    guessed = list(dict.fromkeys(row["encoding"] for row in attributes if row.get("encoding")))
+    if guessed:
+        said.append(f"text that is not UTF-8 was read as latin-1 or cp1252 (--encoding states "
+                    f"another): {some(guessed, 4)}")
     unknown = unknown_names(recordings.assign(attributes=attributes), rule)
     if unknown:
         said.append(f"named in splits, but in no recording: {', '.join(unknown)}")

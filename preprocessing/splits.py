@@ -1,10 +1,12 @@
 """Splits by subject: who is trained on, who is held out.
 
 A subject's split is a hash of its name and the seed, so it is the same on every machine and stays
-when recordings are added; shares are met on average only. For few subjects, name them.
+when recordings are added; shares are met on average only. Where subjects have labels, a split that
+lacks one gets the nearest subject that has it, so few subjects leave no split without a class.
 """
 
 import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +26,8 @@ class SplitRule:
         "subject", "dataset", or a column of participants.tsv such as "site". Recordings
         with the same value are in the same split.
     fractions
-        Shares of train, validation and test.
+        Shares of train, validation and test. Every split has subjects of every label, where
+        at least three subjects have it.
     seed
         Seed of the random assignment.
     train
@@ -51,16 +54,25 @@ class SplitRule:
             raise ValueError(f"splits.fractions must be three shares (train, validation, test) "
                              f"that sum to 1, got {self.fractions}")
         listed = [_bare(name) for split in SPLITS for name in getattr(self, split)]
+        for split in SPLITS:
+            setattr(self, split, [str(name) for name in getattr(self, split)])
         twice = sorted({name for name in listed if listed.count(name) > 1})
         if twice:
             raise ValueError(f"splits: {', '.join(twice)} stand in more than one list")
 
 
-def assign(recordings: pd.DataFrame, rule: SplitRule) -> list[str]:
-    """Split of each row of a table with the columns dataset, subject and attributes (dicts)."""
+def assign(
+    recordings: pd.DataFrame, rule: SplitRule, labels: Sequence[Collection[str]] = ()
+) -> list[str]:
+    """Split of each row of a table with the columns dataset, subject and attributes (dicts).
+
+    labels: those of the windows of each row; none = splits are not stratified.
+    """
     keys = _keys(recordings, rule.by)
     if not (rule.train or rule.validation or rule.test):
-        return [_by_hash(key, rule) for key in keys]
+        by_key = {key: _by_hash(key, rule) for key in keys}
+        _stratify(by_key, _labels_of(keys, labels), rule)
+        return [by_key[key] for key in keys]
     listed = {_bare(name): split for split in SPLITS for name in getattr(rule, split)}
     found = [listed.get(_bare(key)) or listed.get(_bare(key.rpartition("/")[2])) for key in keys]
     unlisted = sorted({key for key, split in zip(keys, found, strict=True) if split is None})
@@ -90,10 +102,47 @@ def _keys(recordings: pd.DataFrame, by: str) -> list[str]:
 
 
 def _by_hash(key: str, rule: SplitRule) -> str:
-    digest = hashlib.sha256(f"{rule.seed}\0{key}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
     edges = np.cumsum(rule.fractions)
-    return SPLITS[int(np.searchsorted(edges[:2], place, side="right"))]
+    return SPLITS[int(np.searchsorted(edges[:2], _place(key, rule), side="right"))]
+
+
+def _place(key: str, rule: SplitRule) -> float:
+    """A number in [0, 1) for a key and the seed."""
+    digest = hashlib.sha256(f"{rule.seed}\0{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _labels_of(keys: list[str], labels: Sequence[Collection[str]]) -> dict[str, set[str]]:
+    """Key → labels of its windows; empty where labels are rather numbers (age) than classes."""
+    found: dict[str, set[str]] = {key: set() for key in keys}
+    for key, some in zip(keys, labels, strict=bool(labels)):
+        found[key] |= set(some)
+    classes = set().union(*found.values())
+    return found if len(classes) <= max(2, len(found) / 4) else {}
+
+
+def _stratify(by_key: dict[str, str], labels: dict[str, set[str]], rule: SplitRule) -> None:
+    """Move as few keys as needed so that every split has every label that enough keys have.
+
+    By hash, in an order that does not depend on the order of the rows. A key that moves leaves
+    another one with each of its labels behind.
+    """
+    wanted = [split for split, share in zip(SPLITS, rule.fractions, strict=True) if share]
+    owners = {label: {key for key in labels if label in labels[key]}
+              for label in sorted(set().union(*labels.values()))}
+    # Rare labels first: others have more keys left to choose from.
+    for label in sorted(owners, key=lambda label: (len(owners[label]), label)):
+        if len(owners[label]) < len(wanted):
+            continue
+        for split in wanted:
+            if any(by_key[key] == split for key in owners[label]):
+                continue
+            spare = [key for key in owners[label] if all(
+                sum(by_key[other] == by_key[key] for other in owners[each]) > 1
+                for each in labels[key])]
+            if spare:
+                nearest = min(spare, key=lambda key: _place(f"{split}\0{key}", rule))
+                by_key[nearest] = split
 
 
 def _bare(name: str) -> str:

@@ -4,28 +4,29 @@ BIDS folders state it in dataset_description.json ("License", "HowToAcknowledge"
 for others the person who ingests says it. What nobody stated is not known, and said to be so.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from . import bids
+from . import bids, text
 from .archive import Job
 
 _FIELDS = {"Name": "name", "License": "licence", "HowToAcknowledge": "acknowledge",
            "DatasetDOI": "doi"}
 
 
-def of(jobs: Iterable[Job], given: dict[str, str]) -> dict[str, dict[str, str]]:
+def of(
+    jobs: Iterable[Job], given: dict[str, str], say: Callable[..., None] = print,
+) -> dict[str, dict[str, str]]:
     """Data set → what is known of its terms: name, license, acknowledge, doi.
 
     given: data set → license, which goes before what a folder says. Raises ValueError for one that
-    is of no data set here.
+    is of no data set here. say: told what cannot be read.
     """
     found: dict[str, dict[str, str]] = {}
     for job in jobs:
         name = job.dataset or ""
         if name not in found:
-            found[name] = _stated(Path(job.path))
+            found[name] = _stated(Path(job.path), say)
     if strange := sorted(set(given) - set(found)):
         raise ValueError(f"terms: {', '.join(strange)} is none of the data sets here "
                          f"({', '.join(sorted(found)) or 'none'})")
@@ -34,12 +35,13 @@ def of(jobs: Iterable[Job], given: dict[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _stated(recording: Path) -> dict[str, str]:
+def _stated(recording: Path, say: Callable[..., None]) -> dict[str, str]:
     root = bids.find_root(recording)
     if root is None:
         return {}
     try:
-        said = json.loads((root / "dataset_description.json").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+        said = text.read_json(root / "dataset_description.json")
+    except (OSError, ValueError) as error:
+        say(f"note        {error}; the license of {root.name} is not known until then")
         return {}
     return {ours: str(said[theirs]).strip() for theirs, ours in _FIELDS.items() if said.get(theirs)}

@@ -3,9 +3,12 @@
 Both give fields of a recording (subject, session, task, run, dataset, label, any attribute).
 """
 
-import csv
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+from . import text
 
 
 class NameTables:
@@ -13,9 +16,9 @@ class NameTables:
     fields) and fields; later rows override. table: path of a TSV or CSV with a column `file` (a
     path or its end, the longest counts) and fields; it goes before `files`."""
 
-    def __init__(self, files: list[dict[str, str]], table: str):
+    def __init__(self, files: list[dict[str, str]], table: str, encoding: str = ""):
         self._rows = [(compiled(row.get("pattern"), "files"), row) for row in files]
-        self._table = _read(table) if table else {}
+        self._table = _read(table, encoding) if table else {}
         self._used: set[str] = set()
 
     def fields(self, source: str) -> dict[str, str]:
@@ -40,6 +43,50 @@ class NameTables:
         return [file for file in self._table if file not in self._used]
 
 
+class Exclude:
+    """Patterns of paths to pass over: regular expressions, which are searched in the path, and
+    globs such as "*_rest.edf" or "sub-0?/*", which are the path, its end or a part of it.
+
+    A pattern with * or ? is a glob unless it has what only regular expressions have (".*", "^",
+    "$", "|", "(", "\\" …).
+    """
+
+    _ONLY_IN_EXPRESSIONS = re.compile(r"[\\^$()|+{}]|\.[*?]")
+
+    def __init__(self, patterns: Sequence[str]):
+        self._tests = {str(pattern): self._test(str(pattern)) for pattern in patterns}
+        self._used: set[str] = set()
+
+    def __call__(self, source: str) -> bool:
+        """Whether a pattern matches the path `source`."""
+        hits = {pattern for pattern, test in self._tests.items() if test(source)}
+        self._used |= hits
+        return bool(hits)
+
+    def unused(self) -> list[str]:
+        """Patterns that matched nothing: usually a typing error."""
+        return [pattern for pattern in self._tests if pattern not in self._used]
+
+    def _test(self, pattern: str):
+        body = pattern.removesuffix(".*")  # ends globs and expressions alike
+        glob = any(mark in body for mark in "*?")
+        if glob and not self._ONLY_IN_EXPRESSIONS.search(body):
+            return lambda source: _matches(source, pattern)
+        try:
+            return re.compile(pattern).search
+        except re.error:
+            if glob:
+                return lambda source: _matches(source, pattern)
+            return compiled(pattern, "exclude").search  # raises, with the reason
+
+
+def _matches(source: str, pattern: str) -> bool:
+    """Whether a glob is the path, its end, its beginning or a part of it, from / to /."""
+    bare = pattern.strip("/")
+    return any(fnmatchcase(source, form) for form in (
+        bare, f"*/{bare}", f"{bare}/*", f"*/{bare}/*"))
+
+
 def compiled(pattern: str | None, where: str) -> re.Pattern:
     """The regular expression; where: the option it stands in, for messages."""
     if not pattern:
@@ -50,17 +97,15 @@ def compiled(pattern: str | None, where: str) -> re.Pattern:
         raise ValueError(f"{where}: {pattern!r} is no regular expression: {error}") from error
 
 
-def _read(table: str) -> dict[str, dict[str, str]]:
+def _read(table: str, encoding: str) -> dict[str, dict[str, str]]:
     """Path as written in the column `file` → the row's other fields."""
     path = Path(table)
     if not path.is_file():
         raise ValueError(f"table: there is no file {path}")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        delimiter = "," if path.suffix == ".csv" else "\t"
-        rows = list(csv.DictReader(file, delimiter=delimiter))
-    if not rows or "file" not in rows[0]:
+    columns, rows = text.read_table(path, encoding)
+    if not rows or "file" not in columns:
         raise ValueError(f"table {path}: wanted a column `file`, got "
-                         f"{list(rows[0]) if rows else 'no rows'}")
+                         f"{columns if rows else 'no rows'}")
     return {row["file"]: {key: value for key, value in row.items()
-                          if key not in (None, "file") and value not in (None, "", "n/a")}
+                          if key not in ("", "file") and value not in ("", "n/a")}
             for row in rows}

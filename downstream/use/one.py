@@ -19,7 +19,7 @@ from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive, quality, readers
-from neurofm.preprocessing.labels import LabelRule, onsets
+from neurofm.preprocessing.labels import LabelRule, cuts
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
 from neurofm.run import Command, Job, Made
@@ -196,7 +196,7 @@ def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
     if not run.events:
         return standardize(recording, contract_of(decoder))
     rule = LabelRule("event", mapping={name: name for name in run.events}, tmin_s=run.tmin_s)
-    onsets_s, _ = onsets(recording, rule)
+    onsets_s = cuts(recording, rule).onsets_s
     return standardize(recording, contract_of(decoder), onsets_s=onsets_s)
 
 

@@ -67,6 +67,7 @@ def read(
     arrays: ArrayTable | None = None,
     images: ImageTable | None = None,
     unit: Literal["", "V", "mV", "uV", "nV"] = "",
+    encoding: str = "",
 ) -> Recording:
     """Read one recording from a file (or folder, if that is the format).
 
@@ -88,6 +89,8 @@ def read(
         How to read fMRI images.
     unit
         Unit of the EEG values in the file, whatever its header says.
+    encoding
+        Encoding of annotations and sidecars that are not UTF-8; "" = latin-1.
 
     Returns
     -------
@@ -112,7 +115,8 @@ def read(
                               f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
                               f"…func.gii, …dtseries.nii) are{_others()}")
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
-                          arrays or ArrayTable(), images or ImageTable(), unit=unit)
+                          arrays or ArrayTable(), images or ImageTable(), unit=unit,
+                          encoding=encoding)
     if path.name.startswith("sub-"):
         # Links are not followed: in an archive of datalad only they bear the names of BIDS.
         root = bids.find_root(path.absolute())

@@ -12,11 +12,12 @@ from types import ModuleType
 
 from neurofm.data.recording import Recording
 
-from .. import segments
-from ..bids import ENTITIES, entities, participants, sidecars
-from . import channel_rows, landmarks, mne_raw
+from .. import bids, segments, text
+from ..bids import ENTITIES, entities, person
+from . import channel_rows, landmarks, mne_raw, recorded_text
 from .errors import ReadError
 from .options import ReadOptions
+from .plain_sidecars import plain, sidecars
 
 
 def read(
@@ -28,10 +29,26 @@ def read(
     """
     if images:
         identity = entities(path, images=True) or {}
-        person = participants(root).get(identity.get("subject") or "", {})
+        about = person(root, identity.get("subject"), options.encoding)
         recording = images.read(path, options)
-        return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
+        return recording.with_(dataset=root.name, attributes={**recording.attributes, **about},
                                **identity)
+    try:
+        with plain(path, root, options.encoding) as (there, root_there):
+            recording = _signals(there, root_there, options)
+    except ReadError as error:
+        raise error.of(path) from error
+    if there != path:
+        recording = recording.with_(source=str(path), folder=str(path.parent))
+    guessed = [path.name] * bool(recorded_text.guessed(path, options.encoding)) + [
+        file.name for file in sidecars(path, root) if text.is_guessed(file, options.encoding)]
+    return recording.with_(dataset=root.name, attributes={
+        **recording.attributes, **person(root, recording.subject, options.encoding),
+        **({"encoding": ", ".join(guessed)} if guessed else {})})
+
+
+def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
+    """A recording of EEG or MEG with what its sidecars say of it."""
     import mne_bids
 
     exclude = mne_raw.check_header(path)
@@ -45,17 +62,19 @@ def read(
             bids_path.update(root=root)
             epoched = _is_epoched(path)
             read_bids = mne_bids.read_epochs_bids if epoched else mne_bids.read_raw_bids
+            words = recorded_text.words(path, options.encoding)
+            more = {"extra_params": words} if words else {}
             with _no_lock_files():
-                raw = read_bids(bids_path, on_ch_mismatch="warn", verbose="ERROR")
+                raw = read_bids(bids_path, on_ch_mismatch="warn", verbose="ERROR", **more)
     except ReadError:
         raise
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
         raise ReadError(path, f"mne-bids cannot read it: {mne_raw.first_sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
-    beside = sidecars(path, root)
+    beside = bids.sidecars(path, root)
     has_events = any(file.name.endswith("events.tsv") for file in beside)
     if not epoched and (exclude or has_events):
-        raw = _as_in_the_file(mne_raw.open_raw(path), raw)
+        raw = _as_in_the_file(mne_raw.open_raw(path, options.encoding), raw)
     units, notes = channel_rows.apply(raw, beside)
     recording = mne_raw.convert(raw, options, str(path), units=units,
                                 fiducials=landmarks.read(beside))
@@ -64,11 +83,8 @@ def read(
         notes += [f"{file.name} was not used (its coordinate system or units are not known): "
                   f"electrodes are placed by the template of their names"
                   for file in beside if file.name.endswith("electrodes.tsv")][:1]
-    recording = recording.with_(notes=(*notes, *recording.notes))
-    person = participants(root).get(bids_path.subject, {})
-    identity = {name: getattr(bids_path, name) for name in ENTITIES}
-    return recording.with_(dataset=root.name, attributes={**recording.attributes, **person},
-                           **identity)
+    return recording.with_(notes=(*notes, *recording.notes),
+                           **{name: getattr(bids_path, name) for name in ENTITIES})
 
 
 @contextlib.contextmanager

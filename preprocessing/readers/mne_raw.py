@@ -17,7 +17,7 @@ from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage, places
 from ..segments import CUT, is_cut_or_bad
-from . import duplicates, fif_parts, trials
+from . import duplicates, fif_parts, recorded_text, trials
 from .errors import ReadError
 from .headers import check_brainvision, check_edf, rates_note
 from .units import gains
@@ -42,10 +42,13 @@ def claims(path: Path) -> bool:
 
 def read(path: Path, options) -> Recording:
     """Read and convert one file."""
-    return convert(open_raw(path), options, str(path))
+    recording = convert(open_raw(path, options.encoding), options, str(path))
+    if recorded_text.guessed(path, options.encoding):
+        recording.attributes["encoding"] = path.name
+    return recording
 
 
-def open_raw(path: Path):
+def open_raw(path: Path, encoding: str = ""):
     """`mne.io.Raw` (not loaded) or `mne.Epochs`; raises ReadError with the cause."""
     if path.is_file() and path.stat().st_size == 0:
         raise ReadError(path, "the file is empty (0 bytes)")
@@ -58,7 +61,8 @@ def open_raw(path: Path):
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return _open(path, exclude)
+            with recorded_text.plain_header(path, encoding) as there:
+                return _open(there, exclude, recorded_text.words(path, encoding))
     except Exception as error:  # readers of a dozen formats fail in as many ways
         if reason := _missing_part(path, error):
             raise ReadError(path, reason) from error
@@ -80,8 +84,9 @@ def _missing_part(path: Path, error: Exception) -> str:
     return ""
 
 
-def _open(path: Path, exclude: list[str]):
-    """The reader of MNE for the kind of file; channels `exclude` are left out of an EDF."""
+def _open(path: Path, exclude: list[str], words: dict[str, str]):
+    """The reader of MNE for the kind of file; channels `exclude` are left out of an EDF. words:
+    what it is told of the file besides."""
     import mne
 
     suffix = path.suffix.lower()
@@ -94,7 +99,7 @@ def _open(path: Path, exclude: list[str]):
         return mne.io.read_raw_egi(path, verbose="ERROR")
     try:
         chosen = {"exclude": exclude} if exclude else {}
-        return mne.io.read_raw(path, verbose="ERROR", **chosen)
+        return mne.io.read_raw(path, verbose="ERROR", **chosen, **words)
     except TypeError as error:
         if suffix == ".set" and "read_epochs_eeglab" in str(error):
             return mne.read_epochs_eeglab(path, verbose="ERROR")
@@ -131,6 +136,10 @@ def convert(
 
     info = raw.info
     source = source or str((getattr(raw, "filenames", None) or [None])[0] or "recording in memory")
+    if not info["chs"]:
+        raise ReadError(source, "holds annotations and no signal: they are labels of another "
+                                "recording; put them beside it, named by label.sidecar, or leave "
+                                "the file out (exclude: [pattern])")
     picks, dropped = _choose(info, options.rename)
     parcels = [] if picks else _misc(info)
     if not picks and not parcels:

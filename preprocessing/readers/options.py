@@ -1,12 +1,12 @@
 """What a file does not say of itself, and a user must."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from neurofm import contents
 
+from .. import text
 from .errors import ReadError
 from .surface import other_side
 
@@ -95,7 +95,10 @@ class ArrayTable:
         said = attributes.get(self.t_r, self.t_r)
         sidecar = Path(str(path).removesuffix(".gz")).with_suffix(".json")
         if said == self.t_r and sidecar.is_file():
-            said = json.loads(sidecar.read_text()).get(self.t_r, said)
+            try:
+                said = text.read_json(sidecar).get(self.t_r, said)
+            except ReadError as error:
+                raise error.of(path) from error
         try:
             t_r = float(said)
         except (TypeError, ValueError):
@@ -175,3 +178,4 @@ class ReadOptions:
     images: ImageTable = field(default_factory=ImageTable)  # how images of fMRI are
     # unit of the EEG values, whatever the header says; "" = as it says
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
+    encoding: str = ""  # of text that is not UTF-8; "" = latin-1, with a note

@@ -1,0 +1,89 @@
+"""A recording of a BIDS folder with sidecars as mne-bids reads them.
+
+mne-bids wants UTF-8 without a mark, tables without quotation marks, a duration of each event.
+Where a sidecar is otherwise, the recording is read from a temporary folder: links to its files,
+beside sidecars that say the same in that form.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import bids, text
+from .errors import ReadError
+from .recorded_text import plain_markers
+
+
+@contextmanager
+def plain(path: Path, root: Path, encoding: str = "") -> Iterator[tuple[Path, Path]]:
+    """(recording, BIDS folder) with plain sidecars; the given ones where they are plain already.
+
+    Raises ReadError for a JSON file with a fault, and for events without a column onset.
+    """
+    rewritten = dict([markers] if (markers := plain_markers(path, encoding)) else [])
+    for file in sidecars(path, root):
+        content = _plain(file, encoding)
+        if content.encode() != file.read_bytes():
+            rewritten[file] = content
+    if not rewritten:
+        yield path, root
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / root.name
+        (copy / path.relative_to(root)).parent.mkdir(parents=True)
+        others = {file: file for file in [*path.parent.iterdir(), *sidecars(path, root),
+                                          root / "dataset_description.json"]}
+        for file in others:
+            place = copy / file.relative_to(root)
+            if file in rewritten:
+                place.write_text(rewritten[file], encoding="utf-8")
+            elif not place.exists():
+                place.symlink_to(file)
+        yield copy / path.relative_to(root), copy
+
+
+def sidecars(path: Path, root: Path) -> list[Path]:
+    """Files of text that mne-bids reads with a recording."""
+    tables = [file for folder in path.parents if folder.is_relative_to(root)
+              for file in folder.glob("*_scans.tsv")]
+    people = root / "participants.tsv"
+    return [*bids.sidecars(path, root), *tables, *([people] if people.is_file() else [])]
+
+
+def _plain(file: Path, encoding: str) -> str:
+    content = text.read(file, encoding)
+    if file.suffix == ".json":
+        text.read_json(file, encoding)  # raises where it has a fault
+        return content
+    columns, rows = text.table(content)
+    if file.name.endswith("events.tsv") and columns:
+        columns = _check_events(file, columns, rows)
+    lines = ["\t".join(columns), *("\t".join(row.get(name, "n/a") or "n/a" for name in columns)
+                                   for row in rows)]
+    return "".join(f"{line}\n" for line in lines) if columns else content
+
+
+def _check_events(file: Path, columns: list[str], rows: list[dict[str, str]]) -> list[str]:
+    """Columns of events, with durations: n/a where none is given or it is negative."""
+    if "onset" not in columns:
+        raise ReadError(file, f"wanted a column onset (seconds), got {', '.join(columns)}; name "
+                              f"it so")
+    for row in rows:
+        row["onset"], row["duration"] = (_number(file, name, row.get(name, "n/a"))
+                                         for name in ("onset", "duration"))
+        if row["duration"].startswith("-"):
+            row["duration"] = "n/a"
+    return columns if "duration" in columns else [*columns, "duration"]
+
+
+def _number(file: Path, column: str, written: str) -> str:
+    """A number of seconds as written, with a decimal point; "n/a" where nothing is written."""
+    if written.casefold() in ("", "n/a", "na", "nan", "none", "null"):
+        return "n/a"
+    try:
+        float(point := written.replace(",", "."))
+    except ValueError:
+        raise ReadError(file, f"wanted numbers of seconds in the column {column}, got "
+                              f"{written!r}; correct the table, or write n/a") from None
+    return point

@@ -1,0 +1,107 @@
+"""Text inside recordings: annotations of EDF+ and BDF+, markers of BrainVision, in any encoding.
+
+EDF+ wants UTF-8, BrainVision what its header states; recorders in many countries write latin-1.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import text
+
+
+def words(path: Path, stated: str = "") -> dict[str, str]:
+    """What MNE's reader is told of the encoding; nothing where it is UTF-8, as MNE expects."""
+    if path.suffix.lower() not in (".edf", ".bdf"):
+        return {}
+    encoding = text.encoding_of(_annotations(path), stated)
+    return {} if encoding == "utf-8" else {"encoding": encoding}
+
+
+@contextmanager
+def plain_header(path: Path, stated: str = "") -> Iterator[Path]:
+    """A header of BrainVision whose markers are UTF-8, as MNE wants them; any other path as it is.
+
+    The copy leads to the signal where it lies, so it need not outlive the opening.
+    """
+    found = plain_markers(path, stated)
+    if found is None:
+        yield path
+        return
+    markers, content = found
+    header = text.read(path, stated)
+    for key, value in (("Codepage", "UTF-8"), ("MarkerFile", markers.name),
+                       ("DataFile", str(path.absolute().parent / _named(path, "DataFile")))):
+        line = f"{key}={value}".replace("\\", r"\\")  # of a path of Windows
+        header = re.sub(rf"^{key}=.*$", line, header, flags=re.MULTILINE)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / path.name).write_text(header, encoding="utf-8")
+        (Path(folder) / markers.name).write_text(content, encoding="utf-8")
+        yield Path(folder) / path.name
+
+
+def plain_markers(path: Path, stated: str = "") -> tuple[Path, str] | None:
+    """The marker file of a header and its text, where it is not in the encoding that it states."""
+    content = _markers(path)
+    if content is None:
+        return None
+    return path.parent / _named(path, "MarkerFile"), re.sub(
+        "Codepage=.*", "Codepage=UTF-8", text.decoded(content, stated))
+
+
+def guessed(path: Path, stated: str = "") -> str:
+    """Encoding that text in a recording is taken to have, where nothing says so; else ""."""
+    content = _markers(path)
+    if content is None and path.suffix.lower() in (".edf", ".bdf"):
+        content = _annotations(path)
+    encoding = text.encoding_of(content or b"")
+    return "" if stated or encoding == "utf-8" else encoding
+
+
+def _annotations(path: Path) -> bytes:
+    """Bytes of the annotation channels of an EDF+ or BDF+, without those that fill them up."""
+    width = 3 if path.suffix.lower() == ".bdf" else 2
+    with open(path, "rb") as file:
+        try:
+            fixed = file.read(256)
+            n_signals, header_bytes = int(fixed[252:256]), int(fixed[184:192])
+            fields = file.read(256 * n_signals).decode("latin-1")
+            labels = [fields[16 * i:16 * (i + 1)].lower() for i in range(n_signals)]
+            lengths = [width * int(fields[216 * n_signals + 8 * i:][:8]) for i in range(n_signals)]
+        except ValueError:
+            return b""  # the reader says what is wrong
+        places = [(sum(lengths[:i]), lengths[i]) for i, label in enumerate(labels)
+                  if "annotations" in label]
+        n_records = (path.stat().st_size - header_bytes) // max(sum(lengths), 1) if places else 0
+        found = []
+        for record in range(n_records):
+            for begin, length in places:
+                file.seek(header_bytes + record * sum(lengths) + begin)
+                found.append(file.read(length).replace(b"\0", b""))
+    return b"".join(found)
+
+
+def _markers(path: Path) -> bytes | None:
+    """The marker file of a BrainVision header, where it is not in the encoding that it states."""
+    if path.suffix.lower() not in (".vhdr", ".ahdr"):
+        return None
+    name = _named(path, "MarkerFile")
+    file = path.parent / name
+    if not name or not file.is_file():
+        return None
+    content = file.read_bytes()
+    codepage = re.search(rb"Codepage=(\S+)", content)
+    named = codepage[1].decode("ascii", "replace") if codepage else "utf-8"
+    try:
+        content.decode("cp1252" if named.upper() == "ANSI" else named)
+    except (UnicodeDecodeError, LookupError):
+        return content
+    return None
+
+
+def _named(path: Path, key: str) -> str:
+    """Name of the file that a header leads to; "" where it names none."""
+    said = re.search(rf"^{key}=(.*?)\s*$", text.read(path), re.MULTILINE)
+    return said[1].replace("$b", path.stem) if said else ""
