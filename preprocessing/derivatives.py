@@ -92,7 +92,7 @@ def one_a_run(
             key = tuple(sorted((key, value) for key, value in said.items()
                                if key not in _OF_ONE_RUN))
             runs.setdefault((path.parent, key), []).append(path)
-    lost = {}
+    lost: dict[Path, str] = {}
     for files in runs.values():
         kept, *others = sorted(files, key=lambda path: _rank(path, table))
         lost |= {path: f"{_why(path, kept)}; taken is {shown(kept)}" for path in others}

@@ -141,9 +141,10 @@ def look_up(
 def _between(name: str, places: dict) -> tuple[str, np.ndarray] | None:
     """A difference of two electrodes has its place midway between them."""
     ends = [places.get(clean_name(end).casefold()) for end in derivation(name) or ()]
-    if not ends or None in ends:
+    found = [end for end in ends if end is not None]
+    if len(found) != 2 or len(ends) != 2:
         return None
-    (first, a), (second, b) = ends
+    (first, a), (second, b) = found
     return f"{first}-{second}", (a + b) / 2
 
 

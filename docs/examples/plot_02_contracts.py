@@ -47,12 +47,12 @@ print("interpolated:", met.quality["interpolated"])
 
 slow = raw.copy().resample(64, verbose="error")
 short = raw.copy().crop(0, 2)
-nameless = raw.copy().rename_channels({name: f"X{i}" for i, name in enumerate(raw.ch_names)})
-nameless.set_montage(None)
+unknown = raw.copy().rename_channels({name: f"X{i}" for i, name in enumerate(raw.ch_names)})
+unknown.set_montage(None)
 microvolts = raw.copy().apply_function(lambda x: 1e6 * x)  # numbers in µV that claim to be volts
 magnetic = neurofm.simulate_raw("mag102", subject=3, minutes=1)
 
-cases = {"64 Hz": slow, "2 s long": short, "no electrode positions": nameless,
+cases = {"64 Hz": slow, "2 s long": short, "no electrode positions": unknown,
          "wrong unit": microvolts, "MEG": magnetic}
 for name, case in cases.items():
     try:

@@ -63,7 +63,7 @@ def _check_weights(folder: Path) -> None:
     """Raises ValueError for weights that were not fetched, or not wholly."""
     from safetensors import SafetensorError, safe_open
 
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.glob("model*.safetensors")):
         if waiting := pointers.not_fetched(file):
             raise ValueError(f"{folder}: {waiting}")
         try:

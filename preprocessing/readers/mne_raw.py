@@ -152,7 +152,7 @@ def convert(
                                 f"EEG after all, correct their types in the file or channels.tsv, "
                                 f"or their names (rename: {{name: electrode}})")
     if parcels:
-        sensors, notes = _parcels(info, parcels), []
+        sensors, notes = _parcels(info, parcels), list[str]()
     else:
         sensors, notes = _place(Sensors.from_info(info, picks), info, options, source, fiducials)
     picks = picks or parcels

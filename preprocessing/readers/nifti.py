@@ -164,7 +164,7 @@ def _regions(path: Path, image, table):
     labels = np.where(mask, labels, 0)
     code, of = np.unique(labels[labels != 0], return_inverse=True)
     named = atlases.names(table.atlas)
-    small, lost = [], []
+    small, lost = list[str](), list[str]()
     for label in np.setdiff1d(known, [0, *code]).tolist():
         name = named.get(label, str(label))
         (small if _lies_in(atlas, known == label, image, mask) else lost).append(name)
