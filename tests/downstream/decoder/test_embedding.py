@@ -84,7 +84,7 @@ def test_training_mode_is_left_as_it_was(recording, planted):
 
 def test_bad_input(recording, planted):
     model = neurofm.load(planted.backbone)
-    with pytest.raises(ValueError, match=r"wanted an mne\.io\.Raw, a path"):
+    with pytest.raises(ValueError, match=r"wanted an mne\.io\.Raw or mne\.Epochs, a path"):
         neurofm.embed(recording.signal, model)
     short = recording.with_(signal=recording.signal[:, :100])
     with pytest.raises(ValueError, match="for one window"):
