@@ -27,7 +27,7 @@ def test_neurobolt_places_are_those_that_readers_give():
     assert (found - torch.from_numpy(place)).abs().max() <= 0.0006
     _, place = montage.look_up([*NAMES], "standard_1005")
     known = {name for name, at in zip(NAMES, place, strict=True)
-             if at[0] == at[0] and "-" not in name}  # pairs are placed midway, and have no place here
+             if at[0] == at[0] and "-" not in name}  # pairs lie midway, and have no place here
     assert known - PLACES_MM.keys() == {"T3", "T4", "T5", "T6"}  # the same as T7, T8, P7, P8
 
 

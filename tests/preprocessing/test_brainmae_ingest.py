@@ -250,7 +250,9 @@ def test_pretraining_by_the_command(corpus, tmp_path, capsys):
              "--architecture={dim: 16, n_heads: 2, n_static: 1, n_adaptive: 1, n_blocks: 1}",
              "--train.steps=3", "--train.batch_windows=4", "--watch=validation"]
     assert cli.main(words) == 0
-    assert "val/r2_hidden" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "r2_hidden" in said
+    assert "3  val" in said
     model = checkpoints.load(out)
     assert model.contract == corpus.contract
     assert "fmri" in (out / "README.md").read_text()
