@@ -137,7 +137,9 @@ class _InChunks(nn.Module):
     layers: nn.Sequential
 
     def _run(self, x: Float[Tensor, "n time dim_in"]) -> Float[Tensor, "n _ dim_out"]:
-        if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= CPU_CHUNK:
+        # In an export the number of rows is not known.
+        if (torch.is_grad_enabled() or torch.compiler.is_exporting() or x.device.type != "cpu"
+                or len(x) <= CPU_CHUNK):
             return self.layers(x)
         with folded_weights(self.layers):
             return torch.cat([self.layers(chunk) for chunk in x.split(CPU_CHUNK)])

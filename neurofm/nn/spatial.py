@@ -112,9 +112,14 @@ class AttentionCodec(nn.Module):
     ) -> Float[Tensor, "batch source window frame dim"]:
         """Only channels that are `visible` (real and not hidden) are looked at, let alone read."""
         b, c, w, _ = windows.shape
-        rows = self.encoder(windows[visible].flatten(0, 1).to(self.source_embedding().dtype))
-        x = rows.new_zeros(b, c, w * rows.shape[1], rows.shape[2])
-        x[visible] = rows.reshape(-1, *x.shape[2:])
+        windows = windows.to(self.source_embedding().dtype)
+        if torch.compiler.is_exporting():  # a program cannot have as many rows as are visible
+            rows = self.encoder(windows.flatten(0, 2))
+            x = rows.reshape(b, c, -1, rows.shape[-1]) * visible[..., None, None]
+        else:
+            rows = self.encoder(windows[visible].flatten(0, 1))
+            x = rows.new_zeros(b, c, w * rows.shape[1], rows.shape[2])
+            x[visible] = rows.reshape(-1, *x.shape[2:])
         # A window with nothing visible would divide by zero: let it see its (zero) features.
         visible = visible | ~visible.any(dim=1, keepdim=True)
         x = self.backward_solution(x, self.sensors(geometry, kind), visible)

@@ -14,6 +14,7 @@ from neurofm.data.batch import collate
 from neurofm.data.corpus import Corpus
 from neurofm.models.fleeg import FLEEG, FLEEGConfig
 from neurofm.nn import example
+from tests.support import planted as plants
 
 
 @pytest.mark.slow
@@ -41,6 +42,14 @@ def test_a_decoder_runs_without_neurofm_and_answers_the_same(decoder, planted, t
     assert torch.allclose(loaded(*inputs), kept["output"], atol=1e-5)
     assert cli.main(["export", str(decoder), f"--out={out}"]) == 0
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_published_spatial_part_is_exported(tmp_path, capsys):
+    """BrainTokenizer's own encodes what is visible, checks kinds and runs in chunks: ways that
+    depend on data, which a program cannot take."""
+    backbone = plants.make_backbone(tmp_path / "attention", spatial="attention")
+    assert cli.main(["export", str(backbone), f"--out={tmp_path / 'out'}"]) == 0
+    assert "compared with 2, 19, 64 channels: off by" in capsys.readouterr().out
 
 
 def test_a_fleeg_has_the_channels_of_its_site(tmp_path, planted):

@@ -104,11 +104,13 @@ def make_corpus(
     return folder
 
 
-def make_backbone(folder: Path, ledger: dict | None = None, geometry: str = "head") -> Path:
+def make_backbone(
+    folder: Path, ledger: dict | None = None, geometry: str = "head", spatial: str = "leadfield"
+) -> Path:
     """A sealed checkpoint of a small BrainOmni with random weights."""
     torch.manual_seed(100)
     config = BrainOmniConfig(
-        tokenizer={"window_length": 128, "spatial": "leadfield", "n_filters": 4, "dim": 16,
+        tokenizer={"window_length": 128, "spatial": spatial, "n_filters": 4, "dim": 16,
                    "ratios": (4, 2), "n_sources": 8, "n_heads": 2, "n_levels": 2, "n_codes": 32},
         dim=32, n_heads=4, n_blocks=3,
     )
