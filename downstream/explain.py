@@ -1,4 +1,4 @@
-"""Map the channels and frequencies that a decoder's output depends on.
+"""Map the channels and frequencies that go along with a decoder's output.
 
     neurofm explain --data labeled/ --model runs/decoder --out results/
 
@@ -24,14 +24,13 @@ from .scoring import attribution, attribution_figure
 from .scoring.attribution import Attribution
 from .use.one import open_decoder
 
-LIMITS = ("A map shows with what the decoder's output goes along, not what it uses: a place can "
-          "be on it because it is correlated with another. See "
-          "neurofm.downstream.scoring.attribution.")
+LIMITS = ("A map shows where power is correlated with the decoder's output. It does not show what "
+          "the decoder uses: a channel can stand out because it is correlated with another.")
 
 
 @dataclass
 class ExplainConfig:
-    """Map the channels and frequencies that a decoder's output depends on.
+    """Map the channels and frequencies that go along with a decoder's output.
 
     Parameters
     ----------

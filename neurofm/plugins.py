@@ -4,8 +4,8 @@
     my_model = "my_package.my_model:MyModel"
 
 and `my_model` is a model here, in commands, in their help and in checkpoints. Groups:
-neurofm.models (models and tokenizers), neurofm.tasks, neurofm.baselines, neurofm.commands,
-neurofm.contracts (kinds of signal).
+neurofm.models (models and tokenizers), neurofm.readers, neurofm.steps, neurofm.contracts (kinds of
+signal), neurofm.tasks, neurofm.baselines, neurofm.benchmarks, neurofm.commands.
 """
 
 import logging

@@ -33,14 +33,10 @@ def remarks(quality: dict, places: bool = False) -> list[str]:
 
     places: say also how many electrodes are placed by the template, which is no fault.
     """
-    found = list(quality.get("reading", ()))
-    dropped = {name: reason for name, reason in quality.get("not_used", {}).items()
-               if not reason.startswith("of type")}  # what is no EEG by its type is no fault
+    found = of_reading(quality)
     if places and quality.get("template_places"):
         found.append(f"{words.count(quality['template_places'], 'electrode')} without a place in "
                      f"the file: placed by the template of their names")
-    if dropped:
-        found.append(f"channels left out: {in_words(dropped)}")
     found += [text for step in steps.ORDER if step.remarks for text in step.remarks(quality)]
     # A step of another package keeps what it found under its name.
     for name in quality.keys() & plugins.points(steps.GROUP).keys():
@@ -50,6 +46,14 @@ def remarks(quality: dict, places: bool = False) -> list[str]:
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{words.count(number, 'window')} left out: {reason}")
     return found
+
+
+def of_reading(quality: dict) -> list[str]:
+    """What the reader did with the recording, and which channels it left out."""
+    dropped = {name: reason for name, reason in quality.get("not_used", {}).items()
+               if not reason.startswith("of type")}  # what is no EEG by its type is no fault
+    return [*quality.get("reading", ()),
+            *([f"channels left out: {in_words(dropped)}"] if dropped else [])]
 
 
 def in_words(dropped: dict[str, str]) -> str:

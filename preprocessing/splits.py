@@ -2,7 +2,8 @@
 
 A subject's split is a hash of its name and the seed, so it is the same on every machine and stays
 when recordings are added; shares are met on average only. Where subjects have labels, a split that
-lacks one gets the nearest subject that has it, so few subjects leave no split without a class.
+lacks one gets the nearest subject that has it, so few subjects leave no split without a class. Such
+a subject may move back when others are added; the ledgers of models tell who was trained on.
 """
 
 import hashlib

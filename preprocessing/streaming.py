@@ -16,6 +16,7 @@ from neurofm.data.contract import EEG_MEG, Contract, InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
+from . import quality as quality_of
 from . import steps
 from .steps import AtStart, Causal, PerWindow, Step
 from .steps.refusal import ContractError
@@ -62,8 +63,10 @@ class CausalStandardizer:
         self.sensors, self.marked = stream.sensors, quality.pop("bads")
         self.quality = quality
         # what a person should know of the recording before it streams
-        self.remarks = [text for step in order if isinstance(step.live, AtStart) and step.remarks
-                        for text in step.remarks(quality)]
+        read = {"reading": template.notes, "not_used": template.left_out}
+        self.remarks = [*quality_of.of_reading(read), *(
+            text for step in order if isinstance(step.live, AtStart) and step.remarks
+            for text in step.remarks(quality))]
         self._causal = []
         for step in order:
             if isinstance(step.live, Causal):

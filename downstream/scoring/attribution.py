@@ -88,8 +88,8 @@ class Attribution:
                     f"and these were trained on as well as judged")
         if least >= LEVEL:
             return (f"no p can fall below {least:.2g}, as labels can be exchanged between "
-                    f"{self.exchanged} in so few ways: whether they are told apart (p = {p:.2g}) "
-                    f"is left open")
+                    f"{self.exchanged} in so few ways: whether the decoder tells them apart is not "
+                    f"known (p = {p:.2g})")
         return f"held-out labels are not told apart (p = {p:.2g})"
 
     def table(self) -> pd.DataFrame:

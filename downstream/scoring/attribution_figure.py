@@ -41,7 +41,7 @@ def draw(path: str | Path, found: list[Attribution], classes: tuple[str, ...], w
     if image is not None:
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[:, columns]))
         bar.ax.tick_params(labelsize=7)
-        bar.set_label("power (dB) for 1 standard deviation of output", fontsize=8)
+        bar.set_label("power, dB per SD of output", fontsize=8)
     least = np.concatenate([each.least_p for each in found])
     limit = "" if not (least >= LEVEL).any() else \
         f";\nwith so few permutations p cannot be below {np.nanmin(least):.2g}"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.sensors import KINDS
-from ..nn.labram_channels import NEAR_M, rows_at, rows_of
+from ..nn.labram_channels import NEAR_M, row_of_pair, rows_at, rows_of
 from ..nn.patch_encoder import LaBraMEncoder, patch_width
 from .protocol import Backbone, BackboneConfig
 
@@ -168,9 +168,16 @@ def electrodes(channels: Sequence[str], batch: Batch) -> Int[Tensor, "batch chan
             )
         rows = torch.tensor(rows_of(channels), device=batch.signal.device)
         return rows.expand(len(batch), -1)
-    electrode = batch.valid & (batch.kind == KINDS.index("eeg"))
+    electrode, pairs = batch.valid & (batch.kind == KINDS.index("eeg")), []
+    for window, names in enumerate(batch.ch_names):
+        pairs += [(window, channel, row) for channel, name in enumerate(names)
+                  if (row := row_of_pair(name)) is not None]
+    for window, channel, _ in pairs:
+        electrode[window, channel] = False
     lost = electrode & batch.geometry.isnan().any(dim=-1)
     rows = rows_at(batch.geometry, electrode)
+    for window, channel, row in pairs:
+        rows[window, channel] = row
     nothing = (rows < 0).all(dim=1)
     if lost.any() or nothing.any():
         row = int((lost.any(dim=1) | nothing).nonzero()[0])

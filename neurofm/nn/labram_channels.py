@@ -80,6 +80,15 @@ def rows_of(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(known[name.casefold()] for name in names)
 
 
+def row_of_pair(name: str) -> int | None:
+    """Row of a difference of two electrodes by its name ("F7-T7"), −1 where there is none; None of
+    an electrode. Midway between the two, where readers place it, another electrode lies."""
+    if "-" not in name:
+        return None
+    return next((row for row, known in enumerate(NAMES, start=1)
+                 if known.casefold() == name.casefold()), -1)
+
+
 def rows_at(
     geometry: Float[Tensor, "batch channel 6"], electrode: Bool[Tensor, "batch channel"]
 ) -> Int[Tensor, "batch channel"]:

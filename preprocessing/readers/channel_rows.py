@@ -4,12 +4,11 @@ mne-bids takes the file only where names and order are those of the recording. L
 another order or case, or for some channels alone; each row is of the channel that it names.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
-from .. import montage
+from .. import montage, text
 
 _TYPES = {"eeg": "eeg", "eog": "eog", "heog": "eog", "veog": "eog", "ecg": "ecg", "ekg": "ecg",
           "emg": "emg", "resp": "resp", "trig": "stim", "stim": "stim", "misc": "misc",
@@ -25,7 +24,7 @@ def apply(raw, sidecars: list[Path]) -> tuple[dict[str, str], list[str]]:
     path = next((file for file in sidecars if file.name.endswith("channels.tsv")), None)
     if path is None:
         return {}, []
-    found = {str(row["name"]).strip(): row for row in _rows(path) if row.get("name")}
+    found = {str(row["name"]).strip(): row for row in text.read_table(path)[1] if row.get("name")}
     named, strange = _matched(list(found), raw.ch_names)
     types, bads, units = {}, set(raw.info["bads"]), {}
     of_file = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
@@ -55,15 +54,6 @@ def apply(raw, sidecars: list[Path]) -> tuple[dict[str, str], list[str]]:
 
 def _unsaid(row: dict[str, str]) -> bool:
     return row.get("type", "").casefold() in ("", "n/a", "nan")
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return list(csv.DictReader(text.splitlines(), delimiter="\t"))
 
 
 def _matched(rows: list[str], names: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -1,10 +1,12 @@
 """coordsystem.json → nasion and the points before the ears, in the frame of the electrodes."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+
+from .. import text
+from .errors import ReadError
 
 _NAMES = (("nas", "nasion", "nz"), ("lpa",), ("rpa",))
 
@@ -15,8 +17,8 @@ def read(sidecars: list[Path]) -> Float[np.ndarray, "3 3"] | None:
     if path is None:
         return None
     try:
-        said = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError:
+        said = text.read_json(path)
+    except ReadError:
         return None  # mne-bids says what is wrong with it, where it matters
     for key in ("AnatomicalLandmarkCoordinates", "FiducialsCoordinates"):
         places = said.get(key)

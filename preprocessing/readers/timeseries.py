@@ -1,7 +1,6 @@
 """Plain arrays (.npy, .npz, .mat, .h5, .csv, AFNI's .1D, XCP-D's *timeseries.tsv) → Recording, by a
 small table of what they do not say."""
 
-import csv
 import gzip
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from neurofm import extras
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 
-from .. import montage
+from .. import montage, text
 from ..places import WrongPlaces, judge
 from . import atlas, hdf5, trials
 from .errors import ReadError
@@ -207,10 +206,8 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
     """
     if not path.is_file():
         raise ValueError(f"arrays.channels: there is no file {path}")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file, delimiter="," if path.suffix == ".csv" else "\t"))
-    rows = [{key.strip().casefold(): value.strip() for key, value in row.items() if key and value}
-            for row in rows]
+    rows = [{key.casefold(): value for key, value in row.items() if key and value}
+            for row in text.read_table(path)[1]]
     if rows and "number" in rows[0]:
         rows.sort(key=lambda row: int(row["number"]))
     column = next((name for name in ("labels", "name", "label", "roi")

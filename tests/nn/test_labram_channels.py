@@ -1,9 +1,12 @@
 """Electrodes of LaBraM by name and by place (which NeuroBOLT reads too)."""
 
+import numpy as np
 import pytest
 import torch
 
-from neurofm.data.sensors import HEAD_CENTER_M, HEAD_RADIUS_M
+from neurofm.data.batch import collate
+from neurofm.data.sensors import HEAD_CENTER_M, HEAD_RADIUS_M, Sensors
+from neurofm.models.labram import electrodes
 from neurofm.nn.labram_channels import NAMES, PLACES_MM, rows_at, rows_of
 from neurofm.preprocessing import montage
 
@@ -47,6 +50,16 @@ def test_neurobolt_electrodes_by_place():
         order = torch.randperm(len(at))
         rows = rows_at(geometry(*at[order].tolist()), everywhere(len(at)))
         assert rows[0].tolist() == torch.tensor(rows_of([*PLACES_MM]))[order].tolist()
+
+
+def test_neurobolt_a_difference_of_two_electrodes_is_no_electrode():
+    """Readers place F7-T7 midway, which is FT7's place, and C3-Cz at C1's; a pair that LaBraM knows
+    has a row of its own, another one has none."""
+    names = ("Cz", "F7-T7", "C3-Cz")
+    _, place = montage.look_up([*names], "standard_1005")
+    layout = Sensors(names, np.zeros(3), place, np.zeros((3, 3)))
+    batch = collate([np.zeros((3, 400), np.float32)], [layout], "head")
+    assert electrodes((), batch).tolist() == [[*rows_of(["Cz", "F7-T7"]), -1]]
 
 
 def test_neurobolt_electrodes_that_are_not_taken():

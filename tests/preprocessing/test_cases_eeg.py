@@ -65,7 +65,8 @@ def _eeglab(path, events=(), *, data=None, places_mm=None, fiducials_mm=None, tr
 
 
 def _edf(path, labels, signal, unit="uV"):
-    edfio = pytest.importorskip("edfio")
+    import edfio
+
     path.parent.mkdir(parents=True, exist_ok=True)
     edfio.Edf([edfio.EdfSignal(1e6 * row, 200, label=label, physical_dimension=unit,
                                physical_range=(-200, 200))
@@ -390,7 +391,8 @@ def test_cases_bad_input_an_average_in_memory_is_named(make_raw):
 
 
 def test_cases_channels_of_a_lower_rate_are_said(tmp_path):
-    edfio = pytest.importorskip("edfio")
+    import edfio
+
     path, signal = tmp_path / "a.edf", 1e6 * _signal()
     edfio.Edf([edfio.EdfSignal(row[::2] if name == "Pz" else row, 100 if name == "Pz" else 200,
                                label=name, physical_dimension="uV", physical_range=(-200, 200))

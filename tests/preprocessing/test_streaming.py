@@ -47,6 +47,15 @@ def streamed(live: Recording, contract: InputContract = CONTRACT, chunk: int = 1
             for window in standardizer.push(live.signal[:, begin:begin + chunk])]
 
 
+def test_what_the_reader_left_out_is_told_of_a_stream_too():
+    """`decode` of the same recording says it; what is no EEG by its type is no fault."""
+    live = recording().with_(notes=("Cz is the reference of 3 channels by their names",), left_out={
+        "ECG": "by its name ECG, not EEG", "STI": "of type stim in the file"})
+    assert CausalStandardizer(live, CONTRACT).remarks[:2] == [
+        "Cz is the reference of 3 channels by their names",
+        "channels left out: ECG (by its name ECG, not EEG)"]
+
+
 @pytest.mark.parametrize(("sfreq", "contract"), [
     (256.0, InputContract()), (1000.0, InputContract()), (160.0, InputContract(lowpass_hz=75.0)),
     (512.0, InputContract(lowpass_hz=None)), (256.0, InputContract(highpass_hz=4.0)),
