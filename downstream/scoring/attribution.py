@@ -56,15 +56,15 @@ class Attribution:
     # sign), or "number"
     outputs: tuple[str, ...]
     bands: dict[str, tuple[float, float]]  # name → edges in Hz
-    pattern: Float[np.ndarray, "output channel band"]  # DB for one deviation of the output
-    # DB; in 1 of 20 draws any entry is larger than its own
+    pattern: Float[np.ndarray, "output channel band"]  # dB for one deviation of the output
+    # dB; in 1 of 20 draws any entry is larger than its own
     threshold: Float[np.ndarray, "output channel band"]
     # of the bins of `spectrum`: root mean square over channels of the pattern, dB;
     # spectrum_threshold: as threshold, for the bins
     edges_hz: Float[np.ndarray, " edge"]
     spectrum: Float[np.ndarray, "output bin"]
     spectrum_threshold: Float[np.ndarray, "output bin"]
-    # P of the labels being told apart no better when exchanged; least_p: the least that these
+    # p of the labels being told apart no better when exchanged; least_p: the least that these
     # exchanges allow; both NaN where none can be had
     p_labels: Float[np.ndarray, " output"]
     least_p: Float[np.ndarray, " output"]
