@@ -15,15 +15,15 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import checkpoints, contents, progress
-from neurofm.checkpoints.contracts import contract_of
+from neurofm import contents, progress
+from neurofm.checkpoints.scan_model import open_scan_model
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
 from neurofm.data.contract import of_signals
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
-from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
+from neurofm.models.protocol import ScanModel
 from neurofm.preprocessing import archive, segments
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
 from neurofm.preprocessing.readers import ReadError, ReadOptions
@@ -43,7 +43,7 @@ class SynthesizeConfig:
     paths
         EEG files or folders, searched recursively.
     model
-        Checkpoint of a neurobolt_sequence.
+        Checkpoint of a model that predicts scans, such as a neurobolt_sequence.
     out
         Folder of the results.
     t_r
@@ -111,8 +111,8 @@ class Series:
 
 def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
     """Synthesize each recording, write its series, compare with what was measured."""
-    model = open_model(run.model)
-    atlas = series_files.open_atlas(run.atlas, run.labels, model.config.rois) if run.atlas else None
+    model = open_scan_model(run.model)
+    atlas = series_files.open_atlas(run.atlas, run.labels, model.rois) if run.atlas else None
     found = archive.find(run.paths, exclude=run.exclude)
     failures = list(found.missing)
     if not found.jobs and not failures:
@@ -125,7 +125,7 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
             failures.append((each.source, error.reason))
             job.say(f"failed: {each.source}: {error.reason}")
             continue
-        files += series_files.write(job.out, series, model.config.rois, run.model,
+        files += series_files.write(job.out, series, model.rois, run.model,
                                     job.parents["model"], atlas)
         made.append(series)
         people.append({"recording": each.id, "dataset": each.dataset,
@@ -135,7 +135,7 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
         return FAILED
     pd.DataFrame(failures, columns=["source", "reason"]).to_csv(
         job.out / "failures.tsv", sep="\t", index=False)
-    table = synthesized_page.compared(job.out, made, model.config.rois, run.permutations)
+    table = synthesized_page.compared(job.out, made, model.rois, run.permutations)
     summary = synthesized_page.finding(table)
     results = Results(
         "synthesize", data=run.paths, model=run.model, methods=["synthesized"], seeds=[0],
@@ -157,16 +157,7 @@ COMMAND = Command(
 main = COMMAND
 
 
-def open_model(path: str) -> NeuroBOLTSequence:
-    """A trained model with its contract."""
-    model = checkpoints.load_kind(
-        path, NeuroBOLTSequence, "a neurobolt_sequence",
-        "; train one: neurofm pretrain --model neurobolt_sequence --data PAIRS")
-    contract_of(model, path)
-    return model.eval()
-
-
-def one(run: SynthesizeConfig, model: NeuroBOLTSequence, job) -> Series:
+def one(run: SynthesizeConfig, model: ScanModel, job) -> Series:
     """The series of one recording."""
     reading = ReadOptions(run.montage, rename=run.rename, arrays=one_scan.REGIONS)
     how = one_scan.Pairing(partner=run.partner, drop=tuple(run.drop), reading=reading)
@@ -174,7 +165,7 @@ def one(run: SynthesizeConfig, model: NeuroBOLTSequence, job) -> Series:
     bold = None
     if run.partner:
         bold = partner.read(partner.find(job.path, job.source, run.partner), how.reading)
-        if lost := [name for name in model.config.rois if name not in bold.rois.names]:
+        if lost := [name for name in model.rois if name not in bold.rois.names]:
             raise ReadError(job.path, f"its fMRI lacks regions of the model: {', '.join(lost[:5])}")
     at = times(run, recording, bold)
     values = predict(model, recording, at.first_volume_s, at.t_r, at.kept.stop - at.kept.start)
@@ -182,7 +173,7 @@ def one(run: SynthesizeConfig, model: NeuroBOLTSequence, job) -> Series:
     if bold is not None:
         from neurofm.data.bold import cleaned
 
-        rows = bold.rois.rows(model.config.rois)
+        rows = bold.rois.rows(model.rois)
         measured = cleaned(bold.signal[rows][:, at.kept], at.t_r, how.bold).T
     name = job.source.rsplit("/", 1)[-1].split(".")[0].removesuffix("_eeg")
     volume_s = at.first_volume_s + np.arange(len(values)) * at.t_r
@@ -204,7 +195,7 @@ def times(run: SynthesizeConfig, recording: Recording, bold) -> alignment.Alignm
 
 @torch.no_grad()
 def predict(
-    model: NeuroBOLTSequence, recording: Recording, first_volume_s: float, t_r: float, n: int
+    model: ScanModel, recording: Recording, first_volume_s: float, t_r: float, n: int
 ) -> Float[np.ndarray, "volume roi"]:
     """Values of the model's regions at n volumes."""
     contract, bad_s = of_signals(model.contract), segments.blanks(recording)
@@ -217,7 +208,7 @@ def predict(
     batch = PairBatch(
         plain.signal, plain.geometry, plain.kind, plain.valid, torch.tensor([signal.shape[1]]),
         torch.from_numpy(middle_s).float()[None],
-        torch.full((1, n, len(model.config.rois)), torch.nan), torch.from_numpy(bad)[None])
+        torch.full((1, n, len(model.rois)), torch.nan), torch.from_numpy(bad)[None])
     values = model.predict(batch.to(model.device))[0].double().cpu().numpy()
     known = ~blind(bad, contract.sfreq, middle_s)
     if not known.any():

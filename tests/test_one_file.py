@@ -14,6 +14,7 @@ import pytest
 from neurofm import artifacts
 from neurofm.data.contract import FILE_NAME, InputContract
 from neurofm.data.corpus import Corpus
+from neurofm.data.pairs import Pairs
 from neurofm.preprocessing import quality
 from neurofm.results import Results
 from tests.support import flagged, fmri
@@ -234,6 +235,33 @@ def test_one_file_masked_model_is_judged_by_hidden_regions(toy, tmp_path):
     assert (table["r2_model"] > 0.05).all()  # trained,
     assert (table["r2_random"] == 0).all()  # and not
     assert (table["difference"] < 0).all()  # it knows of no networks, ridge regression does
+
+
+def test_one_file_model_of_scans_is_judged_by_bold_and_synthesizes(toy, tmp_path):
+    files, pairs, run, judged, made = (
+        tmp_path / name for name in ("archive", "pairs", "loudness", "judged", "made"))
+    toy.each(
+        ["simulate", f"--out={files}", "--bold=true", "--subjects=3", "--minutes=2",
+         "--always=[eeg19]", "--devices=[]", "--devices_per_subject=0", "--n_rois=4"])
+    eeg, = files.rglob("sub-003*_eeg.fif")
+    toy.each(
+        ["pair", files, f"--rois={files / 'rois.tsv'}", "--contract.sfreq=100",
+         "--contract.lowpass_hz=45", '--splits.validation=["002"]', '--splits.test=["003"]',
+         f"--out={pairs}"],
+        ["pretrain", "--model=toy_loudness", f"--data={pairs}", f"--out={run}", "--train.steps=2",
+         "--train.batch_windows=1"],
+        ["evaluate", "bold", f"--data={pairs}", f"--model={run}", "--methods=[ours, alpha_hrf]",
+         "--permutations=20", f"--out={judged}"],
+        ["synthesize", eeg, f"--model={run}", "--t_r=2",
+         f"--out={made}"])
+    scores = {row["method"]: row["value"] for row in Results.load(judged).scores
+              if row["metric"] == "r"}
+    assert set(scores) == {"ours", "alpha_hrf"}
+    (series,) = made.glob("*_timeseries.tsv")
+    table = pd.read_csv(series, sep="\t")
+    assert list(table) == list(Pairs.open(pairs).rois.names) and len(table) > 40
+    shape = np.corrcoef(table.to_numpy().T)
+    assert np.allclose(np.abs(shape), 1, atol=1e-3)  # one loudness behind every region
 
 
 @pytest.mark.long

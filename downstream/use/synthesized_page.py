@@ -31,7 +31,7 @@ def page(
     out: Path, run, model, made: list, failures: list[tuple[str, str]], table: pd.DataFrame | None
 ) -> report.Page:
     """All recordings. made: Series of each. table: from `compared`."""
-    rois = model.config.rois
+    rois = model.rois
     sections = [("What this is", report.paragraph(
         f"Time series of {len(rois)} regions, synthesized from EEG by {Path(run.model).name}. "
         "Nothing here was measured by a scanner. Values are z-scored over a recording: "
@@ -41,8 +41,9 @@ def page(
             ("Regions", ", ".join(rois)),
             ("Model's input", f"EEG at {model.contract.sfreq:g} Hz, {model.contract.highpass_hz:g}–"
                               f"{model.contract.lowpass_hz:g} Hz, any montage")]))]
-    sections.append(("Beside what was measured", report.paragraph(NOT_COMPARED) if table is None
-                     else report.paragraph(finding(table)) + tables.html(_shown(table))))
+    if table is not None:
+        sections.append(("Beside what was measured",
+                         report.paragraph(finding(table)) + tables.html(_shown(table))))
     for series in made:
         sections.append((series.name, report.figure(
             out / f"{series.name}_desc-synthesized.png",

@@ -50,69 +50,21 @@ class VolumeWindows(Scans):
         return pd.DataFrame({"recording": self.index[0]})
 
     def select(self, split: str | None = None) -> np.ndarray:
-        """Windows of a split.
-
-        Parameters
-        ----------
-        split
-            train, validation or test; None = all.
-
-        Returns
-        -------
-        ndarray
-            Indices, `[window]`.
-        """
+        """Windows of a split."""
         return np.flatnonzero(np.isin(self.index[0], super().select(split)))
 
     def subjects(self, windows: np.ndarray) -> np.ndarray:
-        """Subject of each window.
-
-        Parameters
-        ----------
-        windows
-            Indices of windows, `[window]`.
-
-        Returns
-        -------
-        ndarray
-            'dataset/subject', `[window]`.
-        """
+        """Subject of each window."""
         return super().subjects(self.index[0][windows])
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
-        """Number of channels of each window.
-
-        Parameters
-        ----------
-        windows
-            Indices of windows, `[window]`.
-
-        Returns
-        -------
-        ndarray
-            `[window]`.
-        """
+        """Number of channels of each window."""
         return super().widths(self.index[0][windows])
 
     def batch(  # type: ignore[override] # of windows, not of whole scans
         self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None
     ) -> Batch:
-        """The windows side by side.
-
-        Parameters
-        ----------
-        windows
-            Indices of windows, `[window]`.
-        seeds
-            Seed of each window, for what a model draws, `[window]`; None = none.
-        target
-            Target of each window, `[window, ...]`; None = none.
-
-        Returns
-        -------
-        Batch
-            `target` is `[batch, roi]`, NaN where not measured.
-        """
+        """The windows side by side."""
         rows = [tuple(int(column[w]) for column in self.index) for w in windows.tolist()]
         pairs = self.pairs
         return collate(

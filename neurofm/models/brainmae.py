@@ -73,18 +73,7 @@ class BrainMAE(Backbone, RegionModel):
     # ------------------------------------------------------------------- parts
 
     def cut(self, batch: Batch) -> Segments:
-        """The batch in segments.
-
-        Parameters
-        ----------
-        batch
-            Scans side by side, padded.
-
-        Returns
-        -------
-        Segments
-            On the time grid of the kernel.
-        """
+        """The batch in segments."""
         if batch.t_r is None:
             raise ValueError("BrainMAE reads fMRI: wanted windows with their repetition time "
                              "(Batch.t_r, seconds), got none; are these EEG or MEG?")
@@ -170,21 +159,7 @@ class BrainMAE(Backbone, RegionModel):
 
     def states(self, batch: Batch, in_context: bool = True) -> tuple[
             Float[Tensor, "batch segment dim"], Bool[Tensor, "batch segment"]]:
-        """States of segments.
-
-        Parameters
-        ----------
-        batch
-            Windows side by side, padded.
-        in_context
-            After attention between segments; else from the segment alone.
-
-        Returns
-        -------
-        tuple[Tensor, Tensor]
-            State of each segment `[batch, segment, dim]`; True = enough of the segment was
-            measured, `[batch, segment]`.
-        """
+        """States of segments."""
         seg = self.cut(batch)
         found = self._encode(seg, self.regions(batch.geometry), batch.valid, None)
         state = found.state if in_context else found.alone
@@ -231,20 +206,7 @@ class BrainMAE(Backbone, RegionModel):
     def graph(
         self, geometry: Float[Tensor, "batch region 6"], valid: Bool[Tensor, "batch region"]
     ) -> Float[Tensor, "batch region region"] | None:
-        """Attention of each region to each other one.
-
-        Parameters
-        ----------
-        geometry
-            Position and orientation of the regions, `[batch, region, 6]`.
-        valid
-            True = a real region, `[batch, region]`.
-
-        Returns
-        -------
-        Tensor
-            `[batch, region, region]`, mean over heads and static blocks; None without such blocks.
-        """
+        """Attention of each region to each other one."""
         if not len(self.static):
             return None
         regions = self.regions(geometry)
@@ -254,40 +216,14 @@ class BrainMAE(Backbone, RegionModel):
     def fill_in(
         self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
     ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """Predict the regions of each segment.
-
-        Parameters
-        ----------
-        batch
-            Windows side by side, padded.
-        hidden
-            True = hidden from the model, `[batch, segment, region]`; None = nothing.
-
-        Returns
-        -------
-        tuple[Tensor, Segments]
-            Prediction `[batch, region, segment, volume]`; the segments.
-        """
+        """Predict the regions of each segment."""
         seg = self.cut(batch)
         return self._fill_in(batch, seg, hidden), seg
 
     def guess(
         self, batch: Batch, hidden: Bool[Tensor, "batch segment region"] | None
     ) -> tuple[Float[Tensor, "batch region segment volume"], Segments]:
-        """As `fill_in`, by the linear guess from other regions alone.
-
-        Parameters
-        ----------
-        batch
-            Windows side by side, padded.
-        hidden
-            True = hidden from the model, `[batch, segment, region]`; None = nothing.
-
-        Returns
-        -------
-        tuple[Tensor, Segments]
-            As of `fill_in`; 0 without factors.
-        """
+        """As `fill_in`, by the linear guess from other regions alone."""
         seg = self.cut(batch)
         guess = self._encode(seg, self.regions(batch.geometry), batch.valid, hidden).guess
         return torch.einsum("bsvm,bsrm->brsv", seg.weight.to(guess), guess), seg

@@ -97,24 +97,7 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
         valid: Bool[Tensor, "batch channel"] | None = None,
         session: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch channel predicted code"]:
-        """Scores of the token that follows each position.
-
-        Parameters
-        ----------
-        labels
-            Labels of tokens, `[batch, channel, time]`.
-        geometry
-            Position and orientation of channels, `[batch, channel, 6]`, which "causal" reads.
-        valid
-            True = a real sensor, `[batch, channel]`.
-        session
-            Number of the subject of each window, `[batch]`, −1 = unknown; None = no subjects.
-
-        Returns
-        -------
-        Tensor
-            `[batch, channel, time, token]`; of "patched" only the last positions.
-        """
+        """Scores of the token that follows each position."""
         return self.head(self.body(labels, geometry, valid, session))
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -135,18 +118,7 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
         return loss, {"top1": best[..., 0].float().mean(), "top5": best.any(-1).float().mean()}
 
     def numbers(self, people: Sequence[str]) -> Int[Tensor, " batch"] | None:
-        """Number of each subject.
-
-        Parameters
-        ----------
-        people
-            'dataset/subject' of each window.
-
-        Returns
-        -------
-        Tensor or None
-            int `[batch]`, −1 = unknown; None if the model has no subjects.
-        """
+        """Number of each subject."""
         known = {name: number for number, name in enumerate(self.config.people)}
         if not known or not people:
             return None
@@ -172,30 +144,7 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
         self, prompt: Batch, seconds: float, *, burn_in_s: float = 0.0, unigram: bool = False,
         temperature: float = 1.0, top_p: float = 0.99, seed: int = 0,
     ) -> Float[Tensor, "batch channel time"]:
-        """Signals that follow the prompt. A subject of the training data has its own embedding.
-
-        Parameters
-        ----------
-        prompt
-            Windows of signal.
-        seconds
-            Length, s.
-        burn_in_s
-            Time to discard before it, s.
-        unigram
-            Begin with labels drawn by their frequency in the prompt, instead of its labels.
-        temperature
-            Sampling temperature.
-        top_p
-            Sample from the most probable tokens that together have this probability.
-        seed
-            Seed of what is drawn.
-
-        Returns
-        -------
-        Tensor
-            `[batch, channel, time]`.
-        """
+        """Signals that follow the prompt. A subject of the training data has its own embedding."""
         from .meg_gpt_generate import generate, unigram_prompt
 
         if self.contract is None:

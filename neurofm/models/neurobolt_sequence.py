@@ -133,6 +133,10 @@ class NeuroBOLTSequence(ScanModel):
             self.tokenizer.load_state_dict(tokenizer.state_dict())
         self.choose_trainable()
 
+    @property
+    def rois(self) -> tuple[str, ...]:
+        return self.config.rois
+
     def choose_trainable(self) -> None:
         """Nothing: see the top of the file, and `finish`."""
         self.requires_grad_(False)

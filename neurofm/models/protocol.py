@@ -7,7 +7,7 @@
       ├ Tokenizer             encode, decode, of_channels, of_samples  (tokenizers/tokenizer.py)
       ├ Backbone              embed, pooled, prepare, start, used, layer
       ├ WindowDecoder         classes, pool, name, predict
-      ├ ScanModel             predict
+      ├ ScanModel             predict, rois
       ├ RegionModel           cut, fill_in, guess, graph, states
       ├ NextTokenModel        tokenizer, logits, numbers
       └ GenerativeModel       generate
@@ -96,18 +96,7 @@ class Backbone(NeuroFMPreTrainedModel):
 
     @abstractmethod
     def embed(self, batch: Any) -> Float[Tensor, "batch source frame dim"]:
-        """Features of every place and time.
-
-        Parameters
-        ----------
-        batch
-            Windows side by side, padded.
-
-        Returns
-        -------
-        Tensor
-            `[batch, source, frame, dim]`.
-        """
+        """Features of every place and time."""
 
     @abstractmethod
     def pooled(self, batch: Any, pool: str) -> Float[Tensor, "batch *place feature"]:
@@ -276,6 +265,12 @@ class ScanModel(NeuroFMPreTrainedModel):
     """Base of models that predict fMRI from EEG: `neurofm synthesize` takes those of scans."""
 
     learns_from: ClassVar[Literal["signals", "scans", "volumes"]] = "scans"
+
+    @property
+    def rois(self) -> tuple[str, ...]:
+        """Names of the predicted regions, in the order of the last axis of `predict`; empty where
+        the model does not know them."""
+        return ()
 
     @abstractmethod
     def predict(self, batch: Any) -> Tensor:

@@ -123,18 +123,7 @@ class SampleTokenizer(Tokenizer):
 
     @torch.no_grad()
     def finish(self, batches) -> str:
-        """Order the vocabulary by the training windows.
-
-        Parameters
-        ----------
-        batches
-            Batches of training windows.
-
-        Returns
-        -------
-        str
-            What came of it.
-        """
+        """Order the vocabulary by the training windows."""
         count = torch.zeros_like(self.vocabulary.label_of)
         for batch in batches:
             tokens = self.tokens(batch.signal.flatten(0, 1)).view(batch.signal.shape)[batch.valid]

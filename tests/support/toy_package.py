@@ -23,7 +23,8 @@ POINTS = {
     "neurofm.steps": {"clip": "step:STEP", "mute": "step:MUTE"},
     "neurofm.models": {
         "toy_sign": "tokenizer:ToySign", "toy_loud": "model:ToyLoud",
-        "toy_masked": "masked:ToyMasked", "toy_bigram": "next_token:ToyBigram"},
+        "toy_masked": "masked:ToyMasked", "toy_bigram": "next_token:ToyBigram",
+        "toy_loudness": "scan:ToyLoudness"},
     "neurofm.tasks": {"toy_side": "task:TASK"},
     "neurofm.baselines": {"toy_nearest": "baseline:ToyNearest"},
     "neurofm.benchmarks": {"toy-question": "benchmark:COMMAND"},

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
+from neurofm.checkpoints.scan_model import open_scan_model
 from neurofm.data.pairs import Pairs
-from neurofm.models.neurobolt_sequence import NeuroBOLTSequence
+from neurofm.models.protocol import ScanModel
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
 from neurofm.training.loop import TrainConfig
 
@@ -20,7 +21,7 @@ Fitted = linear.Linear | trained.Network | trained.OneByOne  # predict(part, sca
 
 def fitted(
     methods: list[str], roles: Roles, names: list[str], seeds: int, folder: Path, say, *,
-    model: NeuroBOLTSequence | None, tokenizer: BrainTokenizer | None, architecture: dict,
+    model: ScanModel | None, tokenizer: BrainTokenizer | None, architecture: dict,
     parents: dict[str, str], train_cnn: TrainConfig,
 ) -> dict[str, list[Fitted]]:
     """Each method; of what starts at random one of each seed. Linear ones first, since they take no
@@ -61,14 +62,13 @@ def _told(say, name: str, text) -> None:
     say(f"{name}: {text}")
 
 
-def open_model(path: str, pairs: Pairs) -> NeuroBOLTSequence:
+def open_model(path: str, pairs: Pairs) -> ScanModel:
     """A trained model that fits these pairs; ValueError where it does not."""
-    model = checkpoints.load_kind(path, NeuroBOLTSequence,
-                                  "a neurobolt_sequence, which predicts fMRI")
+    model = open_scan_model(path)
     if different := contract_of(model).differences(pairs.contract):
         raise ValueError(f"{path} takes other EEG than {pairs.folder} holds "
                          f"({'; '.join(different)}): pair with the contract of the model")
-    ours, theirs = model.config.rois, pairs.rois.names
+    ours, theirs = model.rois, pairs.rois.names
     if tuple(ours) != tuple(theirs):
         raise ValueError(f"{path} predicts the {len(ours)} regions {', '.join(ours[:4])}, …; "
                          f"{pairs.folder} holds {len(theirs)}: {', '.join(theirs[:4])}, …; train "

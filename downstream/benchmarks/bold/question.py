@@ -59,7 +59,8 @@ class EvaluateBoldConfig:
         Methods to compare: ours, ours_one_by_one (one model per region), band_power_fir,
         band_power_hrf, alpha_hrf, cnn. The others are subtracted from the first.
     model
-        Checkpoint of a neurobolt_sequence to evaluate as ours; "" = train one here.
+        Checkpoint of a model that predicts scans, to evaluate as ours; "" = train a
+        neurobolt_sequence here.
     tokenizer
         Checkpoint of a brain_tokenizer whose features ours reads as well.
     architecture
