@@ -259,7 +259,8 @@ def test_one_file_model_of_scans_is_judged_by_bold_and_synthesizes(toy, tmp_path
     assert set(scores) == {"ours", "alpha_hrf"}
     (series,) = made.glob("*_timeseries.tsv")
     table = pd.read_csv(series, sep="\t")
-    assert list(table) == list(Pairs.open(pairs).rois.names) and len(table) > 40
+    assert list(table) == list(Pairs.open(pairs).rois.names)
+    assert len(table) > 40
     shape = np.corrcoef(table.to_numpy().T)
     assert np.allclose(np.abs(shape), 1, atol=1e-3)  # one loudness behind every region
 
