@@ -1,6 +1,7 @@
 """Numbers, scores and contracts in words: the same on the terminal, on pages and on cards."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 DASH = "–"  # where there is no number
@@ -83,6 +84,11 @@ def score(
 def count(n: int, one: str, many: str = "") -> str:
     """"1 subject", "26 subjects". many: the plural where it is not one + "s"."""
     return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
 
 
 def percent(share: float) -> str:

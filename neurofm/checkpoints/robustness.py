@@ -1,0 +1,102 @@
+"""robustness.json: how a decoder's score falls on worse recordings, measured on validation people.
+
+Version 1, fields in this order:
+
+    version      1
+    metric       "balanced_accuracy" (more is better) or "mae" (less is better)
+    chance       the metric of answers that carry no information about the window
+    n_channels   median number of channels of the windows
+    windows      windows per subject, at most
+    seed         of the channels and samples that were drawn
+    conditions   [{lowpass_hz, channels, artifacts, score, low, high, subjects: {subject: score}}]
+
+The first condition lacks nothing. `low` and `high` are the 95 % interval of the score over people;
+null where the validation people are too few for one.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import artifacts
+from ..data.lacks import Lacks
+from ..pages import words
+from ..repository import find
+
+FILE_NAME = "robustness.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The score under one condition."""
+
+    lacks: Lacks
+    score: float
+    # of the score over people; NaN where there are too few of them
+    low: float
+    high: float
+    subjects: dict[str, float]  # "dataset/subject" → its score
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The score of a decoder under every condition; fields as in robustness.json."""
+
+    metric: str
+    chance: float
+    n_channels: int
+    windows: int
+    seed: int
+    conditions: tuple[Condition, ...]
+
+    @property
+    def full(self) -> Condition:
+        """The condition that lacks nothing."""
+        return self.conditions[0]
+
+    @property
+    def less_is_better(self) -> bool:
+        return self.metric == "mae"
+
+    def save(self, folder: str | Path) -> None:
+        """Write robustness.json."""
+        rows = [{**vars(each.lacks), "score": each.score, "low": _json(each.low),
+                 "high": _json(each.high), "subjects": each.subjects} for each in self.conditions]
+        artifacts.write_json(Path(folder) / FILE_NAME,
+                             {"version": VERSION, **vars(self), "conditions": rows})
+
+    @classmethod
+    def read(cls, path_or_repo: str | Path) -> "Robustness | None":
+        """That of a checkpoint; None where none was measured.
+
+        Raises
+        ------
+        ValueError
+            The file is of a version that this neurofm does not know.
+        """
+        path = find(path_or_repo, FILE_NAME)
+        if path is None:
+            return None
+        found = json.loads(path.read_text())
+        if (version := found.pop("version", None)) != VERSION:
+            raise ValueError(f"{path}: version {version}, this neurofm reads version {VERSION}")
+        rows = found.pop("conditions")
+        return cls(**found, conditions=tuple(
+            Condition(Lacks(row["lowpass_hz"], row["channels"], row["artifacts"]), row["score"],
+                      _number(row["low"]), _number(row["high"]), row["subjects"])
+            for row in rows))
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(what the recordings lack, score with its interval), for tables."""
+        return [(words.listed(each.lacks.parts()) or "nothing lacks",
+                 words.estimate(each.score, each.low, each.high)) for each in self.conditions]
+
+
+def _json(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
