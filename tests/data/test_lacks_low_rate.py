@@ -10,7 +10,8 @@ from neurofm.downstream.decoder.robustness import cost
 
 
 def test_words():
-    assert Lacks().nothing and "whole band" in Lacks().words()
+    assert Lacks().nothing
+    assert "whole band" in Lacks().words()
     assert (Lacks(45, 0.5, 0.01).words() == "The recording has nothing above 45 Hz, 50 % of the "
             "channels and artifacts in 1 % of the samples.")
     assert Lacks(artifacts=0.004).words() == ("The recording has artifacts in 0.4 % of the "
@@ -45,7 +46,8 @@ def test_the_nearest_condition_that_is_not_better(tmp_path, lacks, score):
     found = cost(tmp_path, lacks)
     assert (found and found.score) == score
     if found:
-        assert found.full == 0.8 and found.low == pytest.approx(score - 0.1)
+        assert found.full == 0.8
+        assert found.low == pytest.approx(score - 0.1)
         assert not found.measured.nothing or lacks.nothing
 
 
@@ -58,7 +60,9 @@ def test_few_people_and_chance(tmp_path):
     alone = (Condition(Lacks(), 0.8, math.nan, math.nan, {"a/1": 0.8}),)
     measured(conditions=alone).save(tmp_path)
     found = cost(tmp_path, Lacks())
-    assert not found.known and found.holds_chance and "unknown" in found.words()
+    assert not found.known
+    assert found.holds_chance
+    assert "unknown" in found.words()
     measured().save(tmp_path)
     assert not cost(tmp_path, Lacks(45)).holds_chance
     assert cost(tmp_path, Lacks(30, 0.5)).holds_chance
