@@ -12,20 +12,20 @@ from neurofm.downstream.decoder.robustness import cost
 def test_words():
     assert Lacks().nothing
     assert "whole band" in Lacks().words()
-    assert (Lacks(45, 0.5, 0.01).words() == "The recording has nothing above 45 Hz, 50 % of the "
+    assert (Lacks(45.0, 0.5, 0.01).words() == "The recording has nothing above 45 Hz, 50 % of the "
             "channels and artifacts in 1 % of the samples.")
     assert Lacks(artifacts=0.004).words() == ("The recording has artifacts in 0.4 % of the "
                                               "samples.")
 
 
-@pytest.mark.parametrize("wrong", [{"lowpass_hz": 0}, {"channels": 1.0}, {"artifacts": -0.1}])
+@pytest.mark.parametrize("wrong", [{"lowpass_hz": 0.0}, {"channels": 1.0}, {"artifacts": -0.1}])
 def test_no_such_lack(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         Lacks(**wrong)
 
 
-SCORES = {(None, None): 0.8, (45, None): 0.7, (30, None): 0.65, (None, 0.5): 0.75,
-          (45, 0.5): 0.66, (30, 0.5): 0.6}
+SCORES = {(None, None): 0.8, (45.0, None): 0.7, (30.0, None): 0.65, (None, 0.5): 0.75,
+          (45.0, 0.5): 0.66, (30.0, 0.5): 0.6}
 
 
 def measured(**changes) -> Robustness:
@@ -37,8 +37,8 @@ def measured(**changes) -> Robustness:
 
 
 @pytest.mark.parametrize(("lacks", "score"), [
-    (Lacks(), 0.8), (Lacks(45), 0.7), (Lacks(60), 0.7), (Lacks(44), 0.65), (Lacks(20), None),
-    (Lacks(45, 0.9), 0.66), (Lacks(None, 0.5), 0.75), (Lacks(None, 0.4), None),
+    (Lacks(), 0.8), (Lacks(45.0), 0.7), (Lacks(60.0), 0.7), (Lacks(44.0), 0.65), (Lacks(20.0), None),
+    (Lacks(45.0, 0.9), 0.66), (Lacks(None, 0.5), 0.75), (Lacks(None, 0.4), None),
     (Lacks(artifacts=0.01), None),
 ])
 def test_the_nearest_condition_that_is_not_better(tmp_path, lacks, score):
@@ -64,8 +64,8 @@ def test_few_people_and_chance(tmp_path):
     assert found.holds_chance
     assert "unknown" in found.words()
     measured().save(tmp_path)
-    assert not cost(tmp_path, Lacks(45)).holds_chance
-    assert cost(tmp_path, Lacks(30, 0.5)).holds_chance
-    assert "0.700 [0.600, 0.800] instead of 0.800" in cost(tmp_path, Lacks(45)).words()
+    assert not cost(tmp_path, Lacks(45.0)).holds_chance
+    assert cost(tmp_path, Lacks(30.0, 0.5)).holds_chance
+    assert "0.700 [0.600, 0.800] instead of 0.800" in cost(tmp_path, Lacks(45.0)).words()
     (tmp_path / "empty").mkdir()
     assert cost(tmp_path / "empty", Lacks()) is None
