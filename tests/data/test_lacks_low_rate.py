@@ -37,7 +37,8 @@ def measured(**changes) -> Robustness:
 
 
 @pytest.mark.parametrize(("lacks", "score"), [
-    (Lacks(), 0.8), (Lacks(45.0), 0.7), (Lacks(60.0), 0.7), (Lacks(44.0), 0.65), (Lacks(20.0), None),
+    (Lacks(), 0.8), (Lacks(45.0), 0.7), (Lacks(60.0), 0.7), (Lacks(44.0), 0.65),
+    (Lacks(20.0), None),
     (Lacks(45.0, 0.9), 0.66), (Lacks(None, 0.5), 0.75), (Lacks(None, 0.4), None),
     (Lacks(artifacts=0.01), None),
 ])
