@@ -13,7 +13,7 @@ import numpy as np
 from neurofm.data.recording import Events
 
 from . import text
-from .readers import recorded_text
+from .readers import edf_pieces, recorded_text
 from .readers.errors import ReadError
 
 _ONSET = ("onset", "onset_s", "start", "start_s", "start_time")
@@ -54,8 +54,8 @@ def read(path: Path, recording: Path, epoch_s: float, encoding: str = "") -> Eve
     except ValueError as error:
         raise ReadError(path, f"wanted onsets in seconds, but {error}; correct the "
                               f"table") from error
-    return Events(np.array([row[0] for row in times]), np.array([row[1] for row in times]),
-                  tuple(row[2] for row in times))
+    return _recorded(recording, np.array([row[0] for row in times]),
+                     np.array([row[1] for row in times]), [row[2] for row in times])
 
 
 def _annotations(path: Path, recording: Path, encoding: str) -> Events:
@@ -66,9 +66,19 @@ def _annotations(path: Path, recording: Path, encoding: str) -> Events:
     except Exception as error:  # damaged files fail in many ways
         raise ReadError(path, f"wanted annotations of EDF+, the labels of {recording.name}: "
                               f"{error}; copy it again from the source") from error
-    return Events(np.asarray(found.onset, dtype=float) + _later_s(path, recording),
-                  np.maximum(np.asarray(found.duration, dtype=float), 0.0),
-                  tuple(str(label) for label in found.description))
+    return _recorded(recording, np.asarray(found.onset, dtype=float) + _later_s(path, recording),
+                     np.maximum(np.asarray(found.duration, dtype=float), 0.0),
+                     [str(label) for label in found.description])
+
+
+def _recorded(recording: Path, onset_s: np.ndarray, length_s: np.ndarray, labels: list[str]
+              ) -> Events:
+    """Events by the clock, where their signal lies in a recording with gaps."""
+    if (pieces := edf_pieces.find(recording)) is None:
+        return Events(onset_s, length_s, tuple(labels))
+    onset_s, length_s, held = pieces.moved(onset_s, length_s)
+    return Events(onset_s[held], length_s[held],
+                  tuple(label for label, inside in zip(labels, held, strict=True) if inside))
 
 
 def _later_s(path: Path, recording: Path) -> float:

@@ -75,6 +75,8 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
     has_events = any(file.name.endswith("events.tsv") for file in beside)
     if not epoched and (exclude or has_events):
         raw = _as_in_the_file(mne_raw.open_raw(path, options.encoding), raw)
+    elif not epoched:
+        mne_raw.mark_gaps(raw, path, options.encoding)
     units, notes = channel_rows.apply(raw, beside)
     recording = mne_raw.convert(raw, options, str(path), units=units,
                                 fiducials=landmarks.read(beside))

@@ -17,7 +17,7 @@ from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage, places
 from ..segments import CUT, is_cut_or_bad
-from . import duplicates, fif_parts, recorded_text, trials
+from . import duplicates, edf_pieces, fif_parts, recorded_text, set_times, trials
 from .errors import ReadError
 from .headers import check_brainvision, check_edf, rates_note
 from .units import gains
@@ -62,7 +62,11 @@ def open_raw(path: Path, encoding: str = ""):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             with recorded_text.plain_header(path, encoding) as there:
-                return _open(there, exclude, recorded_text.words(path, encoding))
+                raw = _open(there, exclude, recorded_text.words(path, encoding))
+                mark_gaps(raw, path, encoding)
+                return raw
+    except ReadError:
+        raise
     except Exception as error:  # readers of a dozen formats fail in as many ways
         if reason := _missing_part(path, error):
             raise ReadError(path, reason) from error
@@ -71,6 +75,14 @@ def open_raw(path: Path, encoding: str = ""):
         raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
                               f"{first_sentence(error)}; it is damaged, truncated, or another "
                               f"format with this extension") from error
+
+
+def mark_gaps(raw, path: Path, encoding: str = "") -> None:
+    """Cuts where a file says that recording stopped and went on, in annotations of `raw`."""
+    if pieces := edf_pieces.find(path):
+        edf_pieces.mark(raw, path, pieces, encoding)
+    if path.suffix.lower() == ".set" and not hasattr(raw, "metadata"):  # no epochs
+        set_times.mark(raw, path)
 
 
 def _missing_part(path: Path, error: Exception) -> str:
@@ -179,6 +191,9 @@ def convert(
         signal[row] *= factors[row]
     if files := [Path(file) for file in getattr(raw, "filenames", None) or () if file]:
         notes += [note for note in (rates_note(files[0]),) if note]
+        if "EDF" in type(raw).__name__.upper() and (pieces := edf_pieces.find(files[0])):
+            edf_pieces.check_marked(raw, files[0], pieces)
+            notes.append(edf_pieces.note(files[0], pieces, options.encoding))
     keep, twice = duplicates.find(signal, sensors, [info["ch_names"][p] for p in picks])
     renamed = dict(zip((info["ch_names"][p] for p in picks), sensors.names, strict=True))
     nyquist = info["sfreq"] / 2

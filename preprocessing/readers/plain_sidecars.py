@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from .. import bids, text
+from . import edf_pieces
+from .edf_pieces import Pieces
 from .errors import ReadError
 from .recorded_text import plain_markers
 
@@ -22,8 +26,9 @@ def plain(path: Path, root: Path, encoding: str = "") -> Iterator[tuple[Path, Pa
     Raises ReadError for a JSON file with a fault, and for events without a column onset.
     """
     rewritten = dict([markers] if (markers := plain_markers(path, encoding)) else [])
+    pieces = edf_pieces.find(path)
     for file in sidecars(path, root):
-        content = _plain(file, encoding)
+        content = _plain(file, encoding, pieces)
         if content.encode() != file.read_bytes():
             rewritten[file] = content
     if not rewritten:
@@ -51,7 +56,7 @@ def sidecars(path: Path, root: Path) -> list[Path]:
     return [*bids.sidecars(path, root), *tables, *([people] if people.is_file() else [])]
 
 
-def _plain(file: Path, encoding: str) -> str:
+def _plain(file: Path, encoding: str, pieces: Pieces | None) -> str:
     content = text.read(file, encoding)
     if file.suffix == ".json":
         text.read_json(file, encoding)  # raises where it has a fault
@@ -59,6 +64,7 @@ def _plain(file: Path, encoding: str) -> str:
     columns, rows = text.table(content)
     if file.name.endswith("events.tsv") and columns:
         columns = _check_events(file, columns, rows)
+        _in_the_signal(rows, pieces)
     lines = ["\t".join(columns), *("\t".join(row.get(name, "n/a") or "n/a" for name in columns)
                                    for row in rows)]
     return "".join(f"{line}\n" for line in lines) if columns else content
@@ -75,6 +81,20 @@ def _check_events(file: Path, columns: list[str], rows: list[dict[str, str]]) ->
         if row["duration"].startswith("-"):
             row["duration"] = "n/a"
     return columns if "duration" in columns else [*columns, "duration"]
+
+
+def _in_the_signal(rows: list[dict[str, str]], pieces: Pieces | None) -> None:
+    """Onsets count by the clock (BIDS); of a recording with gaps they move to their signal, and
+    those in a gap get none."""
+    if pieces is None:
+        return
+    for row in rows:
+        if row["onset"] != "n/a":
+            length_s = 0.0 if row["duration"] == "n/a" else float(row["duration"])
+            (at_s,), (length_s,), (recorded,) = pieces.moved(
+                np.array([float(row["onset"])]), np.array([length_s]))
+            row["onset"] = f"{at_s:.6f}" if recorded else "n/a"
+            row["duration"] = f"{length_s:.6f}" if length_s else row["duration"]
 
 
 def _number(file: Path, column: str, written: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import text
+from . import edf_header
 
 
 def words(path: Path, stated: str = "") -> dict[str, str]:
@@ -62,25 +63,12 @@ def guessed(path: Path, stated: str = "") -> str:
 
 def _annotations(path: Path) -> bytes:
     """Bytes of the annotation channels of an EDF+ or BDF+, without those that fill them up."""
-    width = 3 if path.suffix.lower() == ".bdf" else 2
-    with open(path, "rb") as file:
-        try:
-            fixed = file.read(256)
-            n_signals, header_bytes = int(fixed[252:256]), int(fixed[184:192])
-            fields = file.read(256 * n_signals).decode("latin-1")
-            labels = [fields[16 * i:16 * (i + 1)].lower() for i in range(n_signals)]
-            lengths = [width * int(fields[216 * n_signals + 8 * i:][:8]) for i in range(n_signals)]
-        except ValueError:
-            return b""  # the reader says what is wrong
-        places = [(sum(lengths[:i]), lengths[i]) for i, label in enumerate(labels)
-                  if "annotations" in label]
-        n_records = (path.stat().st_size - header_bytes) // max(sum(lengths), 1) if places else 0
-        found = []
-        for record in range(n_records):
-            for begin, length in places:
-                file.seek(header_bytes + record * sum(lengths) + begin)
-                found.append(file.read(length).replace(b"\0", b""))
-    return b"".join(found)
+    try:
+        header = edf_header.read(path)
+    except ValueError:
+        return b""  # the reader says what is wrong
+    return b"".join(part.replace(b"\0", b"") for record in edf_header.annotations(path, header)
+                    for part in record)
 
 
 def _markers(path: Path) -> bytes | None:

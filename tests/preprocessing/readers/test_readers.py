@@ -356,31 +356,6 @@ def test_sensors_of_the_index_of_formats(make_raw):
     assert isinstance(from_raw(make_raw(2, 1)).sensors, Sensors)
 
 
-def _discontinuous(path, gap_s: int):
-    """An EDF+ of 40 records of 1 s whose eleventh begins `gap_s` later than it should."""
-    import edfio
-
-    random = np.random.default_rng(0)
-    signals = [edfio.EdfSignal(20 * random.standard_normal(4000), 100, label=name,
-                               physical_dimension="uV", physical_range=(-200, 200))
-               for name in ("C3", "C4")]
-    edfio.Edf(signals, annotations=[edfio.EdfAnnotation(5.0, 1.0, "go")]).write(path)
-    content = path.read_bytes()
-    content = content[:192] + b"EDF+D" + content[197:]
-    for record in range(39, 9, -1):
-        old, new = (f"+{at}\x14\x14".encode() for at in (record, record + gap_s))
-        place = content.index(old, 256 * 4)
-        content = content[:place] + new + content[place + len(old):]
-    path.write_bytes(content)
-    return path
-
-
-def test_a_discontinuous_edf_is_refused_and_one_without_gaps_is_read(tmp_path):
-    """MNE joins the pieces in silence, and events after a gap are lost or misplaced."""
-    _bad(_discontinuous(tmp_path / "gap.edf", 30), r"10 s of signal are followed by a gap of 30 s")
-    assert read(_discontinuous(tmp_path / "none.edf", 0)).n_times == 4000
-
-
 def test_the_identity_is_no_measured_place_of_the_head(data):
     """Readers of KIT and OPMs give it where nobody measured: device coordinates are no places."""
     raw = mne.io.read_raw(data / MEG / "sample_audvis_trunc_raw_sss.fif", verbose="ERROR")
