@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support import shape_checks
+
 # More threads than cores (several test processes, each with two) make everything ten times slower.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or min(2, os.cpu_count() or 1)))
 
@@ -25,6 +27,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
 
+
+shape_checks.install()
 
 ROOT = Path(__file__).resolve().parent.parent
 
