@@ -9,6 +9,7 @@ from typing import Any
 
 # Okabe & Ito 2008. Yellow is left out: it is unreadable on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
+DPI = 130  # of PNG
 MEASURED = "0.25"  # signals as recorded, in every figure
 
 _STYLE = {
@@ -52,8 +53,11 @@ def save(figure, path: str | Path) -> None:
     """Write `path` (PNG) and the SVG beside it, and close the figure."""
     from matplotlib import pyplot as plt
 
-    figure.savefig(path, dpi=130)
-    figure.set_layout_engine("none")  # laid out for the PNG: again would take as long as drawing
+    figure.set_dpi(DPI)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)  # once: savefig would lay out, and draw, twice for each file
+        figure.set_layout_engine(None)
+    figure.savefig(path, dpi=DPI)
     figure.savefig(Path(path).with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
 

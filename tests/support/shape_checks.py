@@ -7,7 +7,7 @@ kinds before (types, shapes, dtypes) would pass again: it is called as it is.
 
 import threading
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, partial, wraps
 from types import FunctionType
 from typing import Any
 
@@ -38,8 +38,7 @@ def _checked_once(fn=_decorator._sentinel, *, typechecker=_decorator._sentinel):
 
 
 def _remembering(fn: Callable, typechecker) -> Callable:
-    checked, given, found = _jaxtyped(fn, typechecker=typechecker), set(), set()
-    box = threading.local()
+    given, found, box = set(), set(), threading.local()
 
     def gives(*args, **kwargs):
         return box.out
@@ -47,16 +46,18 @@ def _remembering(fn: Callable, typechecker) -> Callable:
     # As written in the module of `fn`, whose names its annotations have.
     gives = wraps(fn)(FunctionType(gives.__code__, fn.__globals__, fn.__name__, None,
                                    gives.__closure__))
-    checked_gives: list[Callable] = []
+    # Made at the first call: most functions are never called in a session.
+    checked, checked_gives = (cache(partial(_jaxtyped, each, typechecker=typechecker))
+                              for each in (fn, gives))
 
     @wraps(fn)
     def call(*args, **kwargs):
         try:
-            kinds = _kind(args), _kind(kwargs) if kwargs else None
+            kinds = _kind(args), _kind(kwargs)
         except _Unknown:
-            return checked(*args, **kwargs)
+            return checked()(*args, **kwargs)
         if kinds not in given:
-            out = checked(*args, **kwargs)
+            out = checked()(*args, **kwargs)
             given.add(kinds)
             return out
         out = fn(*args, **kwargs)
@@ -65,10 +66,8 @@ def _remembering(fn: Callable, typechecker) -> Callable:
         except _Unknown:
             answered = None
         if answered not in found:
-            if not checked_gives:
-                checked_gives.append(_jaxtyped(gives, typechecker=typechecker))
             box.out = out
-            checked_gives[0](*args, **kwargs)
+            checked_gives()(*args, **kwargs)
             box.out = None
             if answered is not None:
                 found.add(answered)
