@@ -56,7 +56,7 @@ LONGEST = (
     "downstream/benchmarks/decoding/test_question.py", "hub/test_publish.py",
     "downstream/benchmarks/decoding/test_brainmae.py", "downstream/federated/test_privacy.py",
     "downstream/federated/test_encoder.py", "downstream/benchmarks/bold/test_neurobolt.py",
-    "pretrain/test_one_file.py", "downstream/benchmarks/decoding/test_published.py",
+    "test_one_file.py", "downstream/benchmarks/decoding/test_published.py",
 )
 
 

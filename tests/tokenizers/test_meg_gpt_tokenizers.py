@@ -35,11 +35,11 @@ def batch(x: torch.Tensor, channels: int = 2) -> Batch:
 
 @pytest.fixture(scope="module")
 def trained() -> EphysTokenizer:
-    """A small one, after a few hundred steps."""
+    """A small one, after some training."""
     torch.manual_seed(0)
     model = EphysTokenizer(EphysTokenizerConfig(n_tokens=32, n_units=32)).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    n_steps = 300
+    n_steps = 160
     for step in range(n_steps):
         model.anneal(step / n_steps)
         loss, _ = model(batch(signal(16, 400, seed=step)))
