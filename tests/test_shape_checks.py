@@ -12,7 +12,7 @@ def test_each_kind_of_call_and_of_answer_is_checked():
     calls = []
 
     @jaxtyping.jaxtyped(typechecker=beartype.beartype)
-    def first(x: Float[Tensor, "row column"], n: int = 1) -> Float[Tensor, "row"]:
+    def first(x: Float[Tensor, "row column"], n: int = 1) -> Float[Tensor, " row"]:
         calls.append(n)
         return x[:, 0] if len(calls) < 5 else x[0]
 
