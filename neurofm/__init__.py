@@ -2,7 +2,7 @@
 
     import neurofm
     model = neurofm.load("path/or/org/name")
-    features = neurofm.embed(raw, model)          # [window, source, frame, dim]
+    features = neurofm.embed(raw, model)          # Features, [window, source, frame, dim]
 
 The names of `dir(neurofm)` are resolved when first touched, so `import neurofm` costs milliseconds.
 """
@@ -20,6 +20,7 @@ _INDEX = {
         "neurofm.preprocessing.simulate": ("simulate_raw",),
         "neurofm.preprocessing.standardize": ("standardize",),
         "neurofm.downstream.decoder.embedding": ("embed",),
+        "neurofm.downstream.decoder.feature_array": ("Features",),
         "neurofm.downstream.estimators.sklearn_embedding": ("NeuroFMEmbedding",),
         "neurofm.downstream.estimators.sklearn_face": ("NeuroFMClassifier", "NeuroFMRegressor"),
         "neurofm.data.sensors": ("Sensors",),

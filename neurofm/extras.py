@@ -7,7 +7,8 @@ from types import ModuleType
 EXTRAS = {
     "flwr": "federated", "ray": "federated", "h5py": "formats", "hmmlearn": "evaluate",
     "mne_lsl": "stream", "moabb": "moabb", "peft": "adapters", "pymatreader": "formats",
-    "pyriemann": "evaluate", "tensorboard": "tensorboard",
+    "pyriemann": "evaluate", "tensorboard": "tensorboard", "xarray": "features",
+    "zarr": "features",
 }
 
 

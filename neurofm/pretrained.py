@@ -24,6 +24,7 @@ from .data.batch import Movable
 from .data.contract import EEG_MEG, Contract
 from .data.contract import FILE_NAME as CONTRACT_FILE
 from .nn import example
+from .nn.feature_model import FeatureModel
 from .nn.trainable import Trainable
 
 # What transformers itself hands to a config besides its declared fields.
@@ -109,7 +110,7 @@ class NeuroFMConfig(PreTrainedConfig):
             raise ValueError(f"{type(self).__name__}: {message}")
 
 
-class NeuroFMPreTrainedModel(Trainable, PreTrainedModel, ABC):
+class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
     """Base of tokenizers and models.
 
     A subclass says what it reads and what it is bound to by the attributes and properties below;
@@ -185,28 +186,6 @@ class NeuroFMPreTrainedModel(Trainable, PreTrainedModel, ABC):
         dict[str, Tensor]
             By name.
         """
-
-    def embed(self, batch: Any) -> Tensor:
-        """Features of every place and time.
-
-        Parameters
-        ----------
-        batch
-            Windows side by side, padded.
-
-        Returns
-        -------
-        Tensor
-            `[batch, source, frame, dim]`.
-
-        Raises
-        ------
-        ValueError
-            The model has no features.
-        """
-        raise ValueError(f"a {type(self).__name__} has no features to embed a recording by; give a "
-                         f"pretrained model that has, such as a BrainOmni or a BrainMAE, or a "
-                         f"decoder")
 
     def example(self) -> Movable:
         """A made-up batch that the model takes.

@@ -5,9 +5,10 @@ template_places (number of electrodes placed by name),
 sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
 interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, where no notch removes
-it), highpass_hz (what a short recording can meet), windows_left_out (reason → number); of fMRI also
-scrubbed (volumes that were not measured or marked bad) and region_std (deviation of each region in
-the unit of the file, by which it was divided).
+it), highpass_hz (what a short recording can meet), windows_left_out (reason →
+number), short_s (seconds in stretches shorter than a window); of fMRI also scrubbed (volumes that
+were not measured or marked bad) and region_std (deviation of each region in the unit of the file,
+by which it was divided).
 """
 
 import json
@@ -45,6 +46,8 @@ def remarks(quality: dict, places: bool = False) -> list[str]:
     found += standardize_fmri.remarks(quality)
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{words.count(number, 'window')} left out: {reason}")
+    if short_s := quality.get("short_s"):
+        found.append(f"{short_s:g} s left out: in stretches shorter than a window")
     return found
 
 

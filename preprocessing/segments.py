@@ -7,13 +7,25 @@ MNE's convention a stretch whose label begins with "bad" holds nothing to be ana
 
 import math
 from dataclasses import replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from neurofm.data.recording import Events, Recording
 
 CUT = "EDGE boundary"
+SHORT = "a stretch shorter than a window"
 SKIP = "BAD_ACQ_SKIP"  # nothing was recorded for the event's duration
+
+
+class LeftOut(NamedTuple):
+    """What of a recording is in no window, and why; onset: number of the onset asked for."""
+
+    what: Literal["window", "stretch"]
+    start_s: float
+    stop_s: float
+    reason: str
+    onset: int = -1
 
 
 def _text(label: str) -> str:
@@ -60,6 +72,30 @@ def continuous(recording: Recording) -> list[tuple[int, int]]:
     if begin < n_times:
         stretches.append((begin, n_times))
     return stretches
+
+
+def without_windows(recording: Recording, window_samples: int) -> list[LeftOut]:
+    """Stretches that are shorter than a window, and those in which nothing was recorded."""
+    found, end = [], 0
+    for start, stop in [*continuous(recording), (recording.n_times, recording.n_times)]:
+        for first, last, reason, gone in (
+                (end, start, "not recorded, or lost", start > end),
+                (start, stop, SHORT, 0 < stop - start < window_samples)):
+            if gone:
+                found.append(LeftOut("stretch", first / recording.sfreq, last / recording.sfreq,
+                                     reason))
+        end = stop
+    return found
+
+
+def count(quality: dict, lost: list[LeftOut]) -> None:
+    """Windows left out by reason, and seconds in stretches too short for one, into `quality`."""
+    for each in lost:
+        if each.what == "window":
+            left_out = quality["windows_left_out"]
+            left_out[each.reason] = left_out.get(each.reason, 0) + 1
+        elif each.reason == SHORT:
+            quality["short_s"] = round(quality.get("short_s", 0) + each.stop_s - each.start_s, 3)
 
 
 def on_samples(recording: Recording) -> Events:

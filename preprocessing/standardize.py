@@ -21,6 +21,7 @@ from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
 from . import segments, steps
+from .segments import LeftOut
 from .standardize_fmri import StandardizedScan, standardize_fmri
 from .steps.refusal import ContractError
 
@@ -42,6 +43,7 @@ class Standardized:
     quality: dict = field(default_factory=dict)  # see `quality`
     # what steps need to know of the whole recording to do a window (`steps.statistics`)
     statistics: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start)
@@ -146,13 +148,16 @@ def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Stan
     for step in order:
         if step.apply:
             recording = step.apply(recording, contract, quality)
+    lost: list[LeftOut] = []
     if onsets_s is None:
+        lost += segments.without_windows(recording, contract.window_samples)
         start = _contiguous(recording, contract)
         onset = np.arange(len(start))
     else:
-        start, onset = _at(recording, contract, np.asarray(onsets_s, dtype=float), quality)
-    keep = _usable(recording, contract, start, quality)
+        start, onset = _at(recording, contract, np.asarray(onsets_s, dtype=float), lost)
+    keep = _usable(recording, contract, start, onset, lost)
     start, onset = start[keep], onset[keep]
+    segments.count(quality, lost)
     if len(start) == 0:
         _check_length(recording, contract)
         raise ContractError(
@@ -164,7 +169,7 @@ def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Stan
         onset = np.arange(len(start))
     return Standardized(
         recording.signal, recording.sensors, contract, start, onset, recording.source, quality,
-        steps.statistics(lambda: _good(recording), contract),
+        steps.statistics(lambda: _good(recording), contract), tuple(lost),
     )
 
 
@@ -212,25 +217,26 @@ def _contiguous(recording: Recording, contract: InputContract) -> np.ndarray:
 
 
 def _at(
-    recording: Recording, contract: InputContract, onsets_s: np.ndarray, quality: dict
+    recording: Recording, contract: InputContract, onsets_s: np.ndarray, lost: list[LeftOut]
 ) -> tuple[np.ndarray, np.ndarray]:
     start = np.round(onsets_s * contract.sfreq).astype(np.int64)
     fits = np.zeros(len(start), dtype=bool)
     for begin, stop in segments.continuous(recording):
         fits |= (start >= begin) & (start + contract.window_samples <= stop)
-    _count(quality, "reach beyond the recording", ~fits)
+    lost += _left_out("reach beyond the recording", ~fits, start, np.arange(len(start)), contract)
     return start[fits], np.flatnonzero(fits)
 
 
 def _usable(
-    recording: Recording, contract: InputContract, start: np.ndarray, quality: dict
+    recording: Recording, contract: InputContract, start: np.ndarray, onset: np.ndarray,
+    lost: list[LeftOut],
 ) -> np.ndarray:
     """bool [window]: not in a stretch marked bad, and every kind of sensor has a signal."""
     n = contract.window_samples
     marked = np.zeros(len(start), dtype=bool)
     for begin_s, end_s in segments.bad_stretches(recording):
         marked |= (start < end_s * contract.sfreq) & (start + n > begin_s * contract.sfreq)
-    _count(quality, "in a stretch marked bad", marked)
+    lost += _left_out("in a stretch marked bad", marked, start, onset, contract)
     kinds = [recording.sensors.kind == kind for kind in np.unique(recording.sensors.kind)]
     spread = np.empty((len(start), len(kinds)))
     for row, begin in enumerate(start.tolist()):
@@ -238,10 +244,12 @@ def _usable(
         spread[row] = [part[rows].std() for rows in kinds]
     # A link that holds its last value leaves the filter's ringing, far below any signal.
     dead = ~(spread > 1e-3 * np.median(spread, axis=0)).all(1) if len(start) else marked
-    _count(quality, "without signal", dead & ~marked)
+    lost += _left_out("without signal", dead & ~marked, start, onset, contract)
     return ~(marked | dead)
 
 
-def _count(quality: dict, reason: str, left_out: np.ndarray) -> None:
-    if left_out.any():
-        quality["windows_left_out"][reason] = int(left_out.sum())
+def _left_out(reason: str, which: np.ndarray, start: np.ndarray, onset: np.ndarray,
+              contract: InputContract) -> list[LeftOut]:
+    first_s = start / contract.sfreq
+    return [LeftOut("window", float(first_s[k]), float(first_s[k] + contract.window_s), reason,
+                    int(onset[k])) for k in np.flatnonzero(which)]

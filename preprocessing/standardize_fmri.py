@@ -16,6 +16,7 @@ from neurofm.data.sensors import Sensors
 from neurofm.pages import words
 
 from . import segments
+from .segments import LeftOut
 from .steps.refusal import ContractError, some
 
 _FEWEST = 10  # volumes of a scan that can be filtered and scaled
@@ -35,6 +36,7 @@ class StandardizedScan:
     onset: Int64[np.ndarray, " window"]  # which of the given onsets each belongs to
     source: str = ""
     quality: dict = field(default_factory=dict)  # see `neurofm.preprocessing.quality`
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start)
@@ -88,18 +90,21 @@ def standardize_fmri(
     quality |= divided
     length = (recording.n_times if contract.window_s is None
               else round(contract.window_s * recording.sfreq))
+    lost: list[LeftOut] = []
     if onsets_s is None:
         start = _contiguous(recording, contract, length)
         onset = np.arange(len(start))
     else:
         start = np.round(np.asarray(onsets_s, dtype=float) * recording.sfreq).astype(np.int64)
-        onset = np.flatnonzero((start >= 0) & (start + length <= recording.n_times))
-        _count(quality, "reach beyond the scan", len(start) - len(onset))
-        start = start[onset]
+        fits = (start >= 0) & (start + length <= recording.n_times)
+        lost += _left_out("reach beyond the scan", start[~fits], np.flatnonzero(~fits), length,
+                          recording.sfreq)
+        start, onset = start[fits], np.flatnonzero(fits)
     share = np.array([measured[at : at + length].mean() for at in start.tolist()])
     keep = share >= contract.min_measured
-    _count(quality, f"with less than {contract.min_measured:.0%} of the volumes measured",
-           int((~keep).sum()))
+    lost += _left_out(f"with less than {contract.min_measured:.0%} of the volumes measured",
+                      start[~keep], onset[~keep], length, recording.sfreq)
+    segments.count(quality, lost)
     if not keep.any():
         raise ContractError(
             recording.source, "at least one window with enough volumes measured",
@@ -108,7 +113,7 @@ def standardize_fmri(
         )
     onset = onset[keep] if onsets_s is not None else np.arange(int(keep.sum()))
     return StandardizedScan(signal, recording.sensors, contract, recording.sfreq, start[keep],
-                            length, onset, recording.source, quality)
+                            length, onset, recording.source, quality, tuple(lost))
 
 
 def remarks(quality: dict) -> list[str]:
@@ -282,6 +287,7 @@ def _listed(recording: Recording, attribute: str) -> list[str]:
     return said.split("\t") if said is not None else []
 
 
-def _count(quality: dict, reason: str, number: int) -> None:
-    if number:
-        quality["windows_left_out"][reason] = number
+def _left_out(reason: str, start: np.ndarray, onset: np.ndarray, length: int, sfreq: float
+              ) -> list[LeftOut]:
+    return [LeftOut("window", at / sfreq, (at + length) / sfreq, reason, number)
+            for at, number in zip(start.tolist(), onset.tolist(), strict=True)]

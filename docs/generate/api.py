@@ -4,7 +4,7 @@ import neurofm
 
 FILE = "reference/api/index.md"
 GROUPS = {
-    "Load, read, embed": ("load", "read", "standardize", "embed"),
+    "Load, read, embed": ("load", "read", "standardize", "embed", "Features"),
     "scikit-learn": ("NeuroFMClassifier", "NeuroFMRegressor", "NeuroFMEmbedding"),
     "Recordings and contracts": ("Recording", "Events", "Sensors", "InputContract",
                                  "FMRIContract"),

@@ -83,6 +83,10 @@ class Recording:
         Channels of the file that are not here → the reason.
     n_template_places
         Electrodes without a place in the file that have that of the template, by name.
+    n_epochs
+        Epochs of one length that are laid end to end in the signal; 0 = it is continuous.
+    epoch_tmin_s
+        Time of the first sample of each epoch relative to its event, s.
     """
 
     signal: np.ndarray
@@ -104,6 +108,8 @@ class Recording:
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     n_template_places: int = 0
+    n_epochs: int = 0
+    epoch_tmin_s: float = 0.0
 
     def __post_init__(self):
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.sensors):

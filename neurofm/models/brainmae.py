@@ -10,8 +10,10 @@ is reconstructed not from the state alone, but from visible regions of its segme
 of `neurofm.nn.region_factors`, learned correction) and from other segments.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -156,6 +158,27 @@ class BrainMAE(Backbone, RegionModel):
         x, state, *_ = self._encode(seg, regions, batch.valid, None)
         there = seg.valid[:, None, :, None] & batch.valid[:, :, None, None]
         return (x + state[:, :, None]).transpose(1, 2).float() * there
+
+    def source_names(self, n: int, ch_names: Sequence[str]) -> tuple[str, ...]:
+        """Regions."""
+        return tuple(ch_names)
+
+    def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
+        """Segments of fixed seconds."""
+        return (np.arange(n) + 0.5) * self.config.segment_s
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Graph blocks."""
+        return tuple(f"{part}.{number}" for part in ("static", "adaptive")
+                     for number in range(len(getattr(self, part))))
+
+    def placed(
+        self, output: Float[Tensor, "batch segment region dim"], batch: Batch
+    ) -> Float[Tensor, "batch region segment dim"]:
+        """See `FeatureModel.placed`; 0 where there is no region or too little was measured."""
+        there = self.cut(batch).valid[:, None, :, None] & batch.valid[:, :, None, None]
+        return output.transpose(1, 2) * there
 
     def states(self, batch: Batch, in_context: bool = True) -> tuple[
             Float[Tensor, "batch segment dim"], Bool[Tensor, "batch segment"]]:

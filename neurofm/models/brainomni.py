@@ -306,6 +306,15 @@ class BrainOmni(Backbone):
             x = block(x, table)
         return F.normalize(x.float(), dim=-1)
 
+    def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
+        """Those of its tokens."""
+        return self.tokenizer.frame_times(n, n_times, sfreq)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """All blocks but the last, which only predicts tokens."""
+        return tuple(f"blocks.{number}" for number in range(len(self.blocks) - 1))
+
     def prepare(self, batch: Batch | Tokens) -> Tokens:
         """Its tokens: the tokenizer is frozen."""
         return self.tokenize(batch)

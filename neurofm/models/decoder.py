@@ -10,6 +10,7 @@ is frozen always.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -341,6 +342,22 @@ class Decoder(WindowDecoder):
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features of the backbone."""
         return self.backbone.embed(batch)
+
+    def embed_at(self, batch: Batch | Tokens, layer: str = "") -> Float[Tensor, "batch source frame dim"]:
+        """Features of a layer of the backbone."""
+        return self.backbone.embed_at(batch, layer)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        return self.backbone.layer_names
+
+    def source_names(self, n: int, ch_names: Sequence[str]) -> tuple[str, ...]:
+        """Sources of the backbone."""
+        return self.backbone.source_names(n, ch_names)
+
+    def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
+        """Frames of the backbone."""
+        return self.backbone.frame_times(n, n_times, sfreq)
 
     def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch *place feature"]:
         """What the head sees of a window: see `DecoderConfig.pool`."""

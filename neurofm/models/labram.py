@@ -245,6 +245,23 @@ class LaBraM(Backbone):
         patches = self.encoder.norm(tokens[:, 1:]).float().unflatten(1, (rows.shape[1], -1))
         return patches.masked_fill((rows < 0)[..., None, None], 0.0)
 
+    def source_names(self, n: int, ch_names: Sequence[str]) -> tuple[str, ...]:
+        """Channels."""
+        return tuple(ch_names)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The blocks of its encoder; the last one is what `embed` norms."""
+        return tuple(f"encoder.blocks.{number}" for number in range(self.config.n_blocks))
+
+    def placed(
+        self, output: Float[Tensor, "batch token dim"], batch: Batch
+    ) -> Float[Tensor, "batch channel second dim"]:
+        """See `FeatureModel.placed`; without the token of the whole window."""
+        nowhere = electrodes(self.config.channels, batch) < 0
+        patches = output[:, 1:].unflatten(1, (nowhere.shape[1], -1))
+        return patches.masked_fill(nowhere[..., None, None], 0.0)
+
     def used(self, pool: str) -> list[nn.Module]:
         """All of it."""
         return [self.encoder]

@@ -10,6 +10,7 @@ that a new sample costs the same however long it is.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -214,3 +215,22 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
         labels = self.tokenizer.encode(batch).ids[..., 0]
         return self.body(labels[..., -self.config.context :], batch.geometry, batch.valid,
                          None).float()
+
+    def source_names(self, n: int, ch_names: Sequence[str]) -> tuple[str, ...]:
+        """Channels."""
+        return tuple(ch_names)
+
+    def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
+        """The last samples of the window."""
+        return (n_times - n + np.arange(n) + 0.5) / sfreq
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Layers of the body; of "patched" the last ones give fewer samples."""
+        name, blocks = (("layers", self.body.layers) if self.config.body == "patched"
+                        else ("blocks", self.body.blocks))
+        return tuple(f"body.{name}.{number}" for number in range(len(blocks)))
+
+    def placed(self, output: Tensor, batch: Batch) -> Float[Tensor, "batch channel time dim"]:
+        """See `FeatureModel.placed`: "patched" has the channels of a window as rows."""
+        return output if output.ndim == 4 else output.unflatten(0, (len(batch), -1))

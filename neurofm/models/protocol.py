@@ -1,11 +1,13 @@
 """What models answer. Commands ask these classes, with their defaults, and nothing else.
 
     Trainable                 forward, no_decay, lr_scale, anneal, logged      (nn/trainable.py)
+    FeatureModel              embed, embed_at, layer_names, placed, source_names, frame_times
+    │                                                                  (nn/feature_model.py)
     └ NeuroFMPreTrainedModel  contract, modality, learns_from, needs_tokenizer, needs_labels,
       │                       reads_places, ch_names, n_channels, n_times, window_length,
       │                       example, answer, finish                          (pretrained.py)
       ├ Tokenizer             encode, decode, of_channels, of_samples  (tokenizers/tokenizer.py)
-      ├ Backbone              embed, pooled, prepare, start, used, layer
+      ├ Backbone              pooled, prepare, start, used, layer
       ├ WindowDecoder         classes, pool, name, predict
       ├ ScanModel             predict, rois
       ├ RegionModel           cut, fill_in, guess, graph, states

@@ -7,6 +7,7 @@ reconstructing all channels while a quarter of them are hidden.
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -173,6 +174,13 @@ class BrainTokenizer(Tokenizer):
     ) -> Float[Tensor, "batch source frame dim"]:
         """Features before quantization, of length 1."""
         return self._unquantized(batch, overlap, "pad")
+
+    def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
+        """Frames of one of its windows, then of the next, which may overlap; the last window
+        may reach beyond the end."""
+        per, length = self._frames_per_window, self.config.window_length
+        window, frame = np.divmod(np.arange(n), per)
+        return (window * self.config.stride() + (frame + 0.5) * length / per) / sfreq
 
     def _unquantized(
         self, batch: Batch, overlap: float | None, tail: str

@@ -199,6 +199,7 @@ def convert(
     nyquist = info["sfreq"] / 2
     lowpass = info["lowpass"] if info["lowpass"] and info["lowpass"] < 0.999 * nyquist else None
     attributes = {"line_hz": f"{info['line_freq']:g}"} if info["line_freq"] else {}
+    is_cut = isinstance(raw, mne.BaseEpochs)
     recording = Recording(
         signal, float(info["sfreq"]), sensors, events, source=source,
         bads=tuple(renamed[name] for name in info["bads"] if name in renamed),
@@ -207,6 +208,8 @@ def convert(
         notes=(*notes, *twice.notes),
         n_template_places=0 if parcels else _n_by_template(info, picks, sensors),
         left_out={} if parcels else dropped | twice.left_out,
+        n_epochs=signal.shape[1] // len(raw.times) if is_cut else 0,
+        epoch_tmin_s=float(raw.tmin) if is_cut else 0.0,
     )
     return recording if len(keep) == len(picks) else memory.pick(recording, np.array(keep))
 

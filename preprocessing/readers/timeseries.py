@@ -60,7 +60,8 @@ def read(path: Path, options) -> Recording:
     kind = np.full(len(signal), KINDS.index(table.kind))
     sensors = Sensors(tuple(names), kind, position, np.zeros_like(position))
     scaled = np.ascontiguousarray(signal, dtype=np.float32) * np.float32(_FACTOR[table.unit])
-    return Recording(scaled, table.sfreq, sensors, events, source=str(path))
+    return Recording(scaled, table.sfreq, sensors, events, source=str(path),
+                     n_epochs=array.shape[axes.index("trial")] if "trial" in axes else 0)
 
 
 def _load(path: Path, variable: str, axes: list[str]) -> tuple[np.ndarray, list[str]]:

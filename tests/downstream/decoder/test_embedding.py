@@ -12,6 +12,10 @@ from neurofm.data.recording import Recording
 from tests.support.planted import CONTRACT, SFREQ, cap, windows_of
 
 
+def same(one, other) -> bool:
+    return np.array_equal(one, other)
+
+
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     """21 s of 16 electrodes in volts at 128 Hz."""
@@ -33,12 +37,12 @@ def test_three_lines_for_every_kind_of_model(raw, decoder, planted):
     model = neurofm.load(planted.backbone)
     features = neurofm.embed(raw, model)
     assert features.shape == (11, 8, 3 * 16, 32)
-    assert torch.isfinite(features).all()
-    assert torch.allclose(features.norm(dim=-1), torch.ones(11, 8, 48), atol=1e-5)
+    assert np.isfinite(features).all()
+    assert np.allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-5)
     model.tokenizer.contract = model.contract
     assert neurofm.embed(raw, model.tokenizer).shape == (11, 8, 48, 16)
-    assert torch.equal(neurofm.embed(raw, neurofm.load(decoder)), features)
-    assert torch.equal(neurofm.embed(raw, str(decoder)), features)
+    assert same(neurofm.embed(raw, neurofm.load(decoder)), features)
+    assert same(neurofm.embed(raw, str(decoder)), features)
 
 
 def test_raw_file_and_recording_agree(raw, recording, planted, tmp_path):
@@ -46,12 +50,12 @@ def test_raw_file_and_recording_agree(raw, recording, planted, tmp_path):
     path = tmp_path / "simulated_raw.fif"
     raw.save(path, verbose="ERROR")
     features = neurofm.embed(raw, model)
-    assert torch.equal(neurofm.embed(recording, model), features)
+    assert same(neurofm.embed(recording, model), features)
     unloaded = mne.io.read_raw(path, verbose="ERROR")
     assert not unloaded.preload
-    assert torch.allclose(neurofm.embed(unloaded, model), features, atol=1e-4)
+    assert np.allclose(neurofm.embed(unloaded, model), features, atol=1e-4)
     assert not unloaded.preload
-    assert torch.equal(neurofm.embed(path, model), neurofm.embed(unloaded, model))
+    assert same(neurofm.embed(path, model), neurofm.embed(unloaded, model))
 
 
 def test_order_of_channels_changes_nothing(recording, planted):
@@ -60,9 +64,9 @@ def test_order_of_channels_changes_nothing(recording, planted):
     features = neurofm.embed(recording, model)
     other = neurofm.embed(recording.pick(order), model)
     # A sum in another order may move a value over the border between two codes.
-    close = torch.isclose(features, other, atol=1e-4).float().mean()
+    close = np.isclose(features, other, atol=1e-4).mean()
     assert close > 0.97
-    assert features.std() > 0.01
+    assert features.values.std() > 0.01
 
 
 def test_corpus_and_batches_of_any_size(planted):
@@ -71,13 +75,13 @@ def test_corpus_and_batches_of_any_size(planted):
     assert len(features) == len(corpus)
     batch = corpus.batch(np.array([0, 100, 200]))
     with torch.no_grad():
-        assert torch.allclose(model.embed(batch), features[[0, 100, 200]], atol=1e-4)
-    assert torch.allclose(neurofm.embed(str(planted.corpus), model), features, atol=1e-4)
+        assert np.allclose(model.embed(batch), features[[0, 100, 200]], atol=1e-4)
+    assert np.allclose(neurofm.embed(str(planted.corpus), model), features, atol=1e-4)
 
 
 def test_training_mode_is_left_as_it_was(recording, planted):
     model = neurofm.load(planted.backbone).train()
-    assert torch.equal(neurofm.embed(recording, model), neurofm.embed(recording, model))
+    assert same(neurofm.embed(recording, model), neurofm.embed(recording, model))
     assert model.training
     assert not model.tokenizer.training
 
