@@ -151,11 +151,8 @@ def _features_of_corpus(
 
 def _named(values, times, epoch, recording, dropped, model, ch_names, n_times: int, sfreq: float
            ) -> Features:
-    """Features with the names of sources and the times of frames that lie in the window."""
+    """Features with the names of sources and the times of frames."""
     frames = model.frame_times(values.shape[2], n_times, sfreq)
-    inside = frames < n_times / sfreq  # the rest is of what filled the window up
-    if not inside.all():
-        values, frames = np.ascontiguousarray(values[:, :, inside]), frames[inside]
     found = Features(values, times, epoch, recording,
                      model.source_names(values.shape[1], ch_names), frames)
     if dropped is not None:

@@ -45,7 +45,7 @@ class Features:
         Names of the sources: channels, regions, or "source_0", ….
     frames
         Middle of each frame, s from the start of the row, `[frame]`; NaN where recordings differ
-        in it.
+        in it. A frame beyond the end of the row is of the zeros that fill a model's last window.
     dropped
         What was left out: a row each, with recording, what ("recording", "channel", "epoch",
         "window", "stretch"), name, start_s and stop_s (NaN where it is all of it), reason.

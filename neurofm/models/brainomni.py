@@ -180,15 +180,10 @@ class BrainOmni(Backbone):
         self.mask_token = nn.Parameter(torch.randn(inner.dim))
         same = inner.dim == config.dim
         self.project = nn.Identity() if same else nn.Linear(inner.dim, config.dim)
-        self.near = (
-            Neighbors(config.dim, inner.n_sources, config.neighbors, config.n_heads)
-            if config.neighbors
-            else nn.Identity()
-        )
-        self.blocks = nn.ModuleList(
-            CrissCrossBlock(config.dim, config.n_heads, config.dropout)
-            for _ in range(config.n_blocks)
-        )
+        self.near = (Neighbors(config.dim, inner.n_sources, config.neighbors, config.n_heads)
+                     if config.neighbors else nn.Identity())
+        self.blocks = nn.ModuleList(CrissCrossBlock(config.dim, config.n_heads, config.dropout)
+                                    for _ in range(config.n_blocks))
         if config.head == "codebook":
             self.head = CodebookHead(config.dim, config.n_predicted, self.tokenizer.quantizer)
         else:
@@ -218,8 +213,6 @@ class BrainOmni(Backbone):
         """True for parameters without weight decay: norms, biases and the mask token."""
         return parameter.ndim < 2 or name.endswith("bias")
 
-    # ------------------------------------------------------------------- parts
-
     def tokenize(self, batch: Batch | Tokens) -> Tokens:
         """Token ids of a batch; tokens pass through.
 
@@ -235,9 +228,8 @@ class BrainOmni(Backbone):
         """
         return batch if isinstance(batch, Tokens) else self.tokenizer.encode(batch)
 
-    def _read(
-        self, ids: Int[Tensor, "batch source frame levels"]
-    ) -> Float[Tensor, "batch source frame inner"]:
+    def _read(self, ids: Int[Tensor, "batch source frame levels"]
+              ) -> Float[Tensor, "batch source frame inner"]:
         """Features of tokens, as the transformer sees them."""
         x = self.tokenizer.quantizer.codes(ids)
         return x * x.shape[-1] ** 0.5 if self.config.scaled_codes else x
@@ -251,9 +243,8 @@ class BrainOmni(Backbone):
         table = rotary_table(x.shape[2], self.config.dim // 2, x.device)
         return self.near(self.project(x)).to(dtype), table
 
-    def _logits(
-        self, x: Float[Tensor, "batch source frame inner"]
-    ) -> Float[Tensor, "batch source frame level code"]:
+    def _logits(self, x: Float[Tensor, "batch source frame inner"]
+                ) -> Float[Tensor, "batch source frame level code"]:
         x, table = self._enter(x)
         for block in self.blocks:
             x = block(x, table)

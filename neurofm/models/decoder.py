@@ -343,7 +343,9 @@ class Decoder(WindowDecoder):
         """Features of the backbone."""
         return self.backbone.embed(batch)
 
-    def embed_at(self, batch: Batch | Tokens, layer: str = "") -> Float[Tensor, "batch source frame dim"]:
+    def embed_at(
+        self, batch: Batch | Tokens, layer: str = ""
+    ) -> Float[Tensor, "batch source frame dim"]:
         """Features of a layer of the backbone."""
         return self.backbone.embed_at(batch, layer)
 

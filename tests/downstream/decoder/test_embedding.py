@@ -86,6 +86,127 @@ def test_training_mode_is_left_as_it_was(recording, planted):
     assert not model.tokenizer.training
 
 
+def epochs_of(raw, tmin: float, tmax: float, n: int = 4, every_s: float = 5.0) -> mne.Epochs:
+    events = np.array([[round((1 + every_s * k) * SFREQ), 0, 1] for k in range(n)])
+    return mne.Epochs(raw, events, tmin=tmin, tmax=tmax - 1 / SFREQ, baseline=None, proj=False,
+                      preload=True, verbose="ERROR")
+
+
+def test_epochs_one_row_each(raw, planted):
+    """Of the epoch's own time span, and of nothing else."""
+    model, epochs = neurofm.load(planted.backbone), epochs_of(raw, -0.5, 1.5)
+    features = neurofm.embed(epochs, model)
+    assert features.epoch.tolist() == [0, 1, 2, 3]
+    assert features.times.tolist() == [[-0.5, 1.5]] * 4
+    assert not len(features.dropped)
+    for number in (0, 3):
+        alone = mne.io.RawArray(epochs.get_data()[number], raw.info, verbose="ERROR")
+        wanted = neurofm.embed(alone, model)
+        assert wanted.shape == (1, *features.shape[1:])
+        assert np.isclose(features[number], wanted[0], atol=1e-4).mean() > 0.97
+    assert not np.isclose(features[1], features[2], atol=1e-2).all()
+
+
+def test_long_epochs_are_several_rows(raw, planted):
+    features = neurofm.embed(epochs_of(raw, 0.0, 4.5), planted.backbone)
+    assert features.epoch.tolist() == np.repeat([0, 1, 2, 3], 3).tolist()
+    assert features.times[:3].tolist() == [[0, 2], [2, 4], [2.5, 4.5]]
+    assert features.per("epoch").times.tolist() == [[0, 4.5]] * 4
+
+
+def test_short_epochs(raw, planted):
+    """As short as what the model encodes together (128 samples), or refused."""
+    model = neurofm.load(planted.backbone)
+    features = neurofm.embed(epochs_of(raw, 0.0, 1.0), model)
+    assert features.times.tolist() == [[0, 1]] * 4
+    with pytest.raises(ValueError, match=r"epochs of at least 1 s, which this model encodes .*"
+                                         r"they last 0\.5 s: cut longer ones"):
+        neurofm.embed(epochs_of(raw, 0.0, 0.5), model)
+
+
+def test_epochs_of_a_file_and_epochs_that_are_not_loaded(raw, planted, tmp_path):
+    model, epochs = neurofm.load(planted.backbone), epochs_of(raw, -0.5, 1.5)
+    features = neurofm.embed(epochs, model)
+    epochs.save(tmp_path / "some-epo.fif", verbose="ERROR")
+    found = neurofm.embed(tmp_path / "some-epo.fif", model)
+    assert found.rows.drop(columns="recording").equals(features.rows.drop(columns="recording"))
+    assert np.isclose(found, features, atol=1e-4).mean() > 0.97
+    lazy = mne.Epochs(raw, epochs.events, tmin=-0.5, tmax=1.5 - 1 / SFREQ, baseline=None,
+                      proj=False, preload=False, verbose="ERROR")
+    assert same(neurofm.embed(lazy, model), features)
+    assert not lazy.preload
+
+
+def test_an_epoch_that_was_lost_is_named(raw, planted):
+    epochs = epochs_of(raw, 0.0, 2.0)
+    epochs._data[2, :, 40:200] = np.nan  # the link dropped out
+    features = neurofm.embed(epochs, planted.backbone)
+    assert features.epoch.tolist() == [0, 1, 3]
+    (lost,) = features.dropped.itertuples()
+    assert (lost.what, lost.name, lost.start_s, lost.stop_s) == ("epoch", "2", 0, 2)
+    assert lost.reason == "not all of it was recorded"
+
+
+def test_nothing_is_left_out_in_silence(raw, planted):
+    eog = mne.io.RawArray(np.random.default_rng(0).standard_normal((1, len(raw.times))) * 1e-5,
+                          mne.create_info(["EOG 061"], SFREQ, "eog"), verbose="ERROR")
+    worse = raw.copy().add_channels([eog], force_update_info=True)
+    worse.set_annotations(mne.Annotations([4.5, 11.0, 12.5], [0.2, 0, 0],
+                                          ["BAD_cough", "EDGE boundary", "EDGE boundary"]))
+    features = neurofm.embed(worse, planted.backbone)
+    lost = features.dropped.fillna(-1)[["what", "name", "start_s", "stop_s", "reason"]]
+    assert sorted(lost.values.tolist()) == [
+        ["channel", "EOG 061", -1, -1, "of type eog in the file"],
+        ["stretch", "", 11.0, 12.5, "a stretch shorter than a window"],
+        ["window", "", 4.0, 6.0, "in a stretch marked bad"]]
+    assert [4.0, 6.0] not in features.times.tolist()
+    assert features.times[-1].tolist() == [19.0, 21.0]  # the tail, which overlaps
+
+
+def test_lists(raw, recording, planted, tmp_path, caplog):
+    model, epochs = neurofm.load(planted.backbone), epochs_of(raw, 0.0, 2.0)
+    (tmp_path / "torn_raw.fif").write_bytes(b"nothing")
+    found = neurofm.embed([raw, epochs, tmp_path / "torn_raw.fif", recording, raw], model)
+    assert len(found) == 11 + 4 + 11 + 11
+    assert found.epoch[11:15].tolist() == [0, 1, 2, 3]
+    assert (found.epoch[:11] == -1).all()
+    names = [*dict.fromkeys(found.recording)]
+    assert names == ["recording in memory", "recording in memory [1]", "simulated",
+                     "recording in memory [4]"]
+    assert same(found[:11], found[26:])
+    (lost,) = found.dropped.itertuples()
+    assert lost.what == "recording"
+    assert lost.recording.endswith("torn_raw.fif")
+    assert "torn_raw.fif" in caplog.text
+    with pytest.raises(ValueError, match="none of 2 recordings could be embedded; the first: "):
+        neurofm.embed([tmp_path / "torn_raw.fif", tmp_path / "gone.fif"], model)
+    with pytest.raises(ValueError, match="an empty list"):
+        neurofm.embed([], model)
+
+
+def test_sources_and_frames(raw, planted):
+    features = neurofm.embed(raw, planted.backbone)
+    assert features.sources == tuple(f"source_{k}" for k in range(8))
+    frames = features.frames.reshape(3, 16)  # three windows of 1 s, which overlap by a quarter
+    assert np.allclose(frames[0], (np.arange(16) + 0.5) / 16)
+    assert np.allclose(np.diff(frames, axis=0), 0.75)
+
+
+def test_a_layer_by_its_name(raw, planted, decoder):
+    model = neurofm.load(planted.backbone)
+    assert model.layer_names == tuple(f"blocks.{k}" for k in range(len(model.blocks) - 1))
+    features, last = neurofm.embed(raw, model), neurofm.embed(raw, model, layer="blocks.0")
+    assert last.shape == features.shape
+    length = np.linalg.norm(last, axis=-1, keepdims=True)
+    if len(model.blocks) == 2:
+        assert np.allclose(last / length, features, atol=1e-5)
+    assert same(neurofm.embed(raw, decoder, layer="blocks.0"), last)
+    with pytest.raises(ValueError, match=r"'blocks\.9': a BrainOmni has the layers blocks\.0"):
+        neurofm.embed(raw, model, layer="blocks.9")
+    with pytest.raises(ValueError, match="has the layers none: its features are of one layer"):
+        neurofm.embed(raw, model.tokenizer, layer="blocks.0")
+
+
 def test_bad_input(recording, planted):
     model = neurofm.load(planted.backbone)
     with pytest.raises(ValueError, match=r"wanted an mne\.io\.Raw or mne\.Epochs, a path"):
