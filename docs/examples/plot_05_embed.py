@@ -2,9 +2,10 @@
 05. Embed a recording and plot features over time
 =================================================
 
-``neurofm.embed(raw, model)`` takes an ``mne.io.Raw`` and gives features
-``[window, source, frame, dim]``. The recording is brought to the model's contract first. Here we
-look at what the features say about a recording in which something happens, without any label.
+``neurofm.embed(raw, model)`` takes an ``mne.io.Raw`` and gives ``Features``: an array
+``[window, source, frame, dim]`` that knows its times and what was left out. The recording is
+brought to the model's contract first. Here we look at what the features say about a recording in
+which something happens, without any label.
 """
 
 # %%
@@ -59,13 +60,14 @@ raw = mne.io.RawArray(raw.get_data() - 0.8 * gain * alpha, raw.info, verbose="er
 
 model = neurofm.load(work / "tokenizer")
 features = neurofm.embed(raw, model)
-print("features [window, source, frame, dim]:", tuple(features.shape))
+print(features)
+print("left out:", len(features.dropped))
 
 # %%
 # One vector a window, the mean over frames. Two directions of most variance, found without a label.
 
-windows = features.mean(dim=2).flatten(1).numpy()
-seconds = np.arange(len(windows)) * model.contract.window_s + model.contract.window_s / 2
+windows = features.mean("frame").reshape(len(features), -1)
+seconds = features.times.mean(axis=1)
 projection = PCA(2).fit(windows)
 score = projection.transform(windows)
 score *= np.sign(score[0])  # the sign of a component is arbitrary

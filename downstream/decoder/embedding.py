@@ -145,7 +145,8 @@ def _features_of_corpus(
         recording = corpus.recordings["recording"].to_numpy(object)[number[rows]]
         longest = int(np.argmax(n_times / sfreq))
         parts.append(_named(values, times, np.full(len(rows), -1), recording, None, model,
-                            corpus.layout(first).names, n_times[longest], sfreq[longest]))
+                            corpus.layout(first).names, int(n_times[longest]),
+                            float(sfreq[longest])))
     return joined(parts)
 
 

@@ -1,5 +1,8 @@
 """`neurofm embed`: what it writes of each recording is what `neurofm.embed` gives."""
 
+from pathlib import Path
+
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from safetensors.torch import load_file
 import neurofm
 from neurofm import artifacts, cli
 from tests.support.one_person import save_raw
+from tests.support.planted import SFREQ
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +43,8 @@ def test_a_row_each_recording(embedded):
     assert not rows["torn_raw.fif"].folder
     assert "torn_raw.fif" in rows["torn_raw.fif"].problem
     made = artifacts.open_sealed(embedded, "results", hashes=True)
-    assert made.files.keys() == {"recordings.tsv"} | {
-        f"{row.folder}/{name}" for row in rows.values() if row.folder
-        for name in ("features.safetensors", "windows.parquet")}
+    assert made.files.keys() == {"recordings.tsv", "windows.parquet", "dropped.tsv"} | {
+        f"{row.folder}/features.safetensors" for row in rows.values() if row.folder}
 
 
 @pytest.mark.parametrize(("name", "n_windows"), [("long", 8), ("short", 4)])
@@ -56,9 +59,63 @@ def test_features_are_those_of_the_python_function(embedded, folder, planted, na
     assert features.dtype == torch.float32
     assert np.allclose(features, wanted, atol=1e-5)  # in batches of other sizes
     assert features.std(dim=0).min() > 0  # windows differ
-    times = pd.read_parquet(embedded / at / "windows.parquet")
+    times = pd.read_parquet(embedded / "windows.parquet").query("folder == @at")
     assert times["start_s"].tolist() == [2.0 * k for k in range(n_windows)]
     assert (times["stop_s"] - times["start_s"] == 2.0).all()
+
+
+def test_loaded_back(embedded, folder, planted):
+    """All recordings in one, the broken one named."""
+    found = neurofm.Features.load(embedded)
+    assert found.shape == (12, 8, 48, 32)
+    wanted = neurofm.embed([folder / "long_raw.fif", folder / "short_raw.fif"],
+                           str(planted.backbone))
+    assert np.allclose(found, wanted, atol=1e-5)
+    assert found.times.tolist() == wanted.times.tolist()
+    assert found.sources == wanted.sources
+    assert np.allclose(found.frames, wanted.frames)
+    assert [Path(name).name for name in dict.fromkeys(found.recording)] == [
+        "long_raw.fif", "short_raw.fif"]
+    (lost,) = found.dropped.itertuples()
+    assert lost.what == "recording"
+    assert "torn_raw.fif" in lost.recording
+    with pytest.raises(ValueError, match="holds no features|no such|unfinished"):
+        neurofm.Features.load(folder)
+
+
+@pytest.mark.parametrize("written", ["parquet", "zarr"])
+def test_formats(written, planted, tmp_path, capsys):
+    """Epochs with a channel that is no EEG, as any format gives them back."""
+    if written == "zarr":
+        pytest.importorskip("zarr")
+    raw = mne.io.read_raw(save_raw(tmp_path / "one_raw.fif", n_windows=4), preload=True,
+                          verbose="ERROR")
+    eog = mne.io.RawArray(np.zeros((1, len(raw.times))), mne.create_info(["EOG"], SFREQ, "eog"),
+                          verbose="ERROR")
+    raw.add_channels([eog], force_update_info=True)
+    events = np.array([[128, 0, 1], [512, 0, 1], [600, 0, 1]])
+    epochs = mne.Epochs(raw, events, tmin=-0.5, tmax=1 - 1 / SFREQ, baseline=None, proj=False,
+                        preload=True, verbose="ERROR")
+    epochs.save(tmp_path / "one-epo.fif", verbose="ERROR")
+    assert cli.main(["embed", str(tmp_path / "one-epo.fif"), f"--model={planted.backbone}",
+                     f"--out={tmp_path / 'out'}", f"--format={written}", "--layer=blocks.0"]) == 0
+    assert "left out, see dropped.tsv: 1 channel (EOG)" in capsys.readouterr().out
+    found = neurofm.Features.load(tmp_path / "out")
+    wanted = neurofm.embed(tmp_path / "one-epo.fif", str(planted.backbone), layer="blocks.0")
+    assert np.array_equal(found, wanted)
+    assert found.rows.drop(columns="recording").equals(wanted.rows.drop(columns="recording"))
+    assert found.epoch.tolist() == [0, 1, 2]
+    assert (found.sources, found.frames.tolist()) == (wanted.sources, wanted.frames.tolist())
+    assert found.dropped[["what", "name", "reason"]].values.tolist() == [
+        ["channel", "EOG", "of type eog in the file"]]
+    artifacts.open_sealed(tmp_path / "out", "results", hashes=True)
+
+
+def test_bad_input_a_layer_that_is_not_there(folder, planted, tmp_path, capsys):
+    words = ["embed", str(folder), f"--model={planted.backbone}", f"--out={tmp_path / 'out'}"]
+    assert cli.main([*words, "--layer=encoder.3"]) == 1
+    assert "a BrainOmni has the layers blocks.0, blocks.1" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_again_does_nothing(embedded, folder, planted, capsys):

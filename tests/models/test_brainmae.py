@@ -74,6 +74,9 @@ def test_padding_changes_nothing(narrow):
     assert (model.states(more)[0][:, :n] - model.states(batch)[0]).abs().max() < 1e-5
     assert model.embed(more)[:, N:].abs().max() == 0
     assert model.embed(more)[:, :, n:].abs().max() == 0
+    layer = model.embed_at(more, model.layer_names[-1])
+    assert layer.shape == model.embed(more).shape
+    assert layer[:, N:].abs().max() == layer[:, :, n:].abs().max() == 0
     short = changed(padded(batch, 5, 0), measured=None)
     assert torch.allclose(model(short)[0], model(batch)[0], atol=1e-5)
 

@@ -162,6 +162,21 @@ def test_loss_is_of_the_tokens_that_follow():
     assert model.embed(batch).shape == (2, 3, 40, 32)
 
 
+@pytest.mark.parametrize("plan", ["ours", "released"])
+def test_layers_and_what_axes_mean(plan):
+    model = make(plan, n_codes=0)
+    signal = torch.randn(2, 3, 100, generator=torch.Generator().manual_seed(3))
+    batch = Batch(signal, places(), torch.zeros(2, 3).long(), torch.ones(2, 3).bool())
+    features, last = model.embed(batch), model.embed_at(batch, model.layer_names[-1])
+    assert features.shape == last.shape
+    normed = getattr(model.body, "norm", torch.nn.Identity())(last)
+    assert torch.allclose(normed, features, atol=1e-5)
+    assert model.source_names(3, ["a", "b", "c"]) == ("a", "b", "c")
+    n = features.shape[2]
+    assert model.frame_times(n, 100, 10.0)[[0, -1]].tolist() == pytest.approx(
+        [10 - (n - 0.5) / 10, 9.95])
+
+
 def test_generation_is_the_same_with_and_without_memory():
     model = make()
     prompt, geometry = labels(10), places()

@@ -80,6 +80,8 @@ def test_labram_neurobolt_parity_through_a_checkpoint(folder, io, tmp_path):
         patches = io["tokens"][:, 1:]
         assert difference(model.pooled(batch, "attention"), patches) < 1e-4
         assert difference(model.embed(batch).flatten(1, 2), patches) < 1e-4
+        last = model.encoder.norm(model.embed_at(batch, model.layer_names[-1]))
+        assert difference(last.flatten(1, 2), patches) < 1e-4
     for name, value in published.load("labram", source).state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
     assert (model.contract.sfreq, model.contract.scale) == (200.0, "none")
