@@ -106,12 +106,12 @@ def _of_one(one, model: NeuroFMPreTrainedModel, batch_windows: int, layer: str) 
 
 def _told_apart(part: Features, seen: set[str], number: int) -> Features:
     """Names of recordings, told apart from those of other entries of the list."""
-    name = part.recording[0]
-    if name not in seen:
+    if not seen & {*part.recording.tolist()}:
         return part
-    own = f"{name} [{number}]"
-    return replace(part, recording=np.full(len(part), own, dtype=object),
-                   dropped=part.dropped.assign(recording=own))
+    own = np.array([f"{name} [{number}]" for name in part.recording], dtype=object)
+    dropped = part.dropped.assign(recording=[f"{name} [{number}]"
+                                             for name in part.dropped["recording"]])
+    return replace(part, recording=own, dropped=dropped)
 
 
 def features_of(
@@ -209,7 +209,7 @@ def as_recording(recording) -> Recording:
     import mne
 
     if isinstance(recording, mne.BaseEpochs) and not recording.preload:
-        recording = recording.copy().load_data(verbose="ERROR")  # without those it rejects
+        recording = recording.copy().load_data()  # without those it rejects
     if isinstance(recording, mne.io.BaseRaw | mne.BaseEpochs):
         return readers.from_raw(recording)
     average = (" (an average holds no continuous signal)" if isinstance(recording, mne.Evoked)

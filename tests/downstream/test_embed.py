@@ -79,7 +79,7 @@ def test_loaded_back(embedded, folder, planted):
     (lost,) = found.dropped.itertuples()
     assert lost.what == "recording"
     assert "torn_raw.fif" in lost.recording
-    with pytest.raises(ValueError, match="holds no features|no such|unfinished"):
+    with pytest.raises(ValueError, match=r"holds no features|no such|unfinished"):
         neurofm.Features.load(folder)
 
 

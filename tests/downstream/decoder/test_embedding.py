@@ -120,7 +120,7 @@ def test_short_epochs(raw, planted):
     features = neurofm.embed(epochs_of(raw, 0.0, 1.0), model)
     assert features.times.tolist() == [[0, 1]] * 4
     with pytest.raises(ValueError, match=r"epochs of at least 1 s, which this model encodes .*"
-                                         r"they last 0\.5 s: cut longer ones"):
+                                         r"they last 0\.5 s; cut longer ones"):
         neurofm.embed(epochs_of(raw, 0.0, 0.5), model)
 
 
