@@ -48,12 +48,11 @@ class SplitRule:
     test: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        self.fractions = tuple(self.fractions)
-        if len(self.fractions) != 3 or min(self.fractions) < 0 or not np.isclose(
-            sum(self.fractions), 1
-        ):
+        shares = tuple(self.fractions)
+        if len(shares) != 3 or min(shares) < 0 or not np.isclose(sum(shares), 1):
             raise ValueError(f"splits.fractions must be three shares (train, validation, test) "
-                             f"that sum to 1, got {self.fractions}")
+                             f"that sum to 1, got {shares}")
+        self.fractions = shares
         listed = [_bare(name) for split in SPLITS for name in getattr(self, split)]
         for split in SPLITS:
             setattr(self, split, [str(name) for name in getattr(self, split)])

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from neurofm import plugins
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
 from neurofm.data.sensors import Sensors
 
 from . import (
@@ -51,7 +51,7 @@ ORDER: tuple[Step, ...] = tuple(module.STEP for module in (
     scale))
 
 
-def order(contract: InputContract) -> list[Step]:
+def order(contract: Contract) -> list[Step]:
     """ORDER with the steps of other packages that the contract asks for, each after its `after`.
 
     Raises ValueError for a step that no installed package has, and for settings it does not have.

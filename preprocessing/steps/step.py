@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from neurofm.data.contract import InputContract
+from neurofm.data.contract import Contract, InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 
@@ -114,7 +114,7 @@ class Step:
     # of another package: its settings, given as contract.steps: {name: {key: value}}
     defaults: dict[str, Any] = field(default_factory=dict)
 
-    def settings(self, contract: InputContract) -> dict[str, Any]:
+    def settings(self, contract: Contract) -> dict[str, Any]:
         """Its settings in a contract, the others as in `defaults`. Raises ValueError for one that
         it does not have."""
         given = contract.steps.get(self.name) or {}
