@@ -5,6 +5,7 @@ person in the ledger makes a score a LEAK: it is not generalization. Weights tha
 list data sets at most, not recordings: on one of these data sets the score is in DOUBT.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ def flags(ledgers: Mapping[str, dict | None], judged: pd.DataFrame | None) -> li
     ledgers
         Name of a model → its ledger, None where it has none.
     judged
-        A row a recording with the columns recording, dataset, subject; None where nobody is judged.
+        A row a recording with the columns recording, dataset, subject, and either signal or quality
+        (see `signals`); None where nobody is judged.
     """
     if judged is None or not len(judged):
         return []
@@ -62,12 +64,24 @@ def subject_keys(recordings: pd.DataFrame) -> pd.Series:
 
 
 def seen(ledger: dict | None, recordings: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `recordings` whose subject or recording stands in a checkpoint's ledger."""
+    """The rows of `recordings` whose subject, recording or signal stands in a checkpoint's ledger:
+    a file may have come under another name."""
     entries = (ledger or {}).get("recordings", [])
     subjects = {entry["subject"] for entry in entries}
     names = {entry["recording"] for entry in entries}
-    known = subject_keys(recordings).isin(subjects) | recordings["recording"].isin(names)
+    digests = {entry["signal"] for entry in entries if entry.get("signal")}
+    known = (subject_keys(recordings).isin(subjects) | recordings["recording"].isin(names)
+             | signals(recordings).isin(digests))
     return recordings[known]
+
+
+def signals(recordings: pd.DataFrame) -> pd.Series:
+    """sha256 of the signal of each recording as it was read; "" where that is not known."""
+    if "signal" in recordings:
+        return recordings["signal"].fillna("")
+    if "quality" in recordings:
+        return recordings["quality"].map(lambda text: json.loads(text or "{}").get("signal", ""))
+    return pd.Series("", index=recordings.index)
 
 
 def doubt(ledger: dict | None, datasets: Iterable[str | None]) -> str | None:

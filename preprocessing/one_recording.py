@@ -50,6 +50,7 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
     contract = shaping.contract
     cuts = labels.cuts(recording, shaping.label, contract.window_s, contract.stride_s)
     done = standardize(recording, contract, onsets_s=cuts.onsets_s)
+    done.quality["signal"] = recording.digest
     if cuts.n_long:
         done.quality["long_events"] = cuts.n_long
     if cuts.n_mixed:

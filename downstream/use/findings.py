@@ -226,9 +226,14 @@ def trained_on(model: str, recording: Recording | None) -> list[str]:
     if recording is None or not recording.subject:
         return [*told, "The subject of this recording is not known, so it is not known whether "
                        "this person is a training subject."]
-    subject = f"{recording.dataset or ''}/{recording.subject}"
-    roles = sorted({entry["role"] for entry in ledger["recordings"]
-                    if entry["subject"] == subject})
-    if roles:
-        return [*told, f"{subject} is in this decoder's training data ({', '.join(roles)})."]
-    return [*told, f"{subject} is not on the list of training subjects."]
+    subject, digest = f"{recording.dataset or ''}/{recording.subject}", recording.digest
+    same = [entry for entry in ledger["recordings"] if entry.get("signal") == digest]
+    known = same or [entry for entry in ledger["recordings"] if entry["subject"] == subject]
+    if known:
+        name = "This recording" if same else subject
+        alias = f", as {known[0]['subject']}" if known[0]["subject"] != subject else ""
+        roles = ", ".join(sorted({entry["role"] for entry in known}))
+        return [*told, f"{name} is in this decoder's training data ({roles}{alias})."]
+    return [*told, f"{subject} is not on the list of training subjects, and this recording is none "
+                   f"of the training recordings. Another recording of the same person under "
+                   f"another name would not be noticed."]

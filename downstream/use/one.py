@@ -138,7 +138,8 @@ def judged(run: DecodeConfig, recording: Recording) -> pd.DataFrame:
     found = archive.find([recording.source], images=run.images).jobs
     return pd.DataFrame([{"recording": found[0].id if found else recording.source,
                           "dataset": recording.dataset,
-                          "subject": recording.subject or "unknown"}])
+                          "subject": recording.subject or "unknown",
+                          "signal": recording.digest}])
 
 
 def check_abstain(abstain_below: float) -> None:

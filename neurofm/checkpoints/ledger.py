@@ -1,6 +1,6 @@
 """The ledger of a checkpoint: whom it was trained and validated on, what is not known of that."""
 
-from ..seen import subject_keys
+from ..seen import signals, subject_keys
 
 
 def training_ledger(data, windows_by_split: dict, parent: dict | None = None) -> dict:
@@ -15,7 +15,7 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
     """
     entries = list((parent or {}).get("recordings", []))
     known = {(entry["recording"], entry["role"]) for entry in entries}
-    keys = subject_keys(data.recordings)
+    keys, digests = subject_keys(data.recordings), signals(data.recordings)
     for role, windows in windows_by_split.items():
         rows = sorted(set(data.windows["recording"].to_numpy()[windows].tolist()))
         for row in rows:
@@ -24,6 +24,7 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
                 entries.append({
                     "recording": record["recording"], "role": role, "subject": keys.iloc[row],
                     "hours": round(float(record["duration_s"]) / 3600, 4),
+                    **({"signal": digests.iloc[row]} if digests.iloc[row] else {}),
                 })
     published = (parent or {}).get("published", [])
     known_terms, used = data.datasets, data.recordings["dataset"].fillna("")

@@ -3,6 +3,7 @@
 The common form of EEG, MEG and ROI time series between a reader and the standardized windows.
 """
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -132,6 +133,11 @@ class Recording:
     @property
     def duration_s(self) -> float:
         return self.n_times / self.sfreq
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the signal: what tells a recording under another name, beside its subject."""
+        return hashlib.sha256(np.ascontiguousarray(self.signal)).hexdigest()
 
     def with_(self, **changes) -> "Recording":
         """A copy with some fields changed.

@@ -6,7 +6,9 @@ import pytest
 
 from neurofm import artifacts, checkpoints
 from neurofm.data.corpus import Corpus
+from neurofm.downstream.finetune import main as finetune
 from neurofm.preprocessing.ingest import main as ingest
+from neurofm.results import Results
 from tests.support.one_person import decode, save_raw
 from tests.support.planted import SFREQ
 
@@ -82,6 +84,27 @@ def test_somebody_of_the_training_data_is_named(planted, decoder, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "LEAK: model: 1 of 1 subject judged here is in its training data" in page
     assert "planted/03 is in this decoder&#x27;s training data (train)" in page
+
+
+def test_cases_a_training_recording_under_another_name(planted, tmp_path):
+    """An ingest may call people and data set as it likes; the file to decode has its own name."""
+    (tmp_path / "lab").mkdir()
+    for number, name in enumerate(("anna", "bert", "carl", "dora")):
+        save_raw(tmp_path / "lab" / f"{name}_raw.fif", seed=number)
+    contract = planted.backbone / "preprocessor_config.json"
+    assert ingest([
+        str(tmp_path / "lab"), f"--out={tmp_path / 'corpus'}", f"--contract={contract}",
+        "--workers=1", "--dataset=motor", '--files=[{pattern: "(?P<subject>[a-z]+)_raw"}]',
+        "--label.source=event", "--label.mapping={left: left, right: right}",
+        "--splits.test=[dora]", "--splits.validation=[carl]"]) == 0
+    assert finetune([f"--data={tmp_path / 'corpus'}", f"--model={planted.backbone}",
+                     f"--out={tmp_path / 'decoder'}"]) == 0
+    (tmp_path / "new").mkdir()
+    path = (tmp_path / "lab" / "anna_raw.fif").rename(tmp_path / "new" / "today_raw.fif")
+    assert decode(path, tmp_path / "decoder", tmp_path / "out") == 0
+    assert [flag.kind for flag in Results.load(tmp_path / "out").flags] == ["LEAK"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "This recording is in this decoder&#x27;s training data (train, as motor/anna)" in page
 
 
 def test_real_recording(data, decoder, tmp_path):
