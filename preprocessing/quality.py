@@ -1,6 +1,7 @@
 """Quality of a recording: what the steps found, as a small dictionary that travels with it.
 
-Keys: signal (sha256 of the recording as it was read), reading (what the reader did, sentences), not_used (channel of the file → why it is left out),
+Keys: signal (sha256 of the recording as it was read),
+reading (what the reader did, sentences), not_used (channel of the file → why it is left out),
 template_places (number of electrodes placed by name),
 sfreq_original, band_missing_hz, bads (name → reason), without_position, interpolated,
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →

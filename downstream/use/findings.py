@@ -232,8 +232,8 @@ def trained_on(model: str, recording: Recording | None) -> list[str]:
     if known:
         name = "This recording" if same else subject
         alias = f", as {known[0]['subject']}" if known[0]["subject"] != subject else ""
-        roles = ", ".join(sorted({entry["role"] for entry in known}))
-        return [*told, f"{name} is in this decoder's training data ({roles}{alias})."]
+        parts = ", ".join(sorted({entry["role"] for entry in known}))
+        return [*told, f"{name} is in this decoder's training data ({parts}{alias})."]
     return [*told, f"{subject} is not on the list of training subjects, and this recording is none "
                    f"of the training recordings. Another recording of the same person under "
                    f"another name would not be noticed."]
