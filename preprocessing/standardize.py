@@ -23,6 +23,8 @@ from neurofm.data.sensors import Sensors
 from . import segments, steps
 from .segments import LeftOut
 from .standardize_fmri import StandardizedScan, standardize_fmri
+from .steps import band
+from .steps.band import Lacking
 from .steps.refusal import ContractError
 
 __all__ = ["ContractError", "Standardized", "by_kind", "standardize"]
@@ -91,18 +93,18 @@ Onsets = Float[np.ndarray, " onset"]
 
 
 @overload
-def standardize(recording: Recording, contract: InputContract, *, onsets_s: Onsets | None = None
-                ) -> Standardized: ...
+def standardize(recording: Recording, contract: InputContract, *, onsets_s: Onsets | None = None,
+                lacking: Lacking = "refuse") -> Standardized: ...
 @overload
-def standardize(recording: Recording, contract: FMRIContract, *, onsets_s: Onsets | None = None
-                ) -> StandardizedScan: ...
+def standardize(recording: Recording, contract: FMRIContract, *, onsets_s: Onsets | None = None,
+                lacking: Lacking = "refuse") -> StandardizedScan: ...
 @overload
-def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None
-                ) -> Standardized | StandardizedScan: ...
+def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None,
+                lacking: Lacking = "refuse") -> Standardized | StandardizedScan: ...
 
 
-def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None
-                ) -> Standardized | StandardizedScan:
+def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None,
+                lacking: Lacking = "refuse") -> Standardized | StandardizedScan:
     """Apply `contract` to `recording`; for fMRI see `standardize_fmri`.
 
     Parameters
@@ -114,6 +116,9 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
     onsets_s
         Starts of windows, s, `[onset]`; None = contiguous windows. Those that do not fit into a
         continuous stretch are left out, and counted in quality["windows_left_out"].
+    lacking
+        A recording that does not hold the end of the contract's band, by its sampling rate or a
+        low-pass: "refuse" it, or "accept" it upsampled, without that part. Its quality tells.
 
     Returns
     -------
@@ -129,7 +134,12 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
         from .readers import from_raw
 
         recording = from_raw(recording)
-    return by_kind(contract, recording, onsets_s)
+    if isinstance(contract, InputContract):  # before the work, where header and rate tell
+        band.check(recording.source, band.noted(recording, contract), contract, lacking)
+    made = by_kind(contract, recording, onsets_s)
+    if isinstance(contract, InputContract):
+        band.check(recording.source, made.quality, contract, lacking)
+    return made
 
 
 @singledispatch

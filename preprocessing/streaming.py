@@ -18,7 +18,8 @@ from neurofm.data.sensors import Sensors
 
 from . import quality as quality_of
 from . import steps
-from .steps import AtStart, Causal, PerWindow, Step
+from .steps import AtStart, Causal, PerWindow, Step, band
+from .steps.band import Lacking
 from .steps.refusal import ContractError
 from .steps.step import PAST_S
 
@@ -41,11 +42,13 @@ class CausalStandardizer:
     """Chunks [channel, time] in SI units go in, windows that meet the contract come out.
 
     template: a Recording that says what the stream is: sensors, sfreq, bads, band; its signal is
-    not read. hop_s: from one window to the next; None = the contract's stride.
+    not read. hop_s: from one window to the next; None = the contract's stride. lacking: as in
+    `standardize`.
     Raises ContractError where no stream of these sensors at this rate can meet the contract.
     """
 
-    def __init__(self, template: Recording, contract: Contract, hop_s: float | None = None):
+    def __init__(self, template: Recording, contract: Contract, hop_s: float | None = None,
+                 lacking: Lacking = "refuse"):
         contract = followed(contract, template.source)
         order = steps.order(contract)
         _check(order, template, contract)
@@ -59,6 +62,7 @@ class CausalStandardizer:
             if isinstance(step.live, AtStart):
                 assert step.apply is not None, step.name
                 stream = step.apply(stream, contract, quality)
+        band.check(template.source, quality, contract, lacking)
         self.rows = stream.signal[:, 0].astype(int)
         self.sensors, self.marked = stream.sensors, quality.pop("bads")
         self.quality = quality
@@ -72,6 +76,7 @@ class CausalStandardizer:
             if isinstance(step.live, Causal):
                 self._causal.append(step.live.begin(stream, contract))
                 stream = stream.with_(sfreq=self._causal[-1].sfreq)
+        self._band_hz = (template.band_hz[0], band.end_hz(quality, contract))
         self._per_window = [(step, step.live) for step in order
                             if isinstance(step.live, PerWindow)]
         self.hop = contract.stride_samples if hop_s is None else round(hop_s * contract.sfreq)
@@ -141,7 +146,8 @@ class CausalStandardizer:
         return past.signal
 
     def _part(self, start: int, stop: int) -> Recording:
-        return Recording(self._past.part(start, stop), self.contract.sfreq, self.sensors)
+        return Recording(self._past.part(start, stop), self.contract.sfreq, self.sensors,
+                         band_hz=self._band_hz)
 
     def differences(self) -> list[str]:
         """What a stream gets that a file would not, each in a sentence."""

@@ -8,6 +8,7 @@ from neurofm.checkpoints.contracts import contract_of
 from neurofm.models.decoder import Decoder, DecoderConfig
 from neurofm.models.protocol import Backbone
 
+from . import lacking
 from .labeled import Labeled
 
 
@@ -34,6 +35,7 @@ def build(
                              **architecture)
     decoder = Decoder(settings, None if random_weights else pretrained)
     decoder.contract = data.contract_on(contract_of(pretrained))
+    decoder.config.band_end_hz = lacking.band_end_hz(data.corpus, data.recordings("train"))
     if random_weights:
         windows, at_most = data.windows["train"], 64
         drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),

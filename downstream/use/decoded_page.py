@@ -2,6 +2,7 @@
 what it does not mean, the recording's quality, the signal; the rest is folded away."""
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,15 +25,16 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 def page(
     recording: Recording, windows: Standardized | StandardizedScan, table: pd.DataFrame,
     decoder: WindowDecoder,
-    model: str, figure: Path, summary: str, centered: str = "",
+    model: str, figure: Path, summary: str, centered: str = "", worth: Sequence[str] = (),
 ) -> report.Page:
     """The page. model: path or repository of the decoder. figure: the PNG to put in. summary: the
     finding. centered: what every window was compared with, in words, where the decoder re-centers.
+    worth: what the recording lacks, and what that costs.
     """
     what = windows.contract.CHANNELS
     fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
             f"size and are like each other."]
-    sections = opening(summary, decoder, model, recording, centered)
+    sections = opening(summary, decoder, model, recording, centered, worth)
     sections += [
         ("Quality of the recording", report.bullets(quality.remarks(windows.quality) or fine)),
         ("Signal and decoded windows",
@@ -56,14 +58,15 @@ def about(model: str) -> str:
 
 def opening(
     summary: str, decoder: WindowDecoder, model: str, recording: Recording | None,
-    centered: str = "",
+    centered: str = "", worth: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
     """The sections that every reader needs: finding, what it does not mean, training subjects."""
     known = findings.trained_on(model, recording)
     return [
         ("", report.paragraph(summary, "lead") + (report.paragraph(centered) if centered else "")),
         ("What this does not mean", report.bullets(findings.limits(decoder))),
-        ("How good this decoder is", report.paragraph(findings.score(model)[0])),
+        ("How good this decoder is", "".join(map(
+            report.paragraph, [findings.score(model)[0], *worth]))),
         ("Training subjects", "".join(map(report.paragraph, known))),
     ]
 

@@ -24,7 +24,9 @@ from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
 from neurofm.run import Command, Job, Made
 
+from ..decoder import lacking
 from ..decoder.embedding import of_recording
+from ..decoder.lacking import Lacking
 from . import centering, decoded_page, figures, findings
 from .centering import Center, Seen
 
@@ -50,6 +52,10 @@ class DecodeConfig:
         Recordings of the same subject that give the mean for a decoder that recenters; no
         labels needed. Empty = the recording itself, or all given recordings of the same
         subject. Together they should contain all classes.
+    lacking
+        Recordings that lack part of the decoder's band, such as those of a slow or low-passed
+        device: "known" takes them where the decoder knows what that costs and stays better than
+        chance, "accept" takes all, "refuse" none.
     montage, unknown_head, rename, unit, arrays, images
         As in `neurofm ingest`.
     batch_windows
@@ -70,6 +76,7 @@ class DecodeConfig:
     events: list[str] = field(default_factory=list)
     tmin_s: float = 0.0
     center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
+    lacking: Lacking = "known"
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
@@ -107,24 +114,26 @@ def decode_one(
     check_center_on(run.center_on, decoder, run.model)
     recording = read(run)
     windows, center = cut(recording, decoder, run), None
+    worth = lacking.worth(windows, decoder, run.model, run.lacking)
     if decoder.recentered:
         if known is None:
             known = {path: seen_of(path, run, decoder) for path in run.center_on or run.paths}
         center = centering.of(known, windows.sensors)
     table = predict(decoder, windows, run.batch_windows, run.abstain_below, center)
+    table = worth.beside(table)
     table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
     table.to_parquet(job.out / "predictions.parquet", index=False)
     figures.decoded(job.out / "decoded.png", windows, table, decoder.classes, recording.events)
     artifacts.write_json(job.out / "quality.json", windows.quality)
     results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
-                               quality.remarks(windows.quality))
+                               [*quality.remarks(windows.quality), *worth.said])
     return Made(
         with_svg(job.out, ["predictions.tsv", "predictions.parquet", "decoded.png",
                            "quality.json"]),
         facts={"windows": len(table)}, results=results, judged=judged(run, recording),
         page=decoded_page.page(recording, windows, table, decoder, run.model,
                                job.out / "decoded.png", results.summary,
-                               center.in_words() if center else ""))
+                               center.in_words() if center else "", worth.said))
 
 
 ONE = Command(
@@ -194,11 +203,12 @@ def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
 def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
         ) -> Standardized | StandardizedScan:
     """The recording as the decoder's contract wants it, in windows."""
+    taken = lacking.standardized(run.lacking)
     if not run.events:
-        return standardize(recording, contract_of(decoder))
+        return standardize(recording, contract_of(decoder), lacking=taken)
     rule = LabelRule("event", mapping={name: name for name in run.events}, tmin_s=run.tmin_s)
     onsets_s = cuts(recording, rule).onsets_s
-    return standardize(recording, contract_of(decoder), onsets_s=onsets_s)
+    return standardize(recording, contract_of(decoder), onsets_s=onsets_s, lacking=taken)
 
 
 @torch.no_grad()

@@ -63,6 +63,8 @@ class DecoderConfig(NeuroFMConfig):
         Share of the target spread evenly over the classes.
     calibration_windows
         Windows of validation subjects that chose the temperature; 0 = none, or not known.
+    band_end_hz
+        Where the band of the training recordings ends, Hz; None = where the contract's does.
     """
 
     model_type = "neurofm_decoder"
@@ -82,6 +84,7 @@ class DecoderConfig(NeuroFMConfig):
         dropout: float = 0.1,
         label_smoothing: float = 0.1,
         calibration_windows: int = 0,
+        band_end_hz: float | None = None,
         **of_transformers,
     ):
         if not isinstance(backbone, BackboneConfig):
@@ -98,6 +101,7 @@ class DecoderConfig(NeuroFMConfig):
         self.dropout = dropout
         self.label_smoothing = label_smoothing
         self.calibration_windows = calibration_windows
+        self.band_end_hz = band_end_hz
         super().__init__(**of_transformers)
         self.require(
             len(set(self.classes)) == len(self.classes) != 1,
@@ -338,6 +342,11 @@ class Decoder(WindowDecoder):
     @property
     def calibration_windows(self) -> int:
         return self.config.calibration_windows
+
+    @property
+    def band_end_hz(self) -> float | None:
+        """See `WindowDecoder.band_end_hz`."""
+        return self.config.band_end_hz
 
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features of the backbone."""

@@ -198,6 +198,11 @@ class WindowDecoder(NeuroFMPreTrainedModel):
         return 0
 
     @property
+    def band_end_hz(self) -> float | None:
+        """Where the band of the training recordings ends, Hz; None = where the contract's does."""
+        return None
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of the probabilities; none = it predicts a number."""
         return self.config.classes

@@ -56,7 +56,11 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     quality["highpass_hz"] = (None if contract.highpass_hz is None
                               else round(max(contract.highpass_hz, 1 / shortest_s), 4))
     quality["line_noise"] = _line_noise(recording, contract)
-    return recording.with_(signal=out, sfreq=contract.sfreq, events=segments.on_samples(recording))
+    low_hz, high_hz = recording.band_hz
+    if recording.sfreq < contract.sfreq:  # what is above is no signal of the device
+        high_hz = min(high_hz or recording.sfreq / 2, recording.sfreq / 2)
+    return recording.with_(signal=out, sfreq=contract.sfreq, events=segments.on_samples(recording),
+                           band_hz=(low_hz, high_hz))
 
 
 def _stretch(

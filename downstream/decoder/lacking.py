@@ -1,0 +1,158 @@
+"""What a recording lacks of what a model was trained on, what that costs, and whether it is taken.
+
+One rule, `--lacking known`: a recording that lacks part of the band, some channels or clean samples
+is taken where the model knows what that costs (`robustness.json`) and stays better than chance. A
+model that does not know takes recordings of the whole band alone.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from neurofm.checkpoints.contracts import contract_of
+from neurofm.checkpoints.robustness import Robustness
+from neurofm.data.contract import Contract, InputContract
+from neurofm.data.corpus import Corpus
+from neurofm.data.lacks import Lacks
+from neurofm.data.sensors import Sensors
+from neurofm.models.protocol import WindowDecoder
+from neurofm.preprocessing import quality as quality_of
+from neurofm.preprocessing.standardize import ContractError, Standardized, StandardizedScan
+from neurofm.preprocessing.steps import band
+
+from .robustness import Cost, cost
+
+Lacking = Literal["known", "accept", "refuse"]
+
+_FEW_CHANNELS = 0.75  # contracts let nearly a third be bad, so training recordings miss some too
+_MANY_ARTIFACTS = 0.005  # blinks alone are less
+_ARTIFACT = 10.0  # robust standard deviations
+_SAMPLES = 20_000
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a recording is worth to a model."""
+
+    lacks: Lacks = field(default_factory=Lacks)
+    cost: Cost | None = None  # None where nothing lacks, or it is not known
+    said: tuple[str, ...] = ()  # sentences; none where nothing lacks
+
+    def beside(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of answers with the expected score of such recordings, where there is one."""
+        if self.cost is None:
+            return table
+        return table.assign(expected_score=round(self.cost.score, 4),
+                            expected_low=round(self.cost.low, 4),
+                            expected_high=round(self.cost.high, 4))
+
+
+def standardized(lacking: Lacking) -> band.Lacking:
+    """For `standardize`: what is refused or not by `worth` is standardized first."""
+    return "refuse" if lacking == "refuse" else "accept"
+
+
+def worth(
+    made: Standardized | StandardizedScan, model, place: str, lacking: Lacking
+) -> Worth:
+    """What a standardized recording lacks and what that costs; raises ContractError where it is not
+    taken.
+
+    model: loaded; place: its folder or repository, "" where it is not known.
+    """
+    if not isinstance(made, Standardized):
+        return Worth()
+    filled = len(made.quality["interpolated"])
+    return of(made.quality, made.sensors, model, place, lacking, made.source,
+              n_channels=len(made.sensors) - filled, artifacts=_artifacts(made.signal))
+
+
+def of(
+    quality: dict, sensors: Sensors, model, place: str, lacking: Lacking, source: str, *,
+    n_channels: int, artifacts: float = 0.0,
+) -> Worth:
+    """As `worth`, of a recording of which these are known. n_channels: that can be used."""
+    contract = contract_of(model)
+    if not isinstance(contract, InputContract):
+        return Worth()
+    measured = Robustness.read(place) if place and isinstance(model, WindowDecoder) else None
+    ends_hz, trained_hz = band.end_hz(quality, contract), _trained_hz(model)
+    alike = ends_hz is not None and trained_hz is not None and ends_hz >= 0.99 * trained_hz
+    share = n_channels / measured.n_channels if measured else 1.0
+    lacks = Lacks(None if alike else ends_hz, share if share < _FEW_CHANNELS else None,
+                  artifacts if artifacts >= _MANY_ARTIFACTS else 0.0)
+    same = (f"The training recordings end at {trained_hz:g} Hz as well.",) if alike else ()
+    if lacks.nothing or (measured is None and lacks.lowpass_hz is None):
+        return Worth(said=same)
+    found, more = _cost(place, lacks) if measured else (None, ())
+    if found is None:
+        unknown = "What this costs is not known: " + (
+            "the decoder was not measured on recordings as bad as this." if measured else
+            "the model has no robustness curve (robustness.json of neurofm finetune).")
+        if lacking == "known" and lacks.lowpass_hz is not None:
+            raise ContractError(source, _wanted(contract), f"{lacks.words()} {unknown}".rstrip("."),
+                                band.ACCEPT)
+        return Worth(lacks, None, (*same, lacks.words(), unknown))
+    if lacking == "known" and found.holds_chance:
+        raise ContractError(
+            source, "a recording on which the decoder is known to be better than chance",
+            f"{lacks.words()} {found.words()}".rstrip("."), band.ACCEPT)
+    return Worth(lacks, found, (*same, lacks.words(), found.words(), *more))
+
+
+def _wanted(contract: Contract) -> str:
+    return f"the band up to {contract.lowpass_hz or 0.4 * contract.one_rate:g} Hz"
+
+
+def _cost(place: str, lacks: Lacks) -> tuple[Cost | None, tuple[str, ...]]:
+    """The cost, and a sentence where artifacts could not be counted in."""
+    found = cost(place, lacks)
+    if found is None and lacks.artifacts:
+        clean = replace(lacks, artifacts=0.0)
+        found = None if clean.nothing else cost(place, clean)
+        return found, ("Its artifacts cost more than that; they were not measured.",)
+    return found, ()
+
+
+def _trained_hz(model) -> float | None:
+    return model.band_end_hz if isinstance(model, WindowDecoder) else None
+
+
+def _artifacts(signal: np.ndarray) -> float:
+    """Share of samples far beyond the usual size of their channel."""
+    part = signal[:, ::max(1, signal.shape[1] // _SAMPLES)]
+    low, middle, high = np.percentile(part, [25, 50, 75], axis=1, keepdims=True)
+    spread = np.maximum((high - low) / 1.349, 1e-30)
+    return float((np.abs(part - middle) > _ARTIFACT * spread).mean())
+
+
+def of_corpus(corpus: Corpus, lacking: Lacking = "known") -> list[str]:
+    """What its recordings lack, in a sentence; [] where they lack nothing. What is trained on them
+    is also tested on them, so its score tells the cost. Raises ValueError for "refuse"."""
+    ends = [hz for hz in _ends(corpus) if hz is not None]
+    if not ends:
+        return []
+    counts = ", ".join(f"nothing above {hz:g} Hz in {ends.count(hz)}" for hz in sorted(set(ends)))
+    said = (f"{len(ends)} of {len(corpus.recordings)} recordings do not hold {_wanted(corpus.contract)}: "
+            f"{counts}.")
+    if lacking == "refuse":
+        raise ValueError(f"{corpus.folder}: {said} --lacking accept takes them")
+    return [said]
+
+
+def band_end_hz(corpus: Corpus, rows: np.ndarray) -> float | None:
+    """Where the band of these recordings ends, Hz; None where most hold that of the contract."""
+    ends = _ends(corpus)
+    found = sorted(np.inf if ends[row] is None else ends[row] for row in rows)
+    middle = found[(len(found) - 1) // 2] if found else np.inf
+    return None if np.isinf(middle) else float(middle)
+
+
+def _ends(corpus: Corpus) -> list[float | None]:
+    contract = corpus.contract
+    if not isinstance(contract, InputContract):
+        return [None] * len(corpus.recordings)
+    return [band.end_hz(quality_of.from_text(text), contract)
+            for text in corpus.recordings["quality"]]
