@@ -30,6 +30,7 @@ from .decoder import feature_files
 from .decoder.embedding import features_of
 from .decoder.feature_array import DROPPED, Features
 from .decoder.feature_windows import cut
+from .decoder.lacking import Lacking
 
 
 @dataclass
@@ -50,6 +51,8 @@ class EmbedConfig:
     format
         Format of the features. parquet has a row a window, source and frame. zarr is for
         xarray.open_zarr, and needs the extra "features".
+    lacking
+        As in `neurofm decode`; a model without a robustness curve does not know the cost.
     montage, unknown_head, rename, unit, arrays, images
         As in `neurofm ingest`.
     batch_windows
@@ -61,6 +64,7 @@ class EmbedConfig:
     out: str
     layer: str = ""
     format: Literal["safetensors", "parquet", "zarr"] = "safetensors"
+    lacking: Lacking = "known"
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
@@ -124,9 +128,9 @@ def _one(run: EmbedConfig, model, job: archive.Job) -> tuple[Features, list[str]
     # In one expression, so that the signal of the file is not held while features are computed.
     found = cut(readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
                              rename=run.rename, arrays=run.arrays.of({}, path), images=run.images,
-                             unit=run.unit), model)
+                             unit=run.unit), model, run.model, run.lacking)
     return (features_of(found, model, run.batch_windows, run.layer),
-            quality.remarks(found.windows.quality, places=True))
+            [*quality.remarks(found.windows.quality, places=True), *found.said])
 
 
 def left_out(dropped: pd.DataFrame) -> list[str]:

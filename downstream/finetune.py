@@ -24,12 +24,13 @@ from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.pages.page import Page
 from neurofm.pages.words import contract_in_words
+from neurofm.preprocessing.steps.band import Lacking
 from neurofm.results import Results, score
 from neurofm.run import Command, Job, Made
 from neurofm.training.loop import TrainConfig, accelerator_for
 
 from . import tasks
-from .decoder import features
+from .decoder import features, lacking
 from .decoder.build import build, open_backbone
 from .decoder.fit import fit
 from .decoder.labeled import Labeled, checked, labeled
@@ -74,6 +75,9 @@ class FinetuneConfig:
         --architecture.recentered=true to subtract each subject's mean.
     tokens
         Token set of this corpus by the tokenizer of the model; default: encode here.
+    lacking
+        Recordings of the corpus that lack part of the contract's band: "accept" (the score tells
+        what that costs) or "refuse" them.
     min_subjects
         Minimum number of training subjects per class.
     batch_windows
@@ -96,6 +100,7 @@ class FinetuneConfig:
     only: dict[str, str] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
     tokens: str | None = None
+    lacking: Lacking = "accept"
     min_subjects: int = 2
     batch_windows: int = 16
     train: TrainConfig = field(default_factory=head_training)
@@ -110,6 +115,7 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
                    else run.min_subjects, whole=run.protocol.kind == "stored")
     pretrained = open_backbone(run.model)
     check_contract(pretrained, run.model, corpus)
+    lacks = lacking.of_corpus(corpus, run.lacking)
     accelerator = accelerator_for(run.train, job.out)
     decoder = build(pretrained, data, run.mode, run.architecture, run.train.seed,
                     random_weights=run.random_weights)
@@ -132,6 +138,7 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     metrics = judge(table, data.classes)
     remarks = said_of_whom(run.protocol)
     metrics["same_people"] = bool(remarks)
+    remarks = [*remarks, *lacks]
     files = _written(decoder.to("cpu"), data, table, metrics, ledger, job) if job.is_main else []
     text, _ = findings.score_in_words(metrics)
     results = Results(

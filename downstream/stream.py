@@ -29,6 +29,8 @@ from neurofm.preprocessing import archive
 from neurofm.preprocessing.streaming import CausalStandardizer, LiveWindow, followed
 from neurofm.run import Command, Job, Made
 
+from .decoder import lacking
+from .decoder.lacking import Lacking
 from .use import centering, figures, findings, streamed_page
 from .use.centering import Center, Running
 from .use.live import Lsl, Replay, open_lsl
@@ -68,6 +70,8 @@ class StreamConfig:
         training subjects.
     stop_after
         Stop after this number of windows; 0 = when the signal ends.
+    lacking
+        As in `neurofm decode`.
     montage, unknown_head, rename, unit
         As in `neurofm ingest`.
     speed
@@ -89,6 +93,7 @@ class StreamConfig:
     center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
     prior_windows: float = 10.0
     stop_after: int = 0
+    lacking: Lacking = "known"
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
@@ -147,17 +152,20 @@ def stream(run: StreamConfig, job: Job) -> Made:
         raise ValueError(f"--out {job.out}: a stream into it was killed; its predictions.tsv is "
                          f"good, and a live stream never comes again: choose another --out")
     feed = _feed(run)
-    standardizer = CausalStandardizer(feed.template, contract, run.hop_s)
+    standardizer = CausalStandardizer(feed.template, contract, run.hop_s,
+                                      lacking.standardized(run.lacking))
+    worth = lacking.of(standardizer.quality, decoder, run.model, run.lacking, feed.template.source,
+                       n_channels=len(standardizer.sensors) - len(standardizer.marked))
     center = _center(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
-    for text in standardizer.differences():
+    for text in (*standardizer.differences(), *worth.said):
         job.say(f"note: {text}")
     timing = Timing(standardizer.hop / contract.sfreq / run.speed)
     with stopping() as stop:
         run_live(feed, standardizer, decoder, path, timing, stop, center=center,
                  abstain_below=run.abstain_below, stop_after=run.stop_after,
                  say=lambda row: job.say(_shown(row)))
-    return _made(run, job, decoder, standardizer, feed, timing, center)
+    return _made(run, job, decoder, standardizer, feed, timing, center, worth)
 
 
 COMMAND = Command("stream", StreamConfig, stream, makes="results", models=("model",), fresh=True)
@@ -251,14 +259,17 @@ def _center(
     if not run.center_on:
         return Running(decoder, run.prior_windows)
     asked = _as_file(run, run.center_on)
-    known = {path: centering.seen_live(decoder, read(asked, path)) for path in run.center_on}
+    taken = lacking.standardized(run.lacking)
+    known = {path: centering.seen_live(decoder, read(asked, path), taken)
+             for path in run.center_on}
     return centering.of(known, sensors)
 
 
 def _as_file(run: StreamConfig, paths: list[str]) -> DecodeConfig:
     """How a recording is read for a stream."""
     return DecodeConfig(paths, run.model, run.out, montage=run.montage,
-                        unknown_head=run.unknown_head, rename=run.rename, unit=run.unit)
+                        unknown_head=run.unknown_head, rename=run.rename, unit=run.unit,
+                        lacking=run.lacking)
 
 
 def _feed(run: StreamConfig) -> Replay | Lsl:
@@ -279,7 +290,8 @@ def _warm_up(decoder: WindowDecoder, standardizer: CausalStandardizer) -> None:
         decoder.predict(batch.to(next(decoder.parameters()).device))
 
 
-def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timing, center) -> Made:
+def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timing, center,
+          worth: lacking.Worth) -> Made:
     """Summary, figure and page of a stream that has ended."""
     table = read_table(job.out / "predictions.tsv")
     numbers = timing.summary()
@@ -292,7 +304,8 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
         "group_delay_ms": {f"{hz:g} Hz": _rounded(delay) for hz, delay
                            in zip(delays_hz, delays, strict=True)},
         "resampler_waits_ms": _rounded(1e3 * standardizer.lookahead_s),
-        "differences": standardizer.differences(), "quality": standardizer.remarks,
+        "differences": standardizer.differences(),
+        "quality": [*standardizer.remarks, *worth.said],
     }
     if decoder.classes and len(table):
         summary["abstained"] = int(table.loc[table["note"] == "", "abstained"].sum())
@@ -303,7 +316,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
         files.append(figure.name)
     results = findings.results(
         "stream", [run.replay or f"lsl:{run.lsl}"], run.model, table, decoder, run.abstain_below,
-        findings.live_quality(table, standardizer.remarks))
+        [*findings.live_quality(table, standardizer.remarks), *worth.said])
     if not len(table):
         results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
                              f"{standardizer.contract.window_s:g} s")

@@ -8,6 +8,7 @@ really measured is given (`--partner`), the page says how near each region comes
 same series shifted in time would.
 """
 
+import logging
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,10 +29,14 @@ from neurofm.preprocessing import archive, segments
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
 from neurofm.preprocessing.readers import ReadError, ReadOptions
 from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.steps import band
+from neurofm.preprocessing.steps.band import Lacking
 from neurofm.results import Results, score
 from neurofm.run import FAILED, OK, Command, Job, Made
 
 from .use import series_files, synthesized_page
+
+_log = logging.getLogger("neurofm.downstream")
 
 
 @dataclass
@@ -59,7 +64,7 @@ class SynthesizeConfig:
         model, unless `labels` says otherwise.
     partner
         Measured fMRI to compare with, as in `neurofm pair`.
-    drop, montage, rename, exclude
+    drop, lacking, montage, rename, exclude
         As in `neurofm pair`.
     permutations
         Number of circular shifts for the p value of a region.
@@ -78,6 +83,7 @@ class SynthesizeConfig:
     labels: str = field(default="", metadata=contents.OF_FILE)
     partner: dict[str, str] = field(default_factory=dict)
     drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
+    lacking: Lacking = "refuse"
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     exclude: list[str] = field(default_factory=list)
@@ -168,7 +174,8 @@ def one(run: SynthesizeConfig, model: ScanModel, job) -> Series:
         if lost := [name for name in model.rois if name not in bold.rois.names]:
             raise ReadError(job.path, f"its fMRI lacks regions of the model: {', '.join(lost[:5])}")
     at = times(run, recording, bold)
-    values = predict(model, recording, at.first_volume_s, at.t_r, at.kept.stop - at.kept.start)
+    values = predict(model, recording, at.first_volume_s, at.t_r, at.kept.stop - at.kept.start,
+                     run.lacking)
     measured = None
     if bold is not None:
         from neurofm.data.bold import cleaned
@@ -195,11 +202,14 @@ def times(run: SynthesizeConfig, recording: Recording, bold) -> alignment.Alignm
 
 @torch.no_grad()
 def predict(
-    model: ScanModel, recording: Recording, first_volume_s: float, t_r: float, n: int
+    model: ScanModel, recording: Recording, first_volume_s: float, t_r: float, n: int,
+    lacking: Lacking = "refuse",
 ) -> Float[np.ndarray, "volume roi"]:
     """Values of the model's regions at n volumes."""
     contract, bad_s = of_signals(model.contract), segments.blanks(recording)
-    done = standardize(recording, contract)
+    done = standardize(recording, contract, lacking=lacking)
+    for remark in band.remarks(done.quality):
+        _log.warning("%s: %s", recording.source, remark)
     signal = done.whole
     bad = bad_samples(bad_s, signal.shape[1], contract.sfreq)
     signal = np.where(bad, np.float32(0), signal)

@@ -28,6 +28,7 @@ from .one_recording import Shaping, ingest_one
 from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
 from .splits import SplitRule
+from .steps.band import Lacking
 from .text import check_encoding
 
 _ARRAYS = ("plain arrays are recordings once it is said what they hold: --arrays.sfreq 250 "
@@ -64,6 +65,9 @@ class IngestConfig:
     unknown_head
         MEG without a head position: "refuse" fails the recording, "helmet" assumes a
         centered head.
+    lacking
+        Recordings that lack the upper part of contract's band, by their sampling rate or a
+        low-pass: "refuse", or "accept" them upsampled and say so in the tables.
     rename
         Channel name in the files → electrode name.
     unit
@@ -112,6 +116,7 @@ class IngestConfig:
     dataset: str | None = None
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
+    lacking: Lacking = "refuse"
     rename: dict[str, str] = field(default_factory=dict)
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     metadata: str = ""
@@ -180,7 +185,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
     datasets = terms.of(found.jobs, run.terms, call.say)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images, unit=run.unit, encoding=run.encoding)
-    shaping = Shaping(run.wanted, reading, run.label)
+    shaping = Shaping(run.wanted, reading, run.label, run.lacking)
     arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
 
     def seal(records: Records, worked: bool) -> int:

@@ -15,6 +15,7 @@ from .collect import attempt
 from .labels import LabelRule
 from .readers import ReadOptions
 from .standardize import standardize
+from .steps.band import Lacking
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Shaping:
     contract: Contract = field(default_factory=InputContract)
     reading: ReadOptions = field(default_factory=ReadOptions)
     label: LabelRule = field(default_factory=LabelRule)
+    # Decides which recordings there are, not what becomes of one: the same corpus takes, in a
+    # later call, what it has refused.
+    lacking: Lacking = "refuse"
 
     def __post_init__(self):
         steps.order(self.contract)  # raises where a step is not installed: before any work
@@ -49,7 +53,7 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
     recording = _read(job, shaping)
     contract = shaping.contract
     cuts = labels.cuts(recording, shaping.label, contract.window_s, contract.stride_s)
-    done = standardize(recording, contract, onsets_s=cuts.onsets_s)
+    done = standardize(recording, contract, onsets_s=cuts.onsets_s, lacking=shaping.lacking)
     done.quality["signal"] = recording.digest
     if cuts.n_long:
         done.quality["long_events"] = cuts.n_long

@@ -26,6 +26,7 @@ from .pairing.one_scan import Pairing
 from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
 from .splits import SplitRule
+from .steps.band import Lacking
 
 
 @dataclass
@@ -62,6 +63,8 @@ class PairConfig:
         Table of region centers (.tsv: name, x, y, z in mm).
     drop
         Channels to drop because they are not EEG, although the file says so.
+    lacking
+        As in `neurofm ingest`.
     montage
         MNE montage for electrodes without a position in the file.
     rename
@@ -99,6 +102,7 @@ class PairConfig:
     arrays: ArrayTable = one_scan.REGIONS
     rois: str = field(default="", metadata=contents.OF_FILE)
     drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
+    lacking: Lacking = "refuse"
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     dataset: str | None = None
@@ -146,7 +150,8 @@ class PairConfig:
         reading = ReadOptions(self.montage, rename=self.rename, arrays=self.arrays,
                               images=self.images)
         return Pairing(self.contract, self.bold, self.partner, self.trigger, self.align,
-                       self.delay_s, self.t_r, tuple(self.drop), self.rois, reading)
+                       self.delay_s, self.t_r, tuple(self.drop), self.rois, reading,
+                       self.lacking)
 
 
 def pair(run: PairConfig, call: Call) -> int:

@@ -12,6 +12,7 @@ from neurofm.seen import subject_keys
 from . import quality, standardize_fmri
 from .labels import LabelRule
 from .splits import SplitRule, unknown_names
+from .steps import band
 from .steps.refusal import some
 
 _SHOWN_REASONS = 20
@@ -95,6 +96,7 @@ def _of_reading(recordings) -> list[str]:
         known = quality.from_text(text)
         dropped = known.get("not_used")
         for said in (*known.get("reading", ()), *standardize_fmri.remarks(known),
+                     *(band.remarks(known)[-1:] if "band_end" in known else ()),
                      *([f"channels left out: {quality.in_words(dropped)}"] if dropped else ())):
             sources.setdefault(said, []).append(source)
     shown = list(sources.items())[:_SHOWN_REASONS]

@@ -30,12 +30,15 @@ from neurofm.pretrained import NeuroFMPreTrainedModel
 
 from .feature_array import DROPPED, Features, joined
 from .feature_windows import Cut, cut
+from .lacking import Lacking
 
 _log = logging.getLogger("neurofm.downstream")
 _LARGEST = 2**20  # samples of all channels in a batch: what layers make of them stays below 1 GB
 
 
-def embed(recording, model, batch_windows: int = 16, layer: str = "") -> Features:
+def embed(
+    recording, model, batch_windows: int = 16, layer: str = "", *, lacking: Lacking = "known"
+) -> Features:
     """Features of every window of a recording.
 
     Parameters
@@ -52,6 +55,10 @@ def embed(recording, model, batch_windows: int = 16, layer: str = "") -> Feature
     layer
         Layer of the model that gives the features, one of `model.layer_names`; "" = the one that
         the model is used by.
+    lacking
+        Recordings that lack part of the model's band, by their sampling rate or a low-pass:
+        "known" takes them where a decoder, given by its path, knows what that costs and stays
+        better than chance; "accept" takes all, "refuse" none.
 
     Returns
     -------
@@ -65,6 +72,7 @@ def embed(recording, model, batch_windows: int = 16, layer: str = "") -> Feature
     ContractError, ReadError
         Both are ValueErrors: the model cannot take the recording, or any of the list.
     """
+    place = str(model) if isinstance(model, str | Path) else ""
     if isinstance(model, str | Path):
         model = checkpoints.load(model)
     given = [*recording] if isinstance(recording, list | tuple) else [recording]
@@ -74,7 +82,7 @@ def embed(recording, model, batch_windows: int = 16, layer: str = "") -> Feature
     parts, problems, seen = list[Features](), dict[str, Exception](), set[str]()
     for number, one in enumerate(given):
         try:
-            part = _of_one(one, model, batch_windows, layer)
+            part = _of_one(one, model, place, batch_windows, layer, lacking)
         except (ValueError, OSError) as problem:
             if len(given) == 1:
                 raise
@@ -92,14 +100,18 @@ def embed(recording, model, batch_windows: int = 16, layer: str = "") -> Feature
     return joined(parts, pd.DataFrame(lost, columns=[*DROPPED]))
 
 
-def _of_one(one, model: NeuroFMPreTrainedModel, batch_windows: int, layer: str) -> Features:
+def _of_one(
+    one, model: NeuroFMPreTrainedModel, place: str, batch_windows: int, layer: str,
+    lacking: Lacking,
+) -> Features:
     if isinstance(one, str | Path) and _is_corpus(one):
         one = Corpus.open(one)
     if isinstance(one, Corpus):
         check_contract(model, type(model).__name__, one)
         return _features_of_corpus(one, model, batch_windows, layer)
-    found = cut(as_recording(one), model)  # the signal of the file is not held any longer
-    for remark in quality.remarks(found.windows.quality, places=True):
+    # The signal of the file is not held any longer.
+    found = cut(as_recording(one), model, place, lacking)
+    for remark in (*quality.remarks(found.windows.quality, places=True), *found.said):
         _log.warning("%s: %s", found.windows.source, remark)
     return features_of(found, model, batch_windows, layer)
 

@@ -5,7 +5,7 @@ windows with the contract's stride, of which the last ends with the epoch. An ep
 than what the model encodes together is refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
@@ -22,9 +22,11 @@ from neurofm.preprocessing.standardize import (
     StandardizedScan,
     standardize,
 )
+from neurofm.preprocessing.steps import band
 from neurofm.pretrained import NeuroFMPreTrainedModel
 
 from .feature_array import DROPPED
+from .lacking import Lacking, standardized, worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +37,26 @@ class Cut:
     epoch: Int64[np.ndarray, " window"]  # −1: the recording is continuous
     times: Float64[np.ndarray, "window 2"]  # start and end, s; of epochs relative to their event
     dropped: pd.DataFrame  # see `Features.dropped`
+    said: tuple[str, ...] = ()  # what the recording lacks, and what that costs
 
 
-def cut(recording: Recording, model: NeuroFMPreTrainedModel) -> Cut:
+def cut(
+    recording: Recording, model: NeuroFMPreTrainedModel, place: str, lacking: Lacking
+) -> Cut:
     """Windows of a recording as the model's contract wants them.
 
-    Raises ContractError (a ValueError) where the recording cannot meet it.
+    place: folder or repository of the model, "" where it is not known. Raises ContractError (a
+    ValueError) where the recording cannot meet the contract, or lacks what `lacking` asks for.
     """
+    found = _cut(recording, model, standardized(lacking))
+    return replace(found, said=worth(found.windows, model, place, lacking).said)
+
+
+def _cut(recording: Recording, model: NeuroFMPreTrainedModel, taken: band.Lacking) -> Cut:
     contract = contract_of(model)
     if recording.n_epochs and isinstance(contract, InputContract):
-        return _of_epochs(recording, contract, max(model.window_length, model.n_times))
-    windows = standardize(recording, contract)
+        return _of_epochs(recording, contract, max(model.window_length, model.n_times), taken)
+    windows = standardize(recording, contract, lacking=taken)
     times = np.stack([windows.start_s, windows.stop_s], axis=1).round(6)
     stretches = [(each.what, "", each.start_s, each.stop_s, each.reason)
                  for each in windows.left_out]
@@ -53,7 +64,9 @@ def cut(recording: Recording, model: NeuroFMPreTrainedModel) -> Cut:
                _table(recording, [*_channels(recording, windows), *stretches]))
 
 
-def _of_epochs(recording: Recording, contract: InputContract, shortest: int) -> Cut:
+def _of_epochs(
+    recording: Recording, contract: InputContract, shortest: int, taken: band.Lacking
+) -> Cut:
     n_times = recording.n_times // recording.n_epochs
     length = floor(n_times / recording.sfreq * contract.sfreq + 1e-6)
     window = min(length, contract.window_samples)
@@ -69,7 +82,7 @@ def _of_epochs(recording: Recording, contract: InputContract, shortest: int) -> 
     first = [segments.first_sample(number * n_times / recording.sfreq, contract.sfreq)
              for number in range(recording.n_epochs)]
     onset = np.add.outer(first, offset).ravel()
-    windows = standardize(recording, contract, onsets_s=onset / contract.sfreq)
+    windows = standardize(recording, contract, onsets_s=onset / contract.sfreq, lacking=taken)
     start_s = np.array(offset)[windows.onset % len(offset)] / contract.sfreq
     times = (recording.epoch_tmin_s + start_s)[:, None] + [0.0, contract.window_s]
     epoch = windows.onset // len(offset)

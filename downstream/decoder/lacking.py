@@ -16,7 +16,6 @@ from neurofm.checkpoints.robustness import Robustness
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.lacks import Lacks
-from neurofm.data.sensors import Sensors
 from neurofm.models.protocol import WindowDecoder
 from neurofm.preprocessing import quality as quality_of
 from neurofm.preprocessing.standardize import ContractError, Standardized, StandardizedScan
@@ -65,12 +64,12 @@ def worth(
     if not isinstance(made, Standardized):
         return Worth()
     filled = len(made.quality["interpolated"])
-    return of(made.quality, made.sensors, model, place, lacking, made.source,
+    return of(made.quality, model, place, lacking, made.source,
               n_channels=len(made.sensors) - filled, artifacts=_artifacts(made.signal))
 
 
 def of(
-    quality: dict, sensors: Sensors, model, place: str, lacking: Lacking, source: str, *,
+    quality: dict, model, place: str, lacking: Lacking, source: str, *,
     n_channels: int, artifacts: float = 0.0,
 ) -> Worth:
     """As `worth`, of a recording of which these are known. n_channels: that can be used."""
@@ -135,8 +134,8 @@ def of_corpus(corpus: Corpus, lacking: Lacking = "known") -> list[str]:
     if not ends:
         return []
     counts = ", ".join(f"nothing above {hz:g} Hz in {ends.count(hz)}" for hz in sorted(set(ends)))
-    said = (f"{len(ends)} of {len(corpus.recordings)} recordings do not hold {_wanted(corpus.contract)}: "
-            f"{counts}.")
+    said = (f"{len(ends)} of {len(corpus.recordings)} recordings do not hold "
+            f"{_wanted(corpus.contract)}: {counts}.")
     if lacking == "refuse":
         raise ValueError(f"{corpus.folder}: {said} --lacking accept takes them")
     return [said]

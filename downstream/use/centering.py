@@ -18,6 +18,7 @@ from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 from neurofm.models.decoder import Decoder
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
+from neurofm.preprocessing.steps.band import Lacking
 from neurofm.preprocessing.streaming import CausalStandardizer
 
 from ..decoder import features
@@ -58,10 +59,10 @@ def seen(decoder: Decoder, windows: Standardized | StandardizedScan, batch_windo
 
 
 @torch.no_grad()
-def seen_live(decoder: Decoder, recording: Recording) -> Seen:
+def seen_live(decoder: Decoder, recording: Recording, lacking: Lacking = "refuse") -> Seen:
     """Of the windows that a stream of this recording would have: filters that know only
     the past shift features a little, and the center with them."""
-    standardizer = CausalStandardizer(recording, contract_of(decoder))
+    standardizer = CausalStandardizer(recording, contract_of(decoder), lacking=lacking)
     contract = standardizer.contract
     device, parts = next(decoder.parameters()).device, []
     second = max(1, round(recording.sfreq))

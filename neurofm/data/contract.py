@@ -237,16 +237,14 @@ class InputContract(Contract):
         return self.with_(bad_channels="none")
 
     def how_to_ingest(self, path: str, sfreq: np.ndarray, window_s: float | None) -> str:
-        """See `Contract.how_to_ingest`: not every recording can be brought to it."""
-        needed = 2 * (self.lowpass_hz or 0.0)
-        slow = sfreq[sfreq < needed]
+        """See `Contract.how_to_ingest`."""
+        how = (f"ingest it again as the model wants it: neurofm ingest … "
+               f"--contract={path}/{FILE_NAME} --contract.window_s={window_s or 0.0:g}")
+        slow = sfreq[sfreq < 2 * (self.lowpass_hz or 0.0)]
         if len(slow):
-            return (f"{len(slow)} of its {len(sfreq)} recordings were sampled at {slow.min():g} "
-                    f"Hz, so they hold nothing above {slow.min() / 2:g} Hz and cannot be brought "
-                    f"to it: leave this model out, or ingest only what was sampled at {needed:g} "
-                    f"Hz or more")
-        return (f"ingest it again as the model wants it: neurofm ingest … "
-                f"--contract={path}/{FILE_NAME} --contract.window_s={window_s or 0.0:g}")
+            how += (f" --lacking=accept ({len(slow)} of its {len(sfreq)} recordings were sampled "
+                    f"at {slow.min():g} Hz, so they hold nothing above {slow.min() / 2:g} Hz)")
+        return how
 
     @classmethod
     def from_dict(cls, fields: dict, where: str = "contract") -> "InputContract":

@@ -16,6 +16,7 @@ from ..archive import Job
 from ..collect import attempt
 from ..readers import ArrayTable, ReadError, ReadOptions
 from ..standardize import ContractError, standardize
+from ..steps.band import Lacking
 from . import alignment, gradient_residue, partner, scan_tables
 from .alignment import Alignment, AlignRule
 
@@ -42,10 +43,12 @@ class Pairing:
     drop: tuple[str, ...] = NO_EEG
     rois: str = field(default="", metadata=contents.OF_FILE)
     reading: ReadOptions = field(default_factory=lambda: ReadOptions(arrays=REGIONS))
+    lacking: Lacking = "refuse"  # which scans there are, not what becomes of one
 
     def to_dict(self) -> dict:
         """For comparison with what a folder was made with: of tables and atlases the contents."""
         fields = {**asdict(self), "contract": self.contract.to_dict(), "bold": self.bold.to_dict()}
+        fields.pop("lacking")
         return {**self.defaults(), **fields}
 
     def defaults(self) -> dict:
@@ -80,7 +83,7 @@ def _pair(job: Job, out: Path, how: Pairing) -> None:
         raise ReadError(fmri, "wanted volumes that were measured, got none with a number")
     bad_s = segments.blanks(recording)
     duration_s, sfreq = recording.duration_s, recording.sfreq
-    done = standardize(recording, how.contract)
+    done = standardize(recording, how.contract, lacking=how.lacking)
     signal = done.whole
     residue = gradient_residue.measure(
         done.signal, how.contract.sfreq, at.t_r, at.first_volume_s,

@@ -230,7 +230,9 @@ class TestChannels:
 class TestQuality:
     def test_what_the_recorder_filtered_away_is_told(self, data):
         recording = read(data / "eegmat/sub-00/eeg/sub-00_task-rest_eeg.edf")
-        done = standardize(recording, InputContract())
+        with pytest.raises(ContractError, match=r"nothing above 45 Hz \(removed by filters"):
+            standardize(recording, InputContract())
+        done = standardize(recording, InputContract(), lacking="accept")
         assert done.quality["band_missing_hz"] == [[0.1, 0.5], [45.0, 96.0]]
         assert done.quality["sfreq_original"] == 500.0
 
@@ -271,7 +273,7 @@ class TestQuality:
 
     def test_zeros_that_fill_the_last_block_of_a_file_are_no_signal(self, data):
         path = data / "eegmat/sub-00/eeg/sub-00_task-arithmetic_eeg.edf"
-        done = standardize(read(path), InputContract())
+        done = standardize(read(path), InputContract(), lacking="accept")
         assert 1.9 < done.quality["lost_s"] < 2
         assert done.start_s[-1] + 10 + done.quality["lost_s"] == pytest.approx(62, abs=0.01)
 

@@ -11,6 +11,7 @@ from neurofm.pages import table as tables
 from neurofm.pages.words import contract_in_words
 from neurofm.run import Made
 
+from ...decoder import lacking
 from ...decoder.build import open_backbone
 from ...decoder.labeled import Labeled
 from ...protocol import choice
@@ -61,7 +62,8 @@ def report(
         attribution=picture, curves=curves, learned=learned, covariates=beside,
     )
     files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
-    notes = [*said_of_whom(run.protocol), *task.remarks, *left_out(data, parts, setup.narrow),
+    notes = [*said_of_whom(run.protocol), *task.remarks, *lacking.of_corpus(data.corpus),
+             *left_out(data, parts, setup.narrow),
              *diverged(predictions), *unmapped,
              *(covariates.in_words(beside, result.best) if len(beside) else []), *result.notes]
     tested = np.unique(np.concatenate([fold.windows["test"] for fold in parts]))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurofm.preprocessing.steps.band import Lacking
 from neurofm.training.loop import TrainConfig
 
 from ... import tasks
@@ -54,6 +55,8 @@ class EvaluateConfig:
         As in `neurofm finetune`.
     tokens
         As in `neurofm finetune`.
+    lacking
+        As in `neurofm finetune`.
     min_subjects
         As in `neurofm finetune`.
     batch_windows
@@ -87,6 +90,7 @@ class EvaluateConfig:
     classes: list[str] = field(default_factory=list)
     architecture: dict[str, Any] = field(default_factory=dict)
     tokens: str | None = None
+    lacking: Lacking = "accept"
     min_subjects: int = 2
     batch_windows: int = 16
     train: TrainConfig = field(default_factory=head_training)

@@ -13,7 +13,7 @@ from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 
 from ... import baselines, tasks
-from ...decoder import features
+from ...decoder import features, lacking
 from ...decoder.build import open_backbone
 from ...decoder.labeled import Labeled, checked, labeled
 from ...protocol.choice import Diverged, in_words
@@ -69,6 +69,7 @@ class Setup:
 def prepared(run: EvaluateConfig) -> Setup:
     """Open and check all that an EvaluateConfig names; ValueError for what cannot be done."""
     task, corpus = tasks.find(run.task), Corpus.open(run.data)
+    lacking.of_corpus(corpus, run.lacking)
     models = ({"": run.model} if run.model else {}) | run.models
     if run.methods:  # before models are opened
         methods.check(run.methods, list(models), task.number, corpus.contract)

@@ -131,7 +131,7 @@ def test_each_model_reads_places_by_its_own_rule(corpus, imported):
 
 
 def test_bad_input_a_narrower_band(planted, imported, tmp_path, capsys):
-    """Sampled at 128 Hz: no ingest can bring it to a band up to 96 Hz."""
+    """Sampled at 128 Hz: an ingest brings it to a band up to 96 Hz where it may lack the end."""
     chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}",
               f"--models.published={imported}", f"--out={tmp_path / 'out'}",
               "--methods=[frozen@published,csp_lda]"]
@@ -141,7 +141,8 @@ def test_bad_input_a_narrower_band(planted, imported, tmp_path, capsys):
     assert "lowpass_hz: 96.0, 45.0" in said
     assert "14 of its 14 recordings were sampled at 128 Hz" in said
     assert "hold nothing above 64 Hz" in said
-    assert "leave this model out, or ingest only what was sampled at 192 Hz or more" in said
+    assert f"neurofm ingest … --contract={imported}/preprocessor_config.json" in said
+    assert "--lacking=accept (14 of its 14 recordings" in said
     assert not (tmp_path / "out").exists()
 
 
