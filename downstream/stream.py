@@ -305,7 +305,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
                            in zip(delays_hz, delays, strict=True)},
         "resampler_waits_ms": _rounded(1e3 * standardizer.lookahead_s),
         "differences": standardizer.differences(),
-        "quality": [*standardizer.remarks, *worth.said],
+        "quality": standardizer.remarks, "lacks": list(worth.said),
     }
     if decoder.classes and len(table):
         summary["abstained"] = int(table.loc[table["note"] == "", "abstained"].sum())
