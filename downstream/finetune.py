@@ -4,6 +4,7 @@
     neurofm finetune … --mode full                  the transformer trains along
     neurofm finetune … --random_weights true        the same network without pretraining
     neurofm finetune … --protocol.kind sessions     for people whose earlier sessions are known
+    neurofm finetune … --augment_copies 2           for recordings of other devices
 
 The corpus's own split decides, or a fold of a protocol: train on train, take the step where the
 validation subjects' loss was lowest, report on test. A tokenizer is frozen, so signals are encoded
@@ -12,12 +13,16 @@ once.
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
+from neurofm.checkpoints.robustness import Robustness
+from neurofm.data.augment import ALL, By
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
@@ -31,13 +36,17 @@ from neurofm.training.loop import TrainConfig, accelerator_for
 
 from . import tasks
 from .decoder import features, lacking
+from .decoder.augmented import copies
 from .decoder.build import build, open_backbone
 from .decoder.fit import fit
 from .decoder.labeled import Labeled, checked, labeled
 from .decoder.recipes import full_training, head_training
 from .protocol.windows import SAME_PEOPLE, Protocol, folds, said_of_whom
+from .scoring import robustness, robustness_figure
 from .scoring.predictions import judge, predict, save_test, table_of
 from .use import findings
+
+FIGURE = "robustness.png"
 
 
 @dataclass
@@ -80,6 +89,14 @@ class FinetuneConfig:
         what that costs) or "refuse" them.
     min_subjects
         Minimum number of training subjects per class.
+    augment_copies
+        Augmented copies of each training window: worse recordings are decoded better. 0 = none.
+    augment_by
+        What is changed in copies, each with probability 1/2: lowpass (band ends at 20 Hz or
+        more), channels (down to 4 are left), reference, noise.
+    robustness
+        Measure on the validation subjects how the score falls with less band, fewer channels and
+        artifacts; `neurofm decode` needs it for recordings that lack some of these.
     batch_windows
         Windows per batch when encoding.
     train
@@ -102,9 +119,19 @@ class FinetuneConfig:
     tokens: str | None = None
     lacking: Lacking = "accept"
     min_subjects: int = 2
+    augment_copies: int = 0
+    augment_by: list[By] = field(default_factory=lambda: list(ALL))
+    robustness: bool = True
     batch_windows: int = 16
     train: TrainConfig = field(default_factory=head_training)
     train_full: TrainConfig = field(default_factory=full_training)
+
+    def __post_init__(self):
+        if self.augment_copies < 0:
+            raise ValueError(f"augment_copies must be at least 0, got {self.augment_copies}")
+        if self.augment_copies and self.tokens:
+            raise ValueError("augment_copies makes signals worse before they are tokens: leave "
+                             "--tokens out, or --augment_copies")
 
 
 def finetune(run: FinetuneConfig, job: Job) -> Made:
@@ -125,12 +152,17 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     job.say(f"{about}\n{data.describe()}")
     if data.left_out:
         job.say(f"{data.left_out} windows with other labels or none are left out")
+    training, change = data.windows["train"], None
+    if run.augment_copies:
+        training, change = copies(data, decoder, run.augment_copies, run.augment_by,
+                                  run.train.seed)
     if run.tokens and not run.random_weights:
         source = features.read_tokens(run.tokens, run.model, corpus, data.all, data.target)
     else:
-        source = features.prepared(decoder, corpus, data.all, data.target,
-                                   batch_windows=run.batch_windows, device=accelerator.device)
-    pooled = fit(decoder, source, data.windows["train"], data.windows["validation"], run.train,
+        source = features.prepared(decoder, corpus, np.union1d(data.all, training), data.target,
+                                   batch_windows=run.batch_windows, device=accelerator.device,
+                                   change=change)
+    pooled = fit(decoder, source, training, data.windows["validation"], run.train,
                  run.train_full, job.out, accelerator, say=job.say)
     probability = predict(decoder, pooled, data.windows["test"], accelerator.device)
     ledger = None if run.random_weights else checkpoints.read_ledger(run.model)
@@ -139,6 +171,7 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     remarks = said_of_whom(run.protocol)
     metrics["same_people"] = bool(remarks)
     remarks = [*remarks, *lacks]
+    worse = _robustness(run, decoder, data, accelerator.device, job) if job.is_main else None
     files = _written(decoder.to("cpu"), data, table, metrics, ledger, job) if job.is_main else []
     text, _ = findings.score_in_words(metrics)
     results = Results(
@@ -148,7 +181,8 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
         notes=[*remarks, *(doubt for doubt in (findings.NO_BETTER, findings.TOO_FEW)
                            if doubt in text)])
     return Made(
-        files, results=results, page=_page(run, about, data, metrics, text),
+        [*files, *([FIGURE] if worse else [])], results=results,
+        page=_page(run, about, data, metrics, text, worse, job.out / FIGURE),
         judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],
         said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"],
         next=f"neurofm decode RECORDING --model {job.out} --out decoded")
@@ -173,6 +207,19 @@ def one_fold(data: Labeled, run: FinetuneConfig, task: tasks.Task) -> Labeled:
     return found[run.fold]
 
 
+def _robustness(run: FinetuneConfig, decoder, data: Labeled, device, job: Job
+                ) -> Robustness | None:
+    """Measure, write and draw how the score falls on worse recordings."""
+    found = robustness.measure(
+        decoder, data.corpus, data.windows["validation"], data.target, say=job.say,
+        batch_windows=run.batch_windows, device=device, seed=run.train.seed,
+    ) if run.robustness else None
+    if found is not None:
+        found.save(job.out)
+        robustness_figure.draw(job.out / FIGURE, found)
+    return found
+
+
 def _written(decoder, data: Labeled, table: pd.DataFrame, metrics: dict, ledger, job: Job
              ) -> list[str]:
     """Write checkpoint and predictions; returns the names of the checkpoint's files."""
@@ -194,10 +241,12 @@ def _scores(metrics: dict, mode: str) -> list[dict]:
     return [{**row, **{name: metrics[name] for name in more}}]
 
 
-def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: str) -> Page:
+def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: str,
+          worse: Robustness | None, figure: Path) -> Page:
     return Page("Decoder", about, [
         ("", pages.paragraph(text, "lead")),
         ("Test subjects", tables.pairs(_measured(metrics))),
+        ("Worse recordings", robustness_figure.section(worse, figure) if worse else ""),
         ("Data", pages.bullets(data.describe().splitlines())),
         ("Input", tables.pairs(contract_in_words(data.contract))),
         ("Model", tables.pairs([("Pretrained model", run.model), ("Mode", run.mode),

@@ -23,6 +23,8 @@ from accelerate import Accelerator, DistributedType
 from neurofm import artifacts, checkpoints, cli, config, models
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import open_tokenizer
+from neurofm.data import augment
+from neurofm.data.augment import ALL, Augmented, By
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
@@ -73,6 +75,11 @@ class PretrainConfig:
     watch
         Split whose metrics are logged during training, if the data has it. Nothing is selected by
         them.
+    augment_share
+        Share of the windows of a step that are augmented; 0 = none. Of signals of EEG and MEG.
+    augment_by
+        What is changed in them, each with probability 1/2: lowpass (band ends at 20 Hz or more),
+        channels (down to 4 are left), reference, noise.
     train
         Training settings.
     """
@@ -85,6 +92,8 @@ class PretrainConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
     init: str = ""
+    augment_share: float = 0.0
+    augment_by: list[By] = field(default_factory=lambda: list(ALL))
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
@@ -107,6 +116,9 @@ class PretrainConfig:
                              f"tokenizer that makes them, --tokenizer DIR")
         if needs == "no" and self.tokenizer is not None:
             raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
+        if not 0 <= self.augment_share <= 1:
+            raise ValueError(f"augment_share must be a share of windows, 0 to 1, got "
+                             f"{self.augment_share}")
         _architecture(self)  # an unknown key is told before a run
 
     @property
@@ -154,7 +166,7 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
         job.say("no validation split is held out: no metric of unseen subjects is logged")
     if n_trained:
         train(
-            model, data, windows, run.train, out, accelerator,
+            model, augmented(run, data, model), windows, run.train, out, accelerator,
             validation=None if held_out is None else (data, held_out),
             hyperparameters=flat(config.resolved(run)), say=job.say,
         )
@@ -190,6 +202,18 @@ def open_data(run: PretrainConfig) -> Source:
     if run.model_class.learns_from != "volumes":
         return Scans(pairs)
     return VolumeWindows(pairs, n_times=_architecture(run).n_times)
+
+
+def augmented(run: PretrainConfig, data: Source, model: NeuroFMPreTrainedModel
+              ) -> Source | Augmented:
+    """What is trained on: the data, of which a share is augmented where that is asked for."""
+    if not run.augment_share:
+        return data
+    if not isinstance(data, Corpus):
+        raise ValueError(f"augment_share needs signals, which {run.data} does not hold: name a "
+                         f"corpus, or leave it out")
+    augment.check(data.contract, run.augment_by, model.n_channels)
+    return Augmented(data, run.augment_share, tuple(run.augment_by))
 
 
 def build(run: PretrainConfig, data: Source, windows: np.ndarray) -> NeuroFMPreTrainedModel:

@@ -20,6 +20,7 @@ from neurofm.data.batch import Batch, Tokens
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.data.tokens import TokenSet
+from neurofm.data.worse import Change
 from neurofm.models.decoder import Decoder, Pooled
 
 
@@ -102,34 +103,46 @@ class InMemory(Known):
 class OfCorpus(Known):
     """Windows whose signals are read when they are asked for.
 
-    target: of every window of the corpus. geometry: rule by which the model reads places.
+    target: of every window of the corpus. geometry: rule by which the model reads places. change:
+    makes signals worse (`neurofm.data.worse`). Of a corpus of n windows, number k · n + w is copy k
+    of window w, which `change` may tell apart; re-centering takes each copy by itself.
     """
 
     def __init__(
-        self, corpus: Corpus, windows: np.ndarray, target: np.ndarray, geometry: GeometryRule
+        self, corpus: Corpus, windows: np.ndarray, target: np.ndarray, geometry: GeometryRule,
+        change: Change | None = None,
     ):
-        super().__init__(windows, target[windows], corpus.subjects(windows), corpus.source,
-                         devices(corpus)[corpus.windows["recording"].to_numpy()[windows]])
-        self.corpus, self.geometry = corpus, geometry
+        copy, own = np.divmod(windows, len(corpus))
+        device = devices(corpus)
+        super().__init__(windows, target[own], corpus.subjects(own),
+                         lambda window: corpus.source(window % len(corpus)),
+                         device[corpus.windows["recording"].to_numpy()[own]]
+                         + copy * (device.max() + 1))
+        self.corpus, self.geometry, self.change = corpus, geometry, change
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """Number of channels of each of the windows."""
-        return self.corpus.widths(windows)
+        return self.corpus.widths(windows % len(self.corpus))
 
     def batch(self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None) -> Batch:
         """Signals of the windows, with their targets."""
-        batch = self.corpus.batch(windows, geometry=self.geometry)
+        def changed(place: int, signal: np.ndarray, sensors: Sensors):
+            assert self.change is not None
+            return self.change(int(windows[place]), signal, sensors)
+
+        batch = self.corpus.batch(windows % len(self.corpus), geometry=self.geometry,
+                                  change=changed if self.change else None)
         return replace(batch, **self.about(windows, seeds))
 
 
 @torch.no_grad()
 def prepared(
     decoder: Decoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
-    batch_windows: int = 16, device: torch.device | str = "cpu",
+    batch_windows: int = 16, device: torch.device | str = "cpu", change: Change | None = None,
 ) -> Known:
     """What the decoder trains on: its windows' tokens, encoded here; where its model reads signals,
-    those."""
-    signals = OfCorpus(corpus, windows, target, contract_of(decoder).geometry)
+    those. change: see `OfCorpus`."""
+    signals = OfCorpus(corpus, windows, target, contract_of(decoder).geometry, change)
     return encoded(decoder.to(device), signals, batch_windows)
 
 

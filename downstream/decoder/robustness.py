@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurofm.checkpoints.robustness import Condition, Robustness
+from neurofm.checkpoints.robustness import Condition, Robustness, in_words
 from neurofm.data.lacks import Lacks
 from neurofm.pages import words
 
@@ -65,7 +65,7 @@ class Cost:
         if not self.known:
             return ("On recordings like this one: unknown, because the decoder was measured on too "
                     "few validation subjects.")
-        name = self.metric.replace("mae", "mean absolute error").replace("_", " ")
+        name = in_words(self.metric)
         return (f"On recordings like this one: {name} "
                 f"{words.estimate(self.score, self.low, self.high)} instead of "
                 f"{words.estimate(self.full)}; chance {words.estimate(self.chance)}.")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..pages import table, words
+from . import robustness
+from .robustness import Robustness
 
 if TYPE_CHECKING:
     from ..pretrained import NeuroFMPreTrainedModel
@@ -47,9 +49,10 @@ class About:
 
 def card(
     model, ledger: dict, metrics: dict[str, float], about: About | None = None,
-    repo: str = "PATH OR ORG/NAME",
+    repo: str = "PATH OR ORG/NAME", worse: Robustness | None = None,
 ) -> str:
-    """Markdown with front matter. ledger: `ledger.training_ledger`. metrics: of the training."""
+    """Markdown with front matter. ledger: `ledger.training_ledger`. metrics: of the training.
+    worse: scores of a decoder on worse recordings."""
     about = about or About()
     parts = [
         _front(model, ledger, about, repo),
@@ -58,6 +61,7 @@ def card(
         "## Input\n\n" + model.contract.in_words() + "\n",
         _training(model, ledger),
         *(_evaluation(each) for each in about.evaluations),
+        _worse(worse),
         _numbers(metrics),
         _limits(ledger, about),
         _use(model, repo),
@@ -169,6 +173,13 @@ def _numbers(metrics: dict[str, float]) -> str:
         return ""
     rows = [[name, f"{value:.4g}"] for name, value in sorted(metrics.items())]
     return f"## Training metrics\n\n{table.markdown(['metric', 'value'], rows)}\n"
+
+
+def _worse(found: Robustness | None) -> str:
+    if found is None:
+        return ""
+    return (f"## Worse recordings\n\n{found.about()}\n\n"
+            f"{table.markdown(list(robustness.HEADS), found.rows())}\n")
 
 
 def _limits(ledger: dict, about: About) -> str:

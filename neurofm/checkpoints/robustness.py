@@ -26,6 +26,7 @@ from ..repository import find
 
 FILE_NAME = "robustness.json"
 VERSION = 1
+HEADS = ("channels", "band", "artifacts", "score")  # of `Robustness.rows`
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,27 @@ class Robustness:
                       _number(row["low"]), _number(row["high"]), row["subjects"])
             for row in rows))
 
-    def rows(self) -> list[tuple[str, str]]:
-        """(what the recordings lack, score with its interval), for tables."""
-        return [(words.listed(each.lacks.parts()) or "nothing lacks",
-                 words.estimate(each.score, each.low, each.high)) for each in self.conditions]
+    def rows(self) -> list[list[str]]:
+        """What the recordings have (`HEADS`), and the score with its interval, for tables."""
+        return [[words.percent(each.lacks.channels or 1.0),
+                 f"up to {each.lacks.lowpass_hz:g} Hz" if each.lacks.lowpass_hz else "whole",
+                 words.percent(each.lacks.artifacts),
+                 words.estimate(each.score, each.low, each.high)] for each in self.conditions]
+
+    def about(self) -> str:
+        """How it was measured, in two sentences."""
+        n = len(self.full.subjects)
+        between = ("95 % interval over subjects" if math.isfinite(self.full.low) else
+                   "too few subjects for an interval")
+        return (f"Measured on {words.count(n, 'validation subject')} with at most "
+                f"{words.count(self.windows, 'window')} each. "
+                f"{in_words(self.metric).capitalize()}, {between}; chance is "
+                f"{words.number(self.chance)}.")
+
+
+def in_words(metric: str) -> str:
+    """Name of a metric for people."""
+    return metric.replace("mae", "mean absolute error").replace("_", " ")
 
 
 def _json(value: float) -> float | None:

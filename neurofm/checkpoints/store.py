@@ -4,7 +4,8 @@
       config.json  model.safetensors     transformers' own files
       preprocessor_config.json           the InputContract of the signals it takes
       training_data.json                 the ledger: whom it was trained and validated on
-      run.yaml                           the resolved configuration of the run
+      robustness.json                    of a decoder: its scores on worse recordings
+    run.yaml                           the resolved configuration of the run
       README.md                          the card
       manifest.json                      written last
 """
@@ -16,6 +17,7 @@ from typing import Any
 from .. import artifacts, pointers
 from ..repository import LEDGER, check_place, find, not_given, parted
 from .card import card
+from .robustness import Robustness
 
 
 def load(path_or_repo: str | Path, revision: str | None = None):
@@ -130,7 +132,8 @@ def write_checkpoint(
     model.save_pretrained(folder)
     artifacts.write_json(folder / LEDGER, ledger)
     (folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    (folder / "README.md").write_text(card(model, ledger, metrics))
+    (folder / "README.md").write_text(
+        card(model, ledger, metrics, worse=Robustness.read(folder)))
     return sorted(path.name for path in folder.iterdir()
                   if path.suffix in (".json", ".safetensors", ".md", ".yaml", ".jsonl")
                   and path.name not in (artifacts.FILE_NAME, artifacts.CLAIM)

@@ -28,6 +28,7 @@ from .windows import WindowTable, check_splits, read_table, write_datasets
 
 if TYPE_CHECKING:  # loads torch, which ingest's processes do without
     from .batch import Batch
+    from .worse import Change
 
 RECORDING_COLUMNS = (
     "recording", "dataset", "subject", "session", "task", "run", "split", "layout", "n_channels",
@@ -192,7 +193,7 @@ class Corpus(WindowTable):
 
     def batch(
         self, windows: np.ndarray, seeds: np.ndarray | None = None, target=None,
-        geometry: GeometryRule | None = None,
+        geometry: GeometryRule | None = None, change: "Change | None" = None,
     ) -> "Batch":
         """The windows side by side.
 
@@ -206,6 +207,8 @@ class Corpus(WindowTable):
             Target of each window, `[window, ...]`; None = none.
         geometry
             Rule of `Sensors.geometry`; None = that of the contract.
+        change
+            change(place among `windows`, signal, sensors) → signal, sensors; None = as they are.
 
         Returns
         -------
@@ -215,9 +218,13 @@ class Corpus(WindowTable):
         # Here and not above, so that ingest does not load torch into each of its processes.
         from .batch import collate
 
+        signals = [self.signal(w) for w in windows.tolist()]
+        layouts = [self.layout(w) for w in windows.tolist()]
+        if change is not None:
+            both = map(change, range(len(signals)), signals, layouts)
+            signals, layouts = map(list, zip(*both, strict=True))
         return collate(
-            [self.signal(w) for w in windows.tolist()], [self.layout(w) for w in windows.tolist()],
-            geometry or self.contract.geometry, seed=seeds, target=target,
+            signals, layouts, geometry or self.contract.geometry, seed=seeds, target=target,
             source=[self.source(w) for w in windows.tolist()], t_r=self.t_r(windows),
             subject=self.subjects(windows).tolist(),
         )

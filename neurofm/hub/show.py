@@ -7,11 +7,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from .. import results
-from ..checkpoints import golden
+from ..checkpoints import golden, robustness
+from ..checkpoints.robustness import Robustness
 from ..checkpoints.store import load
+from ..pages import table
 from ..repository import find, fingerprint, read_ledger
 from ..run import OK, Command, Job
 
@@ -50,7 +53,8 @@ def said(path_or_repo: str) -> str:
         model.contract.in_words() if model.contract else
         "no contract: which signals it takes is not known",
     ]
-    return "\n".join([*lines, *_answers(model, path_or_repo), *_seen(read_ledger(path_or_repo)),
+    return "\n".join([*lines, *_answers(model, path_or_repo),
+                      *_worse(path_or_repo), *_seen(read_ledger(path_or_repo)),
                       _golden(model, path_or_repo)])
 
 
@@ -68,6 +72,15 @@ def _answers(model, path_or_repo: str) -> list[str]:
         return [*lines, "held-out score: none is stored beside it"]
     scored = results.Results.load(found.parent)
     return [*lines, f"held-out score: {scored.summary}", *scored.notes, *map(str, scored.flags)]
+
+
+def _worse(path_or_repo: str) -> list[str]:
+    """Scores of a decoder on worse recordings, as a table."""
+    found = Robustness.read(path_or_repo)
+    if found is None:
+        return []
+    rows = pd.DataFrame(found.rows(), columns=robustness.HEADS)
+    return [f"worse recordings: {found.about()}", table.text(rows)]
 
 
 def _mark(path_or_repo: str) -> str:

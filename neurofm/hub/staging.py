@@ -17,14 +17,15 @@ from pathlib import Path
 import yaml
 
 from .. import artifacts, results
-from ..checkpoints import golden
+from ..checkpoints import golden, robustness
 from ..checkpoints.card import About, card
+from ..checkpoints.robustness import Robustness
 from ..checkpoints.store import load
 from ..repository import LEDGER
 from . import secrets
 from .log_hours import hours_of
 
-CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", LEDGER)
+CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", LEDGER, robustness.FILE_NAME)
 
 
 class NotPublishable(ValueError):
@@ -58,7 +59,8 @@ def stage_checkpoint(source: Path, out: Path, about: About, repo: str, metrics: 
     ledger = json.loads((source / LEDGER).read_text())
     if about.hours is None and (hours := hours_of(source / "log.jsonl")) is not None:
         about = replace(about, hours=hours)
-    (out / "README.md").write_text(card(model, ledger, metrics, about, repo))
+    (out / "README.md").write_text(
+        card(model, ledger, metrics, about, repo, Robustness.read(out)))
     files = sorted([*names, *more])
     artifacts.seal(out, "checkpoint", config=secrets.without_paths(manifest.config),
                    parents=manifest.parents, files=files)
