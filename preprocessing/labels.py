@@ -2,6 +2,7 @@
 
 import glob
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -182,9 +183,11 @@ def _labeled(recording: Recording, rule: LabelRule) -> list[tuple[float, float, 
     """Onset, duration and label of the events that the mapping names."""
     found = []
     events = recording.events
+    bare = _without_types(events.label)
     for onset_s, duration_s, event in zip(events.onset_s, events.duration_s, events.label,
                                           strict=True):
-        label = _mapped(rule.mapping, recording.task, event)
+        label = (_mapped(rule.mapping, recording.task, event)
+                 or _mapped(rule.mapping, recording.task, bare.get(event)))
         if label is None and not rule.mapping and not is_cut_or_bad(event):
             label = event
         if label is not None and np.isfinite(onset_s):
@@ -192,12 +195,23 @@ def _labeled(recording: Recording, rule: LabelRule) -> list[tuple[float, float, 
             found.append((float(onset_s), max(length_s, 0.0), label))
     if not found:
         seen = sorted({str(label) for label in recording.events.label})
+        lost = "".join(f"; {note}" for note in recording.notes if "left out: " in note)
         raise ContractError(
             recording.source, f"events named {some(sorted(rule.mapping)) or 'in a sidecar'}",
-            f"the recording (task {recording.task}) has {some(seen) or 'no events'}",
+            f"the recording (task {recording.task}) has {some(seen) or 'no events'}{lost}",
             "correct label.mapping, or leave such files out (exclude: [pattern])",
         )
     return sorted(found)
+
+
+def _without_types(labels: Sequence[str]) -> dict[str, str]:
+    """Events of BrainVision → their names without the type of marker ("Stimulus/S  1" → "S  1"),
+    where no other event has that name."""
+    kinds = {*labels}
+    bare = {label: found[1] for label in kinds
+            if (found := re.fullmatch(r"(?:Stimulus|Response|Comment)/(.+)", label))}
+    names = [*bare.values(), *(kinds - {*bare})]
+    return {label: name for label, name in bare.items() if names.count(name) == 1}
 
 
 def _mapped(mapping: dict[str, str], task: str | None, value: str | None) -> str | None:

@@ -74,7 +74,8 @@ def without_common_reference(names: list[str]) -> tuple[list[str], list[str]]:
         return [pair[0] if pair else name for pair, name in zip(pairs, names, strict=True)], [
             f"{found[0][1]} is the reference of {len(found)} channels by their names"]
     return names, [f"{len(found)} channels are differences of two electrodes, placed midway "
-                   f"between them: {', '.join(f'{a}-{b}' for a, b in found[:4])}"
+                   f"between them and left out of the average reference: "
+                   f"{', '.join(f'{a}-{b}' for a, b in found[:4])}"
                    f"{', …' if len(found) > 4 else ''}"]
 
 
@@ -146,6 +147,18 @@ def _between(name: str, places: dict) -> tuple[str, np.ndarray] | None:
         return None
     (first, a), (second, b) = found
     return f"{first}-{second}", (a + b) / 2
+
+
+def directions(names: list[str], montage: str) -> Float32[np.ndarray, "channel 3"]:
+    """Unit vectors from the second to the first electrode of a difference; 0 for others."""
+    places = _places(montage)
+    found = np.zeros((len(names), 3), dtype=np.float32)
+    for row, name in enumerate(names):
+        ends = [places.get(clean_name(end).casefold()) for end in derivation(name) or ()]
+        known = [end[1] for end in ends if end is not None]
+        if len(known) == 2 and not np.array_equal(*known):
+            found[row] = (known[0] - known[1]) / np.linalg.norm(known[0] - known[1])
+    return found
 
 
 def usable_eeg_positions(

@@ -41,7 +41,8 @@ class Sensors:
         Float32 [n, 3], meters in the head frame; NaN where unknown.
     orientation
         Float32 [n, 3], unit vector: the coil's normal, for planar gradiometers the direction of
-        the gradient; 0 for EEG and roi.
+        the gradient, for a difference of two EEG electrodes that from the second to the first;
+        0 for other EEG and roi.
     unit
         N names of SI units.
     """
@@ -94,6 +95,11 @@ class Sensors:
     def has_position(self) -> np.ndarray:
         """bool [n]: a position is known, finite and not the origin (MNE's 'not digitized')."""
         return np.isfinite(self.position).all(1) & (np.abs(self.position).sum(1) > 0)
+
+    @property
+    def is_difference(self) -> np.ndarray:
+        """bool [n]: the difference of two EEG electrodes, which has no reference besides."""
+        return (self.kind == KINDS.index("eeg")) & (np.abs(self.orientation).sum(1) > 0)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -44,7 +44,8 @@ def read(path: Path, options) -> Recording:
         _parcels(path, brain, data, table, parts)
     else:
         _dense(path, brain, data, table, parts)
-    return with_events(parts.recording(path, float(series.step), OUTSIDE), path, table)
+    return with_events(parts.recording(path, float(series.step), OUTSIDE), path, table,
+                       options.encoding)
 
 
 def _parcels(path: Path, brain, data: np.ndarray, table, parts: Parts) -> None:

@@ -60,7 +60,8 @@ def read(path: Path, options) -> Recording:
     if found[0] != found[1]:
         raise ReadError(path, f"its hemispheres have {found[0]} and {found[1]} volumes: they are "
                               f"of different runs")
-    return with_events(parts.recording(path, _repetition_time(path), OUTSIDE), path, table)
+    return with_events(parts.recording(path, _repetition_time(path), OUTSIDE), path, table,
+                       options.encoding)
 
 
 def _repetition_time(path: Path) -> float:

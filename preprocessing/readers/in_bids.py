@@ -11,10 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 from neurofm.data.recording import Recording
+from neurofm.pages import words
 
 from .. import bids, segments, text
 from ..bids import ENTITIES, entities, person
-from . import channel_rows, landmarks, mne_raw, recorded_text
+from ..steps.refusal import some
+from . import channel_rows, landmarks, mne_raw, raw_events, recorded_text
 from .errors import ReadError
 from .options import ReadOptions
 from .plain_sidecars import plain, sidecars
@@ -31,8 +33,8 @@ def read(
         identity = entities(path, images=True) or {}
         about = person(root, identity.get("subject"), options.encoding)
         recording = images.read(path, options)
-        return recording.with_(dataset=root.name, attributes={**recording.attributes, **about},
-                               **identity)
+        return recording.with_(dataset=root.name, **identity, attributes={
+            **recording.attributes, **about, **_guessed(path, root, options.encoding)})
     try:
         with plain(path, root, options.encoding) as (there, root_there):
             recording = _signals(there, root_there, options)
@@ -40,11 +42,16 @@ def read(
         raise error.of(path) from error
     if there != path:
         recording = recording.with_(source=str(path), folder=str(path.parent))
-    guessed = [path.name] * bool(recorded_text.guessed(path, options.encoding)) + [
-        file.name for file in sidecars(path, root) if text.is_guessed(file, options.encoding)]
     return recording.with_(dataset=root.name, attributes={
         **recording.attributes, **person(root, recording.subject, options.encoding),
-        **({"encoding": ", ".join(guessed)} if guessed else {})})
+        **_guessed(path, root, options.encoding)})
+
+
+def _guessed(path: Path, root: Path, encoding: str) -> dict[str, str]:
+    """Attribute that names the files whose encoding nothing says."""
+    names = [path.name] * bool(recorded_text.guessed(path, encoding)) + [
+        file.name for file in sidecars(path, root) if text.is_guessed(file, encoding)]
+    return {"encoding": ", ".join(names)} if names else {}
 
 
 def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
@@ -62,8 +69,8 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
             bids_path.update(root=root)
             epoched = _is_epoched(path)
             read_bids = mne_bids.read_epochs_bids if epoched else mne_bids.read_raw_bids
-            words = recorded_text.words(path, options.encoding)
-            more = {"extra_params": words} if words else {}
+            told = recorded_text.words(path, options.encoding)
+            more = {"extra_params": told} if told else {}
             with _no_lock_files():
                 raw = read_bids(bids_path, on_ch_mismatch="warn", verbose="ERROR", **more)
     except ReadError:
@@ -76,8 +83,9 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
     if not epoched and (exclude or has_events):
         raw = _as_in_the_file(mne_raw.open_raw(path, options.encoding), raw)
     elif not epoched:
-        mne_raw.mark_gaps(raw, path, options.encoding)
+        raw_events.mark_gaps(raw, path, options.encoding)
     units, notes = channel_rows.apply(raw, beside)
+    notes += [*_lost_events(beside, raw), *_other_rate(beside, raw)] if not epoched else []
     recording = mne_raw.convert(raw, options, str(path), units=units,
                                 fiducials=landmarks.read(beside))
     n_eeg = recording.sensors.kinds.count("eeg")
@@ -105,6 +113,34 @@ def _no_lock_files() -> Iterator[None]:
         yield
     finally:
         _fileio._get_lock_context = given
+
+
+def _lost_events(beside: list[Path], raw) -> list[str]:
+    """Rows of events.tsv that are no events of the recording, by reason."""
+    path = next((file for file in beside if file.name.endswith("events.tsv")), None)
+    if path is None:
+        return []
+    end_s, lost = raw.n_times / raw.info["sfreq"], dict[str, list[str]]()
+    for row in text.read_table(path)[1]:  # as `plain` writes it
+        label = next((row[name] for name in ("trial_type", "value") if name in row), "n/a")
+        if row["onset"] == "n/a":
+            lost.setdefault("without an onset (n/a)", []).append(label)
+        elif not 0 <= float(row["onset"]) < end_s:
+            when = f"before its start or after its end ({end_s:g} s)"
+            lost.setdefault(when, []).append(f"{label} at {float(row['onset']):g} s")
+    return [f"{path.name}: {words.count(len(labels), 'event')} {why}, left out: {some(labels, 4)}"
+            for why, labels in lost.items()]
+
+
+def _other_rate(beside: list[Path], raw) -> list[str]:
+    """A note where the sidecar says another sampling rate than the file."""
+    for file in beside:
+        if file.name.endswith(("eeg.json", "meg.json")):
+            said, sfreq = text.read_json(file).get("SamplingFrequency"), raw.info["sfreq"]
+            if isinstance(said, int | float) and abs(said - sfreq) > 0.01 * sfreq:
+                return [f"{file.name} says SamplingFrequency {said:g} Hz, the file {sfreq:g} Hz: "
+                        f"that of the file counts"]
+    return []
 
 
 def _is_epoched(path: Path) -> bool:

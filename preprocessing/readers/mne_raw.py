@@ -16,8 +16,7 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage, places
-from ..segments import CUT, is_cut_or_bad
-from . import duplicates, edf_pieces, fif_parts, recorded_text, set_times, trials
+from . import duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
 from .errors import ReadError
 from .headers import check_brainvision, check_edf, rates_note
 from .units import gains
@@ -63,7 +62,7 @@ def open_raw(path: Path, encoding: str = ""):
             warnings.simplefilter("ignore")
             with recorded_text.plain_header(path, encoding) as there:
                 raw = _open(there, exclude, recorded_text.words(path, encoding))
-                mark_gaps(raw, path, encoding)
+                raw_events.mark_gaps(raw, path, encoding)
                 return raw
     except ReadError:
         raise
@@ -75,14 +74,6 @@ def open_raw(path: Path, encoding: str = ""):
         raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
                               f"{first_sentence(error)}; it is damaged, truncated, or another "
                               f"format with this extension") from error
-
-
-def mark_gaps(raw, path: Path, encoding: str = "") -> None:
-    """Cuts where a file says that recording stopped and went on, in annotations of `raw`."""
-    if pieces := edf_pieces.find(path):
-        edf_pieces.mark(raw, path, pieces, encoding)
-    if path.suffix.lower() == ".set" and not hasattr(raw, "metadata"):  # no epochs
-        set_times.mark(raw, path)
 
 
 def _missing_part(path: Path, error: Exception) -> str:
@@ -176,7 +167,7 @@ def convert(
                                     f"metadata, but this is no file of epochs; leave the option "
                                     f"out, or pass over such files (exclude: [pattern])")
         else:
-            signal, events = _load(raw, picks), _events(raw)
+            signal, events = _load(raw, picks), raw_events.of(raw)
     except ReadError:
         raise
     except Exception as error:
@@ -270,7 +261,7 @@ def _place(
 ) -> tuple[Sensors, list[str]]:
     """Sensors with clean names and with positions from the file, else from the montage; notes."""
     is_eeg = sensors.kind == KINDS.index("eeg")
-    position = sensors.position.copy()
+    position, orientation = sensors.position.copy(), sensors.orientation.copy()
     names = [options.rename.get(name, name) for name in sensors.names]
     notes = []
     if is_eeg.any():
@@ -287,12 +278,13 @@ def _place(
                                                  else fiducials)
         except places.WrongPlaces as error:
             raise ReadError(source, str(error)) from error
+        orientation[rows] = montage.directions(labels, options.montage)
         notes = [note for note in (*said, wrong) if note]
     if not is_eeg.all() and not _head_is_known(info):
         where = sensors.has_position & ~is_eeg
         position[where] = (montage.put_in_helmet(position[where])
                            if options.unknown_head == "helmet" and where.sum() >= 4 else np.nan)
-    placed = Sensors(tuple(names), sensors.kind, position, sensors.orientation, sensors.unit)
+    placed = Sensors(tuple(names), sensors.kind, position, orientation, sensors.unit)
     return placed, notes
 
 
@@ -353,46 +345,6 @@ def _metadata(epochs, column: str, source: str) -> list[str | None]:
                                 f"out and events keep the names of event_id")
     values = table[column].astype(object)
     return trials.as_text(values.where(values.notna(), None))
-
-
-def _events(raw) -> Events:
-    """Annotations with times from the first sample; where none says what happened, the stimulus
-    channel's codes too (marks of joints and bad stretches say nothing of it)."""
-    import mne
-
-    found = raw.annotations
-    onset_s = np.asarray(found.onset, dtype=float) - raw.first_time
-    duration_s = np.asarray(found.duration, dtype=float)
-    labels = tuple(_of_eeglab(str(label)) if _is_eeglab(raw) else str(label)
-                   for label in found.description)
-    if "stim" not in raw or not all(is_cut_or_bad(label) for label in labels):
-        return Events(onset_s, duration_s, labels)
-    codes = mne.find_events(raw, shortest_event=1, consecutive=True, mask=_always_on(raw),
-                            mask_type="not_and", verbose="ERROR")
-    code_s = (codes[:, 0] - raw.first_samp) / raw.info["sfreq"]
-    return Events(np.concatenate([onset_s, code_s]),
-                  np.concatenate([duration_s, np.zeros(len(codes))]),
-                  (*labels, *(str(code) for code in codes[:, 2])))
-
-
-def _always_on(raw) -> int | None:
-    """Bits above the lowest eight that every sample of the first stimulus channel has set (lines
-    pulled up, as in many BioSemi set-ups): they mark no event. None = no such bit. Codes of eight
-    bits stay as MNE gives them."""
-    import mne
-
-    stim = raw.get_data(mne.pick_types(raw.info, meg=False, stim=True)[:1], verbose="ERROR")
-    values = np.abs(np.nan_to_num(stim[0])).astype(np.int64)
-    return int(np.bitwise_and.reduce(values)) & ~0xFF or None
-
-
-def _is_eeglab(raw) -> bool:
-    return "EEGLAB" in type(raw).__name__
-
-
-def _of_eeglab(label: str) -> str:
-    """EEGLAB and ERPLAB write a joint as −99 where types of events are numbers."""
-    return CUT if re.fullmatch(r"-99(\.0*)?", label.strip()) else label
 
 
 def _is_bti(path: Path) -> bool:

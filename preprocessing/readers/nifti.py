@@ -83,7 +83,7 @@ def read(path: Path, options) -> Recording:
     left_out = {key: "\t".join(names) for key, names in ((OUTSIDE, lost), (SMALL, small)) if names}
     found = Recording(signal.astype(np.float32), 1 / t_r, sensors, source=str(path),
                       image=str(path), attributes=left_out)
-    return with_events(found, path, table)
+    return with_events(found, path, table, options.encoding)
 
 
 def repetition_time(path: Path, image) -> float:

@@ -5,6 +5,8 @@ Where a sidecar is otherwise, the recording is read from a temporary folder: lin
 beside sidecars that say the same in that form.
 """
 
+import json
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from . import edf_pieces
 from .edf_pieces import Pieces
 from .errors import ReadError
 from .recorded_text import plain_markers
+
+_NUMBERS = ("PowerLineFrequency", "SamplingFrequency")  # that are also written as text
 
 
 @contextmanager
@@ -59,8 +63,11 @@ def sidecars(path: Path, root: Path) -> list[Path]:
 def _plain(file: Path, encoding: str, pieces: Pieces | None) -> str:
     content = text.read(file, encoding)
     if file.suffix == ".json":
-        text.read_json(file, encoding)  # raises where it has a fault
-        return content
+        said = text.read_json(file, encoding)  # raises where it has a fault
+        numbers = {key: float(found[1]) for key in _NUMBERS if isinstance(said.get(key), str)
+                   and (found := re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:hz)?\s*", said[key],
+                                              re.IGNORECASE))}
+        return json.dumps({**said, **numbers}) if numbers else content
     columns, rows = text.table(content)
     if file.name.endswith("events.tsv") and columns:
         columns = _check_events(file, columns, rows)

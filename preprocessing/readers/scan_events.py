@@ -14,16 +14,16 @@ _UNKNOWN = ("", "n/a", "na", "nan", "none", "null")
 _LABELS = ("trial_type", "value", "stim_type", "event_type")
 
 
-def with_events(recording: Recording, path: Path, table) -> Recording:
+def with_events(recording: Recording, path: Path, table, encoding: str = "") -> Recording:
     """The recording with the events of its image. Those whose onset is n/a are left out and kept as
     an attribute, for the remarks on its quality.
 
-    table: `ImageTable`.
+    table: `ImageTable`. encoding: of text that is not UTF-8; "" = latin-1.
     """
     file = _file(path, table.events)
     if file is None:
         return recording
-    columns, rows = text.read_table(file)
+    columns, rows = text.read_table(file, encoding)
     column = next((name for name in _LABELS if name in columns), None)
     if rows and (column is None or "onset" not in columns):
         raise ReadError(path, f"{file.name}: wanted columns onset, duration and trial_type, got "
@@ -38,7 +38,8 @@ def with_events(recording: Recording, path: Path, table) -> Recording:
         onset_s.append(onset)
         duration_s.append(duration or 0.0)
         labels.append(row[column or ""])
-    attributes = {**recording.attributes, **({WITHOUT_ONSET: "\t".join(lost)} if lost else {})}
+    attributes = {**recording.attributes, **({WITHOUT_ONSET: "\t".join(lost)} if lost else {}),
+                  **({"encoding": file.name} if text.is_guessed(file, encoding) else {})}
     return recording.with_(events=Events(np.array(onset_s, dtype=float),
                                          np.array(duration_s, dtype=float), tuple(labels)),
                            attributes=attributes)

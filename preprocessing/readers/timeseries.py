@@ -58,7 +58,9 @@ def read(path: Path, options) -> Recording:
                               f"channels of {signal.shape[1]} samples; give arrays.axes: {other}")
     names, position = _channels(path, table, named, len(signal), options.montage)
     kind = np.full(len(signal), KINDS.index(table.kind))
-    sensors = Sensors(tuple(names), kind, position, np.zeros_like(position))
+    orientation = (montage.directions(names, options.montage) if table.kind == "eeg"
+                   else np.zeros_like(position))
+    sensors = Sensors(tuple(names), kind, position, orientation)
     scaled = np.ascontiguousarray(signal, dtype=np.float32) * np.float32(_FACTOR[table.unit])
     return Recording(scaled, table.sfreq, sensors, events, source=str(path),
                      n_epochs=array.shape[axes.index("trial")] if "trial" in axes else 0)

@@ -3,7 +3,7 @@
 Spherical splines (Perrin et al. 1989) as MNE computes them. Models take any number of channels,
 so a helmet with a few sensors missing needs no invented ones; EEG is interpolated because the
 average reference should keep its meaning over sparse montages. What has no known place is neither
-interpolated nor interpolated from: bad channels without one are left out.
+interpolated nor interpolated from, nor is a difference of two electrodes: bad ones are left out.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
             f"{bad.sum()} of {len(bad)} are ({some(bads, 5)}; the first: {reason})",
             "look at the file in a viewer; raise contract.max_bad only if they are truly usable",
         )
-    is_eeg = (np.array(sensors.kinds) == "eeg") & sensors.has_position
+    is_eeg = (np.array(sensors.kinds) == "eeg") & sensors.has_position & ~sensors.is_difference
     good_eeg, bad_eeg = np.flatnonzero(is_eeg & ~bad), np.flatnonzero(is_eeg & bad)
     enough = (len(good_eeg) >= _MIN_GOOD_EEG
               and len(bad_eeg) <= contract.max_bad * is_eeg.sum())

@@ -20,6 +20,11 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     more parcels than independent signals."""
     if contract.parcels is None:
         return recording
+    if (pairs := recording.sensors.is_difference).any():
+        raise ContractError(
+            recording.source, "electrodes against one reference, for parcels",
+            f"{pairs.sum()} channels are differences of two electrodes",
+            "ingest it as sensors (space: sensors)")
     rule = parcellation.filled(contract.parcels)
     info = _info(recording)
     covariance = _covariance(recording)

@@ -3,6 +3,9 @@
 For EEG it replaces an arbitrary reference electrode; BrainOmni does the same to each kind of MEG
 sensor (arXiv 2505.18185, app. B). Where parcels are made, only EEG is: a head model knows the
 field at each coil, and an inverse of fields less their mean suppresses what it looks for.
+
+A difference of two electrodes holds no reference electrode: it stays as it is, and is left out of
+the mean of the others.
 """
 
 import numpy as np
@@ -24,7 +27,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     for each in np.unique(kind):
         if contract.parcels and KINDS[each] != "eeg":
             continue
-        rows = np.flatnonzero(kind == each)
+        rows = np.flatnonzero((kind == each) & ~recording.sensors.is_difference)
         if len(rows) > 1:  # a channel alone would become zero
             for start in range(0, signal.shape[1], _PIECE):
                 piece = slice(start, start + _PIECE)
