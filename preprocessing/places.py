@@ -39,7 +39,7 @@ def judge(
     known, named = np.isfinite(position).all(1), np.isfinite(template).all(1)
     ears = np.array([name.casefold() in _EARS for name in names], dtype=bool)
     both = known & named & ~ears
-    if both.sum() < _LEAST or _degenerate(position[both]):
+    if both.sum() < _LEAST or _degenerate(position[known]) or _on_a_line(position[both]):
         return _filled(montage.usable_eeg_positions(position), template), ""
     moved = montage.about_the_head(position)
     if _apart(moved[both], template[both]) <= _SAME_FRAME_M:
@@ -71,11 +71,18 @@ def _filled(position: np.ndarray, template: np.ndarray) -> np.ndarray:
 
 
 def _degenerate(places: np.ndarray) -> bool:
-    """One point for most, or all in a plane: no places on a head."""
+    """One point for most, or many in a plane: no places on a head. (Two pairs of a left and a right
+    electrode always lie in a plane.)"""
     if len(np.unique(places, axis=0)) < 0.5 * len(places):
         return True
     spread = np.linalg.svd(places - places.mean(0), compute_uv=False)
-    return bool(spread[2] < 0.02 * spread[0])
+    return bool(len(places) > _LEAST and spread[2] < 0.02 * spread[0])
+
+
+def _on_a_line(places: np.ndarray) -> bool:
+    """No turn can be told from such places."""
+    spread = np.linalg.svd(places - places.mean(0), compute_uv=False)
+    return bool(spread[1] < 0.1 * spread[0])
 
 
 def _apart(places: np.ndarray, template: np.ndarray) -> float:

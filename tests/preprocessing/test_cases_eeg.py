@@ -128,6 +128,16 @@ def test_cases_unnamed_electrodes_go_with_the_named_ones():
     assert np.allclose(placed, _template(), atol=1e-3)
 
 
+@pytest.mark.parametrize("n_named", [4, 6])
+@pytest.mark.parametrize("n", [4, 12])
+def test_cases_few_known_names_tell_the_frame(n_named, n):
+    template = _template()[:n]
+    template[n_named:] = np.nan
+    placed, note = places.judge(_mni()[0][:n], template, [*NAMES[:n_named], *"ABCDEFGH"][:n])
+    assert np.allclose(placed, _template()[:n], atol=1e-3)
+    assert "not in the head frame" in note
+
+
 @pytest.mark.parametrize("size", [0.8, 1.0, 1.12])
 def test_cases_a_head_of_another_size_stays_as_it_is(size):
     own = size * _template() + 0.005 * np.random.default_rng(1).standard_normal((12, 3))
