@@ -26,7 +26,7 @@ _NOT_EEG = re.compile(
     r"|sp[o0]2|sao2|ple[th]\w*|pulse|puls|hr|ibi|bursts|suppr|temp\w*|gsr\d*|eda|ppg|erg\d*"
     r"|exg\d*|ext\d*|aux\d*|dc\d+|photic|phot"
     r"|stim\w*|sti\d*|trig\w*|status|event\w*|marker\w*|mkr|annotations?|airflow|thor\w*|abdo\w*"
-    r"|snore|position|acc\w*|gyro\w*|battery|counter|x_dir|y_dir|z_dir)(?![a-z])",
+    r"|snore|leg\w*|plm\w*|light|h\.r\.|position|acc\w*|gyro\w*|battery|counter|x_dir|y_dir|z_dir)(?![a-z])",
     re.IGNORECASE,
 )
 

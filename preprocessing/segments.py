@@ -30,13 +30,14 @@ class LeftOut(NamedTuple):
 
 def _text(label: str) -> str:
     """Without BrainVision's type of marker: a stretch marked by hand is 'Comment/BAD_muscle'."""
-    return label.casefold().removeprefix("comment/")
+    return label.strip().casefold().removeprefix("comment/")
 
 
 def _is_cut(label: str) -> bool:
     text = _text(label)
-    return (text in ("boundary", "bad boundary")
-            or text.startswith(("edge boundary", SKIP.casefold(), "new segment")))
+    return (text in ("boundary", "bad boundary", "discontinuity")
+            or text.startswith(("edge boundary", SKIP.casefold(), "new segment",
+                                "segment started", "segmentstarted")))
 
 
 def _skips(label: str) -> bool:

@@ -14,6 +14,7 @@ class Header:
 
     fixed: bytes  # the first 256 bytes
     labels: list[str]
+    units: list[str]
     rates: list[int]
     record_s: float
     n_records: int
@@ -33,6 +34,7 @@ def read(path: Path) -> Header:
         fields = file.read(256 * n).decode("latin-1")
     return Header(
         fixed, [fields[16 * i:16 * (i + 1)].strip() for i in range(n)],
+        [fields[96 * n + 8 * i:][:8].strip() for i in range(n)],
         [int(fields[216 * n + 8 * i:][:8]) for i in range(n)], float(fixed[244:252]),
         int(fixed[236:244]), int(fixed[184:192]), 3 if path.suffix.lower() == ".bdf" else 2)
 

@@ -27,7 +27,7 @@ def check_edf(path: Path) -> list[str]:
     except ValueError:
         raise ReadError(path, f"has no {path.suffix[1:].upper()} header; it is damaged, or "
                               f"another format with this extension") from None
-    labels, rates, held_bytes = header.labels, header.rates, size - header.header_bytes
+    held_bytes = size - header.header_bytes
     if header.record_bytes and held_bytes < header.n_records * header.record_bytes:
         came = max(0, held_bytes) // header.record_bytes
         raise ReadError(path, f"truncated: its header promises "
@@ -35,12 +35,17 @@ def check_edf(path: Path) -> list[str]:
                               f"{came * header.record_s:g} s; copy it again from the source")
     if header.n_records == 0 or held_bytes <= 0:
         raise ReadError(path, "the recording has no samples (zero length)")
-    eeg = [_is_eeg(label) for label in labels]
-    fastest = max((rate for rate, keep in zip(rates, eeg, strict=True) if keep), default=0)
-    if fastest and any(rate > fastest for rate, keep in zip(rates, eeg, strict=True) if not keep):
-        return [label for label, rate in zip(labels, rates, strict=True)
-                if rate > fastest and "annotations" not in label.lower()]
-    return []
+    return [*faster(header)]
+
+
+def faster(header: edf_header.Header) -> dict[str, str]:
+    """Channels of an EDF or BDF that were sampled faster than its EEG, with the reason to leave
+    them out: MNE would bring the EEG to their rate."""
+    rates = dict(zip(header.labels, header.rates, strict=True))
+    fastest = max((rate for label, rate in rates.items() if _is_eeg(label)), default=0)
+    return {label: f"{montage.why_not_eeg(label)}, sampled faster than EEG"
+            for label, rate in rates.items() if fastest and rate > fastest
+            and "annotations" not in label.lower()}
 
 
 def rates_note(path: Path) -> str:

@@ -16,9 +16,9 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage, places
-from . import duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
+from . import duplicates, edf_header, edf_pieces, fif_parts, raw_events, recorded_text, trials
 from .errors import ReadError
-from .headers import check_brainvision, check_edf, rates_note
+from .headers import check_brainvision, check_edf, faster, rates_note
 from .units import gains
 
 KIND = "recording"
@@ -182,6 +182,7 @@ def convert(
         signal[row] *= factors[row]
     if files := [Path(file) for file in getattr(raw, "filenames", None) or () if file]:
         notes += [note for note in (rates_note(files[0]),) if note]
+        dropped = {**_faster(files[0]), **dropped}
         if "EDF" in type(raw).__name__.upper() and (pieces := edf_pieces.find(files[0])):
             edf_pieces.check_marked(raw, files[0], pieces)
             notes.append(edf_pieces.note(files[0], pieces, options.encoding))
@@ -223,6 +224,11 @@ def _misc(info) -> list[int]:
     """Miscellaneous channels: in a file without EEG and MEG, time series of parcels (as osl-ephys
     and `neurofm generate` write them)."""
     return [index for index, ch in enumerate(info["chs"]) if int(ch["kind"]) == 502]
+
+
+def _faster(path: Path) -> dict[str, str]:
+    return (faster(edf_header.read(path)) if path.suffix.lower() in (".edf", ".bdf")
+            and path.is_file() else {})
 
 
 def _parcels(info, picks: list[int]) -> Sensors:
