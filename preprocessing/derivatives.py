@@ -15,7 +15,7 @@ from .readers.errors import ReadError
 from .readers.options import ImageTable
 
 # Entities that tell apart files of one run; all others tell apart runs.
-_OF_ONE_RUN = ("space", "res", "den", "desc", "echo", "part")
+_OF_ONE_RUN = ("space", "cohort", "res", "den", "desc", "echo", "part")
 _OWN = {"t1w", "t2w", "anat", "func", "bold", "boldref", "orig", "individual", "native", "scanner",
         "fsnative"}
 _DESC = ("preproc", "denoised", "optcomDenoised", "optcom", "")  # which goes before which

@@ -22,6 +22,7 @@ from ..steps.refusal import ContractError, some
 
 MOST_APART = 2  # volumes that may lack a trigger where the EEG begins or ends during the scan
 _MEDIAN, _EACH = 0.01, 0.05  # how far spacings may be from the repetition time, as a share of it
+_TWICE = 0.2  # share of the usual spacing below which two triggers are one
 _DRIFT_S = 0.01  # by which clocks may part over a scan before the EEG's own t_r is taken
 _FEWEST = 10  # volumes
 
@@ -95,6 +96,7 @@ def by_triggers(
     duration_s: of the EEG. discarded: key of the fMRI's sidecar → volumes that are not in the file.
     """
     notes: list[str] = []
+    onset_s = _without_doubles(onset_s, notes)
     if len(onset_s) < 2:
         raise _refusal(source, len(onset_s), n_volumes or 0, "", "")
     if t_r is None:
@@ -122,6 +124,22 @@ def by_triggers(
         notes.append(f"the last {n - known} of {n} volumes have no trigger: dropped")
         n = known
     return _within(first_s, t_r, n, duration_s, notes, source)
+
+
+def _without_doubles(onset_s, notes: list[str]):
+    """The first of triggers that follow each other far sooner than the others: one that was
+    recorded twice, or its beginning and its end."""
+    if len(onset_s) < 3:
+        return onset_s
+    usual = float(np.percentile(np.diff(onset_s), 90))
+    kept = [onset_s[0]]
+    for at_s in onset_s[1:]:
+        if at_s - kept[-1] >= _TWICE * usual:
+            kept.append(at_s)
+    if len(kept) < len(onset_s):
+        notes.append(f"{words.count(len(onset_s) - len(kept), 'trigger')} less than "
+                     f"{_TWICE * usual:.3g} s after another: left out, as recorded twice")
+    return np.array(kept)
 
 
 def _one_a_volume(onset_s, t_r: float, source: str, n_volumes: int | None, notes: list[str]):

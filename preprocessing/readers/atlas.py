@@ -9,7 +9,8 @@ from jaxtyping import Float, Int64
 
 from .. import text
 
-_NEAR = 0.01  # of a whole number: labels that were stored as floats
+_NEAR, _APART = 0.01, 0.1  # of a whole number: labels that were stored as floats
+_MOST_LABELS = 2000
 _TABLES = (".tsv", ".csv", ".txt", ".lut", ".xml")
 _CODES, _NAMES = ("index", "code", "label_index", "id"), ("name", "label", "region", "roi_name")
 
@@ -26,7 +27,7 @@ def centers(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
     """
     import nibabel
 
-    image = nibabel.squeeze_image(nibabel.load(path))
+    image = squeezed(nibabel.load(path))
     labels = labels_of(image)
     if labels is None:
         raise ValueError(f"{path}: wanted an image of labels (three axes, whole numbers), got "
@@ -45,14 +46,59 @@ def centers(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
 
 
 def labels_of(image) -> Int64[np.ndarray, "x y z"] | None:
-    """The labels of an image of three axes; None where it holds maps: several, or numbers that are
-    not whole."""
+    """The labels of an image of three axes (below 0: no region); None where it holds maps: several,
+    or numbers that are not whole.
+
+    Raises ValueError for what is neither.
+    """
+    if image.get_data_dtype().names:
+        raise ValueError("it holds colors: give the labels that they stand for")
     if len(image.shape) != 3:
+        _check_maps(image)
         return None
     values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float64))
-    if np.abs(values - values.round()).max(initial=0.0) > _NEAR:
+    off = float(np.abs(values - values.round()).max(initial=0.0))
+    if off > _NEAR and not (off <= _APART and _one_a_label(values)):
         return None
-    return values.round().astype(np.int64)
+    return np.maximum(values.round(), 0).astype(np.int64)
+
+
+def _one_a_label(values: np.ndarray) -> bool:
+    """Whether numbers that are not quite whole are few, and each belongs to one whole number: no
+    map is so."""
+    found = np.unique(values[values != 0])
+    return (1 < len(found) <= _MOST_LABELS and found.min() > 0.5
+            and len(np.unique(found.round())) == len(found))
+
+
+def _check_maps(image) -> None:
+    """Raise ValueError for several images of labels in one: maps rarely share a voxel, labels
+    each cover the brain."""
+    if len(image.shape) != 4 or image.shape[3] > 20:
+        return
+    values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float64))
+    there = values != 0
+    if (np.array_equal(values, values.round()) and values.max(initial=0.0) > 1
+            and there.all(axis=3).sum() > 0.5 * there.any(axis=3).sum()):
+        raise ValueError(f"it holds {image.shape[3]} images of labels: give one of them, as an "
+                         f"image of three axes")
+
+
+def squeezed(image):
+    """An image without axes of length 1 after the third. An axis of time that was not the fourth
+    has no step: nobody says which of the header's is its own."""
+    import nibabel
+
+    shape = (*image.shape[:3], *(n for n in image.shape[3:] if n > 1))
+    if shape == image.shape:
+        return image
+    zooms = image.header.get_zooms()
+    steps = [zooms[3]] if image.shape[3] > 1 else [0.0]
+    steps += [0.0] * (len(shape) - 4)
+    made = nibabel.Nifti1Image(np.asarray(image.dataobj).reshape(shape), image.affine)
+    made.header.set_xyzt_units(*image.header.get_xyzt_units())
+    made.header.set_zooms((*zooms[:3], *steps)[:len(shape)])
+    return made
 
 
 @lru_cache(maxsize=16)

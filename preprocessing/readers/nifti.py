@@ -53,9 +53,10 @@ def _volumes(path: Path, mtime_ns: int) -> int:
     if path.with_name(_EXTENSION.sub("", path.name) + ".bval").exists():
         return 0
     try:
-        shape = nibabel.squeeze_image(nibabel.load(path)).shape
+        shape = nibabel.load(path).shape
     except Exception:  # nibabel fails in many ways on what is no image
         return 0
+    shape = (*shape[:3], *(n for n in shape[3:] if n > 1))
     return shape[3] if len(shape) == 4 and min(shape[:3]) > 1 else 0
 
 
@@ -70,7 +71,7 @@ def read(path: Path, options) -> Recording:
     if table.atlas != VOXELS:
         derivatives.check_space(path, table)
     try:
-        image = nibabel.squeeze_image(nibabel.load(path))
+        image = atlases.squeezed(nibabel.load(path))
     except Exception as error:
         raise ReadError(path, f"cannot be read as NIfTI: {error}") from error
     if len(image.shape) != 4 or image.shape[3] < 2:
@@ -151,8 +152,11 @@ def _regions(path: Path, image, table):
     mask = _mask(path, image, table)
     if table.atlas == VOXELS:
         return _voxels(path, image, mask)
-    atlas = nibabel.squeeze_image(_opened(path, table.atlas, "images.atlas"))
-    known = atlases.labels_of(atlas)
+    atlas = atlases.squeezed(_opened(path, table.atlas, "images.atlas"))
+    try:
+        known = atlases.labels_of(atlas)
+    except ValueError as error:
+        raise ReadError(path, f"images.atlas {table.atlas}: {error}") from error
     if known is None:
         return _maps(path, image, mask, atlas, table)
     from nilearn.image import resample_to_img
@@ -253,6 +257,8 @@ def _places(image) -> np.ndarray:
 def _check_overlap(path: Path, atlas: str, found: int, lost: list[str]) -> None:
     """Raise ReadError where the atlas and the image lie apart."""
     wanted = found + len(lost)
+    if wanted == 0:
+        raise ReadError(path, f"images.atlas {atlas} has no region: all its voxels are 0")
     if found < _LEAST_SHARE * wanted:
         raise ReadError(path, f"{atlas} has {wanted} regions, but only {found} of them lie in the "
                               f"image (not {some(lost)}): they are of different spaces, or the "

@@ -58,6 +58,9 @@ BOLD = "desc-preproc_bold.nii.gz"
     (["echo-1_" + BOLD, "echo-2_" + BOLD, "desc-optcom_bold.nii.gz"], {},
      "desc-optcom_bold.nii.gz"),
     (["part-mag_bold.nii.gz", "part-phase_bold.nii.gz"], {}, "part-mag_bold.nii.gz"),
+    (["space-MNIInfant_cohort-1_" + BOLD, "space-T2w_" + BOLD], {},
+     "space-MNIInfant_cohort-1_" + BOLD),  # Nibabies
+    (["space-MNIInfant_cohort-1_" + BOLD, OTHER + BOLD], {}, OTHER + BOLD),
 ])
 def test_one_file_a_run(tmp_path, names, table, wanted):
     kept, found = taken(study(tmp_path, [f"{RUN}_{name}" for name in names]), **table)

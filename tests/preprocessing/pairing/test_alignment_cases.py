@@ -127,3 +127,23 @@ def test_bad_input_more_skipped_than_there_are():
 def test_without_volumes_every_trigger_is_one():
     found = by_triggers(np.delete(triggers(20), 10), None, None, 60.0, "x.fif")
     assert found.kept == slice(0, 20)
+
+
+@pytest.mark.parametrize("apart_s", [0.001, 0.1])
+@pytest.mark.parametrize("which", [[0], [30], [30, 31, 59], list(range(60))])
+def test_triggers_that_were_recorded_twice_are_one(which, apart_s):
+    found = align(np.sort(np.concatenate([triggers(60), triggers(60)[which] + apart_s])))
+    assert (found.first_volume_s, found.kept) == (FIRST_S, slice(0, 60))
+    assert f"{len(which)} trigger" in found.notes[0]
+    assert "as recorded twice" in found.notes[0]
+
+
+def test_a_trigger_lost_and_another_recorded_twice():
+    found = align(np.sort(np.append(np.delete(triggers(60), 20), triggers(60)[40] + 0.004)))
+    assert (found.first_volume_s, found.kept) == (FIRST_S, slice(0, 60))
+    assert len(found.notes) == 2
+
+
+def test_bad_input_a_trigger_between_two_others():
+    with pytest.raises(ContractError, match="add the triggers that are missing, take out those"):
+        align(np.sort(np.append(triggers(60), FIRST_S + 41)))
