@@ -64,7 +64,9 @@ class SynthesizeConfig:
         model, unless `labels` says otherwise.
     partner
         Measured fMRI to compare with, as in `neurofm pair`.
-    drop, lacking, montage, rename, exclude
+    lacking
+        Recordings that lack the upper part of the model's band: "refuse" or "accept" them.
+    drop, montage, rename, exclude
         As in `neurofm pair`.
     permutations
         Number of circular shifts for the p value of a region.

@@ -66,8 +66,8 @@ class IngestConfig:
         MEG without a head position: "refuse" fails the recording, "helmet" assumes a
         centered head.
     lacking
-        Recordings that lack the upper part of contract's band, by their sampling rate or a
-        low-pass: "refuse", or "accept" them upsampled and say so in the tables.
+        Recordings that lack the upper part of the contract's band, by their sampling rate or a
+        low-pass: "accept" them, upsampled, with a note in the tables, or "refuse" them.
     rename
         Channel name in the files → electrode name.
     unit
@@ -116,7 +116,7 @@ class IngestConfig:
     dataset: str | None = None
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
-    lacking: Lacking = "refuse"
+    lacking: Lacking = "accept"
     rename: dict[str, str] = field(default_factory=dict)
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     metadata: str = ""

@@ -27,7 +27,7 @@ class Shaping:
     label: LabelRule = field(default_factory=LabelRule)
     # Decides which recordings there are, not what becomes of one: the same corpus takes, in a
     # later call, what it has refused.
-    lacking: Lacking = "refuse"
+    lacking: Lacking = "accept"
 
     def __post_init__(self):
         steps.order(self.contract)  # raises where a step is not installed: before any work

@@ -102,7 +102,7 @@ class PairConfig:
     arrays: ArrayTable = one_scan.REGIONS
     rois: str = field(default="", metadata=contents.OF_FILE)
     drop: list[str] = field(default_factory=lambda: list(one_scan.NO_EEG))
-    lacking: Lacking = "refuse"
+    lacking: Lacking = "accept"
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     dataset: str | None = None

@@ -92,12 +92,13 @@ def of(
             "the model has no robustness curve (robustness.json of neurofm finetune).")
         if lacking == "known" and lacks.lowpass_hz is not None:
             raise ContractError(source, _wanted(contract), f"{lacks.words()} {unknown}".rstrip("."),
-                                band.ACCEPT)
+                                f"give one that holds it, or {band.ACCEPT}")
         return Worth(lacks, None, (*same, lacks.words(), unknown))
     if lacking == "known" and found.holds_chance:
         raise ContractError(
             source, "a recording on which the decoder is known to be better than chance",
-            f"{lacks.words()} {found.words()}".rstrip("."), band.ACCEPT)
+            f"{lacks.words()} {found.words()}".rstrip("."),
+            f"give one that lacks less, or {band.ACCEPT}")
     return Worth(lacks, found, (*same, lacks.words(), found.words(), *more))
 
 

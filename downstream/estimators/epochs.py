@@ -9,6 +9,7 @@ continued by reflection, and a high-pass below 1 / length removes its end-to-end
 `preprocessing/steps/resample.py`). Filtering the continuous recording before cutting is better.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import ContractError, standardize
+from neurofm.preprocessing.steps import band
+
+_log = logging.getLogger("neurofm.downstream")
 
 
 def is_mne(x: Any) -> bool:
@@ -143,7 +147,8 @@ def _window(number: int, recording: Recording, contract: Contract
             ) -> tuple[np.ndarray, Sensors]:
     """(signal [channel, time], sensors) of an epoch; contract.window_s is the epoch's length."""
     try:
-        made = standardize(recording.with_(source=f"epoch {number}"), contract)
+        # Epochs of one device train and test: scores tell what is lost by what they lack.
+        made = standardize(recording.with_(source=f"epoch {number}"), contract, lacking="accept")
     except ContractError as problem:
         raise ValueError(
             f"{problem} (MNE: info.set_montage('standard_1005') gives positions, "
@@ -152,6 +157,8 @@ def _window(number: int, recording: Recording, contract: Contract
     if len(made) != 1:
         raise ValueError(f"scan {number}: too little of it was measured for a window (see the "
                          f"model's contract, min_measured): leave it out")
+    if number == 0 and "band_end" in made.quality:
+        _log.warning("epochs: %s", band.remarks(made.quality)[-1])
     return next(iter(made)), made.sensors
 
 

@@ -43,7 +43,7 @@ class Pairing:
     drop: tuple[str, ...] = NO_EEG
     rois: str = field(default="", metadata=contents.OF_FILE)
     reading: ReadOptions = field(default_factory=lambda: ReadOptions(arrays=REGIONS))
-    lacking: Lacking = "refuse"  # which scans there are, not what becomes of one
+    lacking: Lacking = "accept"  # which scans there are, not what becomes of one
 
     def to_dict(self) -> dict:
         """For comparison with what a folder was made with: of tables and atlases the contents."""

@@ -59,11 +59,11 @@ def check(source: str, quality: dict, contract: InputContract, lacking: Lacking)
     upper_hz = quality["band_missing_hz"][-1][1]
     raise ContractError(
         source, f"the band up to {upper_hz:g} Hz",
-        f"the recording holds nothing above {at_hz:g} Hz ({quality['band_end']})", ACCEPT)
+        f"that of the recording ends at {at_hz:g} Hz ({quality['band_end']})",
+        f"give one that holds it (sampled at {2 * upper_hz:g} Hz or more), or {ACCEPT}")
 
 
-ACCEPT = ("give one that holds the band, or take this one without that part of it: --lacking "
-          "accept (in Python lacking=\"accept\")")
+ACCEPT = "take this one as it is: --lacking accept (in Python lacking=\"accept\")"
 
 
 def remarks(quality: dict) -> list[str]:

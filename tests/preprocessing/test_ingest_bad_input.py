@@ -50,7 +50,8 @@ def test_bad_input_each_kind_is_listed_and_the_good_one_goes_on(
     tmp_path, data, make_raw, save, ingest, quick
 ):
     wanted = _bad_folder(tmp_path / "lab", data, make_raw, save)
-    outcome = ingest(tmp_path / "lab", *quick)
+    words = (*quick, "--lacking=refuse")  # slow_raw.fif
+    outcome = ingest(tmp_path / "lab", *words)
     assert outcome.status == 3
     assert set(outcome.failures) == set(wanted)
     for name, reason in wanted.items():
@@ -61,7 +62,7 @@ def test_bad_input_each_kind_is_listed_and_the_good_one_goes_on(
     assert f"{len(wanted)} failed" in outcome.text
     assert "truncated.edf" in (outcome.out / "quality.html").read_text()
     # Again: the good one stays, the others are tried and fail anew.
-    again = ingest(tmp_path / "lab", *quick)
+    again = ingest(tmp_path / "lab", *words)
     assert again.status == 3
     assert "1 unchanged" in again.text
     assert f"{len(wanted)} failed before and are tried again" in again.text

@@ -230,7 +230,7 @@ class TestChannels:
 class TestQuality:
     def test_what_the_recorder_filtered_away_is_told(self, data):
         recording = read(data / "eegmat/sub-00/eeg/sub-00_task-rest_eeg.edf")
-        with pytest.raises(ContractError, match=r"nothing above 45 Hz \(removed by filters"):
+        with pytest.raises(ContractError, match=r"ends at 45 Hz \(removed by filters"):
             standardize(recording, InputContract())
         done = standardize(recording, InputContract(), lacking="accept")
         assert done.quality["band_missing_hz"] == [[0.1, 0.5], [45.0, 96.0]]
