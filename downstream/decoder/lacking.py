@@ -26,8 +26,9 @@ from .robustness import Cost, cost
 Lacking = Literal["known", "accept", "refuse"]
 
 _FEW_CHANNELS = 0.75  # contracts let nearly a third be bad, so training recordings miss some too
-_MANY_ARTIFACTS = 0.005  # blinks alone are less
-_ARTIFACT = 10.0  # robust standard deviations
+# Artifacts are moments at which a tenth of the channels are 10 robust standard deviations off;
+# blinks are not.
+_ARTIFACT, _OF_CHANNELS, _MANY_ARTIFACTS = 10.0, 0.1, 0.002
 _SAMPLES = 20_000
 
 
@@ -94,7 +95,8 @@ def of(
             raise ContractError(source, _wanted(contract), f"{lacks.words()} {unknown}".rstrip("."),
                                 f"give one that holds it, or {band.ACCEPT}")
         return Worth(lacks, None, (*same, lacks.words(), unknown))
-    if lacking == "known" and found.holds_chance:
+    worse = lacks.lowpass_hz is not None or lacks.channels is not None  # artifacts are said alone
+    if lacking == "known" and worse and found.holds_chance:
         raise ContractError(
             source, "a recording on which the decoder is known to be better than chance",
             f"{lacks.words()} {found.words()}".rstrip("."),
@@ -121,11 +123,12 @@ def _trained_hz(model) -> float | None:
 
 
 def _artifacts(signal: np.ndarray) -> float:
-    """Share of samples far beyond the usual size of their channel."""
+    """Share of samples with an artifact."""
     part = signal[:, ::max(1, signal.shape[1] // _SAMPLES)]
     low, middle, high = np.percentile(part, [25, 50, 75], axis=1, keepdims=True)
     spread = np.maximum((high - low) / 1.349, 1e-30)
-    return float((np.abs(part - middle) > _ARTIFACT * spread).mean())
+    off = (np.abs(part - middle) > _ARTIFACT * spread).mean(axis=0)
+    return float((off > _OF_CHANNELS).mean())
 
 
 def of_corpus(corpus: Corpus, lacking: Lacking = "known") -> list[str]:
