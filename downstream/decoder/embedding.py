@@ -33,7 +33,8 @@ from .feature_windows import Cut, cut
 from .lacking import Lacking
 
 _log = logging.getLogger("neurofm.downstream")
-_LARGEST = 2**19  # samples of all channels in a batch: more is not faster, and layers hold 400 × as much
+# Samples of all channels in a batch: more is not faster, and layers hold 100 times as much.
+_LARGEST = 2**19
 
 
 def embed(
