@@ -79,3 +79,15 @@ def test_bad_input_mne_says_it_wants_one(without, tmp_path):
     without("pymatreader")
     with pytest.raises(readers.ReadError, match=r"needs pymatreader.*neurofm\[formats\]"):
         readers.read(path)
+
+
+def test_bad_input_features_as_xarray_without_it(without):
+    import numpy as np
+
+    import neurofm
+
+    features = neurofm.Features(np.zeros((1, 1, 1, 1), np.float32), np.zeros((1, 2)),
+                                np.array([-1]), np.array(["a"], dtype=object), ("Cz",), np.zeros(1))
+    without("xarray")
+    with pytest.raises(ValueError, match=r"to_xarray needs xarray.*neurofm\[features\]"):
+        features.to_xarray()

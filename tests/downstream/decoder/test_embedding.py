@@ -147,7 +147,7 @@ def test_an_epoch_that_was_lost_is_named(raw, planted):
     assert lost.reason == "not all of it was recorded"
 
 
-def test_nothing_is_left_out_in_silence(raw, planted):
+def test_nothing_is_left_out_in_silence(raw, planted, caplog):
     eog = mne.io.RawArray(np.random.default_rng(0).standard_normal((1, len(raw.times))) * 1e-5,
                           mne.create_info(["EOG 061"], SFREQ, "eog"), verbose="ERROR")
     worse = raw.copy().add_channels([eog], force_update_info=True)
@@ -159,6 +159,7 @@ def test_nothing_is_left_out_in_silence(raw, planted):
         ["channel", "EOG 061", -1, -1, "of type eog in the file"],
         ["stretch", "", 11.0, 12.5, "a stretch shorter than a window"],
         ["window", "", 4.0, 6.0, "in a stretch marked bad"]]
+    assert "1.5 s left out: in stretches shorter than a window" in caplog.text
     assert [4.0, 6.0] not in features.times.tolist()
     assert features.times[-1].tolist() == [19.0, 21.0]  # the tail, which overlaps
 
