@@ -125,7 +125,7 @@ class Features:
     @property
     def there(self) -> Bool[np.ndarray, "window source frame"]:
         """False where a recording has no such source or frame, and features are 0."""
-        return self.values.any(axis=3)
+        return np.asarray(self.values.any(axis=3))
 
     def tensor(self) -> torch.Tensor:
         """The values as a tensor, which shares their memory.
@@ -292,6 +292,6 @@ def joined(parts: Sequence[Features], dropped: pd.DataFrame | None = None) -> Fe
         rows = [place[name] for name in each.sources]
         values[at : at + len(each), rows, : len(each.frames)] = each.values
         at += len(each)
-    return Features(values, *(np.concatenate([getattr(each, name) for each in parts])
-                              for name in ("times", "epoch", "recording")),
-                    sources, frames, table)
+    times, epoch, recording = (np.concatenate([getattr(each, name) for each in parts])
+                               for name in ("times", "epoch", "recording"))
+    return Features(values, times, epoch, recording, sources, frames, table)
