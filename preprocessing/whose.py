@@ -47,8 +47,8 @@ class Exclude:
     """Patterns of paths to pass over: regular expressions, which are searched in the path, and
     globs such as "*_rest.edf" or "sub-0?/*", which are the path, its end or a part of it.
 
-    A pattern with * or ? is a glob unless it has what only regular expressions have (".*", "^",
-    "$", "|", "(", "\\" …).
+    A pattern with *, ? or {a,b} is a glob unless it has what only regular expressions have (".*",
+    "^", "$", "|", "(", "\\" …).
     """
 
     _ONLY_IN_EXPRESSIONS = re.compile(r"[\\^$()|+{}]|\.[*?]")
@@ -68,16 +68,26 @@ class Exclude:
         return [pattern for pattern in self._tests if pattern not in self._used]
 
     def _test(self, pattern: str):
-        body = pattern.removesuffix(".*")  # ends globs and expressions alike
-        glob = any(mark in body for mark in "*?")
-        if glob and not self._ONLY_IN_EXPRESSIONS.search(body):
-            return lambda source: _matches(source, pattern)
+        plain = _alternatives(pattern)
+        bodies = [each.removesuffix(".*") for each in plain]  # ends globs and expressions alike
+        glob = len(plain) > 1 or any(mark in bodies[0] for mark in "*?")
+        if glob and not any(self._ONLY_IN_EXPRESSIONS.search(body) for body in bodies):
+            return lambda source: any(_matches(source, each) for each in plain)
         try:
             return re.compile(pattern).search
         except re.error:
             if glob:
                 return lambda source: _matches(source, pattern)
             return compiled(pattern, "exclude").search  # raises, with the reason
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Globs that one with braces stands for: "sub-{01,02}" → "sub-01", "sub-02"."""
+    found = re.search(r"(?<![\])}.])\{([^{},]*(?:,[^{},]*)+)\}", pattern)  # "[a-z]{2,3}" is none
+    if found is None:
+        return [pattern]
+    return [whole for part in found[1].split(",") for whole in _alternatives(
+        pattern[:found.start()] + part + pattern[found.end():])]
 
 
 def _matches(source: str, pattern: str) -> bool:

@@ -28,6 +28,7 @@ EXTENSIONS = (
     ".fif", ".fif.gz", ".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".set", ".con", ".sqd", ".ds",
     ".mff", ".raw", ".egi", ".cnt", ".cdt", ".nxe", ".nedf", ".data", ".lay", ".mefd", ".snirf",
 )
+_FOLDERS = (".ds", ".mff", ".mefd")  # a folder of any other name holds recordings
 _AVERAGE = re.compile(r"[-_]ave?\.fif(\.gz)?$|[-_]evoked\.fif", re.IGNORECASE)
 _EPOCHS = re.compile(r"[-_]epo\.fif(\.gz)?$", re.IGNORECASE)
 _CHUNK_BYTES = 2**26
@@ -36,7 +37,9 @@ _PACKED_CHUNK_BYTES = 2**30
 
 def claims(path: Path) -> bool:
     name = path.name.lower()
-    return name.endswith(EXTENSIONS) or _is_bti(path) or _is_nihon(path)
+    if path.is_dir():
+        return name.endswith(_FOLDERS) or _is_bti(path)
+    return name.endswith(EXTENSIONS) or _is_nihon(path)
 
 
 def read(path: Path, options) -> Recording:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from neurofm import config
-from neurofm.preprocessing import labels, readers, segments
+from neurofm.preprocessing import archive, labels, readers, segments
 from neurofm.preprocessing.ingest import IngestConfig
 from neurofm.preprocessing.labels import LabelRule
 
@@ -145,6 +145,15 @@ def test_cases_codes_and_classes_of_yaml_are_numbers(tmp_path, written, mapping)
                        command="ingest", positional="paths")
     assert (run.label.mapping, run.rename) == (mapping, {"1": "Fp1"})
     assert [str(name) for name in run.splits.test] == ["20", "21"]
+
+
+def test_cases_a_folder_is_a_recording_only_in_formats_of_folders(tmp_path):
+    (tmp_path / "lab.edf").mkdir()
+    _edf(tmp_path / "lab.edf" / "a.edf", NAMES)
+    assert [job.source for job in archive.find([str(tmp_path / "lab.edf")]).jobs] == [
+        "lab.edf/a.edf"]
+    (tmp_path / "s.ds").mkdir()
+    assert readers.claims(tmp_path / "s.ds")
 
 
 def test_cases_a_stretch_bad_in_one_channel_is_bad_as_in_mne(tmp_path):

@@ -175,6 +175,11 @@ def test_cases_markers_of_brainvision(tmp_path, make_raw, save, encoding, stated
     (r"sub-\d+_go\.", ["a/sub-01_rest.edf", "a/sub-02_rest.edf"]),
     ("a/*.fif", ["a/sub-01_go.edf", "a/sub-01_rest.edf", "a/sub-02_rest.edf"]),
     ("rest|fif$", ["a/sub-01_go.edf"]),
+    ("sub-{01,03}_*", ["a/sub-02_go.fif", "a/sub-02_rest.edf"]),
+    ("*_{go,rest}.edf", ["a/sub-02_go.fif"]),
+    ("[a-z]{2,2}_", ["a/sub-01_go.edf", "a/sub-01_rest.edf", "a/sub-02_go.fif",
+                     "a/sub-02_rest.edf"]),
+    ("b-0[12]_[a-z]{3,4}", ["a/sub-01_go.edf", "a/sub-02_go.fif"]),
     ("*.set", ["a/sub-01_go.edf", "a/sub-01_rest.edf", "a/sub-02_go.fif", "a/sub-02_rest.edf"]),
 ])
 def test_cases_exclude_takes_globs_and_regular_expressions(pattern, left):
