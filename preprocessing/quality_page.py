@@ -19,10 +19,10 @@ from neurofm.pages.figure import COLORS
 from neurofm.pages.page import Page
 from neurofm.seen import subject_keys
 
-from . import quality
+from . import layout_figure, quality
 from .report import describe
 
-_SAMPLED_RECORDINGS, _SAMPLED_WINDOWS = 24, 8
+_SAMPLED_RECORDINGS, _SAMPLED_WINDOWS, _DRAWN_LAYOUTS = 24, 8, 4
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 460, 200, 40, 30
 _DECADES = 6  # of power that a plot shows below its maximum
 _COLUMNS = ("recording", "remarks", "subject", "session", "task", "run", "split", "channels",
@@ -78,7 +78,10 @@ def _splits(tables) -> str:
 def _layouts(tables) -> str:
     counts = tables.recordings["layout"].value_counts()
     rows = [(describe(tables.layouts[key]), n) for key, n in counts.items()]
-    return _table(("sensors", "recordings"), rows)
+    drawn = [layout_figure.draw(tables.layouts[key],
+                                f"places used in {words.count(n, 'recording')}")
+             for key, n in counts.head(_DRAWN_LAYOUTS).items()]
+    return _table(("sensors", "recordings"), rows) + "".join(drawn)
 
 
 def _recordings(tables) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from neurofm.data.contract import InputContract
 from neurofm.data.parcel_rule import ParcelRule
-from neurofm.preprocessing import montage, readers
+from neurofm.preprocessing import layout_figure, montage, readers
 from neurofm.preprocessing.standardize import ContractError, standardize
 
 PAIRS = ["Fp1-F7", "F7-T7", "T7-P7", "P7-O1", "Fp2-F8", "F8-T8", "T8-P8", "P8-O2"]
@@ -74,3 +74,20 @@ def test_cases_arrays_of_differences_are_told_too(tmp_path):
     np.save(tmp_path / "a.npy", 20 * np.random.default_rng(0).standard_normal((8, 500)))
     table = readers.ArrayTable(sfreq=100.0, unit="uV", names=PAIRS, axes="channel,time")
     assert readers.read(tmp_path / "a.npy", arrays=table).sensors.is_difference.all()
+
+
+def test_cases_the_places_that_are_used_are_drawn():
+    """C3 is left of the middle from above; from the left its height shows."""
+    import re
+
+    drawn = layout_figure.draw(_recording(["C3", "C4", "F7-T7"]).sensors, "a & b")
+    above, left = re.findall(r'<text x="([\d.]+)" y="([\d.]+)">C3<', drawn)
+    assert float(above[0]) < 110
+    assert float(left[1]) < 110
+    assert drawn.count(">C4<") == 1
+    assert drawn.count("<line") == 2
+    assert "a &amp; b" in drawn
+
+
+def test_cases_unknown_places_are_not_drawn():
+    assert layout_figure.draw(_recording(["X1", "X2"]).sensors, "") == ""
