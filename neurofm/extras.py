@@ -12,6 +12,10 @@ EXTRAS = {
 }
 
 
+class MissingError(ValueError):
+    """A package of `EXTRAS` is not installed."""
+
+
 def installed(package: str) -> bool:
     """Whether a package can be found; it is not imported."""
     return find_spec(package) is not None
@@ -35,7 +39,7 @@ def need(package: str, purpose: str) -> ModuleType:
 
     Raises
     ------
-    ValueError
+    MissingError
         It is not installed; the message names the extra.
     """
     try:
@@ -43,7 +47,7 @@ def need(package: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (name := (error.name or "").partition(".")[0]) not in EXTRAS:
             raise
-        raise ValueError(f"{purpose} {missing(name)}") from error
+        raise MissingError(f"{purpose} {missing(name)}") from error
 
 
 def hint(error: BaseException) -> str:

@@ -24,12 +24,16 @@ Beside = Callable[[Path], list[Path]]
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
 # Sidecars and results of analyses that share an extension with recordings.
 _NO_RECORDING = re.compile(
+    r"[-_]desc-confounds_(timeseries|regressors)\.tsv$|"
     r"[-_](eve|cov|trans|fwd|src|sol|bem|inv|ica|proj|events|channels|electrodes|coordsystem|scans"
     r"|participants|tfr|morph|label|meg_channels)\.(fif|fif\.gz|csv|mat|npy)$|^participants\.csv$"
     r"|[-_]markers?\.(sqd|con)$|_acq-(crosstalk|calibration)_meg\.fif$",
     re.IGNORECASE,
 )
 _LATER_PART = re.compile(r"(-[1-9]\d?\.fif|_split-(?!0*1_)\d+_.*\.fif)(\.gz)?$", re.IGNORECASE)
+# Files of a recording that are not counted as passed over, but listed as what they are.
+COMPANION, SIDECAR = "part of a recording", "sidecar"
+_HIDDEN = "hidden"
 _BIDS_ENTITY = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 
 
@@ -61,18 +65,24 @@ class Job:
 
 @dataclass
 class Found:
-    """jobs; missing: given paths at which nothing is; passed_over: extension → number of files that
-    are no recordings; guessed: number of recordings whose subject is the name of the file; unused:
-    files that the table names and that were not found; left_out: other file of a run → why; idle:
-    patterns of exclude that matched nothing."""
+    """jobs; missing: given paths at which nothing is; aside: every other file, from the given
+    folder on → what it is, where / ends a folder that was not entered; guessed: number of
+    recordings whose subject is the name of the file; unused: files that the table names and that
+    were not found; left_out: other file of a run → why; idle: patterns of exclude that matched
+    nothing."""
 
     jobs: list[Job] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: Counter = field(default_factory=Counter)
+    aside: dict[str, str] = field(default_factory=dict)
     guessed: int = 0
     unused: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     idle: list[str] = field(default_factory=list)
+
+    @property
+    def passed_over(self) -> Counter:
+        """What is no recording → number of files."""
+        return Counter(what for what in self.aside.values() if what not in (COMPANION, SIDECAR))
 
 
 def find(
@@ -111,7 +121,7 @@ def find(
                 continue
             seen.add(job.path)
             if skip(job.source):
-                found.passed_over["excluded"] += 1
+                found.aside[job.source] = "excluded"
                 continue
             job = replace(job, dataset=dataset) if dataset else job
             fields = tables.fields(job.source)
@@ -131,6 +141,7 @@ def _leave_out(found: Found, images: ImageTable) -> None:
     sources = {Path(job.path): job.source for job in found.jobs}
     lost = derivatives.one_a_run([*sources], images, sources.__getitem__)
     found.left_out = {sources[path]: why for path, why in lost.items()}
+    found.aside |= found.left_out
     found.jobs = [job for job in found.jobs if Path(job.path) not in lost]
 
 
@@ -143,7 +154,7 @@ def _without_labels(found: Found, beside: Beside) -> None:
     for job in found.jobs:
         paths = labels[job.path]
         if job.path in taken:
-            found.passed_over["labels of other recordings"] += 1
+            found.aside[job.source] = "labels of other recordings"
         else:
             beside_it = tuple((str(path), *_stamp(path)) for path in paths)
             jobs.append(replace(job, companions=(*job.companions, *beside_it)))
@@ -154,16 +165,16 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool, enc
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
     if root is not None:
-        aside = Found(missing=found.missing)
-        here = list(_bids_jobs(path, root, aside, images, encoding))
+        inside = Found(missing=found.missing)
+        here = list(_bids_jobs(path, root, inside, images, encoding))
         if here:
-            found.passed_over += aside.passed_over
+            found.aside |= inside.aside
             yield from here
             return
     if not path.is_dir() or readers.claims(path):
         yield _plain(path, path.parent, arrays)
         return
-    for file in _walk(path, found, arrays, images):
+    for file in _walk(path, path, found, arrays, images):
         if bids.is_root(file):
             yield from _jobs(file, found, arrays, images, encoding)
         else:
@@ -171,42 +182,66 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool, enc
 
 
 def _bids_jobs(path: Path, root: Path, found: Found, images: bool, encoding: str):
-    """Recordings of the BIDS folder `root` at or below `path`; those not named by BIDS are counted.
+    """Recordings of the BIDS folder `root` at or below `path`; those not named by BIDS are set
+    aside.
 
     Only subjects' folders count: derivatives, sourcedata and code are other things' copies.
     """
     if path == root:
         folders = [folder for folder in sorted(root.glob("sub-*")) if folder.is_dir()]
+        found.aside |= {_shown(entry, root) + "/" * entry.is_dir(): _at_the_root(entry, images)
+                        for entry in sorted(root.iterdir()) if entry not in folders}
     else:
         folders = [path] if path.relative_to(root).parts[0].startswith("sub-") else []
-    for file in (file for folder in folders for file in _recordings(folder, found, images)):
+    for file in (file for folder in folders for file in _recordings(folder, root, found, images)):
         entities = bids.entities(file, images)
         if entities is None and file != path:
-            kind = "fMRI" if images else "EEG and MEG"
-            found.passed_over[f"not named as BIDS names {kind}"] += 1
+            found.aside[_shown(file, root)] = ("not named as BIDS names "
+                                               + ("fMRI" if images else "EEG and MEG"))
         elif entities is None:
             return  # given by its own name: then it is wanted, as a plain file
         elif entities["subject"] == "emptyroom":
-            found.passed_over["empty room"] += 1
+            found.aside[_shown(file, root)] = "empty room"
         else:
-            person = bids.person(root, entities["subject"], encoding)
             stamp = _stamp(file, bids.sidecars(file, root))
             identity: dict[str, Any] = {**entities}
             yield Job(str(file), _shown(file, root), *stamp, dataset=root.name, **identity,
-                      attributes=person), True
+                      attributes=_person(root, entities["subject"], encoding)), True
 
 
-def _recordings(path: Path, found: Found, images: bool) -> Iterable[Path]:
-    """`path` itself if it is a recording, else those below it; sidecars are not counted."""
+def _person(root: Path, subject: str | None, encoding: str) -> dict[str, str]:
+    """What participants.tsv says of a subject; nothing where it has a fault: reading says so."""
+    try:
+        return bids.person(root, subject, encoding)
+    except readers.ReadError:
+        return {}
+
+
+def _at_the_root(entry: Path, images: bool) -> str:
+    """What stands beside the folders of subjects."""
+    if entry.name.startswith("."):
+        return _HIDDEN
+    if entry.is_dir() or readers.claims(entry, arrays=False, images=images):
+        return "outside the folders of subjects"
+    return SIDECAR
+
+
+def _recordings(path: Path, root: Path, found: Found, images: bool) -> Iterable[Path]:
+    """`path` itself if it is a recording, else those below it; sidecars are listed as such."""
     if not path.is_dir() or readers.claims(path):
         return [path]
-    return _walk(path, Found(missing=found.missing), images=images)
+    inside = Found(missing=found.missing)
+    files = [*_walk(path, root, inside, images=images)]
+    found.aside |= {file: SIDECAR if file.endswith((".tsv", ".json")) and what != _HIDDEN else what
+                    for file, what in inside.aside.items()}
+    return files
 
 
 def _walk(
-    folder: Path, found: Found, arrays: ArrayTable | None = None, images: bool = False
+    folder: Path, root: Path, found: Found, arrays: ArrayTable | None = None, images: bool = False
 ):
     """Files that some reader claims, and BIDS folders; formats that are folders are not entered.
+    All else is set aside, called by its path from `root` on.
 
     arrays: .csv, .mat and .npy count too, except those that hold the labels of others: without a
     description they are rather tables.
@@ -218,24 +253,33 @@ def _walk(
         return
     labels = {arrays.labels_file(entry) for entry in entries} if arrays else set()
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not readers.claims(entry):
+        if entry.is_dir() and not entry.name.startswith(".") and not readers.claims(entry):
             if bids.is_root(entry):
                 yield entry
-            elif not _leads_back(entry):
-                yield from _walk(entry, found, arrays, images)
-        elif _is_companion(entry):
-            continue
-        elif entry in labels:
-            found.passed_over["labels of trials"] += 1
-        elif (not readers.claims(entry, arrays=arrays is not None, images=images)
-              or _NO_RECORDING.search(entry.name)):
-            found.passed_over[entry.suffix or "no extension"] += 1
-        elif _is_later_part(entry):
-            found.passed_over["later parts of split recordings"] += 1
+            elif _leads_back(entry):
+                found.aside[_shown(entry, root) + "/"] = "a link to a folder it lies in"
+            else:
+                yield from _walk(entry, root, found, arrays, images)
+        elif what := _no_recording(entry, labels, arrays is not None, images):
+            found.aside[_shown(entry, root) + "/" * entry.is_dir()] = what
         else:
             yield entry
+
+
+def _no_recording(entry: Path, labels: set, arrays: bool, images: bool) -> str:
+    """What a file is that is no recording; "" for a recording."""
+    if entry.name.startswith("."):
+        return _HIDDEN
+    if _is_companion(entry):
+        return COMPANION
+    if entry in labels:
+        return "labels of trials"
+    if not readers.claims(entry, arrays=arrays, images=images):
+        packed = entry.suffixes[-2:-1] if entry.suffix == ".gz" else []
+        return "".join([*packed, entry.suffix]) or "no extension"
+    if found := _NO_RECORDING.search(entry.name):
+        return found[0].lower()
+    return "later parts of split recordings" if _is_later_part(entry) else ""
 
 
 def _is_companion(path: Path) -> bool:

@@ -124,8 +124,10 @@ def _number(subject: str) -> str:
 def _participants(path: Path, mtime_ns: int, encoding: str) -> dict[str, dict[str, str]]:
     columns, rows = text.read_table(path, encoding)
     if rows and "participant_id" not in columns:
-        raise ValueError(f"{path}: wanted a column participant_id, got {', '.join(columns)}; "
-                         f"name the column of the subjects so")
+        from .readers.errors import ReadError
+
+        raise ReadError(path, f"wanted a column participant_id, got {', '.join(columns)}; name "
+                              f"the column of the subjects so")
     return {
         re.sub(r"^sub[-_]", "", row["participant_id"], flags=re.IGNORECASE): {
             key: value for key, value in row.items()

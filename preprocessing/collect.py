@@ -28,7 +28,7 @@ from . import report
 from .archive import Found, Job
 from .readers import ReadError
 from .records import Kind, Records
-from .steps.refusal import ContractError
+from .steps.refusal import ContractError, some
 from .whose import Exclude
 
 # What a worker needs, imported once and then shared by all (Linux and macOS; elsewhere each imports
@@ -114,7 +114,8 @@ def collect(
         for path, reason in found.missing:
             records.add_missing(path, reason)
         todo, unchanged, retried = records.what_to_do(jobs)
-        _say_plan(run, kind, found, part, todo, unchanged, retried, say)
+        records.note_aside(found.aside)
+        _say_plan(run, records, found, part, todo, unchanged, retried, say)
         if todo:
             artifacts.unseal(records.folder)
             try:
@@ -198,10 +199,10 @@ def _parts_at_work(out: Path, kind: Kind) -> list[str]:
 
 
 def _say_plan(
-    run: Settings, kind: Kind, found: Found, part: Part | None, todo: list, unchanged: int,
+    run: Settings, records: Records, found: Found, part: Part | None, todo: list, unchanged: int,
     retried: int, say: Callable[..., None],
 ) -> None:
-    parts = [f"{len(found.jobs)} {kind.what}s found"]
+    parts = [f"{len(found.jobs)} {records.kind.what}s found"]
     if part is not None:
         parts.append(f"{len(todo) + unchanged} in part {part}")
     if unchanged:
@@ -212,8 +213,9 @@ def _say_plan(
         parts.append(f"{len(todo) - retried} new, changed or unfinished")
     say("; ".join(parts))
     if found.passed_over:
-        kinds = ", ".join(f"{n} {suffix}" for suffix, n in found.passed_over.most_common(6))
-        say(f"files of other kinds passed over: {kinds}")
+        kinds = some((f"{n} {what}" for what, n in found.passed_over.most_common()), 12)
+        say(f"files of other kinds passed over: {kinds}; each is listed in "
+            f"{records.aside_file}")
 
 
 def _do(todo: list[Job], work: Callable, records: Records, n_workers: int) -> None:

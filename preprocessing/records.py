@@ -4,11 +4,13 @@
     corpus/.ingest/done/ID.json         a finished recording: its job, its rows for the tables
     corpus/.ingest/failed/ID.json       a failed one, with the reason
     corpus/.ingest/layouts/HASH.json    each sensor layout once
+    corpus/.ingest/passed_over.tsv      all other files of the archive, and what they are
 
 They stay after the artifact is sealed, so that a later call knows what is new.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,6 +153,17 @@ class Records:
         artifacts.write_json(self.folder / self.kind.folder / "failed" / f"{recording}.json",
                              record)
         self.failures[recording] = record
+
+    @property
+    def aside_file(self) -> Path:
+        return self.folder / self.kind.folder / "passed_over.tsv"
+
+    def note_aside(self, aside: dict[str, str]) -> None:
+        """List the files of the archive that are no recordings; aside: file → what it is."""
+        temporary = self.aside_file.with_name(f".{self.aside_file.name}.{os.getpid()}")
+        table = pd.DataFrame(sorted(aside.items()), columns=["file", "what"])
+        table.to_csv(temporary, sep="\t", index=False)
+        temporary.replace(self.aside_file)
 
     def add_missing(self, path: str, reason: str) -> None:
         """A given path at which nothing is: said in this call, forgotten by the next."""

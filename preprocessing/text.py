@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from neurofm import pointers
+
 _MARKED = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
            (codecs.BOM_UTF16_BE, "utf-16"))
 # Bytes of cp1252 (curly quotes, dashes, the euro) at which latin-1 has control characters.
@@ -63,6 +65,8 @@ def read(path: Path, stated: str = "") -> str:
     """Text of a file; see `decoded`. Raises ReadError where it is none."""
     from .readers.errors import ReadError
 
+    if waiting := pointers.not_fetched(path):
+        raise ReadError(path, waiting)
     content = path.read_bytes()
     try:
         return decoded(content, stated)

@@ -11,6 +11,8 @@ To add one: a file here and its name in `OWN`; or another package's module as an
 the group `neurofm.readers`, which is asked for files that no reader here claims.
 """
 
+import gzip
+import logging
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +23,7 @@ from neurofm import plugins, pointers
 from neurofm.data.recording import Recording
 
 from .. import bids
-from .errors import ReadError
+from .errors import ReadError, quiet, unreadable
 from .options import ArrayTable, ImageTable, ReadOptions
 
 __all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "from_raw", "names",
@@ -29,6 +31,7 @@ __all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "fr
 
 GROUP = "neurofm.readers"
 OWN = ("mne_raw", "cifti", "gifti", "nifti", "timeseries")
+log = logging.getLogger(__name__)
 _KINDS = ("recording", "array", "image")
 
 
@@ -103,9 +106,27 @@ def read(
         A ValueError that names the file and the cause.
     """
     path = Path(path)
+    options = ReadOptions(montage, unknown_head, rename or {}, metadata,
+                          arrays or ArrayTable(), images or ImageTable(), unit=unit,
+                          encoding=encoding)
+    try:
+        with quiet():
+            return _read(path, options)
+    except ReadError as error:
+        raise error.of(path) from error
+    except (MemoryError, ImportError, AssertionError):
+        raise
+    except Exception as error:  # libraries fail in many ways on what is damaged
+        log.debug("%s", path, exc_info=True)
+        raise unreadable(path, error) from error
+
+
+def _read(path: Path, options: ReadOptions) -> Recording:
     if not path.exists():
         raise ReadError(path, "a link to a file that is not there; fetch it first (datalad get)"
                         if path.is_symlink() else "there is no such file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise ReadError(path, "the file is empty (0 bytes); copy it again from the source")
     if waiting := pointers.not_fetched(path):
         raise ReadError(path, waiting)
     reader = _reader(path)
@@ -114,9 +135,8 @@ def read(
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
                               f"…func.gii, …dtseries.nii) are{_others()}")
-    options = ReadOptions(montage, unknown_head, rename or {}, metadata,
-                          arrays or ArrayTable(), images or ImageTable(), unit=unit,
-                          encoding=encoding)
+    if path.suffix == ".gz":
+        _check_packed(path)
     if path.name.startswith("sub-"):
         # Links are not followed: in an archive of datalad only they bear the names of BIDS.
         root = bids.find_root(path.absolute())
@@ -125,6 +145,13 @@ def read(
 
             return in_bids.read(path.absolute(), root, options, of_images(path))
     return reader.read(path, options)
+
+
+def _check_packed(path: Path) -> None:
+    """Raise where a .gz is damaged: libraries stop where the header says, before its checksum."""
+    with gzip.open(path) as file:
+        while file.read(2**22):
+            pass
 
 
 def from_raw(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from .. import text
+from .errors import ReadError, unreadable
 
 _NEAR, _APART = 0.01, 0.1  # of a whole number: labels that were stored as floats
 _MOST_LABELS = 2000
@@ -27,16 +28,19 @@ def centers(path: str) -> tuple[tuple[str, ...], Float[np.ndarray, "region 3"]]:
     """
     import nibabel
 
-    image = squeezed(nibabel.load(path))
+    try:
+        image = squeezed(nibabel.load(path))
+    except Exception as error:
+        raise unreadable(Path(path), error, "NIfTI") from error
     labels = labels_of(image)
     if labels is None:
-        raise ValueError(f"{path}: wanted an image of labels (three axes, whole numbers), got "
-                         f"shape {image.shape} of {image.get_data_dtype()}; probabilistic maps "
-                         f"have no one label a voxel: give a table of centers instead (.tsv: "
-                         f"name, x, y, z)")
+        raise ReadError(path, f"wanted an image of labels (three axes, whole numbers), got shape "
+                              f"{image.shape} of {image.get_data_dtype()}; probabilistic maps "
+                              f"have no one label a voxel: give a table of centers instead (.tsv: "
+                              f"name, x, y, z)")
     inside = np.argwhere(labels != 0)
     if len(inside) == 0:
-        raise ValueError(f"{path}: there is no label in it, all voxels are 0")
+        raise ReadError(path, "there is no label in it, all voxels are 0")
     code, of = np.unique(labels[labels != 0], return_inverse=True)
     total = np.zeros((len(code), 3))
     np.add.at(total, of.ravel(), inside)

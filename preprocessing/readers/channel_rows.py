@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import montage, text
+from .errors import ReadError
 
 _TYPES = {"eeg": "eeg", "eog": "eog", "heog": "eog", "veog": "eog", "ecg": "ecg", "ekg": "ecg",
           "emg": "emg", "resp": "resp", "trig": "stim", "stim": "stim", "misc": "misc",
@@ -24,7 +25,11 @@ def apply(raw, sidecars: list[Path]) -> tuple[dict[str, str], list[str]]:
     path = next((file for file in sidecars if file.name.endswith("channels.tsv")), None)
     if path is None:
         return {}, []
-    found = {str(row["name"]).strip(): row for row in text.read_table(path)[1] if row.get("name")}
+    columns, rows = text.read_table(path)
+    if rows and "name" not in columns:
+        raise ReadError(path, f"wanted a column name, got {', '.join(columns)}; name the column of "
+                              f"the channels so")
+    found = {str(row["name"]).strip(): row for row in rows if row.get("name")}
     named, strange = _matched(list(found), raw.ch_names)
     types, bads, units = {}, set(raw.info["bads"]), {}
     of_file = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))

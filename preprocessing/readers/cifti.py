@@ -11,7 +11,7 @@ import numpy as np
 
 from neurofm.data.recording import Recording
 
-from .errors import ReadError
+from .errors import ReadError, unreadable
 from .nifti import OUTSIDE
 from .scan_events import with_events
 from .surface import Parts, coordinates
@@ -115,5 +115,5 @@ def _opened(path: Path, file: Path):
         image = nibabel.load(file)
         image.header.get_axis(0)
     except Exception as error:
-        raise ReadError(path, f"{file.name} cannot be read as CIFTI-2: {error}") from error
+        raise unreadable(file, error, "CIFTI-2").of(path) from error
     return image

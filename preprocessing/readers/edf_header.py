@@ -31,7 +31,9 @@ def read(path: Path) -> Header:
     with open(path, "rb") as file:
         fixed = file.read(256)
         n = int(fixed[252:256])
-        fields = file.read(256 * n).decode("latin-1")
+        fields = file.read(256 * max(n, 0)).decode("latin-1")
+    if not 0 <= n == len(fields) // 256:
+        raise ValueError(f"wanted {n} signals, got {len(fields)} bytes of them")
     return Header(
         fixed, [fields[16 * i:16 * (i + 1)].strip() for i in range(n)],
         [fields[96 * n + 8 * i:][:8].strip() for i in range(n)],

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurofm.data.recording import Recording
 
-from .errors import ReadError
+from .errors import ReadError, sentence
 from .nifti import OUTSIDE, sidecar_of, stated_repetition_time
 from .scan_events import with_events
 from .surface import Parts, coordinates, other_side
@@ -49,7 +49,8 @@ def read(path: Path, options) -> Recording:
             signal = np.asarray(load_surf_data(file), dtype=np.float64)
             label = np.asarray(load_surf_data(of)).astype(np.int64)
         except Exception as error:
-            raise ReadError(path, f"{file.name} or {of.name} cannot be read: {error}") from error
+            raise ReadError(path, f"{file.name} or {of.name} cannot be read as GIFTI: "
+                                  f"{sentence(error)}; one of them is damaged") from error
         if signal.ndim != 2 or len({len(signal), len(label), len(place)}) != 1:
             raise ReadError(path, f"{file.name} has shape {signal.shape}, {of.name} "
                                   f"{len(label)} vertices and images.mesh {len(place)}: they are "

@@ -8,6 +8,8 @@ edfplus.info/specs/edf.html (Kemp et al. 1992); BrainVision Core Data Format 1.0
 import re
 from pathlib import Path
 
+import numpy as np
+
 from .. import montage
 from . import edf_header
 from .errors import ReadError
@@ -27,6 +29,10 @@ def check_edf(path: Path) -> list[str]:
     except ValueError:
         raise ReadError(path, f"has no {path.suffix[1:].upper()} header; it is damaged, or "
                               f"another format with this extension") from None
+    signals = [label for label in header.labels if "annotations" not in label.lower()]
+    if signals and not 0 < header.record_s < np.inf:
+        raise ReadError(path, f"its header says records of {header.record_s:g} s, so its sampling "
+                              f"rate is not known; correct the header, or export it again")
     held_bytes = size - header.header_bytes
     if header.record_bytes and held_bytes < header.n_records * header.record_bytes:
         came = max(0, held_bytes) // header.record_bytes
@@ -34,7 +40,8 @@ def check_edf(path: Path) -> list[str]:
                               f"{header.n_records * header.record_s:g} s, the file holds "
                               f"{came * header.record_s:g} s; copy it again from the source")
     if header.n_records == 0 or held_bytes <= 0:
-        raise ReadError(path, "the recording has no samples (zero length)")
+        raise ReadError(path, "the recording has no samples (zero length); leave it out, or copy "
+                              "it again from the source")
     return [*faster(header)]
 
 
@@ -83,6 +90,10 @@ def check_brainvision(path: Path) -> None:
         return  # not a BrainVision header: MNE says what is wrong
     if not binary.is_file():
         raise ReadError(path, f"its signal file {named} is missing; copy it beside the header")
+    for key in ("SamplingInterval", "NumberOfChannels"):
+        if re.fullmatch(r"\D*0*\.?0*", said.get(key, "1")):
+            raise ReadError(path, f"wanted {key} > 0 in the header, got {said[key]!r}; correct it, "
+                                  f"or export the recording again")
     if said.get("DataFormat", "BINARY").upper() != "BINARY":
         return
     width = {"INT_16": 2, "UINT_16": 2, "INT_32": 4}.get(said.get("BinaryFormat", "").upper(), 4)

@@ -17,7 +17,7 @@ from .. import bids, segments, text
 from ..bids import ENTITIES, entities, person
 from ..steps.refusal import some
 from . import channel_rows, landmarks, mne_raw, raw_events, recorded_text
-from .errors import ReadError
+from .errors import ReadError, sentence
 from .options import ReadOptions
 from .plain_sidecars import plain, sidecars
 
@@ -29,9 +29,9 @@ def read(
 
     images: the reader of this image of fMRI, where it is one.
     """
+    identity = entities(path, images=images is not None) or {}
+    about = person(root, identity.get("subject"), options.encoding)
     if images:
-        identity = entities(path, images=True) or {}
-        about = person(root, identity.get("subject"), options.encoding)
         recording = images.read(path, options)
         return recording.with_(dataset=root.name, **identity, attributes={
             **recording.attributes, **about, **_guessed(path, root, options.encoding)})
@@ -43,8 +43,7 @@ def read(
     if there != path:
         recording = recording.with_(source=str(path), folder=str(path.parent))
     return recording.with_(dataset=root.name, attributes={
-        **recording.attributes, **person(root, recording.subject, options.encoding),
-        **_guessed(path, root, options.encoding)})
+        **recording.attributes, **about, **_guessed(path, root, options.encoding)})
 
 
 def _guessed(path: Path, root: Path, encoding: str) -> dict[str, str]:
@@ -76,7 +75,7 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
     except ReadError:
         raise
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
-        raise ReadError(path, f"mne-bids cannot read it: {mne_raw.first_sentence(error)}; check "
+        raise ReadError(path, f"mne-bids cannot read it: {sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
     beside = bids.sidecars(path, root)
     has_events = any(file.name.endswith("events.tsv") for file in beside)

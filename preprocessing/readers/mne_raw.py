@@ -17,7 +17,7 @@ from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage, places
 from . import duplicates, edf_header, edf_pieces, fif_parts, raw_events, recorded_text, trials
-from .errors import ReadError
+from .errors import ReadError, sentence, unreadable
 from .headers import check_brainvision, check_edf, faster, rates_note
 from .units import gains
 
@@ -29,7 +29,12 @@ EXTENSIONS = (
     ".mff", ".raw", ".egi", ".cnt", ".cdt", ".nxe", ".nedf", ".data", ".lay", ".mefd", ".snirf",
 )
 _FOLDERS = (".ds", ".mff", ".mefd")  # a folder of any other name holds recordings
+_PACKED = re.compile(r"\.(edf|bdf|gdf|vhdr|set|cnt|fif|ds|mff|con|sqd)\.(gz|zip|bz2|xz|7z|rar|tar"
+                     r"|tgz)$", re.IGNORECASE)
 _AVERAGE = re.compile(r"[-_]ave?\.fif(\.gz)?$|[-_]evoked\.fif", re.IGNORECASE)
+_HOLDS = {"evoked": "an average (evoked)", "cov": "a covariance", "ica": "an ICA",
+          "forward": "a forward solution", "inverse": "an inverse operator", "src": "source spaces",
+          "trans": "a transform", "events": "events"}  # what MNE calls it → words
 _EPOCHS = re.compile(r"[-_]epo\.fif(\.gz)?$", re.IGNORECASE)
 _CHUNK_BYTES = 2**26
 _PACKED_CHUNK_BYTES = 2**30
@@ -37,9 +42,9 @@ _PACKED_CHUNK_BYTES = 2**30
 
 def claims(path: Path) -> bool:
     name = path.name.lower()
-    if path.is_dir():
-        return name.endswith(_FOLDERS) or _is_bti(path)
-    return name.endswith(EXTENSIONS) or _is_nihon(path)
+    if path.is_dir() and not name.endswith(_FOLDERS):
+        return _is_bti(path) or (name.endswith(EXTENSIONS) and not any(path.iterdir()))
+    return bool(name.endswith(EXTENSIONS) or _PACKED.search(name) or _is_nihon(path))
 
 
 def read(path: Path, options) -> Recording:
@@ -52,8 +57,11 @@ def read(path: Path, options) -> Recording:
 
 def open_raw(path: Path, encoding: str = ""):
     """`mne.io.Raw` (not loaded) or `mne.Epochs`; raises ReadError with the cause."""
-    if path.is_file() and path.stat().st_size == 0:
-        raise ReadError(path, "the file is empty (0 bytes)")
+    if path.is_dir() and path.suffix.lower() not in _FOLDERS and not _is_bti(path):
+        raise ReadError(path, f"is an empty folder with the name of a {path.suffix} file; copy the "
+                              f"recording again from the source")
+    if _PACKED.search(path.name) and not path.name.lower().endswith(".fif.gz"):
+        raise ReadError(path, f"is packed ({path.suffix}), which only .fif.gz may be: unpack it")
     if _AVERAGE.search(path.name):
         raise ReadError(path, "an average (evoked) holds no continuous signal; give the raw file")
     exclude = check_header(path)
@@ -66,7 +74,6 @@ def open_raw(path: Path, encoding: str = ""):
             with recorded_text.plain_header(path, encoding) as there:
                 raw = _open(there, exclude, recorded_text.words(path, encoding))
                 raw_events.mark_gaps(raw, path, encoding)
-                return raw
     except ReadError:
         raise
     except Exception as error:  # readers of a dozen formats fail in as many ways
@@ -74,9 +81,19 @@ def open_raw(path: Path, encoding: str = ""):
             raise ReadError(path, reason) from error
         if wanted := extras.hint(error):
             raise ReadError(path, f"reading {path.suffix} {wanted}") from error
-        raise ReadError(path, f"cannot be read as {path.suffix or 'a recording'}: "
-                              f"{first_sentence(error)}; it is damaged, truncated, or another "
-                              f"format with this extension") from error
+        raise unreadable(path, error) from error
+    _check_signal_file(path, raw)
+    return raw
+
+
+def _check_signal_file(path: Path, raw) -> None:
+    """Raise ReadError where the .fdt of a .set is shorter than that says."""
+    beside = path.with_suffix(".fdt")
+    if path.suffix.lower() == ".set" and beside.is_file() and hasattr(raw, "n_times"):
+        promised, held = 4 * len(raw.ch_names) * raw.n_times, beside.stat().st_size
+        if held < promised:
+            raise ReadError(path, f"truncated: {beside.name} holds {held} bytes, the .set promises "
+                                  f"{promised}; copy it again from the source")
 
 
 def _missing_part(path: Path, error: Exception) -> str:
@@ -84,10 +101,23 @@ def _missing_part(path: Path, error: Exception) -> str:
     if ".fif" in path.name and "Split raw file" in str(error):
         return (f"a part of the split recording is missing: {fif_parts.goes_on_in(path)}, as the "
                 f"file names it; copy all parts beside it under their first names")
-    if path.suffix.lower() == ".set" and ".fdt" in str(error):
-        named = Path(str(error).split("tried ")[-1].split(" and ")[0]).name
-        return f"its signal file {named} is missing; copy it beside the .set"
+    if path.suffix.lower() == ".set" and (
+            named := re.search(r"[^/\\'\"\s]+\.fdt", str(error))):
+        return f"its signal file {named[0]} is missing; copy it beside the .set"
+    if ".fif" in path.name and (held := _other_content(path)):
+        return f"holds {held} and no continuous signal; give the raw file"
     return ""
+
+
+def _other_content(path: Path) -> str:
+    """What a FIF holds instead of a recording; "" where that is not clear."""
+    import mne
+
+    try:
+        found = mne.what(path)
+    except Exception:
+        return ""
+    return _HOLDS.get(found, "")
 
 
 def _open(path: Path, exclude: list[str], words: dict[str, str]):
@@ -174,10 +204,11 @@ def convert(
     except ReadError:
         raise
     except Exception as error:
-        raise ReadError(source, f"its samples cannot be read: {first_sentence(error)}; it is "
+        raise ReadError(source, f"its samples cannot be read: {sentence(error)}; it is "
                                 f"damaged or truncated") from error
     if signal.shape[1] == 0:
-        raise ReadError(source, "the recording has no samples (zero length)")
+        raise ReadError(source, "the recording has no samples (zero length); leave it out, or copy "
+                                "it again from the source")
     is_eeg = sensors.kind == KINDS.index("eeg")
     factors = np.where(is_eeg, gains(raw, [info["ch_names"][p] for p in picks], options.unit,
                                      units), 1.0)
@@ -366,10 +397,3 @@ def _is_nihon(path: Path) -> bool:
             and any(path.with_suffix(suffix).is_file()
                     for suffix in (".PNT", ".pnt", ".21E", ".21e", ".LOG", ".log"))
             and not path.with_suffix(".vhdr").is_file())
-
-
-def first_sentence(error: Exception) -> str:
-    """An exception of another library in one line, without the path: that stands in front."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"(file )?(\w*Path\()?['\"]?/[^\s'\")]+['\"]?\)?", "the file", text)
-    return text if len(text) <= 160 else text[:157] + "…"

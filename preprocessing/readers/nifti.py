@@ -17,7 +17,7 @@ from neurofm.data.sensors import KINDS, Sensors
 from .. import bids, derivatives, text
 from ..steps.refusal import some
 from . import atlas as atlases
-from .errors import ReadError
+from .errors import ReadError, quiet, unreadable
 from .scan_events import with_events
 
 KIND = "image"
@@ -26,6 +26,8 @@ _IMAGE = re.compile(r"(^|[_-])bold([_-][^.]*)?\.nii(\.gz)?$", re.IGNORECASE)
 # Images of four axes that are no fMRI, and CIFTI.
 _NO_IMAGE = re.compile(r"(^|[_-])(dwi|dti|epi|fieldmap|phasediff|magnitude\d?|asl|pet|probseg|maps?"
                        r"|sbref|tpm|xfm|warp)([_-][^.]*)?\.nii|\.[a-z]+\.nii$", re.IGNORECASE)
+_MOST_PACKED = 1032  # bytes that gzip makes of one
+_LEAST_VOXEL_MM3 = 1e-9
 _FEWEST = 10  # volumes of a file whose name does not say that it is fMRI
 _EXTENSION = re.compile(r"(\.(func|dtseries|ptseries))?\.(nii|gii)(\.gz)?$")
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
@@ -39,7 +41,7 @@ _LEAST_SHARE = 0.5  # of an atlas's regions that an image must hold
 def claims(path: Path) -> bool:
     """By its name, or by a header of a series of volumes."""
     if _IMAGE.search(path.name):
-        return True
+        return not path.is_dir()
     if not path.name.endswith((".nii", ".nii.gz")) or _NO_IMAGE.search(path.name):
         return False
     return path.is_file() and _volumes(path, path.stat().st_mtime_ns) >= _FEWEST
@@ -53,7 +55,8 @@ def _volumes(path: Path, mtime_ns: int) -> int:
     if path.with_name(_EXTENSION.sub("", path.name) + ".bval").exists():
         return 0
     try:
-        shape = nibabel.load(path).shape
+        with quiet():
+            shape = tuple(nibabel.load(path).shape)
     except Exception:  # nibabel fails in many ways on what is no image
         return 0
     shape = (*shape[:3], *(n for n in shape[3:] if n > 1))
@@ -71,9 +74,14 @@ def read(path: Path, options) -> Recording:
     if table.atlas != VOXELS:
         derivatives.check_space(path, table)
     try:
-        image = atlases.squeezed(nibabel.load(path))
+        whole = nibabel.load(path)
+        _check_header(path, whole)
+        image = atlases.squeezed(nibabel.Nifti1Image(
+            np.asarray(whole.dataobj, dtype=np.float32), whole.affine, whole.header))
+    except ReadError:
+        raise
     except Exception as error:
-        raise ReadError(path, f"cannot be read as NIfTI: {error}") from error
+        raise unreadable(path, error, "NIfTI") from error
     if len(image.shape) != 4 or image.shape[3] < 2:
         raise ReadError(path, f"wanted an image over time (four axes), got shape {image.shape}; "
                               f"pass over anatomical images (exclude: [pattern])")
@@ -87,18 +95,35 @@ def read(path: Path, options) -> Recording:
     return with_events(found, path, table, options.encoding)
 
 
+def _check_header(path: Path, image) -> None:
+    """Raise ReadError where the header promises more than the file holds, or no place in space."""
+    promised = int(image.dataobj.offset) + int(np.prod(image.shape, dtype=object)
+                                               * image.get_data_dtype().itemsize)
+    held = path.stat().st_size * (_MOST_PACKED if path.suffix == ".gz" else 1)
+    if promised > held:
+        raise ReadError(path, f"truncated, or its header is damaged: that promises shape "
+                              f"{image.shape}, {promised} bytes, the file holds "
+                              f"{'at most ' * (path.suffix == '.gz')}{held}; copy it again from "
+                              f"the source")
+    turned = image.affine[:3, :3]
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(turned)) < _LEAST_VOXEL_MM3:
+        raise ReadError(path, "its header's affine places no voxel (it is zero, singular or NaN); "
+                              "write it anew, as from the scanner's files")
+
+
 def repetition_time(path: Path, image) -> float:
     """Seconds from volume to volume."""
     unit = image.header.get_xyzt_units()[1]
     step = float(image.header.get_zooms()[3])
-    said = step * _SECONDS[unit] if unit in _SECONDS and step > 0 else None
+    known = unit in _SECONDS and 0 < step < np.inf
+    said = step * _SECONDS[unit] if known else None
     sidecar = sidecar_of(path)
     beside = stated_repetition_time(path, sidecar)
     if said and beside and abs(said - beside) > 0.01 * beside:
         raise ReadError(path, f"its header says a repetition time of {said:g} s, {sidecar.name} "
                               f"{beside:g} s: correct the wrong one")
     t_r = beside or said
-    if t_r is None:
+    if not t_r:
         raise ReadError(path, f"its header says no repetition time ({step:g}, unit {unit}), and "
                               f"no {sidecar.name} with RepetitionTime (seconds) lies beside it: "
                               f"write one")
@@ -159,12 +184,9 @@ def _regions(path: Path, image, table):
         raise ReadError(path, f"images.atlas {table.atlas}: {error}") from error
     if known is None:
         return _maps(path, image, mask, atlas, table)
-    from nilearn.image import resample_to_img
-
     # To the image's own grid, by the nearest label: what is measured is not interpolated.
-    labels = np.asarray(resample_to_img(
-        nibabel.Nifti1Image(known.astype(np.int32), atlas.affine), _first(image),
-        interpolation="nearest", force_resample=True, copy_header=True).dataobj).astype(np.int64)
+    labels = _on_its_grid(nibabel.Nifti1Image(known.astype(np.int32), atlas.affine), image,
+                          "nearest").astype(np.int64)
     labels = np.where(mask, labels, 0)
     code, of = np.unique(labels[labels != 0], return_inverse=True)
     named = atlases.names(table.atlas)
@@ -203,10 +225,7 @@ def _voxels(path: Path, image, mask):
 
 def _maps(path: Path, image, mask, atlas, table):
     """Of a probabilistic atlas: by least squares, as nilearn's NiftiMapsMasker."""
-    from nilearn.image import resample_to_img
-
-    maps = np.asarray(resample_to_img(atlas, _first(image), force_resample=True, copy_header=True)
-                      .dataobj, dtype=np.float64)
+    maps = _on_its_grid(atlas, image, "continuous").astype(np.float64)
     maps = maps.reshape(*maps.shape[:3], -1)  # of one map too
     weight = maps[mask]
     there = weight.sum(axis=0) > 0
@@ -215,7 +234,9 @@ def _maps(path: Path, image, mask, atlas, table):
     weight = weight[:, there]
     place = weight.T @ _places(image)[mask] / weight.sum(axis=0)[:, None]
     data = np.asarray(image.dataobj, dtype=np.float64)[mask]
-    signal = np.linalg.lstsq(weight, data, rcond=None)[0]
+    signal = np.full((weight.shape[1], data.shape[1]), np.nan)
+    held = np.isfinite(data).all(axis=0)
+    signal[:, held] = np.linalg.lstsq(weight, data[:, held], rcond=None)[0]
     return [f"map{k + 1}" for k in np.flatnonzero(there)], place, signal, lost, []
 
 
@@ -223,7 +244,14 @@ def _mask(path: Path, image, table) -> np.ndarray:
     """bool [x, y, z]: voxels that count; by default those that are not the same all through."""
     if not table.mask:
         data = np.asarray(image.dataobj)
-        return data.std(axis=3) > 0
+        data = data[..., _measured(data)]
+        varies = np.isfinite(data).all(axis=3)
+        if data.shape[3]:
+            varies[varies] = np.ptp(data[varies], axis=1) > 0
+        if not data.shape[3] or not varies.any():
+            raise ReadError(path, "no voxel varies in time: each is constant, or has NaN; make the "
+                                  "image anew")
+        return varies
     mask = _opened(path, table.mask, "images.mask")
     if mask.shape[:3] != image.shape[:3] or not np.allclose(mask.affine, image.affine, atol=1e-3):
         raise ReadError(path, f"images.mask {table.mask} has shape {mask.shape} and another grid "
@@ -231,19 +259,35 @@ def _mask(path: Path, image, table) -> np.ndarray:
     return np.asarray(mask.dataobj).reshape(image.shape[:3]) != 0
 
 
+def _measured(data: np.ndarray) -> np.ndarray:
+    """bool [volume]: those that hold a number at all; others are volumes that were scrubbed."""
+    return np.isfinite(data).any(axis=(0, 1, 2))
+
+
 def _opened(path: Path, file: str, key: str):
     import nibabel
 
     if not Path(file).is_file():
         raise ReadError(path, f"{key}: there is no file {file}")
-    return nibabel.load(file)
+    try:
+        return nibabel.load(file)
+    except Exception as error:
+        raise unreadable(Path(file), error, f"{key}, NIfTI").of(path) from error
 
 
-def _first(image):
-    """The image's grid."""
+def _on_its_grid(atlas, image, interpolation: str) -> np.ndarray:
+    """An atlas on the grid of an image; zeros where they lie apart."""
     import nibabel
+    from nilearn.image import resample_to_img
 
-    return nibabel.Nifti1Image(np.zeros(image.shape[:3], dtype=np.float32), image.affine)
+    grid = nibabel.Nifti1Image(np.zeros(image.shape[:3], dtype=np.float32), image.affine)
+    try:
+        return np.asarray(resample_to_img(atlas, grid, interpolation=interpolation,
+                                          force_resample=True, copy_header=True).dataobj)
+    except ValueError as error:
+        if "field of view" not in str(error):
+            raise
+        return np.zeros((*image.shape[:3], *atlas.shape[3:]))
 
 
 def _places(image) -> np.ndarray:

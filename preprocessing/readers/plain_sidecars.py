@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,11 +64,7 @@ def sidecars(path: Path, root: Path) -> list[Path]:
 def _plain(file: Path, encoding: str, pieces: Pieces | None) -> str:
     content = text.read(file, encoding)
     if file.suffix == ".json":
-        said = text.read_json(file, encoding)  # raises where it has a fault
-        numbers = {key: float(found[1]) for key in _NUMBERS if isinstance(said.get(key), str)
-                   and (found := re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:hz)?\s*", said[key],
-                                              re.IGNORECASE))}
-        return json.dumps({**said, **numbers}) if numbers else content
+        return _with_numbers(file, content, text.read_json(file, encoding))
     columns, rows = text.table(content)
     if file.name.endswith("events.tsv") and columns:
         columns = _check_events(file, columns, rows)
@@ -75,6 +72,21 @@ def _plain(file: Path, encoding: str, pieces: Pieces | None) -> str:
     lines = ["\t".join(columns), *("\t".join(row.get(name, "n/a") or "n/a" for name in columns)
                                    for row in rows)]
     return "".join(f"{line}\n" for line in lines) if columns else content
+
+
+def _with_numbers(file: Path, content: str, said: dict[str, Any]) -> str:
+    """A sidecar with numbers where they are written as text ("50 Hz")."""
+    numbers = {}
+    for key in _NUMBERS:
+        written = said.get(key)
+        if not isinstance(written, str) or written.strip().casefold() in ("", "n/a"):
+            continue
+        found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:hz)?\s*", written, re.IGNORECASE)
+        if found is None:
+            raise ReadError(file, f"wanted {key} as a number of Hz, got {written!r}; write it so, "
+                                  f"or n/a")
+        numbers[key] = float(found[1])
+    return json.dumps({**said, **numbers}) if numbers else content
 
 
 def _check_events(file: Path, columns: list[str], rows: list[dict[str, str]]) -> list[str]:

@@ -12,8 +12,9 @@ from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 
 from .. import montage, text
 from ..places import WrongPlaces, judge
+from ..steps.refusal import some
 from . import atlas, hdf5, trials
-from .errors import ReadError
+from .errors import ReadError, unreadable
 
 KIND = "array"
 EXTENSIONS = (".npy", ".npz", ".mat", ".csv", ".1d", *hdf5.EXTENSIONS)
@@ -25,7 +26,8 @@ _TEMPLATE_RADIUS_M = 0.095
 
 def claims(path: Path) -> bool:
     name = path.name.lower()
-    return path.suffix.lower() in EXTENSIONS or name.endswith(_TEXT)
+    known = path.suffix.lower() in EXTENSIONS or name.endswith(_TEXT)
+    return known and not path.is_dir()
 
 
 def read(path: Path, options) -> Recording:
@@ -43,7 +45,8 @@ def read(path: Path, options) -> Recording:
                               f"{array.shape}; save one recording a file{more}, and pass over "
                               f"others (exclude: [pattern])")
     if array.dtype.kind not in "fiu":
-        raise ReadError(path, f"wanted real numbers, got an array of {array.dtype}")
+        raise ReadError(path, f"wanted real numbers, got an array of {array.dtype}; save "
+                              f"numbers, or pass over such files (exclude: [pattern])")
     if "trial" in axes:
         turned = array.transpose([axes.index(name) for name in ("trial", "channel", "time")])
         labels = _labels(path, table, len(turned))
@@ -108,7 +111,10 @@ def _arrays(path: Path) -> np.ndarray | dict:
             return hdf5.arrays(path)
         return extras.need("pymatreader", "a MATLAB file").read_mat(str(path))
     except Exception as error:
-        raise ReadError(path, f"cannot be read as {path.suffix}: {error}") from error
+        if "pickle" in str(error):
+            raise ReadError(path, "holds Python objects (a pickle), which are never loaded: they "
+                                  "can run code; save an array of numbers") from error
+        raise unreadable(path, error) from error
 
 
 def _labels(path: Path, table, n_trials: int) -> list[str | None]:
@@ -166,7 +172,7 @@ def _channels(
 ) -> tuple[list[str], np.ndarray]:
     """Names and positions [n, 3] (meters, head frame; NaN unknown). named: in the file itself."""
     position = np.full((n, 3), np.nan, dtype=np.float32)
-    given = list(table.names) or named
+    given = _given_names(path, table, named)
     names = given or [f"{table.kind}{i + 1:03d}" for i in range(n)]
     if table.channels:
         listed, places = _listed(table)
@@ -181,7 +187,7 @@ def _channels(
         names, position = list(listed), places
     if len(names) != n:
         raise ReadError(path, f"wanted {len(names)} channels as named in arrays, got {n} along the "
-                              f"channel axis of {table.axes}")
+                              f"channel axis of {table.axes}; correct arrays.names or arrays.axes")
     if table.kind == "eeg":
         names, by_name = montage.look_up(names, montage_name)
         try:
@@ -191,12 +197,24 @@ def _channels(
     return names, position
 
 
+def _given_names(path: Path, table, named: list[str]) -> list[str]:
+    """Names of channels in the file's order: `arrays.names` go by order, unless the file has the
+    same names in another one."""
+    if not table.names or sorted(table.names) == sorted(named):
+        return named
+    if named and path.suffix.lower() in hdf5.EXTENSIONS:
+        raise ReadError(path, f"has the channels {some(named)}, arrays.names {some(table.names)}; "
+                              f"named datasets have no order: leave arrays.names out, or name "
+                              f"the datasets so")
+    return list(table.names)
+
+
 def _listed(table) -> tuple[list[str], np.ndarray]:
     """Names and places (meters) in the table or image of channels."""
     if not atlas.claims(table.channels):
         return read_channel_table(Path(table.channels), table.channels_unit)
     if not Path(table.channels).is_file():
-        raise ValueError(f"arrays.channels: there is no file {table.channels}")
+        raise ReadError(table.channels, "arrays.channels: there is no such file")
     names, places = atlas.centers(table.channels)
     return list(names), places.astype(np.float32)
 
@@ -208,7 +226,7 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
     tables are in `unit` in the head frame. A column `Number` gives the order.
     """
     if not path.is_file():
-        raise ValueError(f"arrays.channels: there is no file {path}")
+        raise ReadError(path, "arrays.channels: there is no such file")
     rows = [{key.casefold(): value for key, value in row.items() if key and value}
             for row in text.read_table(path)[1]]
     if rows and "number" in rows[0]:
@@ -216,8 +234,8 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
     column = next((name for name in ("labels", "name", "label", "roi")
                    if rows and name in rows[0]), None)
     if column is None:
-        raise ValueError(f"arrays.channels {path}: wanted a column name or labels, got "
-                         f"{list(rows[0]) if rows else 'no rows'}")
+        raise ReadError(path, f"arrays.channels: wanted a column name or labels, got "
+                              f"{list(rows[0]) if rows else 'no rows'}")
     position = np.array([[_meters(row.get(axis, "n/a"), path) for axis in "xyz"] for row in rows])
     if path.suffix.lower() == ".ced":
         position = position[:, [1, 0, 2]] * (-1, 1, 1)
@@ -227,8 +245,8 @@ def read_channel_table(path: Path, unit: str = "m") -> tuple[list[str], np.ndarr
         position = position / 1000
     largest = np.nanmax(np.abs(position), initial=0.0)
     if largest > 1:
-        raise ValueError(f"arrays.channels {path}: wanted positions in meters, but {largest:g} is "
-                         f"none of a head; they are probably in mm: arrays.channels_unit: mm")
+        raise ReadError(path, f"arrays.channels: wanted positions in meters, but {largest:g} is "
+                              f"none of a head; they are probably in mm: arrays.channels_unit: mm")
     return [row[column] for row in rows], position.astype(np.float32)
 
 
@@ -238,5 +256,5 @@ def _meters(text: str, path: Path) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"arrays.channels {path}: wanted a number in x, y, z, got {text!r}; "
-                         f"write n/a where it is unknown") from None
+        raise ReadError(path, f"arrays.channels: wanted a number in x, y, z, got {text!r}; "
+                              f"write n/a where it is unknown") from None

@@ -136,9 +136,12 @@ def _line_noise(recording: Recording, contract: InputContract) -> dict[str, floa
     frequency, power, _ = power_spectrum(recording, max_segments=30)
     for line in contract.notch_hz:
         if line + 5 < recording.sfreq / 2:
-            near = np.abs(frequency - line)
-            beside = np.median(power[:, (near > 2) & (near < 5)], axis=1)
-            ratio = power[:, near <= 1].max(1) / np.maximum(beside, 1e-30)
+            away = np.abs(frequency - line)
+            near, apart = away <= 1, (away > 2) & (away < 5)
+            if not (near.any() and apart.any()):
+                continue  # of stretches too short to tell them
+            beside = np.median(power[:, apart], axis=1)
+            ratio = power[:, near].max(1) / np.maximum(beside, 1e-30)
             found[f"{line:g}"] = round(float(np.median(ratio)), 1)
     return found
 
