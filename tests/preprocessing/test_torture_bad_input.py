@@ -177,7 +177,8 @@ def _truth(name: str, contract) -> tuple[np.ndarray, list[str]]:
             ("1", "2"), np.full(2, KINDS.index("roi")), place, np.zeros((2, 3))))
     else:
         names = {"seven": signals.NAMES[:7], "one": signals.NAMES[:1]}.get(name, signals.NAMES)
-        make = {"epochs": signals.epochs, "joint": signals.joint}.get(name, signals.raw)
+        make = {"epochs": signals.epochs, "joint": signals.joint,
+                "slow": signals.slow}.get(name, signals.raw)
         made = make().pick([*names])
         recording = readers.from_raw(made)
     done = standardize(recording, contract)

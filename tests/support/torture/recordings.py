@@ -494,7 +494,7 @@ def fif_microvolts(folder):
     return fif(folder / "rec_raw.fif", 1e6 * microvolts())
 
 
-@fails("ends at 30 Hz")
+@good("slow")
 def fif_low_rate(folder):
     return fif(folder / "rec_raw.fif", sfreq=60.0)
 

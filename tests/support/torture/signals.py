@@ -34,6 +34,11 @@ def epochs():
     return mne.make_fixed_length_epochs(raw(), duration=4, preload=True, verbose="ERROR")
 
 
+def slow():
+    """The same samples at 60 Hz, as `mne.io.Raw`."""
+    return raw(sfreq=60.0)
+
+
 def joint():
     """The same with a cut in the middle, as `mne.io.Raw`."""
     import mne
