@@ -235,7 +235,16 @@ def _explain(message: str, parser) -> str:
     if alone := re.findall(r"[Uu]nrecognized arguments: ([^-\s]\S*)", message):
         return (f"{alone[0]!r} stands alone: a file of settings is given by --config FILE, any "
                 f"other value by --KEY VALUE")
+    if missing := re.search(r"following arguments are required: ([\w., ]+)", message):
+        return _name_missing(missing[1].split(", "), parser)
     return _name_nearest(unknown, parser) if unknown else _name_value(message)
+
+
+def _name_missing(names: list[str], parser) -> str:
+    """What to give, in the words of the help."""
+    told = {action.dest: action.help for action in parser._actions}
+    return "\n".join(f"--{name} is missing: {' '.join(told.get(name, '').split())}"
+                     for name in names)
 
 
 def _name_value(message: str) -> str:

@@ -190,9 +190,12 @@ def ingest(run: IngestConfig, call: Call) -> int:
 
     def seal(records: Records, worked: bool) -> int:
         corpus = corpus_tables.assemble(records, run.splits)
+        moved = records.moved("recordings.parquet", corpus.recordings)
         sealed = corpus_tables.seal(records, corpus, settings, datasets)
         if not worked and not sealed:
             call.say(f"{run.out} is finished and nothing is new: nothing to do")
+        if moved:
+            call.say(moved)
         quality_page.write(call.out, corpus, records.failures, shaping.contract)
         report.say_corpus(corpus, records.failures, call.out, run.splits, found, run.label,
                           say=call.say, seconds=time.perf_counter() - begin)

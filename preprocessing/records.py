@@ -20,9 +20,12 @@ import pandas as pd
 
 from neurofm import artifacts, lock
 from neurofm.data.windows import read_table
+from neurofm.pages import words
+from neurofm.seen import subject_keys
 
 from .archive import Job
 from .splits import SplitRule, assign
+from .steps.refusal import some
 
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
 _STAMP = ("size", "mtime_ns", "label", "attributes", "companions", *_IDENTITY)
@@ -195,6 +198,21 @@ class Records:
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
         return (read_table(self.folder / name).to_json() == table.to_json()
                 and told == self.failure_table().to_csv(sep="\t", index=False))
+
+    def moved(self, name: str, table: pd.DataFrame) -> str:
+        """Which subjects of the sealed table `name` are in another split now, in a sentence; ""
+        where none is."""
+        if not (self.folder / name).is_file():
+            return ""
+        before, after = (rows.groupby(subject_keys(rows))["split"].first()
+                         for rows in (read_table(self.folder / name), table))
+        both = before.index.intersection(after.index)
+        changed = both[(before[both] != after[both]).to_numpy()]
+        if not len(changed):
+            return ""
+        return (f"{words.count(len(changed), 'subject')} moved to another split ({some(changed, 4)}"
+                f"): what was trained on this data before may have been trained on test subjects "
+                f"of today")
 
     def remove_leftovers(self) -> None:
         """Remove shards of what has changed and now fails, and half written ones."""

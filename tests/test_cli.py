@@ -318,3 +318,11 @@ def test_a_command_in_this_process_as_it_is_typed(tmp_path, capsys):
     assert "did you mean" in capsys.readouterr().err
     with pytest.raises(ValueError, match="other things"):  # main prints it; here it is raised
         neurofm.command(f"simulate --out {ROOT}/configs")
+
+
+def test_bad_input_an_option_that_is_missing_is_told_with_its_meaning(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["finetune", "--data=labeled", "--out=decoder"])
+    told = capsys.readouterr().err
+    assert told.startswith("neurofm finetune: --model is missing: Checkpoint folder or Hub ")
+    assert "--data" not in told
