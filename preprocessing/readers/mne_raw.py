@@ -204,6 +204,10 @@ def convert(
     except ReadError:
         raise
     except Exception as error:
+        if counted := re.search(r"number of samples \((\d+) != (\d+)\)", str(error)):
+            came, wanted = (int(number) // info["nchan"] for number in counted.groups())
+            raise ReadError(source, f"truncated: its signal file holds {came} samples, {wanted} "
+                                    f"are promised; copy it again from the source") from error
         raise ReadError(source, f"its samples cannot be read: {sentence(error)}; it is "
                                 f"damaged or truncated") from error
     if signal.shape[1] == 0:
