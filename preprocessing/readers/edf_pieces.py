@@ -78,17 +78,22 @@ def find(path: Path) -> Pieces | None:
     return Pieces(float(began[0]), began - began[0], at)
 
 
-def note(path: Path, pieces: Pieces, encoding: str = "") -> str:
-    """What a person should know of a recording with gaps."""
+def notes(raw, path: Path, encoding: str = "") -> list[str]:
+    """What a person should know of a raw with gaps; none where it has none. Raises ReadError for
+    one that was opened by others, who do not know of the gaps."""
+    pieces = find(path) if type(raw).__name__.endswith(("EDF", "BDF")) else None
+    if pieces is None:
+        return []
+    _check_marked(raw, path, pieces)
     gaps_s = np.diff(pieces.clock_s) - np.diff(pieces.signal_s)
     longest = f" to {gaps_s.max():.4g}" if len(gaps_s) > 1 else ""
     onset_s, length_s, labels = _annotations(path, pieces, encoding)
     _, _, recorded = pieces.moved(onset_s, length_s)
     lost = [label for label, held in zip(labels, recorded, strict=True) if not held]
-    return (f"discontinuous (EDF+D): {len(gaps_s) + 1} pieces with gaps of {gaps_s.min():.4g}"
+    return [f"discontinuous (EDF+D): {len(gaps_s) + 1} pieces with gaps of {gaps_s.min():.4g}"
             f"{longest} s; no filter or window runs over a gap; times count what was recorded"
             + (f"; {words.count(len(lost), 'event')} in a gap left out: {some(lost, 4)}"
-               if lost else ""))
+               if lost else "")]
 
 
 def mark(raw, path: Path, pieces: Pieces, encoding: str = "") -> None:
@@ -104,8 +109,7 @@ def mark(raw, path: Path, pieces: Pieces, encoding: str = "") -> None:
         [*np.array(labels, dtype=object)[recorded], *[CUT] * len(joints_s)]), verbose="ERROR")
 
 
-def check_marked(raw, path: Path, pieces: Pieces) -> None:
-    """Raise ReadError for a raw that was opened by others, who do not know of the gaps."""
+def _check_marked(raw, path: Path, pieces: Pieces) -> None:
     end_s = raw.first_time + raw.n_times / raw.info["sfreq"]
     inside = (pieces.signal_s > raw.first_time) & (pieces.signal_s < end_s)
     if inside.any() and CUT not in set(raw.annotations.description):

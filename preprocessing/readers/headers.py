@@ -42,12 +42,15 @@ def check_edf(path: Path) -> list[str]:
     if header.n_records == 0 or held_bytes <= 0:
         raise ReadError(path, "the recording has no samples (zero length); leave it out, or copy "
                               "it again from the source")
-    return [*faster(header)]
+    return [*faster_than_eeg(path)]
 
 
-def faster(header: edf_header.Header) -> dict[str, str]:
+def faster_than_eeg(path: Path) -> dict[str, str]:
     """Channels of an EDF or BDF that were sampled faster than its EEG, with the reason to leave
-    them out: MNE would bring the EEG to their rate."""
+    them out: MNE would bring the EEG to their rate. Empty for other files."""
+    if path.suffix.lower() not in (".edf", ".bdf") or not path.is_file():
+        return {}
+    header = edf_header.read(path)
     rates = dict(zip(header.labels, header.rates, strict=True))
     fastest = max((rate for label, rate in rates.items() if _is_eeg(label)), default=0)
     return {label: f"{montage.why_not_eeg(label)}, sampled faster than EEG"

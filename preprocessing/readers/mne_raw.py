@@ -16,9 +16,9 @@ from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
 
 from .. import memory, montage, places
-from . import duplicates, edf_header, edf_pieces, fif_parts, raw_events, recorded_text, trials
+from . import duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
 from .errors import ReadError, sentence, unreadable
-from .headers import check_brainvision, check_edf, faster, rates_note
+from .headers import check_brainvision, check_edf, faster_than_eeg, rates_note
 from .units import gains
 
 KIND = "recording"
@@ -204,10 +204,6 @@ def convert(
     except ReadError:
         raise
     except Exception as error:
-        if counted := re.search(r"number of samples \((\d+) != (\d+)\)", str(error)):
-            came, wanted = (int(number) // info["nchan"] for number in counted.groups())
-            raise ReadError(source, f"truncated: its signal file holds {came} samples, {wanted} "
-                                    f"are promised; copy it again from the source") from error
         raise ReadError(source, f"its samples cannot be read: {sentence(error)}; it is "
                                 f"damaged or truncated") from error
     if signal.shape[1] == 0:
@@ -220,10 +216,8 @@ def convert(
         signal[row] *= factors[row]
     if files := [Path(file) for file in getattr(raw, "filenames", None) or () if file]:
         notes += [note for note in (rates_note(files[0]),) if note]
-        dropped = {**_faster(files[0]), **dropped}
-        if "EDF" in type(raw).__name__.upper() and (pieces := edf_pieces.find(files[0])):
-            edf_pieces.check_marked(raw, files[0], pieces)
-            notes.append(edf_pieces.note(files[0], pieces, options.encoding))
+        dropped = {**faster_than_eeg(files[0]), **dropped}
+        notes += edf_pieces.notes(raw, files[0], options.encoding)
     keep, twice = duplicates.find(signal, sensors, [info["ch_names"][p] for p in picks])
     renamed = dict(zip((info["ch_names"][p] for p in picks), sensors.names, strict=True))
     nyquist = info["sfreq"] / 2
@@ -262,11 +256,6 @@ def _misc(info) -> list[int]:
     """Miscellaneous channels: in a file without EEG and MEG, time series of parcels (as osl-ephys
     and `neurofm generate` write them)."""
     return [index for index, ch in enumerate(info["chs"]) if int(ch["kind"]) == 502]
-
-
-def _faster(path: Path) -> dict[str, str]:
-    return (faster(edf_header.read(path)) if path.suffix.lower() in (".edf", ".bdf")
-            and path.is_file() else {})
 
 
 def _parcels(info, picks: list[int]) -> Sensors:

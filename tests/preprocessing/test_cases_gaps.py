@@ -46,12 +46,30 @@ def _edf(path, gaps_s: dict[int, float], notes=(("go", 5.0),), begin_s: float = 
     return path
 
 
+def _bdf(path, *how):
+    """The same as a BDF+D: three bytes a sample."""
+    content = _edf(path.with_suffix(".edf"), *how).read_bytes()
+    width = int(content[256 + 216 * 11 + 80:][:8])
+    header = b"\xffBIOSEMI" + content[8:192] + b"BDF+D" + content[197:256 * 12]
+    records = np.frombuffer(content[256 * 12:], dtype="<i2").reshape(40, -1)
+    whole = records[:, :-width].astype("<i4").view(np.uint8).reshape(40, -1, 4)[:, :, :3]
+    text = np.pad(records[:, -width:].view(np.uint8), ((0, 0), (0, width)))
+    body = np.concatenate([whole.reshape(40, -1), text], axis=1)
+    path.write_bytes(header.replace(b"EDF Annotations", b"BDF Annotations") + body.tobytes())
+    return path
+
+
 NOTES = (("before", 5.0), ("in gap", 20.0), ("after", 45.0), ("last", 99.0))
 
 
+@pytest.mark.parametrize("write", [_edf, _bdf])
 @pytest.mark.parametrize("begin_s", [0.0, 0.5])
-def test_cases_the_pieces_of_an_edf_are_joined_and_events_keep_their_signal(tmp_path, begin_s):
-    recording = readers.read(_edf(tmp_path / "a.edf", {10: 30.0, 25: 40.0}, NOTES, begin_s))
+def test_cases_the_pieces_of_a_recording_are_joined_and_events_keep_their_signal(
+    tmp_path, begin_s, write
+):
+    path = tmp_path / ("a.edf" if write is _edf else "a.bdf")
+    recording = readers.read(write(path, {10: 30.0, 25: 40.0}, NOTES, begin_s))
+    assert 15e-6 < recording.signal.std() < 25e-6
     assert recording.n_times == 4000
     assert segments.continuous(recording) == [(0, 1000), (1000, 2500), (2500, 4000)]
     events = dict(zip(recording.events.label, recording.events.onset_s, strict=True))

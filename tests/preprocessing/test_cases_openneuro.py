@@ -112,7 +112,7 @@ def test_cases_a_set_and_its_signal_under_another_name(tmp_path, more):
         appendmat=False, oned_as="row")
     (tmp_path / "a.fdt").write_bytes((1e6 * SIGNAL).T.astype("<f4").tobytes())
     if more:
-        with pytest.raises(ReadError, match=r"a\.set: .*holds 4000 samples, 4050 are promised"):
+        with pytest.raises(ReadError, match=r"a\.set: truncated: a\.fdt holds"):
             readers.read(tmp_path / "a.set")
     else:
         assert np.allclose(readers.read(tmp_path / "a.set").signal, SIGNAL, atol=1e-9)
