@@ -108,7 +108,7 @@ def embed(run: EmbedConfig, job: Job) -> Made:
                 job.say(f"  {remark}")
         except (ValueError, OSError) as error:
             row |= {"folder": "", "problem": " ".join(str(error).split())}
-            job.say(f"failed: {each.source}: {row['problem']}")
+            job.say(f"failed: {each.source}: {getattr(error, 'reason', row['problem'])}")
         rows.append(row)
     failed = [row for row in rows if row["problem"]]
     if len(failed) == len(rows):

@@ -155,7 +155,8 @@ def read_manifest(folder: str | Path, wanted: str = "a finished artifact") -> Ma
     """What a folder says that it is; its files are not looked at."""
     folder, path = Path(folder), Path(folder) / FILE_NAME
     if not folder.is_dir():
-        found = "this is a file" if folder.is_file() else "there is no such folder"
+        found = ("this is a file; recordings become a corpus by `neurofm ingest`"
+                 if folder.is_file() else "there is no such folder")
         raise ArtifactError(f"{folder}: wanted {wanted}, but {found}")
     if not path.is_file():
         raise ArtifactError(f"{folder}: wanted {wanted}, but " + (

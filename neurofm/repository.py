@@ -26,7 +26,8 @@ def check_place(path_or_repo: str | Path) -> None:
     if artifacts.is_sealed(path):
         artifacts.open_sealed(path, "checkpoint")
     elif path.exists() and not (path / "config.json").exists():
-        inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else "a file"
+        inside = (sorted(p.name for p in path.iterdir())[:8] or "nothing" if path.is_dir()
+                  else "a file")
         raise ValueError(
             f"{path}: wanted a checkpoint folder (config.json, model.safetensors), found "
             f"{inside}; an unfinished run has only `state/`: run its command again"

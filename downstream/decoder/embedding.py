@@ -225,8 +225,8 @@ def as_recording(recording) -> Recording:
         recording = recording.copy().load_data()  # without those it rejects
     if isinstance(recording, mne.io.BaseRaw | mne.BaseEpochs):
         return readers.from_raw(recording)
-    average = (" (an average holds no continuous signal)" if isinstance(recording, mne.Evoked)
-               else "")
+    average = (": an average holds no continuous signal; give the Raw or Epochs that it is of"
+               if isinstance(recording, mne.Evoked) else "")
     raise ValueError(f"wanted an mne.io.Raw or mne.Epochs, a path, a neurofm.Recording, a "
                      f"neurofm.Corpus or a list of these, got a "
                      f"{type(recording).__name__}{average}")

@@ -182,8 +182,6 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
     """The recording (or another, read alike), and whose it is as far as file name or BIDS folder
     tell."""
     file = Path(path or run.paths[0]).expanduser()
-    if not file.exists():
-        raise ValueError(f"{file}: there is no such file")
     if file.is_dir() and not readers.claims(file):
         raise ValueError(f"{file}: wanted one recording, this is a folder; name a file in it")
     recording = readers.read(file, montage=run.montage, unknown_head=run.unknown_head,
