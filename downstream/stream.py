@@ -31,7 +31,7 @@ from neurofm.run import Command, Job, Made
 
 from .decoder import lacking
 from .decoder.lacking import Lacking
-from .use import centering, figures, findings, streamed_page
+from .use import centering, figures, findings, sidecar, streamed_page
 from .use.centering import Center, Running
 from .use.live import Lsl, Replay, open_lsl
 from .use.one import (
@@ -310,7 +310,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
     if decoder.classes and len(table):
         summary["abstained"] = int(table.loc[table["note"] == "", "abstained"].sum())
     artifacts.write_json(job.out / "summary.json", summary)
-    files, figure = ["predictions.tsv", "summary.json"], job.out / "streamed.png"
+    files, figure = ["predictions.tsv", sidecar.FILE_NAME, "summary.json"], job.out / "streamed.png"
     if (table["note"] == "").any():
         figures.streamed(figure, table, decoder.classes)
         files.append(figure.name)
@@ -320,9 +320,11 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
     if not len(table):
         results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
                              f"{standardizer.contract.window_s:g} s")
-    asked = _as_file(run, [run.replay])
+    people = judged(_as_file(run, [run.replay]), feed.template)
+    results.flags = job.flags(people)
+    sidecar.write(job.out, table, decoder.classes, results)
     return Made(
-        with_svg(job.out, files), results=results, judged=judged(asked, feed.template),
+        with_svg(job.out, files), results=results, judged=people,
         page=streamed_page.page(feed.template, table, summary, decoder, run.model, figure,
                                 results.summary, center.in_words() if center else ""),
         said=[findings.timing(summary)])

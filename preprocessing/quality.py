@@ -36,9 +36,8 @@ def remarks(quality: dict, places: bool = False) -> list[str]:
     places: say also how many electrodes are placed by the template, which is no fault.
     """
     found = of_reading(quality)
-    if places and quality.get("template_places"):
-        found.append(f"{words.count(quality['template_places'], 'electrode')} without a place in "
-                     f"the file: placed by the template of their names")
+    if places:
+        found += of_places(quality)
     found += [text for step in steps.ORDER if step.remarks for text in step.remarks(quality)]
     # A step of another package keeps what it found under its name.
     for name in quality.keys() & plugins.points(steps.GROUP).keys():
@@ -58,6 +57,13 @@ def of_reading(quality: dict) -> list[str]:
                if not reason.startswith("of type")}  # what is no EEG by its type is no fault
     return [*quality.get("reading", ()),
             *([f"channels left out: {in_words(dropped)}"] if dropped else [])]
+
+
+def of_places(quality: dict) -> list[str]:
+    """How many electrodes are placed by the template, which is no fault."""
+    n = quality.get("template_places", 0)
+    return [f"{words.count(n, 'electrode')} without a place in the file: placed by the template of "
+            f"their names"] if n else []
 
 
 def in_words(dropped: dict[str, str]) -> str:

@@ -67,8 +67,9 @@ class CausalStandardizer:
         self.sensors, self.marked = stream.sensors, quality.pop("bads")
         self.quality = quality
         # what a person should know of the recording before it streams
-        read = {"reading": template.notes, "not_used": template.left_out}
-        self.remarks = [*quality_of.of_reading(read), *(
+        read = {"reading": template.notes, "not_used": template.left_out,
+                "template_places": template.n_template_places}
+        self.remarks = [*quality_of.of_reading(read), *quality_of.of_places(read), *(
             text for step in order if isinstance(step.live, AtStart) and step.remarks
             for text in step.remarks(quality))]
         self._causal = []

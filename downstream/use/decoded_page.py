@@ -23,27 +23,28 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 
 
 def page(
-    recording: Recording, windows: Standardized | StandardizedScan, table: pd.DataFrame,
-    decoder: WindowDecoder,
-    model: str, figure: Path, summary: str, centered: str = "", worth: Sequence[str] = (),
+    recording: Recording, length: str, windows: Standardized | StandardizedScan,
+    table: pd.DataFrame, decoder: WindowDecoder, model: str, figure: Path, summary: str,
+    centered: str = "", worth: Sequence[str] = (),
 ) -> report.Page:
-    """The page. model: path or repository of the decoder. figure: the PNG to put in. summary: the
-    finding. centered: what every window was compared with, in words, where the decoder re-centers.
-    worth: what the recording lacks, and what that costs.
+    """The page. length: of the recording, in words. model: path or repository of the decoder.
+    figure: the PNG to put in. summary: the finding. centered: what every window was compared with,
+    in words, where the decoder re-centers. worth: what the recording lacks, and what that costs.
     """
     what = windows.contract.CHANNELS
     fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
             f"size and are like each other."]
     sections = opening(summary, decoder, model, recording, centered, worth)
     sections += [
-        ("Quality of the recording", report.bullets(quality.remarks(windows.quality) or fine)),
+        ("Quality of the recording", report.bullets(
+            [*(quality.remarks(windows.quality) or fine), *quality.of_places(windows.quality)])),
         ("Signal and decoded windows",
          report.figure(figure, "signal and answers over time")),
         ("", folded("Every window", tables.html(readable(table), scroll=True)
                     + report.paragraph("Full table: predictions.tsv and predictions.parquet in "
                                        "this folder."))),
         ("", folded("Details of the recording",
-                    tables.pairs(_about_recording(recording, windows)))),
+                    tables.pairs(_about_recording(recording, length, windows)))),
         ("", folded("What was done to the signal",
                     tables.pairs(words.contract_in_words(windows.contract)))),
     ]
@@ -60,13 +61,15 @@ def opening(
     summary: str, decoder: WindowDecoder, model: str, recording: Recording | None,
     centered: str = "", worth: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
-    """The sections that every reader needs: finding, what it does not mean, training subjects."""
+    """The sections that every reader needs: finding, how good the decoder is, what that does not
+    mean, training subjects."""
     known = findings.trained_on(model, recording)
+    told, good = findings.score(model)
     return [
         ("", report.paragraph(summary, "lead") + (report.paragraph(centered) if centered else "")),
+        ("How good this decoder is", (report.paragraph(told) if good else report.warning(told))
+         + "".join(map(report.paragraph, worth))),
         ("What this does not mean", report.bullets(findings.limits(decoder))),
-        ("How good this decoder is", "".join(map(
-            report.paragraph, [findings.score(model)[0], *worth]))),
         ("Training subjects", "".join(map(report.paragraph, known))),
     ]
 
@@ -89,13 +92,14 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return shown.rename(columns=lambda name: f"p({name[2:]})" if name.startswith("p_") else name)
 
 
-def _about_recording(recording: Recording, windows: Standardized | StandardizedScan
-                     ) -> list[tuple[str, str]]:
+def _about_recording(
+    recording: Recording, length: str, windows: Standardized | StandardizedScan
+) -> list[tuple[str, str]]:
     found = windows.quality
     bads = [f"{name} ({reason})" for name, reason in found["bads"].items()]
     listed = [
         ("File", recording.source),
-        ("Length", windows.contract.length(recording.n_times, recording.sfreq)),
+        ("Length", length),
         ("Sensors used", sensors_of(windows.sensors)),
         ("Bad", ", ".join(bads) or "none"),
         ("Interpolated", ", ".join(found["interpolated"]) or "none"),

@@ -22,7 +22,16 @@ from neurofm.preprocessing.archive import Job as Found
 from neurofm.run import FAILED, Job, Made
 
 from .centering import Seen
-from .one import ONE, DecodeConfig, check_center_on, decode_one, open_decoder, seen_of
+from .one import (
+    ONE,
+    DecodeConfig,
+    Opened,
+    check_center_on,
+    decode_one,
+    open_decoder,
+    opened,
+    seen_of,
+)
 
 SUMMARY = "summary.tsv"
 _COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime_ns"]
@@ -58,7 +67,11 @@ class Many:
         self.decoder = open_decoder(run.model, run.abstain_below)
         check_center_on(run.center_on, self.decoder, run.model)
         self.of_person: dict[str, list[str]] = {}  # path → recordings to be centered on
-        self._known: dict[tuple[str, ...], dict[str, Seen]] = {}
+        self._jobs: set[str] = set()
+        # of the person whose turn it is: the recordings, what was seen, what is not yet decoded
+        self._person: tuple[str, ...] = ()
+        self._seen: dict[str, Seen] = {}
+        self._opened: dict[str, Opened] = {}
         table = self.out / SUMMARY
         rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
                 .to_dict("records") if table.exists() else [])
@@ -74,6 +87,7 @@ class Many:
 
     def together(self, jobs: list[Found]) -> None:
         """Take recordings of the same subject for one person's, to be centered on their mean."""
+        self._jobs = {job.path for job in jobs}
         if not self.decoder.recentered or self.run.center_on:
             return
         people: dict[tuple, list[str]] = {}
@@ -84,26 +98,30 @@ class Many:
                 people.setdefault(who, []).append(job.path)
         self.of_person = {path: sorted(paths) for paths in people.values() for path in paths}
 
-    def _known_of(self, run: DecodeConfig) -> dict[str, Seen] | None:
-        """The person's recordings by the same device, unless others were asked for; what cannot be
-        read is told where that is decoded."""
+    def _open(self, run: DecodeConfig) -> tuple[Opened, dict[str, Seen] | None]:
+        """The recording; and the person's by the same device, unless others were asked for. What
+        cannot be read is told where that is decoded."""
+        path = run.paths[0]
         if not self.decoder.recentered:
-            return None
-        paths = tuple(run.center_on or run.paths)
-        if paths not in self._known:
-            known = {}
-            for path in paths:
+            return opened(path, run, self.decoder), None
+        person = tuple(run.center_on or run.paths)
+        if person != self._person:  # people come one after the other: one is enough to keep
+            self._seen, self._opened = {}, {}
+            for each in person:
                 try:
-                    known[path] = seen_of(path, run, self.decoder)
+                    if each in self._jobs or each == path:
+                        self._opened[each] = opened(each, run, self.decoder)
+                    seen = self._opened[each].seen if each in self._opened else None
+                    self._seen[each] = seen or seen_of(each, run, self.decoder)
                 except (ValueError, OSError):
-                    if path in self.run.center_on or paths == (path,):
+                    if self.run.center_on or person == (path,):
                         raise
-            # People come one after the other: the last one's are enough to keep.
-            self._known = {paths: known}
-        known, own = self._known[paths], self._known[paths].get(run.paths[0])
-        if self.run.center_on or own is None:
-            return known
-        return {path: one for path, one in known.items() if one.sensors.resembles(own.sensors)}
+            self._person = person
+        own = self._opened.pop(path, None) or opened(path, run, self.decoder)
+        if self.run.center_on:
+            return own, self._seen
+        return own, {each: one for each, one in self._seen.items()
+                     if one.sensors.resembles(own.windows.sensors)}
 
     def is_done(self, job: Found) -> bool:
         """Whether its results are there, of this decoder and settings, and it has not changed."""
@@ -123,6 +141,7 @@ class Many:
         try:
             if self._is_of(name, job):  # as it was before the file changed
                 shutil.rmtree(self.out / name)
+                self._person = ()
             one = self._one(job, name)
             made = self._decoded(one)
         except (ValueError, OSError) as error:
@@ -146,7 +165,7 @@ class Many:
         made = []
 
         def body(run: DecodeConfig, job: Job) -> Made:
-            made.append(decode_one(run, job, self.decoder, self._known_of(run)))
+            made.append(decode_one(run, job, self.decoder, *self._open(run)))
             made[0].said.append(f"{job.out.name}:")
             return made[0]
 

@@ -27,7 +27,7 @@ from neurofm.run import Command, Job, Made
 from ..decoder import lacking
 from ..decoder.embedding import of_recording
 from ..decoder.lacking import Lacking
-from . import centering, decoded_page, figures, findings
+from . import centering, decoded_page, figures, findings, sidecar
 from .centering import Center, Seen
 
 
@@ -101,37 +101,51 @@ class DecodeConfig:
                              f"{self.stop_after}")
 
 
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A recording: read, standardized and, where the decoder re-centers, encoded."""
+
+    recording: Recording  # without its signal
+    length: str  # how much of it there is, in words
+    windows: Standardized | StandardizedScan
+    seen: Seen | None  # None where the decoder does not re-center
+
+
 def decode_one(
-    run: DecodeConfig, job: Job, decoder: WindowDecoder | None = None,
+    run: DecodeConfig, job: Job, decoder: WindowDecoder | None = None, own: Opened | None = None,
     known: dict[str, Seen] | None = None,
 ) -> Made:
     """Write predictions, figure and page of the one recording of `run`.
 
-    decoder: that of `run`, where it is loaded already. known: recordings of the person, where the
-    decoder re-centers; None = as `run` says.
+    decoder, own: those of `run`, where they are open already. known: recordings of the person,
+    where the decoder re-centers; None = as `run` says.
     """
     decoder = decoder or open_decoder(run.model, run.abstain_below)
     check_center_on(run.center_on, decoder, run.model)
-    recording = read(run)
-    windows, center = cut(recording, decoder, run), None
-    worth = lacking.worth(windows, decoder, run.model, run.lacking)
-    if decoder.recentered:
-        if known is None:
-            known = {path: seen_of(path, run, decoder) for path in run.center_on or run.paths}
-        center = centering.of(known, windows.sensors)
-    table = predict(decoder, windows, run.batch_windows, run.abstain_below, center)
-    table = worth.beside(table)
+    path = run.paths[0]
+    own, center = own or opened(path, run, decoder), None
+    worth = lacking.worth(own.windows, decoder, run.model, run.lacking)
+    if own.seen is not None:
+        known = known or {each: own.seen if each == path else seen_of(each, run, decoder)
+                          for each in run.center_on or [path]}
+        center = centering.of(known, own.windows.sensors)
+    table = worth.beside(predict(decoder, own, run.batch_windows, run.abstain_below, center))
+    figures.decoded(job.out / "decoded.png", own.windows, table, decoder.classes,
+                    own.recording.events)
+    artifacts.write_json(job.out / "quality.json", own.windows.quality)
+    people = judged(run, own.recording)
+    results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
+                               [*quality.remarks(own.windows.quality, places=True), *worth.said])
+    results.flags = job.flags(people)
+    table.attrs = sidecar.known(results)
     table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
     table.to_parquet(job.out / "predictions.parquet", index=False)
-    figures.decoded(job.out / "decoded.png", windows, table, decoder.classes, recording.events)
-    artifacts.write_json(job.out / "quality.json", windows.quality)
-    results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
-                               [*quality.remarks(windows.quality), *worth.said])
+    sidecar.write(job.out, table, decoder.classes, results)
     return Made(
-        with_svg(job.out, ["predictions.tsv", "predictions.parquet", "decoded.png",
-                           "quality.json"]),
-        facts={"windows": len(table)}, results=results, judged=judged(run, recording),
-        page=decoded_page.page(recording, windows, table, decoder, run.model,
+        with_svg(job.out, ["predictions.tsv", sidecar.FILE_NAME, "predictions.parquet",
+                           "decoded.png", "quality.json"]),
+        facts={"windows": len(table)}, results=results, judged=people,
+        page=decoded_page.page(own.recording, own.length, own.windows, table, decoder, run.model,
                                job.out / "decoded.png", results.summary,
                                center.in_words() if center else "", worth.said))
 
@@ -193,6 +207,15 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
     return recording.with_(**identity, source=str(file))
 
 
+def opened(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Opened:
+    """Read a recording, once for all that is done with it."""
+    recording = read(run, path)
+    windows = cut(recording, decoder, run)
+    seen = (centering.seen(decoder, windows, run.batch_windows) if decoder.recentered else None)
+    length = windows.contract.length(recording.n_times, recording.sfreq)
+    return Opened(recording.with_(signal=recording.signal[:, :0].copy()), length, windows, seen)
+
+
 def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
     """A recording as a re-centering decoder sees it."""
     return centering.seen(decoder, cut(read(run, path), decoder, run), run.batch_windows)
@@ -211,16 +234,16 @@ def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
 
 @torch.no_grad()
 def predict(
-    decoder: WindowDecoder, windows: Standardized | StandardizedScan, batch_windows: int = 16,
-    abstain_below: float = 0.0, center: Center | None = None,
+    decoder: WindowDecoder, own: Opened, batch_windows: int = 16, abstain_below: float = 0.0,
+    center: Center | None = None,
 ) -> pd.DataFrame:
     """A row a window: start_s, stop_s, and the columns of `named`."""
     device = next(decoder.parameters()).device
-    mean = None if center is None else center.value.to(device)
-    outputs = torch.cat([
-        decoder.predict(batch.to(device), mean).double().cpu()
-        for batch in of_recording(windows, batch_windows)
-    ]).numpy()
+    mean, windows = None if center is None else center.value.to(device), own.windows
+    pooled = (own.seen.pooled.split(batch_windows) if own.seen else
+              (decoder.pool(batch.to(device)) for batch in of_recording(windows, batch_windows)))
+    outputs = torch.cat([decoder.name(part.to(device), mean).double().cpu()
+                         for part in pooled]).numpy()
     times = pd.DataFrame({
         "start_s": windows.start_s.round(6),
         "stop_s": windows.stop_s.round(6),

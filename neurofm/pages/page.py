@@ -64,14 +64,15 @@ class Page:
 
     def with_warnings(self, texts: Iterable[str]) -> "Page":
         """The page with every LEAK and DOUBT at its top, and the other sentences listed under its
-        first section, each once."""
+        first section, each once: what a section says already is not said again."""
         texts = list(dict.fromkeys(texts))
         first = [text for text in texts if text.startswith(("LEAK", "DOUBT"))]
-        notes = [("Notes", bullets(text for text in texts if text not in first))]
+        said = "".join(body for _, body in self.sections)
+        others = [text for text in texts if text not in first and html.escape(text) not in said]
+        notes = [("Notes", bullets(others))] if others else []
         return replace(
             self, warnings=tuple(dict.fromkeys([*first, *self.warnings])),
-            sections=[*self.sections[:1], *(notes if len(first) < len(texts) else []),
-                      *self.sections[1:]])
+            sections=[*self.sections[:1], *notes, *self.sections[1:]])
 
     def html(self) -> str:
         parts = [warning(text) for text in self.warnings]

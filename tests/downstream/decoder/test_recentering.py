@@ -1,5 +1,8 @@
 """A decoder that re-centers: trained and saved so, and given a person's average in use."""
 
+from collections import Counter
+from pathlib import Path
+
 import mne
 import numpy as np
 import pandas as pd
@@ -10,13 +13,15 @@ from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.downstream import stream as stream_module
 from neurofm.downstream.decoder import features
+from neurofm.downstream.decoder.embedding import of_recording
 from neurofm.downstream.estimators.sklearn_face import NeuroFMClassifier
 from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import attribution
 from neurofm.downstream.scoring.predictions import predict
 from neurofm.downstream.stream import read_table
-from neurofm.downstream.use import centering
+from neurofm.downstream.use import centering, one
 from neurofm.downstream.use.centering import Running
+from neurofm.models.decoder import Decoder
 from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import standardize
 from tests.support.one_person import decode, save_raw
@@ -162,6 +167,45 @@ def test_recordings_of_a_subject_given_together_are_one_person(recentered, block
     assert decode(blocks, recentered, tmp_path / "out") == 0
     after = (tmp_path / "out" / "sub-77_task-left_raw" / "manifest.json").stat().st_mtime_ns
     assert after > before
+
+
+@pytest.mark.parametrize("words", ["alone", "folder", "given"])
+def test_a_recording_is_read_standardized_and_encoded_once(recentered, blocks, tmp_path,
+                                                           monkeypatch, words):
+    files = sorted(blocks.glob("*.fif"))
+    done = Counter()
+
+    def counted(owner, name, key):
+        plain = getattr(owner, name)
+
+        def count(*args, **more):
+            done[name, key(*args)] += 1
+            return plain(*args, **more)
+        monkeypatch.setattr(owner, name, count)
+
+    counted(one.readers, "read", lambda path: path.name)
+    counted(one, "standardize", lambda recording, _: Path(recording.source).name)
+    counted(Decoder, "pool", lambda model, batch: Path(batch.source[0]).name)
+    one_batch = "--batch_windows=12"
+    if words == "alone":
+        assert decode(files[0], recentered, tmp_path / "out", one_batch) == 0
+        out, files = tmp_path / "out", files[:1]
+    elif words == "folder":
+        assert decode(blocks, recentered, tmp_path / "out", one_batch) == 0
+        out = tmp_path / "out" / "sub-77_task-left_raw"
+    else:
+        given = f"--center_on=[{files[0]},{files[1]}]"
+        assert decode(files[0], recentered, tmp_path / "out", one_batch, given) == 0
+        out = tmp_path / "out"
+    names = ("read", "standardize", "pool")
+    assert done == {(name, path.name): 1 for name in names for path in files}
+    monkeypatch.undo()
+    model = checkpoints.load(recentered)
+    windows = [standardize(readers.read(path), model.contract) for path in files]
+    seen = torch.cat([centering.seen(model, each, 12).pooled for each in windows])
+    batch = next(of_recording(windows[0], 12))
+    answers = model.predict(batch, features.center(seen)).double().numpy().round(6)
+    assert (pd.read_csv(out / "predictions.tsv", sep="\t")[P].to_numpy() == answers).all()
 
 
 def test_an_unreadable_recording_stops_neither_others_nor_the_average(recentered, blocks, tmp_path):

@@ -1,15 +1,19 @@
 """What is said when a decoder is unsure, and how sure it says it is."""
 
+import html
 import json
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
 
-from neurofm import checkpoints
+from neurofm import checkpoints, cli
 from neurofm.downstream.use import findings
 from neurofm.downstream.use.findings import finding, score
 from neurofm.downstream.use.one import named
+from neurofm.nn import example
+from neurofm.results import Results
 from tests.support.one_person import decode, save_raw
 
 
@@ -97,26 +101,64 @@ def test_the_finding_in_a_sentence():
     assert "number is 2 (mean" in finding(number.iloc[:1], ())
 
 
-def test_a_decoder_no_better_than_chance_warns_at_the_top(decoder, tmp_path):
-    model = checkpoints.load(decoder)
-    folder = tmp_path / "poor"
-    model.save_pretrained(folder)
-    (folder / "test").mkdir()
-    numbers = json.loads((decoder / "test" / "metrics.json").read_text())
-    (folder / "test" / "metrics.json").write_text(json.dumps(
-        {**numbers, "balanced_accuracy": 0.52, "low": 0.45, "p_chance": 0.4}))
-    text, good = score(str(folder))
+def test_a_decoder_no_better_than_chance_warns_at_the_top(decoder, poor, tmp_path):
+    text, good = score(str(poor))
     assert not good
-    assert decode(save_raw(tmp_path / "x_raw.fif"), folder, tmp_path / "out") == 0
+    assert decode(save_raw(tmp_path / "x_raw.fif"), poor, tmp_path / "out") == 0
     page = (tmp_path / "out" / "report.html").read_text()
     lead, limits = "its predictions carry no information", "What this does not mean"
     assert 0 < page.index(lead) < page.index(limits)
     assert score(str(decoder))[1]
+    folder = tmp_path / "number"
+    (folder / "test").mkdir(parents=True)
     (folder / "test" / "metrics.json").write_text(json.dumps(
         {"mae": 2.5, "r2": -0.1, "pearson_r": 0.2, "subjects": 4, "windows": 80}))
     text, good = score(str(folder))
     assert not good
     assert "mean absolute error 2.5" in text
+
+
+@pytest.fixture(scope="module")
+def poor(decoder, tmp_path_factory):
+    """A decoder that is no better than chance."""
+    folder = tmp_path_factory.mktemp("poor") / "poor"
+    checkpoints.load(decoder).save_pretrained(folder)
+    (folder / "test").mkdir()
+    numbers = json.loads((decoder / "test" / "metrics.json").read_text())
+    (folder / "test" / "metrics.json").write_text(json.dumps(
+        {**numbers, "balanced_accuracy": 0.52, "low": 0.45, "p_chance": 0.4}))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["decode", "stream"])
+def test_terminal_page_table_and_object_say_the_same(poor, tmp_path, capsys, command):
+    raw = mne.io.read_raw_fif(save_raw(tmp_path / "made_raw.fif"), preload=True, verbose="ERROR")
+    names = example.layout("eeg").names[:16]
+    raw.rename_channels(dict(zip(raw.ch_names, names, strict=True))).set_montage(None)
+    raw.info["bads"] = [names[3]]
+    raw.save(tmp_path / "x_raw.fif", verbose="ERROR")
+    words = ([str(tmp_path / "x_raw.fif")] if command == "decode" else
+             [f"--replay={tmp_path / 'x_raw.fif'}", "--speed=50"])
+    out = tmp_path / "out"
+    assert cli.main([command, *words, f"--model={poor}", f"--out={out}"]) == 0
+    terminal, page = capsys.readouterr().out, (out / "report.html").read_text()
+    found = Results.load(out)
+    beside = json.loads((out / "predictions.json").read_text())
+    said = [found.summary, *map(str, found.flags), *found.notes]
+    assert said == [beside["Finding"], *beside["Flags"], *beside["Notes"]]
+    assert "DOUBT" in said[1]
+    assert any("carry no information" in text for text in said)
+    assert any("16 electrodes without a place in the file: placed" in text for text in said)
+    assert any(names[3] in text for text in said)
+    for text in said:
+        assert text in terminal
+        assert page.count(html.escape(text)) == 1, text
+    table = pd.read_csv(out / "predictions.tsv", sep="\t")  # no comment lines
+    assert set(table) < set(beside)
+    assert beside["start_s"]["Units"] == "s"
+    if command == "decode":
+        attributes = pd.read_parquet(out / "predictions.parquet").attrs
+        assert attributes == {key: beside[key] for key in ("Finding", "Decoder", "Flags", "Notes")}
 
 
 MET = {"balanced_accuracy": 0.8, "low": 0.65, "high": 0.9, "chance": 0.5, "chance_high": 0.6,
