@@ -30,6 +30,7 @@ class Known:
     windows: numbers, ascending (a corpus's window indices). target: class index (int64) or number
     (float32) of each, [window]. subjects: whose each is, [window]. devices: number of the device
     that each was recorded with, [window]; None = one device. source: what messages call each.
+    weight: how much each counts in training, float32 [window], 1 on average; None = alike.
     """
 
     batch: Callable[[np.ndarray], Any]
@@ -37,17 +38,19 @@ class Known:
     def __init__(
         self, windows: np.ndarray, target: np.ndarray, subjects: np.ndarray,
         source: Callable[[int], str] = "window {}".format, devices: np.ndarray | None = None,
+        weight: Tensor | None = None,
     ):
         assert len(windows) == len(target) == len(subjects), (
             len(windows), target.shape, subjects.shape)
         self.windows, self.source = windows, source
         self.target, self.subjects = torch.from_numpy(np.asarray(target)), np.asarray(subjects)
+        self.weight = weight
         self.devices = np.zeros(len(windows), dtype=int) if devices is None else devices
 
     def with_(self, values: Tensor) -> "InMemory":
         """The same windows with values."""
         return InMemory(self.windows, values, self.target.numpy(), self.subjects, self.source,
-                        self.devices)
+                        self.devices, self.weight)
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """All alike: nothing is padded."""
@@ -73,8 +76,10 @@ class Known:
 
     def about(self, windows: np.ndarray, seeds: np.ndarray | None) -> dict:
         """Fields of a batch that tell of the windows."""
+        rows = torch.from_numpy(self.rows(windows))
         return {
-            "target": self.target[torch.from_numpy(self.rows(windows))],
+            "target": self.target[rows],
+            "weight": None if self.weight is None else self.weight[rows],
             "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
             "source": [self.source(w) for w in windows.tolist()],
         }

@@ -46,9 +46,10 @@ def fit(
     def fit_head(seen: InMemory, where: Path) -> None:
         rows = torch.from_numpy(seen.rows(training))
         values, target = seen.values[rows].to(device), seen.target[rows].to(device)
-        decoder.to(device).head.fit(values, target)
+        weight = None if seen.weight is None else seen.weight[rows].to(device)
+        decoder.to(device).head.fit(values, target, weight)
         if decoder.config.solved:
-            loss = solve(decoder.head, values, target, how.weight_decay)
+            loss = solve(decoder.head, values, target, how.weight_decay, weight)
             say(f"the linear head is solved: loss {loss:.4g} of {len(rows)} training windows")
             return
         _train(decoder.head, seen, training, validation, how, where, accelerator, say)
@@ -66,7 +67,9 @@ def fit(
     if temperature and len(validation) and not decoder.config.regression:
         rows = torch.from_numpy(seen.rows(validation))
         decoder.config.calibration_windows = len(rows)
-        decoder.head.eval().calibrate(seen.values[rows].to(device), seen.target[rows].to(device))
+        weight = None if seen.weight is None else seen.weight[rows].to(device)
+        decoder.head.eval().calibrate(seen.values[rows].to(device), seen.target[rows].to(device),
+                                      weight)
     decoder.to(device).eval()
     return pooled
 

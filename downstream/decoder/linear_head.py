@@ -13,15 +13,16 @@ from neurofm.models.decoder import Head, Pooled
 _STEPS = 1000  # of L-BFGS; some tens are usual
 
 
-def solve(head: Head, features: Float[Tensor, "window feature"], target: Tensor, penalty: float
-          ) -> float:
+def solve(head: Head, features: Float[Tensor, "window feature"], target: Tensor, penalty: float,
+          windows_weight: Tensor | None = None) -> float:
     """Set the head's weights to the minimum of loss + penalty / 2 · |W|², and return that loss.
 
-    The loss is the head's own mean over windows, of features that `Head.fit` standardizes, without
-    dropout; biases are free. In scikit-learn's terms C = 1 / (penalty · windows) for three classes
-    or more, and twice that for two, which have a row of W each here.
+    The loss is the head's own mean over windows (by their weights), of features that `Head.fit`
+    standardizes, without dropout; biases are free. In scikit-learn's terms C = 1 / (penalty ·
+    windows) for three classes or more, and twice that for two, which have a row of W each here.
     """
     head.eval().double()  # float32 gradients are too rough for the last digits
+    seen = Pooled(features, target, weight=windows_weight)
     weight = next(p for p in head.parameters() if p.ndim == 2)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -31,13 +32,13 @@ def solve(head: Head, features: Float[Tensor, "window feature"], target: Tensor,
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = head(Pooled(features, target))[0] + penalty / 2 * weight.square().sum()
+        loss = head(seen)[0] + penalty / 2 * weight.square().sum()
         loss.backward()
         return loss
 
     optimizer.step(closure)
     with torch.no_grad():
-        loss = float(head(Pooled(features, target))[0])
+        loss = float(head(seen)[0])
     optimizer.zero_grad(set_to_none=True)
     head.float()
     return loss

@@ -1,22 +1,29 @@
 """Training a decoder on epochs in memory: the loop of `neurofm finetune` without a corpus.
 
-A tokenizer is frozen, so epochs are encoded once, and only their tokens are kept; a model without
-one reads the signals.
+A frozen model's features are all that a head sees, so that epochs are encoded once. Where the model
+trains along, a tokenizer is frozen and only its tokens are kept; a model without one reads signals.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor
 
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import Batch
+from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig, accelerator_for
 
 from ..decoder.features import Known, encoded
 from ..decoder.fit import fit
+from . import epochs, feature_cache
 from .epochs import Windows
 
 
@@ -56,8 +63,9 @@ def held_out(
 class OfEpochs(Known):
     """Epochs whose signals the model reads; the rest as in `Known`."""
 
-    def __init__(self, windows: Windows, target: np.ndarray, groups: np.ndarray):
-        super().__init__(np.arange(len(windows)), target, groups, "epoch {}".format)
+    def __init__(self, windows: Windows, about: Known):
+        super().__init__(about.windows, about.target.numpy(), about.subjects, about.source,
+                         weight=about.weight)
         self.made = windows
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
@@ -70,24 +78,65 @@ class OfEpochs(Known):
         return replace(self.made.batch(windows.tolist()), **self.about(windows, seeds))
 
 
+def weights_of(
+    target: np.ndarray, sample_weight: np.ndarray | None, class_weight, classes: np.ndarray | None,
+    training: np.ndarray,
+) -> Tensor | None:
+    """How much each epoch counts, float32 [epoch], 1 on average over the training epochs; None
+    where classes weigh alike and their epochs, too, as a decoder's head has it by itself.
+
+    target: index of each epoch's class, or its number. classes: None for numbers. training: bool
+    [epoch]; "balanced" is over these.
+    """
+    if sample_weight is None and (classes is None or class_weight == "balanced"):
+        return None
+    weight = np.ones(len(target)) if sample_weight is None else sample_weight.astype(np.float64)
+    if classes is not None:
+        sums = np.bincount(target[training], weight[training], minlength=len(classes))
+        if np.count_nonzero(sums) < 2:
+            left = classes[sums > 0].tolist()
+            raise ValueError(f"sample_weight: wanted epochs of at least two classes that count in "
+                             f"training, got one class: {left}")
+        if class_weight == "balanced":
+            of_class = 1 / np.where(sums > 0, sums, np.inf)
+        else:
+            of_class = compute_class_weight(class_weight, classes=np.arange(len(classes)), y=target)
+        weight = weight * of_class[target]
+    if not weight[training].any():
+        raise ValueError("sample_weight: wanted weights of which some are above zero among the "
+                         "training epochs, got zero for all of them")
+    return torch.from_numpy((weight / weight[training].mean()).astype(np.float32))
+
+
 def fit_epochs(
-    decoder: Decoder, windows: Windows, target: np.ndarray, groups: np.ndarray | None,
-    validation: np.ndarray, head: TrainConfig, full: TrainConfig, *, calibrate: bool,
+    decoder: Decoder, recordings: Sequence[Recording], target: np.ndarray,
+    groups: np.ndarray | None, validation: np.ndarray, head: TrainConfig, full: TrainConfig, *,
+    weight: Tensor | None, calibrate: bool, device: torch.device, memory: joblib.Memory | None,
     say: Callable[..., None],
 ) -> Decoder:
     """Train the decoder as its mode says → it, on the CPU, in evaluation mode.
 
-    target: class index or number of each window. groups: whose each is; None = one person's.
-    validation: bool [window], those that choose the step and, with `calibrate`, the temperature;
+    target: class index or number of each epoch. groups: whose each is; None = one person's.
+    validation: bool [epoch], those that choose the step and, with `calibrate`, the temperature;
     none = train to the end. head, full: of the head, and of everything after it where the mode is
-    not "frozen".
+    not "frozen". weight: see `weights_of`. memory: of the features, where the mode is "frozen".
     """
     numbers = np.asarray(target, "float32" if decoder.config.regression else "int64")
     whose = np.zeros(len(numbers), dtype=int) if groups is None else groups
+    contract, source = contract_of(decoder), None
+    about = Known(np.arange(len(numbers)), numbers, whose, "epoch {}".format, weight=weight)
+    if decoder.config.mode == "frozen":
+        source = about.with_(feature_cache.pooled(decoder, recordings, contract,
+                                                  head.batch_windows, device, memory))
     with tempfile.TemporaryDirectory(prefix="neurofm-fit-") as folder:
         accelerator = accelerator_for(head, Path(folder))
-        source = encoded(decoder.to(accelerator.device), OfEpochs(windows, numbers, whose),
-                         head.batch_windows)
-        fit(decoder, source, np.flatnonzero(~validation), np.flatnonzero(validation), head, full,
-            Path(folder), accelerator, temperature=calibrate, say=say)
+        usual, accelerator.state.device = accelerator.device, device
+        try:
+            signals = source or encoded(
+                decoder.to(device), OfEpochs(epochs.standardized(recordings, contract), about),
+                head.batch_windows)
+            fit(decoder, signals, np.flatnonzero(~validation), np.flatnonzero(validation), head,
+                full, Path(folder), accelerator, pooled=source, temperature=calibrate, say=say)
+        finally:
+            accelerator.state.device = usual  # which all Accelerators of a process share
     return decoder.to("cpu").eval()

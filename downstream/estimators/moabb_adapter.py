@@ -30,9 +30,9 @@ class MOABBClassifier(NeuroFMClassifier):
     whose. Validation takes whole subjects, else sessions, else runs: the first of them that there
     are three of, so that most epochs are left to train on."""
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         """X: `mne.Epochs`, with MOABB's metadata of subject, session and run."""
-        return super().fit(X, y, _groups(X) if groups is None else groups)
+        return super().fit(X, y, _groups(X) if groups is None else groups, sample_weight)
 
 
 def pipelines(model, **of_classifier) -> dict:

@@ -11,6 +11,7 @@ is taken whole. Epochs are brought to the model's contract; see `epochs` for wha
 epochs cannot do. All epochs of one estimator have one length; scans may have unlike ones.
 """
 
+from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
@@ -19,19 +20,18 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
+    _check_sample_weight,
     check_array,
     check_is_fitted,
     column_or_1d,
 )
 
-from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.training.loop import TrainConfig
 
 from ..decoder import features
-from . import epochs
-from .fit_epochs import fit_epochs, held_out
-from .sklearn_embedding import OnEpochs, require, require_whole
+from .fit_epochs import fit_epochs, held_out, weights_of
+from .on_epochs import OnEpochs, require, require_whole
 
 
 class _Trained(OnEpochs):
@@ -41,7 +41,7 @@ class _Trained(OnEpochs):
         self, model, info=None, mode="frozen", pool=None, recentered=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
-        random_state=None, verbose=False,
+        random_state=None, verbose=False, device=None, memory=None,
     ):
         self.model = model
         self.info = info
@@ -61,33 +61,42 @@ class _Trained(OnEpochs):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
+        self.memory = memory
 
     def _fit(
-        self, recordings: list[Recording], target: np.ndarray, groups, classes=(), *,
-        calibrate: bool = False, **of_decoder,
+        self, recordings: list[Recording], target: np.ndarray, groups, sample_weight,
+        classes: np.ndarray | None = None, *, class_weight=None, calibrate: bool = False,
+        **of_decoder,
     ) -> None:
         """Sets `decoder_`. target: class index or number of each epoch."""
         self._check_parameters()
+        device, memory = self._device(), self._memory()
         if groups is not None:
             groups = column_or_1d(groups)
             check_consistent_length(recordings, groups)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, recordings,
+                                                 ensure_non_negative=True)
         random = check_random_state(self.random_state)
         seed = int(random.randint(np.iinfo(np.int32).max))
-        validation = held_out(target if classes else None, groups, len(target),
+        validation = held_out(target if classes is not None else None, groups, len(target),
                               self.validation_fraction, random)
+        weight = weights_of(target, sample_weight, class_weight, classes, ~validation)
+        names = () if classes is None else tuple(map(str, classes))
         head = self._training(seed, self.n_steps, self.lr, self.weight_decay)
         full = self._training(seed, self.n_steps_full, self.lr_full, 0.05)
         # Training draws from torch's own generator; a caller's is left as it was.
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             decoder = self._start(
-                recordings, classes=classes, mode=self.mode, pool=self.pool or "",
+                recordings, classes=names, mode=self.mode, pool=self.pool or "",
                 recentered=self.recentered, head=self.head, hidden_dim=self.hidden_dim,
                 dropout=self.dropout, rank=self.rank, **of_decoder,
             )
-            windows = epochs.standardized(recordings, contract_of(decoder))
             self.decoder_ = fit_epochs(
-                decoder, windows, target, groups, validation, head, full, calibrate=calibrate,
+                decoder, recordings, target, groups, validation, head, full, weight=weight,
+                calibrate=calibrate, device=device, memory=memory,
                 say=print if self.verbose else _silent)
 
     def _answers(self, X) -> np.ndarray:
@@ -126,8 +135,8 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     Parameters
     ----------
     model
-        Folder or repository of a pretrained model or a decoder, or one that is loaded (which
-        cloning copies).
+        Folder or repository of a pretrained model or a decoder, or one that is loaded (which clones
+        share).
     info
         The `mne.Info` of arrays; Epochs bring their own.
     mode
@@ -154,6 +163,16 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         Of weights, order and validation split; an int gives the same result every time.
     verbose
         Print the log of training.
+    class_weight
+        "balanced": classes count alike in training, however many epochs they have; None: epochs
+        do; a dict: class → how much each of its epochs counts. `sample_weight` multiplies it.
+    device
+        Where the model computes, such as "cpu" or "cuda:1"; None = an accelerator where there is
+        one. `decoder_` is on the CPU afterwards.
+    memory
+        A folder or a `joblib.Memory` that keeps the features of each epoch, so that folds, settings
+        of a grid search and later sessions do not compute them again; None = nothing is kept. What
+        trains along with the head (mode) is encoded anew.
 
     Attributes
     ----------
@@ -169,16 +188,18 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         head="linear", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300,
         lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,
+        class_weight="balanced", device=None, memory=None,
     ):
         super().__init__(
             model, info, mode, pool, recentered, head, hidden_dim, dropout, rank, n_steps, lr,
             weight_decay, n_steps_full, lr_full, batch_windows, validation_fraction, random_state,
-            verbose,
+            verbose, device, memory,
         )
         self.label_smoothing = label_smoothing
         self.calibrate = calibrate
+        self.class_weight = class_weight
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         """Train a decoder on epochs.
 
         Parameters
@@ -190,6 +211,9 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         groups
             Group of each epoch (subject, session …), `[epoch]`: all epochs of a group train, or
             all validate.
+        sample_weight
+            How much each epoch counts, in training and in the choice of step and temperature,
+            `[epoch]`.
 
         Returns
         -------
@@ -208,9 +232,22 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         if len(self.classes_) < 2:
             raise ValueError(f"wanted labels of at least two classes, got one class: "
                              f"{self.classes_.tolist()}")
-        self._fit(recordings, index, groups, tuple(map(str, self.classes_)),
-                  calibrate=self.calibrate, label_smoothing=self.label_smoothing)
+        self._fit(recordings, index, groups, sample_weight, self.classes_,
+                  class_weight=self._class_weight(), calibrate=self.calibrate,
+                  label_smoothing=self.label_smoothing)
         return self
+
+    def _class_weight(self):
+        """`class_weight` by the indices of classes."""
+        if isinstance(self.class_weight, Mapping):
+            unknown = set(self.class_weight) - set(self.classes_.tolist())
+            require("class_weight", not unknown, f"keys of {self.classes_.tolist()}",
+                    self.class_weight)
+            return {k: self.class_weight.get(name, 1.0)
+                    for k, name in enumerate(self.classes_.tolist())}
+        require("class_weight", self.class_weight in (None, "balanced"),
+                "None, 'balanced' or a dict class → weight", self.class_weight)
+        return self.class_weight
 
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities of `classes_`.
@@ -254,7 +291,7 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
         As of `NeuroFMClassifier`.
     n_steps, lr, weight_decay, n_steps_full, lr_full, batch_windows
         As of `NeuroFMClassifier`.
-    validation_fraction, random_state, verbose
+    validation_fraction, random_state, verbose, device, memory
         As of `NeuroFMClassifier`.
 
     Attributes
@@ -263,7 +300,7 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
         The `Decoder` with its contract, on the CPU.
     """
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         """Train a decoder on epochs.
 
         Parameters
@@ -275,6 +312,8 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
         groups
             Group of each epoch (subject, session …), `[epoch]`: all epochs of a group train, or
             all validate.
+        sample_weight
+            As of `NeuroFMClassifier.fit`.
 
         Returns
         -------
@@ -290,7 +329,7 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
         y = self._target(y, recordings, dtype=np.float64)
         if len(y) < 2:
             raise ValueError("wanted at least two epochs to learn from, got 1 sample")
-        self._fit(recordings, y, groups)
+        self._fit(recordings, y, groups, sample_weight)
         return self
 
     def predict(self, X) -> np.ndarray:

@@ -70,6 +70,8 @@ class Batch(Movable):
         "dataset/subject", whose.
     ch_names
         Of each window, for models that are bound to channels; [] = unknown.
+    weight
+        How much each window counts in the loss of a decoder, 1 on average; None = alike.
     """
 
     signal: Float[Tensor, "batch channel time"]
@@ -83,6 +85,7 @@ class Batch(Movable):
     measured: Bool[Tensor, "batch time"] | None = None
     subject: list[str] = field(default_factory=list)
     ch_names: list[tuple[str, ...]] = field(default_factory=list)
+    weight: Float[Tensor, " batch"] | None = None
 
 
 @dataclass
@@ -99,12 +102,15 @@ class Tokens(Movable):
         Seed of each window, `[batch]`.
     source
         Recording of each window, for messages.
+    weight
+        As of Batch.
     """
 
     ids: Int[Tensor, "batch source frame level"]
     target: Tensor | None = None
     seed: Int[Tensor, " batch"] | None = None
     source: list[str] = field(default_factory=list)
+    weight: Float[Tensor, " batch"] | None = None
 
 
 def collate(

@@ -142,7 +142,7 @@ def _config(fields: dict) -> BackboneConfig:
 
 @dataclass
 class Pooled(Movable):
-    """Pooled features of a batch of windows; `target`, `seed` and `source` as in Batch.
+    """Pooled features of a batch of windows; `target`, `seed`, `source` and `weight` as in Batch.
 
     With a frozen backbone these are computed once, and the head trains on them alone. Where the
     head itself pools (by attention) there is a further axis, of places; where all features are 0
@@ -153,6 +153,7 @@ class Pooled(Movable):
     target: Tensor | None = None
     seed: Int[Tensor, " batch"] | None = None
     source: list[str] = field(default_factory=list)
+    weight: Float[Tensor, " batch"] | None = None
 
 
 class Head(Trainable):
@@ -163,8 +164,9 @@ class Head(Trainable):
     between windows, so without it the learning rate would have to be tuned for each backbone. Where
     the backbone trains along, small deviations are not blown up (`LEAST_STD`): the features move
     as a whole by more than that, and the loss of an untrained backbone was 5 to 80 instead of 0.7.
-    Classes weigh alike, however many windows they have, because balanced accuracy is asked for.
-    A number is predicted in deviations of the training windows' numbers.
+    Classes weigh alike, however many windows they have, because balanced accuracy is asked for;
+    where windows have weights, these alone count. A number is predicted in deviations of the
+    training windows' numbers.
     """
 
     mean: Tensor
@@ -200,28 +202,38 @@ class Head(Trainable):
             self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n, n_outputs))
 
     @torch.no_grad()
-    def fit(self, features: Float[Tensor, "window *place feature"], target: Tensor):
+    def fit(self, features: Float[Tensor, "window *place feature"], target: Tensor,
+            weight: Float[Tensor, " window"] | None = None):
         """Take mean, deviation and frequencies from the training windows; nothing else."""
         places = features.float().flatten(0, -2)
-        std, mean = torch.std_mean(places[places.any(dim=1)], dim=0, correction=0)
+        of_places = weight if weight is None else weight.repeat_interleave(
+            len(places) // len(features))
+        real = places.any(dim=1)
+        std, mean = _std_mean(places[real], of_places if of_places is None else of_places[real])
         self.mean.copy_(mean)
         self.scale.copy_(1 / std.clamp(min=self.least_std))
         if self.regression:
-            std, mean = torch.std_mean(target.float(), correction=0)
+            std, mean = _std_mean(target.float(), weight)
             self.number.copy_(torch.stack([mean, std.clamp(min=1e-6)]))
+        elif weight is not None:
+            self.class_weight.fill_(1.0)
         else:
             count = torch.bincount(target, minlength=len(self.class_weight)).clamp(min=1)
             self.class_weight.copy_(len(target) / (len(count) * count))
 
     @torch.no_grad()
-    def calibrate(self, features: Float[Tensor, "window *place feature"], target: Tensor):
+    def calibrate(self, features: Float[Tensor, "window *place feature"], target: Tensor,
+                  weight: Float[Tensor, " window"] | None = None):
         """Choose the temperature at which the cross-entropy of these windows, not trained on, is
         lowest (Guo et al. 2017, arXiv 1706.04599); classes weigh alike, as in training."""
-        logits, weight = self.logits(features).double(), self.class_weight[target].double()
+        logits, alike = self.logits(features).double(), self.class_weight[target].double()
+        counted = alike if weight is None else weight.double()
+        if not counted.any():
+            return
 
         def entropy(temperature: float) -> float:
             each = F.cross_entropy(logits / temperature, target, reduction="none")
-            return float((each * weight).sum() / weight.sum())
+            return float((each * counted).sum() / counted.sum())
 
         grid = torch.logspace(-1, 1.3, 93, dtype=torch.float64).tolist()  # 0.1 … 20, steps of 6 %
         self.temperature.fill_(min(grid, key=entropy))
@@ -248,19 +260,31 @@ class Head(Trainable):
         if pooled.target is None:
             raise ValueError("training a decoder needs windows with a target (class index, number)")
         logits = self.logits(pooled.features)
+        counted = 1.0 if pooled.weight is None else pooled.weight.to(logits.dtype)
         if self.regression:
             wanted = (pooled.target.float() - self.number[0]) / self.number[1]
             far = (logits[:, 0] - wanted).abs().mean() * self.number[1]
-            return F.smooth_l1_loss(logits[:, 0], wanted), {"mae": far.detach()}
+            each = F.smooth_l1_loss(logits[:, 0], wanted, reduction="none")
+            return (each * counted).mean(), {"mae": far.detach()}
         target = pooled.target.long()
         # Weights are applied by hand: `weight=` of cross_entropy divides by the batch's own sum,
         # which would make the loss depend on how a batch is cut over processes.
         entropy = F.cross_entropy(
             logits, target, reduction="none", label_smoothing=self.label_smoothing
         )
-        loss = (entropy * self.class_weight[target]).mean()
+        loss = (entropy * self.class_weight[target] * counted).mean()
         hit = (logits.argmax(dim=-1) == target).float().mean()
         return loss, {"accuracy": hit.detach()}
+
+
+def _std_mean(x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Deviation and mean over the first axis."""
+    if weight is None:
+        std, mean = torch.std_mean(x, dim=0, correction=0)
+        return std, mean
+    share = (weight.double() / weight.double().sum()).view(-1, *[1] * (x.ndim - 1))
+    mean = (share * x).sum(dim=0)
+    return (share * (x - mean).square()).sum(dim=0).sqrt().float(), mean.float()
 
 
 class Decoder(WindowDecoder):
@@ -378,7 +402,8 @@ class Decoder(WindowDecoder):
     def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict each window's target → (loss, metrics); `batch.target` holds class indices, or
         numbers."""
-        return self.head(Pooled(self.pool(batch), batch.target, batch.seed, batch.source))
+        return self.head(Pooled(self.pool(batch), batch.target, batch.seed, batch.source,
+                                batch.weight))
 
     @torch.no_grad()
     def name(

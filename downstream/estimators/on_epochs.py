@@ -1,0 +1,153 @@
+"""What transformer, classifier and regressor share: epochs in, a pretrained model, its features."""
+
+from inspect import signature
+from numbers import Integral
+from os import PathLike
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_memory, validate_data
+
+from neurofm import checkpoints
+from neurofm.checkpoints.contracts import contract_of
+from neurofm.data.recording import Recording
+from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.models.protocol import Backbone
+
+from . import epochs, feature_cache
+
+
+class OnEpochs(BaseEstimator):
+    """An estimator of epochs on a pretrained model, with the parameters model, info, batch_windows,
+    device and memory."""
+
+    def _recordings(self, X, *, reset: bool) -> list[Recording]:
+        """A Recording an epoch. reset: this is `fit`, whose number of channels is remembered."""
+        if epochs.is_mne(X) or epochs.are_recordings(X):
+            found = epochs.of_mne(X) if epochs.is_mne(X) else list(X)
+            if reset:
+                self.n_features_in_ = found[0].n_channels
+            return found
+        self._check_array(X)
+        # Epochs may come with other channels than those of `fit`; arrays are tied to `info`.
+        X = validate_data(self, X, reset=reset, allow_nd=True, dtype=(np.float64, np.float32))
+        return self._of_array(X)
+
+    def _check_array(self, X) -> None:
+        if not issparse(X):  # scikit-learn has a message for them
+            epochs.check_array(X, self.info)
+
+    def _of_array(self, X: np.ndarray) -> list[Recording]:
+        return epochs.of_array(X, self.info)
+
+    def _start(self, recordings: list[Recording], **of_decoder) -> Decoder:
+        """A decoder on the pretrained model, its contract that of these epochs."""
+        model = checkpoints.load(self.model) if isinstance(self.model, str | Path) else self.model
+        backbone = model.backbone if isinstance(model, Decoder) else model
+        if not isinstance(backbone, Backbone):
+            raise ValueError(
+                f"wanted as model a pretrained one with features, such as a BrainOmni, or a "
+                f"decoder on one (or the folder or repository of it), got a "
+                f"{type(model).__name__}; first `neurofm pretrain` one"
+            )
+        contract = epochs.contract_for(recordings, contract_of(model))
+        shortest = backbone.window_length
+        if contract.window_samples is not None and contract.window_samples < shortest:
+            raise ValueError(
+                f"wanted epochs of at least {shortest / contract.one_rate:g} s, which this model "
+                f"encodes together, got {contract.window_s:g} s; cut longer ones "
+                f"(mne.Epochs(raw, events, tmin=…, tmax=…))"
+            )
+        decoder = Decoder(DecoderConfig(backbone=backbone.config, **of_decoder), backbone)
+        decoder.contract = contract
+        return decoder.eval()
+
+    def _pooled(self, decoder: Decoder, X) -> np.ndarray:
+        """What the decoder's head sees of all epochs, float32 [epoch, …]."""
+        recordings = self._recordings(X, reset=False)
+        own = contract_of(decoder)
+        contract = epochs.contract_for(recordings, own)
+        here, there = contract.window_samples, own.window_samples
+        if here is not None and there is not None and abs(here - there) > 1:
+            raise ValueError(
+                f"wanted epochs of {own.window_s:g} s, as this "
+                f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
+            )
+        memory = self._memory() if decoder.config.mode == "frozen" else None
+        return feature_cache.pooled(decoder, recordings, contract, self.batch_windows,
+                                    self._device(), memory).numpy()
+
+    def _device(self) -> torch.device:
+        """Where the model computes: an accelerator where there is one, if not told."""
+        if self.device is None:
+            return torch.accelerator.current_accelerator() or torch.device("cpu")
+        try:
+            device = torch.device(self.device)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError, TypeError, NotImplementedError) as problem:
+            raise ValueError(
+                f"device: wanted one that this computer has, such as 'cpu' or 'cuda:0', or None, "
+                f"got {self.device!r} ({str(problem).splitlines()[0]})") from problem
+        if device.type == "meta":
+            raise ValueError("device: wanted one that computes, got 'meta'")
+        return device
+
+    def _memory(self) -> joblib.Memory | None:
+        """Where features are kept; None = nowhere."""
+        if self.memory is None:
+            return None
+        folder = isinstance(self.memory, str | PathLike)
+        return check_memory(str(Path(self.memory).expanduser()) if folder else self.memory)
+
+    def __sklearn_clone__(self):
+        # A loaded model is never changed by an estimator, so that clones share it: scikit-learn's
+        # own way copies all of its weights for each fold.
+        if isinstance(self.model, torch.nn.Module):
+            light = type(self).__new__(type(self))
+            light.__dict__.update(self.__dict__, model=None)
+            twin = super(OnEpochs, light).__sklearn_clone__()
+            twin.model = self.model
+            return twin
+        return super().__sklearn_clone__()
+
+    def __repr__(self, N_CHAR_MAX=700) -> str:
+        """The model, and what is not the default, each in a few words."""
+        parameters = signature(type(self)).parameters
+        shown = [_short(self.model)]
+        for name, value in self.get_params(deep=False).items():
+            default = parameters[name].default
+            same = value is default or (type(value) is type(default) and value == default)
+            if name != "model" and not same:
+                shown.append(f"{name}={_short(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"[:N_CHAR_MAX]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def _short(value) -> str:
+    """A parameter in a few words."""
+    if isinstance(value, torch.nn.Module):
+        n = sum(parameter.numel() for parameter in value.parameters())
+        return f"<{type(value).__name__} of {n:,} parameters>"
+    if type(value).__name__ == "Info":  # of MNE, which is not imported for this
+        return f"<Info of {len(value.ch_names)} channels at {value['sfreq']:g} Hz>"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def require(name: str, fine: bool, wanted: str, came) -> None:
+    if not fine:
+        raise ValueError(f"{name}: wanted {wanted}, got {came!r}")
+
+
+def require_whole(name: str, value) -> None:
+    require(name, isinstance(value, Integral) and int(value) >= 1,
+             "a whole number, 1 or more", value)
