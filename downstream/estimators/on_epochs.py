@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils.validation import check_memory, validate_data
 
 from neurofm import checkpoints
@@ -101,6 +102,8 @@ class OnEpochs(BaseEstimator):
         if self.memory is None:
             return None
         folder = isinstance(self.memory, str | PathLike)
+        require("memory", folder or hasattr(self.memory, "cache"), "a folder or a joblib.Memory",
+                self.memory)
         return check_memory(str(Path(self.memory).expanduser()) if folder else self.memory)
 
     def __sklearn_clone__(self):
@@ -130,6 +133,15 @@ class OnEpochs(BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.two_d_array = False
         return tags
+
+
+def _write(_printer, estimator: OnEpochs, stream, *_) -> None:
+    stream.write(repr(estimator))
+
+
+# A pipeline or a grid search prints its estimators' parameters whole, a loaded model's every layer,
+# unless their class has a way of its own.
+_EstimatorPrettyPrinter._dispatch[OnEpochs.__repr__] = _write
 
 
 def _short(value) -> str:

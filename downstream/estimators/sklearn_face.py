@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_consistent_length, check_random_state
@@ -123,6 +124,10 @@ class _Trained(OnEpochs):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
                              f"None: give one for each epoch")
+        missing = np.flatnonzero(pd.isna(np.ravel(np.asarray(y, dtype=object))))
+        if len(missing):
+            raise ValueError(f"Input y contains NaN: wanted a label of each epoch, got none for "
+                             f"epoch {missing[0]}; leave out epochs without one")
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=dtype, input_name="y")
         y = column_or_1d(y, warn=True)
         check_consistent_length(recordings, y)
