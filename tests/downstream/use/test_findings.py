@@ -2,6 +2,7 @@
 
 import html
 import json
+import shutil
 
 import mne
 import numpy as np
@@ -13,6 +14,7 @@ from neurofm.downstream.use import findings
 from neurofm.downstream.use.findings import finding, score
 from neurofm.downstream.use.one import named
 from neurofm.nn import example
+from neurofm.repository import LEDGER
 from neurofm.results import Results
 from tests.support.one_person import decode, save_raw
 
@@ -127,6 +129,7 @@ def poor(decoder, tmp_path_factory):
     numbers = json.loads((decoder / "test" / "metrics.json").read_text())
     (folder / "test" / "metrics.json").write_text(json.dumps(
         {**numbers, "balanced_accuracy": 0.52, "low": 0.45, "p_chance": 0.4}))
+    shutil.copy(decoder / LEDGER, folder)
     return folder
 
 
@@ -136,9 +139,10 @@ def test_terminal_page_table_and_object_say_the_same(poor, tmp_path, capsys, com
     names = example.layout("eeg").names[:16]
     raw.rename_channels(dict(zip(raw.ch_names, names, strict=True))).set_montage(None)
     raw.info["bads"] = [names[3]]
-    raw.save(tmp_path / "x_raw.fif", verbose="ERROR")
-    words = ([str(tmp_path / "x_raw.fif")] if command == "decode" else
-             [f"--replay={tmp_path / 'x_raw.fif'}", "--speed=50"])
+    path = tmp_path / "planted" / "sub-03_task-imagery_raw.fif"  # who trained the decoder
+    path.parent.mkdir()
+    raw.save(path, verbose="ERROR")
+    words = [str(path)] if command == "decode" else [f"--replay={path}", "--speed=50"]
     out = tmp_path / "out"
     assert cli.main([command, *words, f"--model={poor}", f"--out={out}"]) == 0
     terminal, page = capsys.readouterr().out, (out / "report.html").read_text()
@@ -146,7 +150,7 @@ def test_terminal_page_table_and_object_say_the_same(poor, tmp_path, capsys, com
     beside = json.loads((out / "predictions.json").read_text())
     said = [found.summary, *map(str, found.flags), *found.notes]
     assert said == [beside["Finding"], *beside["Flags"], *beside["Notes"]]
-    assert "DOUBT" in said[1]
+    assert "LEAK" in said[1]
     assert any("carry no information" in text for text in said)
     assert any("16 electrodes without a place in the file: placed" in text for text in said)
     assert any(names[3] in text for text in said)
