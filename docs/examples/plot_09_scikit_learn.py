@@ -73,9 +73,9 @@ model = neurofm.load(work / "brainomni")
 # ----------------------
 #
 # The embedding learns nothing from epochs, so it may be computed once, outside of the
-# cross-validation. (Inside, ``memory="FOLDER"`` does the same: each epoch is encoded once.) Whatever
-# learns (scaler, classifier, its penalty) stays inside. Each subject is left out once; the penalty
-# is chosen among the training subjects.
+# cross-validation. (Inside, ``memory="FOLDER"`` does the same: each epoch is encoded once.)
+# Whatever learns (scaler, classifier, its penalty) stays inside. Each subject is left out once; the
+# penalty is chosen among the training subjects.
 
 embedding = neurofm.NeuroFMEmbedding(model).fit(epochs)
 X = embedding.transform(epochs)
