@@ -38,12 +38,15 @@ class MOABBClassifier(NeuroFMClassifier):
 def pipelines(model, **of_classifier) -> dict:
     """Pipelines for `Evaluation.process`: the decoder, and logistic regression on its features.
 
-    model: folder or repository of a pretrained model. of_classifier: parameters of the decoder.
+    model: folder or repository of a pretrained model. of_classifier: parameters of the decoder;
+    device and memory are of both.
     """
+    both = {name: of_classifier[name] for name in ("device", "memory") if name in of_classifier}
     return {
         "neurofm": MOABBClassifier(model, **of_classifier),
         "neurofm_embedding_lr": make_pipeline(
-            NeuroFMEmbedding(model), StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)
+            NeuroFMEmbedding(model, **both), StandardScaler(),
+            LogisticRegression(C=0.01, max_iter=2000),
         ),
     }
 
