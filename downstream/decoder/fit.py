@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from neurofm.models.decoder import Decoder
 from neurofm.training.loop import TrainConfig, train, validate
@@ -23,7 +24,8 @@ from .linear_head import solve
 def fit(
     decoder: Decoder, source: Known, training: np.ndarray, validation: np.ndarray,
     how: TrainConfig, how_full: TrainConfig, out: Path, accelerator: Accelerator, *,
-    pooled: InMemory | None = None, temperature: bool = True, say: Callable = print,
+    pooled: InMemory | None = None, class_weight: Tensor | None = None, temperature: bool = True,
+    say: Callable = print,
 ) -> InMemory:
     """Train as the decoder's config says; the weights are those of the lowest validation loss.
 
@@ -31,6 +33,7 @@ def fit(
     windows training goes on to its end. how, how_full: of the head, and of what trains after it
     where the mode is not "frozen"; of a linear head only how.weight_decay counts, the penalty of
     what is solved. pooled: features of the backbone as it came, where they are known already.
+    class_weight: how much a window of each class counts; None = so that classes weigh alike.
     temperature: whether the validation windows choose one.
     Returns what the head sees of all windows of `source`, not re-centered.
 
@@ -47,7 +50,7 @@ def fit(
         rows = torch.from_numpy(seen.rows(training))
         values, target = seen.values[rows].to(device), seen.target[rows].to(device)
         weight = None if seen.weight is None else seen.weight[rows].to(device)
-        decoder.to(device).head.fit(values, target, weight)
+        decoder.to(device).head.fit(values, target, weight, class_weight)
         if decoder.config.solved:
             loss = solve(decoder.head, values, target, how.weight_decay, weight)
             say(f"the linear head is solved: loss {loss:.4g} of {len(rows)} training windows")

@@ -82,7 +82,8 @@ def _of_epoch(recording: Recording, infos: dict[int, str]) -> tuple:
     if recording.info is not None and id(recording.info) not in infos:
         infos[id(recording.info)] = joblib.hash(recording.info)
     beside = Path(recording.image).parent.glob("*confounds*") if recording.image else ()
-    return (joblib.hash(recording.signal), recording.sfreq, recording.sensors.fingerprint,
+    signal = np.ascontiguousarray(recording.signal)  # joblib hashes strides, too
+    return (joblib.hash(signal), recording.sfreq, recording.sensors.fingerprint,
             recording.bads, recording.band_hz, recording.events, infos.get(id(recording.info)),
             recording.image, sorted((path.name, path.stat().st_mtime_ns) for path in beside))
 

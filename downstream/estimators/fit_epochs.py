@@ -12,7 +12,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from neurofm.checkpoints.contracts import contract_of
@@ -79,47 +78,37 @@ class OfEpochs(Known):
 
 
 def weights_of(
-    target: np.ndarray, sample_weight: np.ndarray | None, class_weight, classes: np.ndarray | None,
+    sample_weight: np.ndarray | None, target: np.ndarray, classes: np.ndarray | None,
     training: np.ndarray,
 ) -> Tensor | None:
-    """How much each epoch counts, float32 [epoch], 1 on average over the training epochs; None
-    where classes weigh alike and their epochs, too, as a decoder's head has it by itself.
-
-    target: index of each epoch's class, or its number. classes: None for numbers. training: bool
-    [epoch]; "balanced" is over these.
-    """
-    if sample_weight is None and (classes is None or class_weight == "balanced"):
+    """How much each epoch counts, float32 [epoch], 1 on average over the training epochs; None =
+    alike. target: index of each epoch's class, or its number. classes: None for numbers. training:
+    bool [epoch]."""
+    if sample_weight is None:
         return None
-    weight = np.ones(len(target)) if sample_weight is None else sample_weight.astype(np.float64)
-    if classes is not None:
-        sums = np.bincount(target[training], weight[training], minlength=len(classes))
-        if np.count_nonzero(sums) < 2:
-            left = classes[sums > 0].tolist()
-            raise ValueError(f"sample_weight: wanted epochs of at least two classes that count in "
-                             f"training, got one class: {left}")
-        if class_weight == "balanced":
-            of_class = 1 / np.where(sums > 0, sums, np.inf)
-        else:
-            of_class = compute_class_weight(class_weight, classes=np.arange(len(classes)), y=target)
-        weight = weight * of_class[target]
-    if not weight[training].any():
+    counted = training & (sample_weight > 0)
+    if not counted.any():
         raise ValueError("sample_weight: wanted weights of which some are above zero among the "
                          "training epochs, got zero for all of them")
-    return torch.from_numpy((weight / weight[training].mean()).astype(np.float32))
+    if classes is not None and len(set(target[counted])) < 2:
+        raise ValueError(f"sample_weight: wanted epochs of at least two classes that count in "
+                         f"training, got one class: {classes[target[counted][:1]].tolist()}")
+    weight = sample_weight / sample_weight[training].mean()
+    return torch.from_numpy(weight.astype(np.float32))
 
 
 def fit_epochs(
     decoder: Decoder, recordings: Sequence[Recording], target: np.ndarray,
     groups: np.ndarray | None, validation: np.ndarray, head: TrainConfig, full: TrainConfig, *,
-    weight: Tensor | None, calibrate: bool, device: torch.device, memory: joblib.Memory | None,
-    say: Callable[..., None],
+    weight: Tensor | None, class_weight: Tensor | None, calibrate: bool, device: torch.device,
+    memory: joblib.Memory | None, say: Callable[..., None],
 ) -> Decoder:
     """Train the decoder as its mode says → it, on the CPU, in evaluation mode.
 
     target: class index or number of each epoch. groups: whose each is; None = one person's.
     validation: bool [epoch], those that choose the step and, with `calibrate`, the temperature;
     none = train to the end. head, full: of the head, and of everything after it where the mode is
-    not "frozen". weight: see `weights_of`. memory: of the features, where the mode is "frozen".
+    not "frozen". weight: see `weights_of`. class_weight: see `Head.fit`. memory: of the features, where the mode is "frozen".
     """
     numbers = np.asarray(target, "float32" if decoder.config.regression else "int64")
     whose = np.zeros(len(numbers), dtype=int) if groups is None else groups
@@ -136,7 +125,8 @@ def fit_epochs(
                 decoder.to(device), OfEpochs(epochs.standardized(recordings, contract), about),
                 head.batch_windows)
             fit(decoder, signals, np.flatnonzero(~validation), np.flatnonzero(validation), head,
-                full, Path(folder), accelerator, pooled=source, temperature=calibrate, say=say)
+                full, Path(folder), accelerator, pooled=source, class_weight=class_weight,
+                temperature=calibrate, say=say)
         finally:
             accelerator.state.device = usual  # which all Accelerators of a process share
     return decoder.to("cpu").eval()

@@ -83,7 +83,7 @@ class _Trained(OnEpochs):
         seed = int(random.randint(np.iinfo(np.int32).max))
         validation = held_out(target if classes is not None else None, groups, len(target),
                               self.validation_fraction, random)
-        weight = weights_of(target, sample_weight, class_weight, classes, ~validation)
+        weight = weights_of(sample_weight, target, classes, ~validation)
         names = () if classes is None else tuple(map(str, classes))
         head = self._training(seed, self.n_steps, self.lr, self.weight_decay)
         full = self._training(seed, self.n_steps_full, self.lr_full, 0.05)
@@ -97,7 +97,7 @@ class _Trained(OnEpochs):
             )
             self.decoder_ = fit_epochs(
                 decoder, recordings, target, groups, validation, head, full, weight=weight,
-                calibrate=calibrate, device=device, memory=memory,
+                class_weight=class_weight, calibrate=calibrate, device=device, memory=memory,
                 say=print if self.verbose else _silent)
 
     def _answers(self, X) -> np.ndarray:
@@ -130,6 +130,8 @@ class _Trained(OnEpochs):
                              f"epoch {missing[0]}; leave out epochs without one")
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=dtype, input_name="y")
         y = column_or_1d(y, warn=True)
+        if y.dtype == object and (plain := np.array(y.tolist())).dtype.kind in "biuf":
+            y = plain  # numbers and truth values that came as objects
         check_consistent_length(recordings, y)
         return y
 
@@ -242,17 +244,17 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
                   label_smoothing=self.label_smoothing)
         return self
 
-    def _class_weight(self):
-        """`class_weight` by the indices of classes."""
+    def _class_weight(self) -> torch.Tensor | None:
+        """How much an epoch of each of `classes_` counts; None = so that classes count alike."""
         if isinstance(self.class_weight, Mapping):
             unknown = set(self.class_weight) - set(self.classes_.tolist())
             require("class_weight", not unknown, f"keys of {self.classes_.tolist()}",
                     self.class_weight)
-            return {k: self.class_weight.get(name, 1.0)
-                    for k, name in enumerate(self.classes_.tolist())}
+            return torch.tensor([float(self.class_weight.get(name, 1.0))
+                                 for name in self.classes_.tolist()])
         require("class_weight", self.class_weight in (None, "balanced"),
                 "None, 'balanced' or a dict class → weight", self.class_weight)
-        return self.class_weight
+        return torch.ones(len(self.classes_)) if self.class_weight is None else None
 
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities of `classes_`.

@@ -164,9 +164,9 @@ class Head(Trainable):
     between windows, so without it the learning rate would have to be tuned for each backbone. Where
     the backbone trains along, small deviations are not blown up (`LEAST_STD`): the features move
     as a whole by more than that, and the loss of an untrained backbone was 5 to 80 instead of 0.7.
-    Classes weigh alike, however many windows they have, because balanced accuracy is asked for;
-    where windows have weights, these alone count. A number is predicted in deviations of the
-    training windows' numbers.
+    Classes weigh alike, however many windows they have, because balanced accuracy is asked for, if
+    `fit` is not told otherwise. A number is predicted in deviations of the training windows'
+    numbers.
     """
 
     mean: Tensor
@@ -203,8 +203,13 @@ class Head(Trainable):
 
     @torch.no_grad()
     def fit(self, features: Float[Tensor, "window *place feature"], target: Tensor,
-            weight: Float[Tensor, " window"] | None = None):
-        """Take mean, deviation and frequencies from the training windows; nothing else."""
+            weight: Float[Tensor, " window"] | None = None,
+            class_weight: Float[Tensor, " class"] | None = None):
+        """Take mean, deviation and frequencies from the training windows; nothing else.
+
+        weight: how much each window counts; None = alike. class_weight: how much a window of each
+        class counts, beside that; None = so that classes weigh alike.
+        """
         places = features.float().flatten(0, -2)
         of_places = weight if weight is None else weight.repeat_interleave(
             len(places) // len(features))
@@ -215,19 +220,20 @@ class Head(Trainable):
         if self.regression:
             std, mean = _std_mean(target.float(), weight)
             self.number.copy_(torch.stack([mean, std.clamp(min=1e-6)]))
-        elif weight is not None:
-            self.class_weight.fill_(1.0)
         else:
-            count = torch.bincount(target, minlength=len(self.class_weight)).clamp(min=1)
-            self.class_weight.copy_(len(target) / (len(count) * count))
+            count = torch.bincount(target, weight, minlength=len(self.class_weight))
+            count = count.clamp(min=1 if weight is None else 1e-6)
+            of_class = 1 / count if class_weight is None else class_weight.to(count.device)
+            self.class_weight.copy_(of_class * (count.sum() / (of_class * count).sum()))
 
     @torch.no_grad()
     def calibrate(self, features: Float[Tensor, "window *place feature"], target: Tensor,
                   weight: Float[Tensor, " window"] | None = None):
         """Choose the temperature at which the cross-entropy of these windows, not trained on, is
         lowest (Guo et al. 2017, arXiv 1706.04599); classes weigh alike, as in training."""
-        logits, alike = self.logits(features).double(), self.class_weight[target].double()
-        counted = alike if weight is None else weight.double()
+        logits, counted = self.logits(features).double(), self.class_weight[target].double()
+        if weight is not None:
+            counted = counted * weight
         if not counted.any():
             return
 
