@@ -250,8 +250,10 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
             unknown = set(self.class_weight) - set(self.classes_.tolist())
             require("class_weight", not unknown, f"keys of {self.classes_.tolist()}",
                     self.class_weight)
-            return torch.tensor([float(self.class_weight.get(name, 1.0))
-                                 for name in self.classes_.tolist()])
+            found = [self.class_weight.get(name, 1.0) for name in self.classes_.tolist()]
+            require("class_weight", all(isinstance(each, Real) and each > 0 for each in found),
+                    "numbers above 0", self.class_weight)
+            return torch.tensor(found, dtype=torch.float32)
         require("class_weight", self.class_weight in (None, "balanced"),
                 "None, 'balanced' or a dict class → weight", self.class_weight)
         return torch.ones(len(self.classes_)) if self.class_weight is None else None
