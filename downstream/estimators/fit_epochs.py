@@ -108,7 +108,8 @@ def fit_epochs(
     target: class index or number of each epoch. groups: whose each is; None = one person's.
     validation: bool [epoch], those that choose the step and, with `calibrate`, the temperature;
     none = train to the end. head, full: of the head, and of everything after it where the mode is
-    not "frozen". weight: see `weights_of`. class_weight: see `Head.fit`. memory: of the features, where the mode is "frozen".
+    not "frozen". weight: see `weights_of`. class_weight: see `Head.fit`. memory: of the features,
+    where the mode is "frozen".
     """
     numbers = np.asarray(target, "float32" if decoder.config.regression else "int64")
     whose = np.zeros(len(numbers), dtype=int) if groups is None else groups
