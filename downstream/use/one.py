@@ -108,6 +108,7 @@ class Opened:
     recording: Recording  # without its signal
     length: str  # how much of it there is, in words
     windows: Standardized | StandardizedScan
+    judged: pd.DataFrame  # whose it is
     seen: Seen | None  # None where the decoder does not re-center
 
 
@@ -133,10 +134,9 @@ def decode_one(
     figures.decoded(job.out / "decoded.png", own.windows, table, decoder.classes,
                     own.recording.events)
     artifacts.write_json(job.out / "quality.json", own.windows.quality)
-    people = judged(run, own.recording)
     results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
                                [*quality.remarks(own.windows.quality, places=True), *worth.said])
-    results.flags = job.flags(people)
+    results.flags = job.flags(own.judged)
     table.attrs = sidecar.known(results)
     table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
     table.to_parquet(job.out / "predictions.parquet", index=False)
@@ -144,7 +144,7 @@ def decode_one(
     return Made(
         with_svg(job.out, ["predictions.tsv", sidecar.FILE_NAME, "predictions.parquet",
                            "decoded.png", "quality.json"]),
-        facts={"windows": len(table)}, results=results, judged=people,
+        facts={"windows": len(table)}, results=results, judged=own.judged,
         page=decoded_page.page(own.recording, own.length, own.windows, table, decoder, run.model,
                                job.out / "decoded.png", results.summary,
                                center.in_words() if center else "", worth.said))
@@ -213,7 +213,8 @@ def opened(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Opened:
     windows = cut(recording, decoder, run)
     seen = (centering.seen(decoder, windows, run.batch_windows) if decoder.recentered else None)
     length = windows.contract.length(recording.n_times, recording.sfreq)
-    return Opened(recording.with_(signal=recording.signal[:, :0].copy()), length, windows, seen)
+    return Opened(recording.with_(signal=recording.signal[:, :0].copy()), length, windows,
+                  judged(run, recording), seen)
 
 
 def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:

@@ -20,7 +20,7 @@ _COLUMNS = {
     "entropy": ("Entropy of the probabilities over its largest value: 0 = certain, 1 = all classes "
                 "are equally probable", ""),
     "abstained": ("True where the confidence is below abstain_below", ""),
-    "expected_score": ("Balanced accuracy that the decoder has on recordings like this one", ""),
+    "expected_score": ("Score that the decoder has on recordings like this one", ""),
     "expected_low": ("Lower end of its 95 % interval", ""),
     "expected_high": ("Upper end of its 95 % interval", ""),
     "latency_ms": ("Time from the last sample of the window to its answer", "ms"),
