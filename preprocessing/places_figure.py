@@ -1,8 +1,8 @@
 """Where the sensors of a layout are, as SVG for the quality page: from above, and from the left.
 
 From above is the projection of MNE's topographic maps (`mne.viz.plot_sensors`): distance from the
-middle is the angle from the top of the head. From the left shows heights as they are: places in
-another frame than the head's stand beside the head there.
+middle is the angle from the top of the head, times the distance from its center. From the left
+shows heights as they are: places in another frame than the head's stand beside the head there.
 """
 
 import html
@@ -21,11 +21,11 @@ _NOSE = {"above": ((-0.15, 0.99), (0, 1.15), (0.15, 0.99)),
 
 
 def from_above(position: Float[np.ndarray, "sensor 3"]) -> Float[np.ndarray, "sensor 2"]:
-    """Places on the map of the head, nose up; 1 = as far from the top as a quarter of a circle."""
-    x, y, z = (position - HEAD_CENTER_M).T
-    angle = np.arctan2(np.hypot(x, y), z) / (np.pi / 2)
+    """Places on the map of the head, nose up; 1 = the height of the head's center, on the head."""
+    x, y, z = ((position - HEAD_CENTER_M) / HEAD_RADIUS_M).T
+    out = np.arctan2(np.hypot(x, y), z) / (np.pi / 2) * np.sqrt(x ** 2 + y ** 2 + z ** 2)
     around = np.arctan2(y, x)
-    return np.stack([angle * np.cos(around), angle * np.sin(around)], axis=1)
+    return np.stack([out * np.cos(around), out * np.sin(around)], axis=1)
 
 
 def from_left(position: Float[np.ndarray, "sensor 3"]) -> Float[np.ndarray, "sensor 2"]:

@@ -13,13 +13,13 @@ from neurofm.preprocessing import places_figure, readers
 def infos() -> dict[str, mne.Info]:
     names = ["Fp1", "Fp2", "F7", "Fz", "T7", "Cz", "T8", "P7", "Pz", "O1", "Oz", "O2"]
     caps = mne.create_info(names, 200.0, "eeg")
-    caps.set_montage("standard_1005")
+    caps.set_montage("standard_1020")
     helmet = mne.create_info([f"MEG{k}" for k in range(40)], 200.0, "mag")
     rng = np.random.default_rng(0)
     for ch in helmet["chs"]:
         way = rng.standard_normal(3)
         way[2] = abs(way[2])
-        ch["loc"][:3] = 0.11 * way / np.linalg.norm(way)
+        ch["loc"][:3] = rng.uniform(0.1, 0.12) * way / np.linalg.norm(way)
     with helmet._unlock():
         helmet["dev_head_t"] = mne.transforms.Transform(
             "meg", "head", mne.transforms.translation(0, 0, 0.04))
@@ -41,17 +41,15 @@ def test_places_are_drawn_where_mne_draws_them(kind):
     figure = places_figure.figure(sensors, 3)
     assert "3 recordings: from above" in figure
     assert f"{len(sensors)} {kind}" in figure
-    center = np.asarray(HEAD_CENTER_M, dtype=float)
-    if kind == "mag":
-        center = center - info["dev_head_t"]["trans"][:3, 3]  # MNE draws MEG in the device's frame
-    plot = mne.viz.plot_sensors(info, show=False, sphere=(*center, HEAD_RADIUS_M))
+    sphere = (*HEAD_CENTER_M.tolist(), HEAD_RADIUS_M)
+    plot = mne.viz.plot_sensors(info, show=False, sphere=sphere)
     theirs = np.asarray(plot.axes[0].collections[0].get_offsets())
     found = drawn(figure, 0)
     assert list(found) == list(info.ch_names)
     ours = np.array(list(found.values())) - 130
     ours[:, 1] *= -1
-    scale = (ours * theirs).sum() / np.square(theirs).sum()
-    assert np.allclose(ours, scale * theirs, atol=0.2)  # pixels
+    scale = 130 / 1.6 / HEAD_RADIUS_M  # pixels a meter
+    assert np.allclose(ours, scale * theirs, atol=0.2)
     side = np.array(list(drawn(figure, 1).values()))
     wanted = (sensors.position - HEAD_CENTER_M) / HEAD_RADIUS_M * (130 / 1.6)
     assert np.allclose(side, 130 - wanted[:, 1:], atol=0.2)  # nose to the left, top up
@@ -59,7 +57,7 @@ def test_places_are_drawn_where_mne_draws_them(kind):
 
 def test_what_has_no_place_is_counted_and_regions_are_not_drawn():
     info = mne.create_info(["Cz", "X1"], 200.0, "eeg")
-    info.set_montage("standard_1005", on_missing="ignore")
+    info.set_montage("standard_1020", on_missing="ignore")
     sensors = Sensors.from_info(info, [0, 1])
     assert "1 eeg; 1 sensor without a place, 1 recording" in places_figure.figure(sensors, 1)
     assert places_figure.figure(sensors[1:], 1) == ""
