@@ -23,18 +23,18 @@ _MANY_WINDOWS = 2000  # beyond, the page shows the first ones and the files hold
 
 
 def page(
-    recording: Recording, length: str, windows: Standardized | StandardizedScan,
+    recording: Recording, length: str, known: list[str], windows: Standardized | StandardizedScan,
     table: pd.DataFrame, decoder: WindowDecoder, model: str, figure: Path, summary: str,
     centered: str = "", worth: Sequence[str] = (),
 ) -> report.Page:
-    """The page. length: of the recording, in words. model: path or repository of the decoder.
-    figure: the PNG to put in. summary: the finding. centered: what every window was compared with,
+    """The page. length: of the recording, in words. known: see `opening`. model: path or repository
+    of the decoder. figure: the PNG to put in. summary: the finding. centered: what every window was compared with,
     in words, where the decoder re-centers. worth: what the recording lacks, and what that costs.
     """
     what = windows.contract.CHANNELS
     fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
             f"size and are like each other."]
-    sections = opening(summary, decoder, model, recording, centered, worth)
+    sections = opening(summary, decoder, model, known, centered, worth)
     sections += [
         ("Quality of the recording", report.bullets(
             [*(quality.remarks(windows.quality) or fine), *quality.of_places(windows.quality)])),
@@ -58,12 +58,11 @@ def about(model: str) -> str:
 
 
 def opening(
-    summary: str, decoder: WindowDecoder, model: str, recording: Recording | None,
+    summary: str, decoder: WindowDecoder, model: str, known: list[str],
     centered: str = "", worth: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
     """The sections that every reader needs: finding, how good the decoder is, what that does not
-    mean, training subjects."""
-    known = findings.trained_on(model, recording)
+    mean, training subjects. known: whether this is one (`findings.trained_on`)."""
     told, good = findings.score(model)
     return [
         ("", report.paragraph(summary, "lead") + (report.paragraph(centered) if centered else "")),

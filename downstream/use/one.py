@@ -105,10 +105,11 @@ class DecodeConfig:
 class Opened:
     """A recording: read, standardized and, where the decoder re-centers, encoded."""
 
-    recording: Recording  # without its signal
+    recording: Recording  # without its signal, which these have been told of:
     length: str  # how much of it there is, in words
-    windows: Standardized | StandardizedScan
+    trained_on: list[str]  # whether the decoder knows it (`findings.trained_on`)
     judged: pd.DataFrame  # whose it is
+    windows: Standardized | StandardizedScan
     seen: Seen | None  # None where the decoder does not re-center
 
 
@@ -145,8 +146,8 @@ def decode_one(
         with_svg(job.out, ["predictions.tsv", sidecar.FILE_NAME, "predictions.parquet",
                            "decoded.png", "quality.json"]),
         facts={"windows": len(table)}, results=results, judged=own.judged,
-        page=decoded_page.page(own.recording, own.length, own.windows, table, decoder, run.model,
-                               job.out / "decoded.png", results.summary,
+        page=decoded_page.page(own.recording, own.length, own.trained_on, own.windows, table,
+                               decoder, run.model, job.out / "decoded.png", results.summary,
                                center.in_words() if center else "", worth.said))
 
 
@@ -213,8 +214,9 @@ def opened(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Opened:
     windows = cut(recording, decoder, run)
     seen = (centering.seen(decoder, windows, run.batch_windows) if decoder.recentered else None)
     length = windows.contract.length(recording.n_times, recording.sfreq)
-    return Opened(recording.with_(signal=recording.signal[:, :0].copy()), length, windows,
-                  judged(run, recording), seen)
+    told = findings.trained_on(run.model, recording)
+    return Opened(recording.with_(signal=recording.signal[:, :0].copy()), length, told,
+                  judged(run, recording), windows, seen)
 
 
 def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:

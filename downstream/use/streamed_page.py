@@ -23,7 +23,7 @@ def page(
 ) -> report.Page:
     """The page. summary: what `stream` writes into summary.json. figure: PNG, if any.
     centered: what every window was compared with, in words, where the decoder re-centers."""
-    sections = opening(finding, decoder, model, template, centered)
+    sections = opening(finding, decoder, model, findings.trained_on(model, template), centered)
     quality = report.bullets(findings.live_quality(table, summary["quality"]) or [FINE])
     sections.append(("Quality of the signal", quality))
     if figure.exists():
