@@ -28,8 +28,9 @@ def page(
     centered: str = "", worth: Sequence[str] = (),
 ) -> report.Page:
     """The page. length: of the recording, in words. known: see `opening`. model: path or repository
-    of the decoder. figure: the PNG to put in. summary: the finding. centered: what every window was compared with,
-    in words, where the decoder re-centers. worth: what the recording lacks, and what that costs.
+    of the decoder. figure: the PNG to put in. summary: the finding. centered: what every window was
+    compared with, in words, where the decoder re-centers. worth: what the recording lacks, and what
+    that costs.
     """
     what = windows.contract.CHANNELS
     fine = [f"No fault was found: all {len(windows.sensors)} {what} have a signal of the usual "
