@@ -251,7 +251,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
             require("class_weight", not unknown, f"keys of {self.classes_.tolist()}",
                     self.class_weight)
             found = [self.class_weight.get(name, 1.0) for name in self.classes_.tolist()]
-            require("class_weight", all(isinstance(each, Real) and each > 0 for each in found),
+            require("class_weight", all(isinstance(each, Real) and float(each) > 0 for each in found),
                     "numbers above 0", self.class_weight)
             return torch.tensor(found, dtype=torch.float32)
         require("class_weight", self.class_weight in (None, "balanced"),

@@ -18,8 +18,8 @@ def test_places_are_drawn_where_mne_has_them():
     plot = mne.viz.plot_sensors(info, kind="3d", show=False)
     theirs = np.stack(plot.axes[0].collections[0]._offsets3d, axis=1) - HEAD_CENTER_M
     pixels_a_meter = 110 / 0.14
-    views = [np.array([(float(x), float(y)) for x, y in re.findall(
-        r'<circle cx="([\d.]+)" cy="([\d.]+)" r="2"', view)]) for view in drawn.split("<svg x=")[1:]]
+    views = [np.array(re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="2"', view), dtype=float)
+             for view in drawn.split("<svg x=")[1:]]
     x, y, z = pixels_a_meter * theirs.T
     for view, across, up in zip(views, (x, -y), (y, z), strict=True):
         assert np.allclose(view, 110 + np.stack([across, -up], axis=1), atol=0.1)
