@@ -251,8 +251,8 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
             require("class_weight", not unknown, f"keys of {self.classes_.tolist()}",
                     self.class_weight)
             found = [self.class_weight.get(name, 1.0) for name in self.classes_.tolist()]
-            require("class_weight", all(isinstance(each, Real) and float(each) > 0 for each in found),
-                    "numbers above 0", self.class_weight)
+            fine = all(isinstance(each, Real) and float(each) > 0 for each in found)
+            require("class_weight", fine, "numbers above 0", self.class_weight)
             return torch.tensor(found, dtype=torch.float32)
         require("class_weight", self.class_weight in (None, "balanced"),
                 "None, 'balanced' or a dict class → weight", self.class_weight)
