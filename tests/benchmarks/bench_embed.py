@@ -1,11 +1,12 @@
 """Memory and time to embed an hour of 64-channel EEG at 256 Hz from a file, on two threads.
 
-    python tests/benchmarks/bench_embed.py [--minutes 60]
+    python tests/benchmarks/bench_embed.py [--minutes 60] [--spatial leadfield]
 
-BrainOmni-tiny as published (256 wide, 12 blocks) with random weights, as time does not depend on
-them. The file is made in one process and embedded in a fresh one, whose peak of resident memory and
-processor time count from its start. Other people's work on the machine lengthens the clock time, so
-processor time is quoted beside it.
+BrainOmni-tiny (256 wide, 12 blocks) with random weights, as time does not depend on them: with the
+lead field, and with attention over encoded channels as published, which encodes 64 channels where
+the lead field encodes 16 sources. The file is made in one process and embedded in a fresh one, whose
+peak of resident memory and processor time count from its start. Other people's work on the machine
+lengthens the clock time, so processor time is quoted beside it.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def write(path: Path, minutes: float) -> None:
     raw.set_montage("biosemi64").save(path, verbose="ERROR")
 
 
-def measure(path: Path) -> None:
+def measure(path: Path, spatial: str) -> None:
     """In a process of its own: prints a row."""
     import torch
 
@@ -46,33 +47,35 @@ def measure(path: Path) -> None:
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    model = neurofm.BrainOmni(neurofm.BrainOmniConfig()).eval()
+    config = neurofm.BrainOmniConfig(tokenizer={"spatial": spatial})
+    model = neurofm.BrainOmni(config).eval()
     model.contract = neurofm.InputContract()
     busy, began = time.process_time(), time.perf_counter()
     features = neurofm.embed(path, model)
     busy, took = time.process_time() - busy, time.perf_counter() - began
     seconds = len(features) * model.contract.window_s
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{seconds / 60:>8.1f}{took:>10.1f}{busy:>10.1f}{seconds / took:>13.0f}"
+    print(f"{spatial:<12}{seconds / 60:>8.1f}{took:>10.1f}{busy:>10.1f}{seconds / took:>13.0f}"
           f"{THREADS * seconds / busy:>18.0f}{peak:>11.2f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, nargs="+", default=[3, 60])
+    parser.add_argument("--spatial", nargs="+", default=["leadfield", "attention"])
     parser.add_argument("--write", nargs=2, default=None, help=argparse.SUPPRESS)
-    parser.add_argument("--measure", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, default=None, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.write:
         write(Path(chosen.write[0]), float(chosen.write[1]))
         return
     if chosen.measure:
-        measure(Path(chosen.measure))
+        measure(Path(chosen.measure[0]), chosen.measure[1])
         return
     print(f"BrainOmni-tiny, {N_CHANNELS} channels at {SFREQ:g} Hz, {THREADS} threads; load of the "
-          f"machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(f"{'minutes':>8}{'clock s':>10}{'cpu s':>10}{'x real time':>13}"
-          f"{'x by cpu time':>18}{'peak GiB':>11}")
+          f"machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    print(f"{'spatial':<12}{'minutes':>8}{'clock s':>10}{'cpu s':>10}{'x real time':>13}"
+          f"{'x by cpu time':>18}{'peak GiB':>11}", flush=True)
     child = [sys.executable, __file__]
     # Passive: threads that wait for a core that others use would burn processor time.
     env = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
@@ -81,7 +84,8 @@ def main() -> None:
             path = Path(folder) / "hour_raw.fif"
             path.unlink(missing_ok=True)
             subprocess.run([*child, "--write", str(path), str(minutes)], check=True)
-            subprocess.run([*child, "--measure", str(path)], check=True, env=env)
+            for spatial in chosen.spatial:
+                subprocess.run([*child, "--measure", str(path), spatial], check=True, env=env)
 
 
 if __name__ == "__main__":
