@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_embed.py [--minutes 60] [--spatial leadfield]
 
 BrainOmni-tiny (256 wide, 12 blocks) with random weights, as time does not depend on them: with the
-lead field, and with attention over encoded channels as published, which encodes 64 channels where
-the lead field encodes 16 sources. The file is made in one process and embedded in a fresh one, whose
+lead field, and with attention over encoded channels as published, which encodes 64 channels, where
+the lead field encodes 16 sources. The file is made in one process and embedded in another, whose
 peak of resident memory and processor time count from its start. Other people's work on the machine
 lengthens the clock time, so processor time is quoted beside it.
 """
