@@ -77,6 +77,7 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
         raise ReadError(path, f"mne-bids cannot read it: {sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
+    mne_raw.check_signal_file(path, raw)
     beside = bids.sidecars(path, root)
     has_events = any(file.name.endswith("events.tsv") for file in beside)
     if not epoched and (exclude or has_events):

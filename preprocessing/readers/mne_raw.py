@@ -82,11 +82,11 @@ def open_raw(path: Path, encoding: str = ""):
         if wanted := extras.hint(error):
             raise ReadError(path, f"reading {path.suffix} {wanted}") from error
         raise unreadable(path, error) from error
-    _check_signal_file(path, raw)
+    check_signal_file(path, raw)
     return raw
 
 
-def _check_signal_file(path: Path, raw) -> None:
+def check_signal_file(path: Path, raw) -> None:
     """Raise ReadError where the .fdt of a .set is shorter than that says."""
     beside = path.with_suffix(".fdt")
     if path.suffix.lower() == ".set" and beside.is_file() and hasattr(raw, "n_times"):

@@ -96,26 +96,31 @@ def test_cases_bad_input_companions_under_other_names(tmp_path, save, make_raw, 
         readers.read(path)
 
 
+@pytest.mark.parametrize("in_bids", [True, False])
 @pytest.mark.parametrize("more", [0, 50])
-def test_cases_a_set_and_its_signal_under_another_name(tmp_path, more):
+def test_cases_a_set_and_its_signal_under_another_name(tmp_path, more, in_bids):
     """EEG.data names the file as it was called when it was saved."""
     from scipy.io import savemat
 
     n, empty = 4000 + more, np.array([])
     chan = np.array([(name, [], [], []) for name in NAMES],
                     dtype=[("labels", "O"), ("X", "O"), ("Y", "O"), ("Z", "O")])
-    savemat(tmp_path / "a.set", {"EEG": {
+    if in_bids:
+        _study(tmp_path).unlink()
+    path = (tmp_path / "study" / "sub-01" / "eeg" / "sub-01_task-go_eeg.set" if in_bids
+            else tmp_path / "a.set")
+    savemat(path, {"EEG": {
         "setname": "x", "nbchan": 12, "trials": 1, "pnts": n, "srate": 200.0, "xmin": 0.0,
         "xmax": (n - 1) / 200, "times": np.arange(n) * 5.0, "data": "old.fdt", "chanlocs": chan,
         "event": empty, "epoch": empty, "icawinv": empty, "icaweights": empty, "icasphere": empty,
         "ref": "common", "chaninfo": {"nosedir": "+X"}, "history": "", "etc": {}}},
         appendmat=False, oned_as="row")
-    (tmp_path / "a.fdt").write_bytes((1e6 * SIGNAL).T.astype("<f4").tobytes())
+    path.with_suffix(".fdt").write_bytes((1e6 * SIGNAL).T.astype("<f4").tobytes())
     if more:
-        with pytest.raises(ReadError, match=r"a\.set: truncated: a\.fdt holds"):
-            readers.read(tmp_path / "a.set")
+        with pytest.raises(ReadError, match=r"\.set: truncated: .*\.fdt holds"):
+            readers.read(path)
     else:
-        assert np.allclose(readers.read(tmp_path / "a.set").signal, SIGNAL, atol=1e-9)
+        assert np.allclose(readers.read(path).signal, SIGNAL, atol=1e-9)
 
 
 def test_cases_an_edf_that_starts_within_a_second(tmp_path):
