@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from neurofm.data.batch import Batch, collate
-from neurofm.data.contract import Contract
+from neurofm.data.contract import Contract, InputContract
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.preprocessing import readers
@@ -106,6 +106,23 @@ def contract_for(recordings: Sequence[Recording], contract: Contract) -> Contrac
                            {kind for each in recordings for kind in each.sensors.kinds})
 
 
+def band_end_hz(
+    recordings: Sequence[Recording], contract: Contract, lacking: band.Lacking
+) -> float | None:
+    """Where the band of these epochs ends, Hz, the lowest; None where they hold the contract's.
+    Raises ContractError where that is asked, else warns."""
+    if not isinstance(contract, InputContract):
+        return None
+    found = {(each.sfreq, each.band_hz): band.noted(each, contract) for each in recordings}
+    ends_hz = []
+    for quality in found.values():
+        band.check("epochs", quality, contract, lacking)
+        if (hz := band.end_hz(quality, contract)) is not None:
+            ends_hz.append(hz)
+            _log.warning("epochs: %s", band.remarks(quality)[-1])
+    return min(ends_hz, default=None)
+
+
 @dataclass(frozen=True, eq=False)
 class Windows:
     """Standardized epochs (or scans), a window each."""
@@ -147,7 +164,7 @@ def _window(number: int, recording: Recording, contract: Contract
             ) -> tuple[np.ndarray, Sensors]:
     """(signal [channel, time], sensors) of an epoch; contract.window_s is the epoch's length."""
     try:
-        # Epochs of one device train and test: scores tell what is lost by what they lack.
+        # What they lack was judged before, by `band_end_hz`.
         made = standardize(recording.with_(source=f"epoch {number}"), contract, lacking="accept")
     except ContractError as problem:
         raise ValueError(
@@ -157,8 +174,6 @@ def _window(number: int, recording: Recording, contract: Contract
     if len(made) != 1:
         raise ValueError(f"scan {number}: too little of it was measured for a window (see the "
                          f"model's contract, min_measured): leave it out")
-    if number == 0 and "band_end" in made.quality:
-        _log.warning("epochs: %s", band.remarks(made.quality)[-1])
     return next(iter(made)), made.sensors
 
 

@@ -39,9 +39,10 @@ def pipelines(model, **of_classifier) -> dict:
     """Pipelines for `Evaluation.process`: the decoder, and logistic regression on its features.
 
     model: folder or repository of a pretrained model. of_classifier: parameters of the decoder;
-    device and memory are of both.
+    device, memory and lacking are of both.
     """
-    both = {name: of_classifier[name] for name in ("device", "memory") if name in of_classifier}
+    both = {name: of_classifier[name] for name in ("device", "memory", "lacking")
+            if name in of_classifier}
     return {
         "neurofm": MOABBClassifier(model, **of_classifier),
         "neurofm_embedding_lr": make_pipeline(

@@ -24,7 +24,7 @@ from . import epochs, feature_cache
 
 class OnEpochs(BaseEstimator):
     """An estimator of epochs on a pretrained model, with the parameters model, info, batch_windows,
-    device and memory."""
+    device, memory and lacking."""
 
     def _recordings(self, X, *, reset: bool) -> list[Recording]:
         """A Recording an epoch. reset: this is `fit`, whose number of channels is remembered."""
@@ -56,6 +56,8 @@ class OnEpochs(BaseEstimator):
                 f"{type(model).__name__}; first `neurofm pretrain` one"
             )
         contract = epochs.contract_for(recordings, contract_of(model))
+        require("lacking", self.lacking in ("accept", "refuse"), "accept or refuse", self.lacking)
+        ends_hz = epochs.band_end_hz(recordings, contract, self.lacking)
         shortest = backbone.window_length
         if contract.window_samples is not None and contract.window_samples < shortest:
             raise ValueError(
@@ -63,7 +65,8 @@ class OnEpochs(BaseEstimator):
                 f"encodes together, got {contract.window_s:g} s; cut longer ones "
                 f"(mne.Epochs(raw, events, tmin=…, tmax=…))"
             )
-        decoder = Decoder(DecoderConfig(backbone=backbone.config, **of_decoder), backbone)
+        decoder = Decoder(DecoderConfig(backbone=backbone.config, band_end_hz=ends_hz,
+                                        **of_decoder), backbone)
         decoder.contract = contract
         return decoder.eval()
 
@@ -78,6 +81,7 @@ class OnEpochs(BaseEstimator):
                 f"wanted epochs of {own.window_s:g} s, as this "
                 f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
             )
+        epochs.band_end_hz(recordings, contract, self.lacking)
         memory = self._memory() if decoder.config.mode == "frozen" else None
         return feature_cache.pooled(decoder, recordings, contract, self.batch_windows,
                                     self._device(), memory).numpy()

@@ -30,15 +30,21 @@ class NeuroFMEmbedding(TransformerMixin, OnEpochs):
     memory
         A folder or a `joblib.Memory` that keeps the features of each epoch, so that folds, settings
         of a grid search and later sessions do not compute them again; None = nothing is kept.
+    lacking
+        Epochs that lack the upper part of the model's band, by their sampling rate or a low-pass:
+        "accept" them with a warning (a score on epochs of this device tells the cost), or
+        "refuse" them.
     """
 
-    def __init__(self, model, info=None, pool=None, batch_windows=16, device=None, memory=None):
+    def __init__(self, model, info=None, pool=None, batch_windows=16, device=None, memory=None,
+                 lacking="accept"):
         self.model = model
         self.info = info
         self.pool = pool
         self.batch_windows = batch_windows
         self.device = device
         self.memory = memory
+        self.lacking = lacking
 
     def fit(self, X, y=None):
         """Open the model and check that it can take these epochs; nothing is learned.

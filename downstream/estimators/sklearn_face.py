@@ -42,7 +42,7 @@ class _Trained(OnEpochs):
         self, model, info=None, mode="frozen", pool=None, recentered=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
         n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
-        random_state=None, verbose=False, device=None, memory=None,
+        random_state=None, verbose=False, device=None, memory=None, lacking="accept",
     ):
         self.model = model
         self.info = info
@@ -64,6 +64,7 @@ class _Trained(OnEpochs):
         self.verbose = verbose
         self.device = device
         self.memory = memory
+        self.lacking = lacking
 
     def _fit(
         self, recordings: list[Recording], target: np.ndarray, groups, sample_weight,
@@ -180,6 +181,10 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         A folder or a `joblib.Memory` that keeps the features of each epoch, so that folds, settings
         of a grid search and later sessions do not compute them again; None = nothing is kept. What
         trains along with the head (mode) is encoded anew.
+    lacking
+        Epochs that lack the upper part of the model's band, by their sampling rate or a low-pass:
+        "accept" them with a warning (a score on epochs of this device tells the cost), or
+        "refuse" them.
 
     Attributes
     ----------
@@ -195,12 +200,12 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
         head="linear", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300,
         lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,
-        class_weight="balanced", device=None, memory=None,
+        class_weight="balanced", device=None, memory=None, lacking="accept",
     ):
         super().__init__(
             model, info, mode, pool, recentered, head, hidden_dim, dropout, rank, n_steps, lr,
             weight_decay, n_steps_full, lr_full, batch_windows, validation_fraction, random_state,
-            verbose, device, memory,
+            verbose, device, memory, lacking,
         )
         self.label_smoothing = label_smoothing
         self.calibrate = calibrate
@@ -300,7 +305,7 @@ class NeuroFMRegressor(RegressorMixin, _Trained):
         As of `NeuroFMClassifier`.
     n_steps, lr, weight_decay, n_steps_full, lr_full, batch_windows
         As of `NeuroFMClassifier`.
-    validation_fraction, random_state, verbose, device, memory
+    validation_fraction, random_state, verbose, device, memory, lacking
         As of `NeuroFMClassifier`.
 
     Attributes

@@ -548,6 +548,7 @@ FLAT[2] = 0.0
     (wrong(X, info={"sfreq": 128}), "wanted an mne.Info as info, got a dict"),
     (wrong(X[:, :15]), "the 16 channels of info, got 15"),
     (wrong(X, info=info_of(cap(), placed=False)), "wanted a position for every.*set_montage"),
+    (wrong(X, info=info_of(cap(), sfreq=80.0), lacking="refuse"), "ends at 40 Hz"),
     (wrong(1e6 * X), "1e6 times too large"),
     (wrong(X[:, :, :100]), r"wanted epochs of at least 1 s, .* got 0.78125 s"),
     (wrong(FLAT), r"epoch 2: wanted.*epochs.drop\(\[2\]\)"),
