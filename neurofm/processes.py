@@ -32,7 +32,8 @@ class Death:
                     "run again with fewer workers")
         if self.exitcode is not None and self.exitcode < 0:
             name = signal.Signals(-self.exitcode).name
-            return f"the worker process crashed ({name}) in a native library"
+            return (f"the worker process crashed ({name}) in a native library, most often on a "
+                    f"damaged file: copy it again from the source")
         return f"the worker process ended with exit status {self.exitcode}"
 
 

@@ -181,7 +181,7 @@ def _truth(name: str, contract) -> tuple[np.ndarray, list[str]]:
                 "slow": signals.slow}.get(name, signals.raw)
         made = make().pick([*names])
         recording = readers.from_raw(made)
-    done = standardize(recording, contract)
+    done = standardize(recording, contract, lacking="accept")  # as ingest
     return np.stack(list(done)), list(done.sensors.names)
 
 
