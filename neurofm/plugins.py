@@ -9,6 +9,8 @@ signal), neurofm.tasks, neurofm.baselines, neurofm.benchmarks, neurofm.commands.
 """
 
 import logging
+import sys
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -17,6 +19,12 @@ logger = logging.getLogger(__name__)
 
 def points(group: str) -> dict[str, EntryPoint]:
     """Name → entry point, of a group such as "neurofm.models"; nothing is imported."""
+    return _on_path(group, tuple(sys.path))
+
+
+@cache
+def _on_path(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Kept: it reads a file of each installed package, and is asked for each recording."""
     return {point.name: point for point in entry_points(group=group)}
 
 

@@ -53,10 +53,10 @@ LONGEST = (
     "downstream/federated/test_deployment.py", "downstream/federated/test_federate.py",
     "downstream/federated/test_stop.py", "pretrain/test_cluster.py",
     "pretrain/test_resume_command.py", "training/test_distributed.py", "test_every_command.py",
-    "downstream/benchmarks/decoding/test_question.py", "hub/test_publish.py",
+    "test_one_file.py", "downstream/benchmarks/decoding/test_question.py", "hub/test_publish.py",
     "downstream/benchmarks/decoding/test_brainmae.py", "downstream/federated/test_privacy.py",
     "downstream/federated/test_encoder.py", "downstream/benchmarks/bold/test_neurobolt.py",
-    "test_one_file.py", "downstream/benchmarks/decoding/test_published.py",
+    "downstream/benchmarks/decoding/test_published.py", "tokenizers/test_meg_gpt_tokenizers.py",
 )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import grimp
 import numpy as np
-import pytest
 from scipy.sparse.csgraph import connected_components
 
 from neurofm import models, published
@@ -95,20 +94,35 @@ assert type(AutoConfig.for_model("neurofm_brain_tokenizer")) is type(config)
 """
 
 
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
+# Torch takes longest to load and knows of nobody: each order has a process that begins with it.
+ORDERS = """
+import os, sys
+import torch._dynamo, torch.distributed.tensor
+assert "transformers" not in sys.modules
+for first, then, code in eval(sys.argv[2]):
+    process = os.fork()
+    if process == 0:
+        try:
+            exec(code)
+        except BaseException:
+            print("of the order", [first, then], file=sys.stderr, flush=True)
+            raise
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
+"""
+
+
+def test_auto_classes_know_ours_whatever_is_imported_first(tmp_path):
+    orders = [
         ("", ""),
         ("", "from transformers import PreTrainedModel"),
         ("", "neurofm.BrainOmni"),
         ("import transformers", ""),
         ("from transformers import AutoModel", ""),
-    ],
-)
-def test_auto_classes_know_ours_whatever_is_imported_first(tmp_path, first, then):
-    code = AUTO.format(first=first, then=then)
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True,
-                          timeout=120)
+    ]
+    codes = [(first, then, AUTO.format(first=first, then=then)) for first, then in orders]
+    done = subprocess.run([sys.executable, "-c", ORDERS, tmp_path, repr(codes)],
+                          capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -58,18 +58,18 @@ def generate(
                          f"{prompt.shape[-1]}")
     generator = torch.Generator(prompt.device).manual_seed(seed)
     memory = model.body.memory() if causal and cached else None
-    seen, found = prompt, []
-    new = prompt
+    first = 0 if causal else -context  # of the labels that are read
+    seen, new, found = prompt[..., first:], prompt, []
     for _ in range(n):
         if memory is not None:
             body = model.body(new, geometry, None, session, memory)
         else:
-            body = model.body(seen if causal else seen[..., -context:], geometry, None, session)
+            body = model.body(seen, geometry, None, session)
         scores = model.head(body[:, :, -1]).float() / temperature
         new = draw(scores, top_p, generator)[..., None]
         found.append(new)
         if memory is None:
-            seen = torch.cat([seen, new], dim=-1)
+            seen = torch.cat([seen, new], dim=-1)[..., first:]
     return torch.cat(found, dim=-1)
 
 

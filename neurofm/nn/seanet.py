@@ -10,6 +10,7 @@ without gradients rows are taken in chunks whose activations stay in the cache, 
 bound by memory more than by arithmetic.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +19,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-CPU_CHUNK = 32  # rows; 64 already overflow the second-level cache and fault pages in
+# Numbers of the widest layer at once: 32 rows of the published sizes. Twice as many already
+# overflow the second-level cache and fault pages in.
+CPU_CHUNK = 32 * 32 * 512
 
 
 def reflect_pad(x: Float[Tensor, "n time dim"], left: int, right: int) -> Float[Tensor, "n _ dim"]:
@@ -135,14 +138,15 @@ class _InChunks(nn.Module):
     """Runs `self.layers` over the rows of its input, in chunks that fit the cache."""
 
     layers: nn.Sequential
+    widest: int  # numbers of the widest layer for each sample or frame of the input
 
     def _run(self, x: Float[Tensor, "n time dim_in"]) -> Float[Tensor, "n _ dim_out"]:
         # In an export the number of rows is not known.
-        if (torch.is_grad_enabled() or torch.compiler.is_exporting() or x.device.type != "cpu"
-                or len(x) <= CPU_CHUNK):
+        if torch.is_grad_enabled() or torch.compiler.is_exporting() or x.device.type != "cpu":
             return self.layers(x)
+        rows = max(1, CPU_CHUNK // (x.shape[1] * self.widest))
         with folded_weights(self.layers):
-            return torch.cat([self.layers(chunk) for chunk in x.split(CPU_CHUNK)])
+            return torch.cat([self.layers(chunk) for chunk in x.split(rows)])
 
 
 @contextmanager
@@ -168,7 +172,7 @@ class SEANetEncoder(_InChunks):
         self, dim: int, n_filters: int, ratios: list[int], kernel: int, last_kernel: int
     ):
         super().__init__()
-        width = n_filters
+        width = self.widest = n_filters
         layers: list[nn.Module] = [Conv(1, width, kernel)]
         for ratio in reversed(ratios):
             layers += [ResidualUnit(width), ELU(), Conv(width, 2 * width, 2 * ratio, ratio)]
@@ -187,7 +191,7 @@ class SEANetDecoder(_InChunks):
         self, dim: int, n_filters: int, ratios: list[int], kernel: int, last_kernel: int
     ):
         super().__init__()
-        width = n_filters * 2 ** len(ratios)
+        width, self.widest = n_filters * 2 ** len(ratios), n_filters * math.prod(ratios)
         layers: list[nn.Module] = [Conv(dim, width, kernel), SkipLSTM(width)]
         for ratio in ratios:
             layers += [ELU(), TransposedConv(width, width // 2, 2 * ratio, ratio)]

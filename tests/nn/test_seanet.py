@@ -44,7 +44,7 @@ def test_chunks_change_nothing(monkeypatch):
     x = torch.randn(11, 64)
     features = encoder(x)
     signals = decoder(features)
-    monkeypatch.setattr(seanet, "CPU_CHUNK", 4)
+    monkeypatch.setattr(seanet, "CPU_CHUNK", 4 * 4 * 64)  # four rows
     with torch.no_grad():
         torch.testing.assert_close(encoder(x), features)
         torch.testing.assert_close(decoder(features), signals)
