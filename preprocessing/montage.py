@@ -156,7 +156,7 @@ def directions(names: list[str], montage: str) -> Float32[np.ndarray, "channel 3
     for row, name in enumerate(names):
         ends = [places.get(clean_name(end).casefold()) for end in derivation(name) or ()]
         known = [end[1] for end in ends if end is not None]
-        if len(known) == 2 and not np.array_equal(*known):
+        if len(known) == 2 and not np.array_equal(known[0], known[1]):
             found[row] = (known[0] - known[1]) / np.linalg.norm(known[0] - known[1])
     return found
 

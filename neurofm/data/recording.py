@@ -137,7 +137,7 @@ class Recording:
     @property
     def digest(self) -> str:
         """sha256 of the signal: what tells a recording under another name, beside its subject."""
-        return hashlib.sha256(memoryview(np.ascontiguousarray(self.signal))).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.signal).data).hexdigest()
 
     def with_(self, **changes) -> "Recording":
         """A copy with some fields changed.
