@@ -51,7 +51,7 @@ class DemoConfig:
     data: str | None = None
     subjects: int = 22
     tokenizer_steps: int = 200
-    model_steps: int = 120
+    model_steps: int = 100
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,7 +118,7 @@ def learn(run: DemoConfig, corpus: Path) -> None:
     step("pretrain", f"--data={corpus}", f"--out={out / 'tokenizer'}", "--model=brain_tokenizer",
          '--architecture={"spatial": "leadfield", "n_filters": 12, "dim": 48, '
          '"quantize_from": 0.3}',
-         f"--train.steps={run.tokenizer_steps}", "--train.batch_windows=8", "--train.lr=4e-3",
+         f"--train.steps={run.tokenizer_steps}", "--train.batch_windows=4", "--train.lr=4e-3",
          "--train.beta2=0.99")
     step("evaluate reconstruction", f"--data={corpus}", f"--model={out / 'tokenizer'}",
          f"--out={out / 'reconstruction'}")
