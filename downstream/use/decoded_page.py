@@ -15,6 +15,7 @@ from neurofm.pages import table as tables
 from neurofm.pages import words
 from neurofm.preprocessing import quality
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
+from neurofm.preprocessing.steps import band
 
 from ..decoder.labeled import sensors_of
 from . import findings
@@ -82,6 +83,7 @@ def folded(title: str, body: str) -> str:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Times with two decimals, probabilities with three, names with their units."""
     shown = table.head(_MANY_WINDOWS).round(3)
+    shown = shown.drop(columns=[name for name in shown if name.startswith("expected_")])
     if "abstained" in shown:
         shown["predicted"] = shown["predicted"].where(~shown["abstained"].astype(bool), "not sure")
         shown = shown.drop(columns="abstained")
@@ -110,10 +112,8 @@ def _about_recording(
                                        in found["windows_left_out"].items()) or "none"),
         ("Events in the file", _events(recording)),
     ]
-    missing = [f"{low:g}–{high:g} Hz" for low, high in found["band_missing_hz"]]
-    if missing:
-        listed.insert(3, ("Not recorded", f"{', '.join(missing)}: filtered away before the file "
-                                          f"was written"))
+    if missing := band.remarks(found):
+        listed.insert(3, ("Not recorded", "; ".join(missing)))
     return listed
 
 
