@@ -65,6 +65,7 @@ def seal(
     """
     folder = Path(folder)
     for name in files:
+        share(folder / name)
         flush(folder / name)
     known = known_hashes or {}
     listing = {
@@ -78,6 +79,16 @@ def seal(
     write_json(folder / FILE_NAME, {**asdict(manifest), "fingerprint": manifest.fingerprint})
     (folder / CLAIM).unlink(missing_ok=True)
     return manifest
+
+
+def share(path: Path) -> None:
+    """Give a file that its writer kept to itself (safetensors: 0600) the permissions of any other
+    new file, so that a group can open what one of it has made."""
+    umask = os.umask(0)
+    os.umask(umask)
+    mode = path.stat().st_mode & 0o777
+    if mode == 0o600 and mode != (usual := 0o666 & ~umask):
+        path.chmod(usual)
 
 
 def unseal(folder: str | Path) -> None:

@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 
         print(" ".join(f"{key} {value}" for key, value in code_version().items()))
         return 0
+    if argv[0] == "help":  # `neurofm help COMMAND`
+        return main([*argv[1:2], "--help"])
     command = commands.get(argv[0])
     if command is None:
         hint = nearest(argv[0], commands)

@@ -86,7 +86,7 @@ class PretrainConfig:
 
     data: str
     out: str
-    model: str = field(metadata={"choices": models.names})
+    model: str = field(metadata={"choices": models.pretrained_names})
     splits: list[str] = field(default_factory=lambda: ["train"])
     watch: str = "validation"
     architecture: dict[str, Any] = field(default_factory=dict)
@@ -174,8 +174,11 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
         job.seal(checkpoint(run, job, data, windows))
         job.say(f"checkpoint {checkpoints.fingerprint(out)} in {out}")
         if isinstance(model, Tokenizer):
-            job.say(f"next: neurofm evaluate reconstruction --data {run.data} --model {out} "
-                    f"--out reconstruction")
+            job.say(f"to see what it keeps: neurofm evaluate reconstruction --data {run.data} "
+                    f"--model {out} --out reconstruction")
+            job.say(f"next: neurofm pretrain --model meg_gpt --data {run.data} --tokenizer {out} "
+                    f"--out model" if model.of_samples else
+                    f"next: neurofm tokenize --data {run.data} --model {out} --out tokens")
         elif isinstance(model, Backbone):
             job.say(f"next: neurofm finetune --data LABELED_CORPUS --model {out} --out decoder")
     accelerator.wait_for_everyone()

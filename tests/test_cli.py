@@ -47,6 +47,15 @@ def test_help_lists_all_commands():
     assert run(NEUROFM).stdout == said.stdout
 
 
+def test_help_as_a_word(capsys):
+    assert cli.main(["help"]) == 0
+    assert "Pretrain" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["help", "verify"])
+    assert ended.value.code == 0
+    assert "usage: neurofm verify" in capsys.readouterr().out
+
+
 def test_help_is_grouped_and_has_each_command_once():
     """Commands of other packages are under "Other"."""
     from neurofm.cli import GROUPS

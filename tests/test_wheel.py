@@ -76,7 +76,7 @@ def test_all_of_neurofm_and_nothing_else(wheel, tracked):
 
 
 def test_the_flower_app_is_in_it(wheel):
-    app = "neurofm/downstream/federated/app/pyproject.toml"
+    app = "neurofm/downstream/federated/flower-app/pyproject.toml"
     settings = tomllib.loads(zipfile.ZipFile(wheel).read(app).decode())["tool"]["flwr"]["app"]
     for place in settings["components"].values():
         assert place.partition(":")[0].replace(".", "/") + ".py" in contents(wheel)

@@ -17,6 +17,7 @@ from neurofm.data.contract import Contract, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.lacks import Lacks
 from neurofm.models.protocol import WindowDecoder
+from neurofm.pages import words
 from neurofm.preprocessing import quality as quality_of
 from neurofm.preprocessing.standardize import ContractError, Standardized, StandardizedScan
 from neurofm.preprocessing.steps import band
@@ -92,14 +93,15 @@ def of(
             "the decoder was not measured on recordings as bad as this." if measured else
             "the model has no robustness curve (robustness.json of neurofm finetune).")
         if lacking == "known" and lacks.lowpass_hz is not None:
-            raise ContractError(source, _wanted(contract), f"{lacks.words()} {unknown}".rstrip("."),
+            raise ContractError(source, _wanted(contract),
+                                f"it has {words.listed(lacks.parts())} ({unknown.rstrip('.')})",
                                 f"give one that holds it, or {band.ACCEPT}")
         return Worth(lacks, None, (*same, lacks.words(), unknown))
     worse = lacks.lowpass_hz is not None or lacks.channels is not None  # artifacts are said alone
     if lacking == "known" and worse and found.holds_chance:
         raise ContractError(
             source, "a recording on which the decoder is known to be better than chance",
-            f"{lacks.words()} {found.words()}".rstrip("."),
+            f"it has {words.listed(lacks.parts())} ({found.words().rstrip('.')})",
             f"give one that lacks less, or {band.ACCEPT}")
     return Worth(lacks, found, (*same, lacks.words(), found.words(), *more))
 

@@ -32,11 +32,18 @@ INDEX = {
     "fleeg": ("neurofm.models.fleeg", "FLEEG"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
 }
+# Those that learn from labels: `neurofm pretrain` does not offer them.
+OF_LABELS = ("decoder", "fleeg")
 
 
 def names() -> list[str]:
     """Names of all tokenizers and models, those of other packages too."""
     return sorted({*INDEX, *plugins.points(GROUP)})
+
+
+def pretrained_names() -> list[str]:
+    """Names of those that learn without labels."""
+    return [name for name in names() if name not in OF_LABELS]
 
 
 def find(name: str) -> type["NeuroFMPreTrainedModel"]:

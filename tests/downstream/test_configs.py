@@ -29,7 +29,7 @@ def test_federated_configs_hold_only_known_keys(repo):
     for path in sorted(folder.glob("*_ingest.yaml")):
         config.parse(IngestConfig, [f"--config={path}", "--paths=[a]", "--out=o"],
                      command="ingest")
-    app = tomllib.loads((repo / "downstream/federated/app/pyproject.toml").read_text())
+    app = tomllib.loads((repo / "downstream/federated/flower-app/pyproject.toml").read_text())
     about = app["tool"]["flwr"]["app"]
     assert set(about["config"]) == {"settings", "sites", "out"}
     for name in about["components"].values():

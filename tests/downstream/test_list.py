@@ -20,6 +20,8 @@ def test_a_line_each(kind, capsys):
 
 def test_nothing_is_forgotten():
     assert set(LISTS["models"]()) | set(LISTS["tokenizers"]()) == set(models.names())
+    assert set(models.OF_LABELS) == {
+        name for name in models.names() if models.find(name).needs_labels}
     assert set(LISTS["tasks"]()) == set(tasks.names())
     assert {name for name in baselines.names() if not name.endswith("_recentered")} == set(
         LISTS["baselines"]())

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from neurofm import checkpoints
 from neurofm.data.contract import InputContract
 from neurofm.models import register_auto_classes
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
@@ -124,3 +125,12 @@ def test_config_file_with_an_unknown_key_is_an_error(tmp_path):
     file.write_text(json.dumps({**fields, "n_codess": 3}))
     with pytest.raises(ValueError, match="'n_codess'; did you mean 'n_codes'"):
         BrainTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_checkpoint_can_be_read_by_the_group(tmp_path, planted):
+    """safetensors writes for its owner alone."""
+    copy = tmp_path / "copy"
+    checkpoints.save_checkpoint(checkpoints.load(planted.backbone), copy, parents={}, ledger={
+        "recordings": [], "datasets": {}}, metrics={}, config={})
+    usual = (copy / "config.json").stat().st_mode
+    assert (copy / "model.safetensors").stat().st_mode == usual

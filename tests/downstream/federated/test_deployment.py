@@ -16,7 +16,7 @@ from neurofm.downstream.federated.strategies import Averaging
 from tests.support.federated_sites import corpora, federate, learning, weights_after
 from tests.support.flower_processes import Deployment
 
-APP = "downstream/federated/app"
+APP = "downstream/federated/flower-app"
 
 
 def submit(deployment: Deployment, repo, federation: Federation, out, n_sites: int) -> int:
