@@ -132,7 +132,8 @@ def test_bad_input_recording_that_cannot_meet_the_contract(decoder, tmp_path, ca
     assert "short_raw.fif" in said
     assert "2 s for one window" in said
     slow = save_raw(tmp_path / "slow_raw.fif", sfreq=SFREQ / 2)
-    assert "band up to 45 Hz" in refused(capsys, slow, decoder, tmp_path)
+    assert "band up to 45 Hz" in refused(capsys, slow, decoder, tmp_path,
+                                          "--lacking=refuse")
     helmet = save_raw(tmp_path / "helmet_raw.fif", kind="mag")
     said = refused(capsys, helmet, decoder, tmp_path)
     assert "sensors of kind eeg" in said
