@@ -101,13 +101,14 @@ def on_data(run: DemoConfig) -> int:
 
 
 def splits(data: str) -> list[str]:
-    """Options of ingest: shares of many people; of fewer than ten the last one is for the test."""
+    """Options of ingest: none with ten people or more, so that a labeled corpus of the same files
+    has the same splits; of fewer the last one is for the test."""
     people = sorted({job.subject for job in archive.find([data]).jobs if job.subject})
     if len(people) < 2:
         raise ValueError(f"--data {data}: wanted recordings of two people or more, since one is "
                          f"kept for the test, found {len(people)}")
     if len(people) >= 10:
-        return ["--splits.fractions=[0.7,0.1,0.2]"]
+        return []
     return [f"--splits.validation={json.dumps(people[1:-1][-1:])}",
             f"--splits.test={json.dumps(people[-1:])}"]
 
@@ -179,6 +180,8 @@ def ending(run: DemoConfig, seconds: float) -> str:
               "Try next, with a file of your own (EDF, FIF, BrainVision, …)"]
     tried = [f"neurofm embed FILE --model {out / 'brainomni'} --out features"]
     tried += [
+        f"neurofm ingest FOLDER --contract {out / 'brainomni' / 'preprocessor_config.json'} "
+        f"--contract.window_s 4 --label.source event --out LABELED_CORPUS",
         f"neurofm finetune --data LABELED_CORPUS --model {out / 'brainomni'} --out decoder",
         f"neurofm show {out / 'brainomni'}",
     ] if own else [
