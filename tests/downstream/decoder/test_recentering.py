@@ -126,7 +126,8 @@ def test_recordings_of_a_person_by_another_device_are_not_averaged(recentered, b
     left, right = sorted(blocks.glob("*.fif"))
     small = mne.io.read_raw_fif(right, verbose="ERROR").pick(slice(0, 10))
     small.save(blocks / "sub-77_task-small_raw.fif", verbose="ERROR")
-    assert decode(blocks, recentered, tmp_path / "out") == 0
+    # Two validation people cannot tell what ten of sixteen channels cost.
+    assert decode(blocks, recentered, tmp_path / "out", "--lacking=accept") == 0
     together = shares(tmp_path / "out")
     assert together["left"] > 0.8
     assert together["right"] < 0.2
