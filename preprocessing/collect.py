@@ -105,8 +105,15 @@ def collect(
     Returns
     -------
     The exit status: OK, FAILED or INTERRUPTED.
+
+    Raises
+    ------
+    ValueError
+        None of the given paths is there, and nothing was begun before.
     """
     part = Part.parse(run.part)
+    if found.missing and not found.jobs and not (Path(run.out) / kind.folder).exists():
+        raise ValueError("; ".join(f"{path}: {reason}" for path, reason in found.missing))
     with _opened(run, kind, shaping, part) as records:
         jobs = [job for job in found.jobs if part is None or part.holds(job)]
         if part is None:

@@ -2,8 +2,8 @@
 
     OUT/windows.parquet              a row a window: recording, folder, epoch, start_s, stop_s
     OUT/dropped.tsv                  what was left out: recording, what, name, times, reason
-    OUT/NAME/features.safetensors    "features": float32 [window, source, frame, dim]; the header
-                                     names sources and frames_s
+    OUT/NAME/features.safetensors    "features": float32 [window, source, frame, dim]; the header's
+                                     entry "axes" is JSON with sources and frames_s
     OUT/NAME/features.parquet        or: a row a window, source and frame, with dim_0, dim_1, …
     OUT/NAME/features.zarr           or: an array for `xarray.open_zarr`
 """
@@ -46,8 +46,9 @@ def write(features: Features, folder: Path, wanted: Format) -> list[str]:
     else:
         from safetensors.numpy import save_file
 
-        save_file({"features": features.values}, path, metadata={
-            "sources": json.dumps(features.sources), "frames_s": json.dumps([*features.frames])})
+        # One entry: of several, safetensors writes one or another first, and files differ.
+        axes = json.dumps({"sources": features.sources, "frames_s": [*features.frames]})
+        save_file({"features": features.values}, path, metadata={"axes": axes})
     return [path.name]
 
 
@@ -123,9 +124,9 @@ def _of_safetensors(path: Path) -> tuple[np.ndarray, tuple[str, ...], np.ndarray
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        known = file.metadata()
-        return (file.get_tensor("features"), tuple(json.loads(known["sources"])),
-                np.array(json.loads(known["frames_s"]), dtype=float))
+        known = json.loads(file.metadata()["axes"])
+        return (file.get_tensor("features"), tuple(known["sources"]),
+                np.array(known["frames_s"], dtype=float))
 
 
 def _of_zarr(path: Path) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:

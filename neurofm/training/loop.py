@@ -8,6 +8,7 @@ else the loop asks of it: `neurofm.nn.trainable`.
 import math
 import os
 import time
+from collections.abc import Iterable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from .. import progress
 from ..extras import installed
 from ..nn.trainable import Trainable
 from ..run import Stopped
@@ -288,7 +290,10 @@ def validate(
     by_width = np.argsort(source.widths(windows), kind="stable")
     at_once = max(1, config.batch_windows // config.accumulate)
     sums = weights = torch.zeros(())
-    for start in range(0, len(windows), at_once):
+    starts: Iterable[int] = range(0, len(windows), at_once)
+    if accelerator.is_main_process:
+        starts = progress.each(starts, -(-len(windows) // at_once), "validation")
+    for start in starts:
         batch_of_all = by_width[start : start + at_once]
         part = np.array_split(batch_of_all, accelerator.num_processes)[accelerator.process_index]
         weight = len(part)
