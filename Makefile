@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 PYTHON_OF_TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python
 PYTEST := $(PYTHON_OF_TESTS) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-long test-all quick quick-lowest quick-newest coverage bench docs docs-quick results lint release-check clean
+.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick results lint release-check clean
 
 install: $(INSTALLED)
 
@@ -26,16 +26,13 @@ demo: $(INSTALLED)
 	$(BIN)/neurofm demo --out demo $(if $(DATA),--data $(DATA))
 
 # Every test but those marked `long`: trainings of minutes, and federations and cluster jobs of many processes.
+# LONG=1 adds those to the same run, so that no core waits for the last of them: CI does so.
 test: $(INSTALLED)
-	$(PYTEST) -m "not long" --durations=15 $(PYTEST_ARGS)
+	$(PYTEST) $(if $(LONG),,-m "not long") --durations=30 $(PYTEST_ARGS)
 
 # Those marked `long`, and no others; the other files are not even imported. CI runs both.
 test-long: $(INSTALLED)
 	$(PYTEST) -m long --durations=15 $(shell grep -rl "pytest.mark.long" tests --include="test_*.py") $(PYTEST_ARGS)
-
-# Both in one run, so that no core waits for the last long one.
-test-all: $(INSTALLED)
-	$(PYTEST) --durations=30 $(PYTEST_ARGS)
 
 # What is fast and needs no process of its own: data, layers, models, tokenizers, steps, protocols.
 QUICK := tests/data tests/nn tests/models tests/tokenizers tests/checkpoints tests/downstream/tasks \

@@ -28,7 +28,8 @@ from neurofm.run import FAILED, OK, Command, Job, Made
 
 from .decoder import feature_files
 from .decoder.embedding import features_of
-from .decoder.feature_array import DROPPED, Features
+from .decoder.feature_array import Features
+from .decoder.feature_files import DROPPED
 from .decoder.feature_windows import cut
 from .decoder.lacking import Lacking
 

@@ -28,7 +28,8 @@ from neurofm.preprocessing import quality, readers
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 from neurofm.pretrained import NeuroFMPreTrainedModel
 
-from .feature_array import DROPPED, Features, joined
+from .feature_array import Features, joined
+from .feature_files import DROPPED
 from .feature_windows import Cut, cut
 from .lacking import Lacking
 

@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from neurofm import extras
 from neurofm.pages import words
 
+from . import feature_files
+from .feature_files import DROPPED
+
 AXES = ("window", "source", "frame", "dim")
-DROPPED = ("recording", "what", "name", "start_s", "stop_s", "reason")
 
 
 def nothing_dropped() -> pd.DataFrame:
@@ -248,9 +250,8 @@ class Features:
         ValueError
             The folder holds no features, or is unfinished or damaged.
         """
-        from .feature_files import load
-
-        return load(Path(folder))
+        parts, dropped = feature_files.read(Path(folder))
+        return joined([cls(**fields) for fields in parts], dropped)
 
     @staticmethod
     def _axes(over: str | Sequence[str]) -> tuple[int, ...]:

@@ -10,15 +10,18 @@
 
 import json
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from neurofm import artifacts, extras
 
-from .feature_array import DROPPED, Features, joined
+if TYPE_CHECKING:
+    from .feature_array import Features
 
+# Columns of what was left out.
+DROPPED = ("recording", "what", "name", "start_s", "stop_s", "reason")
 Format = Literal["safetensors", "parquet", "zarr"]
 WINDOWS, LEFT_OUT = "windows.parquet", "dropped.tsv"
 _ROWS = 2**22  # numbers of a row group of Parquet
@@ -31,7 +34,7 @@ def check(wanted: Format) -> None:
             extras.need(package, "format zarr")
 
 
-def write(features: Features, folder: Path, wanted: Format) -> list[str]:
+def write(features: "Features", folder: Path, wanted: Format) -> list[str]:
     """Write the features of one recording.
 
     Returns names of the files, relative to `folder`.
@@ -62,8 +65,8 @@ def write_tables(folder: Path, windows: list[pd.DataFrame], dropped: list[pd.Dat
     return [WINDOWS, LEFT_OUT]
 
 
-def load(folder: Path) -> Features:
-    """See `Features.load`."""
+def read(folder: Path) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """(the fields of `Features` of each recording, what was left out): see `Features.load`."""
     found = artifacts.open_sealed(folder, "results")
     wanted = found.config.get("format", "safetensors")
     if WINDOWS not in found.files or wanted not in get_args(Format):
@@ -74,15 +77,16 @@ def load(folder: Path) -> Features:
     parts = []
     for name, rows in windows.groupby("folder", sort=False):
         values, sources, frames = _READ[wanted](folder / str(name) / f"features.{wanted}")
-        parts.append(Features(
-            values, rows[["start_s", "stop_s"]].to_numpy(float), rows["epoch"].to_numpy(np.int64),
-            rows["recording"].to_numpy(object), sources, frames))
+        parts.append({
+            "values": values, "times": rows[["start_s", "stop_s"]].to_numpy(float),
+            "epoch": rows["epoch"].to_numpy(np.int64),
+            "recording": rows["recording"].to_numpy(object), "sources": sources, "frames": frames})
     dropped = pd.read_csv(folder / LEFT_OUT, sep="\t", keep_default_na=False,
                           dtype={"name": str}, na_values={"start_s": "", "stop_s": ""})
-    return joined(parts, dropped)
+    return parts, dropped
 
 
-def _to_parquet(features: Features, path: Path) -> None:
+def _to_parquet(features: "Features", path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -25,7 +25,7 @@ from neurofm.preprocessing.standardize import (
 from neurofm.preprocessing.steps import band
 from neurofm.pretrained import NeuroFMPreTrainedModel
 
-from .feature_array import DROPPED
+from .feature_files import DROPPED
 from .lacking import Lacking, standardized, worth
 
 

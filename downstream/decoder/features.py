@@ -21,7 +21,8 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.data.tokens import TokenSet
 from neurofm.data.worse import Change
-from neurofm.models.decoder import Decoder, Pooled
+from neurofm.models.decoder import Decoder
+from neurofm.models.decoder_head import Pooled
 
 
 class Known:

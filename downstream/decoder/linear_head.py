@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neurofm.models.decoder import Head, Pooled
+from neurofm.models.decoder_head import Head, Pooled
 
 _STEPS = 1000  # of L-BFGS; some tens are usual
 

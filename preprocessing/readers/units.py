@@ -1,5 +1,6 @@
 """Factors that bring the EEG of a file to volts, where its header does not say the unit."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ def volts(unit: str) -> float | None:
     spelled = unit.strip().casefold()
     for sign in ("âμ", "\x83ê", "μ"):  # UTF-8 read as latin-1, shift-jis; micro folds to mu
         spelled = spelled.replace(sign, "u")
-    prefix, v, rest = spelled.rpartition("v")
-    return _PREFIXES.get(prefix) if v and rest in ("", "olt", "olts") else None
+    prefix, v, rest = re.sub("volts?$", "v", spelled).rpartition("v")
+    return _PREFIXES.get(prefix) if v and not rest else None
 
 
 def gains(raw, names: list[str], stated: str = "", listed: dict[str, str] | None = None

@@ -8,7 +8,8 @@ import neurofm
 from neurofm.data.batch import Tokens
 from neurofm.data.contract import InputContract
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
-from neurofm.models.decoder import Decoder, DecoderConfig, Pooled
+from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.models.decoder_head import Pooled
 from neurofm.nn.second_order import log_gram
 from neurofm.training.schedule import parameter_groups
 from tests.support import small

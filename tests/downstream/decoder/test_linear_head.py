@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from neurofm.downstream.decoder.linear_head import solve
 from neurofm.models.brainomni import BrainOmniConfig
-from neurofm.models.decoder import DecoderConfig, Head, Pooled
+from neurofm.models.decoder import DecoderConfig
+from neurofm.models.decoder_head import Head, Pooled
 
 
 def head_of(classes: tuple[str, ...], smoothing: float = 0.0) -> Head:
