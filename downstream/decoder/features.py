@@ -80,7 +80,7 @@ class Known:
         rows = torch.from_numpy(self.rows(windows))
         return {
             "target": self.target[rows],
-            "weight": None if self.weight is None else self.weight[rows],
+            **({} if self.weight is None else {"weight": self.weight[rows]}),
             "seed": None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64),
             "source": [self.source(w) for w in windows.tolist()],
         }
