@@ -81,8 +81,9 @@ class Found:
 
     @property
     def passed_over(self) -> Counter:
-        """What is no recording → number of files."""
-        return Counter(what for what in self.aside.values() if what not in (COMPANION, SIDECAR))
+        """What is no recording → number of files; those of `left_out` are recordings."""
+        return Counter(what for file, what in self.aside.items()
+                       if what not in (COMPANION, SIDECAR) and file not in self.left_out)
 
 
 def find(

@@ -216,6 +216,8 @@ def _without_types(labels: Sequence[str]) -> dict[str, str]:
 
 def _mapped(mapping: dict[str, str], task: str | None, value: str | None) -> str | None:
     """The label of an event or a value; a table writes 1 as 1.0 where a row of it is n/a."""
+    if value is None:
+        return None
     names = [value, re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))]
     return next((mapping[key] for name in names for key in (f"{task}/{name}", name)
                  if key in mapping), None)

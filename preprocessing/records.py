@@ -211,8 +211,8 @@ class Records:
         if not len(changed):
             return ""
         return (f"{words.count(len(changed), 'subject')} moved to another split ({some(changed, 4)}"
-                f"): what was trained on this data before may have been trained on test subjects "
-                f"of today")
+                f"): a model trained on this data before may have been trained on what are test "
+                f"subjects now")
 
     def remove_leftovers(self) -> None:
         """Remove shards of what has changed and now fails, and half written ones."""

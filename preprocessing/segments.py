@@ -57,15 +57,8 @@ def first_sample(time_s: float, sfreq: float) -> int:
 def continuous(recording: Recording) -> list[tuple[int, int]]:
     """Stretches [start, stop) in samples without a joint inside, in order."""
     n_times = recording.n_times
-    events = recording.events
-    holes = [
-        (onset, onset + duration * _skips(label))
-        for onset, duration, label in zip(events.onset_s, events.duration_s, events.label,
-                                          strict=True)
-        if _is_cut(label)
-    ]
     stretches, begin = [], 0
-    for onset_s, end_s in sorted(holes):
+    for onset_s, end_s in _holes(recording):
         stop = min(first_sample(onset_s, recording.sfreq), n_times)
         if stop > begin:
             stretches.append((begin, stop))
@@ -73,6 +66,23 @@ def continuous(recording: Recording) -> list[tuple[int, int]]:
     if begin < n_times:
         stretches.append((begin, n_times))
     return stretches
+
+
+def begins_s(recording: Recording) -> dict[int, float]:
+    """First sample of a stretch → the time of the joint before it, which may lie between samples:
+    what happens from there on belongs to the stretch."""
+    times = [end_s for _, end_s in _holes(recording)]
+    return {first_sample(at_s, recording.sfreq): at_s for at_s in reversed(times)}
+
+
+def _holes(recording: Recording) -> list[tuple[float, float]]:
+    """Start and end of what was not recorded, s, in order; a joint has no length."""
+    events = recording.events
+    return sorted(
+        (float(onset), float(onset + duration * _skips(label)))
+        for onset, duration, label in zip(events.onset_s, events.duration_s, events.label,
+                                          strict=True)
+        if _is_cut(label))
 
 
 def without_windows(recording: Recording, window_samples: int) -> list[LeftOut]:

@@ -90,6 +90,7 @@ class Standardized:
 
 
 Onsets = Float[np.ndarray, " onset"]
+_TOLERANCE_S = 1e-6  # of sums of times
 
 
 @overload
@@ -134,12 +135,9 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
         from .readers import from_raw
 
         recording = from_raw(recording)
-    if isinstance(contract, InputContract):  # before the work, where header and rate tell
+    if isinstance(contract, InputContract):  # before the work: header and rate tell
         band.check(recording.source, band.noted(recording, contract), contract, lacking)
-    made = by_kind(contract, recording, onsets_s)
-    if isinstance(contract, InputContract):
-        band.check(recording.source, made.quality, contract, lacking)
-    return made
+    return by_kind(contract, recording, onsets_s)
 
 
 @singledispatch
@@ -230,8 +228,11 @@ def _at(
     recording: Recording, contract: InputContract, onsets_s: np.ndarray, lost: list[LeftOut]
 ) -> tuple[np.ndarray, np.ndarray]:
     start = np.round(onsets_s * contract.sfreq).astype(np.int64)
-    fits = np.zeros(len(start), dtype=bool)
+    fits, begins_s = np.zeros(len(start), dtype=bool), segments.begins_s(recording)
     for begin, stop in segments.continuous(recording):
+        # An event at a joint between two samples is of the stretch that begins there.
+        at_joint = (start == begin - 1) & (onsets_s >= begins_s.get(begin, np.inf) - _TOLERANCE_S)
+        start[at_joint] = begin
         fits |= (start >= begin) & (start + contract.window_samples <= stop)
     lost += _left_out("reach beyond the recording", ~fits, start, np.arange(len(start)), contract)
     return start[fits], np.flatnonzero(fits)

@@ -100,7 +100,7 @@ def changed_by(lacks: Lacks, corpus: Corpus, seed: int) -> worse.Change:
                                           np.random.default_rng([seed, window]))
         if lacks.lowpass_hz is not None:
             signal = worse.lowpassed(signal, contract.sfreq, lacks.lowpass_hz)
-        return worse.restored(signal, sensors.kind, contract, before), sensors
+        return worse.restored(signal, sensors, contract, before), sensors
 
     return change
 

@@ -64,12 +64,12 @@ def changed(
     if draws["noise"]:
         signal = worse.noisy(signal, float(rng.uniform(*_NOISE)), rng)
     if not draws["reference"]:
-        return worse.restored(signal, sensors.kind, contract, before), sensors
-    signal = worse.restored(signal, sensors.kind, contract, before)
+        return worse.restored(signal, sensors, contract, before), sensors
+    signal = worse.restored(signal, sensors, contract, before)
     some = rng.permutation(len(sensors))[: int(rng.integers(2, len(sensors) + 1))]
-    signal = worse.rereferenced(signal, sensors.kind, some)
+    signal = worse.rereferenced(signal, sensors, some)
     as_recorded = contract.with_(reference="none")
-    return worse.restored(signal, sensors.kind, as_recorded, before), sensors
+    return worse.restored(signal, sensors, as_recorded, before), sensors
 
 
 def check(contract: Contract, by: Sequence[str], n_channels: int = 0) -> InputContract:
@@ -95,7 +95,12 @@ def check(contract: Contract, by: Sequence[str], n_channels: int = 0) -> InputCo
     unknown = sorted(set(by) - set(ALL))
     if unknown or not by:
         raise ValueError(f"augment_by must be some of {', '.join(ALL)}, got {list(by)}")
-    if "channels" in by and (n_channels or contract.space == "parcels"):
+    if contract.space == "parcels" and (lost := {"channels", "reference"} & set(by)):
+        others = [name for name in by if name not in lost]
+        raise ValueError(f"augment_by has {' and '.join(sorted(lost))}, but the data hold parcels, "
+                         f"of which none is left out and which have no reference: say "
+                         f"--augment_by={others}".replace("'", ""))
+    if "channels" in by and n_channels:
         others = [name for name in by if name != "channels"]
         raise ValueError(f"augment_by has channels, but this model is bound to its channels: say "
                          f"--augment_by={others}".replace("'", ""))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int8
 
 from .contract import InputContract
-from .sensors import Sensors
+from .sensors import KINDS, Sensors
 
 LEAST_CHANNELS = 4
 _TRANSITION = 0.25  # width of a low-pass over its edge, as MNE's automatic one
@@ -78,15 +78,18 @@ def fewer(kind: Int8[np.ndarray, " channel"], n: int, rng: np.random.Generator) 
     return np.sort([*ones, *rest][: max(n, len(ones))])
 
 
-def rereferenced(signal: Signal, kind: Int8[np.ndarray, " channel"], rows: np.ndarray) -> Signal:
+def rereferenced(signal: Signal, sensors: Sensors, rows: np.ndarray) -> Signal:
     """Minus the mean of some sensors of each kind, at every sample.
+
+    As in preprocessing, a difference of two electrodes has no reference: it stays as it is, and is
+    left out of the mean. Parcels have none either.
 
     Parameters
     ----------
     signal
         A window.
-    kind
-        Kind of each channel.
+    sensors
+        Of its channels.
     rows
         Numbers of the channels that are the reference; a kind with fewer than two stays.
 
@@ -96,8 +99,10 @@ def rereferenced(signal: Signal, kind: Int8[np.ndarray, " channel"], rows: np.nd
         A copy.
     """
     out = signal.copy()
+    kind, single = sensors.kind, ~sensors.is_difference & (sensors.kind != KINDS.index("roi"))
     for each in np.unique(kind):
-        own, all_ = rows[kind[rows] == each], kind == each
+        all_ = (kind == each) & single
+        own = rows[all_[rows]]
         if len(own) > 1:  # a channel that is its own reference would become zero
             out[all_] -= signal[own].mean(axis=0)
     return out
@@ -164,7 +169,7 @@ def with_artifacts(
 
 
 def restored(
-    signal: Signal, kind: Int8[np.ndarray, " channel"], contract: InputContract, before: Signal
+    signal: Signal, sensors: Sensors, contract: InputContract, before: Signal
 ) -> Signal:
     """Referenced and scaled as the contract says.
 
@@ -172,8 +177,8 @@ def restored(
     ----------
     signal
         A window that was changed.
-    kind
-        Kind of each channel.
+    sensors
+        Of its channels.
     contract
         Contract of the corpus.
     before
@@ -186,7 +191,7 @@ def restored(
         A copy.
     """
     if contract.reference == "average" and contract.space == "sensors":
-        signal = rereferenced(signal, kind, np.arange(len(signal)))
+        signal = rereferenced(signal, sensors, np.arange(len(signal)))
     if contract.scale == "none":
         return signal.astype(np.float32)
     if contract.scale == "recording_std":
@@ -195,7 +200,7 @@ def restored(
     if contract.scale == "channel_std":
         centered = signal - signal.mean(axis=1, keepdims=True)
         return (centered / _nonzero(centered.std(axis=1))[:, None]).astype(np.float32)
-    out = np.empty_like(signal, dtype=np.float32)
+    out, kind = np.empty_like(signal, dtype=np.float32), sensors.kind
     for each in np.unique(kind):
         out[kind == each] = signal[kind == each] / _nonzero(signal[kind == each].std())
     return out

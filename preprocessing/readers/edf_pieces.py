@@ -14,10 +14,9 @@ from jaxtyping import Bool, Float64
 
 from neurofm.pages import words
 
-from .. import text
 from ..segments import CUT
 from ..steps.refusal import some
-from . import edf_header
+from . import edf_header, recorded_text
 from .errors import ReadError
 
 _NOTE = (re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\0]*)\x14\0"))
@@ -56,7 +55,10 @@ def find(path: Path) -> Pieces | None:
     """None for a recording without gaps. Raises ReadError where records go back in time."""
     if path.suffix.lower() not in (".edf", ".bdf"):
         return None
-    header = edf_header.read(path)
+    try:
+        header = edf_header.read(path)
+    except ValueError:
+        return None  # the reader says what is wrong
     if header.fixed[192:197] not in (b"EDF+D", b"BDF+D"):
         return None
     clock_s = [float(said[1]) if (said := _CLOCK.match(record[0])) else np.nan
@@ -123,11 +125,11 @@ def _annotations(path: Path, pieces: Pieces, encoding: str):
     the joined signal."""
     content = [part for record in edf_header.annotations(path, edf_header.read(path))
                for part in record]
-    stated = text.encoding_of(b"".join(content).replace(b"\0", b""), encoding)
+    read_as = recorded_text.words(path, encoding).get("encoding", "utf-8")
     onset_s, length_s, labels = [], [], []
     for part in content:
         for onset, length, said in _NOTE.findall(part):
-            for label in filter(None, said.decode(stated).split("\x14")):
+            for label in filter(None, said.decode(read_as).split("\x14")):
                 onset_s.append(float(onset) - pieces.first_s)
                 length_s.append(float(length or 0))
                 labels.append(label.partition("@@")[0])  # of one channel, as MNE exports it

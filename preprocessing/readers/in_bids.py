@@ -16,7 +16,7 @@ from neurofm.pages import words
 from .. import bids, segments, text
 from ..bids import ENTITIES, entities, person
 from ..steps.refusal import some
-from . import channel_rows, landmarks, mne_raw, raw_events, recorded_text
+from . import channel_rows, edf_pieces, landmarks, mne_raw, raw_events, recorded_text
 from .errors import ReadError, sentence
 from .options import ReadOptions
 from .plain_sidecars import plain, sidecars
@@ -85,7 +85,9 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
     elif not epoched:
         raw_events.mark_gaps(raw, path, options.encoding)
     units, notes = channel_rows.apply(raw, beside)
-    notes += [*_lost_events(beside, raw), *_other_rate(beside, raw)] if not epoched else []
+    if not epoched:
+        without = "without an onset (n/a)" + " or in a gap" * bool(edf_pieces.find(path))
+        notes += [*_lost_events(beside, raw, without), *_other_rate(beside, raw)]
     recording = mne_raw.convert(raw, options, str(path), units=units,
                                 fiducials=landmarks.read(beside))
     n_eeg = recording.sensors.kinds.count("eeg")
@@ -115,8 +117,9 @@ def _no_lock_files() -> Iterator[None]:
         _fileio._get_lock_context = given
 
 
-def _lost_events(beside: list[Path], raw) -> list[str]:
-    """Rows of events.tsv that are no events of the recording, by reason."""
+def _lost_events(beside: list[Path], raw, without: str) -> list[str]:
+    """Rows of events.tsv that are no events of the recording, by reason. without: why an onset is
+    n/a in what `plain` writes."""
     path = next((file for file in beside if file.name.endswith("events.tsv")), None)
     if path is None:
         return []
@@ -124,7 +127,7 @@ def _lost_events(beside: list[Path], raw) -> list[str]:
     for row in text.read_table(path)[1]:  # as `plain` writes it
         label = next((row[name] for name in ("trial_type", "value") if name in row), "n/a")
         if row["onset"] == "n/a":
-            lost.setdefault("without an onset (n/a)", []).append(label)
+            lost.setdefault(without, []).append(label)
         elif not 0 <= float(row["onset"]) < end_s:
             when = f"before its start or after its end ({end_s:g} s)"
             lost.setdefault(when, []).append(f"{label} at {float(row['onset']):g} s")

@@ -214,7 +214,8 @@ def convert(
                                      units), 1.0)
     for row in np.flatnonzero(factors != 1.0):
         signal[row] *= factors[row]
-    if files := [Path(file) for file in getattr(raw, "filenames", None) or () if file]:
+    if files := [Path(file) for file in getattr(raw, "filenames", None) or ()
+                 if file and Path(file).is_file()]:  # a loaded Raw may outlive its file
         notes += [note for note in (rates_note(files[0]),) if note]
         dropped = {**faster_than_eeg(files[0]), **dropped}
         notes += edf_pieces.notes(raw, files[0], options.encoding)

@@ -12,12 +12,17 @@ from pathlib import Path
 from .. import text
 from . import edf_header
 
+_NOT_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+
 
 def words(path: Path, stated: str = "") -> dict[str, str]:
     """What MNE's reader is told of the encoding; nothing where it is UTF-8, as MNE expects."""
     if path.suffix.lower() not in (".edf", ".bdf"):
         return {}
-    encoding = text.encoding_of(_annotations(path), stated)
+    content = _annotations(path)
+    encoding = text.encoding_of(content, stated)
+    if encoding == "cp1252" and not stated and _NOT_CP1252.search(content):
+        encoding = "latin-1"  # of another language; latin-1 reads any byte
     return {} if encoding == "utf-8" else {"encoding": encoding}
 
 

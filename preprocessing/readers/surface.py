@@ -26,8 +26,10 @@ class Parts:
         place_mm: Float[np.ndarray, "grain 3"],
     ) -> None:
         """names: region of each code in `label` (0 = none), in ascending order of the codes. Grains
-        (vertices, voxels) without a signal, as of the medial wall, do not count."""
-        there = (label != 0) & np.isfinite(signal).all(axis=1) & (signal.std(axis=1) > 0)
+        (vertices, voxels) without a signal, as of the medial wall, do not count. Volumes without a
+        number were scrubbed: they stay NaN."""
+        measured = signal[:, np.isfinite(signal).any(axis=0)]
+        there = (label != 0) & np.isfinite(measured).all(axis=1) & (measured.std(axis=1) > 0)
         codes = np.setdiff1d(np.unique(label), [0])
         for name, code in zip(names, codes.tolist(), strict=True):
             rows = there & (label == code)

@@ -1,8 +1,8 @@
 """Which part of a contract's band a recording does not hold, and whether it is taken all the same.
 
-A band ends at half of the sampling rate, at the low-pass that the header states, or where the
-spectrum falls off (`resample` measures it): the lowest counts. What is above is zero, in a
-recording that was upsampled as in one that was filtered, so one rule holds for both.
+A band ends at half of the sampling rate, or at the low-pass that the header states: the lower
+counts. What is above is zero, in a recording that was upsampled as in one that was filtered, so one
+rule holds for both. A low-pass of which no header tells is not noticed.
 """
 
 from typing import Literal

@@ -28,7 +28,7 @@ def standardized(sensors: Sensors, contract: InputContract = CONTRACT, seed: int
     rng = np.random.default_rng(seed)
     signal = rng.standard_normal((len(sensors), N_TIMES)).cumsum(axis=1).astype(np.float32)
     signal += 3 * rng.standard_normal((1, N_TIMES)).astype(np.float32)
-    return worse.restored(signal, sensors.kind, contract, signal)
+    return worse.restored(signal, sensors, contract, signal)
 
 
 def power(signal: np.ndarray, low_hz: float, high_hz: float) -> float:
@@ -74,7 +74,7 @@ def test_scale_is_that_of_the_contract(rule):
 def test_recording_std_keeps_what_is_loud():
     contract, sensors = CONTRACT.with_(scale="recording_std"), corpora.layout(8)
     signal = standardized(sensors) * np.arange(1, 9, dtype=np.float32)[:, None]
-    low = worse.restored(worse.lowpassed(signal, 128.0, 20.0), sensors.kind, contract, signal)
+    low = worse.restored(worse.lowpassed(signal, 128.0, 20.0), sensors, contract, signal)
     assert np.allclose(low.std(axis=1), signal.std(axis=1), rtol=1e-3)
 
 
@@ -106,10 +106,10 @@ def test_another_reference_is_of_each_kind():
     sensors = meg_and_eeg()
     signal = standardized(sensors)
     rows = np.array([0, 1, 12, 15])
-    found = worse.rereferenced(signal, sensors.kind, rows)
+    found = worse.rereferenced(signal, sensors, rows)
     assert np.allclose(found[:12], signal[:12] - signal[:2].mean(axis=0))
     assert np.allclose(found[12:], signal[12:] - signal[[12, 15]].mean(axis=0))
-    alone = worse.rereferenced(signal, sensors.kind, rows[:3])
+    alone = worse.rereferenced(signal, sensors, rows[:3])
     assert np.array_equal(alone[12:], signal[12:])  # it would become zero
 
 
@@ -160,3 +160,20 @@ def test_bad_input(corpus):
     with pytest.raises(ValueError, match="bound to its channels"):
         augment.check(CONTRACT, list(augment.ALL), n_channels=19)
     assert augment.check(CONTRACT, ["noise"], n_channels=19) is CONTRACT
+    with pytest.raises(ValueError, match=r"channels and reference.*--augment_by=\[noise\]"):
+        augment.check(CONTRACT.with_(kinds=("roi",)), ["channels", "reference", "noise"])
+
+
+def test_differences_of_electrodes_have_no_reference():
+    """As in preprocessing: neither an average is taken off them, nor are they in it."""
+    sensors = corpora.layout(12)
+    orientation = np.zeros((12, 3), dtype=np.float32)
+    orientation[8:, 0] = 1.0
+    mixed = Sensors(sensors.names, sensors.kind, sensors.position, orientation)
+    signal = standardized(sensors)
+    made = worse.restored(signal, mixed, CONTRACT.with_(scale="none"), signal)
+    assert np.array_equal(made[8:], signal[8:])
+    assert np.allclose(made[:8], signal[:8] - signal[:8].mean(axis=0), atol=1e-6)
+    moved = worse.rereferenced(signal, mixed, np.array([0, 1, 10]))
+    assert np.array_equal(moved[8:], signal[8:])
+    assert np.allclose(moved[:8], signal[:8] - signal[:2].mean(axis=0), atol=1e-6)

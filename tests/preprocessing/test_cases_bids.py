@@ -161,3 +161,13 @@ def test_cases_a_fault_in_the_description_costs_the_license_alone(tmp_path):
     path = _study(tmp_path)
     (path.parents[2] / "dataset_description.json").write_text('{"Name": "s", "License": "CC0",}')
     assert _cuts(readers.read(path)) == [(2.0, "L"), (8.0, "R"), (14.0, "L")]
+
+
+def test_cases_bad_input_text_called_edf_in_bids(tmp_path):
+    folder = tmp_path / "study" / "sub-01" / "eeg"
+    folder.mkdir(parents=True)
+    (tmp_path / "study" / "dataset_description.json").write_text(
+        '{"Name": "s", "BIDSVersion": "1.9.0"}')
+    (folder / "sub-01_task-go_eeg.edf").write_text("hello")
+    with pytest.raises(readers.ReadError, match="has no EDF header; it is damaged"):
+        readers.read(folder / "sub-01_task-go_eeg.edf")

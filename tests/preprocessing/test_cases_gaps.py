@@ -178,3 +178,23 @@ def test_cases_jumps_in_times_of_eeglab_are_joints(tmp_path, unit):
 def test_cases_other_times_of_eeglab_are_no_joints(tmp_path, change):
     path = _set(tmp_path / "a.set", change(5.0 * np.arange(4000)))
     assert segments.continuous(readers.read(path)) == [(0, 4000)]
+
+
+def test_cases_a_note_tells_of_events_in_a_gap_of_bids(tmp_path):
+    folder = tmp_path / "study" / "sub-01" / "eeg"
+    folder.mkdir(parents=True)
+    (tmp_path / "study" / "dataset_description.json").write_text(
+        json.dumps({"Name": "s", "BIDSVersion": "1.9.0"}))
+    (folder / "sub-01_task-go_events.tsv").write_text(
+        "onset\tduration\ttrial_type\n5\t1\tbefore\n20\t1\tin gap\n")
+    recording = readers.read(_edf(folder / "sub-01_task-go_eeg.edf", {10: 30.0}, ()))
+    assert ("sub-01_task-go_events.tsv: 1 event without an onset (n/a) or in a gap, left out: "
+            "in gap") in recording.notes
+
+
+def test_cases_a_loaded_raw_whose_file_is_gone(tmp_path):
+    path = _edf(tmp_path / "a.edf", {})
+    raw = mne.io.read_raw(path, preload=True, verbose="ERROR")
+    before = readers.from_raw(raw)
+    path.unlink()
+    assert np.array_equal(readers.from_raw(raw).signal, before.signal)

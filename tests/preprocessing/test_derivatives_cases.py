@@ -68,6 +68,7 @@ def test_one_file_a_run(tmp_path, names, table, wanted):
     lost = {name.rsplit("/", 1)[-1].removeprefix(f"{RUN}_") for name in found.left_out}
     assert lost == {*names} - {wanted}
     assert all(wanted in why for why in found.left_out.values())
+    assert not found.passed_over.keys() & {*found.left_out.values()}  # told once
 
 
 def test_runs_tasks_and_acquisitions_are_recordings_of_their_own(tmp_path):

@@ -185,3 +185,10 @@ def test_cases_ingest_says_how_windows_lie_in_events(tmp_path, make_raw, save, i
     once = ingest(tmp_path / "lab", *words, "--label.within", "onset", "--out", tmp_path / "once")
     assert "2 events last two windows or longer and give one each" in once.text
     assert once.corpus.windows["start_s"].tolist() == [0, 20]
+
+
+def test_cases_an_event_that_the_mapping_does_not_name_has_no_label(night):
+    """Also where the mapping names an event "None"."""
+    events = _with(night, (10, 0, "None"), (20, 0, "button"))
+    cuts = labels.cuts(events, LabelRule("event", mapping={"None": "rest"}), 2.0)
+    assert (cuts.onsets_s.tolist(), cuts.labels) == ([10.0], ["rest"])

@@ -100,6 +100,19 @@ class TestOnsets:
         assert done.onset.tolist() == [0, 1, 4]
         assert done.quality["windows_left_out"] == {"reach beyond the recording": 2}
 
+    def test_a_trial_that_begins_between_two_samples_of_the_new_rate(self, make_raw):
+        """Trials of 261 samples at 200 Hz begin every 334.08 samples of 256 Hz."""
+        raw = make_raw(seconds=30, sfreq=200)
+        trials = np.stack([raw.get_data(start=261 * k, stop=261 * (k + 1)) for k in range(20)])
+        recording = from_raw(mne.EpochsArray(trials, raw.info, verbose="ERROR"))
+        onsets_s = 1.305 * np.arange(20)
+        done = standardize(recording, CONTRACT.with_(window_s=1.0, sfreq=256.0), onsets_s=onsets_s)
+        assert done.onset.tolist() == list(range(20))
+        assert ((done.start_s - onsets_s) * 256 < 1).all()
+        early = standardize(recording, CONTRACT.with_(window_s=1.0, sfreq=256.0),
+                            onsets_s=onsets_s[:2] - [0, 0.005])
+        assert early.onset.tolist() == [0]
+
     def test_signal_is_that_of_the_whole(self, make_raw):
         recording = from_raw(make_raw(seconds=30))
         whole = standardize(recording, CONTRACT.with_(scale="none"))

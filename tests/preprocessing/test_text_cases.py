@@ -9,6 +9,7 @@ from neurofm.preprocessing import archive, bids, labels, readers, terms, text
 from neurofm.preprocessing.labels import LabelRule
 from neurofm.preprocessing.readers import ReadError
 from neurofm.preprocessing.whose import Exclude, NameTables
+from tests.support.torture.signals import edf, onsets
 
 TABLE = "participant_id\tgroup\tsite\r\nsub-01\tpatient\tMünster\r\nsub-02\tcontrol\t“Köln”\r\n"
 
@@ -209,3 +210,15 @@ def test_cases_numbers_as_events_and_labels(make_raw):
     cuts = labels.cuts(readers.from_raw(raw), rule)
     assert cuts.onsets_s.tolist() == [2, 8, 14]
     assert cuts.labels == ["left", "0", "left"]
+
+
+@pytest.mark.parametrize("reserved", ["EDF+C", "EDF+D"])
+def test_cases_annotations_of_edf_in_an_encoding_that_nothing_says(tmp_path, reserved):
+    """Bytes of Japanese that mean nothing in cp1252."""
+    label = "安静ー閉眼"
+    path = edf(tmp_path / "a.edf", reserved=reserved, annotations=onsets(
+        10.0 * (reserved == "EDF+D"), label.encode("shift_jis")))
+    found = readers.read(path)
+    assert label.encode("shift_jis").decode("latin-1") in found.events.label
+    assert found.attributes["encoding"] == "a.edf"
+    assert label in readers.read(path, encoding="shift_jis").events.label

@@ -167,3 +167,18 @@ def test_parcels_as_they_are(surfaces):
     assert read.sfreq == pytest.approx(1 / 0.72)
     assert np.allclose(read.signal, WAVES[:2] + 7, atol=1e-5)
     assert np.allclose(read.sensors.position[1], points("R")[:20].mean(axis=0) / 1000, atol=1e-5)
+
+
+def test_a_volume_without_numbers_was_scrubbed(surfaces):
+    """As in volumes: it is NaN, and the other volumes count."""
+    whole = readers.read(surfaces / STEM.format("L"), images=images(surfaces))
+    for side in "LR":
+        signal = signals(side).copy()
+        signal[:, 4] = np.nan
+        save(surfaces / STEM.format(side),
+             *((volume, "NIFTI_INTENT_TIME_SERIES", "FLOAT32") for volume in signal.T))
+    found = readers.read(surfaces / STEM.format("L"), images=images(surfaces))
+    assert found.sensors.names == whole.sensors.names
+    assert np.isnan(found.signal[:, 4]).all()
+    kept = np.arange(VOLUMES) != 4
+    assert np.array_equal(found.signal[:, kept], whole.signal[:, kept])

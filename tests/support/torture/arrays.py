@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from . import Kinds
-from .recordings import cut
-from .signals import NAMES, microvolts
+from .signals import NAMES, cut, microvolts
 
 KINDS = Kinds()
 good, fails, passed = KINDS.good, KINDS.fails, KINDS.passed

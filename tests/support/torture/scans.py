@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 
 from . import Kinds
-from .recordings import cut
+from .signals import cut
 
 KINDS = Kinds()
 good, fails, passed = KINDS.good, KINDS.fails, KINDS.passed

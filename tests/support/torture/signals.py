@@ -161,3 +161,10 @@ def egi(path: Path) -> Path:
                        0, 0, 0)
     path.write_bytes(head + np.ascontiguousarray(signal.T, dtype=">f4").tobytes())
     return path
+
+
+def cut(path: Path, share: float = 0.5, less: int = 0) -> Path:
+    """The file without its end."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:int(share * len(whole)) - less])
+    return path
