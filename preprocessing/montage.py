@@ -150,8 +150,12 @@ def _between(name: str, places: dict) -> tuple[str, np.ndarray] | None:
 
 
 def directions(names: list[str], montage: str) -> Float32[np.ndarray, "channel 3"]:
-    """Unit vectors from the second to the first electrode of a difference; 0 for others."""
-    places = _places(montage)
+    """Unit vectors from the second to the first electrode of a difference; 0 for others.
+
+    Electrodes that the montage lacks are where standard_1005 has them, by which `derivation` knows
+    a difference: it is one under any montage.
+    """
+    places = {**_places("standard_1005"), **_places(montage)}
     found = np.zeros((len(names), 3), dtype=np.float32)
     for row, name in enumerate(names):
         ends = [places.get(clean_name(end).casefold()) for end in derivation(name) or ()]

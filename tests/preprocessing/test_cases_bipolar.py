@@ -91,3 +91,8 @@ def test_cases_the_places_that_are_used_are_drawn():
 
 def test_cases_unknown_places_are_not_drawn():
     assert layout_figure.draw(_recording(["X1", "X2"]).sensors, "") == ""
+
+
+def test_cases_a_difference_is_one_under_a_montage_that_lacks_its_electrodes():
+    assert np.isnan(montage.look_up(["Fp1-F7"], "biosemi16")[1]).all()
+    assert np.linalg.norm(montage.directions(["Fp1-F7"], "biosemi16")) == pytest.approx(1)
