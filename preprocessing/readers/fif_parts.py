@@ -48,7 +48,7 @@ def _links(path: Path, mtime_ns: int) -> dict[int, str]:
                     # MNE writes whole paths of the folder in which it was saved.
                     name = file.read(size).decode("utf-8", "replace").rstrip("\0")
                     found[role] = name.replace("\\", "/").rpartition("/")[2]
-                if after < 0:
+                if after < 0 or 0 < after <= at:  # the end; a damaged file may lead back
                     return found
                 at = after or at + 16 + size
     except (OSError, EOFError, struct.error):
