@@ -15,6 +15,7 @@ from neurofm.data.recording import Events, Recording
 
 CUT = "EDGE boundary"
 SHORT = "a stretch shorter than a window"
+BEYOND, JOINED = "reach beyond the recording", "with a joint or a loss inside"
 SKIP = "BAD_ACQ_SKIP"  # nothing was recorded for the event's duration
 
 

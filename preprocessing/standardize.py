@@ -234,7 +234,9 @@ def _at(
         at_joint = (start == begin - 1) & (onsets_s >= begins_s.get(begin, np.inf) - _TOLERANCE_S)
         start[at_joint] = begin
         fits |= (start >= begin) & (start + contract.window_samples <= stop)
-    lost += _left_out("reach beyond the recording", ~fits, start, np.arange(len(start)), contract)
+    beyond = (start < 0) | (start + contract.window_samples > recording.n_times)
+    for reason, which in ((segments.BEYOND, beyond), (segments.JOINED, ~fits & ~beyond)):
+        lost += _left_out(reason, which, start, np.arange(len(start)), contract)
     return start[fits], np.flatnonzero(fits)
 
 

@@ -92,7 +92,8 @@ def _of_epochs(
         whole = number not in kept
         begin_s = recording.epoch_tmin_s + (0 if whole else offset[at] / contract.sfreq)
         end_s = begin_s + (n_times / recording.sfreq if whole else contract.window_s)
-        reason = each.reason.replace("reach beyond the recording", "not all of it was recorded")
+        reason = ("not all of it was recorded"
+                  if each.reason in (segments.BEYOND, segments.JOINED) else each.reason)
         lost[number, at * (not whole)] = ("epoch" if whole else "window", str(number),
                                           round(begin_s, 6), round(end_s, 6), reason)
     return Cut(windows, epoch, times.round(6),

@@ -112,6 +112,7 @@ class TestOnsets:
         early = standardize(recording, CONTRACT.with_(window_s=1.0, sfreq=256.0),
                             onsets_s=onsets_s[:2] - [0, 0.005])
         assert early.onset.tolist() == [0]
+        assert early.quality["windows_left_out"] == {segments.JOINED: 1}
 
     def test_signal_is_that_of_the_whole(self, make_raw):
         recording = from_raw(make_raw(seconds=30))
