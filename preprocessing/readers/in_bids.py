@@ -75,6 +75,8 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
     except ReadError:
         raise
     except Exception as error:  # mne-bids fails in many ways on damaged files and sidecars
+        if reason := mne_raw.missing_part(path, error):
+            raise ReadError(path, reason) from error
         raise ReadError(path, f"mne-bids cannot read it: {sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
     mne_raw.check_signal_file(path, raw)

@@ -77,7 +77,7 @@ def open_raw(path: Path, encoding: str = ""):
     except ReadError:
         raise
     except Exception as error:  # readers of a dozen formats fail in as many ways
-        if reason := _missing_part(path, error):
+        if reason := missing_part(path, error):
             raise ReadError(path, reason) from error
         if wanted := extras.hint(error):
             raise ReadError(path, f"reading {path.suffix} {wanted}") from error
@@ -96,7 +96,7 @@ def check_signal_file(path: Path, raw) -> None:
                                   f"{promised}; copy it again from the source")
 
 
-def _missing_part(path: Path, error: Exception) -> str:
+def missing_part(path: Path, error: Exception) -> str:
     """The file beside this one that its reader did not find; "" where the error is another."""
     if ".fif" in path.name and "Split raw file" in str(error):
         return (f"a part of the split recording is missing: {fif_parts.goes_on_in(path)}, as the "

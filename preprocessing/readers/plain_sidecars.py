@@ -117,12 +117,12 @@ def _in_the_signal(rows: list[dict[str, str]], pieces: Pieces | None) -> None:
 
 
 def _number(file: Path, column: str, written: str) -> str:
-    """A number of seconds as written, with a decimal point; "n/a" where nothing is written."""
+    """A number of seconds as written, with a decimal point; "n/a" where there is none."""
     if written.casefold() in ("", "n/a", "na", "nan", "none", "null"):
         return "n/a"
     try:
-        float(point := written.replace(",", "."))
+        known = np.isfinite(float(point := written.replace(",", ".")))
     except ValueError:
         raise ReadError(file, f"wanted numbers of seconds in the column {column}, got "
                               f"{written!r}; correct the table, or write n/a") from None
-    return point
+    return point if known else "n/a"

@@ -10,6 +10,7 @@ from neurofm.preprocessing import bids, labels, readers
 from neurofm.preprocessing.labels import LabelRule
 from neurofm.preprocessing.readers import ReadError
 from neurofm.preprocessing.standardize import ContractError
+from tests.support.torture.signals import edf, eeglab
 
 NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "Fz", "pulse2"]
 EVENTS = "onset\tduration\ttrial_type\n2.0\t0.5\tleft\n8.0\t0.5\tright\n14.0\t0.5\tleft\n"
@@ -163,11 +164,33 @@ def test_cases_a_fault_in_the_description_costs_the_license_alone(tmp_path):
     assert _cuts(readers.read(path)) == [(2.0, "L"), (8.0, "R"), (14.0, "L")]
 
 
-def test_cases_bad_input_text_called_edf_in_bids(tmp_path):
-    folder = tmp_path / "study" / "sub-01" / "eeg"
-    folder.mkdir(parents=True)
+@pytest.fixture
+def folder(tmp_path):
+    """Of a subject's EEG in a BIDS folder."""
+    made = tmp_path / "study" / "sub-01" / "eeg"
+    made.mkdir(parents=True)
     (tmp_path / "study" / "dataset_description.json").write_text(
         '{"Name": "s", "BIDSVersion": "1.9.0"}')
+    return made
+
+
+def test_cases_bad_input_text_called_edf_in_bids(folder):
     (folder / "sub-01_task-go_eeg.edf").write_text("hello")
-    with pytest.raises(readers.ReadError, match="has no EDF header; it is damaged"):
+    with pytest.raises(ReadError, match="has no EDF header; it is damaged"):
         readers.read(folder / "sub-01_task-go_eeg.edf")
+
+
+def test_cases_bad_input_a_set_without_its_fdt_in_bids(folder):
+    path = eeglab(folder / "sub-01_task-go_eeg.set", data="sub-01_task-go_eeg.fdt")
+    with pytest.raises(ReadError, match=r"its signal file sub-01_task-go_eeg\.fdt is missing"):
+        readers.read(path)
+
+
+def test_cases_events_whose_times_are_no_numbers(folder):
+    """inf is what a division by zero leaves in a table."""
+    (folder / "sub-01_task-go_events.tsv").write_text(
+        "onset\tduration\ttrial_type\ninf\t1\tlost\n2\tinf\tgo\n")
+    found = readers.read(edf(folder / "sub-01_task-go_eeg.edf"))
+    assert found.events.label == ("go",)
+    assert (found.events.onset_s[0], found.events.duration_s[0]) == (2.0, 0.0)
+    assert "1 event without an onset (n/a), left out: lost" in found.notes[0]
