@@ -120,8 +120,8 @@ def _no_lock_files() -> Iterator[None]:
 
 
 def _lost_events(beside: list[Path], raw, without: str) -> list[str]:
-    """Rows of events.tsv that are no events of the recording, by reason. without: why an onset is
-    n/a in what `plain` writes."""
+    """Rows of events.tsv that are no events of the recording, or of which a part is none, by
+    reason. without: why an onset is n/a in what `plain` writes."""
     path = next((file for file in beside if file.name.endswith("events.tsv")), None)
     if path is None:
         return []
@@ -129,11 +129,13 @@ def _lost_events(beside: list[Path], raw, without: str) -> list[str]:
     for row in text.read_table(path)[1]:  # as `plain` writes it
         label = next((row[name] for name in ("trial_type", "value") if name in row), "n/a")
         if row["onset"] == "n/a":
-            lost.setdefault(without, []).append(label)
-        elif not 0 <= float(row["onset"]) < end_s:
-            when = f"before its start or after its end ({end_s:g} s)"
-            lost.setdefault(when, []).append(f"{label} at {float(row['onset']):g} s")
-    return [f"{path.name}: {words.count(len(labels), 'event')} {why}, left out: {some(labels, 4)}"
+            lost.setdefault(f"{without}, left out", []).append(label)
+        elif not 0 <= (onset_s := float(row["onset"])) < end_s:
+            length_s = 0.0 if row["duration"] == "n/a" else float(row["duration"])
+            when = ("before its start, set to begin with it" if onset_s < 0 < onset_s + length_s
+                    else f"before its start or after its end ({end_s:g} s), left out")
+            lost.setdefault(when, []).append(f"{label} at {onset_s:g} s")
+    return [f"{path.name}: {words.count(len(labels), 'event')} {why}: {some(labels, 4)}"
             for why, labels in lost.items()]
 
 

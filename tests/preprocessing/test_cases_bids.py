@@ -194,3 +194,14 @@ def test_cases_events_whose_times_are_no_numbers(folder):
     assert found.events.label == ("go",)
     assert (found.events.onset_s[0], found.events.duration_s[0]) == (2.0, 0.0)
     assert "1 event without an onset (n/a), left out: lost" in found.notes[0]
+
+
+def test_cases_events_that_began_before_the_recording(folder):
+    """What is kept of them is not told as left out."""
+    (folder / "sub-01_task-go_events.tsv").write_text(
+        "onset\tduration\ttrial_type\n-1\t3\tW\n-1\t0.5\tgo\n")
+    found = readers.read(edf(folder / "sub-01_task-go_eeg.edf"))
+    assert (found.events.label, found.events.onset_s.tolist()) == (("W",), [0.0])
+    kept, lost = found.notes
+    assert kept.endswith("1 event before its start, set to begin with it: W at -1 s")
+    assert lost.endswith("1 event before its start or after its end (12 s), left out: go at -1 s")
