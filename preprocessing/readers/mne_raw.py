@@ -201,7 +201,7 @@ def convert(
                                     f"out, or pass over such files (exclude: [pattern])")
         else:
             signal, events = _load(raw, picks), raw_events.of(raw)
-    except ReadError:
+    except (ReadError, MemoryError):
         raise
     except Exception as error:
         raise ReadError(source, f"its samples cannot be read: {sentence(error)}; it is "

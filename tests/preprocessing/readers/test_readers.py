@@ -488,3 +488,15 @@ def test_messages_about_a_recording_in_memory_say_so():
     raw = mne.io.RawArray(np.zeros((1, 0)), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error")
     with pytest.raises(ReadError, match=r"^recording in memory: the recording has no samples"):
         from_raw(raw)
+
+
+def test_memory_that_ran_out_is_not_told_as_a_damaged_file(monkeypatch):
+    from neurofm.preprocessing.readers import mne_raw
+
+    def none_left(shape):
+        raise MemoryError(f"Unable to allocate {shape}")
+
+    monkeypatch.setattr(mne_raw.memory, "empty", none_left)
+    raw = mne.io.RawArray(np.zeros((1, 9)), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error")
+    with pytest.raises(MemoryError):
+        from_raw(raw)
