@@ -50,7 +50,7 @@ def read(path: Path, options) -> Recording:
 
 def _parcels(path: Path, brain, data: np.ndarray, table, parts: Parts) -> None:
     """Parcels as they are, each at the center of its vertices and voxels."""
-    meshes = None
+    meshes, measured = None, np.isfinite(data).any(axis=0)
     for name, voxels, vertices, signal in zip(brain.name, brain.voxels, brain.vertices, data,
                                               strict=True):
         place = [_of_voxels(brain.affine, voxels)] if len(voxels) else []
@@ -58,7 +58,7 @@ def _parcels(path: Path, brain, data: np.ndarray, table, parts: Parts) -> None:
             meshes = meshes or coordinates(path, table.mesh)
             place.append(_on_mesh(path, meshes, structure, index))
         middle = np.concatenate(place).mean(axis=0, keepdims=True)
-        parts.add([str(name)], np.ones(1, dtype=int), signal[None], middle)
+        parts.add([str(name)], np.ones(1, dtype=int), signal[None], middle, measured)
 
 
 def _dense(path: Path, brain, data: np.ndarray, table, parts: Parts) -> None:

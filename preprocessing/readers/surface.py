@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import KINDS, Sensors
@@ -23,13 +23,14 @@ class Parts:
 
     def add(
         self, names: Iterable[str], label: np.ndarray, signal: Float[np.ndarray, "grain volume"],
-        place_mm: Float[np.ndarray, "grain 3"],
+        place_mm: Float[np.ndarray, "grain 3"], measured: Bool[np.ndarray, " volume"] | None = None,
     ) -> None:
         """names: region of each code in `label` (0 = none), in ascending order of the codes. Grains
-        (vertices, voxels) without a signal, as of the medial wall, do not count. Volumes without a
-        number were scrubbed: they stay NaN."""
-        measured = signal[:, np.isfinite(signal).any(axis=0)]
-        there = (label != 0) & np.isfinite(measured).all(axis=1) & (measured.std(axis=1) > 0)
+        (vertices, voxels) without a signal, as of the medial wall, do not count. measured: volumes
+        that hold a number anywhere, by default in this part; the others were scrubbed, and stay
+        NaN."""
+        held = signal[:, np.isfinite(signal).any(axis=0) if measured is None else measured]
+        there = (label != 0) & np.isfinite(held).all(axis=1) & (held.std(axis=1) > 0)
         codes = np.setdiff1d(np.unique(label), [0])
         for name, code in zip(names, codes.tolist(), strict=True):
             rows = there & (label == code)
