@@ -84,6 +84,11 @@ def check(contract: Contract, by: Sequence[str], n_channels: int = 0) -> InputCo
     n_channels
         Number of channels that the model is bound to; 0 = any.
 
+    Returns
+    -------
+    InputContract
+        `contract`.
+
     Raises
     ------
     ValueError

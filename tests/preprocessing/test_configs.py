@@ -30,7 +30,8 @@ def test_words(data, ingest, repo):
     assert np.allclose(corpus.windows["start_s"], 1.2 * np.arange(200))
     assert {corpus.signal(i).shape for i in range(200)} == {(32, 60)}
     assert corpus.recordings["subject"].tolist() == ["04"]
-    assert '"band_missing_hz": []' in corpus.recordings["quality"][0]
+    # The file says a low-pass at 15 Hz; the open band of the contract ends at 20 Hz.
+    assert '"band_missing_hz": [[15.0, 20.0]]' in corpus.recordings["quality"][0]
 
 
 def test_directions_of_a_hand(data, ingest, repo):
