@@ -297,7 +297,7 @@ def test_one_file_in_help(toy):
     assert said.count("toy-question How evenly features follow loudness: a toy question.") == 2
     for line, wanted in (
         (["ingest"], ["toy_table", "Installed: clip, mute"]),
-        (["pretrain"], ["toy_bigram, toy_loud, toy_masked, toy_sign"]),
+        (["pretrain"], ["toy_bigram, toy_loud, toy_loudness, toy_masked, toy_sign"]),
         (["evaluate", "decoding"], ["toy_side", "toy_nearest"]),
         (["evaluate", "toy-question"], ["Checkpoint of a model with features (required)"]),
     ):
