@@ -223,7 +223,9 @@ def as_recording(recording) -> Recording:
     import mne
 
     if isinstance(recording, mne.BaseEpochs) and not recording.preload:
-        recording = recording.copy().load_data()  # without those it rejects
+        # Those that it rejects are dropped from it as `get_data` would: `epochs.events` has a row
+        # an epoch only from then on.
+        recording = recording.drop_bad(verbose="ERROR").copy().load_data()
     if isinstance(recording, mne.io.BaseRaw | mne.BaseEpochs):
         return readers.from_raw(recording)
     average = (": an average holds no continuous signal; give the Raw or Epochs that it is of"
@@ -253,9 +255,13 @@ def of_recording(
 def of_corpus(
     corpus: Corpus, windows: np.ndarray, batch_windows: int, geometry: GeometryRule
 ) -> Iterator[Batch]:
-    """Windows of a corpus, in the order given, sensors by the model's rule."""
-    for start in range(0, len(windows), batch_windows):
-        yield corpus.batch(windows[start : start + batch_windows], geometry=geometry)
+    """Windows of a corpus, in the order given, sensors by the model's rule: `batch_windows` at a
+    time, fewer where they are large."""
+    start = 0
+    while start < len(windows):
+        full = min(batch_windows, max(1, _LARGEST // corpus.signal(windows[start]).size))
+        yield corpus.batch(windows[start : start + full], geometry=geometry)
+        start += full
 
 
 def _is_corpus(path: str | Path) -> bool:

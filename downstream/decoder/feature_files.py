@@ -43,7 +43,7 @@ def write(features: "Features", folder: Path, wanted: Format) -> list[str]:
     if wanted == "parquet":
         _to_parquet(features, path)
     elif wanted == "zarr":
-        features.to_xarray().to_zarr(path, zarr_format=2, consolidated=True)
+        features.to_xarray().to_zarr(path, mode="w", zarr_format=2, consolidated=True)
         return [str(file.relative_to(folder)) for file in sorted(path.rglob("*"))
                 if file.is_file()]
     else:

@@ -2,7 +2,8 @@
 
 An epoch that is no longer than the contract's window is one window. A longer one is cut into
 windows with the contract's stride, of which the last ends with the epoch. An epoch that is shorter
-than what the model encodes together is refused.
+than what the model encodes together is refused. One that is longer than a multiple of that by one
+sample loses it: `mne.Epochs` hold the sample at tmax too, and a window of zeros would follow it.
 """
 
 from dataclasses import dataclass, replace
@@ -69,6 +70,8 @@ def _of_epochs(
 ) -> Cut:
     n_times = recording.n_times // recording.n_epochs
     length = floor(n_times / recording.sfreq * contract.sfreq + 1e-6)
+    if length > shortest and length % shortest <= contract.sfreq / recording.sfreq:
+        length -= length % shortest
     window = min(length, contract.window_samples)
     if window < shortest:
         raise ContractError(

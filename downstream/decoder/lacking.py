@@ -5,6 +5,7 @@ is taken where the model knows what that costs (`robustness.json`) and stays bet
 model that does not know takes recordings of the whole band alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -92,10 +93,15 @@ def of(
         unknown = "What this costs is not known: " + (
             "the decoder was not measured on recordings as bad as this." if measured else
             "the model has no robustness curve (robustness.json of neurofm finetune).")
-        if lacking == "known" and lacks.lowpass_hz is not None:
-            raise ContractError(source, _wanted(contract),
+        # Of a model that takes its own channels alone, no share of them is measured.
+        sparse = lacks.channels is not None and measured is not None and any(
+            each.lacks.channels for each in measured.conditions)
+        if lacking == "known" and (lacks.lowpass_hz is not None or sparse):
+            wanted = (f"{round(_FEW_CHANNELS * measured.n_channels)} channels or more"
+                      if sparse and measured else _wanted(contract))
+            raise ContractError(source, wanted,
                                 f"it has {words.listed(lacks.parts())} ({unknown.rstrip('.')})",
-                                f"give one that holds it, or {band.ACCEPT}")
+                                f"give one that has it, or {band.ACCEPT}")
         return Worth(lacks, None, (*same, lacks.words(), unknown))
     worse = lacks.lowpass_hz is not None or lacks.channels is not None  # artifacts are said alone
     if lacking == "known" and worse and found.holds_chance:
@@ -150,9 +156,14 @@ def of_corpus(corpus: Corpus, lacking: Lacking = "known") -> list[str]:
 def band_end_hz(corpus: Corpus, rows: np.ndarray) -> float | None:
     """Where the band of these recordings ends, Hz; None where most hold that of the contract."""
     ends = _ends(corpus)
-    found = sorted(np.inf if ends[row] is None else ends[row] for row in rows)
-    middle = found[(len(found) - 1) // 2] if found else np.inf
-    return None if np.isinf(middle) else float(middle)
+    return middle([ends[row] for row in rows])
+
+
+def middle(ends_hz: Sequence[float | None]) -> float | None:
+    """The median of ends of bands, the lower of two; None = the contract's, the highest."""
+    found = sorted(np.inf if hz is None else hz for hz in ends_hz)
+    hz = found[(len(found) - 1) // 2] if found else np.inf
+    return None if np.isinf(hz) else float(hz)
 
 
 def _ends(corpus: Corpus) -> list[float | None]:

@@ -24,6 +24,8 @@ from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import ContractError, standardize
 from neurofm.preprocessing.steps import band
 
+from ..decoder.lacking import middle
+
 _log = logging.getLogger("neurofm.downstream")
 
 
@@ -109,18 +111,19 @@ def contract_for(recordings: Sequence[Recording], contract: Contract) -> Contrac
 def band_end_hz(
     recordings: Sequence[Recording], contract: Contract, lacking: band.Lacking
 ) -> float | None:
-    """Where the band of these epochs ends, Hz, the lowest; None where they hold the contract's.
-    Raises ContractError where that is asked, else warns."""
+    """Where the band of these epochs ends, Hz; None where most hold the contract's. Raises
+    ContractError where that is asked, else warns."""
     if not isinstance(contract, InputContract):
         return None
-    found = {(each.sfreq, each.band_hz): band.noted(each, contract) for each in recordings}
-    ends_hz = []
-    for quality in found.values():
+    keys = [(each.sfreq, each.band_hz) for each in recordings]
+    ends_hz = {}
+    for key, recording in dict(zip(keys, recordings, strict=True)).items():
+        quality = band.noted(recording, contract)
         band.check("epochs", quality, contract, lacking)
-        if (hz := band.end_hz(quality, contract)) is not None:
-            ends_hz.append(hz)
+        ends_hz[key] = band.end_hz(quality, contract)
+        if ends_hz[key] is not None:
             _log.warning("epochs: %s", band.remarks(quality)[-1])
-    return min(ends_hz, default=None)
+    return middle([ends_hz[key] for key in keys])
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +187,8 @@ def _apart(recording: Recording, n_epochs: int) -> list[Recording]:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Whether two infos describe the same channels at the same places."""
-    return (a["ch_names"] == b["ch_names"] and a["sfreq"] == b["sfreq"] and a["bads"] == b["bads"]
-            and a["dev_head_t"] == b["dev_head_t"]
+    """Whether two infos describe the same channels at the same places, and one band."""
+    same = ("ch_names", "sfreq", "bads", "dev_head_t", "highpass", "lowpass")
+    return (all(a[name] == b[name] for name in same)
             and all(np.array_equal(x["loc"], y["loc"], equal_nan=True) and x["kind"] == y["kind"]
                     for x, y in zip(a["chs"], b["chs"], strict=True)))

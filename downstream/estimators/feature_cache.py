@@ -1,8 +1,9 @@
 """Features of epochs, computed at once or kept by a `joblib.Memory`: an entry an epoch.
 
-The key of an entry is everything that decides it: weights and config of the model, pool, contract,
-the epoch's signal and sensors. Folds, clones and settings that share epochs therefore share their
-features, and other processes (`n_jobs`) and later sessions do, too.
+The key of an entry is everything that decides it but the device: version and commit of the code,
+weights and config of the model, pool, contract, the epoch's signal and sensors. Folds, clones and
+settings that share epochs therefore share their features, and other processes (`n_jobs`) and later
+sessions do, too.
 """
 
 import hashlib
@@ -39,8 +40,8 @@ def pooled(
         return torch.cat(features.alike(_encoded(decoder, recordings, contract, batch_windows,
                                                  device)))
     kept = memory.cache(_kept, ignore=["make"], verbose=0)
-    of_all = (artifacts.code_version()["neurofm"], of_model(decoder.backbone),
-              decoder.config.pool, contract.fingerprint)
+    of_all = (artifacts.code_version(), of_model(decoder.backbone), decoder.config.pool,
+              contract.fingerprint)
     infos: dict[int, str] = {}
     keys = [joblib.hash((of_all, _of_epoch(each, infos))) for each in recordings]
     missing = {key: k for k, key in enumerate(keys) if not kept.check_call_in_cache(key, None)}

@@ -34,6 +34,7 @@ from .one import (
 )
 
 SUMMARY = "summary.tsv"
+_KEPT_BYTES = 2**30  # of a person's recordings that wait to be decoded; others are read again
 _COLUMNS = ["recording", "status", "folder", "windows", "reason", "size", "mtime_ns"]
 
 
@@ -110,9 +111,14 @@ class Many:
             for each in person:
                 try:
                     if each in self._jobs or each == path:
-                        self._opened[each] = opened(each, run, self.decoder)
-                    seen = self._opened[each].seen if each in self._opened else None
-                    self._seen[each] = seen or seen_of(each, run, self.decoder)
+                        made = opened(each, run, self.decoder)
+                        self._seen[each] = made.seen or seen_of(each, run, self.decoder)
+                        waiting = [made, *self._opened.values()]
+                        if each == path or sum(one.windows.signal.nbytes
+                                               for one in waiting) <= _KEPT_BYTES:
+                            self._opened[each] = made
+                    else:
+                        self._seen[each] = seen_of(each, run, self.decoder)
                 except (ValueError, OSError):
                     if self.run.center_on or person == (path,):
                         raise

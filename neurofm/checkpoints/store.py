@@ -5,7 +5,7 @@
       preprocessor_config.json           the InputContract of the signals it takes
       training_data.json                 the ledger: whom it was trained and validated on
       robustness.json                    of a decoder: its scores on worse recordings
-    run.yaml                           the resolved configuration of the run
+      run.yaml                           the resolved configuration of the run
       README.md                          the card
       manifest.json                      written last
 """

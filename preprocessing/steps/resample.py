@@ -13,6 +13,7 @@ as far as it can be, and `quality["highpass_hz"]` says what it really meets.
 """
 
 from fractions import Fraction
+from math import floor
 
 import numpy as np
 from scipy.fft import irfft, rfft
@@ -41,6 +42,11 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     n_out = round(recording.n_times * contract.sfreq / recording.sfreq)
     stretches = segments.continuous(recording)
     whole = stretches == [(0, recording.n_times)]
+    if not whole and stretches and stretches[-1][1] == recording.n_times:
+        # As many samples of the last stretch as of one of its length before it: it may begin late.
+        start, ratio = stretches[-1][0], contract.sfreq / recording.sfreq
+        n_out = max(n_out, segments.first_sample(start / recording.sfreq, contract.sfreq)
+                    + floor((recording.n_times - start) * ratio + 1e-6))
     out = memory.empty((recording.n_channels, n_out))
     if not whole:
         out[:] = 0.0  # between stretches, where nothing was recorded

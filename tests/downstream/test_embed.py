@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import neurofm
 from neurofm import artifacts, cli
+from neurofm.downstream.decoder import feature_files
 from tests.support.one_person import save_raw
 from tests.support.planted import SFREQ
 
@@ -102,6 +103,9 @@ def test_formats(written, planted, tmp_path, capsys):
     assert "left out, see dropped.tsv: 1 channel (EOG)" in capsys.readouterr().out
     found = neurofm.Features.load(tmp_path / "out")
     wanted = neurofm.embed(tmp_path / "one-epo.fif", str(planted.backbone), layer="blocks.0")
+    feature_files.write(wanted[:1], tmp_path, written)  # as a run that was killed left it
+    feature_files.write(wanted, tmp_path, written)
+    assert np.array_equal(feature_files._READ[written](tmp_path / f"features.{written}")[0], wanted)
     assert np.array_equal(found, wanted)
     assert found.rows.drop(columns="recording").equals(wanted.rows.drop(columns="recording"))
     assert found.epoch.tolist() == [0, 1, 2]

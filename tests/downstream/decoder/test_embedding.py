@@ -9,6 +9,7 @@ import neurofm
 from neurofm import checkpoints
 from neurofm.data.corpus import Corpus
 from neurofm.data.recording import Recording
+from neurofm.downstream.decoder import embedding
 from tests.support.planted import CONTRACT, SFREQ, cap, windows_of
 
 
@@ -135,6 +136,57 @@ def test_epochs_of_a_file_and_epochs_that_are_not_loaded(raw, planted, tmp_path)
                       proj=False, preload=False, verbose="ERROR")
     assert same(neurofm.embed(lazy, model), features)
     assert not lazy.preload
+
+
+def test_the_sample_at_tmax(raw, planted):
+    """What `mne.Epochs` hold beyond whole seconds makes no window of zeros and no second row."""
+    model = neurofm.load(planted.backbone)
+    for tmax_s, n_frames in ((1.0, 16), (2.0, 48)):
+        found = neurofm.embed(epochs_of(raw, 0.0, tmax_s + 1 / SFREQ), model)
+        wanted = neurofm.embed(epochs_of(raw, 0.0, tmax_s), model)
+        assert found.shape == wanted.shape == (4, 8, n_frames, 32)
+        assert found.times.tolist() == [[0, tmax_s]] * 4
+        assert np.isclose(found, wanted, atol=1e-4).mean() > 0.9
+
+
+@pytest.mark.parametrize("n", [2, 5])
+@pytest.mark.parametrize(("sfreq", "n_times"), [(125.0, 126), (125.0, 129), (100.0, 143)])
+def test_no_epoch_is_lost_at_a_rate_that_does_not_divide(recording, planted, sfreq, n_times, n):
+    """Epochs begin between samples of the model's rate; the last one is as long as the others."""
+    info = mne.create_info(list(recording.sensors.names), sfreq, "eeg")
+    places = dict(zip(recording.sensors.names, recording.sensors.position.astype(float),
+                      strict=True))
+    info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+    data = 1e-5 * np.random.default_rng(0).standard_normal((n, 16, n_times))
+    epochs = mne.EpochsArray(data, info, baseline=None, verbose="ERROR")
+    features = neurofm.embed(epochs, planted.backbone)
+    assert features.epoch.tolist() == [*range(n)]
+    assert not len(features.dropped)
+
+
+def test_epochs_that_mne_rejects_late(raw, planted):
+    """Rows are those of `events`, as after any look at the data by MNE itself."""
+    worse = raw.copy()
+    worse._data[0, round(6.5 * SFREQ) : round(7 * SFREQ)] = 1e-2  # in the second of the epochs
+    events = np.array([[round((1 + 5 * k) * SFREQ), 0, k] for k in range(4)])
+    lazy = mne.Epochs(worse, events, tmin=0, tmax=2 - 1 / SFREQ, baseline=None, proj=False,
+                      reject={"eeg": 5e-3}, preload=False, verbose="ERROR")
+    features = neurofm.embed(lazy, planted.backbone)
+    assert features.epoch.tolist() == [0, 1, 2]
+    assert lazy.events[features.epoch, 2].tolist() == [0, 2, 3]
+    assert same(features, neurofm.embed(lazy.copy().load_data(), planted.backbone))
+    assert not lazy.preload
+
+
+def test_large_windows_of_a_corpus_are_few_at_a_time(planted, monkeypatch):
+    corpus = Corpus.open(planted.corpus)
+    rows = np.arange(10)
+    sizes = [len(batch) for batch in embedding.of_corpus(corpus, rows, 4, "head")]
+    assert sizes == [4, 4, 2]
+    monkeypatch.setattr(embedding, "_LARGEST", 3 * corpus.signal(0).size)
+    assert [len(batch) for batch in embedding.of_corpus(corpus, rows, 4, "head")] == [3, 3, 3, 1]
+    monkeypatch.setattr(embedding, "_LARGEST", 1)
+    assert [len(batch) for batch in embedding.of_corpus(corpus, rows, 4, "head")] == [1] * 10
 
 
 def test_an_epoch_that_was_lost_is_named(raw, planted):

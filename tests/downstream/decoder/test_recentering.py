@@ -19,7 +19,7 @@ from neurofm.downstream.finetune import main as finetune
 from neurofm.downstream.scoring import attribution
 from neurofm.downstream.scoring.predictions import predict
 from neurofm.downstream.stream import read_table
-from neurofm.downstream.use import centering, one
+from neurofm.downstream.use import centering, many, one
 from neurofm.downstream.use.centering import Running
 from neurofm.models.decoder import Decoder
 from neurofm.preprocessing import readers
@@ -156,7 +156,11 @@ def test_one_file_is_centered_on_itself_or_on_others(recentered, blocks, tmp_pat
     assert "this person&#x27;s average over 24 windows of sub-77_task-left_raw.fif" in page
 
 
-def test_recordings_of_a_subject_given_together_are_one_person(recentered, blocks, tmp_path):
+@pytest.mark.parametrize("kept_bytes", [many._KEPT_BYTES, 0])
+def test_recordings_of_a_subject_given_together_are_one_person(recentered, blocks, tmp_path,
+                                                               monkeypatch, kept_bytes):
+    """Long ones are read again instead of being kept."""
+    monkeypatch.setattr(many, "_KEPT_BYTES", kept_bytes)
     assert decode(blocks, recentered, tmp_path / "out") == 0
     together = shares(tmp_path / "out")
     assert together["left"] > 0.8

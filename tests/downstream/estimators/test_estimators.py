@@ -334,6 +334,18 @@ def test_evaluation_weights_where_the_transformer_trains_along(tiny):
                            atol=1e-4)
 
 
+def test_evaluation_epochs_that_do_not_count_choose_nothing(tiny):
+    """Of the groups only one counts beside those that train: else all of the loss is 0."""
+    x, y, groups = noise(12), np.arange(12) % 2, np.repeat([0, 1, 2], 4)
+    for without in range(3):
+        made = NeuroFMClassifier(tiny, TINY_INFO, head="mlp", hidden_dim=8, n_steps=5,
+                                 validation_fraction=0.3, random_state=0)
+        made.fit(x, y, groups, sample_weight=1.0 * (groups != without))
+        assert made.decoder_.calibration_windows == 4
+    with pytest.raises(ValueError, match="zero for all of them"):
+        made.fit(x, y, groups, sample_weight=np.zeros(12))
+
+
 @pytest.fixture
 def encoded(monkeypatch):
     """Number of epochs that were encoded, of each call."""

@@ -1,5 +1,6 @@
 """Devices below the model's band: decoded with the cost stated, or refused with the way out."""
 
+import dataclasses
 import json
 import shutil
 
@@ -115,6 +116,22 @@ def test_a_few_channels_of_many(measured, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "The recording has 50 % of the channels." in said
     assert "not measured on recordings as bad as this" in said
+
+
+def test_fewer_channels_than_any_that_were_measured(measured, tmp_path, capsys):
+    model = measured(0.6)
+    found = Robustness.read(model)
+    sparse = Condition(Lacks(None, 0.75), 0.7, 0.6, 0.75, {})
+    dataclasses.replace(found, conditions=(*found.conditions, sparse)).save(model)
+    path = save_raw(tmp_path / "few_raw.fif")
+    raw = mne.io.read_raw(path, preload=True, verbose="ERROR").pick(list(range(0, 16, 2)))
+    raw.save(path, overwrite=True, verbose="ERROR")
+    assert decode(path, model, tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "wanted 12 channels or more" in said
+    assert "50 % of the channels (What this costs is not known" in said
+    assert decode(path, model, tmp_path / "out", "--lacking=accept") == 0
+    assert "not measured on recordings as bad as this" in capsys.readouterr().out
 
 
 def test_several_recordings_each_for_itself(measured, slow, tmp_path):
