@@ -83,12 +83,12 @@ class _Trained(OnEpochs):
         random = check_random_state(self.random_state)
         seed = int(random.randint(np.iinfo(np.int32).max))
         validation = np.zeros(len(target), dtype=bool)
+        # An epoch of weight 0 cannot choose.
         counts = ~validation if sample_weight is None else sample_weight > 0
-        if counts.any():  # an epoch of weight 0 cannot choose
-            validation[counts] = held_out(
-                None if classes is None else target[counts],
-                None if groups is None else groups[counts], int(counts.sum()),
-                self.validation_fraction, random)
+        validation[counts] = held_out(
+            None if classes is None else target[counts],
+            None if groups is None else groups[counts], int(counts.sum()),
+            self.validation_fraction, random)
         weight = weights_of(sample_weight, target, classes, ~validation)
         names = () if classes is None else tuple(map(str, classes))
         head = self._training(seed, self.n_steps, self.lr, self.weight_decay)
