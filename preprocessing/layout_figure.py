@@ -7,7 +7,8 @@ import numpy as np
 from neurofm.data.sensors import HEAD_CENTER_M, Sensors
 from neurofm.pages.figure import COLORS
 
-_SIZE, _REACH_M = 220, 0.14  # pixels of a view, meters from its middle to its edge
+# Pixels of a view; meters from its middle to its edge, more for a helmet that reaches further.
+_SIZE, _REACH_M = 220, 0.14
 _HEAD_M = 0.095
 _MOST_NAMES = 40
 _VIEWS = {"from above, nose up": (0, 1, 1), "from the left, nose left": (1, 2, -1)}
@@ -19,9 +20,11 @@ def draw(sensors: Sensors, caption: str) -> str:
     known = np.flatnonzero(sensors.has_position & (np.array(sensors.kinds) != "roi"))
     if len(known) == 0:
         return ""
+    furthest_m = float(np.abs(sensors.position[known] - HEAD_CENTER_M).max())
+    reach_m = max(_REACH_M, 1.05 * furthest_m)
     views = "".join(
         f'<svg x="{number * (_SIZE + 10)}" width="{_SIZE}" height="{_SIZE + 14}">'
-        f'{_view(sensors, known, *axes)}<text x="{_SIZE / 2}" y="{_SIZE + 10}" '
+        f'{_view(sensors, known, reach_m, *axes)}<text x="{_SIZE / 2}" y="{_SIZE + 10}" '
         f'text-anchor="middle">{title}</text></svg>'
         for number, (title, axes) in enumerate(_VIEWS.items()))
     width, height = 2 * _SIZE + 10, _SIZE + 14
@@ -29,12 +32,13 @@ def draw(sensors: Sensors, caption: str) -> str:
             f' width="{width}" font-size="8">{views}</svg></figure>')
 
 
-def _view(sensors: Sensors, known: np.ndarray, across: int, up: int, sign: int) -> str:
+def _view(sensors: Sensors, known: np.ndarray, reach_m: float, across: int, up: int, sign: int
+          ) -> str:
     def at(place):
-        off = (np.asarray(place) - HEAD_CENTER_M) / _REACH_M * _SIZE / 2
+        off = (np.asarray(place) - HEAD_CENTER_M) / reach_m * _SIZE / 2
         return _SIZE / 2 + sign * off[across], _SIZE / 2 - off[up]
 
-    radius = _HEAD_M / _REACH_M * _SIZE / 2
+    radius = _HEAD_M / reach_m * _SIZE / 2
     nose_x, nose_y = at(HEAD_CENTER_M + np.array([0, 1.12 * _HEAD_M, 0]))
     drawn = [f'<circle cx="{_SIZE / 2}" cy="{_SIZE / 2}" r="{radius:.1f}" fill="none" '
              f'stroke="#bbb"/><circle cx="{nose_x:.1f}" cy="{nose_y:.1f}" r="4" fill="none" '

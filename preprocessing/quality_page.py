@@ -78,10 +78,12 @@ def _splits(tables) -> str:
 def _layouts(tables) -> str:
     counts = tables.recordings["layout"].value_counts()
     rows = [(describe(tables.layouts[key]), n) for key, n in counts.items()]
-    drawn = [layout_figure.draw(tables.layouts[key],
-                                f"places used in {words.count(n, 'recording')}")
+    drawn = [layout_figure.draw(tables.layouts[key], f"{describe(tables.layouts[key])}: places "
+                                f"used in {words.count(n, 'recording')}")
              for key, n in counts.head(_DRAWN_LAYOUTS).items()]
-    return _table(("sensors", "recordings"), rows) + "".join(drawn)
+    more = (f"<p>Places of the {_DRAWN_LAYOUTS} most common layouts of {len(counts)}:</p>"
+            if len(counts) > _DRAWN_LAYOUTS else "")
+    return _table(("sensors", "recordings"), rows) + more + "".join(drawn)
 
 
 def _recordings(tables) -> str:

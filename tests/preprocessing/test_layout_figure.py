@@ -5,7 +5,7 @@ import re
 import mne
 import numpy as np
 
-from neurofm.data.sensors import HEAD_CENTER_M
+from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 from neurofm.preprocessing import layout_figure, readers
 
 
@@ -23,3 +23,14 @@ def test_places_are_drawn_where_mne_has_them():
     x, y, z = pixels_a_meter * theirs.T
     for view, across, up in zip(views, (x, -y), (y, z), strict=True):
         assert np.allclose(view, 110 + np.stack([across, -up], axis=1), atol=0.1)
+
+
+def test_a_helmet_is_drawn_whole():
+    """Sensors of MEG lie further out than the head: none may fall out of the picture."""
+    far = np.array([[0.0, 0.17, 0.05], [0.12, 0.0, 0.19], [-0.16, 0.02, 0.0]])
+    helmet = Sensors(("A", "B", "C"), np.full(3, KINDS.index("mag")), far, far / np.linalg.norm(
+        far, axis=1, keepdims=True), ("T",) * 3)
+    drawn = layout_figure.draw(helmet, "helmet")
+    places = re.findall(r'<circle cx="([\d.-]+)" cy="([\d.-]+)" r="2"', drawn)
+    assert len(places) == 6 - 1  # B lies on the right: unseen from the left
+    assert all(0 <= float(value) <= 220 for place in places for value in place)
