@@ -35,7 +35,8 @@ def build(
                              **architecture)
     decoder = Decoder(settings, None if random_weights else pretrained)
     decoder.contract = data.contract_on(contract_of(pretrained))
-    decoder.config.band_end_hz = lacking.band_end_hz(data.corpus, data.recordings("train"))
+    trained = lacking.band_of(data.corpus, data.recordings("train"))
+    decoder.config.band_end_hz, decoder.config.lowest_end_hz = trained
     if random_weights:
         windows, at_most = data.windows["train"], 64
         drawn = np.random.default_rng(seed).choice(windows, min(at_most, len(windows)),

@@ -7,7 +7,7 @@ model that does not know takes recordings of the whole band alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -83,9 +83,17 @@ def of(
     ends_hz, trained_hz = band.end_hz(quality, contract), _trained_hz(model)
     alike = ends_hz is not None and trained_hz is not None and ends_hz >= 0.99 * trained_hz
     share = n_channels / measured.n_channels if measured else 1.0
+    lowest_hz = model.lowest_end_hz if isinstance(model, WindowDecoder) else None
+    seen = ends_hz is not None and lowest_hz is not None and ends_hz >= 0.99 * lowest_hz
     lacks = Lacks(None if alike else ends_hz, share if share < _FEW_CHANNELS else None,
                   artifacts if artifacts >= _MANY_ARTIFACTS else 0.0)
-    same = (f"The training recordings end at {trained_hz:g} Hz as well.",) if alike else ()
+    same: tuple[str, ...] = ()
+    if alike:
+        same = (f"The training recordings end at {trained_hz:g} Hz as well.",)
+    elif seen:
+        same = (f"At least a tenth of the training recordings end at {lowest_hz:g} Hz as well.",)
+    # What it was trained on, a decoder takes: the cost is stated, not a reason to refuse.
+    cut = lacks.lowpass_hz is not None and not seen
     if lacks.nothing or (measured is None and lacks.lowpass_hz is None):
         return Worth(said=same)
     found, more = _cost(place, lacks) if measured else (None, ())
@@ -96,14 +104,14 @@ def of(
         # Of a model that takes its own channels alone, no share of them is measured.
         sparse = lacks.channels is not None and measured is not None and any(
             each.lacks.channels for each in measured.conditions)
-        if lacking == "known" and (lacks.lowpass_hz is not None or sparse):
+        if lacking == "known" and (cut or sparse):
             wanted = (f"{round(_FEW_CHANNELS * measured.n_channels)} channels or more"
                       if sparse and measured else _wanted(contract))
             raise ContractError(source, wanted,
                                 f"it has {words.listed(lacks.parts())} ({unknown.rstrip('.')})",
                                 f"give one that has it, or {band.ACCEPT}")
         return Worth(lacks, None, (*same, lacks.words(), unknown))
-    worse = lacks.lowpass_hz is not None or lacks.channels is not None  # artifacts are said alone
+    worse = cut or lacks.channels is not None  # artifacts are said alone
     if lacking == "known" and worse and found.holds_chance:
         raise ContractError(
             source, "a recording on which the decoder is known to be better than chance",
@@ -153,17 +161,24 @@ def of_corpus(corpus: Corpus, lacking: Lacking = "known") -> list[str]:
     return [said]
 
 
-def band_end_hz(corpus: Corpus, rows: np.ndarray) -> float | None:
-    """Where the band of these recordings ends, Hz; None where most hold that of the contract."""
+class TrainedBand(NamedTuple):
+    """Where the bands of training recordings end, as `DecoderConfig` has it."""
+
+    band_end_hz: float | None  # of most; None = where the contract's does
+    lowest_end_hz: float | None  # of at least a tenth
+
+
+def trained_band(ends_hz: Sequence[float | None]) -> TrainedBand:
+    """Of the ends of the bands of training recordings, Hz; None = the contract's, the highest."""
+    found = sorted(np.inf if hz is None else hz for hz in ends_hz) or [np.inf]
+    most, lowest = found[(len(found) - 1) // 2], found[(len(found) - 1) // 10]
+    return TrainedBand(*(None if np.isinf(hz) else float(hz) for hz in (most, lowest)))
+
+
+def band_of(corpus: Corpus, rows: np.ndarray) -> TrainedBand:
+    """Where the bands of these recordings end."""
     ends = _ends(corpus)
-    return middle([ends[row] for row in rows])
-
-
-def middle(ends_hz: Sequence[float | None]) -> float | None:
-    """The median of ends of bands, the lower of two; None = the contract's, the highest."""
-    found = sorted(np.inf if hz is None else hz for hz in ends_hz)
-    hz = found[(len(found) - 1) // 2] if found else np.inf
-    return None if np.isinf(hz) else float(hz)
+    return trained_band([ends[row] for row in rows])
 
 
 def _ends(corpus: Corpus) -> list[float | None]:

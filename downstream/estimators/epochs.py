@@ -24,7 +24,7 @@ from neurofm.preprocessing import readers
 from neurofm.preprocessing.standardize import ContractError, standardize
 from neurofm.preprocessing.steps import band
 
-from ..decoder.lacking import middle
+from ..decoder.lacking import TrainedBand, trained_band
 
 _log = logging.getLogger("neurofm.downstream")
 
@@ -108,13 +108,12 @@ def contract_for(recordings: Sequence[Recording], contract: Contract) -> Contrac
                            {kind for each in recordings for kind in each.sensors.kinds})
 
 
-def band_end_hz(
+def band_of(
     recordings: Sequence[Recording], contract: Contract, lacking: band.Lacking
-) -> float | None:
-    """Where the band of these epochs ends, Hz; None where most hold the contract's. Raises
-    ContractError where that is asked, else warns."""
+) -> TrainedBand:
+    """Where the bands of these epochs end. Raises ContractError where that is asked, else warns."""
     if not isinstance(contract, InputContract):
-        return None
+        return trained_band([])
     keys = [(each.sfreq, each.band_hz) for each in recordings]
     ends_hz = {}
     for key, recording in dict(zip(keys, recordings, strict=True)).items():
@@ -123,7 +122,7 @@ def band_end_hz(
         ends_hz[key] = band.end_hz(quality, contract)
         if ends_hz[key] is not None:
             _log.warning("epochs: %s", band.remarks(quality)[-1])
-    return middle([ends_hz[key] for key in keys])
+    return trained_band([ends_hz[key] for key in keys])
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +166,7 @@ def _window(number: int, recording: Recording, contract: Contract
             ) -> tuple[np.ndarray, Sensors]:
     """(signal [channel, time], sensors) of an epoch; contract.window_s is the epoch's length."""
     try:
-        # What they lack was judged before, by `band_end_hz`.
+        # What they lack was judged before, by `band_of`.
         made = standardize(recording.with_(source=f"epoch {number}"), contract, lacking="accept")
     except ContractError as problem:
         raise ValueError(

@@ -57,7 +57,7 @@ class OnEpochs(BaseEstimator):
             )
         contract = epochs.contract_for(recordings, contract_of(model))
         require("lacking", self.lacking in ("accept", "refuse"), "accept or refuse", self.lacking)
-        ends_hz = epochs.band_end_hz(recordings, contract, self.lacking)
+        trained = epochs.band_of(recordings, contract, self.lacking)
         shortest = backbone.window_length
         if contract.window_samples is not None and contract.window_samples < shortest:
             raise ValueError(
@@ -65,7 +65,7 @@ class OnEpochs(BaseEstimator):
                 f"encodes together, got {contract.window_s:g} s; cut longer ones "
                 f"(mne.Epochs(raw, events, tmin=…, tmax=…))"
             )
-        decoder = Decoder(DecoderConfig(backbone=backbone.config, band_end_hz=ends_hz,
+        decoder = Decoder(DecoderConfig(backbone=backbone.config, **trained._asdict(),
                                         **of_decoder), backbone)
         decoder.contract = contract
         return decoder.eval()
@@ -81,7 +81,7 @@ class OnEpochs(BaseEstimator):
                 f"wanted epochs of {own.window_s:g} s, as this "
                 f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
             )
-        epochs.band_end_hz(recordings, contract, self.lacking)
+        epochs.band_of(recordings, contract, self.lacking)
         memory = self._memory() if decoder.config.mode == "frozen" else None
         return feature_cache.pooled(decoder, recordings, contract, self.batch_windows,
                                     self._device(), memory).numpy()

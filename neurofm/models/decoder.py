@@ -60,7 +60,9 @@ class DecoderConfig(NeuroFMConfig):
     calibration_windows
         Windows of validation subjects that chose the temperature; 0 = none, or not known.
     band_end_hz
-        Where the band of the training recordings ends, Hz; None = where the contract's does.
+        Where the band of most training recordings ends, Hz; None = where the contract's does.
+    lowest_end_hz
+        Where the band of at least a tenth of them ends, Hz; None = where the contract's does.
     """
 
     model_type = "neurofm_decoder"
@@ -81,6 +83,7 @@ class DecoderConfig(NeuroFMConfig):
         label_smoothing: float = 0.1,
         calibration_windows: int = 0,
         band_end_hz: float | None = None,
+        lowest_end_hz: float | None = None,
         **of_transformers,
     ):
         if not isinstance(backbone, BackboneConfig):
@@ -98,6 +101,7 @@ class DecoderConfig(NeuroFMConfig):
         self.label_smoothing = label_smoothing
         self.calibration_windows = calibration_windows
         self.band_end_hz = band_end_hz
+        self.lowest_end_hz = lowest_end_hz
         super().__init__(**of_transformers)
         self.require(
             len(set(self.classes)) == len(self.classes) != 1,
@@ -220,6 +224,11 @@ class Decoder(WindowDecoder):
     def band_end_hz(self) -> float | None:
         """See `WindowDecoder.band_end_hz`."""
         return self.config.band_end_hz
+
+    @property
+    def lowest_end_hz(self) -> float | None:
+        """See `WindowDecoder.lowest_end_hz`."""
+        return self.config.lowest_end_hz
 
     def embed(self, batch: Batch | Tokens) -> Float[Tensor, "batch source frame dim"]:
         """Features of the backbone."""

@@ -199,8 +199,13 @@ class WindowDecoder(NeuroFMPreTrainedModel):
 
     @property
     def band_end_hz(self) -> float | None:
-        """Where the band of the training recordings ends, Hz; None = where the contract's does."""
+        """Where the band of most training recordings ends, Hz; None = where the contract's does."""
         return None
+
+    @property
+    def lowest_end_hz(self) -> float | None:
+        """Where the band of at least a tenth of them ends, Hz; None = where the contract's does."""
+        return self.band_end_hz
 
     @property
     def classes(self) -> tuple[str, ...]:

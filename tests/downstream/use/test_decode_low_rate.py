@@ -15,6 +15,7 @@ from neurofm import checkpoints, cli
 from neurofm.checkpoints.robustness import FILE_NAME, Condition, Robustness
 from neurofm.data.contract import InputContract
 from neurofm.data.lacks import Lacks
+from neurofm.downstream.decoder.lacking import trained_band
 from neurofm.models.decoder import Decoder, DecoderConfig
 from tests.support.one_person import decode, save_raw
 from tests.support.planted import SFREQ
@@ -100,6 +101,26 @@ def test_refused_unless_told_where_the_interval_holds_chance_or_none_is_known(
     assert decode(slow, model, tmp_path / "out", "--lacking=accept") == 0
     said = capsys.readouterr().out
     assert "0.680 [0.450, 0.750]" in said if low else "What this costs is not known" in said
+
+
+def test_not_refused_where_a_tenth_of_the_training_recordings_end_there(
+    measured, slow, tmp_path, capsys, monkeypatch
+):
+    """The cost is stated all the same."""
+    monkeypatch.setattr(Decoder, "lowest_end_hz", property(lambda self: 32.0))
+    for low, cost in ((0.45, "0.680 [0.450, 0.750]"), (None, "What this costs is not known")):
+        assert decode(slow, measured(low), tmp_path / f"{low}") == 0
+        said = capsys.readouterr().out
+        assert "At least a tenth of the training recordings end at 32 Hz as well." in said
+        assert cost in said
+
+
+def test_the_band_of_most_and_of_a_tenth():
+    assert trained_band([None] * 38 + [45.0] * 8) == (None, 45.0)
+    assert trained_band([None] * 38 + [45.0] * 3) == (None, None)
+    assert trained_band([64.0] * 9 + [45.0]) == (64.0, 45.0)
+    assert trained_band([64.0] * 10 + [45.0, 30.0]) == (64.0, 45.0)
+    assert trained_band([]) == (None, None)
 
 
 def test_refused_where_that_is_asked(measured, slow, filtered, tmp_path, capsys):
