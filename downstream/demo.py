@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +39,9 @@ class DemoConfig:
         Folder of all results.
     data
         Your files or folders, instead of the simulation.
+    files, table
+        Whose recordings these are, where their names are not those of BIDS, as in `neurofm
+        ingest`.
     subjects
         Number of simulated subjects; the first seven are for validation and test.
     tokenizer_steps
@@ -49,6 +52,8 @@ class DemoConfig:
 
     out: str = "demo"
     data: str | None = None
+    files: list[dict[str, str]] = field(default_factory=list)
+    table: str = ""
     subjects: int = 22
     tokenizer_steps: int = 200
     model_steps: int = 100
@@ -95,18 +100,21 @@ def on_data(run: DemoConfig) -> int:
     """Ingest, tokenizer, tokens and model on the user's own files; no labels are assumed."""
     out = Path(run.out)
     step("ingest", run.data, f"--out={out / 'corpus'}", "--contract.window_s=8",
-         *splits(str(run.data)), allowed=(0, 3))
+         *([f"--files={json.dumps(run.files)}"] if run.files else []),
+         *([f"--table={run.table}"] if run.table else []),
+         *splits(run), allowed=(0, 3))
     learn(run, out / "corpus")
     return 0
 
 
-def splits(data: str) -> list[str]:
+def splits(run: DemoConfig) -> list[str]:
     """Options of ingest: none with ten people or more, so that a labeled corpus of the same files
     has the same splits; of fewer the last one is for the test."""
-    people = sorted({job.subject for job in archive.find([data]).jobs if job.subject})
+    found = archive.find([str(run.data)], files=run.files, table=run.table)
+    people = sorted({job.subject for job in found.jobs if job.subject})
     if len(people) < 2:
-        raise ValueError(f"--data {data}: wanted recordings of two people or more, since one is "
-                         f"kept for the test, found {len(people)}")
+        raise ValueError(f"--data {run.data}: wanted recordings of two people or more, since one "
+                         f"is kept for the test, found {len(people)}")
     if len(people) >= 10:
         return []
     return [f"--splits.validation={json.dumps(people[1:-1][-1:])}",

@@ -185,7 +185,17 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
         page=_page(run, about, data, metrics, text, worse, job.out / FIGURE),
         judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],
         said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"],
-        next=f"neurofm decode RECORDING --model {job.out} --out decoded")
+        next=_next(decoder, data, job.out))
+
+
+def _next(decoder, data: Labeled, out: Path) -> str:
+    """The command that decodes a recording. Where recordings hold one class each, a decoder that
+    re-centers needs several of the person."""
+    if not decoder.recentered or not data.one_class_a_recording:
+        return f"neurofm decode RECORDING --model {out} --out decoded"
+    return (f"neurofm decode RECORDING --center_on '[ALL, RECORDINGS, OF, THE, PERSON]' --model "
+            f"{out} --out decoded (each recording here holds one class, and answers are relative "
+            f"to the average of the person's recordings)")
 
 
 COMMAND = Command(
@@ -262,7 +272,8 @@ def _measured(metrics: dict) -> list[tuple[str, str]]:
         for name in ("low", "high", "chance high", "exchanges", "p chance"):
             rows.pop(name, None)
         value = words.estimate(metrics["balanced_accuracy"], metrics["low"], metrics["high"])
-        rows |= {"balanced accuracy": f"{value}, 95 % interval over subjects",
+        between = "95 % interval over subjects" if "[" in value else "one subject: no interval"
+        rows |= {"balanced accuracy": f"{value}, {between}",
                  "chance": f"{words.number(metrics['chance'])}, 95 % range up to "
                            f"{words.number(metrics['chance_high'])}; "
                            f"{words.p_is(metrics['p_chance'])}"}

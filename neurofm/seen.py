@@ -45,17 +45,19 @@ def flags(ledgers: Mapping[str, dict | None], judged: pd.DataFrame | None) -> li
         known = sorted(set(subject_keys(seen(ledger, judged))))
         if known:
             n = judged.pipe(subject_keys).nunique()
-            found.append(Flag("LEAK", model, leak_sentence(model, len(known), n), tuple(known)))
+            found.append(Flag("LEAK", model, leak_sentence(model, known, n), tuple(known)))
         if unlisted := doubt(ledger, judged["dataset"]):
             found.append(Flag("DOUBT", model, f"{model}: {unlisted}"))
     return found
 
 
-def leak_sentence(model: str, n_known: int, n: int) -> str:
-    """What to say where some of the people judged were in the training data."""
-    return (f"{model}: {n_known} of {n} subject{'s' * (n != 1)} judged here "
-            f"{'are' if n_known != 1 else 'is'} in its training data; scores on "
-            f"{'them' if n_known != 1 else 'this subject'} are not generalization")
+def leak_sentence(model: str, known: list[str], n: int) -> str:
+    """What to say where some of the people judged (`known`, of `n`) were in the training data."""
+    several, more = len(known) != 1, f" and {len(known) - 3} more" if len(known) > 3 else ""
+    return (f"{model}: {len(known)} of {n} subject{'s' * (n != 1)} judged here "
+            f"{'are' if several else 'is'} in its training data ({', '.join(known[:3])}{more}); "
+            f"scores on {'them' if several else 'this subject'} are not generalization: judge "
+            f"others, or train the model without {'them' if several else 'this one'}")
 
 
 def subject_keys(recordings: pd.DataFrame) -> pd.Series:

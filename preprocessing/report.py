@@ -16,6 +16,7 @@ from .steps import band
 from .steps.refusal import some
 
 _SHOWN_REASONS = 20
+_ENOUGH_PEOPLE = 4  # held out: of fewer an interval is as wide as the scale
 
 
 def say_corpus(
@@ -86,7 +87,32 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
     unlabeled = int(tables.windows["label"].isna().sum())
     if unlabeled and label.source != "none":
         said.append(f"{unlabeled} windows have no label")
+    if unlabeled < len(tables.windows):
+        said += _few_people(recordings, rule)
     return said
+
+
+def _few_people(recordings, rule: SplitRule) -> list[str]:
+    """A sentence where too few subjects are held out to choose and judge a decoder."""
+    subjects = subject_keys(recordings)
+    people = {split: sorted({*subjects[recordings["split"] == split]}) for split in SPLITS}
+    few = [split for split in SPLITS[1:] if 0 < len(people[split]) < _ENOUGH_PEOPLE]
+    spare = people["train"][:: max(1, len(people["train"]) // (2 * _ENOUGH_PEOPLE))]
+    wanted = {split: people[split] for split in SPLITS[1:]}
+    while spare and any(len(names) < _ENOUGH_PEOPLE for names in wanted.values()):
+        min(wanted.values(), key=len).append(spare.pop(0))
+    if not few or len(people["train"]) < 2 * _ENOUGH_PEOPLE or rule.by != "subject":
+        return []
+    counts = " and ".join(f"{len(people[split])} for {split}" for split in few)
+    named = " ".join(f"--splits.{split} '[{', '.join(bare(name) for name in sorted(names))}]'"
+                     for split, names in wanted.items())
+    return [f"few subjects are held out ({counts}): a decoder's score will hardly be told from "
+            f"chance; hold out more: {named}"]
+
+
+def bare(subject_key: str) -> str:
+    """The subject's own name in a key, "eegmat/sub-01" → "sub-01"."""
+    return subject_key.rpartition("/")[2]
 
 
 def _of_reading(recordings) -> list[str]:

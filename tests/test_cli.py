@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 import re
 import resource
 import statistics
@@ -335,3 +336,13 @@ def test_bad_input_an_option_that_is_missing_is_told_with_its_meaning(capsys):
     told = capsys.readouterr().err
     assert told.startswith("neurofm finetune: --model is missing: Checkpoint folder or Hub ")
     assert "--data" not in told
+
+
+def test_waiting_threads_give_their_core_away_unless_told(monkeypatch):
+    """Two programs on the same cores took fifteen times as long each."""
+    for given, wanted in ((None, "5000"), ("7", "7")):
+        environ = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+        environ |= {"GOMP_SPINCOUNT": given} if given else {}
+        monkeypatch.setattr(os, "environ", environ)
+        assert cli.main(["verify", "nowhere"]) == 1
+        assert environ["GOMP_SPINCOUNT"] == wanted

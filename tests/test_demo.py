@@ -15,7 +15,7 @@ def archive_of(folder, n):
         path = folder / f"sub-{k:02d}" / "eeg" / f"sub-{k:02d}_task-rest_eeg.edf"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"0" * 300)
-    return str(folder)
+    return demo.DemoConfig(data=str(folder))
 
 
 @pytest.mark.parametrize(("n", "validation", "test"), [
@@ -29,6 +29,14 @@ def test_many_people_are_split_by_shares_and_one_is_refused(tmp_path):
     assert demo.splits(archive_of(tmp_path / "many", 10)) == []
     with pytest.raises(ValueError, match=r"two people or more, .* found 1"):
         demo.splits(archive_of(tmp_path / "one", 1))
+
+
+def test_people_are_known_by_names_of_files(tmp_path):
+    """Two files a person, which are no BIDS names."""
+    for name in ("P1_rest", "P1_calc", "P2_rest", "P2_calc"):
+        (tmp_path / f"{name}.edf").write_bytes(b"0" * 300)
+    run = demo.DemoConfig(data=str(tmp_path), files=[{"pattern": r"(?P<subject>P\d)_"}])
+    assert demo.splits(run) == ["--splits.validation=[]", '--splits.test=["P2"]']
 
 
 def test_a_step_that_fails_stops_the_demo(tmp_path, capsys):

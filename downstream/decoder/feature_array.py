@@ -115,7 +115,8 @@ class Features:
         epochs = len(self.rows[["recording", "epoch"]].drop_duplicates().query("epoch >= 0"))
         parts = [f"{words.count(n, 'window')} {of}", f"{axes[0]} sources × {axes[1]} frames × "
                  f"{axes[2]} dims", *([words.count(epochs, "epoch")] if epochs else []),
-                 *([f"{len(self.dropped)} dropped"] if len(self.dropped) else [])]
+                 *(f"{words.count(n, what)} left out"
+                   for what, n in self.dropped["what"].value_counts().items())]
         return f"<Features | {', '.join(parts)}>"
 
     @property

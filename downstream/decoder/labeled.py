@@ -39,6 +39,14 @@ class Labeled:
         return np.unique(self.corpus.windows["recording"].to_numpy()[self.windows[split]])
 
     @property
+    def one_class_a_recording(self) -> bool:
+        """Whether most recordings hold windows of one class alone."""
+        rows = self.corpus.windows["recording"].to_numpy()[self.all]
+        table = pd.DataFrame({"recording": rows, "target": self.target[self.all]})
+        return bool(self.classes) and bool(
+            (table.groupby("recording")["target"].nunique() == 1).mean() > 0.5)
+
+    @property
     def contract(self) -> Contract:
         """Of what is trained on these windows: of the kinds of sensor that the corpus might have
         held, it knows those that training recordings did hold."""

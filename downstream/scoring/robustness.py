@@ -13,6 +13,7 @@ import torch
 from scipy import stats
 from scipy.special import expit, logit
 
+from neurofm import progress
 from neurofm.checkpoints.robustness import Condition, Robustness
 from neurofm.data import worse
 from neurofm.data.contract import InputContract
@@ -46,7 +47,8 @@ def measure(
     chosen = choose(windows, corpus.subjects(windows), target[windows])
     n_channels = int(np.median(corpus.widths(chosen)))
     found = []
-    for lacks in conditions(corpus.contract, n_channels, bound=decoder.n_channels > 0):
+    worse_ones = conditions(corpus.contract, n_channels, bound=decoder.n_channels > 0)
+    for lacks in progress.each(worse_ones, len(worse_ones), "robustness"):
         change = None if lacks.nothing else changed_by(lacks, corpus, seed)
         source = features.prepared(decoder, corpus, chosen, target, batch_windows=batch_windows,
                                    device=device, change=change)

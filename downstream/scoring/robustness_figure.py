@@ -15,7 +15,8 @@ from neurofm.pages import words
 def section(found: Robustness, figure: Path) -> str:
     """Text, figure and table."""
     caption = ("Score of the validation subjects with part of the band (x), part of the channels "
-               "(colors) and artifacts; bars are the 95 % intervals over subjects.")
+               "(colors) and artifacts" + (
+                   "; bars are the 95 % intervals over subjects." if found.has_intervals else "."))
     return "\n".join([
         pages.paragraph(found.about()),
         pages.figure(figure, "Score against the end of the band", caption),

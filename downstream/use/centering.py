@@ -34,6 +34,13 @@ class Center:
     windows: int  # windows, recordings: that it is the mean over
     recordings: tuple[str, ...]
 
+    def doubt(self) -> list[str]:
+        """What must be known where the mean is that of one recording."""
+        if len(self.recordings) > 1:
+            return []
+        return ["Answers are relative to the average of this recording. If it holds mostly one "
+                "state, they are wrong: name all recordings of the person with --center_on."]
+
     def in_words(self) -> str:
         names = ", ".join(Path(path).name for path in self.recordings[:4])
         more = f" and {len(self.recordings) - 4} more" if len(self.recordings) > 4 else ""

@@ -80,8 +80,8 @@ class Many:
 
     def look(self) -> archive.Found:
         """What recordings there are now; results are none."""
-        found = archive.find(self.run.paths, arrays=self.run.arrays,
-                             images=self.run.images)
+        found = archive.find(self.run.paths, arrays=self.run.arrays, images=self.run.images,
+                             files=self.run.files, table=self.run.table)
         here = Path(os.path.abspath(self.out))
         found.jobs = [job for job in found.jobs if not Path(job.path).is_relative_to(here)]
         return found

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import artifacts, checkpoints
+from neurofm import artifacts, checkpoints, contents
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
@@ -52,6 +52,9 @@ class DecodeConfig:
         Recordings of the same subject that give the mean for a decoder that recenters; no
         labels needed. Empty = the recording itself, or all given recordings of the same
         subject. Together they should contain all classes.
+    files, table
+        Whose recordings these are, where their names are not those of BIDS, as in `neurofm
+        ingest`: a decoder that recenters takes the recordings of a subject together.
     lacking
         Recordings that lack part of the decoder's band, such as those of a slow or low-passed
         device: "known" takes them where the decoder knows what that costs and stays better than
@@ -76,6 +79,8 @@ class DecodeConfig:
     events: list[str] = field(default_factory=list)
     tmin_s: float = 0.0
     center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
+    files: list[dict[str, str]] = field(default_factory=list)
+    table: str = field(default="", metadata=contents.OF_FILE)
     lacking: Lacking = "known"
     montage: str = "standard_1005"
     unknown_head: Literal["refuse", "helmet"] = "refuse"
@@ -136,7 +141,8 @@ def decode_one(
                     own.recording.events)
     artifacts.write_json(job.out / "quality.json", own.windows.quality)
     results = findings.results("decode", run.paths, run.model, table, decoder, run.abstain_below,
-                               [*quality.remarks(own.windows.quality, places=True), *worth.said])
+                               [*quality.remarks(own.windows.quality, places=True), *worth.said,
+                                *(center.doubt() if center else ())])
     results.flags = job.flags(own.judged)
     table.attrs = sidecar.known(results)
     table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
@@ -159,7 +165,8 @@ ONE = Command(
 
 def judged(run: DecodeConfig, recording: Recording) -> pd.DataFrame:
     """The recording as a row that training data are held against."""
-    found = archive.find([recording.source], images=run.images).jobs
+    found = archive.find([recording.source], images=run.images, files=run.files,
+                         table=run.table).jobs
     return pd.DataFrame([{"recording": found[0].id if found else recording.source,
                           "dataset": recording.dataset,
                           "subject": recording.subject or "unknown",
@@ -203,7 +210,7 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
                              rename=run.rename, arrays=run.arrays.of({}, file),
                              images=run.images, unit=run.unit)
     # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
-    jobs = archive.find([str(file)], images=run.images).jobs
+    jobs = archive.find([str(file)], images=run.images, files=run.files, table=run.table).jobs
     identity = jobs[0].identity() if jobs else {}
     return recording.with_(**identity, source=str(file))
 

@@ -96,11 +96,16 @@ class Robustness:
                  words.percent(each.lacks.artifacts),
                  words.estimate(each.score, each.low, each.high)] for each in self.conditions]
 
+    @property
+    def has_intervals(self) -> bool:
+        """Whether there were subjects enough for intervals."""
+        return math.isfinite(self.full.low)
+
     def about(self) -> str:
         """How it was measured, in two sentences."""
         n = len(self.full.subjects)
-        between = ("95 % interval over subjects" if math.isfinite(self.full.low) else
-                   "too few subjects for an interval")
+        between = "95 % interval over subjects" if self.has_intervals else (
+            "too few subjects for an interval")
         return (f"Measured on {words.count(n, 'validation subject')} with at most "
                 f"{words.count(self.windows, 'window')} each. "
                 f"{in_words(self.metric).capitalize()}, {between}; chance is "

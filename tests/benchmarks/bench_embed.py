@@ -78,7 +78,7 @@ def main() -> None:
           f"{'x by cpu time':>18}{'peak GiB':>11}", flush=True)
     child = [sys.executable, __file__]
     # Passive: threads that wait for a core that others use would burn processor time.
-    env = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    env = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
     with tempfile.TemporaryDirectory() as folder:
         for minutes in chosen.minutes:
             path = Path(folder) / "hour_raw.fif"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -151,6 +152,18 @@ def test_plain_folder_with_a_table_of_columns(tmp_path, make_raw, save, ingest, 
     assert table.groupby("subject")["split"].nunique().max() == 1
     assert "1 recordings have no subject: the file name is used" in outcome.text
     assert "labels      patient" in outcome.text
+
+
+def test_few_subjects_held_out_are_told_with_a_remedy(tmp_path, make_raw, save, ingest, quick):
+    folder = _folder(tmp_path, make_raw, save, n=12)
+    words = ["--files", '[{"pattern": "p(?P<subject>[0-9]+)_", "label": "x"}]']
+    outcome = ingest(folder, *quick, *words)
+    assert "note        few subjects are held out (" in outcome.text
+    remedy = outcome.text.partition("hold out more: ")[2].splitlines()[0]
+    again = ingest(folder, *quick, *words, *shlex.split(remedy))
+    assert "few subjects" not in again.text
+    people = again.corpus.recordings.groupby("split")["subject"].nunique()
+    assert people.to_dict() == {"train": 4, "validation": 4, "test": 4}
 
 
 def test_same_corpus_with_any_number_of_workers_anywhere(tmp_path, make_raw, save, ingest, quick):

@@ -113,7 +113,7 @@ def test_repr_is_short():
     lost = pd.DataFrame([("c.edf", "recording", "", np.nan, np.nan, "torn")], columns=[*DROPPED])
     both = joined([features, make(1, recording="b.edf", epoch=[0])], lost)
     assert repr(both) == ("<Features | 5 windows of 2 recordings, 2 sources × 3 frames × 5 dims, "
-                          "1 epoch, 1 dropped>")
+                          "1 epoch, 1 recording left out>")
 
 
 def test_bad_input_axes_that_do_not_fit():

@@ -138,10 +138,14 @@ def test_recordings_of_a_person_by_another_device_are_not_averaged(recentered, b
     assert "has other sensors (10 eeg" in capsys.readouterr().err
 
 
-def test_one_file_is_centered_on_itself_or_on_others(recentered, blocks, tmp_path):
+def test_one_file_is_centered_on_itself_or_on_others(recentered, blocks, tmp_path, capsys):
     left, right = sorted(blocks.glob("*.fif"))
     for name, words in (("alone", []), ("given", [f"--center_on=[{left},{right}]"])):
         assert decode(left, recentered, tmp_path / name, *words) == 0
+        doubt = "Answers are relative to the average of this recording."
+        for said in (capsys.readouterr().out, (tmp_path / name / "report.html").read_text(),
+                     (tmp_path / name / "results.json").read_text()):
+            assert (doubt in said) == (name == "alone")
     alone, given = (pd.read_csv(tmp_path / name / "predictions.tsv", sep="\t")
                     for name in ("alone", "given"))
     model = checkpoints.load(recentered)
@@ -172,6 +176,20 @@ def test_recordings_of_a_subject_given_together_are_one_person(recentered, block
     assert decode(blocks, recentered, tmp_path / "out") == 0
     after = (tmp_path / "out" / "sub-77_task-left_raw" / "manifest.json").stat().st_mtime_ns
     assert after > before
+
+
+def test_a_pattern_tells_whose_recordings_go_together(recentered, blocks, tmp_path, capsys):
+    """Names that are not of BIDS: without the pattern each file is a person of its own."""
+    for path in sorted(blocks.glob("*.fif")):
+        path.rename(path.with_name(f"P77_{path.name.split('-')[-1]}"))
+    assert decode(blocks, recentered, tmp_path / "apart") == 0
+    assert capsys.readouterr().out.count("Answers are relative") == 2
+    pattern = '--files=[{"pattern": "(?P<subject>P[0-9]+)_"}]'
+    assert decode(blocks, recentered, tmp_path / "out", pattern) == 0
+    assert "Answers are relative" not in capsys.readouterr().out
+    together = pd.read_csv(tmp_path / "out" / "summary.tsv", sep="\t").set_index("folder")
+    assert together["share_left"].max() > 0.8
+    assert together["share_left"].min() < 0.2
 
 
 @pytest.mark.parametrize("words", ["alone", "folder", "given"])
