@@ -68,7 +68,8 @@ JUDGES = {
 # Command → options that name files which are no sealed parents: their bytes are in the settings.
 READING = {"arrays.channels", "images.atlas", "images.mesh", "images.mask"}
 FILES = {
-    "ingest": READING, "pair": {*READING, "rois"}, "decode": {*READING, "paths", "table", "center_on"},
+    "ingest": READING, "pair": {*READING, "rois"},
+    "decode": {*READING, "paths", "table", "center_on"},
     "embed": {*READING, "paths"}, "stream": {"replay", "center_on"},
     "synthesize": {"paths", "atlas", "labels"}, "evaluate bold": {"ceiling"},
 }
