@@ -65,7 +65,7 @@ def rotate(
     cos, sin = table
     if x.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_exporting()
                                        or torch.compiler.is_compiling()):
-        # One pass over memory instead of seven, and the same numbers to the last bit.
+        # One pass over memory instead of seven; the same numbers up to rounding.
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
         return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(-2).to(x.dtype)
     even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
