@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from . import artifacts
+from .pages import words
 from .seen import Flag
 
 FILE_NAME = "results.json"
@@ -72,6 +73,16 @@ class Results:
             for row in rows:
                 if lacking := wanted - row.keys():
                     raise ValueError(f"a row of results lacks {sorted(lacking)}: {row}")
+
+    def __repr__(self) -> str:
+        parts = [words.count(len(rows), what) for rows, what in (
+            (self.scores, "score"), (self.comparisons, "comparison"), (self.flags, "flag"),
+            (self.notes, "note")) if rows]
+        return f"<Results | {self.question}: {', '.join(parts) or 'nothing'}>"
+
+    def __str__(self) -> str:
+        """The answer, then what a reader of it must know, a line each."""
+        return "\n".join([self.summary or repr(self), *map(str, self.flags), *self.notes])
 
     def save(self, folder: str | Path) -> None:
         """Write results.json.

@@ -4,6 +4,7 @@ From top to bottom: failures, preprocessing, splits, spectra of a sample of wind
 recordings with remarks.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +89,12 @@ def _layouts(tables) -> str:
 
 def _recordings(tables) -> str:
     found = [quality.from_text(text) for text in tables.recordings["quality"]]
-    rows, looked_at = [], 0
-    for row, said in zip(tables.recordings.itertuples(), found, strict=True):
-        remarks = quality.remarks(said)
+    every, rows, looked_at = [quality.remarks(said) for said in found], [], 0
+    # What holds of most is said once, above the table.
+    counts = Counter(text for remarks in every for text in set(remarks))
+    common = [text for text, n in counts.most_common() if n > max(4, len(found) / 2)]
+    for row, said, own in zip(tables.recordings.itertuples(), found, every, strict=True):
+        remarks = [text for text in own if text not in common]
         looked_at += bool(remarks)
         bads = [f"{name}: {reason}" for name, reason in said["bads"].items()]
         amplitude = ", ".join(f"{kind} {value}" for kind, value in said["amplitude"].items())
@@ -100,9 +104,11 @@ def _recordings(tables) -> str:
                      f"{row.sfreq_original:.4g}", amplitude, lines))
     made = pd.DataFrame(rows, columns=list(_COLUMNS))
     told = [name for name in _COLUMNS if made[name].replace("", None).notna().any()]
-    about = [f"Recordings with a remark: {looked_at}.",
+    about = [f"Recordings with a remark{' of their own' * bool(common)}: {looked_at}.",
              *(text for name, text in _ABOUT.items() if name in told)]
-    return (pages.paragraph(" ".join(about), "small")
+    shared = pages.bullets([f"{counts[text]} of {len(found)} recordings: {text}"
+                            for text in common]) if common else ""
+    return (shared + pages.paragraph(" ".join(about), "small")
             + table.html(made[told], dense=True))
 
 

@@ -85,7 +85,12 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
                     f"known place: baselines take this corpus, networks refuse it")
     said += _of_reading(recordings)
     unlabeled = int(tables.windows["label"].isna().sum())
-    if unlabeled and label.source != "none":
+    if unlabeled == len(tables.windows) and label.source != "none":
+        named = f" and label.name is {label.name}" if label.name else ""
+        said.insert(0, f"NO WINDOW HAS A LABEL, although label.source is {label.source}{named}: "
+                    f"look at the names of files and events, then ingest into another --out with "
+                    f"other --label or --files")
+    elif unlabeled and label.source != "none":
         said.append(f"{unlabeled} windows have no label")
     if unlabeled < len(tables.windows):
         said += _few_people(recordings, rule)

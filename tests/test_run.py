@@ -229,6 +229,13 @@ def test_results_are_plain_json_that_says_how_they_were_made(tmp_path):
         Results.load(tmp_path / "out")
 
 
+def test_results_print_what_a_reader_must_know(tmp_path):
+    Command("judge", Options, judge, makes="results")([f"--out={tmp_path / 'out'}"])
+    found = Results.load(tmp_path / "out")
+    assert repr(found) == "<Results | count: 1 score, 1 comparison, 1 note>"
+    assert str(replace(found, summary="The answer.")).splitlines() == ["The answer.", "a note"]
+
+
 def test_scores_of_numpy_are_numbers(tmp_path):
     import numpy as np
 

@@ -109,6 +109,6 @@ def _seen(ledger: dict | None) -> list[str]:
 def _golden(model, path_or_repo: str) -> str:
     path = find(path_or_repo, golden.FILE)
     if path is None:
-        return "no golden outputs: whether it answers as it did cannot be told"
+        return "no stored answers to compare with (neurofm publish adds them)"
     golden.check(model, Path(path).parent)
     return "answers as it did when it was published (golden outputs)"

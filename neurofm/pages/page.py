@@ -39,6 +39,12 @@ table.dense td.long { white-space: pre-line; min-width: 18rem; }
 .scroll { max-height: 24rem; overflow: auto; }
 .scroll thead th { position: sticky; top: 0; background: #fff; }
 li { margin: .2rem 0; max-width: 48rem; }
+@media (max-width: 34rem) {
+  body { margin: 1rem auto; padding: 0 .75rem; }
+  th, td { padding-right: .6rem; }
+  tbody td { white-space: normal; overflow-wrap: anywhere; }
+  table.dense td.long { min-width: 12rem; }
+}
 @media print {
   body { font-size: 10pt; max-width: none; margin: 0; padding: 0; }
   .scroll, .wide { max-height: none; overflow: visible; }

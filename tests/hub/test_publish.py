@@ -298,7 +298,7 @@ def test_show_says_what_it_is_and_whom_it_has_seen(decoder, tmp_path, capsys):
     assert cli.main(["show", str(decoder)]) == 0
     told = capsys.readouterr().out
     for words in ("tensors matched in name and shape", "train: 8 people of planted (terms not",
-                  "validation: 2 people", "no golden outputs", "Takes", "task labels",
+                  "validation: 2 people", "no stored answers", "Takes", "task labels",
                   "classes left, right", "held-out score: On 4 subjects not in its training data"):
         assert words in told
     staged = tmp_path / "staged"

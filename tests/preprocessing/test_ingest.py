@@ -166,6 +166,13 @@ def test_few_subjects_held_out_are_told_with_a_remedy(tmp_path, make_raw, save, 
     assert people.to_dict() == {"train": 4, "validation": 4, "test": 4}
 
 
+def test_labels_that_nothing_has_are_told_first(tmp_path, make_raw, save, ingest, quick):
+    folder = _folder(tmp_path, make_raw, save)
+    text = ingest(folder, *quick, "--label.source", "entity", "--label.name", "task").text
+    first = next(line for line in text.splitlines() if line.startswith("note"))
+    assert "NO WINDOW HAS A LABEL, although label.source is entity and label.name is task" in first
+
+
 def test_same_corpus_with_any_number_of_workers_anywhere(tmp_path, make_raw, save, ingest, quick):
     folder = _folder(tmp_path, make_raw, save, n=4)
     one = ingest(folder, *quick, "--workers", "1", "--out", tmp_path / "one")
