@@ -1,12 +1,14 @@
 """Splits by subject: who is trained on, who is held out.
 
 A subject's split is a hash of its name and the seed, so it is the same on every machine and stays
-when recordings are added; shares are met on average only. Where subjects have labels, a split that
-lacks one gets the nearest subject that has it, so few subjects leave no split without a class. Such
-a subject may move back when others are added; the ledgers of models tell who was trained on.
+when recordings are added; shares are met on average. Of few subjects the hash may leave a split
+almost empty: it gets the nearest ones, up to its share or three. Where subjects have labels, a split
+that lacks one gets the nearest subject that has it. Such subjects may move back when others are
+added; the ledgers of models tell who was trained on.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +17,8 @@ import pandas as pd
 
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
+
+_ENOUGH = 3  # subjects of a split that need no help; more come by the hash alone
 
 
 @dataclass
@@ -27,8 +31,9 @@ class SplitRule:
         "subject", "dataset", or a column of participants.tsv such as "site". Recordings
         with the same value are in the same split.
     fractions
-        Shares of train, validation and test. Every split has subjects of every label, where
-        at least three subjects have it.
+        Shares of train, validation and test, met on average; a split gets its share of few
+        subjects, up to three. Every split has subjects of every label, where at least three
+        subjects have it.
     seed
         Seed of the random assignment.
     train
@@ -71,6 +76,7 @@ def assign(
     keys = _keys(recordings, rule.by)
     if not (rule.train or rule.validation or rule.test):
         by_key = {key: _by_hash(key, rule) for key in keys}
+        _fill(by_key, rule)
         _stratify(by_key, _labels_of(keys, labels), rule)
         return [by_key[key] for key in keys]
     listed = {_bare(name): split for split in SPLITS for name in getattr(rule, split)}
@@ -119,6 +125,24 @@ def _labels_of(keys: list[str], labels: Sequence[Collection[str]]) -> dict[str, 
         found[key] |= set(some)
     classes = set().union(*found.values())
     return found if len(classes) <= max(2, len(found) / 4) else {}
+
+
+def _fill(by_key: dict[str, str], rule: SplitRule) -> None:
+    """Move as few keys as needed, by hash, so that every split has its share of them or three."""
+    n, shares = len(by_key), dict(zip(SPLITS, rule.fractions, strict=True))
+    least = {split: min(max(1, round(share * n)), _ENOUGH) for split, share in shares.items()
+             if share}
+    if n < sum(least.values()):
+        least = dict.fromkeys(least, 1)
+    if n < len(least):
+        return
+    for split in least:
+        while (count := Counter(by_key.values()))[split] < least[split]:
+            giver = max((each for each in least if count[each] > least[each]),
+                        key=lambda each: count[each] - shares[each] * n)
+            nearest = min((key for key, own in by_key.items() if own == giver),
+                          key=lambda key: _place(f"{split}\0{key}", rule))
+            by_key[nearest] = split
 
 
 def _stratify(by_key: dict[str, str], labels: dict[str, set[str]], rule: SplitRule) -> None:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from neurofm.data.windows import check_splits
+from neurofm.data.windows import SPLITS, check_splits
 from neurofm.preprocessing.splits import SplitRule, assign, unknown_names
 
 
@@ -31,6 +31,20 @@ def test_splits_are_a_function_of_seed_and_subject():
                      pd.Series(assign(large, SplitRule()))[rows], strict=True))
     assert all(after[subject] == split for subject, split in before.items())
     assert assign(small, SplitRule(seed=1)) != assign(small, SplitRule())
+
+
+def test_few_subjects_leave_no_split_without_its_share():
+    """Eighteen people had nobody for the test; of .6, .2, .2 they were 10, 6 and 2."""
+    for seed in range(40):
+        for n in range(3, 40):
+            for fractions in ((0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.5, 0.0, 0.5)):
+                found = assign(_table(n)[::2], SplitRule(seed=seed, fractions=fractions))
+                for split, share in zip(SPLITS, fractions, strict=True):
+                    least = min(max(1, round(share * n)), 3) if share and n > 7 else share > 0
+                    assert found.count(split) >= least, (seed, n, split)
+    table = _table(18)
+    backwards = assign(table[::-1], SplitRule())
+    assert backwards[::-1] == assign(table, SplitRule())  # whatever the order of the rows
 
 
 def test_by_dataset_and_by_site():
