@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 PYTHON_OF_TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python
 PYTEST := $(PYTHON_OF_TESTS) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick results lint release-check clean
+.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick results lint lock audit release-check clean
 
 install: $(INSTALLED)
 
@@ -82,6 +82,22 @@ quick-lowest quick-newest: quick-%:
 	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python \
 	  --resolution $(if $(filter lowest,$*),lowest-direct,highest) -e ".[dev]"
 	OMP_NUM_THREADS=1 .venv-$*/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not long" $(QUICK) $(PYTEST_ARGS)
+
+# What images install beside torch, with hashes: docker/requirements.txt, at the versions of constraints.txt.
+LOCKED := adapters evaluate features federated formats tensorboard
+CUDA := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc \
+	cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+
+lock:
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet pyproject.toml $(addprefix --extra ,$(LOCKED)) -c constraints.txt \
+	  --python-version 3.11 --python-platform linux --no-annotate --generate-hashes \
+	  --custom-compile-command "make lock" $(addprefix --no-emit-package ,$(CUDA)) -o docker/requirements.txt
+
+# Known vulnerabilities of what is pinned. A package of which nothing could be asked is a failure too.
+audit:
+	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ GROUPS = {
     "Pretrain": ("pretrain", "tokenize", "import"),
     "Use": ("finetune", "decode", "stream", "embed", "explain", "generate", "synthesize", "export"),
     "Judge": ("evaluate",),
-    "Share": ("federate", "publish", "show", "verify", "list"),
+    "Share": ("federate", "federate join", "publish", "show", "verify", "list"),
     "Try": ("demo",),
 }
 
@@ -41,30 +41,31 @@ def main(argv: list[str] | None = None) -> int:
         print(" ".join(f"{key} {value}" for key, value in code_version().items()))
         return 0
     if argv[0] == "help":  # `neurofm help COMMAND`
-        return main([*argv[1:2], "--help"])
-    command = commands.get(argv[0])
+        return main([*argv[1:3], "--help"])
+    name, words = _split(argv, commands)
+    command = commands.get(name)
     if command is None:
-        hint = nearest(argv[0], commands)
-        sys.stderr.write(f"neurofm: unknown command {argv[0]!r}; {hint}\n")
+        hint = nearest(name, commands)
+        sys.stderr.write(f"neurofm: unknown command {name!r}; {hint}\n")
         return 2
     _let_others_work()
     try:
-        return _loaded(command)(argv[1:]) or 0
+        return _loaded(command)(words) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:
             raise
-        sys.stderr.write(f"neurofm {argv[0]}: {missing(package)}\n")
+        sys.stderr.write(f"neurofm {name}: {missing(package)}\n")
         return 1
     except (ValueError, OSError) as error:
         # Ours say what was wanted, what came and what to do, and the system's name the file (no
         # space, no permission): a traceback would bury that.
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         hint = "; make room, then the same command continues" if full else ""
-        sys.stderr.write(f"neurofm {argv[0]}: {error}{hint}\n")
+        sys.stderr.write(f"neurofm {name}: {error}{hint}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nneurofm {argv[0]}: interrupted; the same command continues\n")
+        sys.stderr.write(f"\nneurofm {name}: interrupted; the same command continues\n")
         return 130
 
 
@@ -74,6 +75,12 @@ def _let_others_work() -> None:
     a quiet machine gains a tenth. Whoever sets one of these variables decides."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "5000"
+
+
+def _split(argv: list[str], commands: Iterable[str]) -> tuple[str, list[str]]:
+    """(name of a command, of one word or two: "federate join"; the words after it)."""
+    both = " ".join(argv[:2])
+    return (both, argv[2:]) if both in commands else (argv[0], argv[1:])
 
 
 def _loaded(command: EntryPoint) -> Callable[[list[str]], int | None]:
@@ -116,16 +123,16 @@ def command(line: str | Sequence[object], *, cwd: str | Path = ".") -> int:
     """
     argv = shlex.split(line) if isinstance(line, str) else [*map(str, line)]
     commands = {each.name: each for each in entry_points(group="neurofm.commands")}
-    if not argv or argv[0] not in commands:
-        name = argv[0] if argv else ""
+    name, words = _split(argv, commands) if argv else ("", [])
+    if name not in commands:
         raise ValueError(f"unknown command {name!r}; {nearest(name, commands)}")
     with contextlib.chdir(cwd):
         try:
-            return _loaded(commands[argv[0]])(argv[1:]) or 0
+            return _loaded(commands[name])(words) or 0
         except SystemExit as end:  # of the command line: its message is printed
             if not end.code:
                 return 0
-            raise ValueError(f"neurofm {argv[0]}: wrong options, see the message above") from None
+            raise ValueError(f"neurofm {name}: wrong options, see the message above") from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 EXTRAS = {
-    "flwr": "federated", "ray": "federated", "h5py": "formats", "hmmlearn": "evaluate",
+    "flwr": "federated", "ray": "simulation", "h5py": "formats", "hmmlearn": "evaluate",
     "mne_lsl": "stream", "moabb": "moabb", "peft": "adapters", "pymatreader": "formats",
     "pyriemann": "evaluate", "tensorboard": "tensorboard", "xarray": "features",
     "zarr": "features",

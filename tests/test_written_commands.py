@@ -29,8 +29,8 @@ def keys(command: str) -> set[str]:
     """Options of a command, those of dataclasses inside it with a dot."""
     from jsonargparse import ArgumentParser
 
-    group, _, question = command.partition(" ")
-    name = question or group
+    question = command.removeprefix("evaluate ") if command.startswith("evaluate ") else ""
+    name = question or command
     points = entry_points(group="neurofm.benchmarks" if question else "neurofm.commands")
     module = import_module(points[name].module)
     wanted = next((one.config for one in vars(module).values() if isinstance(one, Command)), None)
@@ -49,7 +49,7 @@ def test_options_exist(path):
         words = shlex.split(line.replace("…", " "), comments=True) if quoted else line.split()
         if len(words) < 3 or words[1] not in commands:
             continue
-        command = words[1]
+        command = " ".join(words[1:3]) if " ".join(words[1:3]) in commands else words[1]
         if command == "evaluate":
             if words[2].startswith("-"):
                 wrong.append(f"no question: {line}")

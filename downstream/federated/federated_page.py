@@ -1,6 +1,7 @@
 """The page of a federation: does it help each site, what traveled, what stayed."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,8 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
             + ". Bars: 95 % over people (and seeds).")
          + tables.html(federated_scores.shown(scores))),
         ("Sites", tables.html(_sites(run, scores))),
-        ("Rounds", report.figure(out / "rounds.png", "losses over rounds") + _rejected(federated)
+        ("Rounds", report.figure(out / "rounds.png", "losses over rounds")
+         + tables.html(verdicts(federated))
          if len(federated) else ""),
         ("What travels", tables.pairs(_travels(run, federated))),
         ("What was done", tables.pairs(_done(run))),
@@ -58,13 +60,28 @@ def _sites(run, scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rejected(rounds: pd.DataFrame) -> str:
-    found = [f"fold {row.fold}, round {row.round}: {site}: {reason}" for row in rounds.itertuples()
-             for site, reason in json.loads(row.rejected)]
-    if not found:
-        return report.paragraph("Every site's answer counted in every round.", "small")
-    more = [f"… and {len(found) - 20} more (rounds.tsv)"] if len(found) > 20 else []
-    return report.paragraph("Answers that did not count:") + report.bullets(found[:20] + more)
+def verdicts(rounds: pd.DataFrame) -> pd.DataFrame:
+    """A row a site: in how many rounds its answer counted, its mean share, why others did not."""
+    counted: dict[str, list[float]] = {}
+    reasons: dict[str, Counter[str]] = {}
+    for row in rounds.itertuples():
+        sites = json.loads(row.sites)
+        weights = json.loads(row.counted) or [1] * len(sites)  # an earlier version did not say
+        for site, weight in zip(sites, weights, strict=True):
+            counted.setdefault(site, []).append(weight / sum(weights))
+        for site, reason in json.loads(row.rejected):
+            reasons.setdefault(site, Counter())[reason] += 1
+    rows = []
+    for site in sorted({*counted, *reasons}):
+        why = reasons.get(site, Counter())
+        said = [f"{n} × {reason}" for reason, n in why.most_common(3)]
+        share = counted.get(site, [])
+        rows.append({
+            "site": site, "rounds that counted": len(share),
+            "mean share": f"{sum(share) / len(share):.2f}" if share else "",
+            "answers that did not": why.total(),
+            "why": "; ".join(said) + "; …" * (len(why) > 3) if why else "every answer counted"})
+    return pd.DataFrame(rows)
 
 
 def size(n_bytes: float) -> str:

@@ -5,11 +5,8 @@
                     about {"site"}; or an error that says no more than its kind
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
-from flwr.server import Grid
 
 from .learning import Learning
 from .personal import Part, Weights
@@ -17,6 +14,7 @@ from .personal import Part, Weights
 ARRAYS, CONFIG, METRICS, ABOUT = "arrays", "config", "metrics", "about"
 ROUND, LEARNING, SITE = "server-round", "learning", "site"
 TRIALS, EQUAL = "num-examples", "one"  # metrics that an average may be weighted by
+JUDGED = ("balanced_accuracy", "low", "high", "subjects", "windows")
 FAILED = 1001  # our own kind of error: the site has refused
 
 
@@ -48,10 +46,9 @@ def part_of(site: str, part: Part, message: Message) -> Message:
 
 def judgment(site: str, metrics: dict, message: Message) -> Message:
     """A site's answer when it was judged: numbers over its people, no person's."""
-    told = ("balanced_accuracy", "low", "high", "subjects", "windows")
     return Message(RecordDict({
         METRICS: MetricRecord({TRIALS: int(metrics["windows"]), EQUAL: 1,
-                               **{name: float(metrics[name]) for name in told}}),
+                               **{name: float(metrics[name]) for name in JUDGED}}),
         ABOUT: ConfigRecord({SITE: site}),
     }), reply_to=message)
 
@@ -61,38 +58,3 @@ def refusal(site: str, problem: Exception, message: Message) -> Message:
     name people and files, which must not travel."""
     return Message(Error(FAILED, f"{site}: {type(problem).__name__}; the site's log says why"),
                    reply_to=message)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Of a site. problem: why there is no reply with content; "" = there is one."""
-
-    site: str
-    reply: Message
-    problem: str = ""
-
-
-def ask(
-    grid: Grid, asked: list[Message], timeout_s: float, names: dict[int, str]
-) -> list[Answer]:
-    """Send, wait, and say of every node what came, in the order of the sites' names.
-
-    names: of nodes that have answered before; those that answer now are added. Flower answers for
-    a node that was lost in its own name, so replies are told apart by the message that they answer.
-    """
-    replies = {reply.metadata.reply_to_message_id: reply
-               for reply in grid.send_and_receive(asked, timeout=timeout_s)}
-    found = []
-    for message in asked:
-        node, reply = message.metadata.dst_node_id, replies.get(message.metadata.message_id)
-        problem = ""
-        if reply is None:
-            problem = f"no answer within {timeout_s:g} s"
-        elif not reply.has_error():
-            names[node] = str(reply.content.config_records[ABOUT][SITE])
-        elif reply.error.code == FAILED:
-            names[node], _, problem = (reply.error.reason or "").partition(": ")
-        else:
-            problem = reply.error.reason or f"error {reply.error.code}"
-        found.append(Answer(names.get(node, f"node {node}"), reply or message, problem))
-    return sorted(found, key=lambda answer: answer.site)

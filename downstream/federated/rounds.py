@@ -4,6 +4,7 @@
       round-00012.safetensors    shared weights after that round; the newest two stay
       rounds.jsonl               a line a round: who answered, who was rejected and why, losses,
                                  bytes, seconds, privacy spent
+      sites.json                 numbers of trials that sites have declared, if none were agreed
       judged.json                what each site says of its personalized decoder
 """
 
@@ -23,11 +24,12 @@ from safetensors.numpy import load_file, save_file
 from neurofm import artifacts, progress
 
 from . import messages, plans, privacy, secure, strategies
+from .declared import Declared
 from .learning import Learning
-from .messages import Answer
 from .personal import Weights
 from .privacy import Privacy
-from .screening import Rejected, screen
+from .receiving import ask
+from .screening import Rejected, Update, counted, judgment, screen
 from .secure import Secure
 from .strategies import Averaging
 
@@ -79,13 +81,14 @@ def run(
     else:
         weights = plans.initial(learning)
     names: dict[int, str] = {}
+    declared = Declared(folder / "sites.json", federation.averaging.declared)
     for number in progress.each(range(done + 1, learning.rounds + 1), learning.rounds - done,
                                 "rounds"):
         began = time.perf_counter()
         # All that are expected are waited for once; later some may be away for good.
         _wait(grid, n_sites if number == done + 1 else 0, federation.averaging, n_sites, say)
         found = (_masked if federation.secure.on else _open)(
-            grid, federation, strategy, number, weights, names)
+            grid, federation, strategy, number, weights, names, declared)
         line = _line(found, federation, number, weights, time.perf_counter() - began)
         for one in found.rejected:
             say(f"round {number}: {one.site} does not count: {one.reason}")
@@ -96,6 +99,12 @@ def run(
                 + (f" ({found.rejected[0].site}: {found.rejected[0].reason})" if found.rejected
                    else "") + f". Rounds before it are kept in {folder}: run again to go on")
         weights = found.weights
+        declared.keep((one["site"], one["trials"]) for one in found.answers)
+        for one in found.answers if federation.averaging.weights == "trials" else ():
+            if one.get("counted", one["trials"]) < one["trials"]:
+                say(f"round {number}: {one['site']} counts for {one['counted']:.4g} of its "
+                    f"{one['trials']} trials, averaging.largest_share "
+                    f"{federation.averaging.largest_share:g}")
         _save(folder, number, weights, line)
         say(f"round {number}/{learning.rounds}: {len(found.answers)} sites, loss "
             f"{line['loss']:.4g}, val_loss {line['val_loss']:.4g}, {line['took_s']:.1f} s")
@@ -111,19 +120,26 @@ def lines(folder: Path) -> list[dict]:
 
 def _open(
     grid: Grid, federation: Federation, strategy, number: int, weights: Weights,
-    names: dict[int, str],
+    names: dict[int, str], declared: Declared,
 ) -> _Round:
     """A round in which the server sees what each site sends."""
     how = federation.averaging
     config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
     asked = list(strategy.configure_train(number, messages.to_record(weights), config, grid))
-    answers = messages.ask(grid, asked, how.timeout_s, names)
-    good, rejected = screen(answers, weights, how.largest_change)
-    said = [_said(answer) for answer in good]  # strategies may change answers in place
+    answers = ask(grid, asked, how.timeout_s, names)
+    good, rejected = screen(answers, weights, how.largest_change, declared)
+    trials = ([1.0] * len(good) if how.weights == "equal" else
+              counted([one.trials for one in good], how.largest_share))
+    said = [_said(one, n) for one, n in zip(good, trials, strict=True)]
     if len(good) < how.min_sites:
         return _Round(None, said, rejected, len(asked))
     privacy.expect(strategy, len(good))
-    arrays, _ = strategy.aggregate_train(number, [answer.reply for answer in good])
+    try:
+        arrays, _ = strategy.aggregate_train(
+            number, [one.message(n) for one, n in zip(good, trials, strict=True)])
+    except Exception as problem:  # too few are left for it
+        raise FederationFailed(f"round {number}: {how.strategy} cannot average {len(good)} answers "
+                               f"({problem}); choose averaging.strategy=fedmedian") from problem
     new = None if arrays is None else messages.to_weights(arrays)
     if new is not None and not all(np.isfinite(value).all() for value in new.values()):
         raise FederationFailed(f"round {number}: the average of {len(good)} sites is not finite; "
@@ -133,30 +149,26 @@ def _open(
 
 def _masked(
     grid: Grid, federation: Federation, strategy, number: int, weights: Weights,
-    names: dict[int, str],
+    names: dict[int, str], declared: Declared,
 ) -> _Round:
     """A round under secure aggregation: the server sees the sum."""
     nodes = sorted(grid.get_node_ids())
     own = federation.privacy
     extra = {KEY_CLIPPING_NORM: own.clip} if own.where == "client" else {}
-    new, answers = secure.round_of_sites(
+    new, answers, rejected = secure.round_of_sites(
         grid, nodes, number, federation.learning.to_json(), weights, federation.secure,
-        federation.averaging.timeout_s, extra)
+        federation.averaging.timeout_s, extra, names, declared,
+        federation.averaging.weights == "equal")
     if new is not None and own.where == "client":
         privacy.expect(strategy, len(answers))
         new = messages.to_weights(strategy._add_noise_to_aggregated_arrays(
             messages.to_record(new)))
-    lost = [Rejected(f"{len(nodes) - len(answers)} of {len(nodes)} sites", "did not stay to the "
-                     "end of the round")] if len(answers) < len(nodes) else []
-    return _Round(new, answers, lost, len(nodes))
+    return _Round(new, answers, rejected, len(nodes))
 
 
-def _said(answer: Answer) -> dict:
-    content = answer.reply.content
-    metrics = content.metric_records[messages.METRICS]
-    return {"site": answer.site, "trials": int(metrics[messages.TRIALS]),
-            "loss": float(metrics["loss"]), "val_loss": float(metrics["val_loss"]),
-            "bytes": content.array_records[messages.ARRAYS].count_bytes()}
+def _said(one: Update, trials: float) -> dict:
+    return {"site": one.site, "trials": one.trials, "counted": trials, "loss": one.loss,
+            "val_loss": one.val_loss, "bytes": messages.to_record(one.weights).count_bytes()}
 
 
 def _wait(grid: Grid, wanted: int, how: Averaging, n_sites: int, say: Callable) -> None:
@@ -185,6 +197,7 @@ def _line(
     return {
         "round": number, "sites": [one["site"] for one in found.answers],
         "trials": [one["trials"] for one in found.answers],
+        "counted": [one.get("counted", one.get("weight", 1)) for one in found.answers],
         "rejected": [[one.site, one.reason] for one in found.rejected],
         "loss": _mean(found.answers, "loss"), "val_loss": _mean(found.answers, "val_loss"),
         "bytes_down": messages.to_record(sent).count_bytes(),
@@ -204,12 +217,15 @@ def _judged(grid, federation, strategy, weights, folder, names, say) -> dict[str
     config = ConfigRecord({messages.LEARNING: federation.learning.to_json()})
     asked = list(strategy.configure_evaluate(federation.learning.rounds + 1,
                                              messages.to_record(weights), config, grid))
-    answers = messages.ask(grid, asked, how.timeout_s, names)
-    lost = [Rejected(one.site, one.problem) for one in answers if one.problem]
-    for one in lost:
-        say(f"{one.site} was not judged: {one.reason}")
-    found = {one.site: dict(one.reply.content.metric_records[messages.METRICS])
-             for one in answers if not one.problem}
+    found, lost = {}, []
+    for one in ask(grid, asked, how.timeout_s, names):
+        try:
+            if one.problem:
+                raise ValueError(one.problem)
+            found[one.site] = judgment(one.reply.content)
+        except ValueError as problem:
+            lost.append(Rejected(one.site, str(problem)))
+            say(f"{one.site} was not judged: {problem}")
     artifacts.write_json(folder / "judged.json", {"sites": found, "lost": [
         [one.site, one.reason] for one in lost]})
     if not found:

@@ -4,8 +4,6 @@ In a deployment its settings are a YAML file on the server, in the form of `neur
 without sites: --run-config 'settings="/etc/neurofm/federation.yaml" sites=3 out="/var/federation"'.
 """
 
-import contextlib
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from flwr.serverapp import ServerApp
 
 from neurofm import artifacts, config
 
-from . import rounds
+from . import agreed, rounds
 from .rounds import Federation
 
 
@@ -41,7 +39,7 @@ def main(grid: Grid, context: Context) -> None:
     if missing := [name for name in ("settings", "sites", "out") if not about.get(name)]:
         raise ValueError(f"--run-config lacks {', '.join(missing)}, e.g. 'settings=\"federation."
                          f"yaml\" sites=3 out=\"federation/\"'")
-    federation = _settings(str(about["settings"]))
+    federation = agreed.read(str(about["settings"]))
     out = Path(str(about["out"]))
     federation = replace(federation, learning=federation.learning.as_here())
     artifacts.claim(out, {"sites": int(about["sites"]), **config.resolved(federation)})
@@ -49,16 +47,6 @@ def main(grid: Grid, context: Context) -> None:
     for site, metrics in found.items():
         _say(f"{site}: balanced accuracy {metrics['balanced_accuracy']:.3f} on "
              f"{metrics['subjects']:.0f} people held out")
-
-
-def _settings(path: str) -> Federation:
-    """Of a file; ValueError with what is wrong, since Flower keeps silent about SystemExit."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return config.parse(Federation, ["--config", path], command="federate")
-    except SystemExit:
-        raise ValueError(f"settings {path}: {said.getvalue().strip()}") from None
 
 
 def _say(text) -> None:

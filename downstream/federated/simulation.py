@@ -66,12 +66,13 @@ def rounds(out: Path, jobs: list[Job]) -> pd.DataFrame:
     rows = []
     for job in jobs:
         for line in the_rounds.lines(_server(out / "work" / job.method, job)):
-            about = {name: json.dumps(line[name]) for name in ("sites", "trials", "rejected")}
+            about = {name: json.dumps(line.get(name))
+                     for name in ("sites", "trials", "counted", "rejected")}
             rows.append({"method": job.method, "fold": job.fold, "seed": job.seed,
                          **line, **about})
-    return pd.DataFrame(rows, columns=["method", "fold", "seed", "round", "sites", "trials",
-                                       "rejected", "loss", "val_loss", "bytes_down", "bytes_up",
-                                       "epsilon", "took_s"])
+    return pd.DataFrame(rows, columns=[
+        "method", "fold", "seed", "round", "sites", "trials", "counted", "rejected", "loss",
+        "val_loss", "bytes_down", "bytes_up", "epsilon", "took_s"])
 
 
 def _trained(work, federation, engine, sites, job, say) -> dict[str, pd.DataFrame]:

@@ -22,6 +22,7 @@ class Site:
     work: str  # folder of its personal state
     model: str = ""  # its own copy of the pretrained encoder; "" = what the server names
     channels: tuple[str, ...] = ()  # that a FLEEG reads; none = all that its recordings have
+    agreed: str = ""  # file of settings: a server that asks for others is refused
 
     def folder(self, learning: Learning) -> Path:
         """Where its state of a fold stands, across rounds and restarts."""

@@ -1,6 +1,6 @@
 """How weights of sites become one: Flower's strategies by short names, with our settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from . import messages
@@ -25,6 +25,12 @@ class Averaging:
         Number of sites that may send wrong weights (krum, multikrum, bulyan).
     largest_change
         Reject an update that is larger than this many times the median; 0 = reject none.
+    largest_share
+        Largest share of the mean that one site may have by its trials; a site with more counts for
+        less.
+    declared
+        Site → number of trials that it has declared. Larger numbers and other sites are rejected.
+        Empty = what a site says in its first round.
     min_sites
         Number of answers below which a round fails.
     timeout_s
@@ -37,6 +43,8 @@ class Averaging:
     trimmed: float = 0.2
     malicious: int = 1
     largest_change: float = 10.0
+    largest_share: float = 0.5
+    declared: dict[str, int] = field(default_factory=dict)
     min_sites: int = 2
     timeout_s: float = 3600.0
 
@@ -50,6 +58,12 @@ class Averaging:
         if not (self.largest_change == 0 or self.largest_change > 1):
             raise ValueError(f"averaging.largest_change must be 0 (off) or above 1, got "
                              f"{self.largest_change}")
+        if not 0 < self.largest_share <= 1:
+            raise ValueError(f"averaging.largest_share is a share of the mean, above 0 and up to "
+                             f"1, got {self.largest_share}")
+        if wrong := [name for name, trials in self.declared.items() if trials < 1]:
+            raise ValueError(f"averaging.declared wants numbers of trials of at least 1, of "
+                             f"{', '.join(wrong)} it has fewer")
         if not self.timeout_s > 0:
             raise ValueError(f"averaging.timeout_s must be above 0, got {self.timeout_s}")
 

@@ -1,7 +1,7 @@
-"""A Flower deployment on loopback: one SuperLink and some SuperNodes, each a process of its own.
+"""A federation on loopback: one SuperLink and some sites, each a process of its own.
 
-SuperNodes and command line talk TLS with the SuperLink, and SuperNodes authenticate by key.
-Nothing is written outside the deployment's folder.
+Sites (`neurofm federate join`) and command line talk TLS with the SuperLink, and sites authenticate
+by key. Nothing is written outside the deployment's folder.
 """
 
 import contextlib
@@ -25,18 +25,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 BIN = Path(sys.executable).parent
 SUPERLINK = "superlink"  # its name among the processes, and in FLWR_HOME/config.toml
-REFUSED = "could not be activated"  # what a SuperNode logs when its number is still in use
+REFUSED = "is not let in"  # what a site says when its number is still in use
 PATIENCE_S = 120  # for a process to start and for a command to end; most take 1 to 3 s
 
 
 class Deployment:
-    """`nodes` maps each SuperNode's name to its node config, to which "name" is added."""
+    """`nodes` maps each site's name to options of `neurofm federate join`, to which its name, key
+    and server are added."""
 
     def __init__(self, folder: Path, nodes: dict[str, dict[str, str]]) -> None:
         self.folder = folder.resolve()
-        self.nodes = {name: {"name": name, **config} for name, config in nodes.items()}
+        self.nodes = nodes
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        names = ["serverappio", "fleet", "control", *nodes]
+        names = ["serverappio", "fleet", "control"]
         with contextlib.ExitStack() as stack:  # different ports that nothing listens on now
             servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
             ports = [server.getsockname()[1] for server in servers]
@@ -66,10 +67,10 @@ class Deployment:
             self.kill(name)
 
     def start(self, name: str) -> None:
-        """Start a SuperNode or "superlink", also after a kill, and wait until it is connected.
+        """Start a site or "superlink", also after a kill, and wait until it is connected.
 
-        A killed SuperNode is refused until its last heartbeat is 60 s ago: it is started again
-        and again.
+        A killed site is refused until its last heartbeat is 60 s ago: it is started again and
+        again.
         """
         deadline = time.monotonic() + PATIENCE_S
         while not self._start_once(name, deadline):
@@ -79,7 +80,7 @@ class Deployment:
             time.sleep(5)
 
     def kill(self, name: str) -> None:
-        """Kill a SuperNode or "superlink" and its descendants: none can say goodbye."""
+        """Kill a site or "superlink" and its descendants: none can say goodbye."""
         process = self.processes.pop(name)
         with contextlib.suppress(ProcessLookupError):  # all had ended by themselves
             os.killpg(process.pid, signal.SIGKILL)
@@ -107,7 +108,7 @@ class Deployment:
         return self.flwr("log", str(run), SUPERLINK, "--show")
 
     def log(self, name: str) -> str:
-        """What "superlink", or a SuperNode with its ClientApps, has printed, logged and raised."""
+        """What "superlink", or a site, has printed, logged and raised."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def flwr(self, *arguments: str, timeout_s: float = PATIENCE_S) -> str:
@@ -135,10 +136,10 @@ class Deployment:
                 --serverappio-api-address {address["serverappio"]}
                 --fleet-api-address {address["fleet"]}
                 --control-api-address {address["control"]}""".split()
-        command = f"""flower-supernode --superlink {address["fleet"]} --root-certificates ca.crt
-            --auth-supernode-private-key {name}.key
-            --clientappio-api-address {address[name]} --node-config"""
-        return [*command.split(), key_values(self.nodes[name])]
+        options = {"name": name, "server": address["fleet"], "certificate": "ca.crt",
+                   "key": f"{name}.key", **self.nodes[name]}
+        return [sys.executable, "-m", "neurofm.cli", "federate", "join",
+                *(f"--{key}={value}" for key, value in options.items())]
 
     def _start_once(self, name: str, deadline: float) -> bool:
         """Whether it was connected before it was refused, exited or was too late."""
@@ -150,10 +151,8 @@ class Deployment:
             )
         while process.poll() is None and time.monotonic() < deadline:
             new = self.log(name)[before:]
-            if "SuperNode ID:" in new or ("Starting Fleet API" in new and self._has_tables()):
+            if "joined as node" in new or ("Starting Fleet API" in new and self._has_tables()):
                 return True
-            if REFUSED in new:  # it may then hang instead of exiting, its SuperExec still served
-                return False
             time.sleep(0.2)
         return False
 
@@ -167,7 +166,7 @@ class Deployment:
 
 
 def key_values(config: Mapping[str, str | int]) -> str:
-    """What --run-config and --node-config take: TOML key="value" pairs with spaces between."""
+    """What --run-config takes: TOML key="value" pairs with spaces between."""
     return " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
 
 
@@ -200,4 +199,5 @@ def write_node_keys(folder: Path, name: str) -> None:
 def write_key(path: Path, private: form.PrivateFormat) -> ec.EllipticCurvePrivateKey:
     key = ec.generate_private_key(ec.SECP384R1())
     path.write_bytes(key.private_bytes(form.Encoding.PEM, private, form.NoEncryption()))
+    path.chmod(0o600)  # as ssh-keygen makes it
     return key

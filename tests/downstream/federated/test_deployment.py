@@ -1,4 +1,4 @@
-"""A federation as it is deployed: SuperLink and SuperNodes as processes, TLS, keys of sites.
+"""A federation as it is deployed: SuperLink and sites as processes, TLS, keys of sites.
 
 Beside it the same federation in this process: the apps are the same, and so must be the weights.
 """
@@ -26,16 +26,64 @@ def submit(deployment: Deployment, repo, federation: Federation, out, n_sites: i
                                        "out": str(out)})
 
 
+# An app that somebody else submits: at a site that runs it, it reads a file and leaves a mark.
+UNKNOWN = {
+    "pyproject.toml": """
+[project]
+name = "survey"
+version = "1.0.0"
+description = "not ours"
+license = "MIT"
+[tool.flwr.app]
+publisher = "somebody"
+[tool.flwr.app.components]
+serverapp = "survey.server:app"
+clientapp = "survey.client:app"
+""",
+    "survey/__init__.py": "",
+    "survey/client.py": """
+from pathlib import Path
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.clientapp import ClientApp
+Path({mark!r}).touch()
+app = ClientApp()
+@app.train()
+def train(message, context):
+    read = Path({secret!r}).read_text()
+    return Message(RecordDict({{"about": ConfigRecord({{"read": read}})}}), reply_to=message)
+""",
+    "survey/server.py": """
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import ServerApp
+app = ServerApp()
+@app.main()
+def main(grid, context):
+    content = RecordDict({{"about": ConfigRecord({{"question": "anything"}})}})
+    for reply in grid.send_and_receive([Message(content, node, "train")
+                                        for node in grid.get_node_ids()], timeout=60):
+        print("reply:", reply.error if reply.has_error() else reply.content, flush=True)
+""",
+}
+
+
+def unknown_app(folder, mark, secret):
+    for name, text in UNKNOWN.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.format(mark=str(mark), secret=str(secret)))
+    return folder
+
+
 @pytest.mark.long
 def test_three_sites_as_processes_give_the_weights_of_the_simulation(repo, tmp_path, monkeypatch):
-    """One of them is killed in the middle of a round and started again; nothing of it is lost."""
+    """An unknown app is refused by each of them, and they go on. One is killed in the middle of a
+    round and started again; nothing of it is lost."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     found = corpora(tmp_path / "sites")
     plain = Federation(learning())
     federate(found, tmp_path / "simulated", plain)
     expected = weights_after(tmp_path / "simulated")
 
-    nodes = {name: {"corpus": folder, "work": str(tmp_path / "work" / name)}
+    nodes = {name: {"data": folder, "out": str(tmp_path / "work" / name)}
              for name, folder in found.items()}
     (tmp_path / "flower").mkdir()
     with Deployment(tmp_path / "flower", nodes) as deployment:
@@ -50,6 +98,18 @@ def test_three_sites_as_processes_give_the_weights_of_the_simulation(repo, tmp_p
         for name, folder in found.items():  # each process has read its own folder alone
             others = [other for key, other in found.items() if key != name]
             assert not any(other in deployment.log(name) for other in others), folder
+
+        mark, secret = tmp_path / "mark", tmp_path / "secret.txt"
+        secret.write_text("Ada Lovelace")
+        run = deployment.run(unknown_app(tmp_path / "survey", mark, secret), {})
+        deployment.wait(run, 120)
+        said = deployment.run_log(run)
+        assert said.count("reply:") == said.count("this site runs one app alone") == 3, said
+        assert "Ada" not in said
+        assert not mark.exists()
+        for name in found:
+            assert f"REFUSED: run {run} is of app somebody/survey" in deployment.log(name)
+            assert deployment.processes[name].poll() is None
 
         # Longer, with a site lost in round 1: rounds go on with two, and it comes back by itself.
         long = Federation(learning(rounds=4, train={"seed": 7}), Averaging(timeout_s=60))
