@@ -41,7 +41,8 @@ def test_help_lists_all_commands():
     said = run(NEUROFM, "--help")
     assert said.returncode == 0
     for command in entry_points(group="neurofm.commands"):
-        lines = [x for x in said.stdout.splitlines() if x.split()[:1] == [command.name]]
+        lines = [x for x in said.stdout.splitlines()
+                 if x.strip().partition("  ")[0] == command.name]
         assert len(lines) == 1 or command.name == "evaluate"  # a line a question
         for line in lines:
             assert len(line.split()) > 3, f"{command.value}: its module's docstring is empty"

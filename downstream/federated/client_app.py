@@ -20,7 +20,7 @@ from .site import Site
 
 
 def client_app(sites: Sequence[Site] = ()) -> ClientApp:
-    """sites: those of a simulation; none = the SuperNode's own."""
+    """sites: those of a simulation; none = the one that the node config tells."""
     def site(context: Context) -> Site:
         return _site(context, sites)
 
@@ -83,8 +83,7 @@ def _site(context: Context, sites: Sequence[Site]) -> Site:
         return sites[int(about["partition-id"])]
     if missing := [name for name in ("name", "corpus", "work") if name not in about]:
         raise ValueError(
-            f"this SuperNode does not say its {', '.join(missing)}: start it with --node-config "
-            f"'name=\"clinic\" corpus=\"/data/corpus\" work=\"/data/federated\"'")
+            f"this node does not say its {', '.join(missing)}: start it by neurofm federate join")
     return Site(str(about["name"]), str(about["corpus"]), str(about["work"]),
                 str(about.get("model", "")),
                 tuple(filter(None, str(about.get("channels", "")).split(","))),

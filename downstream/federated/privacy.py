@@ -1,9 +1,10 @@
 """Differential privacy of sites: their changes are clipped, noise is added, the budget is reported.
 
-By Flower's strategy wrappers and its client-side clipping. What is protected is a site as a whole:
-somebody who sees all averages cannot tell, beyond epsilon, whether the site took part. It is no
-promise to a single patient of a site, which would need noise within the site's own training; and
-numbers of trials, losses and accuracies, which sites tell besides, are not covered.
+By Flower's strategy wrappers and its client-side clipping. What is protected is what a site has:
+somebody who sees all averages, and knows how many sites took part, cannot tell beyond epsilon
+whether a site trained on its recordings or on any others. It is no promise to a single patient of a
+site, which would need noise within the site's own training; and numbers of trials, losses and
+accuracies, which sites tell besides, are not covered.
 """
 
 import math
@@ -86,13 +87,15 @@ def epsilon(noise: float, rounds: int, delta: float) -> float:
 
     Exact for composed Gaussian mechanisms: rounds of noise multiplier z are one of z / √rounds
     (Dong et al. 2019, arXiv 1905.02383, corollary 3.3), whose δ(ε) is that of Balle & Wang 2018
-    (arXiv 1805.06530, theorem 8). No amplification by sampling: all sites are in all rounds.
+    (arXiv 1805.06530, theorem 8). Other recordings at one of n sites move the mean of changes that
+    are clipped to C by up to 2 C / n, which is 2 / z deviations of the noise. No amplification by
+    sampling: all sites are in all rounds.
     """
     if rounds == 0:
         return 0.0
     if noise == 0:
         return math.inf
-    mu = math.sqrt(rounds) / noise
+    mu = 2 * math.sqrt(rounds) / noise
     low, high = 0.0, 1.0
     while _delta(high, mu) > delta:
         high *= 2

@@ -223,7 +223,7 @@ def _judged(grid, federation, strategy, weights, folder, names, say) -> dict[str
             if one.problem:
                 raise ValueError(one.problem)
             found[one.site] = judgment(one.reply.content)
-        except ValueError as problem:
+        except Exception as problem:  # whatever it is, a site has sent it
             lost.append(Rejected(one.site, str(problem)))
             say(f"{one.site} was not judged: {problem}")
     artifacts.write_json(folder / "judged.json", {"sites": found, "lost": [

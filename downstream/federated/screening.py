@@ -41,10 +41,9 @@ class Update:
 
     def message(self, trials: float) -> Message:
         """The reply for Flower's strategies, which average whatever it holds."""
-        self.reply.content = RecordDict({
+        return Message(metadata=self.reply.metadata, content=RecordDict({
             messages.ARRAYS: messages.to_record(self.weights),
-            messages.METRICS: MetricRecord({messages.TRIALS: trials, messages.EQUAL: 1})})
-        return self.reply
+            messages.METRICS: MetricRecord({messages.TRIALS: trials, messages.EQUAL: 1})}))
 
 
 def screen(
@@ -64,6 +63,8 @@ def screen(
             good.append(_update(answer, sent, declared))
         except ValueError as problem:
             rejected.append(Rejected(answer.site, str(problem)))
+        except Exception as problem:  # of records that Flower itself would not have made
+            rejected.append(Rejected(answer.site, f"cannot be read: {clean(repr(problem))}"))
     return _sane(_once(good, sent, rejected), sent, largest, rejected), rejected
 
 

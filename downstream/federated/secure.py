@@ -131,6 +131,8 @@ def round_of_sites(
         except Again:
             lost |= stages.lost
             continue
+        except Stopped:  # of a simulation, whose sites are in this process
+            raise
         except Exception as wrong:  # of shares that do not fit: whose they are cannot be told
             mean, problem = None, clean(wrong)
         break

@@ -66,6 +66,8 @@ class Stages:
                 good.append(answer.reply)
             except ValueError as problem:
                 self.lost[node] = str(problem)
+            except Exception as problem:  # of records that Flower itself would not have made
+                self.lost[node] = f"cannot be read: {clean(repr(problem))}"
         if self.lost and stage in (Stage.SETUP, Stage.SHARE_KEYS):
             raise Again
         return good

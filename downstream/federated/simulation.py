@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from neurofm import extras
+
 from . import personal
 from . import rounds as the_rounds
 from .client_app import client_app
@@ -125,6 +127,7 @@ def _by_ray(federation: Federation, sites: list[Site], folder: Path, say: Callab
     """By Flower's simulation engine: sites are called in processes of Ray."""
     from flwr.simulation import run_simulation
 
+    extras.need("ray", "--engine ray")
     run_simulation(
         server_app(federation, folder, len(sites), say), client_app(sites), len(sites),
         backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0},

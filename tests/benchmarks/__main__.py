@@ -10,4 +10,4 @@ from pathlib import Path
 
 for path in sorted(Path(__file__).parent.glob("bench_*.py")):
     print(f"\n=== {path.stem.removeprefix('bench_')}", flush=True)
-    subprocess.run([sys.executable, str(path)], check=True)
+    subprocess.run([sys.executable, "-m", f"tests.benchmarks.{path.stem}"], check=True)

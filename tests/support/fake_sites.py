@@ -54,10 +54,10 @@ Spoil = Callable[[str, Message, Message], Message]  # (site, message, reply) →
 
 
 class Wire(InProcess):
-    """spoil changes replies; cut changes the packed objects of a reply: id → bytes."""
+    """spoil changes replies; cut changes the packed objects of ward's replies: id → bytes."""
 
     def __init__(self, n: int = 3, spoil: Spoil | None = None,
-                 cut: Callable[[str, dict[str, bytes]], None] | None = None):
+                 cut: Callable[[dict[str, bytes]], None] | None = None):
         honest = app(n)
 
         def called(message, context):
@@ -69,12 +69,12 @@ class Wire(InProcess):
 
     def pull_messages(self, message_ids):
         for reply in super().pull_messages(message_ids):
-            yield self._through(reply) if self.cut else reply
+            site = NAMES[reply.metadata.src_node_id - 1]
+            yield self._through(reply) if self.cut and site == "ward" else reply
 
     def _through(self, reply: Message) -> Message:
-        site = NAMES[reply.metadata.src_node_id - 1]
         packed = {key: each.deflate() for key, each in get_all_nested_objects(reply).items()}
-        self.cut(site, packed)
+        self.cut(packed)
         found = inflate_object_from_contents(reply.object_id, packed)
         assert isinstance(found, Message)
         return found
