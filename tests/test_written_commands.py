@@ -14,8 +14,9 @@ from neurofm.run import Command
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([ROOT / "README.md", *ROOT.glob("configs/**/*.yaml"), *ROOT.glob("configs/**/*.md"),
-                *(path for path in ROOT.glob("docker/**/*") if path.is_file()), *(path for path in ROOT.glob("docs/**/*.md")
-                                          if not {"_build", "auto_examples"} & set(path.parts))])
+                *(path for path in ROOT.glob("docker/**/*") if path.is_file()),
+                *(path for path in ROOT.glob("docs/**/*.md")
+                  if not {"_build", "auto_examples"} & set(path.parts))])
 
 
 def written(path: Path) -> list[str]:

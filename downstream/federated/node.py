@@ -34,7 +34,7 @@ from . import messages
 from .client_app import client_app
 from .receiving import clean
 
-_IDLE_S = 3.0
+_IDLE_S = 1.0
 _RUNS = 8  # whose states are kept: masks of secure aggregation between its stages
 
 
