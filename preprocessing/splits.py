@@ -2,9 +2,9 @@
 
 A subject's split is a hash of its name and the seed, so it is the same on every machine and stays
 when recordings are added; shares are met on average. Of few subjects the hash may leave a split
-almost empty: it gets the nearest ones, up to its share or three. Where subjects have labels, a split
-that lacks one gets the nearest subject that has it. Such subjects may move back when others are
-added; the ledgers of models tell who was trained on.
+almost empty: it gets the nearest ones, up to its share or three. Where subjects have labels, a
+split that lacks one gets the nearest subject that has it. Such subjects may move back when others
+are added; the ledgers of models tell who was trained on.
 """
 
 import hashlib
