@@ -6,46 +6,43 @@ resolved configuration, the code, and the fingerprints of what it was made from.
 valid manifest is unfinished work: it can be continued, and it is never read as data.
 """
 
-import hashlib
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import time
-from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from . import pointers
+from . import integrity, journal
+from . import manifest as manifests
+from .hashes import sha256
+from .manifest import CLAIM, FILE_NAME, FORMAT_VERSION, ArtifactError, Manifest
 
-FILE_NAME = "manifest.json"
-CLAIM = "unfinished.json"  # what an unfinished folder is being made from
-FORMAT_VERSION = 1
-
-
-class ArtifactError(ValueError):
-    """A folder is not the finished artifact that was wanted."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What manifest.json says of a sealed folder."""
-
-    kind: str  # archive, corpus, tokens, state, checkpoint or results
-    files: dict[str, list]  # relative path → [bytes, sha256]
-    config: dict
-    # role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
-    # contents (names and hashes of the files), equal wherever and whenever the same thing was made.
-    parents: dict[str, str] = field(default_factory=dict)
-    code: dict[str, str] = field(default_factory=dict)
-    created: str = ""
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def fingerprint(self) -> str:
-        listing = sorted((name, entry[1]) for name, entry in self.files.items())
-        return hashlib.sha256(json.dumps([self.kind, listing]).encode()).hexdigest()[:16]
+__all__ = [
+    "CLAIM",
+    "FILE_NAME",
+    "FORMAT_VERSION",
+    "ArtifactError",
+    "Manifest",
+    "as_json",
+    "check_claim",
+    "claim",
+    "code_version",
+    "flush",
+    "is_sealed",
+    "open_sealed",
+    "read_json",
+    "read_manifest",
+    "seal",
+    "sha256",
+    "shard_files",
+    "share",
+    "unseal",
+    "write_json",
+]
 
 
 def seal(
@@ -76,8 +73,9 @@ def seal(
         kind, listing, config, parents or {}, code_version() if code else {},
         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    write_json(folder / FILE_NAME, {**asdict(manifest), "fingerprint": manifest.fingerprint})
+    write_json(folder / FILE_NAME, manifest.to_dict())
     (folder / CLAIM).unlink(missing_ok=True)
+    (folder / journal.NAME).unlink(missing_ok=True)
     return manifest
 
 
@@ -92,8 +90,13 @@ def share(path: Path) -> None:
 
 
 def unseal(folder: str | Path) -> None:
-    """Take the manifest away: the folder is unfinished again and may be added to."""
-    (Path(folder) / FILE_NAME).unlink(missing_ok=True)
+    """Take the manifest away: the folder is unfinished again and may be added to. What it listed
+    is finished, for a command that goes on from there."""
+    if is_sealed(folder):
+        with contextlib.suppress(ArtifactError):
+            journal.Journal(folder).note_all({
+                name: digest for name, (_, digest) in read_manifest(folder).files.items()})
+        (Path(folder) / FILE_NAME).unlink(missing_ok=True)
 
 
 def claim(folder: str | Path, made_from: dict) -> None:
@@ -107,9 +110,10 @@ def claim(folder: str | Path, made_from: dict) -> None:
 
 
 def check_claim(folder: str | Path, made_from: dict) -> None:
-    """Raise if `folder` was begun from other things; nothing is written."""
+    """Raise if `folder` was begun from other things, or does not say from what; nothing is
+    written."""
     note, wanted = Path(folder) / CLAIM, as_json(made_from)
-    found = json.loads(note.read_text()) if note.exists() else wanted
+    found = read_json(note) if note.exists() else wanted
     changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
     if changed:
         raise ArtifactError(
@@ -122,43 +126,24 @@ def is_sealed(folder: str | Path) -> bool:
     return (Path(folder) / FILE_NAME).is_file()
 
 
-def finished(folder: str | Path, kind: str, *, config: dict, parents: dict[str, str]) -> bool:
-    """Whether `folder` is sealed and holds what these settings make of these parents; raises if it
-    is sealed and holds anything else. Where it lies (`out`) may differ."""
-    if not is_sealed(folder):
-        return False
-    found = open_sealed(folder, kind)
-    made, wanted = ({**settings, **made_from, "out": ""} for settings, made_from in
-                    ((found.config, found.parents), (config, parents)))
-    wanted = as_json(wanted)
-    changed = sorted(k for k in made.keys() | wanted.keys() if made.get(k) != wanted.get(k))
-    if changed:
-        raise ArtifactError(f"{folder} is finished, but was made with other settings "
-                            f"({', '.join(changed)}): choose another --out")
-    return True
-
-
 def open_sealed(folder: str | Path, kind: str | None = None, *, hashes: bool = False) -> Manifest:
-    """The manifest of a finished artifact, after checking that its files are there.
+    """The manifest of a finished artifact, after checking its files (see `integrity`).
 
-    hashes=True reads every file again and compares its sha256; otherwise sizes are compared.
+    hashes=True reads every file again and compares its sha256, whatever `--verify` says.
+
+    Raises
+    ------
+    ArtifactError
+        It is unfinished, malformed or of another kind, or a file is not what the manifest says.
     """
     folder = Path(folder)
     wanted = f"a finished {kind}" if kind else "a finished artifact"
     manifest = read_manifest(folder, wanted)
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{folder}: wanted {wanted}, but this is a {manifest.kind}")
-    for name, (size, digest) in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            raise ArtifactError(f"{folder}: {name} is missing, although the manifest lists it")
-        if file.stat().st_size != size:
-            if waiting := pointers.not_fetched(file):
-                raise ArtifactError(f"{folder}: {waiting}")
-            raise ArtifactError(f"{file}: has {file.stat().st_size} bytes, the manifest says "
-                                f"{size}: it is damaged or was not copied whole; copy it again")
-        if hashes and sha256(file) != digest:
-            raise ArtifactError(f"{file}: its sha256 is not the manifest's: the file was changed")
+    how = "full" if hashes else integrity.level()
+    for problem in integrity.problems(folder, manifest, how):
+        integrity.need(problem)
     return manifest
 
 
@@ -169,24 +154,15 @@ def read_manifest(folder: str | Path, wanted: str = "a finished artifact") -> Ma
         found = ("this is a file; recordings become a corpus by `neurofm ingest`"
                  if folder.is_file() else "there is no such folder")
         raise ArtifactError(f"{folder}: wanted {wanted}, but {found}")
+    if path.is_symlink() and not integrity.of_hub_cache(path):
+        raise ArtifactError(f"{path}: is a link; copy the folder with what its links name (cp -rL)")
     if not path.is_file():
         raise ArtifactError(f"{folder}: wanted {wanted}, but " + (
             "it is unfinished: run the command that makes it again, it continues where it stopped"
             if (folder / CLAIM).is_file() else
             f"it has no {FILE_NAME}: it is unfinished or something else; recordings become a "
             f"corpus by `neurofm ingest`"))
-    try:
-        fields = json.loads(path.read_text())
-        fields.pop("fingerprint")
-        version = fields["format_version"]
-        if version <= FORMAT_VERSION:
-            return Manifest(**fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut, or not ours at all
-        raise ArtifactError(
-            f"{path}: not a valid manifest ({error}); make {wanted} again"
-        ) from error
-    raise ArtifactError(f"{path}: format_version {version} was written by a newer neurofm; "
-                        f"this one reads up to {FORMAT_VERSION}: upgrade")
+    return manifests.read(path)
 
 
 def flush(path: str | Path) -> None:
@@ -195,14 +171,20 @@ def flush(path: str | Path) -> None:
         os.fsync(file.fileno())
 
 
-def sha256(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def shard_files(folder: str | Path, manifest: Manifest) -> integrity.Files | None:
+    """What checks the shards of an opened artifact when they are first read; None where they are
+    checked already, or are not to be."""
+    return integrity.Files(folder, manifest.files) if integrity.level() == "lazy" else None
 
 
-def write_json(path: str | Path, content: dict) -> None:
-    """Write JSON so that a crash leaves either the old file or the new one, never half of it."""
+def write_json(path: str | Path, content: dict, *, checked: bool = False) -> None:
+    """Write JSON so that a crash leaves either the old file or the new one, never half of it.
+
+    checked: with a checksum, by which `read_json` tells damage where no manifest does.
+    """
     path = Path(path)
+    if checked:
+        content = {**content, "checksum": manifests.checksum(content)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(temporary, "w") as file:
         json.dump(content, file, indent=1, default=str)
@@ -210,6 +192,21 @@ def write_json(path: str | Path, content: dict) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def read_json(path: str | Path) -> dict:
+    """A JSON object, without its checksum.
+
+    Raises
+    ------
+    ArtifactError
+        It is cut, or its checksum does not hold.
+    """
+    try:
+        return manifests.checked(json.loads(Path(path).read_bytes()))
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: is damaged ({str(error)[:200]}); delete the folder and make "
+                            f"it again, or choose another --out") from error
 
 
 def as_json(content: dict) -> dict:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from . import integrity
 from .extras import EXTRAS, missing
 
 # As `neurofm --help` shows them. Commands of other packages follow under "Other".
@@ -50,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     _let_others_work()
     try:
-        return _loaded(command)(words) or 0
+        with integrity.scope():
+            return _loaded(command)(words) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:
@@ -128,7 +130,8 @@ def command(line: str | Sequence[object], *, cwd: str | Path = ".") -> int:
         raise ValueError(f"unknown command {name!r}; {nearest(name, commands)}")
     with contextlib.chdir(cwd):
         try:
-            return _loaded(commands[name])(words) or 0
+            with integrity.scope():
+                return _loaded(commands[name])(words) or 0
         except SystemExit as end:  # of the command line: its message is printed
             if not end.code:
                 return 0

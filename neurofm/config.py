@@ -12,12 +12,16 @@ import itertools
 import re
 import sys
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import written
+from . import integrity, written
 
 Config = TypeVar("Config")
+_VERIFY = ("How files that are read are compared with the hashes in their manifests: off = sizes "
+           "alone, lazy = shards when they are first read and all else at once, full = every byte "
+           "is read again at once")
 _PARAMETERS = "Parameters\n----------\n"
 _TYPES = {"<class 'int'>": "a whole number", "<class 'float'>": "a number",
           "<class 'bool'>": "true or false", "<class 'str'>": "a text"}
@@ -25,10 +29,12 @@ _TYPES = {"<class 'int'>": "a whole number", "<class 'float'>": "a number",
 
 def parse(
     config: type[Config], argv: list[str], *, command: str,
-    positional: str | tuple[str, ...] = (),
+    positional: str | tuple[str, ...] = (), verify: bool = True,
 ) -> Config:
     """Build a `config` (a dataclass) from `argv`; prints the problem and exits 2 when it cannot.
 
+    verify: whether there is `--verify`, which is of no config: it is chosen for this process, until
+        `integrity.scope` ends.
     positional: name of a field that also takes the arguments without a `--name`; of several fields
         each takes one, a list takes the rest.
     """
@@ -43,6 +49,9 @@ def parse(
         formatter_class=Help,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
+    if verify:
+        parser.add_argument("--verify", type=integrity.Level, default=integrity.level(),
+                            help=_VERIFY)
     parser.add_class_arguments(config)
     _explain_keys(parser, config)
     tidy(parser)
@@ -55,6 +64,8 @@ def parse(
         _refuse_empty(parsed, config)
         fields = parser.instantiate_classes(parsed).as_dict()
         fields.pop("config", None)
+        if verify:
+            integrity.choose(fields.pop("verify"))
         return config(**fields)
     except Exception as error:  # every cause is the user's text: say it, do not trace it
         sys.stderr.write(f"neurofm {command}: {_explain(str(error), parser)}\n")
@@ -76,6 +87,16 @@ def defaults(config: type) -> dict:
             found[field.name] = field.default_factory()
     return _plain({name: value if isinstance(value, type) or not dataclasses.is_dataclass(value)
                    else dataclasses.asdict(value) for name, value in found.items()})
+
+
+def without_verify(words: Iterable[str]) -> list[str]:
+    """A command line without `--verify`: it decides nothing of what is made."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and word != "--verify" and not word.startswith("--verify="):
+            kept.append(word)
+        skip = word == "--verify"
+    return kept
 
 
 def save(config, folder: str | Path) -> Path:

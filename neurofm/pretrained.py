@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -268,6 +268,7 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
                 **options,
             )
         _refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
+        refuse_not_finite(model.state_dict(), pretrained_model_name_or_path)
         model.contract = _find_contract(pretrained_model_name_or_path, where)
         model.choose_trainable()
         return (model, info) if wants_info else model
@@ -301,6 +302,30 @@ def _refuse_differences(name: str, path, info: dict) -> None:
             f"{path}: the weights do not fit {name} as its config.json describes it. "
             f"{'; '.join(problems)}. Were config and weights made by the same version?"
         )
+
+
+def refuse_not_finite(weights: Mapping[str, Tensor], path) -> None:
+    """Weights with NaN or infinity answer NaN, or nonsense, for everybody.
+
+    Parameters
+    ----------
+    weights
+        Name → value.
+    path
+        Where they came from, for the message.
+
+    Raises
+    ------
+    ValueError
+        Some are not finite; they are named.
+    """
+    bad = [name for name, value in weights.items()
+           if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        shown = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
+        raise ValueError(f"{path}: {len(bad)} of its weights are not finite ({shown}): the "
+                         f"training that made them diverged, or the file was changed; make it "
+                         f"again, or ask who published it")
 
 
 def _find_contract(path, where: dict) -> Contract | None:

@@ -56,6 +56,13 @@ class Progress:
             self.bar.stop()
             self.bar, Progress._drawn = None, False
 
+    def say(self, text: str) -> None:
+        """Print a line, above the bar."""
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, flush=True)
+
     def warn(self, text: str) -> None:
         """Show a line above the bar."""
         if self.bar is not None:

@@ -6,7 +6,7 @@ A place is a folder, "org/name", or "org/name@revision" for a tag, branch or com
 import json
 from pathlib import Path
 
-from . import artifacts
+from . import artifacts, manifest
 
 LEDGER = "training_data.json"
 
@@ -62,7 +62,7 @@ def fingerprint(path_or_repo: str | Path) -> str:
     if path is None:
         raise ValueError(f"{path_or_repo}: the repository has no {artifacts.FILE_NAME}; it was not "
                          f"published by neurofm: save it with save_checkpoint")
-    return json.loads(path.read_text())["fingerprint"]
+    return manifest.read(path).fingerprint
 
 
 def read_ledger(path_or_repo: str | Path) -> dict | None:

@@ -3,7 +3,8 @@
     COMMAND = Command("tokenize", TokenizeConfig, tokenize, makes="tokens", reads=("data", "model"))
     main = COMMAND  # the entry point
 
-The frame fills the config (defaults ← YAML ← command line), opens and verifies the parents, asks
+The frame fills the config (defaults ← YAML ← command line), opens and verifies the parents (how
+much of them `--verify` says, which every command has and no config: see `integrity`), asks
 whether the folder is finished by these settings, parents and bytes of files (`contents`), takes the
 folder's lock, claims it, and calls `body(run, job)`. What the body returns it seals. Of results it
 writes results.json and the page, and prints every LEAK and DOUBT of every model against the people
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import artifacts, config, contents, repository
+from . import artifacts, config, contents, integrity, repository
 from .job import FAILED, INTERRUPTED, OK, PAGE, STOPPED, Job, Made, Stopped, rank, versions
 from .lock import leave_no_claim, only_one, refuse_foreign
 from .terminal import log_shown
@@ -68,18 +69,22 @@ class Command:
     further: Callable[[Any], dict[str, str]] = lambda run: {}
     # True where the folder must be new or empty, or begun by this command with these settings
     fresh: bool = False
+    # False where `--verify` would say nothing
+    verifies: bool = True
 
     def __call__(self, argv: list[str] | None = None) -> int:
         """Parse and run; returns the exit status."""
         argv = sys.argv[1:] if argv is None else list(argv)
-        run: Any = config.parse(self.config, argv, command=self.name, positional=self.positional)
-        return self.run(run, words=argv)
+        with integrity.scope():
+            run: Any = config.parse(self.config, argv, command=self.name,
+                                    positional=self.positional, verify=self.verifies)
+            return self.run(run, words=argv)
 
     def run(self, run: Any, words: Iterable[str] = ()) -> int:
         """Run with a config that is made already; returns the exit status."""
         try:
             with log_shown():
-                return self._framed(run, list(words))
+                return self._framed(run, config.without_verify(words))
         except Stopped as stop:
             if rank() == 0:
                 print(stop, flush=True)

@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import artifacts
+from . import artifacts, integrity
+from .progress import Progress
 from .results import FILE_NAME as RESULTS
 from .run import Command, Job
 
@@ -16,6 +17,7 @@ MADE_BY = {
     "archive": "simulate", "corpus": "ingest", "pairs": "pair", "tokens": "tokenize",
     "checkpoint": "pretrain, finetune or import", "results": "decode, evaluate …",
 }
+_MB = 10**6
 
 
 @dataclass
@@ -39,44 +41,57 @@ def verify(run: VerifyConfig, job: Job) -> int:
     """Check all folders; 1 where anything is damaged, unfinished or missing."""
     folders = [folder for path in run.paths for folder in _finished(Path(path).expanduser())]
     damaged = 0
-    for folder in folders:
-        problems = problems_of(folder)
-        damaged += bool(problems)
-        for problem in problems:
-            job.say(problem)
-        if not problems:
-            found = artifacts.open_sealed(folder)
-            job.say(f"{folder}: {found.kind} {found.fingerprint}, {len(found.files)} files, whole")
+    with Progress(sum(map(_bytes, folders)) // _MB, "verify (MB)") as progress:
+        for folder in folders:
+            problems, said = look(folder, progress)
+            damaged += bool(problems)
+            for line in problems or [said]:
+                progress.say(line)
     job.say(f"{len(folders)} folders checked, {damaged} damaged")
     return int(damaged > 0)
 
 
-def problems_of(folder: Path) -> list[str]:
-    """A sentence a file that is not what the manifest says, and one on what to do."""
+def look(folder: Path, progress: Progress) -> tuple[list[str], str]:
+    """(a sentence a file that is not what the manifest says and one on what to do, what the folder
+    is)."""
     try:
         manifest = artifacts.read_manifest(folder)
     except artifacts.ArtifactError as error:
-        return [str(error)]
-    bad = []
-    for name, (size, digest) in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            bad.append(f"{file}: missing")
-        elif file.stat().st_size != size:
-            bad.append(f"{file}: {file.stat().st_size} bytes, wanted {size}")
-        elif artifacts.sha256(file) != digest:
-            bad.append(f"{file}: its contents changed (sha256 differs)")
+        return [str(error)], ""
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        before, done = done, done + n
+        progress.advance(done // _MB - before // _MB)
+
+    bad = [*integrity.problems(folder, manifest, "full", advance)]
     if bad:
-        bad.append(f"{folder}: this {manifest.kind} is damaged; copy it again, or delete it and "
-                   f"make it again: {_command(folder, manifest)}")
-    return bad
+        bad.append(f"{folder}: this {manifest.kind} is damaged; copy it again, or "
+                   f"{_again(folder, manifest)}")
+    return bad, f"{folder}: {manifest.kind} {manifest.fingerprint}, {len(manifest.files)} files, " \
+                f"whole"
+
+
+def _bytes(folder: Path) -> int:
+    try:
+        return sum(size for size, _ in artifacts.read_manifest(folder).files.values())
+    except artifacts.ArtifactError:
+        return 0
+
+
+def _again(folder: Path, manifest: artifacts.Manifest) -> str:
+    """How to make it again, in the words of its command as far as they are known."""
+    if manifest.kind in ("corpus", "pairs") and (folder / f".{MADE_BY[manifest.kind]}").is_dir():
+        return (f"give the same `neurofm {MADE_BY[manifest.kind]}` again with --verify full, which "
+                f"does the damaged recordings again")
+    return f"delete it and make it again: {_command(folder, manifest)}"
 
 
 def _command(folder: Path, manifest: artifacts.Manifest) -> str:
-    """The words that make it again, as far as they are known."""
     try:
         return json.loads((folder / RESULTS).read_text())["command"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return f"neurofm {MADE_BY.get(manifest.kind, 'COMMAND')} with the settings in its manifest"
 
 
@@ -88,5 +103,5 @@ def _finished(path: Path) -> list[Path]:
     return inside or [path]
 
 
-COMMAND = Command("verify", VerifyConfig, verify, positional="paths")
+COMMAND = Command("verify", VerifyConfig, verify, positional="paths", verifies=False)
 main = COMMAND

@@ -120,7 +120,7 @@ def collect(
             records.clear_up(found.jobs, Exclude(run.exclude))
         for path, reason in found.missing:
             records.add_missing(path, reason)
-        todo, unchanged, retried = records.what_to_do(jobs)
+        todo, unchanged, retried = records.what_to_do(jobs, others=part is None)
         records.note_aside(found.aside)
         _say_plan(run, records, found, part, todo, unchanged, retried, say)
         if todo:

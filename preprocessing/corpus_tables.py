@@ -34,7 +34,7 @@ def write(
     """Record a finished recording (called by the process that has finished it)."""
     layout = out / KIND.folder / "layouts" / f"{sensors.fingerprint}.json"
     if not layout.exists():
-        artifacts.write_json(layout, sensors.to_dict())
+        artifacts.write_json(layout, sensors.to_dict(), checked=True)
     KIND.write(out, job, row=row, start_s=start_s, labels=labels)
 
 
@@ -48,7 +48,7 @@ def assemble(records: Records, rule: SplitRule) -> Tables:
         for number, record in enumerate(records.finished.values())
     ], ignore_index=True)
     kept = records.folder / KIND.folder / "layouts"
-    layouts = {name: Sensors.from_dict(json.loads((kept / f"{name}.json").read_text()))
+    layouts = {name: Sensors.from_dict(artifacts.read_json(kept / f"{name}.json"))
                for name in sorted(set(recordings["layout"]))}
     return Tables(recordings, windows, layouts)
 

@@ -10,6 +10,7 @@ They stay after the artifact is sealed, so that a later call knows what is new.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurofm import artifacts, lock
+from neurofm import artifacts, integrity, lock, progress
 from neurofm.data.windows import read_table
 from neurofm.pages import words
 from neurofm.seen import subject_keys
@@ -27,6 +28,10 @@ from .archive import Job
 from .splits import SplitRule, assign
 from .steps.refusal import some
 
+logger = logging.getLogger("neurofm.preprocessing")
+_OF_RECORDS = {"job", "bytes", "row", "start_s", "labels", "layout", "rois", "files", "recording",
+               "source", "path", "reason"}
+_OF_SENSORS = {"names", "kind", "position", "orientation", "unit"}
 _IDENTITY = ("dataset", "subject", "session", "task", "run")
 _STAMP = ("size", "mtime_ns", "label", "attributes", "companions", *_IDENTITY)
 
@@ -58,7 +63,16 @@ class Kind:
     def write(self, out: Path, job: Job, **content: object) -> None:
         """Record a finished recording (called by the process that has finished it)."""
         record = {"job": job.to_dict(), "bytes": self.sizes(out, job.id), **content}
-        artifacts.write_json(out / self.folder / "done" / f"{job.id}.json", record)
+        artifacts.write_json(out / self.folder / "done" / f"{job.id}.json", record, checked=True)
+
+    def files(self, record: dict) -> dict[str, list]:
+        """Shards of a finished recording, as a manifest lists them."""
+        row, sizes = record["row"], record.get("bytes", -1)
+        columns = ["sha256"] if len(self.stores) == 1 else [f"sha256_{s}" for s in self.stores]
+        return {f"{store}/{row['recording']}.arrow": [size, row[column]]
+                for store, column, size in zip(
+                    self.stores, columns, sizes if isinstance(sizes, list) else [sizes],
+                    strict=False)}
 
 
 @dataclass
@@ -70,6 +84,7 @@ class Records:
     shaping: Any  # has `to_dict` and `defaults`
     finished: dict[str, dict] = field(default_factory=dict)
     failures: dict[str, dict] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)  # ids whose record or shard is to be made again
 
     @classmethod
     def open(cls, kind: Kind, out: str | Path, shaping, *, begun: bool = False) -> "Records":
@@ -88,35 +103,84 @@ class Records:
         records.reload()
         note, settings = kept / "settings.json", artifacts.as_json(shaping.to_dict())
         if note.is_file() and (records.finished or begun):
-            _check_same(records, json.loads(note.read_text()), settings)
-        else:
-            artifacts.write_json(note, settings)  # also where all failed: they are being mended
+            _check_same(records, artifacts.read_json(note), settings)
+        else:  # also where all failed: they are being mended
+            artifacts.write_json(note, settings, checked=True)
         return records
 
     def reload(self) -> None:
         """Read what processes have written."""
         for name, table in (("done", self.finished), ("failed", self.failures)):
             for path in sorted((self.folder / self.kind.folder / name).glob("*.json")):
-                record = json.loads(path.read_text())
-                table[path.stem] = _with_job(record) if "files" in record else record
+                try:
+                    table[path.stem] = _record(path)
+                except artifacts.ArtifactError as problem:
+                    logger.warning("%s", problem)
+                    self.damaged.add(path.stem)
         self.finished = dict(sorted(self.finished.items()))
 
-    def what_to_do(self, jobs: list[Job]) -> tuple[list[Job], int, int]:
-        """(jobs to be done, number unchanged and finished, number that failed before)."""
-        todo, unchanged, retried = [], 0, 0
-        for job in jobs:
-            done = self.finished.get(job.id)
-            if done is not None and self._is_current(done, job):
-                unchanged += 1
-                continue
+    def what_to_do(self, jobs: list[Job], others: bool = True) -> tuple[list[Job], int, int]:
+        """(jobs to be done, number unchanged and finished, number that failed before). others:
+        whether recordings that are not among the jobs are this call's, too."""
+        wanted = {job.id for job in jobs}
+        again = {job.id for job in jobs if not self._is_current(job)}
+        if again or not self._stands():
+            kept = self.finished.keys() - again
+            self._look_through(sorted(kept if others else kept & wanted))
+        todo = [job for job in jobs if job.id in again | self.damaged]
+        retried = 0
+        for job in todo:
             retried += job.id in self.failures
             # What the shard says is no longer true of the file, so it leaves the artifact first.
             self.forget(job.id)
-            todo.append(job)
-        return todo, unchanged, retried
+        for name in sorted(self.damaged - wanted) if others else ():
+            job = self.finished.get(name, {"job": {"source": name, "path": ""}})["job"]
+            self.fail(name, job["source"], job["path"], "what was kept of it is damaged, and its "
+                      "file was not given to this call: ingest it again")
+        self.damaged.clear()
+        return todo, len(jobs) - len(todo), retried
 
-    def _is_current(self, done: dict, job: Job) -> bool:
-        wanted = artifacts.as_json(job.to_dict())
+    def _look_through(self, names: list[str]) -> None:
+        """Find the finished recordings of which a shard, or the layout, is not what was written."""
+        if integrity.level() == "off":
+            return
+        layouts = self._sound_layouts()
+        for name in progress.each(names, len(names), "verify what is kept"):
+            record = self.finished[name]
+            files = integrity.Files(self.folder, self.kind.files(record))
+            problem = next(filter(None, (
+                files.problem(each, anew=integrity.level() == "full") for each in files.files)), "")
+            if not problem and "layout" not in record and record["row"]["layout"] not in layouts:
+                problem = f"{self.folder}: the sensors of {name} are damaged"
+            if problem:
+                logger.warning("%s; it is done again", problem)
+                self.damaged.add(name)
+
+    def _sound_layouts(self) -> set[str]:
+        """Names of the layouts that are what was written; others are removed."""
+        found = set()
+        for path in (self.folder / self.kind.folder / "layouts").glob("*.json"):
+            try:
+                if artifacts.read_json(path).keys() == _OF_SENSORS:
+                    found.add(path.stem)
+                    continue
+            except artifacts.ArtifactError:
+                pass
+            path.unlink()
+        return found
+
+    def _stands(self) -> bool:
+        """Whether the artifact is sealed and whole, as far as `--verify` says."""
+        try:
+            artifacts.open_sealed(self.folder, self.kind.makes)
+        except artifacts.ArtifactError:
+            return False
+        return True
+
+    def _is_current(self, job: Job) -> bool:
+        done, wanted = self.finished.get(job.id), artifacts.as_json(job.to_dict())
+        if done is None:
+            return False
         # Of a copy that broke off, or after a power cut, a shard may be there in part.
         return (all(done["job"].get(name) == wanted[name] for name in _STAMP
                     if name in done["job"] or wanted[name])
@@ -147,14 +211,14 @@ class Records:
         if record["row"]["sha256"] != digest:
             record["row"]["sha256"] = digest
             artifacts.write_json(self.folder / self.kind.folder / "done" / f"{recording}.json",
-                                 record)
+                                 record, checked=True)
 
     def fail(self, recording: str, source: str, path: str, reason: str) -> None:
         """Note why a recording is not in the artifact, whether it was before or not."""
         self.forget(recording)
         record = {"recording": recording, "source": source, "path": path, "reason": reason}
         artifacts.write_json(self.folder / self.kind.folder / "failed" / f"{recording}.json",
-                             record)
+                             record, checked=True)
         self.failures[recording] = record
 
     @property
@@ -191,9 +255,7 @@ class Records:
 
     def stand_sealed(self, name: str, table: pd.DataFrame) -> bool:
         """Whether the artifact stands sealed with this very table (file `name`) and failures."""
-        try:
-            artifacts.open_sealed(self.folder, self.kind.makes)
-        except artifacts.ArtifactError:
+        if not self._stands():
             return False
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
         return (read_table(self.folder / name).to_json() == table.to_json()
@@ -220,6 +282,14 @@ class Records:
             for shard in (self.folder / store).iterdir():
                 if shard.suffix != ".arrow" or shard.stem not in self.finished:
                     shard.unlink()
+
+
+def _record(path: Path) -> dict:
+    """Of a recording; raises ArtifactError where it is damaged."""
+    record = artifacts.read_json(path)
+    if odd := record.keys() - _OF_RECORDS:
+        raise artifacts.ArtifactError(f"{path}: is damaged (unknown keys: {', '.join(odd)})")
+    return _with_job(record) if "files" in record else record
 
 
 def _with_job(record: dict) -> dict:

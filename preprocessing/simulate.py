@@ -31,6 +31,7 @@ import numpy as np
 import yaml
 
 from neurofm import artifacts, lock, processes, progress
+from neurofm.journal import Journal
 from neurofm.run import Command, Job, Made
 
 from .collect import PRELOAD, attempt
@@ -336,9 +337,11 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
 
     datatype = DEVICES[take.device].datatype
     place = f"sub-{take.subject:03d}/ses-{take.device}/{datatype}/{take.name}_{datatype}"
-    sidecar = folder / f"{place}.json"
-    if sidecar.exists():  # written last
-        return json.loads(sidecar.read_text())
+    sidecar, journal = folder / f"{place}.json", Journal(folder)
+    if journal.kept(f"{place}.json"):  # written last
+        content = json.loads(sidecar.read_text())
+        if all(map(journal.kept, _files(content))):
+            return content
     sidecar.parent.mkdir(parents=True, exist_ok=True)
     person, activity, measured = take_of(run, take)
     truth, scanned = truth_of(person, measured), {}
@@ -367,7 +370,15 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
         **scanned,
     }  # fmt: skip
     artifacts.write_json(sidecar, content)
+    for name in (*_files(content), f"{place}.json"):
+        journal.note(name, artifacts.sha256(folder / name))
     return content
+
+
+def _files(sidecar: dict) -> list[str]:
+    """Files of a recording besides its sidecar."""
+    row = sidecar["Simulated"]
+    return [row["file"], row["truth"], *sidecar.get("Scanned", {}).get("files", ())]
 
 
 def _tables(folder: Path, run: SimulateConfig, rows: list[dict]) -> list[str]:

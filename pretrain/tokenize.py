@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from neurofm import artifacts
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
 from neurofm.data import tokens
 from neurofm.data.corpus import Corpus
+from neurofm.journal import Journal
 from neurofm.progress import each
 from neurofm.run import Command, Job, Made
 
@@ -56,16 +56,15 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
     device = find_device(run.device)
     tokenizer.to(device)
     began, shape, hashes = time.perf_counter(), None, {}
-    parts = _by_recording(corpus)
+    parts, made = _by_recording(corpus), Journal(out)
     for recording, windows in enumerate(each(parts, len(parts), "tokenize")):
         name = corpus.recordings["recording"].iat[recording]
-        shard = out / "ids" / f"{name}.arrow"
-        if shard.exists():  # shards appear under their name only when complete
-            hashes[name] = artifacts.sha256(shard)
-            continue
-        ids = encode(tokenizer, corpus, windows, run.batch_windows, device)
-        shape = ids.shape[1:]
-        hashes[name] = tokens.write_shard(out, name, ids)
+        if (digest := made.kept(f"ids/{name}.arrow")) is None:
+            ids = encode(tokenizer, corpus, windows, run.batch_windows, device)
+            shape = ids.shape[1:]
+            digest = tokens.write_shard(out, name, ids)
+            made.note(f"ids/{name}.arrow", digest)
+        hashes[name] = digest
     if shape is None:  # everything was there already: one window tells the shape
         shape = encode(tokenizer, corpus, np.arange(1), 1, device).shape[1:]
     files = tokens.write_tables(out, corpus, hashes)

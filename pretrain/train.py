@@ -303,6 +303,7 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray)
     model, out = build(run, data, windows), job.out
     last: dict[str, Any] = {}
     if states := state.finished(out / "state"):
+        artifacts.open_sealed(states[-1], "state")
         state.load_weights(states[-1] / "model.safetensors", model)
         for line in read_lines(out / "log.jsonl"):
             last |= line

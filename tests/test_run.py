@@ -14,6 +14,7 @@ from neurofm.pages.page import Page
 from neurofm.preprocessing import archive
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Made, Stopped
+from tests.support.resealed import resealed
 
 
 @dataclass
@@ -311,8 +312,7 @@ def test_a_folder_made_before_contents_were_kept_stays_finished(tmp_path):
     (tmp_path / "t.tsv").write_text("a")
     words = [f"--out={tmp_path / 'out'}", f"--table={tmp_path / 't.tsv'}"]
     assert READ(words) == 0
-    note = tmp_path / "out" / artifacts.FILE_NAME
-    fields = json.loads(note.read_text())
-    assert fields["config"].pop("contents").keys() == {"table"}
-    note.write_text(json.dumps(fields))
+    config = artifacts.read_manifest(tmp_path / "out").config
+    assert config.pop("contents").keys() == {"table"}
+    resealed(tmp_path / "out", config=config)
     assert READ(words) == 0

@@ -10,11 +10,11 @@
       manifest.json                      written last
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from .. import artifacts, pointers
+from .. import manifest as manifests
 from ..repository import LEDGER, check_place, find, not_given, parted
 from .card import card
 from .robustness import Robustness
@@ -92,14 +92,11 @@ def _check_download(repo: str, revision: str | None) -> None:
     path = find(repo, artifacts.FILE_NAME, revision)
     if path is None:
         return
-    manifest = json.loads(path.read_text())
-    version = manifest.get("format_version")
-    if version != artifacts.FORMAT_VERSION:
-        raise ValueError(f"{repo}: is of format version {version}, this neurofm reads version "
-                         f"{artifacts.FORMAT_VERSION}: " + (
-                             "install a newer neurofm" if isinstance(version, int)
-                             and version > artifacts.FORMAT_VERSION else "publish it again"))
-    for name, (_, digest) in manifest["files"].items():
+    try:
+        manifest = manifests.read(path)
+    except artifacts.ArtifactError as problem:
+        raise ValueError(f"{repo}: {problem}") from problem
+    for name, (_, digest) in manifest.files.items():
         if name.endswith((".safetensors", ".json")) and name != "golden.safetensors":
             file = find(repo, name, revision)
             if file is None or artifacts.sha256(file) != digest:

@@ -71,7 +71,8 @@ class Corpus(WindowTable):
             read_table(folder / "recordings.parquet"),
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,
-            shards.ShardReader(folder / "windows", "float32"),
+            shards.ShardReader(folder / "windows", "float32",
+                               artifacts.shard_files(folder, manifest)),
             {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
         )
 

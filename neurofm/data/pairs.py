@@ -95,8 +95,9 @@ class Pairs:
             {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
             Sensors.from_dict(json.loads((folder / "rois.json").read_text())),
             manifest.fingerprint,
-            shards.ShardReader(folder / "eeg", "float32"),
-            shards.ShardReader(folder / "bold", "float32"),
+            *(shards.ShardReader(folder / room, "float32",
+                                 artifacts.shard_files(folder, manifest))
+              for room in ("eeg", "bold")),
         )
 
     def __post_init__(self):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .. import artifacts
+from .. import artifacts, integrity
 
 ROWS_A_BATCH = 64  # rows of an Arrow record batch: bounds what a writer holds twice
 _OPEN_FILES = 256  # memory maps kept open by a reader
@@ -65,19 +65,34 @@ class ShardReader:
     """Random access to rows of many shards in one folder.
 
     Safe to send to data-loader processes: only paths travel, each process maps files itself.
+
+    Parameters
+    ----------
+    folder
+        Folder of the shards.
+    dtype
+        Of the arrays.
+    files
+        Of the artifact that the folder is in: a shard is compared with its hash when it is first
+        read. None = not compared.
     """
 
-    def __init__(self, folder: str | Path, dtype: str):
-        self.folder, self.dtype = Path(folder), np.dtype(dtype)
+    def __init__(self, folder: str | Path, dtype: str, files: integrity.Files | None = None):
+        self.folder, self.dtype, self.files = Path(folder), np.dtype(dtype), files
+        self._sound: set[str] = set()
         self._open: OrderedDict[str, list[tuple[np.ndarray, pa.Buffer]]] = OrderedDict()
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_open": OrderedDict()}
 
     def read(self, shard: str, row: int) -> np.ndarray:
-        """Row `row` of `shard` as a flat read-only array over the memory map."""
+        """Row `row` of `shard` as a flat read-only array over the memory map. Raises ArtifactError
+        where the shard is not what its artifact lists."""
         batches = self._open.get(shard)
         if batches is None:
+            if self.files is not None and shard not in self._sound:
+                integrity.need(self.files.problem(f"{self.folder.name}/{shard}"))
+                self._sound.add(shard)
             source = pa.memory_map(str(self.folder / shard))
             column = pa.ipc.open_stream(source).read_all().column(0)
             batches = [_offsets_and_bytes(chunk) for chunk in column.chunks]

@@ -66,7 +66,7 @@ class TokenSet(WindowTable):
             read_table(folder / "recordings.parquet"),
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,
-            shards.ShardReader(folder / "ids", "int16"),
+            shards.ShardReader(folder / "ids", "int16", artifacts.shard_files(folder, manifest)),
             tuple(manifest.config["shape"]),
             manifest.parents["corpus"],
             manifest.parents["tokenizer"],

@@ -209,6 +209,8 @@ def train(
         state.put(model, received.weights)
     log.begin(first, gathered, hyperparameters or vars(config))
     lowest = log.lowest(choose)
+    if choose and lowest < math.inf:
+        state.read_weights(states / CHOSEN)  # if damaged, that is told now, not after the training
     order = Order(windows, source.widths(windows), config.batch_windows, config.seed)
     data = StepData(
         source, order, target=target, rank=accelerator.process_index,

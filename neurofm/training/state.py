@@ -10,18 +10,22 @@ Tensors are whole on disk: what FSDP has cut is gathered when it is saved and cu
 loaded, so a state knows neither the wrapper nor the number of processes that made it.
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from .. import artifacts
+
+_DIGEST = "sha256"  # in the header of weights that no manifest lists
+_AGAIN = "delete the folder that it is in and run the same command again"
 
 
 def save(
@@ -117,19 +121,21 @@ def load(
 
 
 def save_weights(path: Path, model: nn.Module, accelerator: Accelerator) -> None:
-    """Write the weights alone; the file appears when it is complete. Every process takes part."""
+    """Write the weights alone, with their digest; the file appears when it is complete. Every
+    process takes part."""
     weights = _whole(model.state_dict(), keep=accelerator.is_main_process)
     if accelerator.is_main_process:
         temporary = path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(weights, temporary)
+        _write(weights, temporary, {_DIGEST: digest_of(weights)})
         temporary.replace(path)
     accelerator.wait_for_everyone()
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Put weights back that `save` or `save_weights` wrote; all must be there, and no others."""
-    stored, own = load_file(path), model.state_dict()
+    """Put weights back that `save` or `save_weights` wrote; all must be there, and no others.
+    Raises ArtifactError where those of `save_weights` are not what it wrote."""
+    stored, own = read_weights(path), model.state_dict()
     if stored.keys() != own.keys():
         raise ValueError(f"{path} is of another architecture: only one of the two has "
                          f"{sorted(stored.keys() ^ own.keys())[:5]}; train into another folder")
@@ -140,6 +146,30 @@ def load_weights(path: Path, model: nn.Module) -> None:
                              f"another folder")
     for name, tensor in own.items():
         _put(tensor, stored[name])
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """What `save` or `save_weights` wrote. Raises ArtifactError where it is damaged: of a state
+    its manifest tells, of weights alone the digest in their file."""
+    try:
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get(_DIGEST)
+        stored = load_file(path)
+    except (SafetensorError, OSError) as problem:
+        raise artifacts.ArtifactError(f"{path}: cannot be read ({problem}); {_AGAIN}") from problem
+    if told is not None and told != digest_of(stored):
+        raise artifacts.ArtifactError(f"{path}: is damaged, its weights are not those that were "
+                                      f"written; {_AGAIN}")
+    return stored
+
+
+def digest_of(weights: dict[str, Tensor]) -> str:
+    """sha256 of names, types, shapes and values."""
+    found = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        found.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        found.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -174,10 +204,10 @@ def _put(tensor: Tensor, value: Tensor) -> Tensor:
     return tensor.copy_(value)
 
 
-def _write(tensors: dict[str, Tensor], path: Path) -> None:
+def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
     """Write, and wait until the disk has it."""
     try:
-        save_file(tensors, path)
+        save_file(tensors, path, metadata=about)
     except SafetensorError as problem:  # such as a full disk; it does not say which file
         raise OSError(f"{path} could not be written: {problem}") from problem
     artifacts.flush(path)

@@ -1,6 +1,5 @@
 """Corpora and token sets on disk: what is written is read, what is unfinished is not."""
 
-import json
 import os
 import pickle
 import shutil
@@ -18,6 +17,7 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
 from neurofm.data.tokens import TokenSet
 from neurofm.data.windows import SplitLeakError
+from tests.support.resealed import resealed
 
 CONTRACT = InputContract(sfreq=16.0, lowpass_hz=7.0, window_s=1.0)
 
@@ -112,10 +112,7 @@ def test_a_subject_in_two_splits_is_refused_at_both_ends(tmp_path):
     table = pd.read_parquet(tmp_path / "b" / "recordings.parquet")
     table["subject"] = "1"
     table.to_parquet(tmp_path / "b" / "recordings.parquet", index=False)
-    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
-    path = tmp_path / "b" / "recordings.parquet"
-    manifest["files"]["recordings.parquet"] = [path.stat().st_size, artifacts.sha256(path)]
-    (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
+    resealed(tmp_path / "b")
     with pytest.raises(SplitLeakError, match="ingest again"):
         Corpus.open(tmp_path / "b")
 

@@ -19,6 +19,7 @@ from neurofm.downstream.decoder.lacking import trained_band
 from neurofm.models.decoder import Decoder, DecoderConfig
 from tests.support.one_person import decode, save_raw
 from tests.support.planted import SFREQ
+from tests.support.resealed import resealed
 
 COST = ("On recordings like this one: balanced accuracy 0.680 [0.600, 0.750] instead of 0.740; "
         "chance 0.500.")
@@ -39,11 +40,11 @@ def measured(decoder, tmp_path_factory):
         folder = tmp_path_factory.mktemp("measured") / "decoder"
         shutil.copytree(decoder, folder)
         (folder / FILE_NAME).unlink(missing_ok=True)
-        manifest = folder / "manifest.json"  # as of a decoder that never had one
-        known = json.loads(manifest.read_text())
-        known["files"].pop(FILE_NAME, None)
-        manifest.write_text(json.dumps(known))
-        return folder if low is None else curve(folder, low)
+        if low is not None:
+            curve(folder, low)
+        changes = {"without" if low is None else "add": (FILE_NAME,)}
+        resealed(folder, **changes)  # without: as of a decoder that never had one
+        return folder
 
     return make
 
@@ -144,6 +145,7 @@ def test_fewer_channels_than_any_that_were_measured(measured, tmp_path, capsys):
     found = Robustness.read(model)
     sparse = Condition(Lacks(None, 0.75), 0.7, 0.6, 0.75, {})
     dataclasses.replace(found, conditions=(*found.conditions, sparse)).save(model)
+    resealed(model)
     path = save_raw(tmp_path / "few_raw.fif")
     raw = mne.io.read_raw(path, preload=True, verbose="ERROR").pick(list(range(0, 16, 2)))
     raw.save(path, overwrite=True, verbose="ERROR")
@@ -248,6 +250,7 @@ def test_real_recordings_by_a_model_of_256_hz(data, tmp_path, capsys, path, end)
     assert decode(data / path, folder, tmp_path / "no") == 1
     assert "--lacking accept" in capsys.readouterr().err
     curve(folder, 0.6, 45.0)
+    resealed(folder, add=(FILE_NAME,))
     assert decode(data / path, folder, tmp_path / "out") == 0
     said = capsys.readouterr().out
     assert COST in said

@@ -19,6 +19,7 @@ from neurofm.preprocessing.simulation.body import body
 from neurofm.preprocessing.simulation.bold import DRIVE_SFREQ, double_gamma
 from neurofm.preprocessing.simulation.regions import template_weights, to_mni
 from neurofm.preprocessing.simulation.residue import JERK_V, SLICES, residue
+from tests.support.resealed import resealed
 
 SCANNED = {"bold": True, "always": ("eeg19",), "devices": (), "devices_per_subject": 0}
 SMALL = {**SCANNED, "subjects": 2, "minutes": 0.5}
@@ -265,11 +266,9 @@ def test_archives_begun_before_there_was_a_scanner_are_known(tmp_path, capsys):
     run = SimulateConfig(str(tmp_path), subjects=1, minutes=0.4, always=("eeg19",), devices=(),
                          devices_per_subject=0)
     simulate(run)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    content = manifest["config"]
+    content = artifacts.read_manifest(tmp_path).config
     first = list(content).index("bold")
-    manifest["config"] = {key: content[key] for key in list(content)[:first]}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    resealed(tmp_path, config={key: content[key] for key in list(content)[:first]})
     simulate(run)
     assert "is finished" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*_timeseries.*"))

@@ -1,0 +1,198 @@
+"""Whether the files of a sealed folder are the bytes that its manifest lists.
+
+Opening an artifact checks all its files but shards (`SHARDS`) by hash, and of shards the size; a
+shard is checked by hash when it is first read. How much is checked: `--verify` of every command, or
+the variable NEUROFM_VERIFY:
+
+    off     sizes alone
+    lazy    as above (the default)
+    full    every byte is read again when an artifact is opened, whatever is remembered
+
+What was hashed is remembered (`hashes`).
+
+Links inside artifacts are refused, but for those that the cache of the Hub is made of.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from . import hashes, pointers
+from .manifest import CLAIM, FILE_NAME, ArtifactError, Manifest
+
+Level = Literal["off", "lazy", "full"]
+VARIABLE = "NEUROFM_VERIFY"
+# Kind → folders of the files that are hashed when they are first read.
+SHARDS = {"corpus": ("windows/",), "tokens": ("ids/",), "pairs": ("eeg/", "bold/")}
+# A file that is not in the manifest is refused where a reader could take it for one of its own.
+DATA = frozenset({
+    ".arrow", ".bin", ".ckpt", ".h5", ".json", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt",
+    ".pth", ".py", ".safetensors", ".yaml", ".yml"})
+NOTES = frozenset({"", ".html", ".md", ".pdf", ".rst", ".txt"})  # what may lie in an archive
+
+_PARALLEL_BYTES = 2**26
+
+
+def level() -> Level:
+    """How much is checked now.
+
+    Raises
+    ------
+    ValueError
+        The variable holds another word.
+    """
+    said = os.environ.get(VARIABLE) or "lazy"
+    for each in get_args(Level):
+        if said == each:
+            return each
+    raise ValueError(f"{VARIABLE}: wanted one of {', '.join(get_args(Level))}, got {said!r}")
+
+
+@contextlib.contextmanager
+def scope() -> Iterator[None]:
+    """What is chosen inside (`choose`) ends here; what was read in full counts as read."""
+    before = os.environ.get(VARIABLE)
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None) if before is None else os.environ.update({VARIABLE: before})
+        hashes.forget()
+
+
+def choose(wanted: Level) -> None:
+    """For this process and those that it starts."""
+    os.environ[VARIABLE] = wanted
+
+
+class Files:
+    """The listed files of one folder; travels to other processes."""
+
+    def __init__(self, folder: str | Path, files: dict[str, list]):
+        self.folder, self.files = os.path.realpath(folder), files
+        self.shown = folder  # as messages call it
+
+    def problem(self, name: str, *, hashed: bool = True, anew: bool = False) -> str:
+        """What is wrong with a file, in a sentence that names it; "" = nothing.
+
+        hashed: compare hashes, not sizes alone. anew: read it even if it is remembered.
+        """
+        size, digest = self.files[name]
+        path, shown = f"{self.folder}/{name}", f"{self.shown}/{name}"
+        try:
+            found = os.lstat(path)
+            if stat.S_ISLNK(found.st_mode):
+                if not of_hub_cache(path):
+                    return (f"{shown}: is a link, and the files of an artifact lie in its folder; "
+                            f"copy the folder with what its links name (cp -rL)")
+                found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{self.shown}: {name} is missing, although the manifest lists it"
+        except OSError as error:
+            return f"{shown}: cannot be read ({error.strerror or error})"
+        if not stat.S_ISREG(found.st_mode):
+            return f"{shown}: is no regular file"
+        if found.st_size != size:
+            if waiting := pointers.not_fetched(path):
+                return f"{self.shown}: {waiting}"
+            return (f"{shown}: has {found.st_size} bytes, the manifest says {size}: it is damaged "
+                    f"or was not copied whole")
+        if not hashed:
+            return ""
+        try:
+            same = hashes.of(self.folder, name, found, anew) == digest
+        except OSError as error:
+            return f"{shown}: cannot be read ({error.strerror or error})"
+        return "" if same else (f"{shown}: its sha256 is not the manifest's: the file was changed "
+                                f"or is damaged")
+
+
+def problems(
+    folder: str | Path, manifest: Manifest, how: Level,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Iterator[str]:
+    """What is wrong with a sealed folder, a sentence a file.
+
+    advance: told the bytes of each file that was hashed.
+    """
+    files = Files(folder, manifest.files)
+    yield from _linked_folders(files)
+    sound = []
+    for name in manifest.files:
+        if problem := files.problem(name, hashed=False):
+            yield problem
+        else:
+            sound.append(name)
+    if how == "off":
+        return
+    hashed = [name for name in sound if how == "full" or not is_shard(manifest.kind, name)]
+
+    def look(name: str) -> str:
+        found = files.problem(name, anew=how == "full")
+        advance(manifest.files[name][0])
+        return found
+
+    yield from filter(None, _each(look, hashed, sum(manifest.files[name][0] for name in hashed)))
+    yield from (f"{folder}/{name}: is not in the manifest, so it was added after the folder was "
+                f"finished: take it away" for name in unlisted(folder, manifest))
+
+
+def is_shard(kind: str, name: str) -> bool:
+    """Whether a file is hashed when it is first read."""
+    return name.startswith(SHARDS.get(kind, ())) and name.endswith(".arrow")
+
+
+def unlisted(folder: str | Path, manifest: Manifest) -> list[str]:
+    """Files that are not in the manifest and lie where a reader could take them for its own: of a
+    suffix in `DATA` (of an archive: of any but `NOTES`), beside files that are listed. Hidden ones
+    (.lock), notes, pages, pictures and logs may lie there."""
+    found = []
+    for inside in sorted({os.path.dirname(name) for name in manifest.files} | {""}):
+        with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(folder, inside)) as it:
+            for each in it:
+                name = f"{inside}/{each.name}" if inside else each.name
+                if name in manifest.files or each.name.startswith(".") or name in (
+                        FILE_NAME, CLAIM) or each.is_dir(follow_symlinks=False):
+                    continue
+                suffix = os.path.splitext(each.name)[1].lower()
+                if suffix not in NOTES if manifest.kind == "archive" else suffix in DATA:
+                    found.append(name)
+    return sorted(found)
+
+
+def _each(look: Callable[[str], str], names: list[str], n_bytes: int) -> Iterable[str]:
+    if n_bytes < _PARALLEL_BYTES or len(names) < 2:
+        return map(look, names)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # hashing frees the interpreter
+        return list(pool.map(look, names))
+
+
+def _linked_folders(files: Files) -> Iterator[str]:
+    inside = {os.path.dirname(name) for name in files.files} - {""}
+    for each in sorted(inside | {above for name in inside for above in _above(name)}):
+        if os.path.islink(f"{files.folder}/{each}"):
+            yield (f"{files.shown}/{each}: is a link, and the files of an artifact lie in its "
+                   f"folder; copy the folder with what its links name (cp -rL)")
+
+
+def _above(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:k]) for k in range(1, len(parts))]
+
+
+def of_hub_cache(path: str | Path) -> bool:
+    """snapshots/REVISION/NAME → ../../blobs/HASH: what huggingface_hub's cache is made of."""
+    snapshots, mark, _ = os.path.abspath(path).rpartition(f"{os.sep}snapshots{os.sep}")
+    return bool(mark) and os.path.dirname(os.path.realpath(path)) == os.path.realpath(
+        os.path.join(snapshots, "blobs"))
+
+
+def need(problem: str) -> None:
+    """Raise where there is a problem."""
+    if problem:
+        raise ArtifactError(f"{problem}. Nothing was read of it: copy it again, or make it again "
+                            f"(`neurofm verify FOLDER` lists all that is damaged)")

@@ -1,0 +1,51 @@
+"""Which files of an unfinished folder are finished: a line each, sha256 and name.
+
+A command that goes on from files which an interrupted call has left keeps those whose bytes are
+still what was written, and makes the others again. Sealing removes the journal.
+"""
+
+import os
+from pathlib import Path
+
+from .hashes import sha256
+
+NAME = ".finished"
+
+
+class Journal:
+    """Of a folder; several processes may note files of one.
+
+    Examples
+    --------
+    >>> journal = Journal(out)  # doctest: +SKIP
+    >>> if (digest := journal.kept(name)) is None:  # doctest: +SKIP
+    ...     journal.note(name, digest := write(out / name))
+    """
+
+    def __init__(self, out: str | Path):
+        self.out, self.known = Path(out), dict[str, str]()
+        if (self.out / NAME).is_file():
+            for line in (self.out / NAME).read_bytes().decode(errors="surrogateescape").split("\n"):
+                digest, _, name = line.partition("  ")
+                self.known[name] = digest
+
+    def kept(self, name: str) -> str | None:
+        """sha256 of a file that is as it was noted; None where it is to be made (again)."""
+        if name not in self.known or not (self.out / name).is_file():
+            return None
+        digest = sha256(self.out / name)
+        return digest if digest == self.known[name] else None
+
+    def note(self, name: str, digest: str) -> None:
+        """The file is finished."""
+        self.note_all({name: digest})
+
+    def note_all(self, digests: dict[str, str]) -> None:
+        """These files are finished."""
+        self.known |= digests
+        lines = [f"\n{digest}  {name}\n" for name, digest in digests.items()]
+        number = os.open(self.out / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(number, "".join(lines).encode(errors="surrogateescape"))
+        finally:
+            os.close(number)
