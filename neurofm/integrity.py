@@ -25,8 +25,10 @@ from .manifest import CLAIM, FILE_NAME, ArtifactError, Manifest
 
 Level = Literal["off", "lazy", "full"]
 VARIABLE = "NEUROFM_VERIFY"
-# Kind → folders of the files that are hashed when they are first read.
+# Kind → folders of the shards, which are hashed when they are first read. Of an archive all files
+# of `LARGE_BYTES` are.
 SHARDS = {"corpus": ("windows/",), "tokens": ("ids/",), "pairs": ("eeg/", "bold/")}
+LARGE_BYTES = 2**20
 # A file that is not in the manifest is refused where a reader could take it for one of its own.
 DATA = frozenset({
     ".arrow", ".bin", ".ckpt", ".h5", ".json", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt",
@@ -37,7 +39,7 @@ _PARALLEL_BYTES = 2**26
 
 
 def level() -> Level:
-    """How much is checked now.
+    """How much is checked now. Of several processes of one run, the first alone reads all.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def level() -> Level:
     said = os.environ.get(VARIABLE) or "lazy"
     for each in get_args(Level):
         if said == each:
-            return each
+            return "lazy" if each == "full" and int(os.environ.get("RANK") or 0) else each
     raise ValueError(f"{VARIABLE}: wanted one of {', '.join(get_args(Level))}, got {said!r}")
 
 
@@ -127,7 +129,8 @@ def problems(
             sound.append(name)
     if how == "off":
         return
-    hashed = [name for name in sound if how == "full" or not is_shard(manifest.kind, name)]
+    hashed = [name for name in sound
+              if how == "full" or not is_shard(manifest.kind, name, manifest.files[name][0])]
 
     def look(name: str) -> str:
         found = files.problem(name, anew=how == "full")
@@ -139,8 +142,10 @@ def problems(
                 f"finished: take it away" for name in unlisted(folder, manifest))
 
 
-def is_shard(kind: str, name: str) -> bool:
+def is_shard(kind: str, name: str, size: int) -> bool:
     """Whether a file is hashed when it is first read."""
+    if kind == "archive":
+        return size >= LARGE_BYTES
     return name.startswith(SHARDS.get(kind, ())) and name.endswith(".arrow")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from neurofm import contents
 
-from . import bids, derivatives, readers
+from . import bids, derivatives, readers, sealed_archive
 from .readers import ArrayTable, ImageTable
 from .whose import Exclude, NameTables
 
@@ -128,6 +128,7 @@ def find(
             fields = tables.fields(job.source)
             found.guessed += not (known or "subject" in fields)
             found.jobs.append(_named(job, fields))
+    sealed_archive.check_all(job.path for job in found.jobs)
     found.unused, found.idle = tables.unused(), skip.unused()
     if images is not None and wanted:
         _leave_out(found, images)

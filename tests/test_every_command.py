@@ -8,8 +8,10 @@ terminal, in results.json and on the page.
 A new command, or question of `evaluate`, needs a case in CHANGES.
 """
 
+import contextlib
 import dataclasses
 import html
+import io
 import tomllib
 import typing
 from importlib import import_module
@@ -95,16 +97,27 @@ def writes():
 
 @pytest.fixture(scope="module")
 def whole(inputs, writes, tmp_path_factory):
-    """whole(command) → (folder with the finished `out`, files that it opened to write)."""
+    """whole(command) → (folder with the finished `out`, files that it opened to write). While it
+    worked, the same command was started a second time, and was told."""
     made = {}
 
     def of(command: str) -> tuple[Path, int]:
         if command not in made:
             line = [*command.split(), *inputs.words(command), "--out=out"]
-            place = tmp_path_factory.mktemp("whole")
-            with pytest.MonkeyPatch.context() as patch, writes.watched(place / "out"):
+            place, second = tmp_path_factory.mktemp("whole"), []
+
+            def start() -> None:
+                with contextlib.redirect_stderr(io.StringIO()) as said:
+                    second.append((cli.main(line), said.getvalue()))
+
+            with pytest.MonkeyPatch.context() as patch, writes.watched(
+                    place / "out", meanwhile=None if command in SHARED else start):
                 patch.chdir(place)
                 assert cli.main(line) == 0
+            if command not in SHARED:
+                ((status, said),) = second
+                assert status == 1
+                assert "--out out: another neurofm is working in this folder" in said
             made[command] = place, writes.count
         return made[command]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm import checkpoints
+from neurofm import artifacts, checkpoints
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import words
@@ -137,6 +137,8 @@ def score(model: str) -> tuple[str, bool]:
     if not path.exists():
         return ("This decoder has no stored test score on held-out subjects. Do not rely on "
                 "its predictions without one.", False)
+    if artifacts.is_sealed(path.parent):
+        artifacts.open_sealed(path.parent, "results")
     found = json.loads(path.read_text())
     table = path.with_name("predictions.parquet")
     if "subjects_seen" not in found and table.is_file():

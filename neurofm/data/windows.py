@@ -153,10 +153,11 @@ def check_splits(recordings: pd.DataFrame, where: str | Path) -> None:
     SplitLeakError
         A ValueError that names the subjects.
     """
-    splits = recordings.groupby(subject_keys(recordings))["split"].unique()
-    leaks = splits[splits.map(len) > 1]
+    rows = pd.DataFrame({"subject": subject_keys(recordings), "split": recordings["split"]})
+    rows = rows.drop_duplicates()
+    leaks = rows[rows["subject"].duplicated(keep=False)].groupby("subject")["split"].agg(sorted)
     if len(leaks):
-        example = f"{leaks.index[0]} in {sorted(leaks.iloc[0])}"
+        example = f"{leaks.index[0]} in {leaks.iloc[0]}"
         raise SplitLeakError(
             f"{where}: {len(leaks)} subject(s) stand in more than one split ({example}): scores "
             f"on them would not be of unseen people; ingest again with splits by subject"

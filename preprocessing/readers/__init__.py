@@ -22,7 +22,7 @@ from typing import Literal
 from neurofm import plugins, pointers
 from neurofm.data.recording import Recording
 
-from .. import bids
+from .. import bids, sealed_archive
 from .errors import ReadError, quiet, unreadable
 from .options import ArrayTable, ImageTable, ReadOptions
 
@@ -106,6 +106,7 @@ def read(
         A ValueError that names the file and the cause.
     """
     path = Path(path)
+    sealed_archive.check(path)
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
                           arrays or ArrayTable(), images or ImageTable(), unit=unit,
                           encoding=encoding)

@@ -136,3 +136,60 @@ def test_a_folder_of_other_things_is_left_as_it_was(lab, ingest, quick, tmp_path
         ingest(lab, *quick, "--part", "1/2", "--out", lab)
     assert not [path for path in lab.iterdir() if path.suffix != ".fif"]
     assert one_recording.Shaping().defaults() == one_recording.Shaping().to_dict()
+
+
+def _flip(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_damage_of_what_an_unfinished_corpus_keeps_is_made_again(lab, ingest, quick, tmp_path):
+    """Shards and notes that are not what was written: these recordings are done again, no others."""
+    whole = ingest(lab, *quick, "--out", tmp_path / "whole")
+    out = ingest(lab, *quick, "--part", "1/1").out
+    notes, shards = sorted((out / ".ingest/done").iterdir()), sorted((out / "windows").iterdir())
+    before = _done(out)
+    _flip(shards[0])
+    swapped = shards[1].read_bytes()
+    shards[1].write_bytes(shards[2].read_bytes())
+    shards[2].write_bytes(swapped)
+    notes[3].write_text(notes[3].read_text().replace('"kind": "eeg"', "").replace("raw", "rAw", 1))
+    notes[4].write_text(notes[4].read_text()[:-20])
+    last = ingest(lab, *quick)
+    assert last.status == 0
+    after = _done(out)
+    assert [name for name in before if after[name] == before[name]] == [notes[5].stem]
+    assert _fingerprint(out) == _fingerprint(whole.out)
+    _flip(sorted((out / "windows").iterdir())[3])  # in a finished corpus
+    assert "nothing to do" in ingest(lab, *quick).text
+    assert "nothing to do" not in ingest(lab, *quick, "--verify=full").text
+    assert _fingerprint(out) == _fingerprint(whole.out)
+
+
+def test_damage_of_layouts_and_settings_of_an_unfinished_corpus(lab, ingest, quick, tmp_path):
+    whole = ingest(lab, *quick, "--out", tmp_path / "whole")
+    out = ingest(lab, *quick, "--part", "1/1").out
+    (layout,) = (out / ".ingest/layouts").iterdir()
+    _flip(layout)
+    assert ingest(lab, *quick).status == 0
+    assert _fingerprint(out) == _fingerprint(whole.out)
+    _flip(out / ".ingest/settings.json")
+    with pytest.raises(ValueError, match=r"settings\.json: is damaged"):
+        ingest(lab, *quick)
+
+
+def test_damage_of_a_recording_that_is_not_given_again_is_a_failure(lab, ingest, quick):
+    """It does not vanish, and is never sealed as it is."""
+    out = ingest(lab, *quick, "--part", "1/1").out
+    first, second, *_ = sorted((out / "windows").iterdir())
+    _flip(first)
+    (out / ".ingest/done" / f"{second.stem}.json").write_text("{")
+    last = ingest(*sorted(lab.iterdir())[2:], *quick)
+    assert last.status == 3
+    told = "what was kept of it is damaged"
+    assert (out / "failures.tsv").read_text().count(told) == last.text.count(told) == 2
+    assert len(last.corpus.recordings) == 4
+    again = ingest(lab, *quick)
+    assert again.status == 0
+    assert len(again.corpus.recordings) == 6

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -186,11 +187,16 @@ class Writes:
 
     def __init__(self):
         self.folder, self.count, self.stop_at = "", 0, 0
+        self.meanwhile: Callable[[], object] | None = None
         sys.addaudithook(self._heard)
 
     @contextlib.contextmanager
-    def watched(self, folder: Path, stop_at: int = 0):
+    def watched(self, folder: Path, stop_at: int = 0,
+                meanwhile: Callable[[], object] | None = None):
+        """stop_at: number of the file at which it is interrupted; 0 = none. meanwhile: called when
+        the first one is about to be written."""
         self.folder, self.count, self.stop_at = f"{folder}{os.sep}", 0, stop_at
+        self.meanwhile = meanwhile
         try:
             yield self
         finally:
@@ -205,5 +211,9 @@ class Writes:
                 threading.main_thread()):
             return
         self.count += 1
+        if self.meanwhile is not None:
+            meanwhile, folder, self.meanwhile, self.folder = self.meanwhile, self.folder, None, ""
+            meanwhile()
+            self.folder = folder
         if self.count == self.stop_at:
             raise KeyboardInterrupt

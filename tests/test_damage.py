@@ -1,0 +1,435 @@
+"""Damage of every file of every kind of artifact is found and named, and nothing is read of it.
+
+A cell of the matrix is an artifact, a file of it and a way to damage it, most of which keep its
+size and time. What opens the artifact must refuse it, and `neurofm verify` must name the file.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from neurofm import artifacts, checkpoints, cli, hashes, integrity, verify
+from neurofm.data.corpus import Corpus
+from neurofm.data.pairs import Pairs
+from neurofm.data.tokens import TokenSet
+from neurofm.journal import NAME as JOURNAL
+from neurofm.progress import Progress
+from neurofm.training import state
+from neurofm.training.loop import TrainConfig, accelerator_for
+from tests.support.resealed import resealed
+
+
+def flip(path: Path, sibling: Path, place: float = 0.5) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+
+def zero(path: Path, sibling: Path) -> None:
+    """4 kB, where they are not zero already."""
+    content = bytearray(path.read_bytes())
+    begin = max(0, next(i for i, byte in enumerate(content) if byte) - 7)
+    content[begin : begin + 4096] = bytes(len(content[begin : begin + 4096]))
+    path.write_bytes(content)
+
+
+def cut(path: Path, sibling: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def swap(path: Path, sibling: Path) -> None:
+    one, other = path.read_bytes(), sibling.read_bytes()
+    path.write_bytes(other)
+    sibling.write_bytes(one)
+
+
+def delete(path: Path, sibling: Path) -> None:
+    path.unlink()
+
+
+def edit(path: Path, sibling: Path) -> None:
+    """By somebody who knows the format: another number in JSON, another letter in text, one value
+    in what is binary."""
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        fields = json.loads(content)
+        fields["config" if path.name == artifacts.FILE_NAME else "n_heads"] = {"n_heads": 3}
+        path.write_text(json.dumps(fields))
+    else:
+        path.write_bytes(content[:-9] + bytes([content[-9] ^ 64]) + content[-8:])
+
+
+DAMAGES = (flip, zero, cut, swap, delete, edit)
+
+
+def every_window(folder: Path) -> None:
+    corpus = Corpus.open(folder)
+    for window in range(len(corpus)):
+        corpus.signal(window)
+
+
+def every_code(folder: Path) -> None:
+    tokens = TokenSet.open(folder)
+    for window in range(len(tokens)):
+        tokens.ids(window)
+
+
+def every_scan(folder: Path) -> None:
+    pairs = Pairs.open(folder)
+    for scan in range(len(pairs)):
+        pairs.eeg(scan), pairs.bold(scan)
+
+
+def every_recording(folder: Path) -> None:
+    from neurofm.preprocessing import archive, readers
+
+    found = archive.find([str(folder)])
+    assert len(found.jobs) == 1
+    readers.read(found.jobs[0].path)
+
+
+def newest(folder: Path) -> None:
+    """The state that a run goes on from."""
+    said: list[str] = []
+    accelerator = accelerator_for(TrainConfig(), folder.parent)
+    found = state.newest(folder.parent, accelerator, said.append)
+    if found is None:
+        raise artifacts.ArtifactError("\n".join(said) or "no manifest.json: unfinished")
+    state.load(found, *_model(), accelerator)
+
+
+def results(folder: Path) -> None:
+    artifacts.open_sealed(folder, "results")
+
+
+OPENERS: dict[str, Callable[[Path], object]] = {
+    "archive": every_recording, "corpus": every_window, "fmri": every_window, "pairs": every_scan,
+    "tokens": every_code, "checkpoint": checkpoints.load, "state": newest, "results": results,
+}
+
+
+def _model() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    return model, torch.optim.AdamW(model.parameters())
+
+
+@pytest.fixture(scope="module")
+def made(once, corpus_folder, tokenizer_folder, tokens_folder, repo, tmp_path_factory):
+    """made(kind) → a folder of that kind, whole, that a test may damage."""
+    place = tmp_path_factory.mktemp("whole")
+
+    def archive(folder: Path) -> None:
+        from neurofm.preprocessing.simulate import SimulateConfig, simulate
+
+        simulate(SimulateConfig(str(folder), subjects=1, minutes=0.4, always=("eeg19",),
+                                devices=(), devices_per_subject=0))
+
+    def fmri(folder: Path) -> None:
+        from tests.support import fmri
+
+        fmri.make(folder)
+
+    def pairs(folder: Path) -> None:
+        from tests.data import test_neurobolt_pairs
+
+        test_neurobolt_pairs._write(folder)
+
+    def state_of(folder: Path) -> None:
+        model, optimizer = _model()
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        made = state.save(folder, 4, model, optimizer,
+                          accelerator_for(TrainConfig(), folder.parent), keep=1)
+        made.rename(folder / "step-00000004")
+
+    def copied(source: Path) -> Callable[[Path], object]:
+        return lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True)
+
+    makers = {"archive": archive, "fmri": fmri, "pairs": pairs, "state": state_of,
+              "corpus": copied(corpus_folder), "tokens": copied(tokens_folder),
+              "checkpoint": copied(tokenizer_folder),
+              "results": copied(repo / "tests" / "old_artifacts" / "decoder" / "test")}
+
+    def of(kind: str) -> Path:
+        folder = place / kind
+        if not folder.exists():
+            makers[kind](folder)
+        return folder / "step-00000004" if kind == "state" else folder
+
+    return of
+
+
+@pytest.mark.parametrize("kind", OPENERS)
+def test_damage_of_every_file_is_found_and_named(made, kind):
+    folder = made(kind)
+    OPENERS[kind](folder)  # whole, it opens
+    names = [*artifacts.read_manifest(folder).files, artifacts.FILE_NAME]
+    assert len(names) > 2
+    missed = []
+    for name in names:
+        path, sibling = folder / name, folder / _sibling(folder, names, name)
+        before = {each: (each.read_bytes(), each.stat()) for each in (path, sibling)}
+        for damage in DAMAGES:
+            damage(path, sibling)
+            for each, (_, stat) in before.items():
+                if each.exists():
+                    os.utime(each, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+            shown = {path.name, sibling.name} if damage is swap else {path.name}
+            try:
+                OPENERS[kind](folder)
+                missed.append((damage.__name__, name, "opened"))
+            except artifacts.ArtifactError as refused:
+                if not any(each in str(refused) for each in shown):
+                    missed.append((damage.__name__, name, str(refused)))
+            said = "\n".join(verify.look(folder, Progress(0, "verify"))[0])
+            if not any(each in said for each in shown):
+                missed.append((damage.__name__, name, f"verify: {said}"))
+            for each, (content, _) in before.items():
+                each.write_bytes(content)
+    assert not missed
+    OPENERS[kind](folder)
+
+
+def _sibling(folder: Path, names: list[str], name: str) -> str:
+    """Another file, of other content: of the same suffix and size if there is one."""
+    content = (folder / name).read_bytes()
+    others = [each for each in names if (folder / each).read_bytes() != content]
+    return min(others, key=lambda each: (Path(each).suffix != Path(name).suffix,
+                                         abs((folder / each).stat().st_size - len(content))))
+
+
+@pytest.mark.parametrize("kind", OPENERS)
+def test_damage_by_addition_is_refused_where_a_reader_could_take_it(made, kind):
+    folder = made(kind)
+    for name in ("notes.md", ".lock", "plot.png" if kind != "archive" else "README"):
+        (folder / name).write_text("mine")
+    OPENERS[kind](folder)
+    for name in ("adapter_config.json", "model-00002.safetensors", "modeling.py"):
+        (folder / name).write_text("{}")
+        with pytest.raises(artifacts.ArtifactError, match=rf"{name}: is not in the manifest"):
+            OPENERS[kind](folder)
+        (folder / name).unlink()
+    OPENERS[kind](folder)
+
+
+@pytest.mark.parametrize("kind", ["corpus", "checkpoint", "archive"])
+def test_damage_by_links_is_refused(made, kind, tmp_path):
+    """Of a file and of a folder, though the bytes are the same."""
+    folder = shutil.copytree(made(kind), tmp_path / "linked")
+    name = max(artifacts.read_manifest(folder).files, key=len)
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(artifacts.ArtifactError, match=f"{Path(name).name}: is a link"):
+        OPENERS[kind](folder)
+    if kind == "corpus":
+        (folder / name).unlink()
+        (tmp_path / "elsewhere").rename(folder / name)
+        (folder / "windows").rename(tmp_path / "windows")
+        (folder / "windows").symlink_to(tmp_path / "windows")
+        with pytest.raises(artifacts.ArtifactError, match="windows: is a link"):
+            OPENERS[kind](folder)
+
+
+def test_damage_the_cache_of_the_hub_is_no_damage(made, tmp_path):
+    """Its snapshots are made of links to blobs."""
+    source, blobs = made("checkpoint"), tmp_path / "models--org--name" / "blobs"
+    folder = blobs.parent / "snapshots" / "abc"
+    blobs.mkdir(parents=True), folder.mkdir(parents=True)
+    for number, path in enumerate(sorted(each for each in source.iterdir() if each.is_file())):
+        shutil.copy(path, blobs / str(number))
+        (folder / path.name).symlink_to(f"../../blobs/{number}")
+    checkpoints.load(folder)
+    weights = (folder / "model.safetensors").resolve()
+    flip(weights, weights)
+    with pytest.raises(artifacts.ArtifactError, match=r"model.safetensors: its sha256"):
+        checkpoints.load(folder)
+
+
+BAD_MANIFESTS = {
+    "[]": "wanted an object", "3": "wanted an object", "": "Expecting", "[" * 10**5: "nested",
+    '{"kind": NaN}': "keys that are missing",
+    lambda m: m.pop("parents"): "missing or unknown: 'parents'",
+    lambda m: m.update(extra=1): "missing or unknown: 'extra'",
+    lambda m: m.update(files=[]): "files must be dict, is list",
+    lambda m: m.update(config=None): "config must be dict",
+    lambda m: m.update(kind=["corpus"]): "kind must be str",
+    lambda m: m.update(kind="a" * 10**6): "kind must be a word",
+    lambda m: m.update(format_version="1"): "format_version must be int",
+    lambda m: m.update(format_version=0): "format_version 0",
+    lambda m: m.update(format_version=True): "format_version must be int",
+    lambda m: m.update(format_version=99): "format version 99.*install a newer",
+    lambda m: m.update(fingerprint="0" * 16): "fingerprint is '0000",
+    lambda m: m.update(parents={"data": 3}): "parents must name texts",
+    lambda m: m["files"].update(x=[-1, "0" * 64]): "entry of 'x'",
+    lambda m: m["files"].update(x=[float("nan"), "0" * 64]): "entry of 'x'",
+    lambda m: m["files"].update(x=[True, "0" * 64]): "entry of 'x'",
+    lambda m: m["files"].update(x=[1, "xyz"]): "entry of 'x'",
+    lambda m: m["files"].update(x={"a": 1}): "entry of 'x'",
+    **{(lambda m, name=name: m["files"].update({name: [1, "0" * 64]})): "inside the folder"
+       for name in ("/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "", "..", "C:\\x",
+                    "C:/x", "a\\b", "a\nb", "a\0b", "\ud800")},
+}
+
+
+@pytest.mark.parametrize("number", range(len(BAD_MANIFESTS)))
+def test_damage_of_a_manifest_is_one_clear_error(made, number, tmp_path):
+    spoil, said = list(BAD_MANIFESTS.items())[number]
+    (tmp_path / "x").mkdir()
+    artifacts.seal(tmp_path, "results", config={}, files=[])
+    path = tmp_path / artifacts.FILE_NAME
+    if isinstance(spoil, str):
+        path.write_text(spoil)
+    else:
+        fields = json.loads(path.read_text())
+        fields.pop("checksum")  # as of version 1, so that it is not the checksum that tells
+        fields["format_version"] = 1
+        spoil(fields)
+        path.write_text(json.dumps(fields))
+    with pytest.raises(artifacts.ArtifactError, match=rf"(?s)manifest\.json: .*{said}"):
+        artifacts.open_sealed(tmp_path)
+
+
+def test_damage_levels_of_verification(made, tmp_path, monkeypatch, capsys):
+    """off compares sizes, lazy reads shards when they are read, full at once."""
+    folder = shutil.copytree(made("corpus"), tmp_path / "corpus")
+    shard = sorted((folder / "windows").iterdir())[2]
+    flip(shard, shard)
+    monkeypatch.setenv(integrity.VARIABLE, "off")
+    every_window(folder)
+    monkeypatch.setenv(integrity.VARIABLE, "lazy")
+    corpus = Corpus.open(folder)
+    assert corpus.signal(0).size
+    with pytest.raises(artifacts.ArtifactError, match=f"{shard.name}: its sha256"):
+        every_window(folder)
+    monkeypatch.setenv(integrity.VARIABLE, "full")
+    with pytest.raises(artifacts.ArtifactError, match=f"{shard.name}: its sha256"):
+        Corpus.open(folder)
+    monkeypatch.setenv(integrity.VARIABLE, "some")
+    with pytest.raises(ValueError, match="NEUROFM_VERIFY: wanted one of off, lazy, full"):
+        Corpus.open(folder)
+    monkeypatch.delenv(integrity.VARIABLE)
+    words = ["evaluate", "reconstruction", f"--data={folder}", f"--model={made('checkpoint')}",
+             "--split=train", f"--out={tmp_path / 'out'}"]
+    assert cli.main([*words, "--verify=full"]) == 1
+    assert shard.name in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert cli.main(words) == 1  # when the shard is read
+    assert shard.name in capsys.readouterr().err
+    assert not artifacts.is_sealed(tmp_path / "out")
+    assert os.environ.get(integrity.VARIABLE) is None
+
+
+def test_damage_is_not_hidden_by_what_is_remembered(made, tmp_path, monkeypatch):
+    """A file is hashed once; a copy, a change with the old time, and a moved folder are hashed
+    again. A cache that cannot be written changes nothing but time."""
+    monkeypatch.setattr(hashes, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(hashes, "SETTLED_NS", -(10**18))
+    monkeypatch.setenv("NEUROFM_CACHE", str(tmp_path / "cache"))
+    hashes._notes.cache_clear()
+    read, sha256 = [], hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda path: (read.append(Path(path)), sha256(path))[1])
+    folder = shutil.copytree(made("corpus"), tmp_path / "corpus")
+    every_window(folder)
+    n = len(read)
+    assert n == len(artifacts.read_manifest(folder).files)
+    hashes._notes.cache_clear()  # another process
+    every_window(folder)
+    assert len(read) == n
+    shard = sorted((folder / "windows").iterdir())[0]
+    stat = shard.stat()
+    flip(shard, shard)
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(artifacts.ArtifactError, match=shard.name):
+        every_window(folder)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    with pytest.raises(artifacts.ArtifactError, match=shard.name):
+        every_window(copy)
+    shutil.rmtree(folder)
+    copy.rename(folder)  # to where the notes are of
+    with pytest.raises(artifacts.ArtifactError, match=shard.name):
+        every_window(folder)
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("NEUROFM_CACHE", str(blocked))
+    hashes._notes.cache_clear()
+    every_window(made("corpus"))
+    hashes._notes.cache_clear()
+
+
+def test_damage_verify_names_all_and_says_what_to_make_again(made, tmp_path, capsys):
+    good = made("corpus")
+    bad = shutil.copytree(good, tmp_path / "bad")
+    shards = sorted((bad / "windows").iterdir())
+    flip(shards[0], shards[0])
+    shards[1].unlink()
+    (bad / "extra.json").write_text("{}")
+    assert cli.main(["verify", str(good), str(bad)]) == 1
+    said = capsys.readouterr().out
+    for path in (shards[0], bad / "extra.json"):
+        assert str(path) in said
+    assert f"windows/{shards[1].name} is missing" in said
+    assert "make it again: neurofm ingest" in said
+    assert f"{good}: corpus" in said
+    assert "2 folders checked, 1 damaged" in said
+
+
+def test_damage_weights_that_are_no_numbers_are_named(made, tmp_path):
+    """Even where the hash is theirs."""
+    folder = shutil.copytree(made("checkpoint"), tmp_path / "nan")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name, value in weights.items() if value.is_floating_point())
+    weights[name].view(-1)[0] = torch.nan
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    resealed(folder)
+    with pytest.raises(ValueError, match=rf"1 of its weights are not finite \({name}\)"):
+        checkpoints.load(folder)
+
+
+def test_damage_of_the_weights_that_were_chosen_is_told(tmp_path):
+    """`choose` keeps them beside the states, where no manifest lists them."""
+    model, _ = _model()
+    accelerator, path = accelerator_for(TrainConfig(), tmp_path), tmp_path / "chosen.safetensors"
+    state.save_weights(path, model, accelerator)
+    state.load_weights(path, model)
+    whole = path.read_bytes()
+    for place in (0.02, 0.97, 0.999):
+        flip(path, path, place)
+        with pytest.raises(artifacts.ArtifactError, match=r"chosen\.safetensors"):
+            state.load_weights(path, model)
+        path.write_bytes(whole)
+
+
+def test_damage_of_what_an_unfinished_token_set_keeps(
+    corpus_folder, tokenizer_folder, tokens_folder, tmp_path, monkeypatch
+):
+    """The shard is made again, not sealed as it is."""
+    words = ["tokenize", f"--data={corpus_folder}", f"--model={tokenizer_folder}",
+             f"--out={tmp_path / 'tokens'}"]
+    calls, note = [], Progress.advance
+
+    def interrupted(self, n=1):
+        note(self, n)
+        calls.append(n)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "advance", interrupted)
+        assert cli.main(words) == 130
+    first, second, third = sorted((tmp_path / "tokens" / "ids").glob("*.arrow"))
+    flip(first, first)
+    third.write_bytes(second.read_bytes())
+    stamp = second.stat().st_mtime_ns
+    (tmp_path / "tokens" / JOURNAL).open("a").write("cut")
+    assert cli.main(words) == 0
+    assert second.stat().st_mtime_ns == stamp
+    made, wanted = (artifacts.open_sealed(each, "tokens", hashes=True)
+                    for each in (tmp_path / "tokens", tokens_folder))
+    assert made.fingerprint == wanted.fingerprint
