@@ -30,6 +30,7 @@ def check(path: str | Path) -> None:
 def check_all(paths: Iterable[str]) -> None:
     """Check the archives that these files are in, and that they list them; large files are left to
     be checked when they are read."""
+    _opened.cache_clear()
     for path in paths:
         _listed(path)
 
@@ -80,5 +81,5 @@ def _is_archive(folder: str, stamp: tuple[int, ...]) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _opened(root: str, stamp: tuple[int, ...], how: integrity.Level) -> integrity.Files:
-    """Its files, once the small ones are checked; once a process and manifest."""
+    """Its files, once the small ones are checked; once a process, or call of `check_all`."""
     return integrity.Files(root, artifacts.open_sealed(root, "archive").files)

@@ -15,7 +15,7 @@ and is complete as it is. A contract of another kind registers its own way.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,10 +51,7 @@ def _with_signs(contract: InputContract, records: Records, tables) -> InputContr
     rule = contract.parcels
     if rule is None or rule.signs:
         return contract
-    template = align(records.folder, tables, rule.lags)
-    for name, digest in zip(tables.recordings["recording"], tables.recordings["sha256"],
-                            strict=True):
-        records.note_sha256(name, digest)
+    template = align(records.folder, tables, rule.lags, records.note_sha256)
     return contract.with_(parcels=replace(rule, signs=tuple(
         tuple(tuple(round(float(x), 4) for x in row) for row in table) for table in template)))
 
@@ -83,10 +80,13 @@ def training_iqr(folder: Path, tables) -> dict[str, tuple[float, float]]:
             for name, (median, spread) in middles.items()}
 
 
-def align(folder: Path, tables, lags: Sequence[int]) -> np.ndarray:
+def align(
+    folder: Path, tables, lags: Sequence[int],
+    note: Callable[[str, str], None] = lambda recording, digest: None,
+) -> np.ndarray:
     """Turn the parcels of every recording to agree with the training people; returns the template,
-    which is theirs. Hashes in `tables` become those of the shards as they are then: one may have
-    been turned by a run that ended before it noted the new hash."""
+    which is theirs. Hashes in `tables` become those of the shards as they are then. note: told the
+    hash of each recording."""
     from .sources import sign_alignment
 
     training = _training(folder, tables, "signs of parcels are aligned with the training people")
@@ -101,6 +101,7 @@ def align(folder: Path, tables, lags: Sequence[int]) -> np.ndarray:
         else:
             digest = artifacts.sha256(folder / "windows" / f"{name}.arrow")
         tables.recordings.loc[number, "sha256"] = digest
+        note(name, digest)
     return template
 
 

@@ -80,6 +80,14 @@ def _no_waiting_for_the_disk():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _hashes_remembered_here(tmp_path_factory):
+    """And not in the cache folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEUROFM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def _folder(path: Path, what: str, variable: str) -> Path:
     if path.is_dir():
         return path

@@ -145,17 +145,20 @@ def made(once, corpus_folder, tokenizer_folder, tokens_folder, repo, tmp_path_fa
         model, optimizer = _model()
         model(torch.ones(1, 3)).sum().backward()
         optimizer.step()
-        made = state.save(folder, 4, model, optimizer,
-                          accelerator_for(TrainConfig(), folder.parent), keep=1)
-        made.rename(folder / "step-00000004")
+        state.save(folder, 4, model, optimizer, accelerator_for(TrainConfig(), folder.parent),
+                   keep=1)
 
     def copied(source: Path) -> Callable[[Path], object]:
         return lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True)
 
+    def results_of(folder: Path) -> None:
+        copied(repo / "tests" / "old_artifacts" / "decoder" / "test")(folder)
+        resealed(folder)  # by this version
+
     makers = {"archive": archive, "fmri": fmri, "pairs": pairs, "state": state_of,
               "corpus": copied(corpus_folder), "tokens": copied(tokens_folder),
               "checkpoint": copied(tokenizer_folder),
-              "results": copied(repo / "tests" / "old_artifacts" / "decoder" / "test")}
+              "results": results_of}
 
     def of(kind: str) -> Path:
         folder = place / kind
@@ -427,7 +430,8 @@ def test_damage_of_what_an_unfinished_token_set_keeps(
     flip(first, first)
     third.write_bytes(second.read_bytes())
     stamp = second.stat().st_mtime_ns
-    (tmp_path / "tokens" / JOURNAL).open("a").write("cut")
+    with open(tmp_path / "tokens" / JOURNAL, "a") as journal:
+        journal.write("cut")
     assert cli.main(words) == 0
     assert second.stat().st_mtime_ns == stamp
     made, wanted = (artifacts.open_sealed(each, "tokens", hashes=True)

@@ -9,7 +9,6 @@ what is missing, has failed or has changed since.
 """
 
 import dataclasses
-import json
 import os
 import shutil
 from pathlib import Path
@@ -220,7 +219,7 @@ class Many:
         if artifacts.is_sealed(folder):
             return artifacts.open_sealed(folder).config.get("paths") == [job.path]
         begun = folder / artifacts.CLAIM
-        return begun.exists() and json.loads(begun.read_text()).get("paths") == [job.path]
+        return begun.exists() and artifacts.read_json(begun).get("paths") == [job.path]
 
     def _write(self) -> None:
         """The table, replaced as a whole: a crash leaves the one before."""

@@ -145,7 +145,7 @@ def _flip(path) -> None:
 
 
 def test_damage_of_what_an_unfinished_corpus_keeps_is_made_again(lab, ingest, quick, tmp_path):
-    """Shards and notes that are not what was written: these recordings are done again, no others."""
+    """Where a shard or a note is not what was written, that recording is done again, no other."""
     whole = ingest(lab, *quick, "--out", tmp_path / "whole")
     out = ingest(lab, *quick, "--part", "1/1").out
     notes, shards = sorted((out / ".ingest/done").iterdir()), sorted((out / "windows").iterdir())
