@@ -69,8 +69,8 @@ def look(folder: Path, progress: Progress) -> tuple[list[str], str]:
     if bad:
         bad.append(f"{folder}: this {manifest.kind} is damaged; copy it again, or "
                    f"{_again(folder, manifest)}")
-    return bad, f"{folder}: {manifest.kind} {manifest.fingerprint}, {len(manifest.files)} files, " \
-                f"whole"
+    return bad, (f"{folder}: {manifest.kind} {manifest.fingerprint}, {len(manifest.files)} files, "
+                 f"whole")
 
 
 def _bytes(folder: Path) -> int:

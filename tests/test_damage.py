@@ -5,6 +5,7 @@ size and time. What opens the artifact must refuse it, and `neurofm verify` must
 """
 
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
@@ -364,6 +365,35 @@ def test_damage_is_not_hidden_by_what_is_remembered(made, tmp_path, monkeypatch)
     hashes._notes.cache_clear()
     every_window(made("corpus"))
     hashes._notes.cache_clear()
+
+
+_MET: dict = {}  # of a process
+
+
+def _meet(barrier) -> None:
+    _MET["barrier"] = barrier
+
+
+def _read_all(corpus: Corpus) -> int:
+    """Files that this process hashes while it reads everything."""
+    read, sha256 = [], hashes.sha256
+    hashes.sha256 = lambda path: (read.append(path), sha256(path))[1]
+    _MET["barrier"].wait(30)
+    for window in range(len(corpus)):
+        corpus.signal(window)
+    return len(read)
+
+
+def test_damage_is_looked_for_once_by_several_processes(made, tmp_path, monkeypatch):
+    """Loader processes and ranks: one hashes a shard, the others wait for it."""
+    monkeypatch.setattr(hashes, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(hashes, "SETTLED_NS", -(10**18))
+    corpus = Corpus.open(shutil.copytree(made("corpus"), tmp_path / "corpus"))
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+    with context.Pool(3, _meet, (barrier,)) as pool:
+        read = pool.map(_read_all, [corpus] * 3, chunksize=1)
+    assert sum(read) == len(set(corpus.recordings["recording"]))
 
 
 def test_damage_verify_names_all_and_says_what_to_make_again(made, tmp_path, capsys):
