@@ -22,26 +22,9 @@ from .hashes import sha256
 from .manifest import CLAIM, FILE_NAME, FORMAT_VERSION, ArtifactError, Manifest
 
 __all__ = [
-    "CLAIM",
-    "FILE_NAME",
-    "FORMAT_VERSION",
-    "ArtifactError",
-    "Manifest",
-    "as_json",
-    "check_claim",
-    "claim",
-    "code_version",
-    "flush",
-    "is_sealed",
-    "open_sealed",
-    "read_json",
-    "read_manifest",
-    "seal",
-    "sha256",
-    "shard_files",
-    "share",
-    "unseal",
-    "write_json",
+    "CLAIM", "FILE_NAME", "FORMAT_VERSION", "ArtifactError", "Manifest", "as_json", "check_claim",
+    "check_file", "claim", "code_version", "flush", "is_sealed", "open_sealed", "read_json",
+    "read_manifest", "seal", "sha256", "share", "shard_files", "unseal", "write_json",
 ]
 
 

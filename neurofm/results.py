@@ -112,6 +112,7 @@ class Results:
         path = Path(folder) / FILE_NAME
         if not path.is_file():
             raise ValueError(f"{path}: no such results file")
+        artifacts.check_file(folder, FILE_NAME)
         found = json.loads(path.read_text())
         if (version := found.pop("version", None)) != VERSION:
             raise ValueError(f"{path}: version {version}, this neurofm reads version {VERSION}")

@@ -18,13 +18,15 @@ from .columns import Columns
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The lines of a `log.jsonl`; one that a crash cut in half ends them."""
+    """The lines of a `log.jsonl`; one that is cut or damaged ends them."""
     found = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             found.append(json.loads(line))
         except json.JSONDecodeError:
             break
+        if not isinstance(found[-1], dict) or not isinstance(found[-1].get("step"), int):
+            return found[:-1]
     return found
 
 
