@@ -24,7 +24,7 @@ from .manifest import CLAIM, FILE_NAME, FORMAT_VERSION, ArtifactError, Manifest
 __all__ = [
     "CLAIM", "FILE_NAME", "FORMAT_VERSION", "ArtifactError", "Manifest", "as_json", "check_claim",
     "check_file", "claim", "code_version", "flush", "is_sealed", "open_sealed", "read_json",
-    "read_manifest", "seal", "sha256", "share", "shard_files", "unseal", "write_json",
+    "read_manifest", "seal", "sha256", "shard_files", "share", "unseal", "write_json",
 ]
 
 
@@ -152,6 +152,20 @@ def flush(path: str | Path) -> None:
     """Wait until the disk has a file: what points to it must not get there first."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def check_file(folder: str | Path, name: str) -> None:
+    """Check one file of a folder that is sealed; of another folder nothing is checked.
+
+    Raises
+    ------
+    ArtifactError
+        The file is not what the manifest says, or is not in it.
+    """
+    if is_sealed(folder) and integrity.level() != "off":
+        files = integrity.Files(folder, read_manifest(folder).files)
+        integrity.need(files.problem(name) if name in files.files else
+                       f"{folder}/{name}: is not in the manifest")
 
 
 def shard_files(folder: str | Path, manifest: Manifest) -> integrity.Files | None:
