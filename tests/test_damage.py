@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from neurofm import artifacts, checkpoints, cli, hashes, integrity, verify
+from neurofm import artifacts, checkpoints, cli, hashes, integrity, manifest, verify
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.tokens import TokenSet
@@ -298,6 +299,52 @@ def test_damage_of_a_manifest_is_one_clear_error(made, number, tmp_path):
         path.write_text(json.dumps(fields))
     with pytest.raises(artifacts.ArtifactError, match=rf"(?s)manifest\.json: .*{said}"):
         artifacts.open_sealed(tmp_path)
+
+
+def test_damage_of_manifests_at_random(made, tmp_path):
+    """NEUROFM_FUZZ manifests, half of them with a checksum that holds: each opens, or is refused by
+    an ArtifactError that names it; the bytes that are read are those of a file that is listed."""
+    folder = shutil.copytree(made("tokens"), tmp_path / "tokens")
+    path, random = folder / artifacts.FILE_NAME, np.random.default_rng(0)
+    whole = path.read_bytes()
+    values = [None, True, -1, 2**70, 1e308, float("nan"), "", "../x", "a" * 5000, [], {}, [[]] * 9,
+              "/etc/passwd", {"a": {"b": []}}, "checkpoint", json.loads("[" * 200 + "]" * 200)]
+    opened, said = 0, []
+    for case in range(int(os.environ.get("NEUROFM_FUZZ", "600"))):
+        if case % 4 == 0:
+            content = bytearray(whole)
+            for place in random.integers(len(content), size=random.integers(1, 4)):
+                content[place] = random.integers(256)
+            path.write_bytes(content)
+        else:
+            fields = json.loads(whole)
+            for _ in range(random.integers(1, 3)):
+                _replace(fields, values[random.integers(len(values))], random)
+            if case % 2:
+                fields["checksum"] = manifest.checksum(fields)
+            path.write_text(json.dumps(fields))
+        try:
+            TokenSet.open(folder).ids(0)
+            opened += 1
+        except artifacts.ArtifactError as refused:
+            said.append(str(refused))
+    assert all(str(folder) in each and len(each) < 2000 for each in said)
+    assert 0 < opened < len(said) / 2
+
+
+def _replace(fields: dict, value, random) -> None:
+    """Put the value somewhere in the JSON, or take something away."""
+    while True:
+        keys = [*fields] if isinstance(fields, dict) else range(len(fields))
+        key = keys[random.integers(len(keys))]
+        below = fields[key]
+        if not isinstance(below, dict | list) or not below or random.random() < 0.4:
+            break
+        fields = below
+    if random.random() < 0.2:
+        del fields[key]
+    else:
+        fields[key] = value
 
 
 def test_damage_levels_of_verification(made, tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ Half a minute of 16 sources is 20 kB of codes against 2 MB of 64-channel signal,
 from tokens made once (the published code makes them anew at each step).
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,14 @@ class TokenSet(WindowTable):
         """
         folder = Path(folder)
         manifest = artifacts.open_sealed(folder, "tokens")
+        shape = manifest.config.get("shape")
+        if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and n > 0
+                                                                    for n in shape)):
+            raise artifacts.ArtifactError(f"{folder}: its manifest must tell the shape of tokens, "
+                                          f"[sources, frames, levels], got {str(shape)[:80]}")
+        if lacking := {"corpus", "tokenizer"} - manifest.parents.keys():
+            raise artifacts.ArtifactError(f"{folder}: its manifest does not tell from which "
+                                          f"{' and '.join(sorted(lacking))} it was made")
         return cls(
             folder,
             contracts.load(folder),
@@ -67,7 +76,7 @@ class TokenSet(WindowTable):
             read_table(folder / "windows.parquet"),
             manifest.fingerprint,
             shards.ShardReader(folder / "ids", "int16", artifacts.shard_files(folder, manifest)),
-            tuple(manifest.config["shape"]),
+            tuple(shape),
             manifest.parents["corpus"],
             manifest.parents["tokenizer"],
         )
@@ -85,7 +94,11 @@ class TokenSet(WindowTable):
         ndarray
             int16 `[source, frame, level]`, read-only over the memory map.
         """
-        return self._read(window).reshape(self.shape)
+        flat = self._read(window)
+        if flat.size != math.prod(self.shape):
+            raise artifacts.ArtifactError(f"{self.folder}: a window holds {flat.size} tokens, which "
+                                          f"are not the {self.shape} of its manifest")
+        return flat.reshape(self.shape)
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """Number of sources of each window.
