@@ -96,8 +96,8 @@ class TokenSet(WindowTable):
         """
         flat = self._read(window)
         if flat.size != math.prod(self.shape):
-            raise artifacts.ArtifactError(f"{self.folder}: a window holds {flat.size} tokens, which "
-                                          f"are not the {self.shape} of its manifest")
+            raise artifacts.ArtifactError(f"{self.folder}: a window holds {flat.size} tokens, not "
+                                          f"the {self.shape} of its manifest")
         return flat.reshape(self.shape)
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
