@@ -91,7 +91,7 @@ class Files:
                             f"copy the folder with what its links name (cp -rL)")
                 found = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return f"{self.shown}: {name} is missing, although the manifest lists it"
+            return f"{shown}: is missing, although the manifest lists it"
         except OSError as error:
             return f"{shown}: cannot be read ({error.strerror or error})"
         if not stat.S_ISREG(found.st_mode):

@@ -9,6 +9,7 @@ from pathlib import Path
 from . import artifacts, manifest
 
 LEDGER = "training_data.json"
+_OF_RUNS = (LEDGER, "run.yaml", "config.json")  # files that only commands write together
 
 
 def parted(path_or_repo: str | Path) -> tuple[str, str | None]:
@@ -32,6 +33,9 @@ def check_place(path_or_repo: str | Path) -> None:
             f"{path}: wanted a checkpoint folder (config.json, model.safetensors), found "
             f"{inside}; an unfinished run has only `state/`: run its command again"
         )
+    elif (path / artifacts.CLAIM).is_file() or all((path / name).is_file() for name in _OF_RUNS):
+        # What `save_pretrained` alone writes has no manifest, what a command makes has one.
+        artifacts.read_manifest(path, "a finished checkpoint")
     # "runs/tokenizer" could be either; where there is a folder `runs`, it was meant as a path.
     elif not path.exists() and (parted(path)[0].count("/") != 1 or path.parent.is_dir()):
         raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")

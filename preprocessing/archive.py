@@ -128,7 +128,7 @@ def find(
             fields = tables.fields(job.source)
             found.guessed += not (known or "subject" in fields)
             found.jobs.append(_named(job, fields))
-    sealed_archive.check_all(job.path for job in found.jobs)
+    sealed_archive.check_all([*map(os.path.expanduser, paths), *(job.path for job in found.jobs)])
     found.unused, found.idle = tables.unused(), skip.unused()
     if images is not None and wanted:
         _leave_out(found, images)

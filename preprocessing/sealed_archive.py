@@ -28,8 +28,8 @@ def check(path: str | Path) -> None:
 
 
 def check_all(paths: Iterable[str]) -> None:
-    """Check the archives that these files are in, and that they list them; large files are left to
-    be checked when they are read."""
+    """Check the archives that these files and folders are in, and that they list the files; large
+    ones are left to be checked when they are read."""
     _opened.cache_clear()
     for path in paths:
         _listed(path)
@@ -37,7 +37,8 @@ def check_all(paths: Iterable[str]) -> None:
 
 def _listed(path: str | Path) -> tuple[integrity.Files, str] | None:
     path = os.path.abspath(path)
-    if (root := _root(os.path.dirname(path))) is None or integrity.level() == "off":
+    root = _root(path if os.path.isdir(path) else os.path.dirname(path))
+    if root is None or integrity.level() == "off":
         return None
     files, name = _opened(root, _stamp(root), integrity.level()), os.path.relpath(path, root)
     if name in files.files:

@@ -454,7 +454,7 @@ def test_damage_verify_names_all_and_says_what_to_make_again(made, tmp_path, cap
     said = capsys.readouterr().out
     for path in (shards[0], bad / "extra.json"):
         assert str(path) in said
-    assert f"windows/{shards[1].name} is missing" in said
+    assert f"{shards[1]}: is missing" in said
     assert "make it again: neurofm ingest" in said
     assert f"{good}: corpus" in said
     assert "2 folders checked, 1 damaged" in said

@@ -225,9 +225,9 @@ def test_results_are_plain_json_that_says_how_they_were_made(tmp_path):
     assert found["scores"][0]["value"] is None
     assert found["command"] == "neurofm judge --out=OUT --n=4"
     assert {"neurofm", "python", "torch"} <= found["versions"].keys()
-    (tmp_path / "out" / "results.json").write_text(text.replace('"version": 1', '"version": 2'))
+    (tmp_path / "results.json").write_text(text.replace('"version": 1', '"version": 2'))
     with pytest.raises(ValueError, match="version 2, this neurofm reads version 1"):
-        Results.load(tmp_path / "out")
+        Results.load(tmp_path)
 
 
 def test_results_print_what_a_reader_must_know(tmp_path):

@@ -23,8 +23,8 @@ def test_every_damaged_file_is_named(corpus_folder, tmp_path, capsys):
     (bad / lost).unlink()
     assert cli.main(["verify", str(tmp_path)]) == 1
     said = capsys.readouterr().out
-    assert f"{bad / changed}: its contents changed" in said
-    assert f"{bad / lost}: missing" in said
+    assert f"{bad / changed}: its sha256 is not the manifest's" in said
+    assert f"{bad / lost}: is missing" in said
     assert "neurofm ingest" in said
     assert "2 folders checked, 1 damaged" in said
 

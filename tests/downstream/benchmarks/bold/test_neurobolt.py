@@ -227,7 +227,8 @@ def test_imported_weights_of_the_same_data_set_are_in_doubt(pairs, judged, tmp_p
     """Whether anybody judged was in their training is unknown: on terminal, in results, on page."""
     out = tmp_path / "out"
     shutil.copytree(judged / "models" / "ours", tmp_path / "ours")
-    (tmp_path / "ours" / artifacts.FILE_NAME).unlink()  # as others publish: no manifest
+    for name in (artifacts.FILE_NAME, "run.yaml"):
+        (tmp_path / "ours" / name).unlink()  # as others publish: no manifest
     published = {"weights": "w", "licence": "MIT", "paper": "p", "datasets": ["simulated"]}
     (tmp_path / "ours" / "training_data.json").write_text(
         json.dumps({"recordings": [], "published": [published]}))
