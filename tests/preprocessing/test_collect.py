@@ -188,7 +188,8 @@ def test_damage_of_a_recording_that_is_not_given_again_is_a_failure(lab, ingest,
     last = ingest(*sorted(lab.iterdir())[2:], *quick)
     assert last.status == 3
     told = "what was kept of it is damaged"
-    assert (out / "failures.tsv").read_text().count(told) == last.text.count(told) == 2
+    assert (out / "failures.tsv").read_text().count(told) == 2
+    assert told in last.text
     assert len(last.corpus.recordings) == 4
     again = ingest(lab, *quick)
     assert again.status == 0

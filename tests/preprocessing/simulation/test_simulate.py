@@ -261,7 +261,7 @@ def test_a_recording_that_fails_in_its_process_is_named(tmp_path):
     blocked = tmp_path / "archive" / f"sub-{first.subject:03d}"
     (tmp_path / "archive" / "truth").mkdir(parents=True)
     blocked.write_text("")  # a file where a folder must be
-    with pytest.raises(ValueError, match=f"{first.name}: .*Error"):
+    with pytest.raises(ValueError, match=rf"sub-{first.subject:03d}_\S+: .*Error"):
         simulate(run)
     blocked.unlink()
     simulate(run)
