@@ -6,7 +6,6 @@ resolved configuration, the code, and the fingerprints of what it was made from.
 valid manifest is unfinished work: it can be continued, and it is never read as data.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -73,13 +72,8 @@ def share(path: Path) -> None:
 
 
 def unseal(folder: str | Path) -> None:
-    """Take the manifest away: the folder is unfinished again and may be added to. What it listed
-    is finished, for a command that goes on from there."""
-    if is_sealed(folder):
-        with contextlib.suppress(ArtifactError):
-            journal.Journal(folder).note_all({
-                name: digest for name, (_, digest) in read_manifest(folder).files.items()})
-        (Path(folder) / FILE_NAME).unlink(missing_ok=True)
+    """Take the manifest away: the folder is unfinished again and may be added to."""
+    (Path(folder) / FILE_NAME).unlink(missing_ok=True)
 
 
 def claim(folder: str | Path, made_from: dict) -> None:

@@ -38,14 +38,9 @@ class Journal:
 
     def note(self, name: str, digest: str) -> None:
         """The file is finished."""
-        self.note_all({name: digest})
-
-    def note_all(self, digests: dict[str, str]) -> None:
-        """These files are finished."""
-        self.known |= digests
-        lines = [f"\n{digest}  {name}\n" for name, digest in digests.items()]
+        self.known[name] = digest
         number = os.open(self.out / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            os.write(number, "".join(lines).encode(errors="surrogateescape"))
+            os.write(number, f"\n{digest}  {name}\n".encode(errors="surrogateescape"))
         finally:
             os.close(number)

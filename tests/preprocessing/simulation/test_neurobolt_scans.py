@@ -241,19 +241,23 @@ def _hashes(folder):
             if path.is_file() and path.name not in ("run.yaml", "manifest.json", ".lock")}
 
 
-def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path):
-    run = SimulateConfig(str(tmp_path / "begun"), **SMALL)
-    folder = simulate(run)
-    files = set(artifacts.open_sealed(folder, "archive", hashes=True).files)
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert there == files | {"manifest.json", ".lock"}
-    artifacts.unseal(folder)
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path, monkeypatch):
+    folder, run = tmp_path / "begun", SimulateConfig(str(tmp_path / "begun"), **SMALL)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(artifacts, "seal", interrupted)
+        simulate(run)
     lost, kept = sorted(folder.rglob("*_eeg.json"))
     lost.unlink()
     next(lost.parent.with_name("func").glob("*.tsv")).unlink()
     before = kept.stat().st_mtime_ns
     simulate(run)
-    artifacts.open_sealed(folder, "archive", hashes=True)
+    files = set(artifacts.open_sealed(folder, "archive", hashes=True).files)
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert there == files | {"manifest.json", ".lock"}
     assert kept.stat().st_mtime_ns == before
     assert _hashes(folder) == _hashes(small)
     with pytest.raises(ValueError, match=r"other settings \(bold_snr: 1.0, wanted 2.0\)"):

@@ -267,20 +267,35 @@ def test_a_recording_that_fails_in_its_process_is_named(tmp_path):
     simulate(run)
 
 
-def test_interrupted_run_continues_and_finished_run_is_left_alone(archive, tmp_path, capsys):
-    run = SimulateConfig(str(tmp_path / "begun"), **SMALL)
-    folder = simulate(run)
+def stopped(monkeypatch, run: SimulateConfig) -> None:
+    """Simulate, but for the seal."""
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(artifacts, "seal", interrupted)
+        simulate(run)
+
+
+def test_interrupted_run_continues_and_finished_run_is_left_alone(
+    archive, tmp_path, capsys, monkeypatch
+):
+    folder, run = tmp_path / "begun", SimulateConfig(str(tmp_path / "begun"), **SMALL)
+    stopped(monkeypatch, run)
     assert _hashes(folder) == _hashes(archive)
-    fingerprints = {artifacts.open_sealed(each).fingerprint for each in (folder, archive)}
-    assert len(fingerprints) == 1  # wherever it was made
-    artifacts.unseal(folder)
-    lost, *kept = sorted(folder.rglob("*_run-01_*.json"))
+    lost, damaged, *kept = sorted(folder.rglob("*_run-01_*.json"))
     lost.unlink()
+    recording = damaged.with_suffix(".fif")
+    content = bytearray(recording.read_bytes())
+    content[len(content) // 2] ^= 1
+    recording.write_bytes(content)
     before = [path.stat().st_mtime_ns for path in kept]
     simulate(run)
     artifacts.open_sealed(folder, "archive", hashes=True)
     assert [path.stat().st_mtime_ns for path in kept] == before
     assert _hashes(folder) == _hashes(archive)
+    fingerprints = {artifacts.open_sealed(each).fingerprint for each in (folder, archive)}
+    assert len(fingerprints) == 1  # wherever it was made
     capsys.readouterr()
     simulate(run)
     assert "is finished" in capsys.readouterr().out
