@@ -247,9 +247,10 @@ def interrupted(*_, **__):
 
 def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path, monkeypatch):
     folder, run = tmp_path / "begun", SimulateConfig(str(tmp_path / "begun"), **SMALL)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(artifacts, "seal", interrupted)
-        simulate(run)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(run)
     lost, kept = sorted(folder.rglob("*_eeg.json"))
     lost.unlink()
     next(lost.parent.with_name("func").glob("*.tsv")).unlink()

@@ -272,9 +272,10 @@ def stopped(monkeypatch, run: SimulateConfig) -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(artifacts, "seal", interrupted)
-        simulate(run)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(run)
 
 
 def test_interrupted_run_continues_and_finished_run_is_left_alone(
