@@ -16,6 +16,7 @@ _INDEX = {
     name: module for module, names in {
         "neurofm.checkpoints": ("load",),
         "neurofm.cli": ("command",),
+        "neurofm.hub.windows": ("load_windows",),
         "neurofm.preprocessing.readers": ("read",),
         "neurofm.preprocessing.simulate": ("simulate_raw",),
         "neurofm.preprocessing.standardize": ("standardize",),

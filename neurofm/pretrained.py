@@ -233,11 +233,34 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
         answer is an error."""
         return None
 
+    def push_to_hub(self, repo_id: str, **options) -> None:
+        """Refused: what it would send has no license, ledger and card, and nobody searched it for
+        names and secrets.
+
+        Parameters
+        ----------
+        repo_id
+            Repository.
+        **options
+            Of transformers.
+
+        Raises
+        ------
+        ValueError
+            Always; it says the command that publishes.
+        """
+        raise ValueError(
+            f"publish {type(self).__name__} by its finished folder: neurofm publish FOLDER "
+            f"{repo_id} --license LICENSE; push_to_hub would send it without ledger, license and "
+            f"card, and without the search for names and secrets")
+
     def save_pretrained(self, save_directory: str | Path, **options) -> None:
         """As in transformers (safetensors), with the contract. `options` go to transformers."""
+        if options.pop("push_to_hub", False):
+            self.push_to_hub(options.get("repo_id") or Path(save_directory).name)
         if self.contract is not None and options.get("is_main_process", True):
             Path(save_directory).mkdir(parents=True, exist_ok=True)
-            self.contract.save(save_directory)  # first: with push_to_hub the folder is sent below
+            self.contract.save(save_directory)
         with _without_progress_bar():
             super().save_pretrained(save_directory, **options)
 

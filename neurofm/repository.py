@@ -41,12 +41,42 @@ def check_place(path_or_repo: str | Path) -> None:
         raise ValueError(f"{path_or_repo}: no such folder, and not a Hub repository id (org/name)")
 
 
-def not_given(path_or_repo: str | Path, problem: Exception) -> ValueError:
-    reason = " ".join(str(problem).split())
+def not_given(path_or_repo: str | Path, problem: BaseException) -> ValueError:
+    """The error for what could not be had from a folder or the Hub, and why."""
     if Path(path_or_repo).exists():
+        reason = " ".join(str(problem).split())
         return ValueError(f"{path_or_repo}: could not be loaded: {reason}")
     return ValueError(f"{path_or_repo}: there is no such folder here, and as a repository the Hub "
-                      f"does not give it: {reason}")
+                      f"does not give it: {_reason(problem)}")
+
+
+def _reason(problem: BaseException) -> str:
+    """Why the Hub does not give a repository, by the first error of its client that tells."""
+    from huggingface_hub import get_token
+
+    chain = [problem]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    for each in chain:
+        kind, text = type(each).__name__, " ".join(str(each).split())
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if kind == "GatedRepoError":
+            return ("it is gated: ask for access on its page, then log in with `hf auth login`"
+                    if get_token() is None else
+                    "it is gated, and your token has no access: ask for it on its page")
+        if status == 401 and get_token() is not None and (
+                kind != "RepositoryNotFoundError" or "expired" in text.lower()):
+            return ("your token has expired" if "expired" in text.lower() else
+                    "your token is not valid") + "; log in again with `hf auth login`"
+        if kind == "RepositoryNotFoundError":
+            return ("there is none of that name, or it is private: to those who may see it, after "
+                    "`hf auth login`, it is given" if get_token() is None else
+                    "there is none of that name, or it is private and your token may not read it")
+        if kind == "RevisionNotFoundError":
+            return "it has no such version (tag, branch or commit)"
+        if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError"):
+            return "it is not in the cache, and the Hub was not reached"
+    return " ".join(str(problem).split())
 
 
 def fingerprint(path_or_repo: str | Path) -> str:

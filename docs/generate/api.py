@@ -4,7 +4,8 @@ import neurofm
 
 FILE = "reference/api/index.md"
 GROUPS = {
-    "Load, read, embed": ("load", "read", "standardize", "embed", "Features"),
+    "Load, read, embed": ("load", "load_windows", "read", "standardize", "embed",
+                            "Features"),
     "scikit-learn": ("NeuroFMClassifier", "NeuroFMRegressor", "NeuroFMEmbedding"),
     "Recordings and contracts": ("Recording", "Events", "Sensors", "InputContract",
                                  "FMRIContract"),
@@ -44,7 +45,7 @@ Names resolve on first use, so `import neurofm` takes milliseconds and loads no 
 tensors state their shape, such as `Float[Tensor, "batch channel time"]` (jaxtyping). Values are in
 SI units unless the contract scales them.
 
-All models and tokenizers are `transformers.PreTrainedModel`: `save_pretrained`, `from_pretrained`,
-`push_to_hub` and `AutoModel` work after `import neurofm`. Loading is strict: a missing or
-unexpected weight is an error.
+All models and tokenizers are `transformers.PreTrainedModel`: `save_pretrained`, `from_pretrained`
+and `AutoModel` work after `import neurofm`; `push_to_hub` names the command that publishes. Loading
+is strict: a missing or unexpected weight is an error.
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..pages import table, words
-from . import robustness
+from . import citations, dataset_ids, robustness
 from .robustness import Robustness
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Evaluation:
     ours: tuple[str, ...]
     subjects: int  # number judged
     chance: float | None = None  # of the metric; None = none
+    dataset_id: str = ""  # of OpenNeuro or the Hub, revision: its version or that of the corpus
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class About:
     power_w: float = POWER_W
     kg_per_kwh: float = KG_PER_KWH
     evaluations: Sequence[Evaluation] = field(default_factory=tuple)
+    license_name: str = ""  # of a license "other", license_link: where it can be read
+    license_link: str = ""
+    base_model: str = ""  # repository that it was trained from
 
 
 def card(
@@ -56,7 +61,8 @@ def card(
     about = about or About()
     parts = [
         _front(model, ledger, about, repo),
-        f"# {about.title or type(model).__name__}\n",
+        f"# {(title := about.title or type(model).__name__)}\n",
+        _INSTALL,
         _what(model),
         "## Input\n\n" + model.contract.in_words() + "\n",
         _training(model, ledger),
@@ -65,7 +71,7 @@ def card(
         _numbers(metrics),
         _limits(ledger, about),
         _use(model, repo),
-        f"## Citation\n\n{about.citation.strip()}\n" if about.citation else "",
+        citations.section(about.citation, title, repo),
         _carbon(about),
     ]
     return "\n".join(part for part in parts if part)
@@ -78,11 +84,21 @@ def _front(model, ledger: dict, about: About, repo: str) -> str:
     # As published; what was trained on them since is under the terms of whoever trained it.
     license = about.license or (published[0]["licence"].lower()
                                 if published and not ledger["recordings"] else "")
-    fields: dict = {"library_name": "neurofm",
+    fields: dict = {"library_name": "neurofm", "pipeline_tag": _pipeline(model),
                     "tags": [*model.contract.tags, "brain", "neuroscience",
                              model.config.model_type]}
     if license:
         fields["license"] = license
+    if license == "other" and about.license_name:
+        fields |= {"license_name": about.license_name, "license_link": about.license_link}
+    base = [about.base_model] if about.base_model else [
+        entry["repo"] for entry in published if entry.get("repo")]
+    if base:
+        fields["base_model"] = base[0] if len(base) == 1 else base
+    seen = [entry["subject"].rpartition("/")[0] for entry in ledger["recordings"]]
+    seen += [name for entry in published for name in entry["datasets"]]
+    if ids := dataset_ids.listed(ledger.get("datasets", {}), seen):
+        fields["datasets"] = ids
     if about.evaluations:
         fields["model-index"] = [{"name": about.title or repo.split("/")[-1],
                                   "results": [_result(each, row) for each in about.evaluations
@@ -94,7 +110,8 @@ def _result(each: Evaluation, row: str) -> dict:
     value, low, high = each.rows[row]
     return {
         "task": {"type": "other", "name": each.task},
-        "dataset": {"type": "other", "name": each.dataset},
+        "dataset": {"type": each.dataset_id or "other", "name": each.dataset,
+                    **({"revision": each.revision} if each.revision else {}), "split": "test"},
         "metrics": [{
             "type": each.metric.replace(" ", "_"),
             "value": round(value, 4),
@@ -102,6 +119,13 @@ def _result(each: Evaluation, row: str) -> dict:
                     f"{words.score(value, low, high, each.subjects, each.chance)}",
         }],
     }
+
+
+def _pipeline(model: "NeuroFMPreTrainedModel") -> str:
+    """The Hub has no task of signals: features have one, decoders and synthesizers none."""
+    from ..models.protocol import ScanModel, WindowDecoder  # see `_what`
+
+    return "other" if isinstance(model, WindowDecoder | ScanModel) else "feature-extraction"
 
 
 def _what(model: "NeuroFMPreTrainedModel") -> str:
@@ -194,17 +218,53 @@ def _limits(ledger: dict, about: About) -> str:
     return "\n".join(lines)
 
 
+_INSTALL = """\
+```bash
+pip install neurofm
+```
+
+`transformers` alone does not know this model: install neurofm, and `import neurofm` before
+`AutoModel.from_pretrained`.
+"""
+
+
 def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
+    """Lines that run as they stand."""
     from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
 
     assert model.contract is not None, "a card is of a checkpoint with its contract"
+    lines = ["import neurofm", "", f'model = neurofm.load("{repo}")']
+    any_cap = not model.ch_names and not model.n_channels and "eeg" in model.contract.held_kinds
     if isinstance(model, WindowDecoder):
-        more = f"# neurofm decode RECORDING --model {repo} --out results/"
-    elif model.learns_from != "signals":
-        more = f"# neurofm synthesize EEG --model {repo} --out results/"
+        lines += ["batch = model.example()  # made-up windows of the form that it takes",
+                  "print(model.classes, model.predict(batch))"]
+        more = f"A recording of yours: `neurofm decode RECORDING --model {repo} --out results`."
+    elif model.learns_from == "signals" and any_cap:
+        lines += ['raw = neurofm.simulate_raw("eeg19", minutes=0.5)  # or mne.io.read_raw(FILE)',
+                  "features = neurofm.embed(raw, model)",
+                  "print(features.values.shape)"]
+        more = f"Many recordings: `neurofm embed FOLDER --model {repo} --out features`."
     else:
-        more = f"features = neurofm.embed({model.contract.RECORDING}, model)"
-    return f'## Use\n\n```python\nimport neurofm\nmodel = neurofm.load("{repo}")\n{more}\n```\n'
+        lines += ["batch = model.example()  # a made-up input of the form that it takes",
+                  "print({name: value.shape for name, value in model.answer(batch).items()})"]
+        command = "embed RECORDING" if model.learns_from == "signals" else "synthesize EEG"
+        more = f"A recording of yours: `neurofm {command} --model {repo} --out results`."
+    code = "\n".join(lines)
+    return f"""## Use
+
+```python
+{code}
+```
+
+{more} The same model by transformers:
+
+```python
+import neurofm  # tells transformers of its models
+from transformers import AutoModel
+
+model = AutoModel.from_pretrained("{repo}")
+```
+"""
 
 
 def _carbon(about: About) -> str:

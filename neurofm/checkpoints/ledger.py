@@ -1,6 +1,7 @@
 """The ledger of a checkpoint: whom it was trained and validated on, what is not known of that."""
 
 from ..seen import signals, subject_keys
+from . import dataset_ids
 
 
 def training_ledger(data, windows_by_split: dict, parent: dict | None = None) -> dict:
@@ -8,7 +9,8 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
 
     recordings: an entry a recording and role. published: where weights that others published are
     inside, an entry with what is known of their training; whose recordings were in it is not.
-    datasets: data set → what was stated of its terms, {} where nothing was.
+    datasets: data set → what was stated of its terms, {} where nothing was, with its id and
+    version of OpenNeuro or the Hub where they are known.
 
     data: Corpus or TokenSet. windows_by_split: split → indices of windows used in that role.
     parent: ledger of what this was made from (a tokenizer, a pretrained model); it is kept.
@@ -29,6 +31,11 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
     published = (parent or {}).get("published", [])
     known_terms, used = data.datasets, data.recordings["dataset"].fillna("")
     terms = {**(parent or {}).get("datasets", {}),
-             **{name: known_terms.get(name, {}) for name in sorted(set(used))}}
+             **{name: _with_id(name, known_terms.get(name, {})) for name in sorted(set(used))}}
     return {"recordings": entries, "datasets": terms} | (
         {"published": published} if published else {})
+
+
+def _with_id(name: str, terms: dict[str, str]) -> dict[str, str]:
+    known, version = dataset_ids.found(name, terms)
+    return terms | ({"id": known} if known else {}) | ({"version": version} if version else {})

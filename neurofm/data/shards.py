@@ -108,6 +108,17 @@ class ShardReader:
 
 
 def _offsets_and_bytes(chunk: pa.Array) -> tuple[np.ndarray, pa.Buffer]:
-    """Where each row of a record batch begins and ends (int64 [row + 1]), and all their bytes."""
-    _, offsets, data = chunk.buffers()
-    return np.frombuffer(offsets, dtype=np.int64)[chunk.offset:], data
+    """Where each row of a record batch begins and ends (int64 [row + 1]), and all their bytes.
+
+    Published shards hold lists of lists of numbers, which `datasets` reads as arrays."""
+    if isinstance(chunk, pa.ExtensionArray):
+        chunk = chunk.storage
+    if not pa.types.is_list(chunk.type):
+        _, offsets, data = chunk.buffers()
+        return np.frombuffer(offsets, dtype=np.int64)[chunk.offset:], data
+    rows = np.arange(len(chunk) + 1)
+    while pa.types.is_list(chunk.type):
+        offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int32)[chunk.offset:]
+        rows, chunk = offsets[rows], chunk.values
+    width = chunk.type.bit_width // 8
+    return (rows.astype(np.int64) + chunk.offset) * width, chunk.buffers()[1]

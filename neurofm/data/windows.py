@@ -44,7 +44,9 @@ class WindowTable:
         # Columns as arrays: a pandas look-up for each window would cost more than reading it.
         index = tuple(self.windows[name].to_numpy() for name in ("recording", "row", "start_s"))
         object.__setattr__(self, "_index", index)
-        object.__setattr__(self, "_shard", self.recordings["recording"].tolist())
+        # A published artifact has several recordings in a shard, and says in which each one is.
+        shard = "shard" if "shard" in self.recordings else "recording"
+        object.__setattr__(self, "_shard", self.recordings[shard].tolist())
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -1,8 +1,16 @@
 """Corpora and token sets for others: which terms allow it, and the card that says so."""
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ..checkpoints import citations, dataset_ids
 from ..pages import table as tables
+from . import windows
+
+if TYPE_CHECKING:
+    from ..data.corpus import Corpus
+    from ..data.tokens import TokenSet
 
 # Spellings of licenses that let others have what was made of a data set. Share-alike and
 # non-commercial ones do, under their own terms; no-derivatives do not.
@@ -29,35 +37,111 @@ def problems(datasets: list[str], terms: dict[str, dict]) -> list[str]:
     return found
 
 
-def card(kind: str, data, terms: dict[str, dict], repo: str, license: str, title: str) -> str:
-    """Markdown with front matter. kind: "corpus" or "tokens". data: a Corpus or TokenSet."""
+@dataclass(frozen=True)
+class Said:
+    """What a person says of published data."""
+
+    license: str
+    license_name: str = ""
+    license_link: str = ""
+    title: str = ""
+    citation: str = ""
+
+
+def card(
+    kind: str, data: "Corpus | TokenSet", repo: str, said: Said, files: list[str]
+) -> str:
+    """Markdown with front matter. kind: "corpus" or "tokens". files: those that are published."""
     import yaml
 
-    table = data.recordings
-    fields: dict = {"license": license, "tags": ["brain", "neuroscience", "neurofm", kind],
-                    "library_name": "neurofm"}
-    if license == "other":
-        fields["license_name"] = "terms-of-sources"
-    lines = [f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n",
-             f"# {title or repo.split('/')[-1]}\n",
-             ("Standardized windows of brain recordings" if kind == "corpus" else
-              "Codes of a tokenizer, for every window of brain recordings")
-             + ", made by neurofm.\n",
-             f"{data.contract.in_words()}\n"]
+    table, terms = data.recordings, data.datasets
+    fields: dict = {"license": said.license}
+    if said.license == "other":
+        fields["license_name"] = said.license_name or "terms-of-sources"
+        fields["license_link"] = (said.license_link
+                                  or f"https://huggingface.co/datasets/{repo}#terms")
+    fields |= {"pretty_name": said.title or repo.split("/")[-1],
+               "tags": [*data.contract.tags, "brain", "neuroscience", "neurofm", kind]}
+    if ids := dataset_ids.listed(terms, table["dataset"].fillna("")):
+        fields["source_datasets"] = [f"extended|{each}" for each in ids]
+    fields["configs"] = windows.card_config(files)
     rows = []
     for name, part in table.groupby(table["dataset"].fillna("")):
-        said = terms.get(name, {})
-        rows.append([said.get("name", name), part["subject"].nunique(), len(part),
-                     f"{part['duration_s'].sum() / 3600:.2f}", said.get("licence", "not stated"),
-                     said.get("acknowledge") or said.get("doi")])
+        stated = terms.get(name, {})
+        rows.append([stated.get("name", name), part["subject"].nunique(), len(part),
+                     f"{part['duration_s'].sum() / 3600:.2f}",
+                     stated.get("licence", "not stated"),
+                     stated.get("acknowledge") or stated.get("doi")])
     splits = ", ".join(f"{name} {n}" for name, n in
                        table.groupby("split")["n_windows"].sum().items())
     heads = ["data set", "subjects", "recordings", "hours", "terms", "to be cited"]
-    lines += [tables.markdown(heads, rows), "",
-              f"{len(data)} windows ({splits}); splits are by subject. Works made from this data "
-              f"must pass on the terms above.", "", "## Use", "", "```bash",
-              f"hf download {repo} --repo-type dataset --local-dir data/", "```", "", "```python",
-              "import neurofm",
-              f"data = neurofm.{'Corpus' if kind == 'corpus' else 'TokenSet'}.open(\"data\")",
-              "```", ""]
-    return "\n".join(lines)
+    title = said.title or repo.split("/")[-1]
+    return "\n".join([
+        f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n", f"# {title}\n",
+        ("Standardized windows of brain recordings" if kind == "corpus" else
+         "Codes of a tokenizer, for every window of brain recordings") + ", made by neurofm.\n",
+        "## Use\n", _USE[kind].format(repo=repo), _columns(kind, data),
+        "## Signals\n", f"{data.contract.in_words()}\n",
+        "## Terms\n", tables.markdown(heads, rows), "",
+        f"{len(data)} windows ({splits}); splits are by subject. Works made from this data must "
+        f"pass on the terms above.\n",
+        citations.section(said.citation, title, repo, "datasets/"),
+    ])
+
+
+_USE = {
+    "corpus": """\
+```python
+from datasets import load_dataset
+
+data = load_dataset("{repo}")  # or with streaming=True: nothing is kept
+split = next(iter(data.values())).with_format("numpy")
+row = next(iter(split))
+print(row["signal"].dtype, row["signal"].shape, row["label"], row["subject"], row["ch_names"])
+```
+
+With neurofm (`pip install neurofm`), which maps the files and copies nothing:
+
+```python
+import neurofm
+
+corpus = neurofm.load_windows("{repo}")
+print(len(corpus), corpus.signal(0).shape, corpus.layout(0).names)
+```
+""",
+    "tokens": """\
+```python
+from datasets import load_dataset
+
+data = load_dataset("{repo}")  # or with streaming=True: nothing is kept
+split = next(iter(data.values())).with_format("numpy")
+row = next(iter(split))
+print(row["ids"].dtype, row["ids"].shape, row["label"], row["subject"])
+```
+
+With neurofm (`pip install neurofm`), which maps the files and copies nothing:
+
+```python
+import neurofm
+
+tokens = neurofm.load_windows("{repo}")
+print(len(tokens), tokens.ids(0).shape)
+```
+""",
+}
+
+
+def _columns(kind: str, data: "Corpus | TokenSet") -> str:
+    identity = [["`label`", "text", "of the window; none where it has none"],
+                ["`dataset`, `subject`, `session`, `task`, `run`, `recording`", "text",
+                 "whose and which recording"],
+                ["`start_s`", "float64", "start of the window in the recording, s"]]
+    if kind == "tokens":
+        rows = [["`ids`", "int16 [source, frame, level]", "codes of the window"], *identity]
+    else:
+        rows = [["`signal`", "float32 [channel, time]", "standardized window"], *identity,
+                ["`sfreq`", "float64", "sampling rate, Hz"],
+                ["`ch_names`, `ch_types`", "list of texts", "name and kind of each sensor"],
+                ["`ch_positions`", "float32 [channel, 3]",
+                 "places in the head frame, m; NaN where unknown"]]
+    return tables.markdown(["column", "type", "content"], rows) + "\n"

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from .. import artifacts
 from ..checkpoints.card import KG_PER_KWH, POWER_W, About
+from ..repository import LEDGER
 from ..run import OK, Command, Job
-from . import dataset_card, evaluations, secrets, staging
-from .staging import NotPublishable
+from . import dataset_card, evaluations, people, staging
+from .staging import Care, NotPublishable
 
 _DATA = ("corpus", "tokens")
 
@@ -38,6 +39,8 @@ class PublishConfig:
         Repository: organization/name.
     license
         License in the spelling of the Hub: mit, apache-2.0, cc-by-4.0, other …
+    license_name, license_link
+        Name and address of the license, where it is `other`.
     private
         Make a new repository private.
     revision
@@ -45,13 +48,21 @@ class PublishConfig:
     dry_run
         Do everything except sending; `staged` keeps what would be sent.
     staged
-        Folder for the files to send; "" = temporary.
+        New folder for the files to send; "" = temporary.
+    pseudonyms
+        File of the table of pseudonyms, which is not published: subjects whose labels say who
+        they are (names, initials, dates) become sub-0001 and so on.
+    allow
+        Texts that may stay although they look like what must not be published, such as an
+        address for questions.
     title
         Title of the card.
     limits
         Limits of the model, for the card.
     citation
-        Citation, for the card.
+        Citation for the card: BibTeX or words.
+    base_model
+        Repository of the model that it was trained from; "" = as its settings name it.
     evaluations
         Folder of results → its method that is this checkpoint, such as {runs/evaluation:
         frozen}.
@@ -64,13 +75,18 @@ class PublishConfig:
     source: str
     repo: str
     license: str = ""
+    license_name: str = ""
+    license_link: str = ""
     private: bool = False
     revision: str = ""
     dry_run: bool = False
     staged: str = ""
+    pseudonyms: str = ""
+    allow: list[str] = field(default_factory=list)
     title: str = ""
     limits: str = ""
     citation: str = ""
+    base_model: str = ""
     evaluations: dict[str, str] = field(default_factory=dict)
     power_w: float = POWER_W
     kg_per_kwh: float = KG_PER_KWH
@@ -78,6 +94,8 @@ class PublishConfig:
     def __post_init__(self):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo):
             raise ValueError(f"repo: wanted organization/name, got {self.repo!r}")
+        if self.base_model and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.base_model):
+            raise ValueError(f"base_model: wanted organization/name, got {self.base_model!r}")
         if min(self.power_w, self.kg_per_kwh) <= 0:
             raise ValueError("power_w and kg_per_kwh must be above 0")
 
@@ -94,35 +112,70 @@ def _flags(argv: list[str]) -> list[str]:
 
 def publish(run: PublishConfig, job: Job) -> int:
     """Stage, check, send; says what it does."""
-    source = Path(run.source)
+    source = Path(run.source).expanduser()
     manifest = _opened(source)
-    if not run.license:
-        raise NotPublishable("license: say under which license others may use this, such as "
-                             "--license cc-by-4.0; nobody can use what states none")
-    out = Path(run.staged or tempfile.mkdtemp(prefix="neurofm-publish-"))
-    if run.staged and out.exists() and any(out.iterdir()) and not artifacts.is_sealed(out):
-        raise NotPublishable(f"staged: {out} holds other things; name a new folder")
+    _check_license(run, manifest.kind)
+    repo_type = "dataset" if manifest.kind in _DATA else "model"
+    if not run.dry_run:
+        from .sending import check_access
+
+        check_access(run.repo, repo_type)  # before minutes of staging
+    out = _folder(run, source)
+    care = Care(run.pseudonyms, tuple(run.allow))
+    staged = False
     try:
-        out.mkdir(parents=True, exist_ok=True)
         if manifest.kind in _DATA:
-            files = _staged_data(run, source, manifest, out)
+            said = dataset_card.Said(run.license, run.license_name, run.license_link, run.title,
+                                     run.citation)
+            files = staging.stage_data(source, out, run.repo, said, care)
         else:
-            files = _staged_checkpoint(run, source, out)
+            files = _staged_checkpoint(run, source, out, care)
+        staged = True
         size = sum((out / name).stat().st_size for name in files)
         job.say(f"{len(files)} files, {size / 1e6:.1f} MB, checked in a fresh process"
-              if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
+                if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
+        if run.pseudonyms and (n := len(people.Pseudonyms.read(run.pseudonyms).changed)):
+            job.say(f"{run.pseudonyms} says who {n} pseudonyms are: keep it to yourself")
         if run.dry_run:
             job.say("\n".join(f"  {name}" for name in files))
             job.say(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")
             return OK
         from .sending import send
 
-        repo_type = "dataset" if manifest.kind in _DATA else "model"
         job.say(send(out, files, run.repo, repo_type, private=run.private, tag=run.revision))
         return OK
     finally:
-        if not run.staged:
-            shutil.rmtree(out, ignore_errors=True)
+        if not run.staged or not staged:
+            shutil.rmtree(out, ignore_errors=True)  # made here, see `_folder`
+
+
+def _check_license(run: PublishConfig, kind: str) -> None:
+    if not run.license:
+        raise NotPublishable("license: say under which license others may use this, such as "
+                             "--license cc-by-4.0; nobody can use what states none")
+    if run.license == "other" and kind == "checkpoint" and not (
+            run.license_name and run.license_link):
+        raise NotPublishable("license: other needs --license_name and --license_link, so that "
+                             "others can read what they may do")
+
+
+def _folder(run: PublishConfig, source: Path) -> Path:
+    """A new folder for what is staged; one that holds anything is never written to."""
+    table = Path(run.pseudonyms).expanduser().resolve() if run.pseudonyms else None
+    if table and (table.is_dir() or source.resolve() in table.parents):
+        raise NotPublishable(f"pseudonyms: {run.pseudonyms} lies in what is published, or is a "
+                             f"folder; name a file elsewhere")
+    if not run.staged:
+        return Path(tempfile.mkdtemp(prefix="neurofm-publish-"))
+    out = Path(run.staged).expanduser()
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise NotPublishable(f"staged: {out} is there already; name a new folder")
+    inside = out.resolve()
+    if source.resolve() in (inside, *inside.parents) or (table and inside in table.parents):
+        raise NotPublishable(f"staged: {out} must hold neither the source nor the table of "
+                             f"pseudonyms; name a new folder elsewhere")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 COMMAND = Command("publish", PublishConfig, publish, positional=("source", "repo"))
@@ -143,31 +196,23 @@ def _opened(source: Path) -> artifacts.Manifest:
     return artifacts.open_sealed(source, kind, hashes=True)
 
 
-def _staged_checkpoint(run: PublishConfig, source: Path, out: Path) -> list[str]:
-    mark = artifacts.open_sealed(source, "checkpoint").fingerprint
-    told = [evaluations.read(Path(folder), method, mark)
-            for folder, method in run.evaluations.items()] or evaluations.of_finetune(source)
+def _staged_checkpoint(run: PublishConfig, source: Path, out: Path, care: Care) -> list[str]:
+    manifest = artifacts.open_sealed(source, "checkpoint")
+    terms = {}
+    if LEDGER in manifest.files:
+        terms = json.loads((source / LEDGER).read_text()).get("datasets", {})
+    told = [evaluations.read(Path(folder), method, manifest.fingerprint, terms)
+            for folder, method in run.evaluations.items()] or evaluations.of_finetune(source, terms)
     about = About(run.title, run.license, run.limits, run.citation, None, run.power_w,
-                  run.kg_per_kwh, told)
-    return staging.stage_checkpoint(source, out, about, run.repo, {})
+                  run.kg_per_kwh, told, run.license_name, run.license_link,
+                  run.base_model or _trained_from(manifest.config))
+    return staging.stage_checkpoint(source, out, about, run.repo, {}, care)
 
 
-def _staged_data(
-    run: PublishConfig, source: Path, manifest: artifacts.Manifest, out: Path
-) -> list[str]:
-    from ..data.corpus import Corpus
-    from ..data.tokens import TokenSet
-
-    data = (Corpus if manifest.kind == "corpus" else TokenSet).open(source)
-    names = sorted(set(data.recordings["dataset"].fillna("")))
-    if problems := dataset_card.problems(names, data.datasets):
-        raise NotPublishable("not published: " + "; ".join(problems))
-    for name in manifest.files:
-        staging.copied(source / name, out / name)
-    text = dataset_card.card(manifest.kind, data, data.datasets, run.repo, run.license, run.title)
-    (out / "README.md").write_text(text)
-    artifacts.seal(out, manifest.kind, config=secrets.without_paths(manifest.config),
-                   parents=manifest.parents, files=[*manifest.files],
-                   known_hashes={name: entry[1] for name, entry in manifest.files.items()})
-    staging.refuse_secrets(out)
-    return [*sorted(manifest.files), "README.md", artifacts.FILE_NAME]
+def _trained_from(config: dict) -> str:
+    """The repository that the settings name as what it was trained from, if they do."""
+    for key in ("model", "init"):
+        place = str(config.get(key) or "").partition("@")[0]
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", place) and not Path(place).exists():
+            return place
+    return ""

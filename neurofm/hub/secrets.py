@@ -1,77 +1,126 @@
-"""What must not be published: tokens, paths of this machine, names of its user and host."""
+"""Search of a staged folder for what must not be published: every file, every byte, every name."""
 
 import getpass
 import os
 import re
 import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_TEXT = (".json", ".md", ".yaml", ".yml", ".txt", ".tsv", ".csv", ".jsonl")
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\b(?:ghp|gho|glpat|sk)[-_][A-Za-z0-9]{16,}"
-                    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_PATH = re.compile(r"(?<![\w:/.])(?:/(?:home|root|Users|mnt|data|work|scratch|srv|var|tmp|opt|"
-                   r"media)/[^\s\"',;)]+|[A-Za-z]:\\[^\s\"',;)]+|~/[^\s\"',;)]+)")
-_DULL = {"root", "user", "ubuntu", "admin", "localhost"}  # say nothing of anybody
+from . import rules, texts
+from .rules import Rule
+
+_DULL = {"root", "user", "ubuntu", "admin", "localhost", "runner", "nobody"}  # name nobody
+_BLOCK = 2**15  # characters that are searched at once
+_THANKS = ("README.md", "datasets.json")  # where people are thanked by title and name
+_MOST = 20  # findings of one kind in one file that are listed
 
 
 @dataclass(frozen=True)
 class Secret:
-    """file, line: where; what: kind of thing, never the thing itself where it is a token."""
+    """file, place: where; what: kind of thing; text: the thing itself, "" where it is a token."""
 
     file: str
-    line: int
+    place: str
     what: str
+    text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.what}"
+        where = f"{self.file}, {self.place}" if self.place else self.file
+        return f"{where}: {self.what}{f' ({self.text})' if self.text else ''}"
 
 
-def found_in(folder: Path) -> list[Secret]:
-    """Everything in the text files and tables of a folder that nobody else should see."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            for number, line in enumerate(_lines(path), 1):
-                found += [Secret(str(path.relative_to(folder)), number, what)
-                          for what in _in(line)]
-    return found
+def found_in(
+    folder: Path, names: Iterable[str] | None = None, people: Iterable[Rule] = (),
+    allow: Iterable[str] = (),
+) -> list[Secret]:
+    """Everything in the files of a folder that nobody else should see.
+
+    Parameters
+    ----------
+    names
+        Files that are looked at; None = all.
+    people
+        Rules of the people whose names must not be in it (`people.rules_of`).
+    allow
+        Texts that may stay, such as an address for questions; no token or key may.
+    """
+    more = [*people, *_of_this_machine()]
+    allowed = {each.casefold() for each in allow}
+    found: dict[Secret, None] = {}
+    listed = names if names is not None else sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    for name in listed:
+        counts: dict[str, int] = {}
+        for secret in _in_file(folder / name, name, more):
+            if secret.text.casefold() in allowed and secret.text:
+                continue
+            if secret.what == "a person's name and title" and name in _THANKS:
+                continue
+            counts[secret.what] = counts.get(secret.what, 0) + 1
+            if counts[secret.what] <= _MOST:
+                found[secret] = None
+    return [*found]
 
 
-def _lines(path: Path) -> list[str]:
-    """Of a text; of a table one a row; none of what holds no text."""
-    if path.suffix == ".parquet":
-        import pandas as pd
+def _in_file(path: Path, name: str, more: list[Rule]) -> Iterator[Secret]:
+    if path.is_symlink() or not path.is_file():
+        yield Secret(name, "", "no regular file")
+        return
+    yield from _in_texts(name, [("its name", f"{name}"), ("its name", Path(name).name)], more)
+    block: list[texts.Text] = []
+    size, seen = 0, set[str]()
+    try:
+        for place, text in texts.of_file(path):
+            for form in texts.forms(text):
+                if form in seen or len(form) < 3:
+                    continue
+                if len(seen) < 10**5:
+                    seen.add(form)
+                block.append((place, form))
+                size += len(form)
+            if size > _BLOCK:
+                yield from _in_texts(name, block, more)
+                block, size = [], 0
+    except texts.Unreadable as problem:
+        yield Secret(name, "", str(problem))
+    yield from _in_texts(name, block, more)
 
-        return pd.read_parquet(path).to_csv(index=False, header=False).splitlines()
-    return path.read_text(errors="replace").splitlines() if path.suffix in _TEXT else []
+
+def _in_texts(name: str, block: list[texts.Text], more: list[Rule]) -> Iterator[Secret]:
+    """All of them at once; where there is something, one by one, for its place."""
+    joined = "\n".join(text if place.startswith("line") else f"\0{text}\0"
+                       for place, text in block)
+    together = [*rules.found(joined, more)]
+    if not together:
+        return
+    n = 0
+    for place, text in block:
+        alone = [*rules.found(text, more)]
+        tokens = [each for each in alone if each.token]
+        for each in alone:
+            n += 1
+            hidden = any(each.start < token.start + len(token.text)
+                         and token.start < each.start + len(each.text) for token in tokens)
+            yield Secret(name, place, each.what, "" if hidden else each.text.strip())
+    if not n:  # it goes from one line to the next
+        place = block[joined[:together[0].start].count("\n")][0] if block else ""
+        yield Secret(name, place, together[0].what)
 
 
-def without_paths(value):
-    """Plain values with absolute paths cut down to their last part, inside lists and dicts too."""
-    if isinstance(value, dict):
-        return {key: without_paths(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_paths(each) for each in value]
-    if isinstance(value, str):
-        return _PATH.sub(lambda match: re.split(r"[\\/]", match[0].rstrip("/\\"))[-1], value)
-    return value
-
-
-def masked(text: str) -> str:
-    """A message without tokens: what a library says of a failed request may hold one."""
-    return _TOKEN.sub("hf_***", text)
-
-
-def _in(line: str) -> list[str]:
-    found = ["a token or key"] if _TOKEN.search(line) else []
-    found += [f"a path of a machine ({match[0]})" for match in _PATH.finditer(line)]
-    for kind, name in (("user", _user()), ("host", socket.gethostname().split(".")[0])):
-        if len(name) > 3 and name.casefold() not in _DULL and re.search(
-            rf"\b{re.escape(name)}\b", line, re.IGNORECASE
-        ):
-            found.append(f"the name of this {kind}")
-    return found
+def _of_this_machine() -> list[Rule]:
+    """Names of its user and host."""
+    full = _gecos()
+    named = [("the name of this user", each) for each in
+             (_user(), os.environ.get("SUDO_USER", ""), full, *full.split())]
+    host = socket.gethostname()
+    named += [("the name of this host", each) for each in
+              (host, host.split(".")[0], os.environ.get("SLURMD_NODENAME", ""),
+               os.environ.get("SLURM_SUBMIT_HOST", ""), os.environ.get("SLURM_CLUSTER_NAME", ""))]
+    return [Rule(what, re.compile(rf"(?<![A-Za-z0-9]){re.escape(each)}(?![A-Za-z0-9])", re.I))
+            for what, each in dict.fromkeys(named)
+            if len(each) > 3 and each.casefold() not in _DULL]
 
 
 def _user() -> str:
@@ -79,3 +128,12 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return os.environ.get("USER", "")
+
+
+def _gecos() -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_gecos.split(",")[0]
+    except (ImportError, KeyError, AttributeError):
+        return ""

@@ -4,11 +4,32 @@ import json
 from pathlib import Path
 
 from .. import artifacts
-from . import secrets
+from .rules import masked
 
 
 class NotSent(ValueError):
     """The Hub did not take it."""
+
+
+def check_access(repo: str, repo_type: str) -> None:
+    """Raise NotSent where it is clear already that the Hub will not take it: there is no token, it
+    has expired, it may only read, or it is of somebody who may not write there."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(library_name="neurofm")
+    try:
+        who = api.whoami()
+    except Exception as problem:  # see `send`
+        raise NotSent(_told(problem, repo)) from None
+    role = who.get("auth", {}).get("accessToken", {}).get("role", "")
+    owner = repo.split("/")[0]
+    if role == "read":
+        raise NotSent(f"{repo}: your token may not write there: it is one for reading; make one "
+                      f"with write access")
+    if role == "write" and owner not in (who["name"], *(each["name"] for each in
+                                                        who.get("orgs", []))):
+        raise NotSent(f"{repo}: your token may not write there: {who['name']} is not a member of "
+                      f"{owner}")
 
 
 def send(
@@ -59,10 +80,15 @@ def _next(tags: list[str]) -> str:
 def _told(problem: BaseException, repo: str) -> str:
     """What to do about it."""
     status = getattr(getattr(problem, "response", None), "status_code", None)
-    text = " ".join(secrets.masked(str(problem)).split())[:400]
-    if status == 401 or "LocalTokenNotFound" in type(problem).__name__:
-        return (f"the Hub does not know who you are: log in with `hf auth login`, or set HF_TOKEN "
-                f"to a token that may write ({text})")
+    text = " ".join(masked(str(problem)).split())[:400]
+    if "LocalTokenNotFound" in type(problem).__name__:
+        return ("the Hub does not know who you are: there is no token here; log in with `hf auth "
+                "login`, or set HF_TOKEN to a token that may write")
+    if status == 401:
+        why = ("your token has expired" if "expired" in text.lower() else
+               "your token is not valid, or was revoked")
+        return (f"the Hub does not know who you are: {why}; make a new one that may write, and log "
+                f"in with `hf auth login`, or set HF_TOKEN ({text})")
     if status == 403:
         return (f"{repo}: your token may not write there: make one with write access, and be a "
                 f"member of {repo.split('/')[0]} ({text})")

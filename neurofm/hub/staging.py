@@ -1,19 +1,24 @@
-"""A finished artifact made ready for others: without this machine's paths, with a card, checked.
+"""A finished artifact made ready for others: without this machine's paths and without names of
+people, with a card, checked.
 
-What is sent is a folder of its own. Weights, configuration, contract, ledger and shards are as
-they were; `run.yaml` and the manifest name files without the folders they lay in here; the card is
-written anew. A fresh process then loads it as anybody will, and must get the same answers.
+What is sent is a folder of its own, of regular files that were copied or made anew: nothing done
+there reaches the source. Weights are as they were; settings name files without the folders they lay
+in here, labels that say who somebody is are replaced (`people`), the card is written anew. The
+whole is searched for secrets. A fresh process then loads a checkpoint as anybody will, and must get
+the same answers.
 """
 
-import contextlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
+import pandas as pd
 import yaml
 
 from .. import artifacts, results
@@ -21,61 +26,123 @@ from ..checkpoints import golden, robustness
 from ..checkpoints.card import About, card
 from ..checkpoints.robustness import Robustness
 from ..checkpoints.store import load
+from ..data.corpus import Corpus
+from ..data.tokens import TokenSet
 from ..repository import LEDGER
-from . import secrets
+from . import dataset_card, people, secrets, windows
 from .log_hours import hours_of
+from .people import Pseudonyms
+from .rules import without_paths
 
-CHECKPOINT_FILES = ("config.json", "preprocessor_config.json", LEDGER, robustness.FILE_NAME)
+RENAMED_FILES = ("config.json", "preprocessor_config.json", LEDGER, robustness.FILE_NAME)
+PAGE = "quality.html"  # of a corpus
 
 
 class NotPublishable(ValueError):
     """What a person must settle before anything is sent."""
 
 
-def stage_checkpoint(source: Path, out: Path, about: About, repo: str, metrics: dict) -> list[str]:
+@dataclass(frozen=True)
+class Care:
+    """What a person said of names and secrets.
+
+    Parameters
+    ----------
+    pseudonyms
+        File of the table of pseudonyms; "" = none are given.
+    allow
+        Texts that may stay although they look like what must not be published.
+    """
+
+    pseudonyms: str = ""
+    allow: tuple[str, ...] = ()
+
+
+def stage_checkpoint(
+    source: Path, out: Path, about: About, repo: str, metrics: dict, care: Care | None = None
+) -> list[str]:
     """Fill `out` with what will be published of a checkpoint; returns the names of its files.
 
     Raises ArtifactError for a damaged source, NotPublishable for what must not leave.
     """
+    care = care or Care()
     manifest = artifacts.open_sealed(source, "checkpoint", hashes=True)
     model = load(source)
     if model.contract is None:
         raise NotPublishable(f"{source}: has no preprocessor_config.json: nobody would know which "
                              f"signals it takes")
-    names = [name for name in manifest.files
-             if name in CHECKPOINT_FILES or name.endswith(".safetensors")
-             or name.endswith(".safetensors.index.json")]
-    names = [name for name in names if name != golden.FILE]  # of an earlier publication: made anew
-    if LEDGER not in names:
+    if LEDGER not in manifest.files:
         raise NotPublishable(f"{source}: has no {LEDGER}: its training subjects would be unknown")
-    for name in names:
-        copied(source / name, out / name)
-    _copy_settings(source / "run.yaml", out / "run.yaml")
-    more = ["run.yaml", golden.FILE, "README.md"]
-    if (scores := source / results.FILE_NAME).exists():
-        _copy_results(scores, out / results.FILE_NAME)
-        more.append(results.FILE_NAME)
+    found = {name: json.loads((source / name).read_text())
+             for name in RENAMED_FILES if name in manifest.files}
+    if (source / results.FILE_NAME).exists():
+        found[results.FILE_NAME] = _without_folders(source / results.FILE_NAME)
+    names = _settled(care, [*_subjects(found)], people.of_ledger(found[LEDGER]))
+    for name, content in found.items():
+        changed = names.renamed(content)
+        if changed == content and name in manifest.files and name != results.FILE_NAME:
+            copied(source, name, out)
+        else:
+            artifacts.write_json(out / name, changed)
+    weights = [name for name in manifest.files
+               if name.endswith((".safetensors", ".safetensors.index.json"))
+               and name != golden.FILE]  # of an earlier publication: made anew
+    for name in weights:
+        copied(source, name, out)
+    settings = source / "run.yaml"
+    said = yaml.safe_load(settings.read_text()) if settings.exists() else {}
+    (out / "run.yaml").write_text(
+        yaml.safe_dump(names.renamed(without_paths(said)), sort_keys=False, allow_unicode=True))
     golden.save(model, out)
-    ledger = json.loads((source / LEDGER).read_text())
     if about.hours is None and (hours := hours_of(source / "log.jsonl")) is not None:
         about = replace(about, hours=hours)
+    ledger = json.loads((out / LEDGER).read_text())
     (out / "README.md").write_text(
         card(model, ledger, metrics, about, repo, Robustness.read(out)))
-    files = sorted([*names, *more])
-    artifacts.seal(out, "checkpoint", config=secrets.without_paths(manifest.config),
-                   parents=manifest.parents, files=files)
-    refuse_secrets(out)
+    files = sorted([*found, *weights, "run.yaml", golden.FILE, "README.md"])
+    artifacts.seal(out, "checkpoint", config=names.renamed(without_paths(manifest.config)),
+                   parents={**manifest.parents, "source": manifest.fingerprint}, files=files)
+    _refuse_secrets(out, [*files, artifacts.FILE_NAME], names, care)
     check_in_fresh_process(out)
     return [*files, artifacts.FILE_NAME]
 
 
-def refuse_secrets(folder: Path) -> None:
-    """Raise NotPublishable where a text file holds what nobody else should see."""
-    found = secrets.found_in(folder)
-    if found:
-        more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
-        raise NotPublishable("not published: " + "; ".join(map(str, found[:5])) + more
-                             + ". Rename what the run called so, or train from other paths")
+def stage_data(
+    source: Path, out: Path, repo: str, card_of: dataset_card.Said, care: Care | None = None
+) -> list[str]:
+    """The same of a corpus or token set: shards that `datasets` reads, and the tables."""
+    care = care or Care()
+    manifest = artifacts.open_sealed(source, hashes=True)
+    data = (Corpus if manifest.kind == "corpus" else TokenSet).open(source)
+    table = data.recordings
+    if problems := dataset_card.problems(sorted(set(table["dataset"].fillna(""))), data.datasets):
+        raise NotPublishable("not published: " + "; ".join(problems))
+    if (free := shutil.disk_usage(out).free) < (size := _bytes(manifest)):
+        raise NotPublishable(f"{out}: {size / 1e9:.1f} GB are to be staged, {free / 1e9:.1f} GB "
+                             f"are free there; name a folder on another disk with --staged")
+    keys = (table["dataset"].fillna("") + "/" + table["subject"].fillna("")).tolist()
+    columns = {name for text in table["attributes"] for name in json.loads(text or "{}")}
+    names = _settled(care, keys, zip(keys, table["recording"], strict=True),
+                     people.telling_columns(sorted(columns)))
+    files = windows.write(data, out, people.without_names(table, names))
+    for name in manifest.files:
+        if name in files or name.endswith(".arrow"):
+            continue
+        if name == "failures.tsv":
+            _write_failures(source / name, out / name, names)
+        elif name == PAGE and (names.changed or (source / "failures.tsv").read_text().count("\n")
+                               > 1):
+            continue  # it names people and files
+        else:
+            copied(source, name, out)
+        files.append(name)
+    text = dataset_card.card(manifest.kind, data, repo, card_of, files)
+    (out / "README.md").write_text(text)
+    artifacts.seal(out, manifest.kind, config=names.renamed(without_paths(manifest.config)),
+                   parents={**manifest.parents, "source": manifest.fingerprint}, files=files)
+    everything = [*sorted(files), "README.md", artifacts.FILE_NAME]
+    _refuse_secrets(out, everything, names, care)
+    return everything
 
 
 def check_in_fresh_process(folder: Path) -> None:
@@ -89,28 +156,98 @@ def check_in_fresh_process(folder: Path) -> None:
                              f"{said[-1] if said else 'no reason was given'}")
 
 
-def copied(source: Path, target: Path) -> None:
-    """The same bytes. Shards, which nobody edits, are links where the disk allows it; what somebody
-    may change in the staged folder must not change in the sealed one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    if source.suffix == ".arrow":
-        with contextlib.suppress(OSError):  # such as another disk
-            os.link(source, target)
-            return
-    shutil.copyfile(source, target)
+def copied(source: Path, name: str, out: Path) -> None:
+    """Copy a file of the folder `source` into `out`, under the same name.
+
+    Raises
+    ------
+    NotPublishable
+        The name leads out of the folder, or is no regular file.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name or ":" in parts.parts[0]:
+        raise NotPublishable(f"{source}: its manifest lists {name!r}, which is not in the folder")
+    for inside in (*reversed(parts.parents), parts):
+        if inside != PurePosixPath(".") and (source / inside).is_symlink():
+            raise NotPublishable(f"{source / inside}: is a link; files of what is published lie in "
+                                 f"its folder: copy it there")
+    if not stat.S_ISREG((source / name).lstat().st_mode):
+        raise NotPublishable(f"{source / name}: is no regular file")
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(source / name, os.O_RDONLY | os.O_NOFOLLOW), "rb") as there, \
+            open(out / name, "xb") as here:
+        shutil.copyfileobj(there, here, 2**24)
 
 
-def _copy_settings(source: Path, target: Path) -> None:
-    settings = yaml.safe_load(source.read_text()) if source.exists() else {}
-    target.write_text(yaml.safe_dump(secrets.without_paths(settings), sort_keys=False))
+def _bytes(manifest: artifacts.Manifest) -> int:
+    return sum(entry[0] for entry in manifest.files.values())
 
 
-def _copy_results(source: Path, target: Path) -> None:
-    """What it scored on held-out subjects, with the names of data and models, not their folders."""
-    found = json.loads(source.read_text())
-    kept = {key: secrets.without_paths(found[key]) for key in ("data", "model", "command")}
-    artifacts.write_json(target, {**found, **kept})
+def _subjects(found: dict[str, dict]) -> Iterable[str]:
+    """ "dataset/label" of everybody whom the files of a checkpoint name."""
+    yield from (entry["subject"] for entry in found[LEDGER].get("recordings", []))
+    yield from found.get("config.json", {}).get("people") or []
+    for each in found.get(robustness.FILE_NAME, {}).get("conditions", []):
+        yield from each["subjects"]
+    for flag in found.get(results.FILE_NAME, {}).get("flags", []):
+        yield from flag["subjects"]
+
+
+def _settled(
+    care: Care, keys: list[str], recordings: Iterable[tuple[str, str]],
+    columns: Iterable[str] = (),
+) -> Pseudonyms:
+    """Pseudonyms of all whose labels say who they are. Raises NotPublishable where there are some,
+    and nobody said where the table of them is to be kept."""
+    names = Pseudonyms.read(care.pseudonyms) if care.pseudonyms else Pseudonyms()
+    named = names.add(keys, recordings)
+    if not care.pseudonyms and (named or (columns := [*columns])):
+        labels = [f"{label} ({why})" for label, why in named.items()]
+        shown = ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "")
+        told = [f"labels of {len(labels)} subjects may say who they are: {shown}"] if labels else []
+        if columns:
+            told.append(f"attributes of subjects say who they are: {', '.join(columns)}")
+        raise NotPublishable(
+            f"not published: {'; '.join(told)}. With --pseudonyms FILE, sub-0001 and so on are "
+            f"published in place of such labels and such attributes are left out; FILE is the "
+            f"table of who that is, and stays with you (a label that is its own pseudonym there "
+            f"is published as it is)")
+    if care.pseudonyms:
+        names.write(care.pseudonyms)
+    return names
+
+
+def _without_folders(path: Path) -> dict:
+    """Results on held-out subjects, with the names of data and models, not their folders."""
+    found = json.loads(path.read_text())
+    kept = {key: without_paths(found[key]) for key in ("data", "model", "command")}
+    return {**found, **kept}
+
+
+def _write_failures(source: Path, target: Path, names: Pseudonyms) -> None:
+    """Reasons without the files: their names may be those of people whom no table knows."""
+    table = pd.read_csv(source, sep="\t", dtype=str, keep_default_na=False)
+    for number, row in enumerate(table.to_dict("records")):
+        path, reason = row["source"], row["reason"]
+        for part in sorted({path, Path(path).name, Path(path).stem, *Path(path).parts},
+                           key=len, reverse=True):
+            if len(part) > 3:
+                reason = reason.replace(part, "FILE")
+        table.loc[number, "source"] = f"recording {number + 1}"
+        table.loc[number, "reason"] = names.renamed(without_paths(reason))
+    table.to_csv(target, sep="\t", index=False)
+
+
+def _refuse_secrets(folder: Path, files: list[str], names: Pseudonyms, care: Care) -> None:
+    """Raise NotPublishable where a file holds what nobody else should see."""
+    hidden = people.rules_of(label for _, label in names.changed)
+    found = secrets.found_in(folder, files, hidden, care.allow)
+    if found:
+        more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+        raise NotPublishable(
+            "not published: " + "; ".join(map(str, found[:5])) + more
+            + ". Rename what the run called so, or train from other paths; where it may be seen "
+              "by everybody, --allow '[TEXT]' lets it pass (tokens and keys never)")
 
 
 if __name__ == "__main__":

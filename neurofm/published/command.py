@@ -96,6 +96,7 @@ def entry_of(run: ImportConfig, origin: published.Origin) -> dict:
     said = run.datasets is not None
     return {
         "weights": weights, "family": run.family, "licence": origin.license, "paper": origin.paper,
+        "repo": origin.repo if origin.variants else "",  # "" = not on the Hub
         "role": "train", "datasets": run.datasets if said else list(origin.datasets),
         "note": "as said at import; recordings are not listed" if said else origin.note,
     }

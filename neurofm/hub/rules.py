@@ -1,0 +1,162 @@
+"""What must not be published, as patterns: tokens and keys, places of a machine, people.
+
+Tokens: the rules of detect-secrets (all but its two of entropy, which take every hash for a key),
+and ours for what it does not know. Nothing found is ever sent to anybody to be tested.
+"""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+_DATE = (r"(?:\d{1,4}[-./ ](?:\d{1,2}|[A-Za-z]{3,9})[-./ ]\d{1,4}|(?:19|20)\d{6})")
+_KEYWORD = (r"(?:[\w-]{0,32}[_-])?(?:api[_-]?key|access[_-]?key|auth[_-]?key|access[_-]?token|"
+            r"auth[_-]?token|refresh[_-]?token|hf[_-]?token|client[_-]?secret|secret[_-]?key|secret|"
+            r"passwd|password|passphrase|passwort|kennwort|credentials?)")
+_VALUE = r"(?!null\b|none\b|true\b|false\b)[^\s\"',;}\]]{5,}"
+# Above these an absolute path is one of a machine, however short it is.
+_ROOTS = ("home|root|Users|mnt|media|data|work|scratch|gpfs|lustre|beegfs|ceph|cluster|projects?|"
+          "nfs|net|afs|storage|groups?|lab|srv|var|tmp|opt|export|Volumes|users|user|p|u|fs")
+_PUBLIC_BUCKETS = r"(?:openneuro\.org|fcp-indi|hcp-openaccess|physionet-open)"
+
+
+class Found(NamedTuple):
+    """A match. start: where in the text; what: its kind; text: the match; token: never shown."""
+
+    start: int
+    what: str
+    text: str
+    token: bool
+
+
+class Rule(NamedTuple):
+    """A pattern of something that must not be published."""
+
+    what: str
+    pattern: re.Pattern
+    token: bool = False
+
+
+def _rule(what: str, pattern: str, flags: int = 0, token: bool = False) -> Rule:
+    return Rule(what, re.compile(pattern, flags), token)
+
+
+TOKENS = [
+    _rule("a token or key", pattern, flags, True) for pattern, flags in (
+        (r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}", 0),
+        (r"\b(?:gh[pousr]_|github_pat_|glpat-|dckr_pat_|npm_)[\w-]{16,}", 0),
+        (r"\bsk[-_](?:(?:ant|proj|or|svcacct|live|test)[\w]*[-_])?[A-Za-z0-9][\w-]{15,}", 0),
+        (r"\bAIza[\w-]{30,}|\bya29\.[\w-]{20,}|\bxox[abeoprs]-[\w-]{10,}", 0),
+        (r"\bAGE-SECRET-KEY-1\w{20,}|\b\d{8,10}:AA[\w-]{30,}", 0),
+        (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----", 0),
+        (r"\b(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-\S{1,20}) AAAA[\w+/=]{20,}", 0),
+        (rf"(?<![A-Za-z0-9]){_KEYWORD}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_VALUE}", re.I),
+        (r"--(?:api[-_]key|token|password|secret)[= ][\"']?[^\s\"'-][^\s\"']{5,}", re.I),
+        (r"\btoken[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?=[A-Za-z_.-]{0,40}\d)[\w.-]{12,}", re.I),
+        (r"\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|token)\s{1,3}[\w.~+/=-]{6,}",
+         re.I),
+        (r"\bbearer\s{1,3}(?=[A-Za-z_.-]{0,40}\d)[\w.~+/=-]{16,}", re.I),
+        (r"\bmachine\s{1,3}\S{1,80}\s{1,3}login\s{1,3}\S{1,80}\s{1,3}password\s{1,3}\S", 0),
+        (r"[?&](?:X-Amz-(?:Signature|Security-Token)|X-Goog-Signature|sig|signature|AWSAccessKeyId|"
+         r"access_token|token|api_?key)=[\w%.~+/-]{8,}", re.I),
+    )
+] + [
+    _rule("a password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:\"'<>]{0,80}:[^\s/@\"'<>]{1,80}@",
+          re.I, True),
+    _rule("a token in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:\"'<>]{8,80}@", re.I, True),
+]
+
+_END = r"[^\s\"'<>|,;()\[\]{}]"
+PLACES = [
+    _rule("a path of a machine", pattern, flags) for pattern, flags in (
+        (rf"(?<![\w/.<~$}}\])%@&+=*-])/(?:{_ROOTS})/{_END}+", 0),
+        (rf"(?<==)/(?:[\w.@+~%-]+/)+{_END}*", 0),
+        (rf"(?<![\w/.<~$}}\])%@&+=*-])/(?:[\w.@+~%-]+/)+{_END}*", 0),
+        (rf"(?<![A-Za-z0-9])[A-Za-z]:[\\/]{{1,4}}[\w.~$-]{_END}*", 0),
+        (rf"(?<![\w:/\\+=])(?:\\\\|//)[\w.$-]+[\\/]{_END}+", 0),
+        (rf"(?<![\w/~])~(?:[A-Za-z_][\w.-]*)?/[\w.]{_END}*", 0),
+        (rf"\$\{{?HOME\}}?/{_END}+|%USERPROFILE%{_END}+", 0),
+        (rf"\b(?:file|smb|nfs|sftp|ssh|s3|gs|gcs|az|abfss?|hdfs|davs?)://(?!{_PUBLIC_BUCKETS}){_END}+",
+         re.I),
+        (r"\b[\w.-]{1,40}@[\w-]{1,60}:[/~][^\s\"']*", 0),
+    )
+]
+
+_NAME_OF = (r"(?:patient|subject|participant|proband|volunteer|experimenter|operator|technician|"
+            r"physician|investigator|doctor|first|last|given|family|full|middle)")
+PEOPLE = [
+    _rule(what, pattern, flags) for what, pattern, flags in (
+        ("an e-mail address", r"(?<![\w.+/-])[\w.+-]{1,64}(?:@|\s?[\[(]at[\])]\s?)"
+         r"(?!(?:\w+\.)?example\.(?:com|org|net))(?:[\w-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])", re.I),
+        ("an address in a network", r"(?<![\w.-])(?<!==)(?!127\.|0\.0\.0\.0|255\.)"
+         r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\d)", 0),
+        ("an address in a network", r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}"
+         r"|(?=[a-f:]{0,8}\d)(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6})(?![\w:])", re.I),
+        ("an address in a network", r"(?<![\w:-])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![\w:-])",
+         re.I),
+        ("the name of a machine", r"(?<![\w./-])[A-Za-z][\w-]*(?:\.[\w-]+)*"
+         r"\.(?:local|lan|internal|intranet|intra|corp|localdomain|cluster)(?![\w.-])", 0),
+        ("a telephone number",
+         r"(?<![\w+.])\+\d{1,3}[ (/-]{0,2}\d[\d ()/-]{6,16}\d(?![\w.])", 0),
+        ("a social security number", r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w.-])", 0),
+        ("a number of a patient",
+         r"(?<![A-Za-z])(?:mrn|medical[ _-]?record(?:[ _-]?(?:number|no))?|"
+         r"(?:hospital|insurance|nhs|passport|versicherten)[ _-]?(?:number|nummer|no|id|nr))"
+         r"\.?[\"']?\s{0,3}[:=#]\s{0,3}[\"']?\w[\w-]{3,}", re.I),
+        ("a birth date",
+         r"(?<![A-Za-z])(?:born|birth[ _-]?(?:day|date)?|date[ _-]?of[ _-]?birth|dob|"
+         r"geb(?:oren|urtsdatum)?|née? le)[\"'.]{0,2}\s{0,3}(?:on|am|[:=])?\s{0,3}[\"']?" + _DATE,
+         re.I),
+        ("a birth date", r"(?<![\w])[MFX] \d{2}-(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
+         r"-\d{4}(?!\w)", 0),
+        ("a person's name", r"(?<![A-Za-z])(?:" + _NAME_OF + r"(?:'s)?[ _-]?name|surname|forename|"
+         r"nachname|vorname|referring[ _-]?physician|experimenter|operator|technician)[\"']?"
+         r"\s{0,3}[:=]\s{0,3}[\"']?(?!n/?a\b|null\b|none\b|unknown\b|anon)[^\W\d_]{2}[^\"',;}\n]{0,40}",
+         re.I),
+        ("a person's name", r"(?<![\w^])[A-Z][a-z]+\^[A-Z][a-z]+", 0),
+        ("a person's name and title",
+         r"(?<![\w.])(?:Dr|Prof|Mr|Mrs|Ms|Frau|Herr|Mme)\.? [A-Z][^\W\d_]+", 0),
+    )
+]
+RULES = [*TOKENS, *PLACES, *PEOPLE]
+
+
+def found(text: str, more: Iterable[Rule] = ()) -> Iterator[Found]:
+    """Everything in a text that a rule names. more: rules besides those of this module."""
+    for what, pattern, token in (*RULES, *more):
+        for match in pattern.finditer(text):
+            yield Found(match.start(), what, match[0], token)
+    for kind, plugin in _plugins():
+        for match in plugin.analyze_string(text):
+            yield Found(max(text.find(match), 0), f"a token or key ({kind})", match, True)
+
+
+@functools.cache
+def _plugins() -> list:
+    """(kind, plugin) of detect-secrets. Its rules for addresses and hashes are ours or none."""
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+
+    aside = {"Base64 High Entropy String", "Hex High Entropy String", "Public IP (ipv4)"}
+    return [(kind, plugin()) for kind, plugin in
+            sorted(get_mapping_from_secret_type_to_class().items()) if kind not in aside]
+
+
+def masked(text: str) -> str:
+    """A message without tokens: what a library says of a failed request may hold one."""
+    for rule in TOKENS:
+        text = rule.pattern.sub(lambda match: match[0][:3] + "***", text)
+    return text
+
+
+def without_paths(value):
+    """Plain values with paths of this machine cut down to their last part, inside lists and dicts
+    too."""
+    if isinstance(value, dict):
+        return {key: without_paths(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(each) for each in value]
+    if isinstance(value, str):
+        for rule in PLACES:
+            value = rule.pattern.sub(
+                lambda match: re.split(r"[\\/]", match[0].rstrip("/\\"))[-1], value)
+    return value
