@@ -11,11 +11,14 @@ import html
 import io
 import json
 import re
+import struct
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
+
+import numpy as np
 
 Text = tuple[str, str]  # (place in the file, what stands there)
 
@@ -47,7 +50,7 @@ def of_file(path: Path) -> Iterator[Text]:
         head = file.read(16)
     reader = _reader(head, path.name)
     if reader is not None:
-        yield from reader(path)
+        yield from _read(reader, path)
     if reader is not None or _is_binary(path):
         yield from _runs(path)
     else:
@@ -60,7 +63,7 @@ def of_bytes(data: bytes, name: str = "", depth: int = 0) -> Iterator[Text]:
         raise Unreadable("files inside files, more than three deep")
     reader = _reader(data[:16], name)
     if reader is not None:
-        yield from reader(io.BytesIO(data), depth)
+        yield from _read(reader, io.BytesIO(data), depth)
     if reader is not None or (b"\0" in data[:4096] and not _bom(data)):
         yield from _runs(io.BytesIO(data))
     else:
@@ -108,9 +111,13 @@ def _unescaped(match: re.Match) -> str:
 
 def _readable(data: bytes) -> Iterator[str]:
     """The text of decoded bytes, where they are one; of an image or an archive what it says."""
-    if _reader(data[:16], "") is not None:
-        yield from (text for _, text in of_bytes(data, depth=2))
-        return
+    try:
+        if _reader(data[:16], "") is not None:
+            yield from [text for _, text in of_bytes(data, depth=2)]
+            return
+    except Unreadable:
+        if len(data) > 200 and _closed(data):
+            raise
     for encoding in ("utf-8", "utf-16-le"):
         try:
             text = data.decode(encoding)
@@ -124,6 +131,15 @@ def _readable(data: bytes) -> Iterator[str]:
 
 
 Reader = Callable[..., Iterator[Text]]
+
+
+def _read(reader: Reader, source, depth: int = 0) -> Iterator[Text]:
+    try:
+        yield from reader(source, depth)
+    except Unreadable:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, struct.error) as error:
+        raise Unreadable(f"damaged, so it could not be searched ({str(error)[:100]})") from error
 
 
 def _reader(head: bytes, name: str) -> Reader | None:
@@ -140,10 +156,13 @@ def _reader(head: bytes, name: str) -> Reader | None:
         return _gzip
     if head[:4] == b"PK\x03\x04":
         return _zip
-    for start, kind in _CLOSED.items():
-        if head.startswith(start):
-            raise Unreadable(f"{kind}, which the search for secrets cannot look into")
+    if kind := _closed(head):
+        raise Unreadable(f"{kind}, which the search for secrets cannot look into")
     return None
+
+
+def _closed(head: bytes) -> str:
+    return next((kind for start, kind in _CLOSED.items() if head.startswith(start)), "")
 
 
 def _open(source) -> io.IOBase:
@@ -186,24 +205,40 @@ def _runs(source) -> Iterator[Text]:
     file.seek(0)
     while chunk := file.read(_CHUNK):
         data = before + chunk
-        for pattern, encoding in _RUNS:
-            for match in pattern.finditer(data):
-                for piece in _pieces(match[0].decode(encoding, errors="ignore")):
-                    yield f"byte {at + match.start()}", piece
+        for begin, end in _readable_parts(data):
+            for pattern, encoding in _RUNS:
+                for match in pattern.finditer(data, begin, end):
+                    for piece in _pieces(match[0].decode(encoding, errors="ignore")):
+                        yield f"byte {at + match.start()}", piece
         before = data[-_OVERLAP:]
         at += len(data) - len(before)
     if not isinstance(source, io.BytesIO):
         file.close()
 
 
+def _readable_parts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where runs may be: every one of `_RUNS` has eight aligned bytes that are all letters, or
+    letters and zeros in turn. Most of the bytes of weights and signals are passed over so."""
+    words = np.frombuffer(data, dtype="<u8", count=len(data) // 8)
+    ascii_, odd, even = (np.uint64(mask) for mask in (
+        0x8080808080808080, 0xFF00FF00FF00FF00, 0x00FF00FF00FF00FF))
+    some = np.flatnonzero(((words & ascii_) == 0) & (words != 0))
+    letters = words[some].view(np.uint8).reshape(-1, 8)
+    shown = (letters >= 32) & (letters < 127)
+    in_turn = ((words[some] & odd) == 0) & shown[:, ::2].all(1)
+    in_turn |= ((words[some] & even) == 0) & shown[:, 1::2].all(1)
+    some = some[shown.all(1) | in_turn]
+    for part in np.split(some, np.flatnonzero(np.diff(some) > 1) + 1) if len(some) else ():
+        yield max(int(part[0]) * 8 - 24, 0), int(part[-1]) * 8 + 32
+    if len(data) < 64:
+        yield 0, len(data)
+
+
 def _safetensors(source, depth: int = 0) -> Iterator[Text]:
     file = _open(source)
     file.seek(0)
     size = int.from_bytes(file.read(8), "little")
-    try:
-        header = json.loads(file.read(size))
-    except ValueError as error:
-        raise Unreadable(f"its header is no JSON ({error})") from error
+    header = json.loads(file.read(size))
     for key, value in (header.pop("__metadata__", None) or {}).items():
         yield f"metadata {key}", f"{key}: {value}"
     for name, entry in header.items():
@@ -315,18 +350,15 @@ def _image(source, depth: int = 0) -> Iterator[Text]:
             said = {**image.info, **getattr(image, "text", {})}
             for tag, value in image.getexif().items():
                 said[f"EXIF {tag}"] = value
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (SyntaxError, Image.DecompressionBombError) as error:
         raise Unreadable(f"an image that cannot be read ({error})") from error
     for key, value in said.items():
         yield f"metadata {key}", f"{key}: {_shown(value)}"
 
 
 def _gzip(source, depth: int = 0) -> Iterator[Text]:
-    try:
-        with gzip.open(source) as file:
-            data = file.read(_LARGEST + 1)
-    except (OSError, EOFError) as error:
-        raise Unreadable(f"gzip that cannot be read ({error})") from error
+    with gzip.open(source) as file:
+        data = file.read(_LARGEST + 1)
     yield from _inside(data, "", depth)
 
 
