@@ -158,8 +158,9 @@ def _training(model, ledger: dict) -> str:
     if people:
         total = {role: len(set().union(*(of.get(role, set()) for of in people.values())))
                  for role in sorted({role for of in people.values() for role in of})}
-        lines += [f"Trained on corpus `{model.contract.corpus}`: "
-                  + "; ".join(f"{role}: {n} subjects" for role, n in total.items())
+        corpus = f" on corpus `{model.contract.corpus}`" if model.contract.corpus else ""
+        lines += [f"Trained{corpus}: "
+                  + "; ".join(f"{role}: {words.count(n, 'subject')}" for role, n in total.items())
                   + f"; {sum(hours.values()):.2f} h.", ""]
         terms, rows = ledger.get("datasets", {}), []
         for name, roles in sorted(people.items()):

@@ -32,7 +32,7 @@ _PIECE = re.compile(r"[^\W\d_]+")
 _CODE = re.compile(r"(?=.*\d)(?:[0-9a-f]{8,}|[0-9A-F]{8,}|NDAR\w{6,}|[0-9a-f-]{32,36})")
 # Columns of a table of subjects that say who or when somebody was born.
 _TELLING = re.compile(
-    r"(?:^|[_ -])(?:(?:first|last|full|given|family|middle|sur|patient|subject)[_ -]?name|name|"
+    r"^name$|(?:^|[_ -])(?:(?:first|last|full|given|family|middle|sur|patient|subject)[_ -]?name|"
     r"forename|nachname|vorname|birth[_ -]?(?:day|date)|date[_ -]?of[_ -]?birth|dob|geburtsdatum|"
     r"e[_ -]?mail|phone|telephone|address|adresse|ssn|mrn|initials)$", re.IGNORECASE)
 _HEADS = ("dataset", "label", "pseudonym")
@@ -148,9 +148,10 @@ class Pseudonyms:
             dataset, _, label = key.rpartition("/")
             by_dataset.setdefault(dataset, set()).add(label)
         for dataset, labels in sorted(by_dataset.items()):
-            used = {*labels, *(value for (of, _), value in self.of.items() if of == dataset)}
-            free = (f"sub-{number:04d}" for number in range(1, 10**6)
-                    if not used & {f"sub-{number:04d}", f"{number:04d}"})
+            given = [int(value[4:]) for (of, _), value in self.of.items()
+                     if of == dataset and re.fullmatch(r"sub-\d+", value)]
+            free = (f"sub-{number:04d}" for number in range(max(given, default=0) + 1, 10**6)
+                    if not labels & {f"sub-{number:04d}", f"{number:04d}"})
             for label, why in telling(labels).items():
                 if (dataset, label) not in self.of:
                     self.of[dataset, label] = next(free)

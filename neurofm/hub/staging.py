@@ -67,6 +67,7 @@ def stage_checkpoint(
     """
     care = care or Care()
     manifest = artifacts.open_sealed(source, "checkpoint", hashes=True)
+    out.mkdir(parents=True, exist_ok=True)
     model = load(source)
     if model.contract is None:
         raise NotPublishable(f"{source}: has no preprocessor_config.json: nobody would know which "

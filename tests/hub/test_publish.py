@@ -1,8 +1,6 @@
 """From a trained decoder to the Hub and back: published, loaded by name, the same to the byte."""
 
 import json
-import subprocess
-import sys
 import traceback
 
 import numpy as np
@@ -18,40 +16,16 @@ from neurofm import artifacts, checkpoints, cli
 from neurofm.checkpoints import golden
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
-from neurofm.hub import secrets
 from neurofm.hub.staging import check_in_fresh_process
-from tests.support.loopback_hub import LoopbackHub, check_card
+from tests.hub.stranger import fresh
+from tests.support.loopback_hub import check_card
 from tests.support.one_person import save_raw
 
 REPO = "tester/decoder"
 
 
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    """A Hub on this machine, which client and commands take for theirs."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's pauses between tries
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    with LoopbackHub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-                            server.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setenv("HF_TOKEN", "hf_test_write")
-        yield server
-    assert not [each for each in server.requests if "hf_test" in each.path]
-    assert not server.unknown
-
-
 def publish(source, *words: str) -> int:
     return cli.main(["publish", str(source), REPO, "--license=cc-by-4.0", *words])
-
-
-def fresh(server, tmp_path, *code: str, **env: str) -> subprocess.CompletedProcess:
-    """Another process, which knows the repository's name and an empty cache."""
-    words = {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home"), "PATH": "",
-             "NO_PROXY": "127.0.0.1,localhost", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1",
-             "HF_TOKEN": "hf_test_read", "HOME": str(tmp_path), **env}
-    return subprocess.run([sys.executable, *code], env=words, capture_output=True, text=True)
 
 
 def files_of(server, repo: str = REPO, kind: str = "model", revision: str = "main") -> dict:
@@ -283,14 +257,6 @@ def test_what_is_staged_can_be_changed_without_changing_the_source(server, decod
     artifacts.seal(first, "checkpoint", config={}, files=files)
     assert publish(first, "--dry-run", f"--staged={second}") == 0  # published again, golden anew
     assert (first / "golden.safetensors").read_bytes() == written
-
-
-def test_masks_and_paths():
-    assert secrets.masked("403 for Bearer hf_abcdefghijklmnopqrst!") == "403 for Bearer hf_***!"
-    assert secrets.without_paths({"a": ["/data/x/y.fif", 3], "b": "runs/x", "c": "C:\\u\\z"}) == {
-        "a": ["y.fif", 3], "b": "runs/x", "c": "z"}
-    assert secrets.without_paths("https://huggingface.co/data/x") == (
-        "https://huggingface.co/data/x")
 
 
 @pytest.mark.usefixtures("checked_here")

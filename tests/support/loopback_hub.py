@@ -88,6 +88,7 @@ class LoopbackHub:
         self.repos: dict[tuple[str, str], Repo] = {}  # by kind ("model", "dataset") and name
         self.requests: list[Request] = []
         self.unknown: list[str] = []  # paths that are not implemented here
+        self.refusal = "Invalid credentials in Authorization header"  # of a token it does not know
         self.full = 0  # status (507, 413) that uploads are refused with
         self.part_size = 0  # larger LFS files are asked for in parts of so many bytes
         self.tickets: dict[str, tuple] = {}  # one for each large upload and download
@@ -145,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         self.parts = {key: unquote(text) for key, text in match.groupdict().items() if text}
         token = (self.headers["Authorization"] or "").removeprefix("Bearer ")
         if token and token not in hub.tokens:
-            raise Refused(401, "Invalid credentials in Authorization header")
+            raise Refused(401, hub.refusal)
         self.user, name = hub.tokens.get(token), self.parts.get("name")
         self.role = "read" if token in hub.read_only else "write"
         self.repo = hub.repos.get((self.parts.get("kind", "model").removesuffix("s/"), name))

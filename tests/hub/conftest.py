@@ -1,0 +1,12 @@
+"""The Hub on this machine."""
+
+import pytest
+
+from tests.hub.stranger import hub_here
+
+
+@pytest.fixture
+def server():
+    """A Hub on this machine, which client and commands take for theirs."""
+    with hub_here() as server:
+        yield server
