@@ -128,7 +128,10 @@ def found(text: str, more: Iterable[Rule] = ()) -> Iterator[Found]:
             yield Found(match.start(), what, match[0], token)
     for kind, plugin in _plugins():
         for match in plugin.analyze_string(text):
-            yield Found(max(text.find(match), 0), f"a token or key ({kind})", match, True)
+            start = max(text.find(match), 0)
+            around = text[max(start - 1, 0):start] + text[start + len(match):][:1]
+            if not (match.isalnum() and any(map(str.isalnum, around))):  # in the midst of base64
+                yield Found(start, f"a token or key ({kind})", match, True)
 
 
 @functools.cache

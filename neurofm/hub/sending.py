@@ -85,7 +85,7 @@ def _told(problem: BaseException, repo: str) -> str:
         return ("the Hub does not know who you are: there is no token here; log in with `hf auth "
                 "login`, or set HF_TOKEN to a token that may write")
     if status == 401:
-        why = ("your token has expired" if "expired" in text.lower() else
+        why = ("your token has expired" if "expired" in f"{text} {problem.__cause__}".lower() else
                "your token is not valid, or was revoked")
         return (f"the Hub does not know who you are: {why}; make a new one that may write, and log "
                 f"in with `hf auth login`, or set HF_TOKEN ({text})")

@@ -62,11 +62,11 @@ def windows(tmp_path):
 
 def test_staged_files_are_those_of_the_folder(small, tmp_path, capsys, server):
     """A manifest that names a file elsewhere once made --dry-run delete that file."""
-    victim = tmp_path / "thesis.txt"
+    victim = tmp_path / "thesis.safetensors"
     victim.write_text("years of work")
     path = small / artifacts.FILE_NAME
     whole = path.read_text()
-    for name in (str(victim), "../thesis.txt"):
+    for name in (str(victim), "../thesis.safetensors"):
         manifest = artifacts.read_manifest(small)
         manifest.files[name] = [victim.stat().st_size, artifacts.sha256(victim)]
         fields = {**json.loads(whole), "files": manifest.files, "fingerprint": manifest.fingerprint}
@@ -231,12 +231,12 @@ def test_somebody_elses_namespace_is_told_first(server, small, capsys):
     ("gated", "", r"it is gated: ask for access on its page, then log in"),
     ("gated", "hf_other", r"it is gated, and your token has no access"),
     ("private", "", r"there is none of that name, or it is private: to those who may see it"),
-    ("private", "hf_other", r"it is private and your token may not read it"),
+    ("private", "hf_other", r"there is none of that name, or it is private and your token may not"),
     ("missing", "hf_test_read", r"there is none of that name, or it is private and your token"),
     ("expired", "hf_old", r"your token has expired; log in again"),
     ("invalid", "hf_old", r"your token is not valid; log in again"),
     ("revision", "hf_test_read", r"it has no such version"),
-    ("unreached", "hf_test_read", r"the Hub was not reached"),
+    ("unreached", "hf_test_read", r"it is not in the cache, and the Hub was not reached"),
 ])
 def test_why_the_hub_does_not_give_a_repository(server, tmp_path, monkeypatch, state, token, told):
     from huggingface_hub import HfApi
