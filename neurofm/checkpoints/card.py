@@ -232,10 +232,12 @@ pip install neurofm
 def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
     """Lines that run as they stand."""
     from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
+    from ..nn.feature_model import FeatureModel
 
     assert model.contract is not None, "a card is of a checkpoint with its contract"
     lines = ["import neurofm", "", f'model = neurofm.load("{repo}")']
-    any_cap = not model.ch_names and not model.n_channels and "eeg" in model.contract.held_kinds
+    features = type(model).embed is not FeatureModel.embed
+    any_cap = features and not model.ch_names and not model.n_channels and "eeg" in model.contract.held_kinds
     if isinstance(model, WindowDecoder):
         lines += ["batch = model.example()  # made-up windows of the form that it takes",
                   "print(model.classes, model.predict(batch))"]
@@ -248,8 +250,7 @@ def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
     else:
         lines += ["batch = model.example()  # a made-up input of the form that it takes",
                   "print({name: value.shape for name, value in model.answer(batch).items()})"]
-        command = "embed RECORDING" if model.learns_from == "signals" else "synthesize EEG"
-        more = f"A recording of yours: `neurofm {command} --model {repo} --out results`."
+        more = f"Of yours: `neurofm {_command(model, features)} --model {repo} --out results`."
     code = "\n".join(lines)
     return f"""## Use
 
@@ -266,6 +267,12 @@ from transformers import AutoModel
 model = AutoModel.from_pretrained("{repo}")
 ```
 """
+
+
+def _command(model: "NeuroFMPreTrainedModel", features: bool) -> str:
+    if model.learns_from != "signals":
+        return "synthesize EEG"
+    return "embed RECORDING" if features else "tokenize --data CORPUS"
 
 
 def _carbon(about: About) -> str:
