@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hub.stranger import hub_here
+from tests.support.stranger import hub_here
 
 
 @pytest.fixture

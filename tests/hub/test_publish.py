@@ -17,9 +17,9 @@ from neurofm.checkpoints import golden
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.hub.staging import check_in_fresh_process
-from tests.hub.stranger import fresh
 from tests.support.loopback_hub import check_card
 from tests.support.one_person import save_raw
+from tests.support.stranger import fresh
 
 REPO = "tester/decoder"
 
@@ -337,7 +337,8 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     back = Corpus.open(tmp_path / "back")
-    assert back.fingerprint == Corpus.open(source).fingerprint
+    assert artifacts.open_sealed(tmp_path / "back", hashes=True).parents["source"] == (
+        Corpus.open(source).fingerprint)
     assert np.array_equal(back.signal(3), Corpus.open(source).signal(3))
     card = there["README.md"].decode()
     assert check_card(card, "dataset") == []
@@ -376,7 +377,9 @@ def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_p
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     back, original = TokenSet.open(tmp_path / "back"), TokenSet.open(source)
-    assert back.fingerprint == original.fingerprint
+    assert artifacts.open_sealed(tmp_path / "back", hashes=True).parents == {
+        "corpus": original.corpus, "tokenizer": original.tokenizer,
+        "source": original.fingerprint}
     wanted = np.array([0, 3])
     assert torch.equal(back.batch(wanted).ids, original.batch(wanted).ids)
     card = there["README.md"].decode()

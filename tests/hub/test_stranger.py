@@ -12,9 +12,9 @@ from neurofm.checkpoints import golden
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.hub import staging
-from tests.hub.stranger import fresh, hub_here
 from tests.support import small_checkpoints
 from tests.support.loopback_hub import check_card
+from tests.support.stranger import fresh, hub_here
 
 # Runs every snippet in a namespace of its own; what fails is told with its repository.
 RUN = """
