@@ -237,7 +237,8 @@ def _use(model: "NeuroFMPreTrainedModel", repo: str) -> str:
     assert model.contract is not None, "a card is of a checkpoint with its contract"
     lines = ["import neurofm", "", f'model = neurofm.load("{repo}")']
     features = type(model).embed is not FeatureModel.embed
-    any_cap = features and not model.ch_names and not model.n_channels and "eeg" in model.contract.held_kinds
+    any_cap = (features and not model.ch_names and not model.n_channels
+               and "eeg" in model.contract.held_kinds)
     if isinstance(model, WindowDecoder):
         lines += ["batch = model.example()  # made-up windows of the form that it takes",
                   "print(model.classes, model.predict(batch))"]
