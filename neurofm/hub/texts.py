@@ -301,20 +301,25 @@ def _schema(schema) -> Iterator[Text]:
 def _columns(table) -> Iterator[Text]:
     """Texts of every column, each once, with the row where it stands first."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     for name in table.column_names:
         column = table.column(name)
         chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         for path, values in _leaves(chunk, name):
-            if pa.types.is_dictionary(values.type):
-                values = values.dictionary
-            if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-                rows = dict.fromkeys(pc.unique(values).to_pylist())
-                for value in rows:
-                    if value:
-                        first = "" if path != name else f", row {values.index(value).as_py()}"
-                        yield f"column {path}{first}", f"{name}: {value}"
+            if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+                data = b"\0".join(value for value in values.to_pylist() if value)
+                yield from ((f"column {path}", text) for _, text in _runs(io.BytesIO(data)))
+                continue
+            if not pa.types.is_dictionary(values.type):
+                if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+                    continue
+                values = values.dictionary_encode()
+            codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            first = dict(zip(*np.unique(codes, return_index=True), strict=True))
+            for code, value in enumerate(values.dictionary.to_pylist()):
+                row = f", row {first[code]}" if path == name and code in first else ""
+                if isinstance(value, str):
+                    yield f"column {path}{row}", f"{name}: {value}"
 
 
 def _leaves(array, path: str) -> Iterator[tuple]:

@@ -147,13 +147,14 @@ def _arrow(folder: Path) -> list[tuple]:
         writer.write_batch(batch, custom_metadata={"by": "Muster^Maria"})
     nested = pa.table({"layers": pa.array([["fine"], ["in", HOME]]),
                        "info": pa.array([{"a": "fine"}, {"a": MAIL_TEXT}]),
-                       "code": pa.array(["fine", HF]).dictionary_encode()})
+                       "code": pa.array(["fine", HF]).dictionary_encode(),
+                       "raw": pa.array([b"\1\2", f"in {HOME} there".encode()])})
     pq.write_table(nested.replace_schema_metadata({"made": "on 10.11.12.13"}),
                    folder / "f2.parquet", compression="zstd")
     return [("f1.arrow", PATH, "metadata made"), ("f1.arrow", MAIL, "metadata of column x"),
             ("f1.arrow", TOKEN, "column who, row 1"), ("f1.arrow", NAME, "metadata by"),
             ("f2.parquet", PATH, "column layers[]"), ("f2.parquet", MAIL, "column info.a"),
-            ("f2.parquet", TOKEN, "column code, row 1"), ("f2.parquet", NET, "metadata made")]
+            ("f2.parquet", PATH, "column raw"), ("f2.parquet", TOKEN, "column code, row 1"), ("f2.parquet", NET, "metadata made")]
 
 
 MAIL_TEXT = "maria.muster@uni-x.de"
