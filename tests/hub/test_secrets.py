@@ -154,7 +154,8 @@ def _arrow(folder: Path) -> list[tuple]:
     return [("f1.arrow", PATH, "metadata made"), ("f1.arrow", MAIL, "metadata of column x"),
             ("f1.arrow", TOKEN, "column who, row 1"), ("f1.arrow", NAME, "metadata by"),
             ("f2.parquet", PATH, "column layers[]"), ("f2.parquet", MAIL, "column info.a"),
-            ("f2.parquet", PATH, "column raw"), ("f2.parquet", TOKEN, "column code, row 1"), ("f2.parquet", NET, "metadata made")]
+            ("f2.parquet", PATH, "column raw"), ("f2.parquet", TOKEN, "column code, row 1"),
+            ("f2.parquet", NET, "metadata made")]
 
 
 MAIL_TEXT = "maria.muster@uni-x.de"
