@@ -18,11 +18,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from neurofm import checkpoints, progress
+from neurofm import checkpoints, progress, tsv
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.pages import words
 from neurofm.preprocessing import archive, quality, readers
-from neurofm.preprocessing.readers import ArrayTable, ImageTable
+from neurofm.preprocessing.readers import ArrayTable, ImageTable, sizes
 from neurofm.preprocessing.steps.refusal import some
 from neurofm.run import FAILED, OK, Command, Job, Made
 
@@ -54,7 +54,7 @@ class EmbedConfig:
         xarray.open_zarr, and needs the extra "features".
     lacking
         As in `neurofm decode`; a model without a robustness curve does not know the cost.
-    montage, unknown_head, rename, unit, arrays, images
+    montage, unknown_head, rename, unit, arrays, images, max_recording_gb
         As in `neurofm ingest`.
     batch_windows
         Windows per batch, at most.
@@ -72,11 +72,13 @@ class EmbedConfig:
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
+    max_recording_gb: float = 16.0
     batch_windows: int = 16
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders: neurofm embed PATH… --model MODEL --out OUT")
+        sizes.Limit(self.max_recording_gb)
         if self.batch_windows < 1:
             raise ValueError(f"batch_windows must be at least 1, got {self.batch_windows}")
 
@@ -116,7 +118,7 @@ def embed(run: EmbedConfig, job: Job) -> Made:
         raise ValueError(f"no recording could be embedded: {failed[0]['problem']}")
     dropped.append(pd.DataFrame([(row["recording"], "recording", "", np.nan, np.nan,
                                   row["problem"]) for row in failed], columns=[*DROPPED]))
-    pd.DataFrame(rows).to_csv(job.out / "recordings.tsv", sep="\t", index=False)
+    tsv.write(pd.DataFrame(rows), job.out / "recordings.tsv")
     files += [*feature_files.write_tables(job.out, windows, dropped), "recordings.tsv"]
     return Made(files, status=FAILED if failed else OK, said=[
         f"{len(rows) - len(failed)} recordings embedded, {len(failed)} failed; table: "
@@ -129,7 +131,8 @@ def _one(run: EmbedConfig, model, job: archive.Job) -> tuple[Features, list[str]
     # In one expression, so that the signal of the file is not held while features are computed.
     found = cut(readers.read(path, montage=run.montage, unknown_head=run.unknown_head,
                              rename=run.rename, arrays=run.arrays.of({}, path), images=run.images,
-                             unit=run.unit), model, run.model, run.lacking)
+                             unit=run.unit, max_recording_gb=run.max_recording_gb),
+                model, run.model, run.lacking)
     return (features_of(found, model, run.batch_windows, run.layer),
             [*quality.remarks(found.windows.quality, places=True), *found.said])
 
@@ -147,6 +150,6 @@ def left_out(dropped: pd.DataFrame) -> list[str]:
 
 COMMAND = Command(
     "embed", EmbedConfig, embed, makes="results", models=("model",), positional="paths",
-    free=frozenset({"batch_windows"}), fresh=True,
+    free=frozenset({"batch_windows", "max_recording_gb"}), fresh=True,
 )
 main = COMMAND

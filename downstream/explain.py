@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from neurofm import tsv
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as pages
@@ -80,7 +81,7 @@ def explain(run: ExplainConfig, job: Job) -> Made:
     found = attribution.maps(decoder, corpus, windows, target, draws=run.permutations,
                              seed=run.seed, batch_windows=run.batch_windows)
     table = pd.concat([each.table() for each in found])
-    table.to_csv(job.out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
+    tsv.write(table, job.out / "attribution.tsv", float_format="%.5g")
     who = f"{run.split} split"
     attribution_figure.draw(job.out / "attribution.png", found, decoder.classes, who)
     lines = in_words(found)

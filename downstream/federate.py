@@ -22,7 +22,7 @@ from typing import Literal
 
 import pandas as pd
 
-from neurofm import config
+from neurofm import config, tsv
 from neurofm.data.corpus import Corpus
 from neurofm.pages import table as tables
 from neurofm.pages.figure import with_svg
@@ -213,9 +213,9 @@ def _written(
 ) -> list[str]:
     """Write tables and figures; returns the names of all files."""
     table.to_parquet(out / "predictions.parquet", index=False)
-    found.sites.to_csv(out / "sites.tsv", sep="\t", index=False, float_format="%.5g")
-    found.people.to_csv(out / "people.tsv", sep="\t", index=False, float_format="%.5g")
-    rounds.to_csv(out / "rounds.tsv", sep="\t", index=False, float_format="%.5g")
+    tsv.write(found.sites, out / "sites.tsv", float_format="%.5g")
+    tsv.write(found.people, out / "people.tsv", float_format="%.5g")
+    tsv.write(rounds, out / "rounds.tsv", float_format="%.5g")
     federated_figures.draw(out, found, rounds)
     return with_svg(out, ["predictions.parquet", "sites.tsv", "people.tsv", "rounds.tsv",
                           "sites.png", "rounds.png", "run.yaml"])

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, config
+from neurofm import artifacts, config, tsv
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
@@ -187,7 +187,7 @@ def run_live(
 ) -> None:
     """The loop: take what came, answer each window that closed, append it to `path`."""
     with open(path, "w") as file:
-        file.write("\t".join(columns(decoder.classes)) + "\n")
+        file.write("\t".join(map(tsv.guarded, columns(decoder.classes))) + "\n")
         file.flush()
         for chunk in feed.chunks(stop):
             began = time.perf_counter()
@@ -237,7 +237,8 @@ def answer_of(
 
 def _line(row: dict, names: list[str]) -> str:
     """A row of a table; tabs and line ends would break it."""
-    return "\t".join(" ".join(str(row.get(name, "")).split()) for name in names) + "\n"
+    return "\t".join(tsv.guarded(" ".join(str(row.get(name, "")).split()))
+                     for name in names) + "\n"
 
 
 def _shown(row: dict) -> str:
@@ -335,6 +336,7 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={
         name: [""] for name in pd.read_csv(path, sep="\t", nrows=0)
         if name not in ("predicted", "bads", "note")})
+    table = table.map(tsv.plain).rename(columns=tsv.plain)
     if "confidence" not in table:
         table["predicted"] = pd.to_numeric(table["predicted"])
     return table

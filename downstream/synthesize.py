@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import contents, progress
+from neurofm import contents, progress, tsv
 from neurofm.checkpoints.scan_model import open_scan_model
 from neurofm.data.bad_eeg import bad_samples, blind
 from neurofm.data.batch import collate
@@ -66,7 +66,7 @@ class SynthesizeConfig:
         Measured fMRI to compare with, as in `neurofm pair`.
     lacking
         Recordings that lack the upper part of the model's band: "refuse" or "accept" them.
-    drop, montage, rename, exclude
+    drop, montage, rename, exclude, max_recording_gb
         As in `neurofm pair`.
     permutations
         Number of circular shifts for the p value of a region.
@@ -141,8 +141,7 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
         job.say(f"{each.source}: {len(series.values)} volumes of {series.values.shape[1]} regions")
     if not made:
         return FAILED
-    pd.DataFrame(failures, columns=["source", "reason"]).to_csv(
-        job.out / "failures.tsv", sep="\t", index=False)
+    tsv.write(pd.DataFrame(failures, columns=["source", "reason"]), job.out / "failures.tsv")
     table = synthesized_page.compared(job.out, made, model.rois, run.permutations)
     summary = synthesized_page.finding(table)
     results = Results(
@@ -161,13 +160,14 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
 
 COMMAND = Command(
     "synthesize", SynthesizeConfig, synthesize, makes="results", models=("model",),
-    positional="paths", fresh=True)
+    positional="paths", free=frozenset({"max_recording_gb"}), fresh=True)
 main = COMMAND
 
 
 def one(run: SynthesizeConfig, model: ScanModel, job) -> Series:
     """The series of one recording."""
-    reading = ReadOptions(run.montage, rename=run.rename, arrays=one_scan.REGIONS)
+    reading = ReadOptions(run.montage, rename=run.rename, arrays=one_scan.REGIONS,
+                          max_recording_gb=run.max_recording_gb)
     how = one_scan.Pairing(partner=run.partner, drop=tuple(run.drop), reading=reading)
     recording = one_scan.read(job, how)
     bold = None

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import integrity
 from .extras import EXTRAS, missing
+from .terminal import printable
 
 # As `neurofm --help` shows them. Commands of other packages follow under "Other".
 GROUPS = {
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         # space, no permission): a traceback would bury that.
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         hint = "; make room, then the same command continues" if full else ""
-        sys.stderr.write(f"neurofm {name}: {error}{hint}\n")
+        sys.stderr.write(printable(f"neurofm {name}: {error}{hint}\n"))
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"\nneurofm {name}: interrupted; the same command continues\n")

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import integrity, written
+from . import integrity, written, yaml_file
+from .terminal import printable
 
 Config = TypeVar("Config")
 _VERIFY = ("How files that are read are compared with the hashes in their manifests: off = sizes "
@@ -68,7 +69,8 @@ def parse(
             integrity.choose(fields.pop("verify"))
         return config(**fields)
     except Exception as error:  # every cause is the user's text: say it, do not trace it
-        sys.stderr.write(f"neurofm {command}: {_explain(str(error), parser)}\n")
+        said = printable(_explain(str(error), parser))
+        sys.stderr.write(f"neurofm {command}: {said}\n")
         raise SystemExit(2) from None
 
 
@@ -164,11 +166,13 @@ def _check_yaml(path: Path, parser) -> None:
     first would be ignored), a file that holds no keys."""
     import yaml
 
+    yaml_file.check(path)
+
     class Loader(yaml.SafeLoader):
         """Refuses a key that is written twice."""
 
     def mapping(loader, node):
-        names = [key.value for key, _ in node.value]
+        names = [str(key.value) for key, _ in node.value]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{path}: {twice[0]!r} is written twice{node.start_mark}: leave one")
         return loader.construct_mapping(node, deep=True)
@@ -176,7 +180,7 @@ def _check_yaml(path: Path, parser) -> None:
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         content = yaml.load(path.read_text(), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, TypeError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: wanted keys and values such as 'out: runs/one', found "

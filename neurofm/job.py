@@ -11,6 +11,7 @@ from . import artifacts, repository, seen
 from .pages.figure import with_svg
 from .results import FILE_NAME as RESULTS
 from .results import Results
+from .terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,7 @@ class Job:
     def say(self, *words: object) -> None:
         """Print a line (the first process of several alone)."""
         if self.is_main:
-            print(*words, flush=True)
+            print(*(printable(str(word)) for word in words), flush=True)
 
     def claim(self) -> None:
         """Begin the folder, or continue it: of a `shared` command alone, before it writes."""

@@ -29,10 +29,20 @@ from .nn.trainable import Trainable
 
 # What transformers itself hands to a config besides its declared fields.
 _KEYS_OF_TRANSFORMERS = frozenset({
-    "_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation", "auto_map",
+    "_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation",
     "experts_implementation", "model_type", "name_or_path", "num_labels", "output_attentions",
     "torch_dtype",
 })  # fmt: skip
+
+# Keys that never stand in a config.json: transformers fetches and runs what they name, such as a
+# kernel of the Hub. A caller may give them to from_pretrained.
+_KEYS_OF_CODE = frozenset({
+    "_attn_implementation", "_attn_implementation_internal", "_experts_implementation",
+    "_experts_implementation_internal", "attn_implementation", "auto_map", "custom_pipelines",
+    "experts_implementation", "kernel_config", "quantization_config", "transformers_weights",
+    "use_kernels",
+})  # fmt: skip
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 # Keys in config.json of checkpoints of version 0.1 → today's.
 _RENAMED = {"neighbours": "neighbors", "recentred": "recentered"}
@@ -59,6 +69,30 @@ class NeuroFMConfig(PreTrainedConfig):
                 hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(own)}"
                 raise ValueError(f"{type(self).__name__}: unknown key {key!r}; {hint}")
         super().__init__(**of_transformers)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **options):
+        """As in transformers, of what stands in a config.json: it names no code.
+
+        Parameters
+        ----------
+        config_dict
+            Names and values.
+        options
+            Go to transformers.
+
+        Returns
+        -------
+        NeuroFMConfig
+            The config.
+
+        Raises
+        ------
+        ValueError
+            A key is not known, or its value is none.
+        """
+        _refuse_code(config_dict, cls.__name__)
+        return super().from_dict(config_dict, **options)
 
     def to_diff_dict(self) -> dict:
         """What config.json holds: configs inside, too, without what transformers sets anyway."""
@@ -295,6 +329,20 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
         model.contract = _find_contract(pretrained_model_name_or_path, where)
         model.choose_trainable()
         return (model, info) if wants_info else model
+
+
+def _refuse_code(fields: dict[str, Any], name: str) -> None:
+    """Raise ValueError where a config.json, or a config inside it, names code."""
+    for key, value in fields.items():
+        if key in _KEYS_OF_CODE:
+            raise ValueError(f"{name}: config.json has {key!r}, which names code to be fetched or "
+                             f"run: that is never done; take the key out, or ask for a checkpoint "
+                             f"without it")
+        if key in ("dtype", "torch_dtype") and value is not None and value not in _DTYPES:
+            raise ValueError(f"{name}: wanted {key} in config.json as one of {', '.join(_DTYPES)}, "
+                             f"got {value!r}")
+        if isinstance(value, dict):
+            _refuse_code(value, name)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from .terminal import printable
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -66,7 +68,7 @@ class Progress:
     def warn(self, text: str) -> None:
         """Show a line above the bar."""
         if self.bar is not None:
-            self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
             logger.warning("%s", text)
 

@@ -3,10 +3,9 @@
 A place is a folder, "org/name", or "org/name@revision" for a tag, branch or commit.
 """
 
-import json
 from pathlib import Path
 
-from . import artifacts, manifest
+from . import artifacts, json_file, manifest
 
 LEDGER = "training_data.json"
 _OF_RUNS = (LEDGER, "run.yaml", "config.json")  # files that only commands write together
@@ -82,7 +81,8 @@ def _reason(problem: BaseException) -> str:
 def fingerprint(path_or_repo: str | Path) -> str:
     """16 hex digits of a checkpoint's weights, config and contract.
 
-    A folder that `save_pretrained` wrote by itself has no manifest: its weights are hashed.
+    A folder that `save_pretrained` wrote by itself has no manifest: its weights are hashed. Of a
+    repository the files are hashed: what its manifest says of itself is not believed.
     """
     check_place(path_or_repo)
     folder = Path(path_or_repo)
@@ -96,13 +96,36 @@ def fingerprint(path_or_repo: str | Path) -> str:
     if path is None:
         raise ValueError(f"{path_or_repo}: the repository has no {artifacts.FILE_NAME}; it was not "
                          f"published by neurofm: save it with save_checkpoint")
-    return manifest.read(path).fingerprint
+    said, files = manifest.read(path), {}
+    for name in said.files:
+        if (file := find(path_or_repo, name)) is None:
+            raise ValueError(f"{path_or_repo}: {name} is missing, although the manifest lists it: "
+                             f"it is not what was published; ask who published it")
+        files[name] = [0, artifacts.sha256(file)]
+    return manifest.Manifest(said.kind, files, {}).fingerprint
 
 
 def read_ledger(path_or_repo: str | Path) -> dict | None:
     """The training ledger of a checkpoint, None where it has none."""
     path = find(path_or_repo, LEDGER)
-    return None if path is None else json.loads(path.read_text())
+    if path is None:
+        return None
+    found = json_file.read(path)
+    with json_file.shaped(path, "a ledger of training recordings"):
+        for entry in found["recordings"]:
+            _texts(entry, "recording", "role", "subject")
+            float(entry.get("hours", 0))
+        for terms in found.get("datasets", {}).values():
+            terms.get("licence")
+        for entry in found.get("published", []):
+            _texts(entry, "weights", "licence", "note")
+            ", ".join(entry["datasets"])
+    return found
+
+
+def _texts(entry: dict, *names: str) -> None:
+    if not all(isinstance(entry[name], str) for name in names):
+        raise TypeError(f"{', '.join(names)} of {entry} are to be text")
 
 
 def find(path_or_repo: str | Path, name: str, revision: str | None = None) -> Path | None:

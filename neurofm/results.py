@@ -23,12 +23,11 @@ A score or comparison may have further keys (hidden: "segments", layout: "eeg19"
 part of the data it is. Numbers that are not finite are null.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import artifacts
+from . import artifacts, json_file
 from .pages import words
 from .seen import Flag
 
@@ -113,12 +112,13 @@ class Results:
         if not path.is_file():
             raise ValueError(f"{path}: no such results file")
         artifacts.check_file(folder, FILE_NAME)
-        found = json.loads(path.read_text())
+        found = json_file.read(path)
         if (version := found.pop("version", None)) != VERSION:
             raise ValueError(f"{path}: version {version}, this neurofm reads version {VERSION}")
-        found["flags"] = [Flag(**{**flag, "subjects": tuple(flag["subjects"])})
-                          for flag in found["flags"]]
-        return cls(**found)
+        with json_file.shaped(path, "results"):
+            found["flags"] = [Flag(**{**flag, "subjects": tuple(flag["subjects"])})
+                              for flag in found["flags"]]
+            return cls(**found)
 
 
 def score(method: str, metric: str, interval, *, unit: str = "", n: int | None = None,

@@ -16,7 +16,7 @@ from typing import Any
 
 from neurofm import contents
 
-from . import bids, derivatives, readers, sealed_archive
+from . import bids, derivatives, links, readers, sealed_archive
 from .readers import ArrayTable, ImageTable
 from .whose import Exclude, NameTables
 
@@ -69,7 +69,7 @@ class Found:
     folder on → what it is, where / ends a folder that was not entered; guessed: number of
     recordings whose subject is the name of the file; unused: files that the table names and that
     were not found; left_out: other file of a run → why; idle: patterns of exclude that matched
-    nothing."""
+    nothing; outside: recordings that are links out of the given folder."""
 
     jobs: list[Job] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
@@ -78,6 +78,7 @@ class Found:
     unused: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     idle: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
     @property
     def passed_over(self) -> Counter:
@@ -126,6 +127,8 @@ def find(
                 continue
             job = replace(job, dataset=dataset) if dataset else job
             fields = tables.fields(job.source)
+            if path.is_dir() and links.outside(Path(job.path), bids.find_root(path) or path):
+                found.outside.append(job.source)
             found.guessed += not (known or "subject" in fields)
             found.jobs.append(_named(job, fields))
     sealed_archive.check_all([*map(os.path.expanduser, paths), *(job.path for job in found.jobs)])

@@ -219,6 +219,9 @@ def _say_plan(
     if todo and unchanged + retried and len(todo) > retried:
         parts.append(f"{len(todo) - retried} new, changed or unfinished")
     say("; ".join(parts))
+    if found.outside:
+        say(f"{len(found.outside)} are links to files outside the given folders: "
+            f"{some(found.outside, 4)}")
     if found.passed_over:
         kinds = some((f"{n} {what}" for what, n in found.passed_over.most_common()), 12)
         say(f"files of other kinds passed over: {kinds}; each is listed in "

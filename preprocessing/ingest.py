@@ -25,7 +25,7 @@ from .collect import PRELOAD, Part, collect
 from .labels import LabelRule
 from .moabb import MOABBOptions
 from .one_recording import Shaping, ingest_one
-from .readers import ArrayTable, ImageTable, ReadOptions
+from .readers import ArrayTable, ImageTable, ReadOptions, sizes
 from .records import Records
 from .splits import SplitRule
 from .steps.band import Lacking
@@ -90,6 +90,8 @@ class IngestConfig:
     encoding
         Encoding of tables, JSON, annotations and markers that are not UTF-8, such as cp1250;
         default: latin-1, with a note.
+    max_recording_gb
+        Largest recording that is read, GB of 32-bit numbers. Larger ones fail before they are read.
     label
         Source of the labels.
     splits
@@ -126,6 +128,7 @@ class IngestConfig:
     table: str = ""
     exclude: list[str] = field(default_factory=list)
     encoding: str = ""
+    max_recording_gb: float = 16.0
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     terms: dict[str, str] = field(default_factory=dict)
@@ -141,6 +144,7 @@ class IngestConfig:
             raise ValueError("moabb holds EEG: leave modality out")
         if self.moabb_options != MOABBOptions() and not self.moabb:
             raise ValueError("moabb_options would be ignored: they are of moabb")
+        sizes.Limit(self.max_recording_gb)
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
@@ -184,7 +188,8 @@ def ingest(run: IngestConfig, call: Call) -> int:
                          encoding=run.encoding, beside=run.label.beside)
     datasets = terms.of(found.jobs, run.terms, call.say)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
-                          run.images, unit=run.unit, encoding=run.encoding)
+                          run.images, unit=run.unit, encoding=run.encoding,
+                          max_recording_gb=run.max_recording_gb)
     shaping = Shaping(run.wanted, reading, run.label, run.lacking)
     arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
 

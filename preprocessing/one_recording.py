@@ -35,7 +35,7 @@ class Shaping:
     def to_dict(self) -> dict:
         """For comparison with what an existing corpus was made with."""
         contract = self.contract.with_(corpus="").to_dict()
-        return {"contract": contract, "label": asdict(self.label), **asdict(self.reading),
+        return {"contract": contract, "label": asdict(self.label), **self.reading.shaping(),
                 "hashes": contents.by_path(self.reading)}
 
     def defaults(self) -> dict:
@@ -82,7 +82,8 @@ def _read(job: Job, shaping: Shaping):
                              rename=options.rename, metadata=options.metadata,
                              arrays=options.arrays.of(job.attributes, job.path),
                              images=options.images, unit=options.unit,
-                             encoding=options.encoding)
+                             encoding=options.encoding,
+                             max_recording_gb=options.max_recording_gb)
     attributes = {**recording.attributes, **job.attributes}
     recording = recording.with_(**job.identity(), source=job.source, attributes=attributes)
     return labels.with_sidecar(recording, shaping.label, job.path, options.encoding)

@@ -23,7 +23,7 @@ from .collect import PRELOAD, Part, collect
 from .pairing import one_scan, report, scan_tables
 from .pairing.alignment import AlignRule
 from .pairing.one_scan import Pairing
-from .readers import ArrayTable, ImageTable, ReadOptions
+from .readers import ArrayTable, ImageTable, ReadOptions, sizes
 from .records import Records
 from .splits import SplitRule
 from .steps.band import Lacking
@@ -69,6 +69,8 @@ class PairConfig:
         MNE montage for electrodes without a position in the file.
     rename
         Channel name in the files → electrode name.
+    max_recording_gb
+        As in `neurofm ingest`.
     dataset
         Name of the data set; default: the name of the folder.
     files
@@ -105,6 +107,7 @@ class PairConfig:
     lacking: Lacking = "accept"
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
+    max_recording_gb: float = 16.0
     dataset: str | None = None
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
@@ -116,6 +119,7 @@ class PairConfig:
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders of EEG: neurofm pair PATH… --out pairs/")
+        sizes.Limit(self.max_recording_gb)
         if self.workers < 0:
             raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
@@ -148,7 +152,7 @@ class PairConfig:
     def pairing(self) -> Pairing:
         """What shapes scans."""
         reading = ReadOptions(self.montage, rename=self.rename, arrays=self.arrays,
-                              images=self.images)
+                              images=self.images, max_recording_gb=self.max_recording_gb)
         return Pairing(self.contract, self.bold, self.partner, self.trigger, self.align,
                        self.delay_s, self.t_r, tuple(self.drop), self.rois, reading,
                        self.lacking)

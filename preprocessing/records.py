@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurofm import artifacts, integrity, lock, progress
+from neurofm import artifacts, integrity, lock, progress, tsv
 from neurofm.data.windows import read_table
 from neurofm.pages import words
 from neurofm.seen import subject_keys
@@ -229,7 +229,7 @@ class Records:
         """List the files of the archive that are no recordings; aside: file → what it is."""
         temporary = self.aside_file.with_name(f".{self.aside_file.name}.{os.getpid()}")
         table = pd.DataFrame(sorted(aside.items()), columns=["file", "what"])
-        table.to_csv(temporary, sep="\t", index=False)
+        tsv.write(table, temporary)
         temporary.replace(self.aside_file)
 
     def add_missing(self, path: str, reason: str) -> None:
@@ -259,7 +259,7 @@ class Records:
             return False
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
         return (read_table(self.folder / name).to_json() == table.to_json()
-                and told == self.failure_table().to_csv(sep="\t", index=False))
+                and told == tsv.text(self.failure_table()))
 
     def moved(self, name: str, table: pd.DataFrame) -> str:
         """Which subjects of the sealed table `name` are in another split now, in a sentence; ""

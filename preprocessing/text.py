@@ -15,6 +15,10 @@ from typing import Any
 
 from neurofm import pointers
 
+from . import links
+
+_MOST_BYTES = 2 * 10**8  # of a sidecar: larger ones are no text that somebody wrote
+_MOST_COLUMNS = 10**4
 _MARKED = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
            (codecs.BOM_UTF16_BE, "utf-16"))
 # Bytes of cp1252 (curly quotes, dashes, the euro) at which latin-1 has control characters.
@@ -62,11 +66,17 @@ def check_encoding(name: str) -> None:
 
 
 def read(path: Path, stated: str = "") -> str:
-    """Text of a file; see `decoded`. Raises ReadError where it is none."""
+    """Text of a file; see `decoded`. Raises ReadError where it is none, or too large for one."""
     from .readers.errors import ReadError
 
     if waiting := pointers.not_fetched(path):
         raise ReadError(path, waiting)
+    if why := links.strange(path):
+        raise ReadError(path, why)
+    if path.stat().st_size > _MOST_BYTES:
+        raise ReadError(path, f"has {path.stat().st_size / 1e6:.0f} MB, more than the "
+                              f"{_MOST_BYTES / 1e6:.0f} MB that a table or sidecar may have; it is "
+                              f"damaged, or data under such a name")
     content = path.read_bytes()
     try:
         return decoded(content, stated)
@@ -80,25 +90,40 @@ def table(text: str) -> tuple[list[str], list[dict[str, str]]]:
     """Columns and rows of a table, separated by tabs, else by semicolons or commas.
 
     Fields are stripped; empty lines are left out; a short row is filled with "n/a"; fields past
-    the last column are left out.
+    the last column are left out. Raises ValueError for more columns than a table can have, and for
+    a field of more than 128 kB.
     """
     first = text.lstrip("\n").partition("\n")[0]
     delimiter = next((mark for mark in "\t;," if mark in first), "\t")
     # A lone quotation mark (5" tube) would swallow the lines after it.
     rows_of_text = csv.reader(io.StringIO(text), delimiter=delimiter,
                               quoting=csv.QUOTE_NONE if text.count('"') % 2 else csv.QUOTE_MINIMAL)
-    lines = [[field.strip() for field in line] for line in rows_of_text if "".join(line).strip()]
+    try:
+        lines = [[field.strip() for field in line] for line in rows_of_text
+                 if "".join(line).strip()]
+    except csv.Error as error:
+        raise ValueError(f"is no table: {error}") from error
     if not lines:
         return [], []
     columns = lines[0]
+    if len(columns) > _MOST_COLUMNS:
+        raise ValueError(f"is no table: it has {len(columns)} columns, wanted at most "
+                         f"{_MOST_COLUMNS}")
     rows = [dict(zip(columns, line + ["n/a"] * (len(columns) - len(line)), strict=False))
             for line in lines[1:]]
     return columns, rows
 
 
 def read_table(path: Path, stated: str = "") -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a file; see `table`."""
-    return table(read(path, stated))
+    """Columns and rows of a file; see `table`. Raises ReadError where it holds none."""
+    from .readers.errors import ReadError
+
+    try:
+        return table(read(path, stated))
+    except ReadError:
+        raise
+    except ValueError as error:
+        raise ReadError(path, f"{error}; correct the file") from error
 
 
 def read_json(path: Path, stated: str = "") -> dict[str, Any]:
@@ -114,6 +139,9 @@ def read_json(path: Path, stated: str = "") -> dict[str, Any]:
                               f"{error.colno} ({line[max(0, error.colno - 30):][:60]!r}); often a "
                               f"comma too many or a quotation mark that is missing; correct the "
                               f"file, or copy it again from the source") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, nested lists
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ReadError(path, f"is no valid JSON: {reason}; correct the file") from None
     if not isinstance(found, dict):
         raise ReadError(path, f"wanted a JSON object {{…}}, got {type(found).__name__}; correct "
                               f"the file")

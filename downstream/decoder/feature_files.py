@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts, extras
+from neurofm import artifacts, extras, tsv
 
 if TYPE_CHECKING:
     from .feature_array import Features
@@ -61,7 +61,7 @@ def write_tables(folder: Path, windows: list[pd.DataFrame], dropped: list[pd.Dat
     pd.concat(windows, ignore_index=True).to_parquet(folder / WINDOWS, index=False)
     lost = [table for table in dropped if len(table)]
     table = pd.concat(lost, ignore_index=True) if lost else pd.DataFrame(columns=[*DROPPED])
-    table.to_csv(folder / LEFT_OUT, sep="\t", index=False)
+    tsv.write(table, folder / LEFT_OUT)
     return [WINDOWS, LEFT_OUT]
 
 
@@ -83,7 +83,7 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], pd.DataFrame]:
             "recording": rows["recording"].to_numpy(object), "sources": sources, "frames": frames})
     dropped = pd.read_csv(folder / LEFT_OUT, sep="\t", keep_default_na=False,
                           dtype={"name": str}, na_values={"start_s": "", "stop_s": ""})
-    return parts, dropped
+    return parts, dropped.map(tsv.plain)
 
 
 def _to_parquet(features: "Features", path: Path) -> None:

@@ -13,14 +13,14 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from neurofm import artifacts, checkpoints, contents
+from neurofm import artifacts, checkpoints, contents, tsv
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive, quality, readers
 from neurofm.preprocessing.labels import LabelRule, cuts
-from neurofm.preprocessing.readers import ArrayTable, ImageTable
+from neurofm.preprocessing.readers import ArrayTable, ImageTable, sizes
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
 from neurofm.run import Command, Job, Made
 
@@ -59,7 +59,7 @@ class DecodeConfig:
         Recordings that lack part of the decoder's band, such as those of a slow or low-passed
         device: "known" takes them where the decoder knows what that costs and stays better than
         chance, "accept" takes all, "refuse" none.
-    montage, unknown_head, rename, unit, arrays, images
+    montage, unknown_head, rename, unit, arrays, images, max_recording_gb
         As in `neurofm ingest`.
     batch_windows
         Windows per batch.
@@ -88,6 +88,7 @@ class DecodeConfig:
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
+    max_recording_gb: float = 16.0
     batch_windows: int = 16
     abstain_below: float = 0.0
     watch: bool = False
@@ -99,6 +100,7 @@ class DecodeConfig:
             raise ValueError("give files or folders: neurofm decode PATH… --model DECODER --out "
                              "results/")
         check_abstain(self.abstain_below)
+        sizes.Limit(self.max_recording_gb)
         if not self.poll_s > 0:
             raise ValueError(f"poll_s must be > 0 seconds, got {self.poll_s}")
         if self.stop_after < 0 or (self.stop_after and not self.watch):
@@ -145,7 +147,7 @@ def decode_one(
                                 *(center.doubt() if center else ())])
     results.flags = job.flags(own.judged)
     table.attrs = sidecar.known(results)
-    table.to_csv(job.out / "predictions.tsv", sep="\t", index=False)
+    tsv.write(table, job.out / "predictions.tsv")
     table.to_parquet(job.out / "predictions.parquet", index=False)
     sidecar.write(job.out, table, decoder.classes, results)
     return Made(
@@ -159,7 +161,8 @@ def decode_one(
 
 ONE = Command(
     "decode", DecodeConfig, decode_one, makes="results", models=("model",), positional="paths",
-    free=frozenset({"batch_windows", "watch", "poll_s", "stop_after"}), fresh=True,
+    free=frozenset({"batch_windows", "watch", "poll_s", "stop_after", "max_recording_gb"}),
+    fresh=True,
 )
 
 
@@ -208,7 +211,8 @@ def read(run: DecodeConfig, path: str = "") -> Recording:
         raise ValueError(f"{file}: wanted one recording, this is a folder; name a file in it")
     recording = readers.read(file, montage=run.montage, unknown_head=run.unknown_head,
                              rename=run.rename, arrays=run.arrays.of({}, file),
-                             images=run.images, unit=run.unit)
+                             images=run.images, unit=run.unit,
+                             max_recording_gb=run.max_recording_gb)
     # Who it is, by the rules that made the training corpus: BIDS entities, or the file's name.
     jobs = archive.find([str(file)], images=run.images, files=run.files, table=run.table).jobs
     identity = jobs[0].identity() if jobs else {}

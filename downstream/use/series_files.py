@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts
+from neurofm import artifacts, tsv
 
 from .figures import COLORS, save, subplots
 
@@ -22,8 +22,7 @@ def write(out: Path, series, rois: tuple[str, ...], model: str, fingerprint: str
     """Write all files of a recording; returns their names. atlas: from `open_atlas`, or None."""
     stem = f"{series.name}_desc-synthesized"
     table = pd.DataFrame(series.values, columns=list(rois))
-    table.to_csv(out / f"{stem}_timeseries.tsv", sep="\t", index=False, float_format="%.5f",
-                 na_rep="n/a")
+    tsv.write(table, out / f"{stem}_timeseries.tsv", float_format="%.5f", na_rep="n/a")
     artifacts.write_json(out / f"{stem}_timeseries.json", {
         "Description": "Time series of brain regions, synthesized from EEG: not measured.",
         "RepetitionTime": series.t_r, "StartTime": round(float(series.volume_s[0]), 6),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neurofm import tsv
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
 from neurofm.pages import words
@@ -23,7 +24,7 @@ def compared(out: Path, made: list, rois: tuple[str, ...], n: int) -> pd.DataFra
     if not known:
         return None
     table = pd.concat([nearness(series, rois, n) for series in known])
-    table.to_csv(out / "nearness.tsv", sep="\t", index=False, float_format="%.4f")
+    tsv.write(table, out / "nearness.tsv", float_format="%.4f")
     return table
 
 

@@ -14,12 +14,11 @@ The first condition lacks nothing. `low` and `high` are the 95 % interval of the
 null where the validation people are too few for one.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import artifacts
+from .. import artifacts, json_file
 from ..data.lacks import Lacks
 from ..pages import words
 from ..repository import find
@@ -80,14 +79,16 @@ class Robustness:
         path = find(path_or_repo, FILE_NAME)
         if path is None:
             return None
-        found = json.loads(path.read_text())
+        found = json_file.read(path)
         if (version := found.pop("version", None)) != VERSION:
             raise ValueError(f"{path}: version {version}, this neurofm reads version {VERSION}")
-        rows = found.pop("conditions")
-        return cls(**found, conditions=tuple(
-            Condition(Lacks(row["lowpass_hz"], row["channels"], row["artifacts"]), row["score"],
-                      _number(row["low"]), _number(row["high"]), row["subjects"])
-            for row in rows))
+        with json_file.shaped(path, "scores on worse recordings"):
+            rows = found.pop("conditions")
+            return cls(**found, conditions=tuple(
+                Condition(Lacks(row["lowpass_hz"], row["channels"], row["artifacts"]),
+                          float(row["score"]), _number(row["low"]), _number(row["high"]),
+                          row["subjects"])
+                for row in rows))
 
     def rows(self) -> list[list[str]]:
         """What the recordings have (`HEADS`), and the score with its interval, for tables."""

@@ -13,7 +13,7 @@
 from pathlib import Path
 from typing import Any
 
-from .. import artifacts, pointers
+from .. import artifacts, json_file, pointers
 from .. import manifest as manifests
 from ..repository import LEDGER, check_place, find, not_given, parted
 from .card import card
@@ -40,14 +40,14 @@ def load(path_or_repo: str | Path, revision: str | None = None):
     Raises
     ------
     ValueError
-        A weight is missing, unexpected or of another shape, or a file is not what the manifest
-        of the repository says.
+        A weight is missing, unexpected or of another shape, a file is not what the manifest
+        of the repository says, or its configuration asks for code to be run.
     """
     from transformers import AutoModel
 
     from ..models import register_auto_classes
 
-    register_auto_classes()
+    kinds = register_auto_classes()
     check_place(path_or_repo)
     place, pinned = parted(path_or_repo)
     revision = revision or pinned
@@ -55,10 +55,30 @@ def load(path_or_repo: str | Path, revision: str | None = None):
         _check_download(place, revision)
     else:
         _check_weights(Path(place))
+    _refuse_others(place, revision, kinds)
     try:
-        return AutoModel.from_pretrained(place, revision=revision).eval()
+        return AutoModel.from_pretrained(place, revision=revision, trust_remote_code=False).eval()
     except OSError as problem:
         raise not_given(path_or_repo, problem) from problem
+
+
+def _refuse_others(place: str, revision: str | None, kinds: set[str]) -> None:
+    """Raise ValueError for what transformers would run or fetch besides: models of other packages,
+    code that config.json names, adapters, which name a base model and may be pickles."""
+    if (file := find(place, "config.json", revision)) is None:
+        return  # transformers says so
+    fields = json_file.read(file)
+    if "auto_map" in fields:
+        raise ValueError(f"{place}: its config.json names Python code to be run (auto_map), which "
+                         f"neurofm never does; ask its authors for a checkpoint without code")
+    kind = fields.get("model_type")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"{place}: wanted a checkpoint of neurofm, its config.json says "
+                         f"model_type {kind!r}; weights that others published are made one by "
+                         f"`neurofm import`")
+    if find(place, "adapter_config.json", revision) is not None:
+        raise ValueError(f"{place}: holds an adapter (adapter_config.json), which is not loaded: "
+                         f"merge it into the weights and save them without it")
 
 
 def _check_weights(folder: Path) -> None:

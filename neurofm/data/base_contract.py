@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import json_file
 from .contract_words import check_version
 from .sensors import GeometryRule
 
@@ -386,6 +387,6 @@ def fields_of(folder: str | Path) -> dict:
             f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
             f"save the model with its contract, or write one by hand"
         )
-    fields = json.loads(path.read_text())
+    fields = json_file.read(path)
     check_version(fields.get("contract_version"), f"{path}: ")
     return fields

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import artifacts
+from .. import artifacts, tsv
 from . import contracts, shards
 from .contract import Contract
-from .sensors import GeometryRule, Sensors
+from .sensors import GeometryRule, Sensors, read_layouts
 from .windows import WindowTable, check_splits, read_table, write_datasets
 
 if TYPE_CHECKING:  # loads torch, which ingest's processes do without
@@ -64,7 +64,6 @@ class Corpus(WindowTable):
         """
         folder = Path(folder)
         manifest = artifacts.open_sealed(folder, "corpus")
-        layouts = json.loads((folder / "layouts.json").read_text())
         return cls(
             folder,
             contracts.load(folder).with_(corpus=manifest.fingerprint),
@@ -73,7 +72,7 @@ class Corpus(WindowTable):
             manifest.fingerprint,
             shards.ShardReader(folder / "windows", "float32",
                                artifacts.shard_files(folder, manifest)),
-            {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
+            read_layouts(folder / "layouts.json"),
         )
 
     if TYPE_CHECKING:  # made once, below
@@ -311,7 +310,7 @@ def seal(
     contract.save(folder)
     recordings.to_parquet(folder / "recordings.parquet", index=False)
     windows.to_parquet(folder / "windows.parquet", index=False)
-    failures.to_csv(folder / "failures.tsv", sep="\t", index=False)
+    tsv.write(failures, folder / "failures.tsv")
     artifacts.write_json(
         folder / "layouts.json", {key: layout.to_dict() for key, layout in layouts.items()}
     )

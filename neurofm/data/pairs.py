@@ -23,12 +23,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Float64
 
-from .. import artifacts
+from .. import artifacts, json_file, tsv
 from ..seen import subject_keys
 from . import contracts, shards
 from .contract import InputContract
 from .fmri_contract import FMRIContract
-from .sensors import Sensors
+from .sensors import Sensors, read_layouts, sensors_in
 from .windows import check_splits, read_table
 
 BOLD_CONTRACT = "bold_config.json"
@@ -85,15 +85,14 @@ class Pairs:
         """
         folder = Path(folder)
         manifest = artifacts.open_sealed(folder, "pairs")
-        layouts = json.loads((folder / "layouts.json").read_text())
-        bold = json.loads((folder / BOLD_CONTRACT).read_text())
+        bold = json_file.read(folder / BOLD_CONTRACT)
         return cls(
             folder,
             contracts.load(folder).with_(corpus=manifest.fingerprint),
             FMRIContract.from_dict(bold, where=str(folder / BOLD_CONTRACT)),
             read_table(folder / "scans.parquet"),
-            {key: Sensors.from_dict(fields) for key, fields in layouts.items()},
-            Sensors.from_dict(json.loads((folder / "rois.json").read_text())),
+            read_layouts(folder / "layouts.json"),
+            sensors_in(folder / "rois.json", json_file.read(folder / "rois.json")),
             manifest.fingerprint,
             *(shards.ShardReader(folder / room, "float32",
                                  artifacts.shard_files(folder, manifest))
@@ -341,7 +340,7 @@ def seal(
     contract.save(folder)
     artifacts.write_json(folder / BOLD_CONTRACT, bold_contract.to_dict())
     scans.to_parquet(folder / "scans.parquet", index=False)
-    failures.to_csv(folder / "failures.tsv", sep="\t", index=False)
+    tsv.write(failures, folder / "failures.tsv")
     artifacts.write_json(folder / "layouts.json",
                          {key: layout.to_dict() for key, layout in layouts.items()})
     artifacts.write_json(folder / "rois.json", rois.to_dict())

@@ -9,9 +9,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+
+from .. import json_file
 
 KINDS = ("eeg", "mag", "planar_grad", "axial_grad", "roi")
 MEG_KINDS = ("mag", "planar_grad", "axial_grad")
@@ -68,6 +71,10 @@ class Sensors:
                     f"Sensors.{name} must have shape {shape} for {n} names, "
                     f"got {getattr(self, name).shape}"
                 )
+        if not ((self.kind >= 0) & (self.kind < len(KINDS))).all():
+            raise ValueError(f"Sensors.kind must be one of 0 to {len(KINDS) - 1}")
+        if not all(isinstance(word, str) for word in (*self.names, *self.unit)):
+            raise ValueError("Sensors.names and Sensors.unit must be text")
         if len(self.unit) != n:
             raise ValueError(f"Sensors.unit must have one unit for each of {n} names, "
                              f"got {len(self.unit)}")
@@ -266,6 +273,51 @@ def common_names(layouts: Sequence[Sensors]) -> list[str]:
     """
     everywhere = set(layouts[0].names).intersection(*(layout.names for layout in layouts[1:]))
     return [name for name in layouts[0].names if name in everywhere]
+
+
+def read_layouts(path: Path) -> dict[str, Sensors]:
+    """Sensor layouts by fingerprint, of a file layouts.json.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict[str, Sensors]
+        As the artifact has them.
+
+    Raises
+    ------
+    ValueError
+        It holds anything else.
+    """
+    return {key: sensors_in(path, fields) for key, fields in json_file.read(path).items()}
+
+
+def sensors_in(path: Path, fields: dict[str, Any]) -> Sensors:
+    """Sensors of a file that others may have written.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    fields
+        What it holds.
+
+    Returns
+    -------
+    Sensors
+        As `to_dict` wrote them.
+
+    Raises
+    ------
+    ValueError
+        It holds anything else.
+    """
+    with json_file.shaped(path, "a sensor layout"):
+        return Sensors.from_dict(fields)
 
 
 def _device_to_head(info) -> np.ndarray:

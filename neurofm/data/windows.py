@@ -1,6 +1,5 @@
 """WindowTable: which windows there are, of whom, in which split; for corpora and token sets."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import artifacts
+from .. import artifacts, json_file
 from ..seen import subject_keys
 from . import shards
 from .contract import Contract
@@ -55,7 +54,7 @@ class WindowTable:
     def datasets(self) -> dict[str, dict[str, str]]:
         """Data set → what was stated of its terms: name, license, acknowledge, doi."""
         path = self.folder / DATASETS
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json_file.read(path) if path.exists() else {}
 
     def select(self, split: str | None = None, **columns: str) -> np.ndarray:
         """Indices of the windows of a split and of recordings with the given column values."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from .. import results
+from .. import results, yaml_file
 from ..checkpoints import golden, robustness
 from ..checkpoints.robustness import Robustness
 from ..checkpoints.store import load
@@ -65,13 +64,18 @@ def _answers(model, path_or_repo: str) -> list[str]:
     if not isinstance(model, WindowDecoder):
         return []
     run, found = find(path_or_repo, "run.yaml"), find(path_or_repo, results.FILE_NAME)
-    task = (yaml.safe_load(run.read_text()) or {}).get("task") if run else None
+    task = _task(run) if run else ""
     lines = [f"task {task}" if task else "task not stated",
              f"classes {', '.join(model.classes)}" if model.classes else "predicts a number"]
     if found is None:
         return [*lines, "held-out score: none is stored beside it"]
     scored = results.Results.load(found.parent)
     return [*lines, f"held-out score: {scored.summary}", *scored.notes, *map(str, scored.flags)]
+
+
+def _task(run: Path) -> str:
+    settings = yaml_file.read(run)
+    return str(settings.get("task") or "") if isinstance(settings, dict) else ""
 
 
 def _worse(path_or_repo: str) -> list[str]:

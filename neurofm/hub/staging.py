@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 import yaml
 
-from .. import artifacts, results
+from .. import artifacts, results, tsv, yaml_file
 from ..checkpoints import golden, robustness
 from ..checkpoints.card import About, card
 from ..checkpoints.robustness import Robustness
@@ -91,7 +91,7 @@ def stage_checkpoint(
     for name in weights:
         copied(source, name, out)
     settings = source / "run.yaml"
-    said = yaml.safe_load(settings.read_text()) if settings.exists() else {}
+    said = yaml_file.read(settings) if settings.exists() else {}
     (out / "run.yaml").write_text(
         yaml.safe_dump(names.renamed(without_paths(said)), sort_keys=False, allow_unicode=True))
     golden.save(model, out)
@@ -236,7 +236,7 @@ def _write_failures(source: Path, target: Path, names: Pseudonyms) -> None:
                 reason = reason.replace(part, "FILE")
         table.loc[number, "source"] = f"recording {number + 1}"
         table.loc[number, "reason"] = names.renamed(without_paths(reason))
-    table.to_csv(target, sep="\t", index=False)
+    tsv.write(table, target)
 
 
 def _refuse_secrets(folder: Path, files: list[str], names: Pseudonyms, care: Care) -> None:

@@ -56,10 +56,12 @@ def find(name: str) -> type["NeuroFMPreTrainedModel"]:
     return plugins.load(GROUP, name)
 
 
-def register_auto_classes() -> None:
-    """Make transformers' `AutoConfig` and `AutoModel` know all of them."""
+def register_auto_classes() -> set[str]:
+    """Make transformers' `AutoConfig` and `AutoModel` know all of them; returns their
+    `model_type`."""
     from transformers import AutoConfig, AutoModel
 
+    kinds = set()
     for name in names():
         try:
             model = find(name)
@@ -69,3 +71,5 @@ def register_auto_classes() -> None:
         kind = cast(str, model.config_class.model_type)
         AutoConfig.register(kind, model.config_class, exist_ok=True)
         AutoModel.register(model.config_class, model, exist_ok=True)
+        kinds.add(kind)
+    return kinds

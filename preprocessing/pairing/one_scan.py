@@ -47,7 +47,8 @@ class Pairing:
 
     def to_dict(self) -> dict:
         """For comparison with what a folder was made with: of tables and atlases the contents."""
-        fields = {**asdict(self), "contract": self.contract.to_dict(), "bold": self.bold.to_dict()}
+        fields = {**asdict(self), "contract": self.contract.to_dict(), "bold": self.bold.to_dict(),
+                  "reading": self.reading.shaping()}
         fields.pop("lacking")
         return {**self.defaults(), **fields}
 
@@ -109,7 +110,8 @@ def _pair(job: Job, out: Path, how: Pairing) -> None:
 def read(job: Job, how: Pairing) -> Recording:
     """The EEG as the archive knows it, without the channels to be dropped."""
     options = how.reading
-    recording = readers.read(job.path, montage=options.montage, rename=options.rename)
+    recording = readers.read(job.path, montage=options.montage, rename=options.rename,
+                             max_recording_gb=options.max_recording_gb)
     unwanted = {name.casefold() for name in how.drop}
     kept = np.flatnonzero([name.casefold() not in unwanted for name in recording.sensors.names])
     if len(kept) == 0:

@@ -105,7 +105,7 @@ def check_same(ours: Sensors, known: Sensors, where: str, of: str) -> None:
 
 
 def _of_image(path: Path, reading: ReadOptions, t_r: str) -> Bold:
-    found = readers.read(path, images=reading.images)
+    found = readers.read(path, images=reading.images, max_recording_gb=reading.max_recording_gb)
     own = round(1 / found.sfreq, 9)
     beside = json_beside(path, sidecar_of(path))
     said = _said(path, t_r, beside) if t_r else own

@@ -4,11 +4,13 @@ A pickle is a program: it names functions, and loading calls them. Here each nam
 becomes a husk, an object of ours that only keeps what it was called with; any other name is
 refused. Arrays of NumPy and tables of pandas are then read off the husks (their layout: NumPy's
 `ndarray.__reduce__`, `pandas.core.internals`, Arrow's "Variable-size Binary Layout"), so neither
-library unpickles anything either.
+library unpickles anything either. Nothing becomes larger than the file: lengths that it states are
+checked before they are believed, and so is what stands in it many times.
 """
 
 import io
 import pickle
+import pickletools
 import re
 from collections import OrderedDict
 from itertools import pairwise
@@ -29,6 +31,7 @@ _HUSKS = (
                "StringArray", "ObjectStringArrayMixin")),
     (r"pyarrow\.lib", ("_restore_array", "chunked_array", "type_for_alias", "py_buffer")),
 )
+_MOST_TIMES, _LEAST = 20, 10**5  # an index or a type may be shared by all columns
 _NUMBER = re.compile(r"[fiub]\d+")
 
 
@@ -56,7 +59,7 @@ class _Reader(pickle.Unpickler):
         # Made anew for each file: a pickle may set attributes of what it was given.
         self._plain = {
             ("builtins", "slice"): slice, ("__builtin__", "slice"): slice,
-            ("builtins", "bytearray"): bytearray, ("__builtin__", "bytearray"): bytearray,
+            ("builtins", "bytearray"): _as_bytes, ("__builtin__", "bytearray"): _as_bytes,
             ("collections", "OrderedDict"): OrderedDict,
             ("_codecs", "encode"): lambda text, *_: text.encode("latin1"),
         }
@@ -70,11 +73,48 @@ class _Reader(pickle.Unpickler):
         raise _Refused(f"{module}.{name}")
 
 
+def _size(held: Any, known: dict[int, int]) -> int:
+    """Values in what was unpickled, those that stand there several times as often; known: of
+    objects that were counted."""
+    if isinstance(held, bytes | str):
+        return len(held)
+    if isinstance(held, dict):
+        inside = [*held.keys(), *held.values()]
+    elif isinstance(held, _Husk):
+        inside = [*held.args, held.state]
+    elif isinstance(held, list | tuple):
+        inside = [*held]
+    else:
+        return 1
+    if id(held) not in known:
+        known[id(held)] = 0  # in a circle nothing is added
+        known[id(held)] = 1 + sum(_size(each, known) for each in inside)
+    return known[id(held)]
+
+
+def _as_bytes(content: Any = b"", *_) -> bytes:
+    """Of `bytearray`, which would be as long as a number says."""
+    if not isinstance(content, bytes | bytearray | str):
+        raise _Refused("a bytearray of a length")
+    return content.encode("latin1") if isinstance(content, str) else bytes(content)
+
+
+def _checked(content: bytes) -> io.BytesIO:
+    """The pickle, once each length that it states fits into it."""
+    for op, argument, _ in pickletools.genops(content):
+        if "PUT" in op.name and argument is not None and argument > len(content):
+            raise ValueError(f"{op.name} {argument} in a file of {len(content)} bytes")
+    return io.BytesIO(content)
+
+
 def load(path: Path) -> tuple[list[str], np.ndarray, list[str]]:
     """(names of regions, if it has them; float64 [volume, region]; what was assumed) of a table of
     pandas, a dict region → series, or an array, of which the longer axis is time."""
     try:
-        held = _Reader(io.BytesIO(path.read_bytes())).load()
+        content = path.read_bytes()
+        held = _Reader(_checked(content)).load()
+        if (n := _size(held, {})) > _MOST_TIMES * len(content) + _LEAST:
+            raise ValueError(f"{n:.3g} values in a file of {len(content)} bytes")
     except _Refused as found:
         raise ReadError(path, f"wanted numbers in a pickle, but it names {found}, which would be "
                               f"run by loading it: pickles are never run here; {_DO}") from None

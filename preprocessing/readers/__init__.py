@@ -11,7 +11,6 @@ To add one: a file here and its name in `OWN`; or another package's module as an
 the group `neurofm.readers`, which is asked for files that no reader here claims.
 """
 
-import gzip
 import logging
 from functools import cache
 from importlib import import_module
@@ -22,7 +21,8 @@ from typing import Literal
 from neurofm import plugins, pointers
 from neurofm.data.recording import Recording
 
-from .. import bids, sealed_archive
+from .. import bids, links, sealed_archive
+from . import apart, hdf5, sizes
 from .errors import ReadError, quiet, unreadable
 from .options import ArrayTable, ImageTable, ReadOptions
 
@@ -71,6 +71,7 @@ def read(
     images: ImageTable | None = None,
     unit: Literal["", "V", "mV", "uV", "nV"] = "",
     encoding: str = "",
+    max_recording_gb: float = 16.0,
 ) -> Recording:
     """Read one recording from a file (or folder, if that is the format).
 
@@ -94,6 +95,8 @@ def read(
         Unit of the EEG values in the file, whatever its header says.
     encoding
         Encoding of annotations and sidecars that are not UTF-8; "" = latin-1.
+    max_recording_gb
+        Largest recording that is read, GB of 32-bit numbers.
 
     Returns
     -------
@@ -109,13 +112,21 @@ def read(
     sealed_archive.check(path)
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
                           arrays or ArrayTable(), images or ImageTable(), unit=unit,
-                          encoding=encoding)
+                          encoding=encoding, max_recording_gb=max_recording_gb)
+    return apart.read(path, options) if apart.is_wanted(path) else opened(path, options)
+
+
+def opened(path: Path, options: ReadOptions) -> Recording:
+    """`read` in this process."""
     try:
         with quiet():
             return _read(path, options)
     except ReadError as error:
         raise error.of(path) from error
-    except (MemoryError, ImportError, AssertionError):
+    except MemoryError as error:
+        raise ReadError(path, "memory ran out while it was read: it is larger than it looks, or "
+                              "damaged; read it on a larger machine, or split it") from error
+    except (ImportError, AssertionError):
         raise
     except Exception as error:  # libraries fail in many ways on what is damaged
         log.debug("%s", path, exc_info=True)
@@ -136,8 +147,10 @@ def _read(path: Path, options: ReadOptions) -> Recording:
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
                               f"…func.gii, …dtseries.nii) are{_others()}")
-    if path.suffix == ".gz":
-        _check_packed(path)
+    if why := links.strange(path):
+        raise ReadError(path, why)
+    if path.is_file():
+        _check_size(path, options)
     if path.name.startswith("sub-"):
         # Links are not followed: in an archive of datalad only they bear the names of BIDS.
         root = bids.find_root(path.absolute())
@@ -148,11 +161,17 @@ def _read(path: Path, options: ReadOptions) -> Recording:
     return reader.read(path, options)
 
 
-def _check_packed(path: Path) -> None:
-    """Raise where a .gz is damaged: libraries stop where the header says, before its checksum."""
-    with gzip.open(path) as file:
-        while file.read(2**22):
-            pass
+def _check_size(path: Path, options: ReadOptions) -> None:
+    """Raise ReadError for a file that would take more memory than is allowed, or leads to others.
+    Formats of which nothing is told here are checked by their readers, once their header is read.
+    """
+    limit, suffix = options.limit, path.suffix.lower()
+    if suffix == ".gz":
+        sizes.check_packed(path, limit)
+    elif suffix in (".mat", ".set"):
+        sizes.check_mat(path, limit)
+    if hdf5.is_hdf5(path):
+        hdf5.check(path, limit)
 
 
 def from_raw(

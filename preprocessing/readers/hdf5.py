@@ -1,12 +1,70 @@
-"""HDF5 files of arrays: one array of time and channel, or a dataset a channel."""
+"""HDF5 files: what they may hold, and arrays in them: one of time and channel, or a dataset a
+channel.
 
+A dataset can lie in another file, by a link, as external storage or as a virtual dataset: reading
+it would read any file of this machine, so such files are refused. Layout: HDF5 file format
+specification 3.0.
+"""
+
+import math
 from pathlib import Path
 
 import numpy as np
 
 from neurofm import extras
 
+from .errors import ReadError
+from .sizes import Limit
+
 EXTENSIONS = (".h5", ".hdf5")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_FIRST = (0, 512, 1024, 2048)  # bytes at which a file may begin, as of MATLAB 7.3
+_MOST = 10**6  # objects in a file
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, by its first bytes."""
+    with open(path, "rb") as file:
+        head = file.read(_FIRST[-1] + len(_SIGNATURE))
+    return any(head[at:at + len(_SIGNATURE)] == _SIGNATURE for at in _FIRST)
+
+
+def check(path: Path, limit: Limit) -> None:
+    """Raise ReadError for a file that leads to others, or that is too large once it is read."""
+    h5py = extras.need("h5py", "an HDF5 file")
+
+    seen, total = set(), 0
+    with h5py.File(path, "r") as file:
+        groups = [file]
+        while groups:
+            group = groups.pop()
+            for name in group:
+                link = group.get(name, getlink=True)
+                if not isinstance(link, h5py.HardLink):
+                    _refuse(path, f"{group.name}/{name}", "is a link to another place")
+                held = group[name]
+                place = h5py.h5o.get_info(held.id).addr
+                if place in seen:  # by another name, or a circle
+                    continue
+                seen.add(place)
+                if len(seen) > _MOST:
+                    raise ReadError(path, f"holds more than {_MOST} objects; it is damaged, or no "
+                                          f"recording")
+                if isinstance(held, h5py.Group):
+                    groups.append(held)
+                elif isinstance(held, h5py.Dataset):
+                    if held.external:
+                        _refuse(path, held.name, "lies in another file (external storage)")
+                    if held.is_virtual:
+                        _refuse(path, held.name, "is made of other files (a virtual dataset)")
+                    n = max(math.prod(held.shape or (0,)), math.prod(held.chunks or (0,)))
+                    total += n * held.dtype.itemsize
+                    limit.check(path, total)
+
+
+def _refuse(path: Path, name: str, why: str) -> None:
+    raise ReadError(path, f"{name.replace('//', '/')} {why}, which is never followed; copy its "
+                          f"content into the file, as by h5repack or MATLAB's save")
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from .. import montage
-from . import edf_header
+from . import beside, edf_header
 from .errors import ReadError
+
+_FILES = re.compile(r"^\s*(DataFile|MarkerFile)\s*[=:]\s*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 def check_edf(path: Path) -> list[str]:
@@ -80,12 +82,16 @@ def _is_eeg(label: str) -> bool:
 
 
 def check_brainvision(path: Path) -> None:
-    """Check the length of the binary file against header and markers of a .vhdr."""
+    """Check the length of the binary file against header and markers of a .vhdr, and that both lie
+    beside it."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:  # headers of old recorders, without a Codepage line
         text = content.decode("latin-1")
+    for key, name in _FILES.findall(text.partition("[Comment]")[0]):
+        if name:
+            beside.named(path, key, name.replace("$b", path.stem))
     said = dict(re.findall(r"^(\w+)=(.*?)\s*$", text, flags=re.MULTILINE))
     named = said.get("DataFile", "").replace("$b", path.stem)
     binary = path.parent / named

@@ -79,6 +79,7 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
             raise ReadError(path, reason) from error
         raise ReadError(path, f"mne-bids cannot read it: {sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
+    mne_raw.check_place(path, raw)
     mne_raw.check_signal_file(path, raw)
     beside = bids.sidecars(path, root)
     has_events = any(file.name.endswith("events.tsv") for file in beside)

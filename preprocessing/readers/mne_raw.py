@@ -5,6 +5,7 @@ not. Electrodes take the positions of the file where it has usable ones, else th
 by name. Epoched files become a signal with a cut between epochs; averages are refused.
 """
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 from neurofm import extras, pointers
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
+from neurofm.terminal import printable
 
-from .. import memory, montage, places
-from . import duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
+from .. import links, memory, montage, places
+from . import beside, duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
 from .errors import ReadError, sentence, unreadable
 from .headers import check_brainvision, check_edf, faster_than_eeg, rates_note
 from .units import gains
@@ -82,8 +84,19 @@ def open_raw(path: Path, encoding: str = ""):
         if wanted := extras.hint(error):
             raise ReadError(path, f"reading {path.suffix} {wanted}") from error
         raise unreadable(path, error) from error
+    check_place(path, raw)
     check_signal_file(path, raw)
     return raw
+
+
+def check_place(path: Path, raw) -> None:
+    """Raise ReadError where a header has led its reader to files that are not beside it."""
+    homes = {Path(os.path.abspath(path)).parent, path.resolve().parent}
+    for file in filter(None, getattr(raw, "filenames", None) or ()):
+        there = Path(os.path.abspath(file))
+        if homes.isdisjoint(there.parents):
+            raise ReadError(path, f"leads to {printable(str(there))}, outside its folder: other "
+                                  f"folders are never read; copy the file beside it")
 
 
 def check_signal_file(path: Path, raw) -> None:
@@ -138,17 +151,28 @@ def _open(path: Path, exclude: list[str], words: dict[str, str]):
         return mne.io.read_raw(path, verbose="ERROR", **chosen, **words)
     except TypeError as error:
         if suffix == ".set" and "read_epochs_eeglab" in str(error):
+            _check_set(path)
             return mne.read_epochs_eeglab(path, verbose="ERROR")
         raise
+
+
+def _check_set(path: Path) -> None:
+    """Raise ReadError where a .set of epochs leads to a signal file that is not beside it."""
+    held = extras.need("pymatreader", "an EEGLAB file").read_mat(str(path), ["EEG", "data"])
+    named = held.get("EEG", held).get("data")
+    if isinstance(named, str):
+        beside.named(path, "EEG.data", named)
 
 
 def check_header(path: Path) -> list[str]:
     """Raises ReadError where the header promises more than the file holds; channels to exclude."""
     suffix = path.suffix.lower()
     for companion in (".fdt", ".eeg", ".vmrk"):
+        if why := links.strange(path.with_suffix(companion)):
+            raise ReadError(path, f"{path.stem}{companion} {why}")
         if waiting := pointers.not_fetched(path.with_suffix(companion)):
             raise ReadError(path, waiting)
-    if suffix == ".vhdr":
+    if suffix in (".vhdr", ".ahdr"):
         check_brainvision(path)
     return check_edf(path) if suffix in (".edf", ".bdf") else []
 
@@ -193,7 +217,10 @@ def convert(
         sensors, notes = _place(Sensors.from_info(info, picks), info, options, source, fiducials)
     picks = picks or parcels
     try:
-        if isinstance(raw, mne.BaseEpochs):
+        is_cut = isinstance(raw, mne.BaseEpochs)
+        n_times = len(raw) * len(raw.times) if is_cut else raw.n_times
+        options.limit.check(source, 4 * len(picks) * n_times, mapped=not is_cut)
+        if is_cut:
             signal, events = _epochs(raw, picks, options.metadata, source)
         elif options.metadata:
             raise ReadError(source, f"metadata: {options.metadata} names a column of epochs' "
@@ -224,7 +251,6 @@ def convert(
     nyquist = info["sfreq"] / 2
     lowpass = info["lowpass"] if info["lowpass"] and info["lowpass"] < 0.999 * nyquist else None
     attributes = {"line_hz": f"{info['line_freq']:g}"} if info["line_freq"] else {}
-    is_cut = isinstance(raw, mne.BaseEpochs)
     recording = Recording(
         signal, float(info["sfreq"]), sensors, events, source=source,
         bads=tuple(renamed[name] for name in info["bads"] if name in renamed),

@@ -4,6 +4,7 @@ The repetition time is the image's own (its header, and the .json beside it wher
 they disagree, or the header says none, that is an error: it is never guessed.
 """
 
+import math
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..steps.refusal import some
 from . import atlas as atlases
 from .errors import ReadError, quiet, unreadable
 from .scan_events import with_events
+from .sizes import Limit
 
 KIND = "image"
 VOXELS = "voxels"  # in place of an atlas: every voxel of the mask is a region
@@ -75,7 +77,7 @@ def read(path: Path, options) -> Recording:
         derivatives.check_space(path, table)
     try:
         whole = nibabel.load(path)
-        _check_header(path, whole)
+        _check_header(path, whole, options.limit)
         image = atlases.squeezed(nibabel.Nifti1Image(
             np.asarray(whole.dataobj, dtype=np.float32), whole.affine, whole.header))
     except ReadError:
@@ -95,8 +97,9 @@ def read(path: Path, options) -> Recording:
     return with_events(found, path, table, options.encoding)
 
 
-def _check_header(path: Path, image) -> None:
-    """Raise ReadError where the header promises more than the file holds, or no place in space."""
+def _check_header(path: Path, image, limit: Limit) -> None:
+    """Raise ReadError where the header promises more than the file holds or is allowed, or no place
+    in space."""
     promised = int(image.dataobj.offset) + int(np.prod(image.shape, dtype=object)
                                                * image.get_data_dtype().itemsize)
     held = path.stat().st_size * (_MOST_PACKED if path.suffix == ".gz" else 1)
@@ -105,6 +108,7 @@ def _check_header(path: Path, image) -> None:
                               f"{image.shape}, {promised} bytes, the file holds "
                               f"{'at most ' * (path.suffix == '.gz')}{held}; copy it again from "
                               f"the source")
+    limit.check(path, math.prod(map(int, image.shape)) * np.dtype(np.float32).itemsize)
     turned = image.affine[:3, :3]
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(turned)) < _LEAST_VOXEL_MM3:
         raise ReadError(path, "its header's affine places no voxel (it is zero, singular or NaN); "

@@ -1,13 +1,14 @@
 """What a file does not say of itself, and a user must."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from neurofm import contents
 
 from .. import text
 from .errors import ReadError
+from .sizes import Limit
 from .surface import other_side
 
 OF_BOTH_SIDES = contents.told_by(lambda left: [left, other_side(left)])
@@ -179,3 +180,12 @@ class ReadOptions:
     # unit of the EEG values, whatever the header says; "" = as it says
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     encoding: str = ""  # of text that is not UTF-8; "" = latin-1, with a note
+    max_recording_gb: float = 16.0  # as it is read; decides what is refused, not what is read
+
+    @property
+    def limit(self) -> Limit:
+        return Limit(self.max_recording_gb)
+
+    def shaping(self) -> dict[str, Any]:
+        """What shapes recordings, as plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "max_recording_gb"}

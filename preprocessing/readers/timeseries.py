@@ -13,8 +13,9 @@ from neurofm.data.sensors import HEAD_CENTER_M, KINDS, Sensors
 from .. import montage, text
 from ..places import WrongPlaces, judge
 from ..steps.refusal import some
-from . import atlas, hdf5, trials
+from . import atlas, hdf5, sizes, trials
 from .errors import ReadError, unreadable
+from .sizes import Limit
 
 KIND = "array"
 EXTENSIONS = (".npy", ".npz", ".mat", ".csv", ".1d", *hdf5.EXTENSIONS)
@@ -37,7 +38,7 @@ def read(path: Path, options) -> Recording:
         raise ReadError(path, "a plain array does not say its sampling rate, unit and channels: "
                               "give them under `arrays:` (sfreq, unit, axes, names or channels)")
     axes = table.axes.split(",")
-    array, named = _load(path, table.variable, axes)
+    array, named = _load(path, table.variable, axes, options.limit)
     if array.ndim != len(axes) or array.size == 0:
         more = ("" if "trial" in axes or array.ndim != 3 else
                 " (of trials: arrays.axes: trial,channel,time)")
@@ -49,7 +50,7 @@ def read(path: Path, options) -> Recording:
                               f"numbers, or pass over such files (exclude: [pattern])")
     if "trial" in axes:
         turned = array.transpose([axes.index(name) for name in ("trial", "channel", "time")])
-        labels = _labels(path, table, len(turned))
+        labels = _labels(path, table, len(turned), options.limit)
         signal, events = trials.end_to_end(turned, table.sfreq, labels)
     else:
         signal, events = array.T if axes[0] == "time" else array, Events.none()
@@ -69,10 +70,11 @@ def read(path: Path, options) -> Recording:
                      n_epochs=array.shape[axes.index("trial")] if "trial" in axes else 0)
 
 
-def _load(path: Path, variable: str, axes: list[str]) -> tuple[np.ndarray, list[str]]:
+def _load(path: Path, variable: str, axes: list[str], limit: Limit
+          ) -> tuple[np.ndarray, list[str]]:
     """(the one array of a file, or of those of a .npz, .mat or .h5 with these axes the one of that
     name; names of its channels where the file has them)."""
-    held, n_axes = _arrays(path), len(axes)
+    held, n_axes = _arrays(path, limit), len(axes)
     if isinstance(held, np.ndarray):
         return held, _names_in(path)
     apart = path.suffix.lower() in hdf5.EXTENSIONS and not variable and n_axes == 2
@@ -93,23 +95,31 @@ def _load(path: Path, variable: str, axes: list[str]) -> tuple[np.ndarray, list[
     return next(iter(arrays.values())), []
 
 
-def _arrays(path: Path) -> np.ndarray | dict:
+def _arrays(path: Path, limit: Limit) -> np.ndarray | dict:
     """What a file holds: an array, or (.npz, .mat, .h5) several things by name."""
     try:
         suffix = path.suffix.lower()
         if suffix == ".npy":
+            sizes.check_npy(path, limit)
             return np.load(path, allow_pickle=False)
         if path.name.lower().endswith(_TEXT):
+            sizes.check_text(path, limit)
             return np.genfromtxt(path, delimiter=_delimiter(path),
                                  comments=None,  # type: ignore[call-overload] # numpy takes None
                                  ndmin=2,
                                  skip_header=1 if _names_in(path) else 0,
                                  missing_values=["n/a"], dtype=np.float64)
         if suffix == ".npz":
+            sizes.check_npz(path, limit)
             return dict(np.load(path, allow_pickle=False))
+        sizes.check_mat(path, limit)
+        if hdf5.is_hdf5(path):
+            hdf5.check(path, limit)
         if suffix in hdf5.EXTENSIONS:
             return hdf5.arrays(path)
         return extras.need("pymatreader", "a MATLAB file").read_mat(str(path))
+    except (ReadError, MemoryError):
+        raise
     except Exception as error:
         if "pickle" in str(error):
             raise ReadError(path, "holds Python objects (a pickle), which are never loaded: they "
@@ -117,7 +127,7 @@ def _arrays(path: Path) -> np.ndarray | dict:
         raise unreadable(path, error) from error
 
 
-def _labels(path: Path, table, n_trials: int) -> list[str | None]:
+def _labels(path: Path, table, n_trials: int, limit: Limit) -> list[str | None]:
     """The label of each trial as text, by `labels` and `label_variable` of the table; None where
     nothing is said of it."""
     if not table.has_labels:
@@ -131,7 +141,7 @@ def _labels(path: Path, table, n_trials: int) -> list[str | None]:
         raise ReadError(path, f"wanted the labels of its {n_trials} trials in {file.name} beside "
                               f"it (.npy, .npz, .mat or .csv), but there is no such file; correct "
                               f"arrays.labels, or leave it out for trials without labels")
-    held = _arrays(file)
+    held = _arrays(file, limit)
     if isinstance(held, dict):
         there = [name for name in held if not name.startswith("__")]
         name = table.label_variable or (there[0] if len(there) == 1 else "")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofm import config, contents
+from neurofm import config, contents, tsv
 from neurofm.data.pairs import Pairs
 from neurofm.data.windows import SPLITS
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequenceConfig
@@ -180,7 +180,7 @@ def _written(out: Path, judged: Judged) -> list[str]:
     tables = {"scans.tsv": judged.by_scan, "connectivity.tsv": judged.fc,
               "regions.tsv": judged.by_region, "table.tsv": judged.table}
     for name, table in tables.items():
-        table.to_csv(out / name, sep="\t", index=False, float_format="%.5g")
+        tsv.write(table, out / name, float_format="%.5g")
     series.table(judged.scans, judged.regions).to_parquet(out / "predictions.parquet", index=False)
     return [*tables, "predictions.parquet", *synthesis_figures.draw(out, judged), "run.yaml"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurofm import config
+from neurofm import config, tsv
 from neurofm.models.protocol import RegionModel
 from neurofm.pages import table as tables
 from neurofm.pages.words import contract_in_words
@@ -42,7 +42,7 @@ def report(
     files = ["predictions.parquet", "run.yaml"]
     config.save(run, out)
     if curves is not None:
-        curves.to_csv(out / "calibration_curves.tsv", sep="\t", index=False, float_format="%.4f")
+        tsv.write(curves, out / "calibration_curves.tsv", float_format="%.4f")
         files.append("calibration_curves.tsv")
     explained = run.explain or (result.best_network or result.best)
     try:
@@ -51,7 +51,7 @@ def report(
         maps, picture, unmapped = [], None, [f"no attribution map: {error}"]
     beside = covariates.table(predictions, data.classes, data.corpus, run.covariates)
     if len(beside):
-        beside.to_csv(out / "covariates.tsv", sep="\t", index=False, float_format="%.4f")
+        tsv.write(beside, out / "covariates.tsv", float_format="%.4f")
         files.append("covariates.tsv")
     learned = (brain(out, run.model, data)
                if isinstance(setup.networks.models.get(""), RegionModel) and run.model else [])
@@ -89,7 +89,7 @@ def explain(
     found = attribution.of_answers(answers.to_numpy(float), data.classes, data.corpus, windows,
                                    data.target[windows], folds=fold)
     table = pd.concat([one.table() for one in found], ignore_index=True)
-    table.to_csv(out / "attribution.tsv", sep="\t", index=False, float_format="%.5g")
+    tsv.write(table, out / "attribution.tsv", float_format="%.5g")
     attribution_figure.draw(out / "attribution.png", found, data.classes, f"{method}, test")
     return ["attribution.tsv", "attribution.png"], (out / "attribution.png", (
         f"Patterns of {method} over test windows (Haufe et al. 2014): how band power goes with "

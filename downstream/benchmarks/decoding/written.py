@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from neurofm import tsv
 from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 
@@ -26,7 +27,7 @@ def write(out: Path, result: Comparison, about: About) -> list[str]:
     if result.by_window is not None:
         tables["table_windows.tsv"] = result.by_window.table
     for name, table in tables.items():
-        table.to_csv(out / name, sep="\t", index=False, float_format="%.4f")
+        tsv.write(table, out / name, float_format="%.4f")
     return [*tables, *comparison_figures.draw(out, result, about.curves)]
 
 

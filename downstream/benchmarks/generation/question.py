@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm import tsv
 from neurofm.data.corpus import Corpus
 from neurofm.pages import table as tables
 from neurofm.repository import LEDGER
@@ -96,8 +97,8 @@ def ask(run: GenerationConfig, job: Job) -> Made:
     bursts, n_segment = prepare(compared, settings)  # reads all: nothing is begun if one is bad
     measured = measure(compared, settings, bursts, n_segment)
     judged = table.judge(measured, compared.people, [*bands], run.permutations, run.seed)
-    judged.table.to_csv(out / "table.tsv", sep="\t", index=False, float_format="%.5g")
-    judged.values.to_csv(out / "subjects.tsv", sep="\t", index=False, float_format="%.5g")
+    tsv.write(judged.table, out / "table.tsv", float_format="%.5g")
+    tsv.write(judged.values, out / "subjects.tsv", float_format="%.5g")
     files = _draw(out, compared, settings, judged, measured, bursts)
     power = np.sort(bursts.power())
     found = results(run, compared, settings, judged)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import torch
 
+from neurofm import tsv
 from neurofm.checkpoints.contracts import open_for
 from neurofm.data.corpus import Corpus
 from neurofm.models.protocol import RegionModel
@@ -72,8 +73,8 @@ def ask(run: HiddenRegionsConfig, job: Job) -> Made:
         scores.score(model, untrained, corpus, windows, share, whole, run.seed)
         for whole in (False, True) for share in run.shares], ignore_index=True)
     table = scores.summarize(each)
-    each.to_csv(job.out / "subjects.tsv", sep="\t", index=False, float_format="%.4f")
-    table.to_csv(job.out / "table.tsv", sep="\t", index=False, float_format="%.4f")
+    tsv.write(each, job.out / "subjects.tsv", float_format="%.4f")
+    tsv.write(table, job.out / "table.tsv", float_format="%.4f")
     figures = page.draw(job.out / "hidden_regions.png", each)
     learned = brain_figures.draw(job.out, model, corpus, corpus.select("train"),
                                  windows[: run.n_runs])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neurofm import tsv
 from neurofm.checkpoints.contracts import open_for
 from neurofm.data.corpus import Corpus
 from neurofm.models.protocol import NextTokenModel
@@ -80,8 +81,8 @@ def ask(run: NextTokenConfig, job: Job) -> Made:
     windows = corpus.select(run.split)
     each = scores.score(model, simple, corpus, windows, run.batch_windows)
     table = scores.summarize(each)
-    each.to_csv(job.out / "subjects.tsv", sep="\t", float_format="%.4f")
-    table.to_csv(job.out / "table.tsv", sep="\t", index=False, float_format="%.4f")
+    tsv.write(each, job.out / "subjects.tsv", index=True, float_format="%.4f")
+    tsv.write(table, job.out / "table.tsv", float_format="%.4f")
     return Made(
         ["subjects.tsv", "table.tsv"], results=results(run, each, table),
         judged=corpus.judged(windows), page=page(run, corpus, table),

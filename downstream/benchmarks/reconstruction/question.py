@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from neurofm import tsv
 from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
@@ -74,8 +75,8 @@ def ask(run: ReconstructionConfig, job: Job) -> Made:
     windows = corpus.select(run.split)
     found = (samples if tokenizers["model"].of_samples else sources).compare(
         tokenizers, corpus, windows, run.batch_windows, run.seed)
-    found.table.to_csv(job.out / "reconstruction.tsv", sep="\t", index=False)
-    found.subjects.to_csv(job.out / "subjects.tsv", sep="\t", index=False, float_format="%.5g")
+    tsv.write(found.table, job.out / "reconstruction.tsv")
+    tsv.write(found.subjects, job.out / "subjects.tsv", float_format="%.5g")
     reconstruction_figure(tokenizers["model"], corpus, windows, job.out / "reconstruction.png")
     made = results(run, found)
     made.notes += notes

@@ -1,0 +1,84 @@
+"""Tables that people open in a spreadsheet: text from files is never run there as a formula."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def write(table: "pd.DataFrame", path: str | Path, **options: Any) -> None:
+    """Write a table, separated by tabs.
+
+    Parameters
+    ----------
+    table
+        Any table.
+    path
+        The file.
+    options
+        Go to `DataFrame.to_csv`, such as float_format.
+    """
+    Path(path).write_text(text(table, **options), encoding="utf-8")
+
+
+def text(table: "pd.DataFrame", **options: Any) -> str:
+    """What `write` writes.
+
+    Parameters
+    ----------
+    table
+        Any table.
+    options
+        Go to `DataFrame.to_csv`.
+
+    Returns
+    -------
+    str
+        Lines of cells.
+    """
+    words = {name: table[name].map(guarded) for name, kind in table.dtypes.items()
+             if str(kind) in ("object", "str", "string", "category")}
+    shown = table.assign(**words) if all(isinstance(name, str) for name in words) else table
+    return shown.rename(columns=guarded).to_csv(sep="\t", **{"index": False, **options})
+
+
+def guarded(cell: Any) -> Any:
+    """A cell with an apostrophe in front, where a spreadsheet would take it for a formula.
+
+    Parameters
+    ----------
+    cell
+        Numbers stay numbers, also those written as text.
+
+    Returns
+    -------
+    Any
+        "'=1+1" of "=1+1".
+    """
+    if not isinstance(cell, str) or not cell.startswith(_BEGINS) or len(cell) == 1:
+        return cell
+    try:
+        float(cell)
+        return cell
+    except ValueError:
+        return f"'{cell}"
+
+
+def plain(cell: Any) -> Any:
+    """A cell as it was before `guarded`.
+
+    Parameters
+    ----------
+    cell
+        As it was read.
+
+    Returns
+    -------
+    Any
+        Without the apostrophe.
+    """
+    is_guarded = isinstance(cell, str) and cell[:1] == "'" and cell[1:].startswith(_BEGINS)
+    return cell[1:] if is_guarded else cell
