@@ -53,6 +53,7 @@ def save(figure, path: str | Path) -> None:
     """Write `path` (PNG) and the SVG beside it, and close the figure."""
     from matplotlib import pyplot as plt
 
+    _without_formulas(figure)
     figure.set_dpi(DPI)
     if engine := figure.get_layout_engine():
         engine.execute(figure)  # once: savefig would lay out, and draw, twice for each file
@@ -60,6 +61,17 @@ def save(figure, path: str | Path) -> None:
     figure.savefig(path, dpi=DPI)
     figure.savefig(Path(path).with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
+
+
+def _without_formulas(figure) -> None:
+    """Show names as they are written: "$" begins a formula, and a wrong one is an error. Only the
+    powers of ten at ticks are formulas."""
+    from matplotlib.text import Text
+
+    for axes in figure.axes:
+        axes.get_xticklabels(), axes.get_yticklabels()  # names get into them when they are asked
+    for text in figure.findobj(Text):
+        text.set_parse_math("\\mathdefault" in text.get_text())
 
 
 def with_svg(folder: Path, files: list[str]) -> list[str]:

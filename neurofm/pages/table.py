@@ -23,8 +23,13 @@ def text(frame: pd.DataFrame) -> str:
 
 def markdown(heads: list[str], rows: Iterable[list]) -> str:
     """A table for a card."""
-    body = [[_cell(value) for value in row] for row in rows]
+    body = [[_in_markdown(_cell(value)) for value in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *body))
+
+
+def _in_markdown(cell: str) -> str:
+    """A cell whose content, such as a name in a file, is text and ends no row."""
+    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def html(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:

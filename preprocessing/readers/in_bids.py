@@ -16,6 +16,7 @@ from neurofm.pages import words
 from .. import bids, segments, text
 from ..bids import ENTITIES, entities, person
 from ..steps.refusal import some
+from . import beside as files
 from . import channel_rows, edf_pieces, landmarks, mne_raw, raw_events, recorded_text
 from .errors import ReadError, sentence
 from .options import ReadOptions
@@ -67,6 +68,8 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
                 bids_path = mne_bids.get_bids_path_from_fname(path, check=False, verbose="ERROR")
             bids_path.update(root=root)
             epoched = _is_epoched(path)
+            if epoched:
+                files.check_set(path)
             read_bids = mne_bids.read_epochs_bids if epoched else mne_bids.read_raw_bids
             told = recorded_text.words(path, options.encoding)
             more = {"extra_params": told} if told else {}
@@ -79,8 +82,8 @@ def _signals(path: Path, root: Path, options: ReadOptions) -> Recording:
             raise ReadError(path, reason) from error
         raise ReadError(path, f"mne-bids cannot read it: {sentence(error)}; check "
                               f"the file and its sidecars with the BIDS validator") from error
-    mne_raw.check_place(path, raw)
-    mne_raw.check_signal_file(path, raw)
+    files.check_place(path, raw)
+    files.check_length(path, raw)
     beside = bids.sidecars(path, root)
     has_events = any(file.name.endswith("events.tsv") for file in beside)
     if not epoched and (exclude or has_events):

@@ -5,7 +5,6 @@ not. Electrodes take the positions of the file where it has usable ones, else th
 by name. Epoched files become a signal with a cut between epochs; averages are refused.
 """
 
-import os
 import re
 import warnings
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 from neurofm import extras, pointers
 from neurofm.data.recording import Events, Recording
 from neurofm.data.sensors import KINDS, Sensors
-from neurofm.terminal import printable
 
 from .. import links, memory, montage, places
 from . import beside, duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
@@ -84,29 +82,9 @@ def open_raw(path: Path, encoding: str = ""):
         if wanted := extras.hint(error):
             raise ReadError(path, f"reading {path.suffix} {wanted}") from error
         raise unreadable(path, error) from error
-    check_place(path, raw)
-    check_signal_file(path, raw)
+    beside.check_place(path, raw)
+    beside.check_length(path, raw)
     return raw
-
-
-def check_place(path: Path, raw) -> None:
-    """Raise ReadError where a header has led its reader to files that are not beside it."""
-    homes = {Path(os.path.abspath(path)).parent, path.resolve().parent}
-    for file in filter(None, getattr(raw, "filenames", None) or ()):
-        there = Path(os.path.abspath(file))
-        if homes.isdisjoint(there.parents):
-            raise ReadError(path, f"leads to {printable(str(there))}, outside its folder: other "
-                                  f"folders are never read; copy the file beside it")
-
-
-def check_signal_file(path: Path, raw) -> None:
-    """Raise ReadError where the .fdt of a .set is shorter than that says."""
-    beside = path.with_suffix(".fdt")
-    if path.suffix.lower() == ".set" and beside.is_file() and hasattr(raw, "n_times"):
-        promised, held = 4 * len(raw.ch_names) * raw.n_times, beside.stat().st_size
-        if held < promised:
-            raise ReadError(path, f"truncated: {beside.name} holds {held} bytes, the .set promises "
-                                  f"{promised}; copy it again from the source")
 
 
 def missing_part(path: Path, error: Exception) -> str:
@@ -151,17 +129,9 @@ def _open(path: Path, exclude: list[str], words: dict[str, str]):
         return mne.io.read_raw(path, verbose="ERROR", **chosen, **words)
     except TypeError as error:
         if suffix == ".set" and "read_epochs_eeglab" in str(error):
-            _check_set(path)
+            beside.check_set(path)
             return mne.read_epochs_eeglab(path, verbose="ERROR")
         raise
-
-
-def _check_set(path: Path) -> None:
-    """Raise ReadError where a .set of epochs leads to a signal file that is not beside it."""
-    held = extras.need("pymatreader", "an EEGLAB file").read_mat(str(path), ["EEG", "data"])
-    named = held.get("EEG", held).get("data")
-    if isinstance(named, str):
-        beside.named(path, "EEG.data", named)
 
 
 def check_header(path: Path) -> list[str]:
