@@ -1,0 +1,250 @@
+"""Fuzzing: whatever is changed in a file, there is a result or one error that names the file; no
+traceback, no hang, no growth beyond a bound.
+
+`NEUROFM_FUZZ` is the number of cases of all tests together; 1000 unless it is set.
+"""
+
+import functools
+import itertools
+import json
+import os
+import shutil
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, note, settings
+
+from neurofm import repository, seen
+from neurofm.checkpoints.card import About, card
+from neurofm.checkpoints.robustness import Robustness
+from neurofm.checkpoints.store import load
+from neurofm.data import contracts
+from neurofm.data.sensors import read_layouts
+from neurofm.hub import show
+from neurofm.preprocessing import archive, readers, terms
+from neurofm.preprocessing.readers import ArrayTable, ImageTable, ReadOptions
+from neurofm.results import Results
+from tests.support import hostile
+from tests.support.torture import scans
+from tests.support.torture.signals import NAMES, edf
+
+CASES = int(os.environ.get("NEUROFM_FUZZ", 1000))
+CLOCK = itertools.count(10**18, 10**6)
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture,
+         HealthCheck.differing_executors, HealthCheck.filter_too_much]
+
+
+def cases(share: float):
+    """The decorator of a test that gets this share of all cases."""
+    return settings(max_examples=max(5, int(CASES * share)), deadline=None, database=None,
+                    derandomize=CASES <= 1000, suppress_health_check=QUIET,
+                    phases=[Phase.generate, Phase.shrink])
+
+
+def check(do, name: str) -> None:
+    problem = hostile.survives(do, name)
+    note(problem)
+    assert not problem, problem
+
+
+@pytest.fixture(scope="session")
+def atlas(tmp_path_factory) -> str:
+    return str(scans.atlas(tmp_path_factory.mktemp("atlas") / "atlas.nii"))
+
+
+@functools.cache
+def made(name: str, base: Path) -> tuple[Path, dict[Path, bytes]]:
+    """(the file in question, the content of all files of it)."""
+    folder = base / name
+    folder.mkdir()
+    path = {**hostile.RECORDINGS, **hostile.NATIVE}[name](folder)
+    return path, {file: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@pytest.mark.parametrize("name", hostile.RECORDINGS)
+def test_hostile_recordings(name, base, atlas):
+    """Every file of a recording, changed one at a time."""
+    path, files = made(name, base)
+    options = ReadOptions(arrays=ArrayTable(sfreq=hostile.RATE), images=ImageTable(atlas=atlas))
+
+    @cases(0.3 / len(hostile.RECORDINGS))
+    @given(hostile.edits())
+    def one(edits):
+        which = sorted(files)[edits[0][2] % len(files)]
+        for file, content in files.items():
+            file.write_bytes(hostile.edited(content, edits) if file == which else content)
+        check(lambda: readers.opened(path, options), path.name)
+
+    one()
+
+
+@pytest.mark.parametrize("name", hostile.NATIVE)
+def test_hostile_recordings_that_c_reads(name, base):
+    """In processes of their own, as `readers.read` has it: a crash is an error of the file."""
+    path, files = made(name, base)
+    table = ArrayTable(sfreq=hostile.RATE)
+
+    @cases(0.05 / len(hostile.NATIVE))
+    @given(hostile.edits())
+    def one(edits):
+        which = sorted(files)[edits[0][2] % len(files)]
+        for file, content in files.items():
+            file.write_bytes(hostile.edited(content, edits) if file == which else content)
+        check(lambda: readers.read(path, arrays=table), path.name)
+
+    one()
+
+
+@pytest.fixture(scope="module")
+def bids(tmp_path_factory) -> Path:
+    """A recording with every sidecar that is read."""
+    root = tmp_path_factory.mktemp("bids")
+    folder, stem = root / "sub-01" / "eeg", "sub-01_task-a"
+    folder.mkdir(parents=True)
+    edf(folder / f"{stem}_eeg.edf", hostile.SHORT)
+    for path, content in {
+        root / "dataset_description.json": '{"Name": "a", "BIDSVersion": "1.8.0"}',
+        root / "participants.tsv": "participant_id\tage\tsex\nsub-01\t30\tF\n",
+        folder / f"{stem}_eeg.json": '{"SamplingFrequency": 200, "PowerLineFrequency": 50, '
+                                     '"TaskName": "a", "EEGReference": "Cz"}',
+        folder / f"{stem}_events.tsv": "onset\tduration\ttrial_type\n0.1\t0.2\tgo\n",
+        folder / f"{stem}_channels.tsv": "name\ttype\tunits\tstatus\n" + "".join(
+            f"{name}\tEEG\tuV\tgood\n" for name in NAMES),
+        folder / f"{stem}_electrodes.tsv": "name\tx\ty\tz\n" + "".join(
+            f"{name}\t0.0{k}\t0.05\t0.0{k}\n" for k, name in enumerate(NAMES)),
+        folder / f"{stem}_coordsystem.json": '{"EEGCoordinateSystem": "CapTrak", '
+                                             '"EEGCoordinateUnits": "m"}',
+    }.items():
+        path.write_text(content)
+    return root
+
+
+@cases(0.03)
+@given(edits=hostile.edits())
+def test_hostile_sidecars(bids, edits):
+    """Tables and JSON beside a recording, and what `ingest` finds in such a folder."""
+    files = {file: file.read_bytes() for file in sorted(bids.rglob("*.[tj]s*"))}
+    which = sorted(files)[edits[0][2] % len(files)]
+    path = next(bids.rglob("*.edf"))
+    which.write_bytes(hostile.edited(files[which], edits))
+    os.utime(which, ns=(next(CLOCK), next(CLOCK)))  # tables are read anew when they change
+    try:
+        check(lambda: readers.opened(path, ReadOptions()), path.name)
+        check(lambda: terms.of(archive.find([str(bids)]).jobs, {}, lambda *_: None), "")
+    finally:
+        which.write_bytes(files[which])
+        os.utime(which, ns=(next(CLOCK), next(CLOCK)))
+
+
+def consumers() -> dict:
+    """File of a checkpoint or corpus → what reads it."""
+    def about(folder):
+        found = Robustness.read(folder)
+        assert found is not None
+        return found.rows(), found.about()
+
+    def ledger(folder):
+        found = repository.read_ledger(folder)
+        assert found is not None
+        return show._seen(found), seen.doubt(found, ["raw"])
+
+    return {
+        "preprocessor_config.json": lambda folder: contracts.load(folder).in_words(),
+        "robustness.json": about, "training_data.json": ledger,
+        "layouts.json": lambda folder: read_layouts(folder / "layouts.json"),
+        "results.json": lambda folder: Results.load(folder), "config.json": load,
+    }
+
+
+@pytest.fixture(scope="session")
+def stranger(decoder, corpus_folder, tmp_path_factory) -> Path:
+    """The files of a decoder and a corpus without a manifest."""
+    folder = tmp_path_factory.mktemp("stranger")
+    for file in decoder.iterdir():
+        if file.is_file() and file.name != "manifest.json":
+            shutil.copy(file, folder)
+    shutil.copy(corpus_folder / "layouts.json", folder)
+    Results("decode", summary="x", scores=[{"method": "a", "metric": "b", "value": 1.0}]).save(
+        folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", consumers())
+def test_hostile_json_of_artifacts(name, stranger):
+    path = stranger / name
+    whole = path.read_bytes()
+    content, do = json.loads(whole), consumers()[name]
+
+    @cases(0.3 / len(consumers()) if name != "config.json" else 0.02)
+    @given(hostile.changes())
+    def one(edits):
+        path.write_text(json.dumps(hostile.changed(content, edits)))
+        check(lambda: do(stranger), name)
+
+    try:
+        one()
+    finally:
+        path.write_bytes(whole)
+
+
+def test_hostile_ledger_on_a_card(stranger):
+    """The front of a card stays YAML, whatever the names."""
+    model = load(stranger)
+    content = json.loads((stranger / repository.LEDGER).read_text())
+    path = stranger / repository.LEDGER
+    whole = path.read_bytes()
+
+    @cases(0.02)
+    @given(hostile.changes())
+    def one(edits):
+        path.write_text(json.dumps(hostile.changed(content, edits)))
+        try:
+            ledger = repository.read_ledger(stranger)
+        except ValueError:
+            return
+        written = card(model, ledger, {}, About(license="mit"), "a/b")
+        assert yaml.safe_load(written.split("---\n")[1])["library_name"] == "neurofm"
+
+    try:
+        one()
+    finally:
+        path.write_bytes(whole)
+
+
+COMMANDS = ("ingest", "pair", "simulate", "pretrain", "tokenize", "import", "finetune", "decode",
+            "stream", "embed", "explain", "generate", "synthesize", "export", "federate", "publish",
+            "show", "verify")
+
+
+def config_of(name: str) -> type:
+    (point,) = entry_points(group="neurofm.commands", name=name)
+    found = point.load()
+    return getattr(found, "config", None) or getattr(
+        import_module(found.__module__), f"{name.title()}Config")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_hostile_settings(name, tmp_path, capsys):
+    """YAML of every command: what is not refused is a config; no command is run."""
+    from neurofm import config
+
+    kind = config_of(name)
+    usual = {"out": "o", **config.defaults(kind)}
+    path = tmp_path / "run.yaml"
+
+    @cases(0.3 / len(COMMANDS))
+    @given(hostile.changes())
+    def one(edits):
+        path.write_text(yaml.safe_dump(hostile.changed(usual, edits)))
+        check(lambda: config.parse(kind, [f"--config={path}"], command=name), "")
+        capsys.readouterr()
+
+    one()
