@@ -5,6 +5,7 @@
 itself does. The repetition time is the file's own.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def read(path: Path, options) -> Recording:
     if series.unit != "SECOND" or not 0.1 <= series.step <= 20:
         raise ReadError(path, f"wanted a repetition time in seconds, it says {series.step:g} "
                               f"{series.unit.lower()}; correct its header, it is never guessed")
+    options.limit.check(path, 8 * math.prod(map(int, image.shape)))
     data = np.asarray(image.get_fdata(dtype=np.float64)).T
     parts = Parts()
     if isinstance(brain, nibabel.cifti2.ParcelsAxis):

@@ -11,6 +11,7 @@ import numpy as np
 
 from neurofm.data.recording import Recording
 
+from . import sizes
 from .errors import ReadError, sentence
 from .nifti import OUTSIDE, sidecar_of, stated_repetition_time
 from .scan_events import with_events
@@ -43,6 +44,8 @@ def read(path: Path, options) -> Recording:
         raise ReadError(path, f"a surface does not say what its regions are: give images.atlas, "
                               f"labels of the left hemisphere (…hemi-L….label.gii or lh.….annot) "
                               f"with the right one's beside it; got {table.atlas!r}")
+    for file in pair:
+        sizes.check_gifti(file, options.limit)
     places, found, parts = coordinates(path, table.mesh), [], Parts()
     for side, file, of, place in zip("LR", pair, labels, places, strict=True):
         try:

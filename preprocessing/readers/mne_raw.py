@@ -36,6 +36,7 @@ _HOLDS = {"evoked": "an average (evoked)", "cov": "a covariance", "ica": "an ICA
           "forward": "a forward solution", "inverse": "an inverse operator", "src": "source spaces",
           "trans": "a transform", "events": "events"}  # what MNE calls it → words
 _EPOCHS = re.compile(r"[-_]epo\.fif(\.gz)?$", re.IGNORECASE)
+_USUAL_HZ = 256.0
 _CHUNK_BYTES = 2**26
 _PACKED_CHUNK_BYTES = 2**30
 
@@ -189,7 +190,8 @@ def convert(
     try:
         is_cut = isinstance(raw, mne.BaseEpochs)
         n_times = len(raw) * len(raw.times) if is_cut else raw.n_times
-        options.limit.check(source, 4 * len(picks) * n_times, mapped=not is_cut)
+        longer = 1 if parcels else max(1.0, _USUAL_HZ / info["sfreq"])  # once it is resampled
+        options.limit.check(source, 4 * len(picks) * n_times * longer, mapped=not is_cut)
         if is_cut:
             signal, events = _epochs(raw, picks, options.metadata, source)
         elif options.metadata:

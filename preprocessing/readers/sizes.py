@@ -4,8 +4,10 @@ A packed file of some megabytes can unpack to gigabytes, and a header of some by
 terabytes. Both end here, with the name of the file.
 """
 
+import base64
 import gzip
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -116,6 +118,25 @@ def check_npz(path: Path, limit: Limit) -> None:
                                       f"holds {each.file_size}; copy it again from the source")
             total += max(promised, each.file_size)
             limit.check(path, total)
+
+
+def check_gifti(path: Path, limit: Limit) -> None:
+    """The same for a .gii, whose arrays are packed one by one, as text (GIFTI 1.0)."""
+    total = 0
+    for each in re.finditer(rb"<Data>([^<]*)</Data>", path.read_bytes()):
+        try:
+            packed = base64.b64decode(each[1])
+            unpacking = zlib.decompressobj()
+            while packed:
+                total += len(unpacking.decompress(packed, 2**22))
+                packed = unpacking.unconsumed_tail
+                limit.check(path, total)
+        except ValueError as error:
+            if isinstance(error, ReadError):
+                raise
+        except zlib.error:  # an array that is not packed
+            total += len(each[1])
+    limit.check(path, total)
 
 
 def check_mat(path: Path, limit: Limit) -> None:
