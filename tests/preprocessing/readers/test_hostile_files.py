@@ -206,7 +206,8 @@ def edf_of_years(path):
 
 
 @pytest.mark.parametrize(("make", "name", "words"), [
-    (edf_of_years, "a.edf", "would take"), (npy, "a.npy", "promises shape"), (npz, "a.npz", "promises shape"),
+    (edf_of_years, "a.edf", "would take"), (npy, "a.npy", "promises shape"),
+    (npz, "a.npz", "promises shape"),
     (npz_packed, "a.npz", "would take"), (h5_unwritten, "a.h5", "would take"),
     (h5_chunk, "a.h5", "would take"), (mat_packed, "a.mat", "would take"),
     (set_packed, "a.set", "would take"), (csv_packed, "a.1D.gz", "would take"),
