@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_BEGINS = ("=", "+", "-", "@", "\t", "\n")
 
 
 def write(table: "pd.DataFrame", path: str | Path, **options: Any) -> None:
@@ -58,7 +58,11 @@ def guarded(cell: Any) -> Any:
     Any
         "'=1+1" of "=1+1".
     """
-    if not isinstance(cell, str) or not cell.startswith(_BEGINS) or len(cell) == 1:
+    if not isinstance(cell, str):
+        return cell
+    if "\r" in cell:  # which would end the row
+        cell = cell.replace("\r", " ").lstrip()
+    if not cell.startswith(_BEGINS) or len(cell) == 1:
         return cell
     try:
         float(cell)
