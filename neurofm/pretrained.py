@@ -92,7 +92,11 @@ class NeuroFMConfig(PreTrainedConfig):
             A key is not known, or its value is none.
         """
         _refuse_code(config_dict, cls.__name__)
-        return super().from_dict(config_dict, **options)
+        try:
+            return super().from_dict(config_dict, **options)
+        except (TypeError, LookupError, AttributeError, ArithmeticError) as problem:
+            raise ValueError(f"{cls.__name__}: config.json holds what no such configuration has: "
+                             f"{problem}") from problem
 
     def to_diff_dict(self) -> dict:
         """What config.json holds: configs inside, too, without what transformers sets anyway."""

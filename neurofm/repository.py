@@ -114,7 +114,7 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
     with json_file.shaped(path, "a ledger of training recordings"):
         for entry in found["recordings"]:
             _texts(entry, "recording", "role", "subject")
-            float(entry["hours"])
+            float(entry.get("hours", 0))
         for terms in found.get("datasets", {}).values():
             terms.get("licence")
         for entry in found.get("published", []):

@@ -43,7 +43,7 @@ def load(path_or_repo: str | Path, revision: str | None = None):
         A weight is missing, unexpected or of another shape, a file is not what the manifest
         of the repository says, or its configuration asks for code to be run.
     """
-    from transformers import AutoModel
+    from transformers import AutoModel  # not above: it takes seconds to import
 
     from ..models import register_auto_classes
 
@@ -55,16 +55,27 @@ def load(path_or_repo: str | Path, revision: str | None = None):
         _check_download(place, revision)
     else:
         _check_weights(Path(place))
-    _refuse_others(place, revision, kinds)
     try:
+        _refuse_others(place, revision, kinds)
         return AutoModel.from_pretrained(place, revision=revision, trust_remote_code=False).eval()
     except OSError as problem:
         raise not_given(path_or_repo, problem) from problem
+    except ValueError as problem:  # of a config: it does not know in which file it stands
+        if str(place) in str(problem):
+            raise
+        raise ValueError(f"{path_or_repo}: {problem}") from problem
+    except (RuntimeError, TypeError, ArithmeticError, LookupError, MemoryError) as problem:
+        raise ValueError(f"{path_or_repo}: its config.json and weights make no model: "
+                         f"{problem or 'memory ran out'}") from problem
 
 
-def _refuse_others(place: str, revision: str | None, kinds: set[str]) -> None:
+def _refuse_others(place: str, revision: str | None, kinds: dict[str, Any]) -> None:
     """Raise ValueError for what transformers would run or fetch besides: models of other packages,
-    code that config.json names, adapters, which name a base model and may be pickles."""
+    code that config.json names, adapters, which name a base model and may be pickles; and for a
+    model that is much larger than its weights, for which it would draw random ones."""
+    import torch
+    from transformers import AutoConfig
+
     if (file := find(place, "config.json", revision)) is None:
         return  # transformers says so
     fields = json_file.read(file)
@@ -79,6 +90,14 @@ def _refuse_others(place: str, revision: str | None, kinds: set[str]) -> None:
     if find(place, "adapter_config.json", revision) is not None:
         raise ValueError(f"{place}: holds an adapter (adapter_config.json), which is not loaded: "
                          f"merge it into the weights and save them without it")
+    if (weights := find(place, "model.safetensors", revision)) is not None:
+        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+        with torch.device("meta"):
+            wanted = sum(each.nbytes for each in kinds[kind](config).state_dict().values())
+        if wanted > 2 * (held := weights.stat().st_size) + 2**20:
+            raise ValueError(f"{place}: its config.json describes a model of {wanted / 1e6:.0f} "
+                             f"MB, its weights have {held / 1e6:.0f} MB: they are not of one "
+                             f"checkpoint; copy or download it again")
 
 
 def _check_weights(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """The contract in a folder, whatever its modality."""
 
 from pathlib import Path
+from typing import Any
 
-from .. import plugins
-from .contract import Contract, InputContract, fields_of
+from .. import json_file, plugins
+from .contract import FILE_NAME, Contract, InputContract, fields_of
 from .fmri_contract import FMRIContract
 
 GROUP = "neurofm.contracts"  # modality = class, of other packages
@@ -23,6 +24,8 @@ def load(folder: str | Path) -> Contract:
         Of EEG and MEG, or of fMRI.
     """
     modality = fields_of(folder).get("modality")
-    if modality in plugins.points(GROUP):
-        return plugins.load(GROUP, modality).load(folder)
-    return (FMRIContract if modality == FMRIContract.modality else InputContract).load(folder)
+    kind: Any = FMRIContract if modality == FMRIContract.modality else InputContract
+    if isinstance(modality, str) and modality in plugins.points(GROUP):
+        kind = plugins.load(GROUP, modality)
+    with json_file.shaped(Path(folder) / FILE_NAME, "a contract"):
+        return kind.load(folder)

@@ -56,12 +56,12 @@ def find(name: str) -> type["NeuroFMPreTrainedModel"]:
     return plugins.load(GROUP, name)
 
 
-def register_auto_classes() -> set[str]:
-    """Make transformers' `AutoConfig` and `AutoModel` know all of them; returns their
-    `model_type`."""
+def register_auto_classes() -> dict[str, type["NeuroFMPreTrainedModel"]]:
+    """Make transformers' `AutoConfig` and `AutoModel` know all of them; returns `model_type` →
+    class."""
     from transformers import AutoConfig, AutoModel
 
-    kinds = set()
+    kinds = {}
     for name in names():
         try:
             model = find(name)
@@ -71,5 +71,5 @@ def register_auto_classes() -> set[str]:
         kind = cast(str, model.config_class.model_type)
         AutoConfig.register(kind, model.config_class, exist_ok=True)
         AutoModel.register(model.config_class, model, exist_ok=True)
-        kinds.add(kind)
+        kinds[kind] = model
     return kinds

@@ -77,6 +77,15 @@ def test_a_config_is_of_a_model_of_ours(copy, fields, words):
         checkpoints.load(copy)
 
 
+def test_a_config_of_another_size_than_the_weights(copy):
+    """Random weights are never drawn for what a config describes and a file does not hold."""
+    config = json.loads((copy / "config.json").read_text())
+    config["backbone"] |= {"dim": 2**14}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"describes a model of \d+ MB"):
+        checkpoints.load(copy)
+
+
 def test_only_safetensors_are_read(copy, tmp_path):
     class Evil:
         def __reduce__(self):
