@@ -114,11 +114,13 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
     with json_file.shaped(path, "a ledger of training recordings"):
         for entry in found["recordings"]:
             _texts(entry, "recording", "role", "subject")
-            float(entry.get("hours", 0))
+            entry["hours"] = float(entry.get("hours", 0))
         for terms in found.get("datasets", {}).values():
             terms.get("licence")
         for entry in found.get("published", []):
-            _texts(entry, "weights", "licence", "note")
+            for name in ("weights", "licence", "paper", "note"):
+                entry.setdefault(name, "not stated")
+            _texts(entry, "weights", "licence", "paper", "note")
             ", ".join(entry["datasets"])
     return found
 
