@@ -137,3 +137,21 @@ def test_names_in_a_ledger_are_shown_as_text(copy, capsys):
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert r"\x1b[2Jx" in out
+
+
+def test_the_fingerprint_of_a_repository_is_of_its_files(decoder, tmp_path, monkeypatch):
+    """What its manifest says of itself is not quoted."""
+    folder = tmp_path / "snapshot"
+    shutil.copytree(decoder, folder)
+    monkeypatch.setattr(repository, "find", lambda place, name, revision=None: next(
+        (file for file in [folder / name] if file.exists()), None))
+    known = checkpoints.fingerprint(decoder)
+    assert repository.fingerprint("somebody/decoder") == known
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert repository.fingerprint("somebody/decoder") != known
+    weights.unlink()
+    with pytest.raises(ValueError, match=r"model\.safetensors is missing"):
+        repository.fingerprint("somebody/decoder")
