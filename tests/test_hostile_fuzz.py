@@ -169,7 +169,7 @@ def stranger(decoder, corpus_folder, tmp_path_factory) -> Path:
     """The files of a decoder and a corpus without a manifest."""
     folder = tmp_path_factory.mktemp("stranger")
     for file in decoder.iterdir():
-        if file.is_file() and file.name != "manifest.json":
+        if file.is_file() and file.name not in ("manifest.json", "run.yaml"):
             shutil.copy(file, folder)
     shutil.copy(corpus_folder / "layouts.json", folder)
     Results("decode", summary="x", scores=[{"method": "a", "metric": "b", "value": 1.0}]).save(

@@ -20,7 +20,8 @@ def copy(decoder, tmp_path, monkeypatch):
     """A decoder in a folder without a manifest, as a stranger's; no question is ever asked."""
     folder = tmp_path / "decoder"
     shutil.copytree(decoder, folder)
-    (folder / artifacts.FILE_NAME).unlink()
+    for name in (artifacts.FILE_NAME, "run.yaml"):
+        (folder / name).unlink()
     monkeypatch.setattr(builtins, "input", lambda *_: pytest.fail("a question was asked"))
     monkeypatch.chdir(tmp_path)
     return folder
