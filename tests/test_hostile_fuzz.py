@@ -17,17 +17,19 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, note, settings
 
-from neurofm import repository, seen
+from neurofm import manifest, repository, seen
 from neurofm.checkpoints.card import About, card
 from neurofm.checkpoints.robustness import Robustness
 from neurofm.checkpoints.store import load
 from neurofm.data import contracts
 from neurofm.data.sensors import read_layouts
+from neurofm.data.tokens import TokenSet
 from neurofm.hub import show
 from neurofm.preprocessing import archive, readers, terms
 from neurofm.preprocessing.readers import ArrayTable, ImageTable, ReadOptions
 from neurofm.results import Results
 from tests.support import hostile
+from tests.support.resealed import resealed
 from tests.support.torture import scans
 from tests.support.torture.signals import NAMES, edf
 
@@ -142,6 +144,46 @@ def test_hostile_sidecars(bids, edits):
     finally:
         which.write_bytes(files[which])
         os.utime(which, ns=(next(CLOCK), next(CLOCK)))
+
+
+@pytest.fixture(scope="module")
+def tokens(tokens_folder, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tokens") / "tokens"
+    shutil.copytree(tokens_folder, folder)
+    return folder
+
+
+@cases(0.03)
+@given(edits=hostile.edits())
+def test_hostile_token_sets(tokens, edits):
+    """Tables and shards changed by somebody who sealed them again, and manifests changed."""
+    files = {file: file.read_bytes() for file in sorted(tokens.rglob("*")) if file.is_file()}
+    which = sorted(files)[edits[0][2] % len(files)]
+    which.write_bytes(hostile.edited(files[which], edits))
+    try:
+        if which.name != "manifest.json":
+            resealed(tokens)
+        check(lambda: [TokenSet.open(tokens).ids(window) for window in range(3)], tokens.name)
+    finally:
+        for file, content in files.items():
+            file.write_bytes(content)
+
+
+@cases(0.05)
+@given(edits=hostile.changes())
+def test_hostile_manifests(tokens, edits):
+    """With a right checksum: what a manifest says is checked besides."""
+    path = tokens / "manifest.json"
+    whole = path.read_bytes()
+    said = hostile.changed({key: value for key, value in json.loads(whole).items()
+                            if key != "checksum"}, edits)
+    if isinstance(said, dict):
+        said["checksum"] = manifest.checksum(said)
+    path.write_text(json.dumps(said))
+    try:
+        check(lambda: TokenSet.open(tokens).ids(0), tokens.name)
+    finally:
+        path.write_bytes(whole)
 
 
 def consumers() -> dict:

@@ -87,7 +87,16 @@ class ShardReader:
 
     def read(self, shard: str, row: int) -> np.ndarray:
         """Row `row` of `shard` as a flat read-only array over the memory map. Raises ArtifactError
-        where the shard is not what its artifact lists."""
+        where the shard is not what its artifact lists, ValueError where it holds no such row."""
+        try:
+            return self._read(shard, row)
+        except (LookupError, ValueError, OSError, TypeError, AttributeError) as problem:
+            if isinstance(problem, artifacts.ArtifactError):
+                raise
+            raise ValueError(f"{self.folder / shard}: wanted row {row} of windows of {self.dtype}, "
+                             f"but it holds none such ({problem}); make it again") from problem
+
+    def _read(self, shard: str, row: int) -> np.ndarray:
         batches = self._open.get(shard)
         if batches is None:
             if self.files is not None and shard not in self._sound:

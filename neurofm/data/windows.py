@@ -39,13 +39,17 @@ class WindowTable:
         def _shard(self) -> list[str]: ...
 
     def __post_init__(self):
-        check_splits(self.recordings, self.folder)
-        # Columns as arrays: a pandas look-up for each window would cost more than reading it.
-        index = tuple(self.windows[name].to_numpy() for name in ("recording", "row", "start_s"))
+        with json_file.shaped(self.folder, "tables of recordings and windows"):
+            check_splits(self.recordings, self.folder)
+            # Columns as arrays: a pandas look-up for each window would cost more than reading it.
+            index = tuple(self.windows[name].to_numpy() for name in ("recording", "row", "start_s"))
+            if not np.isin(index[0], np.arange(len(self.recordings))).all() or index[1].min(
+                    initial=0) < 0:
+                raise ValueError("a window is of no recording")
+            # A published artifact has several recordings in a shard, and says in which each one is.
+            names = self.recordings["shard" if "shard" in self.recordings else "recording"].tolist()
         object.__setattr__(self, "_index", index)
-        # A published artifact has several recordings in a shard, and says in which each one is.
-        shard = "shard" if "shard" in self.recordings else "recording"
-        object.__setattr__(self, "_shard", self.recordings[shard].tolist())
+        object.__setattr__(self, "_shard", names)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -130,8 +134,17 @@ def read_table(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         None where a text is missing (pandas 3 would give NaN).
+
+    Raises
+    ------
+    ValueError
+        It is no table.
     """
-    table = pd.read_parquet(path)
+    try:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError, LookupError, TypeError, NotImplementedError) as problem:
+        raise ValueError(f"{path}: is no table of Parquet ({problem}); copy or make it "
+                         f"again") from problem
     for name in table.columns:
         if not pd.api.types.is_numeric_dtype(table[name]):
             values = table[name].astype(object)
