@@ -29,6 +29,7 @@ from .splits import SplitRule, assign
 from .steps.refusal import some
 
 logger = logging.getLogger("neurofm.preprocessing")
+_SHOWN_BYTES = 2**30  # verified in about a second: less shows no progress
 _OF_RECORDS = {"job", "bytes", "row", "start_s", "labels", "layout", "rois", "files", "recording",
                "source", "path", "reason"}
 _OF_SENSORS = {"names", "kind", "position", "orientation", "unit"}
@@ -145,9 +146,12 @@ class Records:
         if integrity.level() == "off":
             return
         layouts = self._sound_layouts()
-        for name in progress.each(names, len(names), "verify what is kept"):
-            record = self.finished[name]
-            files = integrity.Files(self.folder, self.kind.files(record))
+        listed = {name: self.kind.files(self.finished[name]) for name in names}
+        n_bytes = sum(size for files in listed.values() for size, _ in files.values())
+        shown = names if n_bytes < _SHOWN_BYTES else progress.each(
+            names, len(names), "verify what is kept")
+        for name in shown:
+            record, files = self.finished[name], integrity.Files(self.folder, listed[name])
             problem = next(filter(None, (
                 files.problem(each, anew=integrity.level() == "full") for each in files.files)), "")
             if not problem and "layout" not in record and record["row"]["layout"] not in layouts:
