@@ -255,7 +255,7 @@ def test_a_full_disk_is_told_with_the_file(task, tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         run(make, data, tmp_path / "full", 6)
 
-    def full(*_):
+    def full(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
     monkeypatch.setattr(state, "save_file", full)
