@@ -30,7 +30,7 @@ from tests.support.every_command import WORDS, Inputs, Writes
 from tests.support.flagged import changed
 
 # Commands that make no artifact.
-ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate"}
+ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate", "federate join"}
 # Command → (an option that changes what is made, what the refusal says of it).
 CHANGES = {
     "simulate": ("--seed=1", "made with other settings (seed: "),
