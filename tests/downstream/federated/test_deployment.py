@@ -132,6 +132,15 @@ def test_three_sites_as_processes_give_the_weights_of_the_simulation(repo, tmp_p
         assert sorted(path.name for path in state.glob("state/step-*"))[-1].endswith(
             f"{12 * long.learning.steps_a_round(36):08d}")
 
+        # One that is asked to stop says goodbye, and is let in again at once.
+        stopped = deployment.processes.pop("clinic")
+        stopped.terminate()
+        assert stopped.wait(30) == 0
+        assert "asked to stop" in deployment.log("clinic")
+        began = time.monotonic()
+        deployment.start("clinic")
+        assert time.monotonic() - began < 45
+
 
 @pytest.mark.long
 def test_wrong_settings_are_said_in_the_runs_log(repo, tmp_path):
