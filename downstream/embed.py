@@ -20,9 +20,10 @@ import pandas as pd
 
 from neurofm import checkpoints, progress, tsv
 from neurofm.checkpoints.contracts import contract_of
+from neurofm.limits import Count, Positive, limited
 from neurofm.pages import words
 from neurofm.preprocessing import archive, quality, readers
-from neurofm.preprocessing.readers import ArrayTable, ImageTable, sizes
+from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.steps.refusal import some
 from neurofm.run import FAILED, OK, Command, Job, Made
 
@@ -35,6 +36,7 @@ from .decoder.lacking import Lacking
 
 
 @dataclass
+@limited
 class EmbedConfig:
     """Compute features of recordings with a pretrained model.
 
@@ -72,15 +74,12 @@ class EmbedConfig:
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
-    max_recording_gb: float = 16.0
-    batch_windows: int = 16
+    max_recording_gb: Positive = 16.0
+    batch_windows: Count = 16
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders: neurofm embed PATH… --model MODEL --out OUT")
-        sizes.Limit(self.max_recording_gb)
-        if self.batch_windows < 1:
-            raise ValueError(f"batch_windows must be at least 1, got {self.batch_windows}")
 
 
 def embed(run: EmbedConfig, job: Job) -> Made:

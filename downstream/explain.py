@@ -15,6 +15,7 @@ import pandas as pd
 from neurofm import tsv
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
+from neurofm.limits import Count, limited
 from neurofm.pages import page as pages
 from neurofm.pages.page import Page
 from neurofm.results import Results
@@ -30,6 +31,7 @@ LIMITS = ("A map shows where power is correlated with the decoder's output. It d
 
 
 @dataclass
+@limited
 class ExplainConfig:
     """Map the channels and frequencies that go along with a decoder's output.
 
@@ -60,13 +62,12 @@ class ExplainConfig:
     only: dict[str, str] = field(default_factory=dict)
     permutations: int = 500
     seed: int = 0
-    batch_windows: int = 16
+    batch_windows: Count = 16
 
     def __post_init__(self):
-        if self.permutations < 20 or self.batch_windows < 1 or self.seed < 0:
-            raise ValueError(f"wanted permutations ≥ 20 (for what 1 of 20 reaches), batch_windows "
-                             f"≥ 1 and seed ≥ 0, got {self.permutations}, {self.batch_windows} and "
-                             f"{self.seed}")
+        if self.permutations < 20:
+            raise ValueError(f"permutations must be at least 20 (for what 1 of 20 reaches), got "
+                             f"{self.permutations}")
 
 
 def explain(run: ExplainConfig, job: Job) -> Made:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from neurofm import artifacts, checkpoints
 from neurofm.data.batch import Batch
 from neurofm.data.sensors import KINDS
+from neurofm.limits import Count, limited
 from neurofm.models.protocol import Backbone, WindowDecoder
 from neurofm.run import Command, Job, Made
 
@@ -32,6 +33,7 @@ INPUTS = ("signal", "geometry", "kind", "valid")
 
 
 @dataclass
+@limited
 class ExportConfig:
     """Export a model as one file.
 
@@ -47,7 +49,7 @@ class ExportConfig:
 
     model: str
     out: str
-    max_channels: int = 512
+    max_channels: Count = 512
 
     def __post_init__(self):
         if self.max_channels < max(CHANNELS):

@@ -24,6 +24,7 @@ import pandas as pd
 
 from neurofm import config, tsv
 from neurofm.data.corpus import Corpus
+from neurofm.limits import Count, limited
 from neurofm.pages import table as tables
 from neurofm.pages.figure import with_svg
 from neurofm.results import Results, score
@@ -49,6 +50,7 @@ METHODS = ("federated", "local", "pooled")
 
 
 @dataclass
+@limited
 class FederateConfig:
     """Train a shared decoder at several sites without sharing recordings.
 
@@ -90,9 +92,9 @@ class FederateConfig:
     secure: Secure = field(default_factory=Secure)
     methods: list[str] = field(default_factory=lambda: list(METHODS))
     folds: list[int] = field(default_factory=list)
-    seeds: int = 1
+    seeds: Count = 1
     engine: Literal["in_process", "ray"] = "in_process"
-    jobs: int = 1
+    jobs: Count = 1
     models: dict[str, str] = field(default_factory=dict)
     channels: dict[str, list[str]] = field(default_factory=dict)
 
@@ -104,9 +106,6 @@ class FederateConfig:
         if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods wants some of {', '.join(METHODS)}, each once; got "
                              f"{', '.join(self.methods) or 'none'}")
-        if min(self.seeds, self.jobs) < 1:
-            raise ValueError(f"seeds and jobs must be at least 1, got {self.seeds} and "
-                             f"{self.jobs}")
         for name in ("models", "channels"):
             if strange := sorted(set(getattr(self, name)) - set(self.sites)):
                 raise ValueError(f"{name}: {', '.join(strange)} is no site")

@@ -22,6 +22,8 @@ from neurofm.checkpoints.contracts import open_for
 from neurofm.checkpoints.tokenizer import find_device
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
+from neurofm.data.windows import Split
+from neurofm.limits import Count, Positive, PositiveShare, limited
 from neurofm.models.protocol import GenerativeModel
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
@@ -37,6 +39,7 @@ _SHOWN_S, _SHOWN = 5.0, 6  # seconds and channels in the figure
 
 
 @dataclass
+@limited
 class GenerateConfig:
     """Generate signals with a trained generative model.
 
@@ -73,23 +76,16 @@ class GenerateConfig:
     model: str
     data: str
     out: str
-    split: str = "test"
+    split: Split = "test"
     people: int = 0
-    seconds: float = 60.0
+    seconds: Positive = 60.0
     burn_in_s: float = 2.0
     prompt: Literal["real", "unigram"] = "real"
-    temperature: float = 1.0
-    top_p: float = 0.99
+    temperature: Positive = 1.0
+    top_p: PositiveShare = 0.99
     seed: int = 0
     device: str = "auto"
-    batch_windows: int = 8
-
-    def __post_init__(self):
-        if (not self.seconds > 0 or not self.burn_in_s >= 0 or self.people < 0
-                or self.batch_windows < 1):
-            raise ValueError(f"wanted seconds above 0, burn_in_s and people of 0 or more and "
-                             f"batch_windows of at least 1, got {self.seconds}, {self.burn_in_s}, "
-                             f"{self.people} and {self.batch_windows}")
+    batch_windows: Count = 8
 
 
 def generate(run: GenerateConfig, job: Job) -> Made:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from neurofm.data.corpus import Corpus
+from neurofm.limits import limited
 from neurofm.lock import only_one
 from neurofm.run import FAILED, OK, Command, Job
 
@@ -26,6 +27,7 @@ from .federated.receiving import is_name
 
 
 @dataclass
+@limited
 class JoinConfig:
     """Take part in a federation as a site.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from neurofm import cli, models, plugins
+from neurofm.limits import limited
 from neurofm.preprocessing import readers, steps
 from neurofm.run import OK, Command, Job
 
@@ -26,6 +27,7 @@ _SOURCE = re.compile(r" \([^()]*(\b(19|20)\d\d\b|arXiv)[^()]*\)")
 
 
 @dataclass
+@limited
 class ListConfig:
     """List what there is, a line each; what installed packages add is among it.
 

@@ -23,6 +23,7 @@ from neurofm import artifacts, config, tsv
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
+from neurofm.limits import Positive, ShareBelowOne, limited
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive
@@ -36,7 +37,6 @@ from .use.centering import Center, Running
 from .use.live import Lsl, Replay, open_lsl
 from .use.one import (
     DecodeConfig,
-    check_abstain,
     check_center_on,
     judged,
     named,
@@ -47,6 +47,7 @@ from .use.watch import stopping
 
 
 @dataclass
+@limited
 class StreamConfig:
     """Decode a signal while it is recorded.
 
@@ -85,13 +86,13 @@ class StreamConfig:
     model: str
     out: str
     replay: str = field(default="", metadata=archive.OF_RECORDINGS)
-    speed: float = 1.0
+    speed: Positive = 1.0
     lsl: str = ""
-    silence_s: float = 10.0
-    hop_s: float | None = None
-    abstain_below: float = 0.0
+    silence_s: Positive = 10.0
+    hop_s: Positive | None = None
+    abstain_below: ShareBelowOne = 0.0
     center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
-    prior_windows: float = 10.0
+    prior_windows: Positive = 10.0
     stop_after: int = 0
     lacking: Lacking = "known"
     montage: str = "standard_1005"
@@ -102,16 +103,8 @@ class StreamConfig:
     def __post_init__(self):
         if bool(self.replay) == bool(self.lsl):
             raise ValueError("give one of --replay FILE and --lsl NAME")
-        if not self.speed > 0 or (self.lsl and self.speed != 1):
-            raise ValueError(f"speed must be > 0, and is for --replay; got {self.speed}")
-        if self.hop_s is not None and not self.hop_s > 0:
-            raise ValueError(f"hop_s must be > 0 seconds, got {self.hop_s}")
-        if not self.silence_s > 0 or self.stop_after < 0:
-            raise ValueError(f"silence_s must be > 0 and stop_after ≥ 0, got {self.silence_s} and "
-                             f"{self.stop_after}")
-        if not self.prior_windows > 0:
-            raise ValueError(f"prior_windows must be > 0, got {self.prior_windows}")
-        check_abstain(self.abstain_below)
+        if self.lsl and self.speed != 1:
+            raise ValueError(f"speed is for --replay; got {self.speed}")
 
 
 @dataclass
@@ -323,7 +316,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
                              f"{standardizer.contract.window_s:g} s")
     people = judged(_as_file(run, [run.replay]), feed.template)
     results.flags = job.flags(people)
-    sidecar.write(job.out, table, decoder.classes, results)
+    sidecar.write(job.out, table, decoder.classes, results, job.parents["model"])
     return Made(
         with_svg(job.out, files), results=results, judged=people,
         page=streamed_page.page(feed.template, table, summary, decoder, run.model, figure,

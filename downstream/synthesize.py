@@ -10,6 +10,7 @@ same series shifted in time would.
 
 import logging
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from neurofm.data.contract import of_signals
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
+from neurofm.limits import Limit, SignedNumber, Text, limited
 from neurofm.models.protocol import ScanModel
 from neurofm.preprocessing import archive, segments
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
@@ -40,6 +42,7 @@ _log = logging.getLogger("neurofm.downstream")
 
 
 @dataclass
+@limited
 class SynthesizeConfig:
     """Predict fMRI time series from EEG.
 
@@ -78,8 +81,8 @@ class SynthesizeConfig:
     model: str
     out: str
     t_r: float = 0.0
-    delay_s: float = 0.0
-    trigger: str = one_scan.TRIGGER
+    delay_s: SignedNumber = 0.0
+    trigger: Text = one_scan.TRIGGER
     align: alignment.AlignRule = field(default_factory=alignment.AlignRule)
     atlas: str = field(default="", metadata=contents.OF_FILE)
     labels: str = field(default="", metadata=contents.OF_FILE)
@@ -89,15 +92,12 @@ class SynthesizeConfig:
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     exclude: list[str] = field(default_factory=list)
-    permutations: int = 1000
+    permutations: Annotated[int, Limit(100)] = 1000
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders of EEG: neurofm synthesize PATH… --model MODEL "
                              "--out results/")
-        if self.t_r < 0 or self.permutations < 100:
-            raise ValueError(f"wanted t_r of 0 or more and at least 100 surrogates, got "
-                             f"{self.t_r} and {self.permutations}")
         if self.labels and not self.atlas:
             raise ValueError("labels are of an atlas: give --atlas too")
 

@@ -6,6 +6,7 @@ resolved configuration, the code, and the fingerprints of what it was made from.
 valid manifest is unfinished work: it can be continued, and it is never read as data.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from . import integrity, journal
+from . import fingerprinted, integrity, journal
 from . import manifest as manifests
 from .hashes import sha256
 from .manifest import CLAIM, FILE_NAME, FORMAT_VERSION, ArtifactError, Manifest
@@ -47,13 +48,18 @@ def seal(
         share(folder / name)
         flush(folder / name)
     known = known_hashes or {}
-    listing = {
-        name: [(folder / name).stat().st_size, known.get(name) or sha256(folder / name)]
-        for name in sorted(files)
-    }
+    listing: dict[str, list] = {}
+    beside: dict[str, list] = {}
+    for name in sorted(files):
+        entry = [(folder / name).stat().st_size, known.get(name) or sha256(folder / name)]
+        if fingerprinted.is_beside(kind, name):
+            counts = fingerprinted.rest(kind, folder / name)
+            beside[name] = [*entry, counts] if counts else entry
+        else:
+            listing[name] = entry
     manifest = Manifest(
         kind, listing, config, parents or {}, code_version() if code else {},
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), beside=beside,
     )
     write_json(folder / FILE_NAME, manifest.to_dict())
     (folder / CLAIM).unlink(missing_ok=True)
@@ -64,11 +70,19 @@ def seal(
 def share(path: Path) -> None:
     """Give a file that its writer kept to itself (safetensors: 0600) the permissions of any other
     new file, so that a group can open what one of it has made."""
+    mode = path.stat().st_mode & 0o777
+    if mode == 0o600 and mode != (usual := 0o666 & ~_umask()):
+        path.chmod(usual)
+
+
+def _umask() -> int:
+    """Of this process. Where the system does not tell, it is set and set back."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
     umask = os.umask(0)
     os.umask(umask)
-    mode = path.stat().st_mode & 0o777
-    if mode == 0o600 and mode != (usual := 0o666 & ~umask):
-        path.chmod(usual)
+    return umask
 
 
 def unseal(folder: str | Path) -> None:
@@ -157,7 +171,7 @@ def check_file(folder: str | Path, name: str) -> None:
         The file is not what the manifest says, or is not in it.
     """
     if is_sealed(folder) and integrity.level() != "off":
-        files = integrity.Files(folder, read_manifest(folder).files)
+        files = integrity.Files(folder, read_manifest(folder).listed)
         integrity.need(files.problem(name) if name in files.files else
                        f"{folder}/{name}: is not in the manifest")
 
@@ -165,7 +179,7 @@ def check_file(folder: str | Path, name: str) -> None:
 def shard_files(folder: str | Path, manifest: Manifest) -> integrity.Files | None:
     """What checks the shards of an opened artifact when they are first read; None where they are
     checked already, or are not to be."""
-    return integrity.Files(folder, manifest.files) if integrity.level() == "lazy" else None
+    return integrity.Files(folder, manifest.listed) if integrity.level() == "lazy" else None
 
 
 def write_json(path: str | Path, content: dict, *, checked: bool = False) -> None:

@@ -277,7 +277,7 @@ def _name_value(message: str) -> str:
     found = re.search(r"[Kk]ey \"([\w.]+)\":\s+Expected a (.+?)\. Got value: (.*)", message,
                       re.DOTALL)
     if not found:
-        return message
+        return _name_union(message)
     key, wanted, came = found[1], found[2], found[3].strip()
     choices = re.findall(r"'([^']*)'", wanted) if "Literal" in wanted else []
     if not choices:
@@ -285,6 +285,17 @@ def _name_value(message: str) -> str:
     near = difflib.get_close_matches(came, choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{key}: wanted one of {', '.join(filter(None, choices))}, got {came!r}{hint}"
+
+
+def _name_union(message: str) -> str:
+    """A value that may be of one of several types, and is of none."""
+    found = re.search(r"[Kk]ey \"([\w.]+)\":\s+Does not validate against any of the Union subtypes"
+                      r"\s+Subtypes: \[(.*?)\]\n.*Given value: (.*)", message, re.DOTALL)
+    if not found:
+        return message
+    kinds = [_TYPES.get(kind, kind).replace("<class 'NoneType'>", "null")
+             for kind in found[2].split(", ")]
+    return f"{found[1]}: wanted {' or '.join(kinds)}, got {found[3].strip()}"
 
 
 def _name_nearest(unknown: list[str], parser) -> str:

@@ -16,7 +16,7 @@ Links inside artifacts are refused, but for those that the cache of the Hub is m
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,7 +72,7 @@ def choose(wanted: Level) -> None:
 class Files:
     """The listed files of one folder; travels to other processes."""
 
-    def __init__(self, folder: str | Path, files: dict[str, list]):
+    def __init__(self, folder: str | Path, files: Mapping[str, Sequence]):
         self.folder, self.files = os.path.realpath(folder), files
         self.shown = folder  # as messages call it
 
@@ -119,10 +119,10 @@ def problems(
 
     advance: told the bytes of each file that was hashed.
     """
-    files = Files(folder, manifest.files)
+    files = Files(folder, manifest.listed)
     yield from _linked_folders(files)
     sound = []
-    for name in manifest.files:
+    for name in manifest.listed:
         if problem := files.problem(name, hashed=False):
             yield problem
         else:
@@ -130,14 +130,14 @@ def problems(
     if how == "off":
         return
     hashed = [name for name in sound
-              if how == "full" or not is_shard(manifest.kind, name, manifest.files[name][0])]
+              if how == "full" or not is_shard(manifest.kind, name, manifest.listed[name][0])]
 
     def look(name: str) -> str:
         found = files.problem(name, anew=how == "full")
-        advance(manifest.files[name][0])
+        advance(manifest.listed[name][0])
         return found
 
-    yield from filter(None, _each(look, hashed, sum(manifest.files[name][0] for name in hashed)))
+    yield from filter(None, _each(look, hashed, sum(manifest.listed[name][0] for name in hashed)))
     yield from (f"{folder}/{name}: is not in the manifest, so it was added after the folder was "
                 f"finished: take it away" for name in unlisted(folder, manifest))
 
@@ -154,11 +154,11 @@ def unlisted(folder: str | Path, manifest: Manifest) -> list[str]:
     suffix in `DATA` (of an archive: of any but `NOTES`), beside files that are listed. Hidden ones
     (.lock), notes, pages, pictures and logs may lie there."""
     found = []
-    for inside in sorted({os.path.dirname(name) for name in manifest.files} | {""}):
+    for inside in sorted({os.path.dirname(name) for name in manifest.listed} | {""}):
         with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(folder, inside)) as it:
             for each in it:
                 name = f"{inside}/{each.name}" if inside else each.name
-                if name in manifest.files or each.name.startswith(".") or name in (
+                if name in manifest.listed or each.name.startswith(".") or name in (
                         FILE_NAME, CLAIM) or each.is_dir(follow_symlinks=False):
                     continue
                 suffix = os.path.splitext(each.name)[1].lower()

@@ -26,7 +26,7 @@ def only_one(out: str | Path, command: str, timeout_s: float = 0) -> Iterator[No
     made = [each for each in (out, *out.parents) if not each.exists()]
     fresh = not (out / NAME).exists()
     out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / NAME, mode=0o666)
+    lock = FileLock(out / NAME)
     try:
         lock.acquire(timeout=timeout_s)
     except Timeout:

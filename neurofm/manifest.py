@@ -11,16 +11,17 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 FILE_NAME = "manifest.json"
 CLAIM = "unfinished.json"  # what an unfinished folder is being made from
-FORMAT_VERSION = 2  # 1 had no checksum
+FORMAT_VERSION = 2  # 1 had no checksum, and all files in one list
 LARGEST_BYTES = 2**28  # of a manifest: a million files have half as much
 
 _TYPES = {"kind": str, "files": dict, "config": dict, "parents": dict, "code": dict,
-          "created": str, "format_version": int, "fingerprint": str}
+          "created": str, "format_version": int, "fingerprint": str, "beside": dict}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _OUTSIDE = re.compile(r"^/|^[A-Za-z]:|(^|/)\.{0,2}(/|$)|[\\\x00-\x1f\x7f]")
 
@@ -34,18 +35,27 @@ class Manifest:
     """What manifest.json says of a sealed folder."""
 
     kind: str  # archive, corpus, pairs, tokens, state, checkpoint or results
-    files: dict[str, list]  # relative path → [bytes, sha256]
+    # relative path → [bytes, sha256]. fingerprint: 16 hex digits of their names and hashes, equal
+    # wherever and whenever the same thing was made.
+    files: dict[str, list]
     config: dict
-    # role → fingerprint of the artifact it was made from. fingerprint: 16 hex digits of the
-    # contents (names and hashes of the files), equal wherever and whenever the same thing was made.
-    parents: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)  # role → fingerprint
     code: dict[str, str] = field(default_factory=dict)
     created: str = ""
     format_version: int = FORMAT_VERSION
+    # Files that tell of the making (see `fingerprinted`), the same way; a third entry is the sha256
+    # of what in them belongs to the fingerprint.
+    beside: dict[str, list] = field(default_factory=dict)
+
+    @cached_property
+    def listed(self) -> dict[str, tuple[int, str]]:
+        """Every file: relative path → (bytes, sha256)."""
+        return {name: (entry[0], entry[1]) for name, entry in (self.files | self.beside).items()}
 
     @property
     def fingerprint(self) -> str:
-        listing = sorted((name, entry[1]) for name, entry in self.files.items())
+        listing = sorted([*((name, entry[1]) for name, entry in self.files.items()),
+                          *((name, entry[2]) for name, entry in self.beside.items() if entry[2:])])
         return hashlib.sha256(json.dumps([self.kind, listing]).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,6 +119,8 @@ class NewerError(ArtifactError):
 
 def _of(fields: dict) -> Manifest:
     """Raises ValueError for the first thing that does not hold."""
+    if fields.get("format_version") == 1:  # all files together
+        fields.setdefault("beside", {})
     given = {*fields} - {"checksum"}
     if given != {*_TYPES}:
         odd = ", ".join(sorted(map(repr, given ^ {*_TYPES}))[:5])
@@ -123,6 +135,10 @@ def _of(fields: dict) -> Manifest:
             raise ValueError(f"{key} must name texts")
     for name, entry in fields["files"].items():
         _check_file(name, entry)
+    for name, entry in fields["beside"].items():
+        if name in fields["files"]:
+            raise ValueError(f"{name[:80]!r} is listed twice")
+        _check_file(name, entry, parted=True)
     version = fields["format_version"]
     if version < 1 or (version > 1) != ("checksum" in fields):
         raise ValueError(f"format_version {version} "
@@ -135,11 +151,13 @@ def _of(fields: dict) -> Manifest:
     return manifest
 
 
-def _check_file(name: str, entry: Any) -> None:
+def _check_file(name: str, entry: Any, parted: bool = False) -> None:
+    """parted: there may be a second sha256."""
     if _OUTSIDE.search(name) or not _encodable(name):
         raise ValueError(f"file name {name[:80]!r}: wanted a relative path inside the folder")
-    if (type(entry) is not list or len(entry) != 2 or type(entry[0]) is not int or entry[0] < 0
-            or type(entry[1]) is not str or not _DIGEST.fullmatch(entry[1])):
+    if (type(entry) is not list or len(entry) not in (2, 2 + parted)
+            or type(entry[0]) is not int or entry[0] < 0
+            or not all(type(each) is str and _DIGEST.fullmatch(each) for each in entry[1:])):
         raise ValueError(f"entry of {name[:80]!r}: wanted [bytes, sha256], got {str(entry)[:80]}")
 
 

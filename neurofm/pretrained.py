@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file, logging
 
+from . import artifacts, limits
 from .data import contracts
 from .data.batch import Movable
 from .data.contract import EEG_MEG, Contract
@@ -53,9 +54,15 @@ _WHERE = ("cache_dir", "force_download", "local_files_only", "proxies", "revisio
 
 
 class NeuroFMConfig(PreTrainedConfig):
-    """Base of configs. A subclass names every field in `__init__`, sets them, checks them across,
-    and passes what it was given besides to this `__init__`, which accepts only what transformers
-    writes into config.json."""
+    """Base of configs. A subclass names every field in `__init__` with its type and limit
+    (`neurofm.limits`, checked before it begins), sets them, checks them across, and passes what it
+    was given besides to this `__init__`, which accepts only what transformers writes into
+    config.json."""
+
+    def __init_subclass__(cls, *args, **options):
+        super().__init_subclass__(*args, **options)
+        if "__init__" in vars(cls):
+            cls.__init__ = limits.limited_arguments(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, **of_transformers):
         declared = {field.name for field in dataclasses.fields(PreTrainedConfig)}
@@ -161,6 +168,8 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
         `preprocessor_config.json` beside the weights.
     left_out
         Names of published tensors that were left out when it was imported.
+    remarks
+        What a user of published weights must know of their files; set when they are read.
     modality
         Of the contracts whose signals it takes.
     learns_from
@@ -183,6 +192,7 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
         super().__init__(config)
         self.contract: Contract | None = None
         self.left_out: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = ()
 
     @property
     def reads_places(self) -> bool:
@@ -301,6 +311,8 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
             self.contract.save(save_directory)
         with _without_progress_bar():
             super().save_pretrained(save_directory, **options)
+        for weights in Path(save_directory).glob("*.safetensors"):
+            artifacts.share(weights)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **options):

@@ -5,7 +5,7 @@ A place is a folder, "org/name", or "org/name@revision" for a tag, branch or com
 
 from pathlib import Path
 
-from . import artifacts, json_file, manifest
+from . import artifacts, fingerprinted, json_file, manifest
 
 LEDGER = "training_data.json"
 _OF_RUNS = (LEDGER, "run.yaml", "config.json")  # files that only commands write together
@@ -81,14 +81,14 @@ def _reason(problem: BaseException) -> str:
 def fingerprint(path_or_repo: str | Path) -> str:
     """16 hex digits of a checkpoint's weights, config and contract.
 
-    A folder that `save_pretrained` wrote by itself has no manifest: its weights are hashed. Of a
+    A folder that `save_pretrained` wrote by itself has no manifest: its files are hashed. Of a
     repository the files are hashed: what its manifest says of itself is not believed.
     """
     check_place(path_or_repo)
     folder = Path(path_or_repo)
     if folder.is_dir() and not artifacts.is_sealed(folder):
-        files = {file.name: [0, artifacts.sha256(file)] for file in
-                 (*folder.glob("*.safetensors"), folder / "config.json") if file.exists()}
+        files = {file.name: [0, artifacts.sha256(file)] for file in folder.iterdir()
+                 if not fingerprinted.is_beside("checkpoint", file.name)}
         return artifacts.Manifest("checkpoint", files, {}).fingerprint
     if folder.is_dir():
         return artifacts.open_sealed(folder, "checkpoint").fingerprint
@@ -102,7 +102,7 @@ def fingerprint(path_or_repo: str | Path) -> str:
             raise ValueError(f"{path_or_repo}: {name} is missing, although the manifest lists it: "
                              f"it is not what was published; ask who published it")
         files[name] = [0, artifacts.sha256(file)]
-    return manifest.Manifest(said.kind, files, {}).fingerprint
+    return manifest.Manifest(said.kind, files, {}, beside=said.beside).fingerprint
 
 
 def read_ledger(path_or_repo: str | Path) -> dict | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import artifacts, integrity
+from .limits import limited
 from .progress import Progress
 from .results import FILE_NAME as RESULTS
 from .run import Command, Job
@@ -21,6 +22,7 @@ _MB = 10**6
 
 
 @dataclass
+@limited
 class VerifyConfig:
     """Compare every file of finished folders with the hashes in their manifests.
 
@@ -69,13 +71,13 @@ def look(folder: Path, progress: Progress) -> tuple[list[str], str]:
     if bad:
         bad.append(f"{folder}: this {manifest.kind} is damaged; copy it again, or "
                    f"{_again(folder, manifest)}")
-    return bad, (f"{folder}: {manifest.kind} {manifest.fingerprint}, {len(manifest.files)} files, "
+    return bad, (f"{folder}: {manifest.kind} {manifest.fingerprint}, {len(manifest.listed)} files, "
                  f"whole")
 
 
 def _bytes(folder: Path) -> int:
     try:
-        return sum(size for size, _ in artifacts.read_manifest(folder).files.values())
+        return sum(size for size, _ in artifacts.read_manifest(folder).listed.values())
     except artifacts.ArtifactError:
         return 0
 

@@ -181,7 +181,7 @@ def _opened(run: Settings, kind: Kind, shaping, part: Part | None) -> Iterator[R
             raise ValueError(f"--out {out}: part {strange[0]} is at work and may share recordings "
                              f"with part {part}; give all parts one N")
         records = Records.open(kind, out, shaping, begun=bool(others))
-        ours = FileLock(_lock_of(out, kind, part), mode=0o666)
+        ours = FileLock(_lock_of(out, kind, part))
         ours.acquire()
     try:
         yield records
@@ -198,7 +198,7 @@ def _parts_at_work(out: Path, kind: Kind) -> list[str]:
     held = []
     for path in sorted((out / kind.folder).glob("part-*.lock")):
         try:
-            with FileLock(path, timeout=0, mode=0o666):
+            with FileLock(path, timeout=0):
                 pass  # of a part that has ended
         except Timeout:
             held.append(path.stem.removeprefix("part-").replace("-of-", "/"))

@@ -17,6 +17,7 @@ from neurofm import config, processes
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
+from neurofm.limits import Positive, limited
 from neurofm.run import FAILED, OK, Command
 from neurofm.run import Job as Call
 
@@ -25,7 +26,7 @@ from .collect import PRELOAD, Part, collect
 from .labels import LabelRule
 from .moabb import MOABBOptions
 from .one_recording import Shaping, ingest_one
-from .readers import ArrayTable, ImageTable, ReadOptions, sizes
+from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
 from .splits import SplitRule
 from .steps.band import Lacking
@@ -36,6 +37,7 @@ _ARRAYS = ("plain arrays are recordings once it is said what they hold: --arrays
 
 
 @dataclass
+@limited
 class IngestConfig:
     """Make a corpus from files and folders of recordings.
 
@@ -128,7 +130,7 @@ class IngestConfig:
     table: str = ""
     exclude: list[str] = field(default_factory=list)
     encoding: str = ""
-    max_recording_gb: float = 16.0
+    max_recording_gb: Positive = 16.0
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     terms: dict[str, str] = field(default_factory=dict)
@@ -144,9 +146,6 @@ class IngestConfig:
             raise ValueError("moabb holds EEG: leave modality out")
         if self.moabb_options != MOABBOptions() and not self.moabb:
             raise ValueError("moabb_options would be ignored: they are of moabb")
-        sizes.Limit(self.max_recording_gb)
-        if self.workers < 0:
-            raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
         check_encoding(self.encoding)
         for modality, (option, contract) in self._options.items():

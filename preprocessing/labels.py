@@ -5,11 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from neurofm.data.recording import Events, Recording
+from neurofm.limits import Positive, SignedNumber, Unchecked, limited
 
 from . import sidecar_events
 from .readers import ReadError
@@ -27,6 +28,7 @@ _LABELS = (".edf", ".bdf", ".tsv", ".csv", ".txt")
 
 
 @dataclass
+@limited
 class LabelRule:
     r"""Where the labels of windows come from.
 
@@ -61,11 +63,13 @@ class LabelRule:
 
     source: Literal["none", "entity", "event", "participant", "sidecar"] = "none"
     name: str = ""
-    mapping: dict[str, str] = field(default_factory=dict)
-    tmin_s: float = 0.0
+    mapping: Annotated[dict[str, str], Unchecked()] = field(default_factory=dict)
+    tmin_s: SignedNumber = 0.0
     within: Literal["", "onset", "every"] = ""
     sidecar: dict[str, str] = field(default_factory=dict)
-    epoch_s: float = 30.0
+    epoch_s: Positive = 30.0
+
+    PREFIX = "label."
 
     def __post_init__(self):
         self.mapping = {str(value): str(label) for value, label in self.mapping.items()}
@@ -80,8 +84,6 @@ class LabelRule:
         if self.within and not self.at_events:
             raise ValueError(f"label.within would be ignored: it is of label.source event or "
                              f"sidecar, got {self.source}")
-        if not self.epoch_s > 0:
-            raise ValueError(f"label.epoch_s must be > 0 s, got {self.epoch_s}")
         for pattern in self.sidecar:
             try:
                 re.compile(pattern)

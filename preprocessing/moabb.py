@@ -16,11 +16,13 @@ import numpy as np
 from filelock import FileLock
 
 from neurofm import artifacts
+from neurofm.limits import limited
 
 from .labels import LabelRule
 
 
 @dataclass
+@limited
 class MOABBOptions:
     """How a data set of MOABB is read.
 

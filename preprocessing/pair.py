@@ -15,6 +15,7 @@ from neurofm import config, contents, processes
 from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
+from neurofm.limits import Positive, SignedNumber, Text, limited
 from neurofm.run import FAILED, OK, Command
 from neurofm.run import Job as Call
 
@@ -23,13 +24,14 @@ from .collect import PRELOAD, Part, collect
 from .pairing import one_scan, report, scan_tables
 from .pairing.alignment import AlignRule
 from .pairing.one_scan import Pairing
-from .readers import ArrayTable, ImageTable, ReadOptions, sizes
+from .readers import ArrayTable, ImageTable, ReadOptions
 from .records import Records
 from .splits import SplitRule
 from .steps.band import Lacking
 
 
 @dataclass
+@limited
 class PairConfig:
     """Make pairs from EEG and the fMRI recorded with it.
 
@@ -96,9 +98,9 @@ class PairConfig:
     contract: InputContract = one_scan.EEG
     bold: FMRIContract = one_scan.BOLD
     partner: dict[str, str] = field(default_factory=lambda: Pairing().partner)
-    trigger: str = one_scan.TRIGGER
+    trigger: Text = one_scan.TRIGGER
     align: AlignRule = field(default_factory=AlignRule)
-    delay_s: float | None = None
+    delay_s: SignedNumber | None = None
     t_r: str = ""
     images: ImageTable = field(default_factory=ImageTable)
     arrays: ArrayTable = one_scan.REGIONS
@@ -107,7 +109,7 @@ class PairConfig:
     lacking: Lacking = "accept"
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
-    max_recording_gb: float = 16.0
+    max_recording_gb: Positive = 16.0
     dataset: str | None = None
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
@@ -119,9 +121,6 @@ class PairConfig:
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders of EEG: neurofm pair PATH… --out pairs/")
-        sizes.Limit(self.max_recording_gb)
-        if self.workers < 0:
-            raise ValueError(f"workers must be ≥ 0 (0 = one a core), got {self.workers}")
         Part.parse(self.part)
         if self.contract.scale not in ("recording_std", "none"):
             raise ValueError(f"contract.scale must be recording_std or none, got "

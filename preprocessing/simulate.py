@@ -32,6 +32,7 @@ import yaml
 
 from neurofm import artifacts, lock, processes, progress
 from neurofm.journal import Journal
+from neurofm.limits import Count, Positive, Share, limited
 from neurofm.run import Command, Job, Made
 
 from .collect import PRELOAD, attempt
@@ -44,6 +45,7 @@ SETTINGS = "run.yaml"  # the settings but for the folder, for --config
 
 
 @dataclass(frozen=True)
+@limited
 class SimulateConfig:
     """Simulate recordings of subjects who imagine moving the left or right hand.
 
@@ -100,36 +102,32 @@ class SimulateConfig:
     """
 
     out: str
-    subjects: int = 24
+    subjects: Count = 24
     first_subject: int = 1
-    runs: int = 1
-    minutes: float = 3.0
+    runs: Count = 1
+    minutes: Positive = 3.0
     always: tuple[str, ...] = ("eeg64",)
     devices: tuple[str, ...] = ("eeg19", "eeg32", "mag102", "axial100")
     devices_per_subject: int = 1
     reactivity: float = 1.0
     noise: float = 1.0
     blinks_per_minute: float = 4.0
-    trial_s: float = 4.0
-    comodulation: float = 0.0
+    trial_s: Positive = 4.0
+    comodulation: Share = 0.0
     seed: int = 0
     bold: bool = False
-    t_r_s: tuple[float, ...] = (2.1, 1.5, 3.0)
-    n_rois: int = 12
-    bold_snr: float = 1.0
+    t_r_s: tuple[Positive, ...] = (2.1, 1.5, 3.0)
+    n_rois: Count = 12
+    bold_snr: Positive = 1.0
     bcg_uv: float = 3.0
     motion_per_minute: float = 0.3
     gradient_residue_uv: float = 0.0
     unrelated: bool = False
-    jobs: int = 1
+    jobs: Count = 1
 
     def __post_init__(self):
         for name in ("always", "devices", "t_r_s"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, least in (("subjects", 1), ("runs", 1), ("first_subject", 0), ("seed", 0),
-                            ("jobs", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be ≥ {least}, got {getattr(self, name)}")
         if not self.always and not self.devices:
             raise ValueError("no device to record with: name some in `always` or `devices`")
         if not 0 <= self.devices_per_subject <= len(self.devices):
@@ -143,18 +141,11 @@ class SimulateConfig:
             raise ValueError(
                 f"a device stands once, either in `always` or in `devices`; twice are {twice}"
             )
-        if not 0 <= self.comodulation <= 1:
-            raise ValueError(f"comodulation is a share, 0 to 1, got {self.comodulation}")
         shortest = (self.trial_s + 3.0) * 2 + 4.0
         if self.minutes * 60 < shortest:
             raise ValueError(
                 f"minutes must leave room for a trial of each label: ≥ {shortest / 60:.2f}, "
                 f"got {self.minutes}"
-            )
-        if min(self.reactivity, self.noise, self.blinks_per_minute) < 0 or self.trial_s <= 0:
-            raise ValueError(
-                "reactivity, noise and blinks_per_minute must be ≥ 0 and trial_s > 0, got "
-                f"{self.reactivity}, {self.noise}, {self.blinks_per_minute} and {self.trial_s}"
             )
         if not self.t_r_s:
             raise ValueError("t_r_s wants one repetition time or more, got none")

@@ -11,17 +11,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from neurofm.data.windows import SPLITS
+from neurofm.limits import Share, Unchecked, limited
 from neurofm.seen import subject_keys
 
 _ENOUGH = 3  # subjects of a split that need no help; more come by the hash alone
 
 
 @dataclass
+@limited
 class SplitRule:
     """How subjects are split into train, validation and test.
 
@@ -46,21 +49,25 @@ class SplitRule:
     """
 
     by: str = "subject"
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    fractions: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     seed: int = 0
-    train: list[str] = field(default_factory=list)
-    validation: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
+    train: Annotated[list[str], Unchecked()] = field(default_factory=list)
+    validation: Annotated[list[str], Unchecked()] = field(default_factory=list)
+    test: Annotated[list[str], Unchecked()] = field(default_factory=list)
+
+    PREFIX = "splits."
 
     def __post_init__(self):
         shares = tuple(self.fractions)
-        if len(shares) != 3 or min(shares) < 0 or not np.isclose(sum(shares), 1):
+        if not np.isclose(sum(shares), 1):
             raise ValueError(f"splits.fractions must be three shares (train, validation, test) "
                              f"that sum to 1, got {shares}")
         self.fractions = shares
         listed = [_bare(name) for split in SPLITS for name in getattr(self, split)]
         for split in SPLITS:
             setattr(self, split, [str(name) for name in getattr(self, split)])
+        if not all(listed):
+            raise ValueError(f"splits: wanted names in train, validation and test, got {listed}")
         twice = sorted({name for name in listed if listed.count(name) > 1})
         if twice:
             raise ValueError(f"splits: {', '.join(twice)} stand in more than one list")

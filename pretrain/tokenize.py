@@ -14,11 +14,13 @@ from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
 from neurofm.data import tokens
 from neurofm.data.corpus import Corpus
 from neurofm.journal import Journal
+from neurofm.limits import Count, limited
 from neurofm.progress import each
 from neurofm.run import Command, Job, Made
 
 
 @dataclass
+@limited
 class TokenizeConfig:
     """Encode every window of a corpus.
 
@@ -39,12 +41,8 @@ class TokenizeConfig:
     data: str
     model: str
     out: str
-    batch_windows: int = 16
+    batch_windows: Count = 16
     device: str = "auto"
-
-    def __post_init__(self):
-        if self.batch_windows < 1:
-            raise ValueError(f"batch_windows must be at least 1, got {self.batch_windows}")
 
 
 def tokenize(run: TokenizeConfig, job: Job) -> Made:

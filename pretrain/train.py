@@ -31,6 +31,7 @@ from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
 from neurofm.data.volume_windows import VolumeWindows
 from neurofm.data.windows import SPLITS
+from neurofm.limits import Share, limited
 from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, Tokenizer
 from neurofm.pretrained import NeuroFMConfig
 from neurofm.run import FAILED, OK, Command, Job, Made, flat
@@ -51,6 +52,7 @@ FREE = frozenset({
 
 
 @dataclass
+@limited
 class PretrainConfig:
     """Train a tokenizer or model.
 
@@ -92,7 +94,7 @@ class PretrainConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
     init: str = ""
-    augment_share: float = 0.0
+    augment_share: Share = 0.0
     augment_by: list[By] = field(default_factory=lambda: list(ALL))
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -116,9 +118,6 @@ class PretrainConfig:
                              f"tokenizer that makes them, --tokenizer DIR")
         if needs == "no" and self.tokenizer is not None:
             raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
-        if not 0 <= self.augment_share <= 1:
-            raise ValueError(f"augment_share must be a share of windows, 0 to 1, got "
-                             f"{self.augment_share}")
         _architecture(self)  # an unknown key is told before a run
 
     @property
@@ -164,6 +163,10 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
             f"{accelerator.num_processes} process(es) on {accelerator.device.type}")
     if held_out is None:
         job.say("no validation split is held out: no metric of unseen subjects is logged")
+    if n_trained and run.train.batch_windows > len(windows):
+        raise ValueError(f"train.batch_windows ({run.train.batch_windows}) is more than the "
+                         f"{len(windows)} windows to train on, so every step would see windows "
+                         f"twice: lower it")
     if n_trained:
         train(
             model, augmented(run, data, model), windows, run.train, out, accelerator,

@@ -175,7 +175,7 @@ def made(once, corpus_folder, tokenizer_folder, tokens_folder, repo, tmp_path_fa
 def test_damage_of_every_file_is_found_and_named(made, kind):
     folder = made(kind)
     OPENERS[kind](folder)  # whole, it opens
-    names = [*artifacts.read_manifest(folder).files, artifacts.FILE_NAME]
+    names = [*artifacts.read_manifest(folder).listed, artifacts.FILE_NAME]
     assert len(names) > 2
     missed = []
     for name in names:
@@ -228,7 +228,7 @@ def test_damage_by_addition_is_refused_where_a_reader_could_take_it(made, kind):
 def test_damage_by_links_is_refused(made, kind, tmp_path):
     """Of a file and of a folder, though the bytes are the same."""
     folder = shutil.copytree(made(kind), tmp_path / "linked")
-    name = max(artifacts.read_manifest(folder).files, key=len)
+    name = max(artifacts.read_manifest(folder).listed, key=len)
     (folder / name).rename(tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(artifacts.ArtifactError, match=f"{Path(name).name}: is a link"):
@@ -389,7 +389,7 @@ def test_damage_is_not_hidden_by_what_is_remembered(made, tmp_path, monkeypatch)
     folder = shutil.copytree(made("corpus"), tmp_path / "corpus")
     every_window(folder)
     n = len(read)
-    assert n == len(artifacts.read_manifest(folder).files)
+    assert n == len(artifacts.read_manifest(folder).listed)
     hashes._notes.cache_clear()  # another process
     every_window(folder)
     assert len(read) == n

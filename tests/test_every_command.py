@@ -2,8 +2,8 @@
 
 Run twice it is finished; with another option it is refused by the option's name (ingest and pair
 grow: by what they keep); two at once, one is told; interrupted in the middle of its work it
-continues to the same bytes; a training subject is a LEAK and a published data set a DOUBT, on the
-terminal, in results.json and on the page.
+continues to the same bytes, at another place too; files get the user's umask; a training subject
+is a LEAK and a published data set a DOUBT, on the terminal, in results.json and on the page.
 
 A new command, or question of `evaluate`, needs a case in CHANGES.
 """
@@ -12,9 +12,8 @@ import contextlib
 import dataclasses
 import html
 import io
-import tomllib
+import os
 import typing
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -25,8 +24,9 @@ from neurofm.lock import only_one
 from neurofm.progress import Progress
 from neurofm.repository import LEDGER
 from neurofm.results import Results
-from neurofm.run import INTERRUPTED, Command
-from tests.support.every_command import WORDS, Inputs, Writes
+from neurofm.run import INTERRUPTED
+from tests.support.elsewhere import Elsewhere
+from tests.support.every_command import WORDS, Inputs, Writes, commands
 from tests.support.flagged import changed
 
 # Commands that make no artifact.
@@ -96,6 +96,25 @@ def writes():
 
 
 @pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    return Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+
+
+@contextlib.contextmanager
+def umask(mask: int):
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def modes(folder: Path) -> set[int]:
+    """Permissions of a folder and of everything in it."""
+    return {path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
 def whole(inputs, writes, tmp_path_factory):
     """whole(command) → (folder with the finished `out`, files that it opened to write). While it
     worked, the same command was started a second time, and was told."""
@@ -110,8 +129,8 @@ def whole(inputs, writes, tmp_path_factory):
                 with contextlib.redirect_stderr(io.StringIO()) as said:
                     second.append((cli.main(line), said.getvalue()))
 
-            with pytest.MonkeyPatch.context() as patch, writes.watched(
-                    place / "out", meanwhile=None if command in SHARED else start):
+            with (pytest.MonkeyPatch.context() as patch, umask(0o077), writes.watched(
+                    place / "out", meanwhile=None if command in SHARED else start)):
                 patch.chdir(place)
                 assert cli.main(line) == 0
             if command not in SHARED:
@@ -122,16 +141,6 @@ def whole(inputs, writes, tmp_path_factory):
         return made[command]
 
     return of
-
-
-def commands(repo: Path) -> dict[str, list[Command]]:
-    """Name → what its module holds, of all that the project declares: what is installed may be
-    older."""
-    points = tomllib.loads((repo / "pyproject.toml").read_text())["project"]["entry-points"]
-    declared = {**points["neurofm.commands"], **{
-        f"evaluate {name}": place for name, place in points["neurofm.benchmarks"].items()}}
-    return {name: [value for value in vars(import_module(place.partition(":")[0])).values()
-                   if isinstance(value, Command)] for name, place in declared.items()}
 
 
 def test_every_command_has_a_case(repo):
@@ -189,26 +198,39 @@ def test_every_command_twice_changed_and_at_once(
 
 
 @pytest.mark.parametrize("command", CHANGES)
-def test_every_command_interrupted_halfway_continues_to_the_same_bytes(
-    command, inputs, whole, writes, tmp_path, monkeypatch
+def test_every_command_interrupted_halfway_and_elsewhere_has_the_same_bytes_and_fingerprint(
+    command, inputs, whole, writes, elsewhere, tmp_path, monkeypatch
 ):
+    """Of the same inputs at another place; what tells of times differs, and of places by these
+    alone. None of it is in the fingerprint."""
     place, n_written = whole(command)
     monkeypatch.chdir(tmp_path)
-    line = [*command.split(), *inputs.words(command), "--out=out"]
-    with writes.watched(tmp_path / "out", stop_at=max(2, n_written // 2)):
-        assert cli.main(line) == INTERRUPTED
-    assert not artifacts.is_sealed("out")
-    assert cli.main(line) == 0
+    line = [*command.split(), *elsewhere.words(inputs.words(command), inputs.roots), "--out=out"]
+    with umask(0o002):
+        with writes.watched(tmp_path / "out", stop_at=max(2, n_written // 2)):
+            assert cli.main(line) == INTERRUPTED
+        assert not artifacts.is_sealed("out")
+        assert modes(Path("out")) <= {0o664, 0o775}, "of an unfinished folder"
+        assert cli.main(line) == 0
+        assert modes(Path("out")) <= {0o664, 0o775}
     one, other = (artifacts.open_sealed(folder / "out", hashes=True)
                   for folder in (place, tmp_path))
-    assert one.files.keys() == other.files.keys()
-    differing = {name for name in one.files if one.files[name][1] != other.files[name][1]}
+    assert one.files == other.files
+    assert one.fingerprint == other.fingerprint
+    assert one.listed.keys() == other.listed.keys()
+    differing = {name for name in one.beside if (place / "out" / name).read_bytes()
+                 != elsewhere.back((tmp_path / "out" / name).read_bytes())}
     assert differing <= CLOCKS.get(command, set())
-    assert (one.fingerprint == other.fingerprint) == (not differing)
     for name in sorted(name for name in differing if name.endswith(".tsv")):
         tables = [pd.read_csv(folder / "out" / name, sep="\t").drop(columns=TIMES, errors="ignore")
                   for folder in (place, tmp_path)]
         assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize("command", CHANGES)
+def test_every_command_gives_files_the_umask_of_the_user(command, whole):
+    """Here 077; what a group may read, and unfinished folders: the test above."""
+    assert modes(whole(command)[0] / "out") <= {0o600, 0o700}
 
 
 @pytest.mark.parametrize("command", sorted(GROWS))

@@ -15,7 +15,7 @@ def test_every_damaged_file_is_named(corpus_folder, tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"corpus {artifacts.open_sealed(good).fingerprint}" in said
     assert "1 folders checked, 0 damaged" in said
-    changed, lost = sorted(name for name in artifacts.open_sealed(bad).files
+    changed, lost = sorted(name for name in artifacts.open_sealed(bad).listed
                            if name.endswith(".arrow"))[:2]
     content = bytearray((bad / changed).read_bytes())
     content[-9] ^= 1

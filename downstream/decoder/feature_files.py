@@ -52,6 +52,7 @@ def write(features: "Features", folder: Path, wanted: Format) -> list[str]:
         # One entry: of several, safetensors writes one or another first, and files differ.
         axes = json.dumps({"sources": features.sources, "frames_s": [*features.frames]})
         save_file({"features": features.values}, path, metadata={"axes": axes})
+        artifacts.share(path)
     return [path.name]
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from neurofm import checkpoints
+from neurofm.limits import Count, limited
 from neurofm.training.loop import TrainConfig
 
 from ..protocol.windows import Protocol
@@ -22,6 +23,7 @@ def _protocol() -> Protocol:
 
 
 @dataclass
+@limited
 class Learning:
     """What the sites train.
 
@@ -66,19 +68,14 @@ class Learning:
     only: dict[str, str] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=_protocol)
     fold: int = 0
-    rounds: int = 30
-    passes: int = 1
+    rounds: Count = 30
+    passes: Count = 1
     adapt: Literal["head", "lora", "full"] = "head"
     proximal: float = 0.0
     architecture: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=_training)
 
     def __post_init__(self):
-        if min(self.rounds, self.passes) < 1:
-            raise ValueError(f"rounds and passes must be at least 1, got {self.rounds} and "
-                             f"{self.passes}")
-        if not self.proximal >= 0:
-            raise ValueError(f"proximal must be 0 or more, got {self.proximal}")
         plain = TrainConfig()
         for name in _GIVEN:
             if getattr(self.train, name) != getattr(plain, name):

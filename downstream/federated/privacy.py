@@ -15,10 +15,13 @@ from flwr.app import Context, Message
 from flwr.clientapp.mod import fixedclipping_mod
 from flwr.common.differential_privacy_constants import KEY_CLIPPING_NORM
 
+from neurofm.limits import InnerShare, Positive, limited
+
 from . import messages
 
 
 @dataclass
+@limited
 class Privacy:
     """Differential privacy of sites.
 
@@ -37,13 +40,10 @@ class Privacy:
 
     where: Literal["none", "server", "client"] = "none"
     noise: float = 1.0
-    clip: float = 1.0
-    delta: float = 1e-5
+    clip: Positive = 1.0
+    delta: InnerShare = 1e-5
 
-    def __post_init__(self):
-        if not (self.noise >= 0 and self.clip > 0 and 0 < self.delta < 1):
-            raise ValueError(f"privacy wants noise ≥ 0, clip > 0 and delta between 0 and 1, got "
-                             f"{self.noise:g}, {self.clip:g} and {self.delta:g}")
+    PREFIX = "privacy."
 
     def check(self, strategy: str, weights: str) -> None:
         """Raise ValueError where noise would not hide what it should."""

@@ -242,6 +242,7 @@ def _save(folder: Path, number: int, weights: Weights, line: dict) -> None:
     path = folder / f"round-{number:05d}.safetensors"
     save_file({name: np.ascontiguousarray(value) for name, value in weights.items()},
               path.with_suffix(".part"))
+    artifacts.share(path.with_suffix(".part"))
     artifacts.flush(path.with_suffix(".part"))
     temporary.replace(folder / "rounds.jsonl")
     path.with_suffix(".part").replace(path)  # last: with it the round is done

@@ -25,6 +25,7 @@ from flwr.server import Grid, LegacyContext
 from flwr.server.workflow import SecAggPlusWorkflow
 from flwr.server.workflow.constant import MAIN_CONFIGS_RECORD, MAIN_PARAMS_RECORD, Key
 
+from neurofm.limits import Count, Positive, PositiveShare, limited
 from neurofm.training.loop import Stopped
 
 from . import messages
@@ -42,6 +43,7 @@ _STEPS, _MODULUS = 2**22, 2**32  # Flower's defaults: steps of a weight, size of
 
 
 @dataclass
+@limited
 class Secure:
     """Secure aggregation (SecAgg+).
 
@@ -58,14 +60,11 @@ class Secure:
     """
 
     on: bool = False
-    threshold: float = 0.6
-    range: float = 8.0
-    largest_trials: int = 10_000
+    threshold: PositiveShare = 0.6
+    range: Positive = 8.0
+    largest_trials: Count = 10_000
 
-    def __post_init__(self):
-        if not (0 < self.threshold <= 1 and self.range > 0 and self.largest_trials > 0):
-            raise ValueError(f"secure wants a threshold in (0, 1] and range and largest_trials "
-                             f"above 0, got {self.threshold}, {self.range}, {self.largest_trials}")
+    PREFIX = "secure."
 
     def check(self, strategy: str, privacy: str, n_sites: int) -> None:
         """Raise ValueError where sites' own weights would have to be seen, or too few would hide

@@ -1,7 +1,9 @@
 """How weights of sites become one: Flower's strategies by short names, with our settings."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from neurofm.limits import Count, Limit, Positive, PositiveShare, limited
 
 from . import messages
 
@@ -9,6 +11,7 @@ NAMES = ("fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan")
 
 
 @dataclass
+@limited
 class Averaging:
     """How the weights of sites are combined.
 
@@ -40,32 +43,19 @@ class Averaging:
     strategy: Literal["fedavg", "fedmedian", "fedtrimmedavg", "krum", "multikrum",
                       "bulyan"] = "fedavg"
     weights: Literal["trials", "equal"] = "trials"
-    trimmed: float = 0.2
+    trimmed: Annotated[float, Limit(0, 0.5, below=True)] = 0.2
     malicious: int = 1
     largest_change: float = 10.0
-    largest_share: float = 0.5
-    declared: dict[str, int] = field(default_factory=dict)
-    min_sites: int = 2
-    timeout_s: float = 3600.0
+    largest_share: PositiveShare = 0.5
+    declared: dict[str, Count] = field(default_factory=dict)
+    min_sites: Count = 2
+    timeout_s: Positive = 3600.0
+    PREFIX = "averaging."
 
     def __post_init__(self):
-        if not 0 <= self.trimmed < 0.5:
-            raise ValueError(f"averaging.trimmed is a share of the sites at each end, below one "
-                             f"half, got {self.trimmed}")
-        if self.min_sites < 1 or self.malicious < 0:
-            raise ValueError(f"averaging wants min_sites of at least 1 and malicious of at least "
-                             f"0, got {self.min_sites} and {self.malicious}")
         if not (self.largest_change == 0 or self.largest_change > 1):
             raise ValueError(f"averaging.largest_change must be 0 (off) or above 1, got "
                              f"{self.largest_change}")
-        if not 0 < self.largest_share <= 1:
-            raise ValueError(f"averaging.largest_share is a share of the mean, above 0 and up to "
-                             f"1, got {self.largest_share}")
-        if wrong := [name for name, trials in self.declared.items() if trials < 1]:
-            raise ValueError(f"averaging.declared wants numbers of trials of at least 1, of "
-                             f"{', '.join(wrong)} it has fewer")
-        if not self.timeout_s > 0:
-            raise ValueError(f"averaging.timeout_s must be above 0, got {self.timeout_s}")
 
     def check(self, n_sites: int) -> None:
         """Raise ValueError where a strategy, or a round, needs more sites than there are."""

@@ -8,9 +8,11 @@ windows, so that steps and settings can be chosen without a look at the test.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+
+from neurofm.limits import InnerShare, Limit, limited
 
 from ..decoder.labeled import Labeled, checked, described
 from . import blocks, leaks
@@ -21,6 +23,7 @@ MISSING = ("", "n/a", "nan", "None")  # what tables write where there is no valu
 
 
 @dataclass
+@limited
 class Protocol:
     """Which subjects train, select and test.
 
@@ -65,8 +68,8 @@ class Protocol:
 
     kind: Literal["stored", "kfold", "loso", "published", "sessions", "across",
                   "within"] = "stored"
-    folds: int = 5
-    validation: float = 0.2
+    folds: Annotated[int, Limit(2)] = 5
+    validation: InnerShare = 0.2
     train: list[str] = field(default_factory=list)
     validation_subjects: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
@@ -76,17 +79,12 @@ class Protocol:
     gap_s: float | None = None
     seed: int = 0
 
+    PREFIX = "protocol."
+
     def __post_init__(self):
-        if self.folds < 2:
-            raise ValueError(f"protocol.folds must be at least 2, got {self.folds}")
-        if not 0 < self.validation < 1:
-            raise ValueError(f"protocol.validation is a share of the subjects, between 0 and 1, "
-                             f"got {self.validation}")
         if self.kind == "within" and self.folds < 3:
             raise ValueError(f"protocol.kind is within: wanted three blocks at least, to train, to "
                              f"choose and to test, got protocol.folds={self.folds}")
-        if self.gap_s is not None and not self.gap_s >= 0:
-            raise ValueError(f"protocol.gap_s is a time, 0 s or more, got {self.gap_s}")
         for name, kind in (("rotate", "sessions"), ("trials", "sessions"),
                            ("gap_s", "within")):
             if getattr(self, name) and self.kind != kind:

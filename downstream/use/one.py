@@ -16,11 +16,12 @@ from jaxtyping import Float
 from neurofm import artifacts, checkpoints, contents, tsv
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
+from neurofm.limits import Count, Positive, ShareBelowOne, SignedNumber, limited
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive, quality, readers
 from neurofm.preprocessing.labels import LabelRule, cuts
-from neurofm.preprocessing.readers import ArrayTable, ImageTable, sizes
+from neurofm.preprocessing.readers import ArrayTable, ImageTable
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
 from neurofm.run import Command, Job, Made
 
@@ -32,6 +33,7 @@ from .centering import Center, Seen
 
 
 @dataclass
+@limited
 class DecodeConfig:
     """Decode recordings window by window.
 
@@ -77,7 +79,7 @@ class DecodeConfig:
     model: str
     out: str
     events: list[str] = field(default_factory=list)
-    tmin_s: float = 0.0
+    tmin_s: SignedNumber = 0.0
     center_on: list[str] = field(default_factory=list, metadata=archive.OF_RECORDINGS)
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = field(default="", metadata=contents.OF_FILE)
@@ -88,24 +90,19 @@ class DecodeConfig:
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
-    max_recording_gb: float = 16.0
-    batch_windows: int = 16
-    abstain_below: float = 0.0
+    max_recording_gb: Positive = 16.0
+    batch_windows: Count = 16
+    abstain_below: ShareBelowOne = 0.0
     watch: bool = False
-    poll_s: float = 2.0
+    poll_s: Positive = 2.0
     stop_after: int = 0
 
     def __post_init__(self):
         if not self.paths:
             raise ValueError("give files or folders: neurofm decode PATH… --model DECODER --out "
                              "results/")
-        check_abstain(self.abstain_below)
-        sizes.Limit(self.max_recording_gb)
-        if not self.poll_s > 0:
-            raise ValueError(f"poll_s must be > 0 seconds, got {self.poll_s}")
-        if self.stop_after < 0 or (self.stop_after and not self.watch):
-            raise ValueError(f"stop_after must be ≥ 0 recordings, and is for --watch true; got "
-                             f"{self.stop_after}")
+        if self.stop_after and not self.watch:
+            raise ValueError(f"stop_after is for --watch true; got {self.stop_after}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +143,10 @@ def decode_one(
                                [*quality.remarks(own.windows.quality, places=True), *worth.said,
                                 *(center.doubt() if center else ())])
     results.flags = job.flags(own.judged)
-    table.attrs = sidecar.known(results)
+    table.attrs = sidecar.known(results, job.parents["model"])
     tsv.write(table, job.out / "predictions.tsv")
     table.to_parquet(job.out / "predictions.parquet", index=False)
-    sidecar.write(job.out, table, decoder.classes, results)
+    sidecar.write(job.out, table, decoder.classes, results, job.parents["model"])
     return Made(
         with_svg(job.out, ["predictions.tsv", sidecar.FILE_NAME, "predictions.parquet",
                            "decoded.png", "quality.json"]),
@@ -174,12 +171,6 @@ def judged(run: DecodeConfig, recording: Recording) -> pd.DataFrame:
                           "dataset": recording.dataset,
                           "subject": recording.subject or "unknown",
                           "signal": recording.digest}])
-
-
-def check_abstain(abstain_below: float) -> None:
-    if not 0 <= abstain_below < 1:
-        raise ValueError(f"abstain_below must be a probability in [0, 1), got {abstain_below}; 0 "
-                         f"names every window")
 
 
 def open_decoder(path: str, abstain_below: float = 0.0) -> WindowDecoder:

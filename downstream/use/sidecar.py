@@ -1,7 +1,8 @@
 """predictions.json, beside predictions.tsv: its columns, and what a reader of it must know.
 
 It has the form of a BIDS sidecar: a key a column with Description, Units and Levels; then Finding,
-Decoder, Flags and Notes, which are word for word those of the terminal, the page and results.json.
+Decoder (its fingerprint), Flags and Notes, which are word for word those of the terminal, the page
+and results.json.
 The table itself has no comment lines, so every reader of TSV takes it.
 """
 
@@ -29,16 +30,18 @@ _COLUMNS = {
 }
 
 
-def known(results: Results) -> dict:
-    """What a reader of the table must know."""
-    return {"Finding": results.summary, "Decoder": results.model,
+def known(results: Results, decoder: str) -> dict:
+    """What a reader of the table must know. decoder: its fingerprint."""
+    return {"Finding": results.summary, "Decoder": decoder,
             "Flags": [str(flag) for flag in results.flags], "Notes": list(results.notes)}
 
 
-def write(folder: Path, table: pd.DataFrame, classes: tuple[str, ...], results: Results) -> None:
+def write(
+    folder: Path, table: pd.DataFrame, classes: tuple[str, ...], results: Results, decoder: str
+) -> None:
     """Write predictions.json. results: with all of its flags and notes."""
     about = {name: _column(name, classes) for name in table}
-    artifacts.write_json(folder / FILE_NAME, {**about, **known(results)})
+    artifacts.write_json(folder / FILE_NAME, {**about, **known(results, decoder)})
 
 
 def _column(name: str, classes: tuple[str, ...]) -> dict:

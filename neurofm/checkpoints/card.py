@@ -172,6 +172,8 @@ def _training(model, ledger: dict) -> str:
         lines += [f"Holds weights published by others: {entry['weights']} ({entry['licence']}; "
                   f"{entry['paper']}), trained on "
                   f"{', '.join(entry['datasets']) or 'no data set named'} ({entry['note']}).", ""]
+        if "remarks" in entry:
+            lines += [*(f"- {remark}" for remark in entry["remarks"]), ""]
     if len(lines) == 2:
         lines += ["None: random weights, or the training subjects are unknown.", ""]
     return "\n".join(lines)

@@ -135,7 +135,7 @@ def _check_download(repo: str, revision: str | None) -> None:
         manifest = manifests.read(path)
     except artifacts.ArtifactError as problem:
         raise ValueError(f"{repo}: {problem}") from problem
-    for name, (_, digest) in manifest.files.items():
+    for name, (_, digest) in manifest.listed.items():
         if name.endswith((".safetensors", ".json")) and name != "golden.safetensors":
             file = find(repo, name, revision)
             if file is None or artifacts.sha256(file) != digest:

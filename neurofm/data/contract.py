@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import plugins
+from ..limits import Positive, Share, limited
 from .base_contract import FILE_NAME, Contract, fields_of
 from .contract_words import band, windows
 from .parcel_rule import ParcelRule
@@ -25,6 +26,7 @@ EEG_MEG = "EEG or MEG"  # modality of an InputContract
 
 
 @dataclass(frozen=True)
+@limited
 class InputContract(Contract):
     """Standardization of EEG and MEG; the defaults are BrainOmni's (arXiv 2505.18185, app. B).
 
@@ -78,21 +80,21 @@ class InputContract(Contract):
         Version of this format. Leave it.
     """
 
-    sfreq: float = 256.0
-    highpass_hz: float | None = 0.1
-    lowpass_hz: float | None = 96.0
-    notch_hz: tuple[float, ...] = (50.0, 60.0)
+    sfreq: Positive = 256.0
+    highpass_hz: Positive | None = 0.1
+    lowpass_hz: Positive | None = 96.0
+    notch_hz: tuple[Positive, ...] = (50.0, 60.0)
     kinds: tuple[str, ...] = ("eeg", "mag", "planar_grad", "axial_grad")
     reference: Literal["average", "none"] = "average"
     bad_channels: Literal["log_psd", "none"] = "log_psd"
-    bad_channels_iqr: float = 10.0
-    window_s: float = 10.0
-    stride_s: float | None = None
+    bad_channels_iqr: Positive = 10.0
+    window_s: Positive = 10.0
+    stride_s: Positive | None = None
     scale: Literal["kind_std", "channel_std", "recording_std", "none"] = "kind_std"
     geometry: GeometryRule = "head"
     positions: Literal["required", "optional"] = "required"
-    amplitude_uv: tuple[float, float] = (0.1, 1000.0)
-    max_bad: float = 0.3
+    amplitude_uv: tuple[float, Positive] = (0.1, 1000.0)
+    max_bad: Share = 0.3
     parcels: ParcelRule | None = None
     steps: dict[str, dict[str, Any]] = field(
         default_factory=dict, hash=False,
@@ -100,6 +102,7 @@ class InputContract(Contract):
     corpus: str = ""
     contract_version: int = 1
 
+    PREFIX = "contract."
     modality = EEG_MEG
     # Length of windows, thresholds of quality; and whether places are required: what counts are
     # the sensors there (`Corpus.check_places`). Nor which parcels there are: whether there are any
@@ -118,12 +121,13 @@ class InputContract(Contract):
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
             raise ValueError(f"contract.kinds must be some of {list(KINDS)}, got {self.kinds}")
-        if not self.sfreq > 0 or not self.window_s > 0:
-            raise ValueError(
-                f"contract.sfreq and contract.window_s must be > 0, "
-                f"got {self.sfreq} Hz and {self.window_s} s"
-            )
-        if self.stride_s is not None and not 0 < self.stride_s <= self.window_s:
+        if self.window_samples < 2:
+            raise ValueError(f"contract.window_s must be two samples or more at contract.sfreq "
+                             f"({self.sfreq:g} Hz), got {self.window_s:g} s")
+        if self.stride_samples < 1:
+            raise ValueError(f"contract.stride_s must be a sample or more at contract.sfreq "
+                             f"({self.sfreq:g} Hz), got {self.stride_s:g} s")
+        if self.stride_s is not None and self.stride_s > self.window_s:
             raise ValueError(
                 f"contract.stride_s must be in (0, window_s = {self.window_s}], "
                 f"got {self.stride_s}: a larger stride would drop signal in silence"
@@ -133,12 +137,9 @@ class InputContract(Contract):
                 f"contract.lowpass_hz ({self.lowpass_hz}) must lie below half of contract.sfreq "
                 f"({self.sfreq / 2} Hz)"
             )
-        if self.notch_hz and not min(self.notch_hz) > 0:
-            raise ValueError(f"contract.notch_hz must be frequencies above 0, got {self.notch_hz}; "
-                             f"[] for no notch")
-        if self.highpass_hz is not None and not self.highpass_hz > 0:
-            raise ValueError(f"contract.highpass_hz must be above 0, got {self.highpass_hz}; null "
-                             f"leaves the band open below")
+        if not self.amplitude_uv[0] < self.amplitude_uv[1]:
+            raise ValueError(f"contract.amplitude_uv must be [lowest, highest], ascending, got "
+                             f"{list(self.amplitude_uv)}")
 
     @property
     def space(self) -> Literal["sensors", "parcels"]:

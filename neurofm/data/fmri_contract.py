@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from ..limits import Positive, PositiveShare, SignedNumber, limited
 from .base_contract import FILE_NAME, Contract
 from .contract_words import band, windows
 
@@ -15,6 +16,7 @@ CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_a
 
 
 @dataclass(frozen=True)
+@limited
 class FMRIContract(Contract):
     """Standardization of time series of brain regions.
 
@@ -57,19 +59,20 @@ class FMRIContract(Contract):
     """
 
     detrend: bool = True
-    highpass_hz: float | None = 0.008
-    lowpass_hz: float | None = 0.1
+    highpass_hz: Positive | None = 0.008
+    lowpass_hz: Positive | None = 0.1
     confounds: tuple[str, ...] = ()
-    fd_mm: float = 0.5
+    fd_mm: Positive = 0.5
     scale: Literal["roi_std", "training_iqr", "none"] = "roi_std"
-    statistics: dict[str, tuple[float, float]] = field(default_factory=dict)
-    window_s: float | None = None
-    stride_s: float | None = None
-    min_measured: float = 0.5
+    statistics: dict[str, tuple[SignedNumber, float]] = field(default_factory=dict)
+    window_s: Positive | None = None
+    stride_s: Positive | None = None
+    min_measured: PositiveShare = 0.5
     corpus: str = ""
     contract_version: int = 1
     modality: Literal["fmri"] = "fmri"
 
+    PREFIX = "fmri."
     kinds = ("roi",)
     sfreq = None
     window_samples = None
@@ -171,10 +174,6 @@ class FMRIContract(Contract):
 
     def __post_init__(self):
         self._check("fmri")
-        for name in ("highpass_hz", "lowpass_hz", "window_s", "stride_s"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"fmri.{name} must be above 0, got {value}; null for none")
         if self.stride_s is not None and (self.window_s is None or self.stride_s > self.window_s):
             raise ValueError(f"fmri.stride_s must be at most fmri.window_s ({self.window_s}), got "
                              f"{self.stride_s}: a larger stride would drop signal in silence")
@@ -183,8 +182,3 @@ class FMRIContract(Contract):
         if unknown := sorted(set(self.confounds) - set(CONFOUNDS)):
             raise ValueError(f"fmri.confounds: unknown {', '.join(unknown)}; nilearn knows "
                              f"{', '.join(CONFOUNDS)}")
-        if not self.fd_mm > 0:
-            raise ValueError(f"fmri.fd_mm must be above 0, got {self.fd_mm}")
-        if not 0 < self.min_measured <= 1:
-            raise ValueError(f"fmri.min_measured is a share of volumes, above 0 to 1, got "
-                             f"{self.min_measured}")

@@ -8,8 +8,13 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..limits import Count, Positive, SignedNumber, limited
+
+Place = tuple[SignedNumber, SignedNumber, SignedNumber]
+
 
 @dataclass(frozen=True)
+@limited
 class ParcelRule:
     """What `neurofm ingest --space parcels` does after everything a contract says of sensors.
 
@@ -44,20 +49,20 @@ class ParcelRule:
     method: Literal["lcmv", "minimum_norm"] = "lcmv"
     head: Literal["individual", "template"] = "individual"
     atlas: str = ""
-    n_parcels: int = 52
-    regularization: float = 0.05
+    n_parcels: Count = 52
+    regularization: Positive = 0.05
     orthogonalize: bool = True
-    points: dict[str, tuple[tuple[float, float, float], ...]] = field(default_factory=dict)
-    lags: tuple[int, ...] = (1, 3, 5, 7)
-    signs: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    points: dict[str, tuple[Place, ...]] = field(default_factory=dict)
+    lags: tuple[Count, ...] = (1, 3, 5, 7)
+    signs: tuple[tuple[tuple[SignedNumber, ...], ...], ...] = ()
+
+    PREFIX = "parcels."
 
     def __post_init__(self):
         if self.n_parcels < 2 or self.n_parcels % 2:
             raise ValueError(f"parcels.n_parcels must be an even number from 2 on (both sides are "
                              f"alike), got {self.n_parcels}")
-        if not self.regularization > 0:
-            raise ValueError(f"parcels.regularization must be above 0, got {self.regularization}")
-        if not self.lags or min(self.lags) < 1:
+        if not self.lags:
             raise ValueError(f"parcels.lags must be samples from 1 on, got {self.lags}")
         if self.signs and len(self.signs) != len(self.lags):
             raise ValueError(f"parcels.signs must have a table for each of {len(self.lags)} lags, "

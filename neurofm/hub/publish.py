@@ -19,6 +19,7 @@ from pathlib import Path
 
 from .. import artifacts
 from ..checkpoints.card import KG_PER_KWH, POWER_W, About
+from ..limits import Positive, limited
 from ..repository import LEDGER
 from ..run import OK, Command, Job
 from . import dataset_card, evaluations, people, staging
@@ -28,6 +29,7 @@ _DATA = ("corpus", "tokens")
 
 
 @dataclass
+@limited
 class PublishConfig:
     """Publish a finished folder on the Hugging Face Hub.
 
@@ -88,16 +90,14 @@ class PublishConfig:
     citation: str = ""
     base_model: str = ""
     evaluations: dict[str, str] = field(default_factory=dict)
-    power_w: float = POWER_W
-    kg_per_kwh: float = KG_PER_KWH
+    power_w: Positive = POWER_W
+    kg_per_kwh: Positive = KG_PER_KWH
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo):
             raise ValueError(f"repo: wanted organization/name, got {self.repo!r}")
         if self.base_model and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.base_model):
             raise ValueError(f"base_model: wanted organization/name, got {self.base_model!r}")
-        if min(self.power_w, self.kg_per_kwh) <= 0:
-            raise ValueError("power_w and kg_per_kwh must be above 0")
 
 
 def _flags(argv: list[str]) -> list[str]:
@@ -199,7 +199,7 @@ def _opened(source: Path) -> artifacts.Manifest:
 def _staged_checkpoint(run: PublishConfig, source: Path, out: Path, care: Care) -> list[str]:
     manifest = artifacts.open_sealed(source, "checkpoint")
     terms = {}
-    if LEDGER in manifest.files:
+    if LEDGER in manifest.listed:
         terms = json.loads((source / LEDGER).read_text()).get("datasets", {})
     told = [evaluations.read(Path(folder), method, manifest.fingerprint, terms)
             for folder, method in run.evaluations.items()] or evaluations.of_finetune(source, terms)

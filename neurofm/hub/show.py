@@ -13,12 +13,14 @@ from .. import results, yaml_file
 from ..checkpoints import golden, robustness
 from ..checkpoints.robustness import Robustness
 from ..checkpoints.store import load
+from ..limits import limited
 from ..pages import table
 from ..repository import find, fingerprint, read_ledger
 from ..run import OK, Command, Job
 
 
 @dataclass
+@limited
 class ShowConfig:
     """Say what a checkpoint is.
 
@@ -107,6 +109,8 @@ def _seen(ledger: dict | None) -> list[str]:
     lines += [f"holds {entry['weights']} ({entry['licence']}), trained on "
               f"{', '.join(entry['datasets']) or 'no data set named'}: {entry['note']}"
               for entry in ledger.get("published", [])]
+    lines += [remark for entry in ledger.get("published", [])
+              for remark in entry.get("remarks", ())]
     return lines or ["has seen nobody: random weights"]
 
 

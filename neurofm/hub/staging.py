@@ -72,20 +72,20 @@ def stage_checkpoint(
     if model.contract is None:
         raise NotPublishable(f"{source}: has no preprocessor_config.json: nobody would know which "
                              f"signals it takes")
-    if LEDGER not in manifest.files:
+    if LEDGER not in manifest.listed:
         raise NotPublishable(f"{source}: has no {LEDGER}: its training subjects would be unknown")
     found = {name: json.loads((source / name).read_text())
-             for name in RENAMED_FILES if name in manifest.files}
+             for name in RENAMED_FILES if name in manifest.listed}
     if (source / results.FILE_NAME).exists():
         found[results.FILE_NAME] = _without_folders(source / results.FILE_NAME)
     names = _settled(care, [*_subjects(found)], people.of_ledger(found[LEDGER]))
     for name, content in found.items():
         changed = names.renamed(content)
-        if changed == content and name in manifest.files and name != results.FILE_NAME:
+        if changed == content and name in manifest.listed and name != results.FILE_NAME:
             copied(source, name, out)
         else:
             artifacts.write_json(out / name, changed)
-    weights = [name for name in manifest.files
+    weights = [name for name in manifest.listed
                if name.endswith((".safetensors", ".safetensors.index.json"))
                and name != golden.FILE]  # of an earlier publication: made anew
     for name in weights:
@@ -126,7 +126,7 @@ def stage_data(
     names = _settled(care, keys, zip(keys, table["recording"], strict=True),
                      people.telling_columns(sorted(columns)))
     files = windows.write(data, out, people.without_names(table, names))
-    for name in manifest.files:
+    for name in manifest.listed:
         if name in files or name.endswith(".arrow"):
             continue
         if name == "failures.tsv":
@@ -181,7 +181,7 @@ def copied(source: Path, name: str, out: Path) -> None:
 
 
 def _bytes(manifest: artifacts.Manifest) -> int:
-    return sum(entry[0] for entry in manifest.files.values())
+    return sum(entry[0] for entry in manifest.listed.values())
 
 
 def _subjects(found: dict[str, dict]) -> Iterable[str]:

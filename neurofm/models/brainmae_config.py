@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import comb
 
+from ..limits import Count, Positive, Share, ShareBelowOne, Whole
 from .protocol import BackboneConfig
 
 REGIONS = ("placed", "numbered")
@@ -42,20 +43,20 @@ class BrainMAEConfig(BackboneConfig):
         self,
         regions: str = "placed",
         n_regions: int = 0,
-        segment_s: float = 17.64,
-        t_r: float = 0.735,
-        dim: int = 128,
-        n_heads: int = 4,
-        dropout: float = 0.0,
+        segment_s: Positive = 17.64,
+        t_r: Positive = 0.735,
+        dim: Count = 128,
+        n_heads: Count = 4,
+        dropout: ShareBelowOne = 0.0,
         n_static: int = 2,
         n_adaptive: int = 2,
         self_loops: bool = False,
-        n_blocks: int = 2,
+        n_blocks: Whole = 2,
         n_decoder: int = 1,
         narrow: bool = False,
         n_factors: int = 64,
-        hidden: Sequence[float] = (0.0, 0.8),
-        hidden_weight: float = 0.75,
+        hidden: Sequence[ShareBelowOne] = (0.0, 0.8),
+        hidden_weight: Share = 0.75,
         **of_transformers,
     ):
         self.regions = regions
@@ -82,7 +83,7 @@ class BrainMAEConfig(BackboneConfig):
             f"where it is 'placed', got {n_regions} and {regions!r}",
         )
         self.require(
-            0 < 2 * t_r <= segment_s,
+            2 * t_r <= segment_s,
             f"t_r and segment_s are seconds, with two taps in a segment at least, got {t_r} and "
             f"{segment_s}",
         )
@@ -92,16 +93,13 @@ class BrainMAEConfig(BackboneConfig):
         )
         self.require(n_static + n_adaptive > 0, "n_static + n_adaptive must be at least 1")
         self.require(
-            n_factors >= 0 and not (narrow and n_factors),
-            f"n_factors must be 0 or more, and 0 where regions are filled in from states alone "
+            not (narrow and n_factors),
+            f"n_factors must be 0 where regions are filled in from states alone "
             f"(narrow), got {n_factors}",
         )
         self.require(
-            len(self.hidden) == 2 and 0 <= self.hidden[0] <= self.hidden[1] < 1,
+            len(self.hidden) == 2 and self.hidden[0] <= self.hidden[1],
             f"hidden are two shares, 0 <= low <= high < 1, got {hidden}",
-        )
-        self.require(
-            0 <= hidden_weight <= 1, f"hidden_weight must be in [0, 1], got {hidden_weight}"
         )
 
     @property

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch, Tokens
-from ..nn.attention import CrissCrossBlock, rotary_table
+from ..limits import Count, PositiveShare, Share, ShareBelowOne
+from ..nn.attention import CrissCrossBlock, cosine_table, rotary_table
 from ..nn.code_head import CodebookHead, LinearHead
 from ..nn.neighbors import Neighbors
 from ..nn.second_order import log_gram, log_grams
@@ -23,6 +24,8 @@ from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from .protocol import Backbone, BackboneConfig
 
 HEADS = ("linear", "codebook")
+ROTARY = ("trained", "released")
+RELEASED_FRAMES = 240  # rows of the released rotary table
 WAVEFORMS = 16  # groups of them in the pool "covariances"
 
 
@@ -51,6 +54,12 @@ class BrainOmniConfig(BackboneConfig):
     head
         "linear" is the published one; "codebook" scores codes by their inner product with a
         predicted vector (`neurofm.nn.code_head`).
+    rotary
+        "trained": queries and keys over time are rotated by their position. "released": they are
+        multiplied by the cosines of the rotation, as the authors' loader does with the table in
+        the public files, whose sines are lost; up to `rotary_frames` frames.
+    rotary_frames
+        Frames that the released table has.
     """
 
     model_type = "neurofm_brainomni"
@@ -59,16 +68,18 @@ class BrainOmniConfig(BackboneConfig):
     def __init__(
         self,
         tokenizer: BrainTokenizerConfig | dict | None = None,
-        dim: int = 256,
-        n_heads: int = 8,
-        n_blocks: int = 12,
-        dropout: float = 0.1,
-        n_levels: int | None = None,
-        masked: float = 0.5,
-        replaced: float = 0.2,
+        dim: Count = 256,
+        n_heads: Count = 8,
+        n_blocks: Count = 12,
+        dropout: ShareBelowOne = 0.1,
+        n_levels: Count | None = None,
+        masked: PositiveShare = 0.5,
+        replaced: Share = 0.2,
         scaled_codes: bool = False,
         neighbors: int = 0,
         head: str = "linear",
+        rotary: str = "trained",
+        rotary_frames: Count = RELEASED_FRAMES,
         **of_transformers,
     ):
         if not isinstance(tokenizer, BrainTokenizerConfig):
@@ -84,6 +95,8 @@ class BrainOmniConfig(BackboneConfig):
         self.scaled_codes = scaled_codes
         self.neighbors = neighbors
         self.head = head
+        self.rotary = rotary
+        self.rotary_frames = rotary_frames
         super().__init__(**of_transformers)
         self.require(
             n_heads % 2 == 0 and dim % n_heads == 0,
@@ -95,13 +108,12 @@ class BrainOmniConfig(BackboneConfig):
             n_levels is None or 1 <= n_levels <= tokenizer.n_levels,
             f"n_levels must be 1 … {tokenizer.n_levels} (the tokenizer's), got {n_levels}",
         )
-        self.require(0 < masked <= 1, f"masked must be in (0, 1], got {masked}")
-        self.require(0 <= replaced <= 1, f"replaced must be in [0, 1], got {replaced}")
         self.require(
             neighbors == 0 or neighbors % 2 == 1,
             f"neighbors must be an odd number of frames, or 0 for no such layer, got {neighbors}",
         )
         self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
+        self.require(rotary in ROTARY, f"rotary must be one of {ROTARY}, got {rotary!r}")
 
     @property
     def n_predicted(self) -> int:
@@ -240,8 +252,19 @@ class BrainOmni(Backbone):
         """Tokenizer features → input of the first block, and the rotary table."""
         dtype = self.mask_token.dtype  # under autocast, too, what blocks add to stays float32
         x = (x + self.tokenizer.codec.source_embedding()[:, None].detach()).to(dtype)
-        table = rotary_table(x.shape[2], self.config.dim // 2, x.device)
-        return self.near(self.project(x)).to(dtype), table
+        return self.near(self.project(x)).to(dtype), self._table(x.shape[2], x.device)
+
+    def _table(self, n: int, device: torch.device) -> Float[Tensor, "2 n half"]:
+        """Rotary table of n frames. The authors' loader goes from cosines to rotations where a
+        signal is longer than the table, and stays there: which of the two a model does would
+        depend on what it has seen before."""
+        if self.config.rotary == "trained":
+            return rotary_table(n, self.config.dim // 2, device)
+        if n > self.config.rotary_frames:
+            raise ValueError(f"rotary 'released' holds for up to {self.config.rotary_frames} "
+                             f"frames, these windows have {n}: use shorter windows, or import the "
+                             f"weights with --rotary trained")
+        return cosine_table(n, self.config.dim // 2, device)
 
     def _logits(self, x: Float[Tensor, "batch source frame inner"]
                 ) -> Float[Tensor, "batch source frame level code"]:

@@ -8,6 +8,7 @@ is frozen always.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.batch import Batch, Tokens
+from ..limits import Count, Positive, PositiveShare, ShareBelowOne, Unchecked
 from ..pretrained import NeuroFMConfig
 from . import find
 from .brainomni import BrainOmniConfig
@@ -71,19 +73,19 @@ class DecoderConfig(NeuroFMConfig):
     def __init__(
         self,
         backbone: BackboneConfig | dict | None = None,
-        classes: Sequence[str] = ("0", "1"),
+        classes: Annotated[Sequence[str], Unchecked()] = ("0", "1"),
         mode: str = "frozen",
-        rank: int = 8,
-        layer_decay: float = 0.75,
+        rank: Count = 8,
+        layer_decay: PositiveShare = 0.75,
         pool: str = "",
         recentered: bool = False,
         head: str = "linear",
-        hidden_dim: int = 256,
-        dropout: float = 0.1,
-        label_smoothing: float = 0.1,
+        hidden_dim: Count = 256,
+        dropout: ShareBelowOne = 0.1,
+        label_smoothing: ShareBelowOne = 0.1,
         calibration_windows: int = 0,
-        band_end_hz: float | None = None,
-        lowest_end_hz: float | None = None,
+        band_end_hz: Positive | None = None,
+        lowest_end_hz: Positive | None = None,
         **of_transformers,
     ):
         if not isinstance(backbone, BackboneConfig):
@@ -109,14 +111,9 @@ class DecoderConfig(NeuroFMConfig):
             f"got {self.classes}",
         )
         self.require(mode in MODES, f"mode must be one of {MODES}, got {mode!r}")
-        self.require(rank >= 1, f"rank must be at least 1, got {rank}")
-        self.require(0 < layer_decay <= 1, f"layer_decay must be in (0, 1], got {layer_decay}")
         self.require(self.pool in backbone.pools,
                      f"pool must be one of {backbone.pools}, got {pool!r}")
         self.require(head in HEADS, f"head must be one of {HEADS}, got {head!r}")
-        self.require(
-            0 <= label_smoothing < 1, f"label_smoothing must be in [0, 1), got {label_smoothing}"
-        )
 
     @property
     def n_features(self) -> int:

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..limits import Count, Positive, ShareBelowOne
 from ..nn.max_norm import max_norm_
 from ..pretrained import NeuroFMConfig
 from .protocol import WindowDecoder
@@ -63,16 +64,16 @@ class FLEEGConfig(NeuroFMConfig):
     def __init__(
         self,
         ch_names: tuple[str, ...] | list[str] = ("C3", "C4"),
-        n_times: int = 1000,
-        sfreq: float = 250.0,
+        n_times: Count = 1000,
+        sfreq: Positive = 250.0,
         classes: tuple[str, ...] | list[str] = ("0", "1"),
-        filters: tuple[int, ...] | list[int] = (25, 50, 100, 200),
-        kernels: tuple[int, ...] | list[int] = (),
-        pools: tuple[int, ...] | list[int] = (),
-        n_frames: int = 7,
-        shared_blocks: int = 1,
+        filters: tuple[Count, ...] | list[Count] = (25, 50, 100, 200),
+        kernels: tuple[Count, ...] | list[Count] = (),
+        pools: tuple[Count, ...] | list[Count] = (),
+        n_frames: Count = 7,
+        shared_blocks: Count = 1,
         shared_norms: bool = False,
-        dropout: float = 0.5,
+        dropout: ShareBelowOne = 0.5,
         **of_transformers,
     ):
         self.ch_names, self.classes = tuple(ch_names), tuple(classes)
@@ -83,14 +84,13 @@ class FLEEGConfig(NeuroFMConfig):
         self.shared_norms = shared_norms
         self.dropout = dropout
         super().__init__(**of_transformers)
-        self.require(len(self.filters) == N_BLOCKS and min(self.filters) >= 1,
+        self.require(len(self.filters) == N_BLOCKS,
                      f"filters must be {N_BLOCKS} numbers of outputs, got {self.filters}")
-        self.require(1 <= shared_blocks < N_BLOCKS,
+        self.require(shared_blocks < N_BLOCKS,
                      f"shared_blocks must be 1 … {N_BLOCKS - 1} (the first block has a site's "
                      f"channels), got {shared_blocks}")
         self.require(len(self.classes) >= 2 and len(set(self.classes)) == len(self.classes),
                      f"classes must be two or more different names, got {self.classes}")
-        self.require(0 <= dropout < 1, f"dropout must be in [0, 1), got {dropout}")
         self.require(bool(kernels) == bool(pools), "give kernels and pools together, or neither")
         if not kernels:
             kernels, pools = sizes(n_times, shared_blocks, n_frames)

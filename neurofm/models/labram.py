@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.sensors import KINDS
+from ..limits import Count, Positive, ShareBelowOne
 from ..nn.labram_channels import NEAR_M, row_of_pair, rows_at, rows_of
 from ..nn.patch_encoder import LaBraMEncoder, patch_width
 from .protocol import Backbone, BackboneConfig
@@ -50,15 +51,15 @@ class LaBraMConfig(BackboneConfig):
     def __init__(
         self,
         channels: Sequence[str] = (),
-        patch: int = 200,
-        n_filters: int = 8,
-        dim: int = 200,
-        n_blocks: int = 12,
-        n_heads: int = 10,
-        expansion: float = 4.0,
+        patch: Count = 200,
+        n_filters: Count = 8,
+        dim: Count = 200,
+        n_blocks: Count = 12,
+        n_heads: Count = 10,
+        expansion: Positive = 4.0,
         layer_scale: float = 0.1,
         qkv_bias: bool = False,
-        drop_path: float = 0.0,
+        drop_path: ShareBelowOne = 0.0,
         **of_transformers,
     ):
         self.channels = tuple(channels)
@@ -103,7 +104,7 @@ def check_encoder(config) -> None:
         They describe no encoder.
     """
     rows_of(config.channels)
-    config.require(config.n_filters % 4 == 0 and config.n_filters > 0,
+    config.require(config.n_filters % 4 == 0,
                    f"n_filters must be a multiple of 4 (groups of a norm), got {config.n_filters}")
     width = patch_width(config.patch, config.n_filters)
     config.require(config.dim == width,
@@ -111,11 +112,6 @@ def check_encoder(config) -> None:
                    f"{config.patch} samples and n_filters {config.n_filters}; got {config.dim}")
     config.require(config.dim % config.n_heads == 0,
                    f"dim ({config.dim}) must be a multiple of n_heads ({config.n_heads})")
-    config.require(config.n_blocks >= 1, f"n_blocks must be at least 1, got {config.n_blocks}")
-    config.require(config.layer_scale >= 0,
-                   f"layer_scale must be 0 (none) or more, got {config.layer_scale}")
-    config.require(0 <= config.drop_path < 1,
-                   f"drop_path must be in [0, 1), got {config.drop_path}")
 
 
 def encoder_of(config) -> LaBraMEncoder:

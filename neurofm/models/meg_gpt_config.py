@@ -3,7 +3,9 @@
 import itertools
 from collections.abc import Sequence
 from math import comb
+from typing import Annotated
 
+from ..limits import Count, Limit, ShareBelowOne
 from ..nn.anchors import N_ANCHORS
 from ..nn.patched_attention import Plan
 from ..tokenizers.ephys_tokenizer import EphysTokenizerConfig
@@ -64,11 +66,11 @@ class MEGGPTConfig(BackboneConfig):
         tokenizer: EphysTokenizerConfig | dict | None = None,
         n_codes: int = 0,
         body: str = "causal",
-        dim: int = 256,
-        n_heads: int = 4,
-        feedforward_dim: int = 1024,
+        dim: Count = 256,
+        n_heads: Count = 4,
+        feedforward_dim: Count = 1024,
         activation: str = "gelu",
-        dropout: float = 0.0,
+        dropout: ShareBelowOne = 0.0,
         predicted: int = 0,
         learn_people: bool = False,
         people: Sequence[str] = (),
@@ -81,8 +83,8 @@ class MEGGPTConfig(BackboneConfig):
         session_dim: int = 0,
         norm_first: bool = True,
         channel_attention: bool = False,
-        n_blocks: int = 4,
-        context: int = 400,
+        n_blocks: Count = 4,
+        context: Annotated[int, Limit(2)] = 400,
         **of_transformers,
     ):
         if not isinstance(tokenizer, EphysTokenizerConfig):

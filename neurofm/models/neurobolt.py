@@ -11,6 +11,7 @@ them by number; which electrodes they are: see `neurofm.models.labram`.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..limits import Count, Limit, Positive, PositiveShare, ShareBelowOne
 from ..nn.patch_encoder import N_SECONDS
 from ..nn.spectral_branch import SpectralBranch
 from ..pretrained import NeuroFMConfig
@@ -58,22 +60,22 @@ class NeuroBOLTConfig(NeuroFMConfig):
         self,
         channels: Sequence[str] = (),
         n_channels: int = 0,
-        n_times: int = 3200,
-        n_rois: int = 64,
-        patch: int = 200,
-        n_filters: int = 8,
-        dim: int = 200,
-        n_blocks: int = 12,
-        n_heads: int = 10,
-        expansion: float = 4.0,
+        n_times: Count = 3200,
+        n_rois: Count = 64,
+        patch: Count = 200,
+        n_filters: Count = 8,
+        dim: Count = 200,
+        n_blocks: Count = 12,
+        n_heads: Count = 10,
+        expansion: Positive = 4.0,
         layer_scale: float = 0.1,
         qkv_bias: bool = False,
-        drop_path: float = 0.1,
-        n_scales: int = 4,
-        n_spectral_blocks: int = 4,
-        n_spectral_heads: int = 8,
-        spectral_dropout: float = 0.2,
-        layer_decay: float = 1.0,
+        drop_path: ShareBelowOne = 0.1,
+        n_scales: Annotated[int, Limit(1, 32)] = 4,
+        n_spectral_blocks: Count = 4,
+        n_spectral_heads: Count = 8,
+        spectral_dropout: ShareBelowOne = 0.2,
+        layer_decay: PositiveShare = 1.0,
         **of_transformers,
     ):
         self.channels = tuple(channels)
@@ -101,15 +103,13 @@ class NeuroBOLTConfig(NeuroFMConfig):
                      f"{n_channels}: leave n_channels out")
         self.require(n_times % patch == 0 and patch <= n_times <= N_SECONDS * patch,
                      f"n_times must be 1 to {N_SECONDS} patches of {patch} samples, got {n_times}")
-        self.require(n_rois >= 1, f"n_rois must be at least 1, got {n_rois}")
         longest = SHORTEST * 2 ** (n_scales - 1)
-        self.require(n_scales >= 1 and longest <= n_times,
-                     f"n_scales must be at least 1, and windows of the last scale (of {n_scales}: "
-                     f"{longest:g} samples) at most n_times ({n_times})")
+        self.require(longest <= n_times,
+                     f"windows of the last scale (n_scales {n_scales}: {longest:g} samples) must "
+                     f"be at most n_times ({n_times})")
         self.require(dim % n_spectral_heads == 0 and dim % 2 == 0,
                      f"dim ({dim}) must be even and a multiple of n_spectral_heads "
                      f"({n_spectral_heads})")
-        self.require(0 < layer_decay <= 1, f"layer_decay must be in (0, 1], got {layer_decay}")
 
 
     def knowing(self, data, windows) -> "NeuroBOLTConfig":

@@ -15,6 +15,7 @@ training, .29 on others, where the solved read-out has .48).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.pair_batch import PairBatch
+from ..limits import Limit, Positive
 from ..nn import example
 from ..nn.cross_spectra import N_BANDS, cross_spectra, whitener
 from ..nn.lag_basis import N_RESPONSES, lag_basis
@@ -60,10 +62,10 @@ class NeuroBOLTSequenceConfig(NeuroFMConfig):
     def __init__(
         self,
         rois: tuple[str, ...] | list[str] = (),
-        sfreq: float = 200.0,
-        n_sources: int = 16,
-        hop_s: float = 0.5,
-        window_s: float = 2.0,
+        sfreq: Positive = 200.0,
+        n_sources: Annotated[int, Limit(2)] = 16,
+        hop_s: Positive = 0.5,
+        window_s: Positive = 2.0,
         tokenizer: BrainTokenizerConfig | dict | None = None,
         **of_transformers,
     ):
@@ -76,11 +78,10 @@ class NeuroBOLTSequenceConfig(NeuroFMConfig):
         self.window_s = window_s
         self.tokenizer = tokenizer
         super().__init__(**of_transformers)
-        self.require(sfreq > 0 and hop_s > 0 and round(hop_s * sfreq) == hop_s * sfreq,
+        self.require(round(hop_s * sfreq) == hop_s * sfreq,
                      f"hop_s must be whole samples at sfreq ({sfreq:g} Hz), got {hop_s}")
-        self.require(window_s >= hop_s and n_sources >= 2,
-                     f"window_s must be at least hop_s ({hop_s}) and n_sources at least 2, got "
-                     f"{window_s} and {n_sources}")
+        self.require(window_s >= hop_s,
+                     f"window_s must be at least hop_s ({hop_s}), got {window_s}")
 
     @property
     def n_features(self) -> int:

@@ -54,6 +54,13 @@ def rotary_table(n: int, dim: int, device=None) -> Float[Tensor, "2 n half"]:
     return torch.stack([angle.cos(), angle.sin()])
 
 
+def cosine_table(n: int, dim: int, device=None) -> Float[Tensor, "2 n half"]:
+    """The rotary table without its sines: `rotate` then multiplies by cosines."""
+    table = rotary_table(n, dim, device)
+    table[1] = 0
+    return table
+
+
 def rotate(
     x: Float[Tensor, "batch n dim"], table: Float[Tensor, "2 n half"]
 ) -> Float[Tensor, "batch n dim"]:

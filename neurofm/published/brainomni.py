@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..data.contract import InputContract
 from ..models.brainomni import BrainOmni, BrainOmniConfig
-from ..nn.attention import ROTARY_BASE
+from ..nn.attention import ROTARY_BASE, rotary_table
 from ..tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from . import files
 from .origin import Origin
@@ -81,6 +81,12 @@ _RENAMES = (
     (r"^projection\.", "project."),
     (r"^predict_head\.", "head."),
 )
+# Of files whose rotary table is real.
+COSINES = (
+    "its rotary table holds {} rows of cosines and no sines: the authors' loader multiplies by "
+    "them where training rotated, most likely (rotary: released, up to that many frames; or "
+    "rotary: trained, the default). Which of the two predicts tokens better is untested"
+)
 _CODEBOOK = re.compile(r"^(.*quantizer)\.rvq\.layers\.(\d+)\._codebook\.(\w+)$")
 _ROTARY = re.compile(r"rope_embedding_layer\.(freqs|rotate)$")
 
@@ -97,6 +103,9 @@ def read(config_file: Path, weights_file: Path) -> BrainOmni | BrainTokenizer:
         model = (BrainOmni(BrainOmniConfig(tokenizer=tokenizer_config, **fields)) if is_model
                  else BrainTokenizer(tokenizer_config))
     _fill(model, weights, weights_file)
+    if isinstance(model, BrainOmni) and (n_rows := _n_cosines(weights, weights_file)):
+        model.config.rotary_frames = n_rows
+        model.remarks = (COSINES.format(n_rows),)
     model.contract = contract(window_s=30.0 if is_model else 10.0)
     return model.eval()
 
@@ -144,7 +153,7 @@ def _fill(model: BrainOmni | BrainTokenizer, weights: dict[str, Tensor], file: P
 
     for theirs, value in weights.items():
         if _ROTARY.search(theirs):
-            _check_rotary(theirs, value, file)
+            continue  # computed here; see `_n_cosines`
         elif (codebook := _CODEBOOK.match(theirs)) is not None:
             quantizer, level, what = codebook[1], int(codebook[2]), codebook[3]
             if what == "embed":
@@ -177,9 +186,25 @@ def _fill(model: BrainOmni | BrainTokenizer, weights: dict[str, Tensor], file: P
     quantizer.started.fill_(True)
 
 
-def _check_rotary(name: str, value: Tensor, file: Path) -> None:
-    """Rotary frequencies are computed here: refuse weights that were made with others."""
-    if name.endswith("freqs"):
-        wanted = ROTARY_BASE ** -(torch.arange(len(value)) / len(value))
-        if not torch.allclose(value.float(), wanted, rtol=1e-4):
-            raise ValueError(f"{file}: {name} are not the frequencies 10000^(-2i/dim)")
+def _n_cosines(weights: dict[str, Tensor], file: Path) -> int:
+    """Rows of a rotary table that has lost its sines; 0 where the file holds none.
+
+    Raises ValueError for tables and frequencies that are none of ours, which are computed.
+    """
+    found = set()
+    for name, value in weights.items():
+        if name.endswith("rope_embedding_layer.freqs"):
+            wanted = ROTARY_BASE ** -(torch.arange(len(value)) / len(value))
+            if not torch.allclose(value.float(), wanted, rtol=1e-4):
+                raise ValueError(f"{file}: {name} are not the frequencies 10000^(-2i/dim)")
+        elif name.endswith("rope_embedding_layer.rotate"):
+            table = torch.view_as_complex(rotary_table(
+                len(value), 2 * value.shape[1]).movedim(0, -1).contiguous())
+            lost = not value.is_complex() or not value.imag.any()
+            found_here, wanted = (value.real.float(), table.real) if lost else (value, table)
+            if not torch.allclose(found_here, wanted, atol=1e-2):
+                raise ValueError(f"{file}: {name} is no table of rotations, nor of their cosines")
+            found.add(len(value) if lost else 0)
+    if len(found) > 1:
+        raise ValueError(f"{file}: the rotary tables of its blocks are of unlike kinds or lengths")
+    return found.pop() if found else 0

@@ -10,14 +10,17 @@ checkpoint takes it.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .. import artifacts, checkpoints, published
-from ..models.protocol import Backbone
+from ..limits import limited
+from ..models.protocol import Backbone, NeuroFMPreTrainedModel
 from ..run import Command, Job, Made
 from . import files
 
 
 @dataclass
+@limited
 class ImportConfig:
     """Convert published weights to a checkpoint.
 
@@ -34,6 +37,10 @@ class ImportConfig:
         braintokenizer).
     revision
         Commit or tag of the repository.
+    rotary
+        Of weights whose rotary table has lost its sines (the public brainomni): "trained" rotates
+        as their training did, most likely; "released" multiplies by the cosines, as the authors'
+        loader does.
     datasets
         Training data sets, where they differ from what the authors published; '[]' for random
         weights.
@@ -44,6 +51,7 @@ class ImportConfig:
     out: str
     variant: str | None = None
     revision: str | None = None
+    rotary: Literal["trained", "released"] = "trained"
     datasets: list[str] | None = None
 
 
@@ -52,12 +60,14 @@ def import_published(run: ImportConfig, job: Job) -> Made:
     family = published.find(run.family)
     origin: published.Origin = family.ORIGIN
     model = family.read(*_located(run))
-    entry = entry_of(run, origin)
+    _choose_rotary(model, run)
+    entry = entry_of(run, origin, model.remarks)
     made = checkpoints.write_checkpoint(model, job.out, config=job.config, metrics={},
                                         ledger={"recordings": [], "published": [entry]})
     contract, said = model.contract, []
     if model.left_out:
         said.append(f"left out, since features need none of it: {', '.join(model.left_out)}")
+    said += [f"note: {remark}; this checkpoint: rotary {run.rotary}" for remark in model.remarks]
     said += [
         f"{type(model).__name__}, {model.num_parameters() / 1e6:.2f} M parameters, of "
         f"{entry['weights']} ({origin.license}; {origin.paper})",
@@ -88,8 +98,19 @@ COMMAND = Command("import", ImportConfig, import_published, makes="checkpoint",
 main = COMMAND
 
 
-def entry_of(run: ImportConfig, origin: published.Origin) -> dict:
-    """What the ledger tells of weights whose recordings nobody listed."""
+def _choose_rotary(model: NeuroFMPreTrainedModel, run: ImportConfig) -> None:
+    """Keep the choice in the config of the model; raises ValueError where there is none."""
+    if model.remarks and hasattr(model.config, "rotary"):
+        model.config.rotary = run.rotary
+    elif run.rotary == "released":
+        raise ValueError(f"rotary released: {run.source} holds no rotary table without sines; "
+                         f"leave --rotary out")
+
+
+def entry_of(
+    run: ImportConfig, origin: published.Origin, remarks: tuple[str, ...] = ()
+) -> dict:
+    """What the ledger tells of weights whose recordings nobody listed. remarks: on their files."""
     weights = "/".join(filter(None, (run.source.rstrip("/"), run.variant)))
     if Path(run.source).is_dir():
         weights = f"folder {weights}, read as weights of {origin.repo}"
@@ -99,4 +120,5 @@ def entry_of(run: ImportConfig, origin: published.Origin) -> dict:
         "repo": origin.repo if origin.variants else "",  # "" = not on the Hub
         "role": "train", "datasets": run.datasets if said else list(origin.datasets),
         "note": "as said at import; recordings are not listed" if said else origin.note,
+        **({"remarks": [*remarks, f"rotary: {run.rotary}"]} if remarks else {}),
     }

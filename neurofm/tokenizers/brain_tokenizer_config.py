@@ -1,7 +1,9 @@
 """Settings of a `BrainTokenizer` (arXiv 2505.18185)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from ..limits import Count, Limit, Share, ShareBelowOne
 from ..pretrained import NeuroFMConfig
 
 CODECS = ("attention", "leadfield")
@@ -48,28 +50,28 @@ class BrainTokenizerConfig(NeuroFMConfig):
 
     def __init__(
         self,
-        window_length: int = 512,
-        overlap: float = 0.25,
+        window_length: Count = 512,
+        overlap: ShareBelowOne = 0.25,
         spatial: str = "attention",
-        kind_rows: Sequence[int] = (0, 1, 2, 2, -1),
-        n_filters: int = 32,
-        ratios: Sequence[int] = (8, 4, 2),
-        kernel: int = 5,
-        last_kernel: int = 5,
-        dim: int = 256,
-        n_sources: int = 16,
-        n_heads: int = 4,
-        dropout: float = 0.0,
-        n_levels: int = 4,
-        n_codes: int = 512,
-        code_dim: int | None = None,
-        ema_decay: float = 0.99,
+        kind_rows: Sequence[Annotated[int, Limit(-1)]] = (0, 1, 2, 2, -1),
+        n_filters: Count = 32,
+        ratios: Sequence[Count] = (8, 4, 2),
+        kernel: Count = 5,
+        last_kernel: Count = 5,
+        dim: Count = 256,
+        n_sources: Count = 16,
+        n_heads: Count = 4,
+        dropout: ShareBelowOne = 0.0,
+        n_levels: Count = 4,
+        n_codes: Annotated[int, Limit(2)] = 512,
+        code_dim: Count | None = None,
+        ema_decay: ShareBelowOne = 0.99,
         revive_below: float = 2.0,
         rotation_trick: bool = True,
-        quantize_from: float = 0.0,
+        quantize_from: Share = 0.0,
         commitment: float = 0.25,
         phase: float = 0.5,
-        hidden: float = 0.25,
+        hidden: ShareBelowOne = 0.25,
         noise: float = 0.1,
         **of_transformers,
     ):
@@ -97,9 +99,6 @@ class BrainTokenizerConfig(NeuroFMConfig):
         self.hidden = hidden
         self.noise = noise
         super().__init__(**of_transformers)
-        self.require(
-            0 <= overlap < 1, f"overlap must be in [0, 1), got {overlap}"
-        )
         self.require(
             dim % n_heads == 0, f"dim ({dim}) must be a multiple of n_heads ({n_heads})"
         )

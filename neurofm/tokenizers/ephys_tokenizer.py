@@ -11,12 +11,15 @@ some units of the network copy the sample, a token is the nearest of spaced leve
 level at the token's own sample. What it becomes is learned from there, all weights alike.
 """
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..limits import Count, Limit, PositiveShare
 from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
 
 SHARPNESS = 10.0  # published: logits are divided by 0.1
@@ -54,13 +57,13 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
 
     def __init__(
         self,
-        n_tokens: int = 128,
+        n_tokens: Annotated[int, Limit(2)] = 128,
         n_used: int = 0,
-        n_units: int = 128,
-        kernel: int = 10,
-        window_length: int = 200,
+        n_units: Count = 128,
+        kernel: Count = 10,
+        window_length: Count = 200,
         margin: int = 40,
-        mixed_until: float = 0.9,
+        mixed_until: PositiveShare = 0.9,
         start: str = "random",
         **of_transformers,
     ):
@@ -73,15 +76,11 @@ class EphysTokenizerConfig(SampleTokenizerConfig):
         self.mixed_until = mixed_until
         self.start = start
         super().__init__(**of_transformers)
-        self.require(n_tokens >= 2 and n_units >= 1 and kernel >= 1,
-                     f"n_tokens must be at least 2, n_units and kernel at least 1, got {n_tokens}, "
-                     f"{n_units} and {kernel}")
-        self.require(0 <= n_used <= n_tokens,
+        self.require(n_used <= n_tokens,
                      f"n_used must be 0 … n_tokens ({n_tokens}), got {n_used}")
-        self.require(0 <= margin < window_length,
-                     f"margin must be 0 or more and below window_length ({window_length}), got "
+        self.require(margin < window_length,
+                     f"margin must be below window_length ({window_length}), got "
                      f"{margin}")
-        self.require(0 < mixed_until <= 1, f"mixed_until must be in (0, 1], got {mixed_until}")
         self.require(start in STARTS, f"start must be one of {STARTS}, got {start!r}")
         self.require(start == "random" or n_units >= 2 * _COPIES,
                      f"start {start!r} wants n_units of {2 * _COPIES} or more, got {n_units}")

@@ -5,11 +5,13 @@ Source: ITU-T G.711's curve, as in the comparison of MEG tokenizers (arXiv 2602.
 """
 
 import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..limits import Limit, Positive
 from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig
 
 
@@ -30,14 +32,13 @@ class MuLawConfig(SampleTokenizerConfig):
 
     model_type = "neurofm_mu_law"
 
-    def __init__(self, n_tokens: int = 108, n_used: int = 0, clip: float = 4.0,
+    def __init__(self, n_tokens: Annotated[int, Limit(2)] = 108, n_used: int = 0,
+                 clip: Positive = 4.0,
                  **of_transformers):
         self.n_tokens = n_tokens
         self.n_used = n_used
         self.clip = clip
         super().__init__(**of_transformers)
-        self.require(n_tokens >= 2 and clip > 0,
-                     f"n_tokens must be at least 2 and clip above 0, got {n_tokens} and {clip}")
 
 
 class MuLaw(SampleTokenizer):

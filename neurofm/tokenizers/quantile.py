@@ -3,10 +3,13 @@
 Source: the comparison of MEG tokenizers (arXiv 2602.16626), "standard quantiles".
 """
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..limits import Limit
 from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig
 
 
@@ -25,11 +28,11 @@ class QuantileConfig(SampleTokenizerConfig):
 
     model_type = "neurofm_quantile"
 
-    def __init__(self, n_tokens: int = 108, n_used: int = 0, **of_transformers):
+    def __init__(self, n_tokens: Annotated[int, Limit(2)] = 108, n_used: int = 0,
+                 **of_transformers):
         self.n_tokens = n_tokens
         self.n_used = n_used
         super().__init__(**of_transformers)
-        self.require(n_tokens >= 2, f"n_tokens must be at least 2, got {n_tokens}")
 
 
 class Quantile(SampleTokenizer):

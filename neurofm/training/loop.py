@@ -23,6 +23,7 @@ from torch.distributed.tensor import DTensor
 
 from .. import progress
 from ..extras import installed
+from ..limits import Count, Positive, Share, ShareBelowOne, limited
 from ..nn.trainable import Trainable
 from ..run import Stopped
 from . import finite, state
@@ -36,6 +37,7 @@ CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the s
 
 
 @dataclass
+@limited
 class TrainConfig:
     """How to train.
 
@@ -83,43 +85,32 @@ class TrainConfig:
         Compile the model with torch.compile.
     """
 
-    steps: int = 1000
-    batch_windows: int = 16
-    accumulate: int = 1
-    lr: float = 1e-3
-    warmup: float = 0.1
-    final_lr: float = 0.05
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
+    steps: Count = 1000
+    batch_windows: Count = 16
+    accumulate: Count = 1
+    lr: Positive = 1e-3
+    warmup: Share = 0.1
+    final_lr: Share = 0.05
+    beta1: ShareBelowOne = 0.9
+    beta2: ShareBelowOne = 0.95
+    eps: Positive = 1e-8
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    log_every: int = 20
+    log_every: Count = 20
     validate_every: int = 0
-    save_every: int = 500
-    keep: int = 2
+    save_every: Count = 500
+    keep: Count = 2
     workers: int = 0
     seed: int = 0
     compile: bool = False
 
+    PREFIX = "train."
+
     def __post_init__(self):
-        for name in ("steps", "batch_windows", "accumulate", "log_every", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("validate_every", "workers", "seed", "clip_norm", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"train.{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("lr", "eps"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"train.{name} must be above 0, got {getattr(self, name)}")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be in [0, 1), got {getattr(self, name)}")
-        if not 0 <= self.warmup <= 1:
-            raise ValueError(f"train.warmup is a share of the run, 0 … 1, got {self.warmup}")
-        if not 0 <= self.final_lr <= 1:
-            raise ValueError(f"train.final_lr is a share of train.lr, 0 … 1, got {self.final_lr}")
+        if self.batch_windows % self.accumulate:
+            raise ValueError(f"train.batch_windows ({self.batch_windows}) must be a multiple of "
+                             f"train.accumulate ({self.accumulate})")
 
 
 @dataclass(frozen=True)

@@ -205,11 +205,12 @@ def _put(tensor: Tensor, value: Tensor) -> Tensor:
 
 
 def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
-    """Write, and wait until the disk has it."""
+    """Write, for the group too, and wait until the disk has it."""
     try:
         save_file(tensors, path, metadata=about)
     except SafetensorError as problem:  # such as a full disk; it does not say which file
         raise OSError(f"{path} could not be written: {problem}") from problem
+    artifacts.share(path)
     artifacts.flush(path)
 
 

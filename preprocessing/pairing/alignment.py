@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from neurofm.data.recording import Events
+from neurofm.limits import limited
 from neurofm.pages import words
 
 from ..steps.refusal import ContractError, some
@@ -28,6 +29,7 @@ _FEWEST = 10  # volumes
 
 
 @dataclass(frozen=True)
+@limited
 class AlignRule:
     """Which triggers and volumes belong together.
 
@@ -41,6 +43,8 @@ class AlignRule:
     """
 
     triggers: str = ""
+
+    PREFIX = "align."
 
     def __post_init__(self):
         if self.triggers and not re.fullmatch(r"first|last|skip:\d+", self.triggers):

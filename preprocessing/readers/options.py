@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neurofm import contents
+from neurofm.limits import limited
 
 from .. import text
 from .errors import ReadError
@@ -15,6 +16,7 @@ OF_BOTH_SIDES = contents.told_by(lambda left: [left, other_side(left)])
 
 
 @dataclass(frozen=True)
+@limited
 class ArrayTable:
     """How to read a plain array.
 
@@ -65,6 +67,8 @@ class ArrayTable:
     variable: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     label_variable: str = ""
+
+    PREFIX = "arrays."
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))
@@ -126,6 +130,7 @@ class ArrayTable:
 
 
 @dataclass(frozen=True)
+@limited
 class ImageTable:
     """What images of fMRI become: 4-D NIfTI, GIFTI (…hemi-L….func.gii with the right hemisphere
     beside it), CIFTI (…dtseries.nii, …ptseries.nii).
@@ -156,6 +161,8 @@ class ImageTable:
     mask: str = field(default="", metadata=contents.OF_FILE)
     events: str = ""
     space: str = ""
+
+    PREFIX = "images."
 
     @property
     def given(self) -> bool:

@@ -36,10 +36,10 @@ def test_differences_name_field_and_both_values():
     ("fields", "match"),
     [
         ({"kinds": ("eg",)}, "must be some of"), ({"kinds": ()}, "must be some of"),
-        ({"sfreq": 0.0}, "must be > 0"), ({"window_s": -1.0}, "must be > 0"),
+        ({"sfreq": 0.0}, "must be above 0"), ({"window_s": -1.0}, "must be above 0"),
         ({"stride_s": 11.0}, "drop signal in silence"), ({"lowpass_hz": 128.0}, "below half"),
         ({"highpass_hz": 97.0}, "must be below"), ({"notch_hz": (0.0,)}, "above 0"),
-        ({"highpass_hz": -1.0}, "null leaves the band open"),
+        ({"highpass_hz": -1.0}, "must be above 0, got -1.0; null for none"),
     ],
 )
 def test_bad_input_is_refused_where_it_is_written(fields, match):

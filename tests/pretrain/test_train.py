@@ -165,7 +165,7 @@ def test_killed_while_it_was_sealed(settings, tmp_path, monkeypatch, capsys):
         start(settings, tmp_path)
     monkeypatch.undo()
     assert artifacts.is_sealed(tmp_path / "run")
-    assert "unfinished.json" not in artifacts.open_sealed(tmp_path / "run").files
+    assert "unfinished.json" not in artifacts.open_sealed(tmp_path / "run").listed
     assert (tmp_path / "run/state").exists()
     assert start(settings, tmp_path) == 0
     assert "nothing to do" in capsys.readouterr().out

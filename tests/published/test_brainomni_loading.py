@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from neurofm import published
 from neurofm.models.brainomni import BrainOmni
+from neurofm.nn.attention import rotary_table
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
 
 
@@ -55,6 +56,13 @@ def transformer(dim: int, n_blocks: int, n_in: int, n_out: int) -> dict[str, tor
     return {name: torch.randn(shape) for name, shape in shapes.items()}
 
 
+def tables(config: dict, real: bool, n: int = 240) -> dict[str, torch.Tensor]:
+    """Rotary tables under their names."""
+    cos, sin = rotary_table(n, config["lm_dim"] // 2)
+    return {f"blocks.{i}.time_attn.rope_embedding_layer.rotate":
+            cos.clone() if real else torch.complex(cos, sin) for i in range(config["lm_depth"])}
+
+
 def of_tokenizer(weights):
     return {name: value for name, value in weights.items() if name.startswith("tokenizer.")}
 
@@ -75,13 +83,14 @@ def test_other_sizes(tmp_path, config, weights, dim, n_blocks, n_used):
 
 
 def test_as_on_the_hub(tmp_path, config, weights):
-    """`.pt` beside model_cfg.json in a folder of variants, with the derived rotary table."""
-    weights["blocks.0.time_attn.rope_embedding_layer.rotate"] = torch.zeros(4, 12).cfloat()
+    """`.pt` beside model_cfg.json in a folder of variants, with a rotary table of real numbers."""
+    weights |= tables(config, real=True)
     write(tmp_path / "tiny", config, weights, published=True)
     model = published.load("brainomni", tmp_path, variant="tiny")
     assert isinstance(model, BrainOmni)
     assert not model.training
     assert (model.contract.geometry, model.contract.window_s) == ("centred", 30.0)
+    assert "240 rows of cosines" in model.remarks[0]
 
 
 def test_tokenizer_alone(tmp_path, config, weights):
@@ -151,6 +160,21 @@ def test_other_rotary_frequencies_are_an_error(tmp_path, config, weights):
     weights["blocks.0.time_attn.rope_embedding_layer.freqs"] *= 2
     with pytest.raises(ValueError, match="are not the frequencies"):
         published.load("brainomni", write(tmp_path / "m", config, weights))
+
+
+def test_brainomni_cosine_table_is_told_from_a_whole_one(tmp_path, config, weights):
+    whole = write(tmp_path / "whole", config, weights | tables(config, real=False), published=True)
+    assert published.load("brainomni", whole).remarks == ()
+    name = "blocks.0.time_attn.rope_embedding_layer.rotate"
+    for case, wrong in (("other", torch.rand(240, config["lm_dim"] // 4)),
+                        ("zero", torch.zeros(240, config["lm_dim"] // 4).cfloat())):
+        folder = write(tmp_path / case, config, weights | {name: wrong}, published=True)
+        with pytest.raises(ValueError, match="no table of rotations, nor of their cosines"):
+            published.load("brainomni", folder)
+    mixed = tables(config, real=True) | {name: tables(config, real=False)[name]}
+    with pytest.raises(ValueError, match="of unlike kinds"):
+        published.load("brainomni", write(tmp_path / "mixed", config, weights | mixed,
+                                          published=True))
 
 
 def test_untrained_codebooks_are_an_error(tmp_path, config, weights):

@@ -54,7 +54,8 @@ def test_help_says_what_each_key_means(capsys):
         main(["--help"])
     said = " ".join(capsys.readouterr().out.partition("keys:")[2].split())
     _, meanings = config.meanings_of(ImportConfig)
-    assert set(meanings) == {"source", "family", "out", "variant", "revision", "datasets"}
+    assert set(meanings) == {"source", "family", "out", "variant", "revision", "rotary",
+                             "datasets"}
     for name, meaning in meanings.items():
         assert len(meaning.split()) > 3, name
         assert meaning in said, name

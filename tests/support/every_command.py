@@ -5,12 +5,15 @@ import json
 import os
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 from neurofm import cli
+from neurofm.run import Command
 from tests.support import corpora, fmri, planted
 from tests.support.one_person import save_raw
 
@@ -162,6 +165,12 @@ class Inputs:
     def centered(self) -> Path:
         return planted.make_backbone(self.folder / "centered", geometry="centred")
 
+    @property
+    def roots(self) -> list[Path]:
+        """Folders that hold all of them."""
+        return [self.folder, self.labeled, self.backbone, self.decoder, self.corpus,
+                self.tokenizer, self.weights]
+
     def model(self, command: str) -> Path:
         """What a command is given as --model (of `evaluate generation`, the signals)."""
         return getattr(self, MODELS[command][1])
@@ -217,3 +226,13 @@ class Writes:
             self.folder = folder
         if self.count == self.stop_at:
             raise KeyboardInterrupt
+
+
+def commands(repo: Path) -> dict[str, list[Command]]:
+    """Name → what its module holds, of all that the project declares: what is installed may be
+    older."""
+    points = tomllib.loads((repo / "pyproject.toml").read_text())["project"]["entry-points"]
+    declared = {**points["neurofm.commands"], **{
+        f"evaluate {name}": place for name, place in points["neurofm.benchmarks"].items()}}
+    return {name: [value for value in vars(import_module(place.partition(":")[0])).values()
+                   if isinstance(value, Command)] for name, place in declared.items()}

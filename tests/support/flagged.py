@@ -26,7 +26,7 @@ def changed(made: Path, folder: Path, name: str, content: dict) -> Path:
     """A copy of a sealed folder (a checkpoint, generated signals) whose file `name`, JSON, holds
     something else: LEDGER whom the model has seen, FILE_NAME its contract."""
     manifest = artifacts.open_sealed(made)
-    files = {*manifest.files, name}
+    files = {*manifest.listed, name}
     for each in files - {name}:
         (folder / each).parent.mkdir(parents=True, exist_ok=True)
         (folder / each).write_bytes((made / each).read_bytes())

@@ -14,4 +14,4 @@ def resealed(folder: Path, *, add: tuple[str, ...] = (), without: tuple[str, ...
     before = artifacts.read_manifest(folder)
     return artifacts.seal(
         folder, before.kind, config=before.config if config is None else config,
-        parents=before.parents, files=sorted({*before.files, *add} - {*without}))
+        parents=before.parents, files=sorted({*before.listed, *add} - {*without}))

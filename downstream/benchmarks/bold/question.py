@@ -19,6 +19,7 @@ import numpy as np
 from neurofm import config, contents, tsv
 from neurofm.data.pairs import Pairs
 from neurofm.data.windows import SPLITS
+from neurofm.limits import Count, limited
 from neurofm.models.neurobolt_sequence import NeuroBOLTSequenceConfig
 from neurofm.results import Results, comparison, score
 from neurofm.run import FAILED, Command, Job, Made
@@ -43,6 +44,7 @@ def _cnn_training() -> TrainConfig:
 
 
 @dataclass
+@limited
 class EvaluateBoldConfig:
     """Compare models that predict fMRI from EEG.
 
@@ -86,8 +88,8 @@ class EvaluateBoldConfig:
     tokenizer: str = ""
     architecture: dict[str, Any] = field(default_factory=dict)
     train_cnn: TrainConfig = field(default_factory=_cnn_training)
-    seeds: int = 1
-    permutations: int = 5000
+    seeds: Count = 1
+    permutations: Count = 5000
     seed: int = 0
     ceiling: str = field(default="", metadata=contents.OF_FILE)
 
@@ -97,9 +99,6 @@ class EvaluateBoldConfig:
             known = ", ".join((*METHODS, *ON_DEMAND))
             raise ValueError(f"methods wants some of {known}, each once; got "
                              f"{', '.join(self.methods) or 'none'}")
-        if min(self.seeds, self.permutations) < 1:
-            raise ValueError(f"seeds and permutations must be at least 1, got {self.seeds} and "
-                             f"{self.permutations}")
         if self.model and (self.architecture or self.tokenizer):
             raise ValueError("model brings its own architecture and tokenizer: leave architecture "
                              "and tokenizer out, or model")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurofm.limits import Count, limited
 from neurofm.preprocessing.steps.band import Lacking
 from neurofm.training.loop import TrainConfig
 
@@ -13,6 +14,7 @@ from . import methods
 
 
 @dataclass
+@limited
 class EvaluateConfig:
     """Compare methods on a labeled corpus.
 
@@ -80,9 +82,9 @@ class EvaluateConfig:
     protocol: Protocol = field(default_factory=Protocol)
     methods: list[str] = field(default_factory=list, metadata={"choices": methods.choices})
     models: dict[str, str] = field(default_factory=dict)
-    seeds: int = 5
-    tuning: int = 4
-    shots: list[int] = field(default_factory=list)
+    seeds: Count = 5
+    tuning: Count = 4
+    shots: list[Count] = field(default_factory=list)
     explain: str = ""
     covariates: list[str] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
@@ -91,18 +93,15 @@ class EvaluateConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     tokens: str | None = None
     lacking: Lacking = "accept"
-    min_subjects: int = 2
-    batch_windows: int = 16
+    min_subjects: Count = 2
+    batch_windows: Count = 16
     train: TrainConfig = field(default_factory=head_training)
     train_full: TrainConfig = field(default_factory=full_training)
     train_random: TrainConfig = field(default_factory=random_training)
     part: str = ""
-    jobs: int = 1
+    jobs: Count = 1
 
     def __post_init__(self):
-        for name in ("seeds", "tuning", "jobs", "batch_windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         part_of(self.part)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from neurofm import tsv
 from neurofm.data.corpus import Corpus
+from neurofm.limits import Count, Positive, limited
 from neurofm.pages import table as tables
 from neurofm.repository import LEDGER
 from neurofm.results import Results, comparison, score
@@ -32,6 +33,7 @@ from .signals import Compared
 
 
 @dataclass
+@limited
 class GenerationConfig:
     """Compare generated signals with recordings.
 
@@ -61,24 +63,20 @@ class GenerationConfig:
     data: str
     generated: dict[str, str]
     out: str
-    ar_order: int = 80
-    mvar_order: int = 20
+    ar_order: Count = 80
+    mvar_order: Count = 20
     ridge: float = 1e-4
-    bands: dict[str, list[float]] = field(default_factory=lambda: {
+    bands: dict[str, list[Positive]] = field(default_factory=lambda: {
         "alpha": [8.0, 13.0], "beta": [13.0, 30.0], "broadband": [1.0, 45.0],
     })
-    permutations: int = 2000
+    permutations: Count = 2000
     seed: int = 0
 
     def __post_init__(self):
         if not self.generated:
             raise ValueError('generated names no folder; wanted such as \'{"ours": "generated/"}\'')
-        if min(self.ar_order, self.mvar_order, self.permutations) < 1 or not self.ridge >= 0:
-            raise ValueError(f"wanted ar_order, mvar_order and permutations of at least 1 and "
-                             f"ridge of 0 or more, got {self.ar_order}, {self.mvar_order}, "
-                             f"{self.permutations} and {self.ridge}")
         for name, edges in self.bands.items():
-            if len(edges) != 2 or not 0 < edges[0] < edges[1]:
+            if len(edges) != 2 or not edges[0] < edges[1]:
                 raise ValueError(f"band {name}: wanted [lowest, highest] in Hz, above 0 and "
                                  f"ascending, got {edges}")
         taken = {REAL, OTHER, f"AR({self.ar_order})", f"MVAR({self.mvar_order})"}

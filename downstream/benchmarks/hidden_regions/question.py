@@ -16,6 +16,8 @@ import torch
 from neurofm import tsv
 from neurofm.checkpoints.contracts import open_for
 from neurofm.data.corpus import Corpus
+from neurofm.data.windows import Split
+from neurofm.limits import Count, InnerShare, limited
 from neurofm.models.protocol import RegionModel
 from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
@@ -26,6 +28,7 @@ from . import page, scores
 
 
 @dataclass
+@limited
 class HiddenRegionsConfig:
     """Predict hidden regions and compare.
 
@@ -50,13 +53,13 @@ class HiddenRegionsConfig:
     data: str
     model: str
     out: str
-    split: str = "test"
-    shares: list[float] = field(default_factory=lambda: [0.2, 0.5, 0.8])
+    split: Split = "test"
+    shares: list[InnerShare] = field(default_factory=lambda: [0.2, 0.5, 0.8])
     seed: int = 0
-    n_runs: int = 12
+    n_runs: Count = 12
 
     def __post_init__(self):
-        if not self.shares or not all(0 < share < 1 for share in self.shares):
+        if not self.shares:
             raise ValueError(f"shares are shares of the regions, between 0 and 1, got "
                              f"{self.shares}")
 

@@ -19,6 +19,8 @@ import pandas as pd
 from neurofm import tsv
 from neurofm.checkpoints.contracts import open_for
 from neurofm.data.corpus import Corpus
+from neurofm.data.windows import Split
+from neurofm.limits import Count, limited
 from neurofm.models.protocol import NextTokenModel
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
@@ -33,6 +35,7 @@ from .simple import Simple
 
 
 @dataclass
+@limited
 class NextTokenConfig:
     """Predict the next token and compare.
 
@@ -59,16 +62,11 @@ class NextTokenConfig:
     data: str
     model: str
     out: str
-    split: str = "test"
-    order: int = 80
-    windows: int = 500
+    split: Split = "test"
+    order: Count = 80
+    windows: Count = 500
     seed: int = 0
-    batch_windows: int = 4
-
-    def __post_init__(self):
-        if min(self.order, self.windows, self.batch_windows) < 1:
-            raise ValueError(f"order, windows and batch_windows must be at least 1, got "
-                             f"{self.order}, {self.windows} and {self.batch_windows}")
+    batch_windows: Count = 4
 
 
 def ask(run: NextTokenConfig, job: Job) -> Made:

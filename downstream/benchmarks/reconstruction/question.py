@@ -16,6 +16,8 @@ from neurofm import tsv
 from neurofm.checkpoints.contracts import check_contract, contract_of
 from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.corpus import Corpus
+from neurofm.data.windows import Split
+from neurofm.limits import Count, limited
 from neurofm.pages import table as tables
 from neurofm.results import Results, comparison, score
 from neurofm.run import Command, Job, Made
@@ -31,6 +33,7 @@ PART = ["device", "sensors"]  # columns that tell devices apart
 
 
 @dataclass
+@limited
 class ReconstructionConfig:
     """Reconstruct recordings from tokens and compare them with the originals.
 
@@ -56,13 +59,11 @@ class ReconstructionConfig:
     model: str
     out: str
     models: dict[str, str] = field(default_factory=dict)
-    split: str = "test"
-    batch_windows: int = 16
+    split: Split = "test"
+    batch_windows: Count = 16
     seed: int = 0
 
     def __post_init__(self):
-        if self.batch_windows < 1:
-            raise ValueError(f"batch_windows must be at least 1, got {self.batch_windows}")
         if "model" in self.models:
             raise ValueError("models: 'model' is the name of the tokenizer of --model; choose "
                              "another")

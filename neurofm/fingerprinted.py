@@ -1,0 +1,72 @@
+"""What of an artifact its fingerprint is of: what was made, not when, where or how fast.
+
+Of a checkpoint: weights, config and contract. Of any other artifact: every file but logs, settings,
+cards, pages, figures and lists of failures. Those lie beside: the manifest lists them with their
+hashes, so damage is found there too, but they are no part of the fingerprint. Of results.json, and
+of tables with seconds in them, the rest counts.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+_OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors.index.json")
+_BESIDE = {".html", ".jsonl", ".md", ".png", ".svg", ".yaml"}
+_BESIDE_NAMES = {"failures.tsv"}  # a reason may be of the machine: memory, a path, a broken link
+# End of a name → keys of JSON, or columns of a table, that tell where, with what and how fast.
+_APART = {
+    "results.json": {"data", "model", "command", "versions"},
+    "_timeseries.json": {"GeneratedBy"},
+    "predictions.tsv": {"latency_ms"},
+    "summary.json": {"latency_median_ms", "latency_p99_ms", "latency_max_ms", "real_time_factor",
+                     "late", "kept_up", "threads"},
+    "rounds.tsv": {"took_s"},
+    "recordings.tsv": {"problem"},  # words of an error, such as a path
+    "dropped.tsv": {"reason"},
+}
+
+
+def is_beside(kind: str, name: str) -> bool:
+    """Whether a file of an artifact of this kind tells of its making, wholly or in part.
+
+    Parameters
+    ----------
+    kind
+        Kind of the artifact.
+    name
+        Path of the file, relative to the artifact.
+    """
+    if kind == "checkpoint":
+        return name not in _OF_CHECKPOINT and not (
+            name.startswith("model") and name.endswith(".safetensors"))
+    path = Path(name)
+    return (path.suffix in _BESIDE or path.name in _BESIDE_NAMES
+            or (kind == "results" and name.endswith(tuple(_APART))))
+
+
+def rest(kind: str, file: Path) -> str | None:
+    """What counts of a file that lies beside.
+
+    Parameters
+    ----------
+    kind
+        Kind of the artifact.
+    file
+        The file.
+
+    Returns
+    -------
+    str or None
+        sha256 of its content without places, words and seconds; None where nothing counts.
+    """
+    apart = next((words for end, words in _APART.items() if file.name.endswith(end)), None)
+    if apart is None or kind != "results":
+        return None
+    if file.suffix == ".json":
+        content = json.loads(file.read_text(encoding="utf-8"))
+        text = json.dumps({key: value for key, value in content.items() if key not in apart})
+    else:
+        rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+        kept = [k for k, name in enumerate(rows[0] if rows else []) if name not in apart]
+        text = json.dumps([[row[k] for k in kept] for row in rows])
+    return hashlib.sha256(text.encode()).hexdigest()
