@@ -17,7 +17,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, note, settings
 
-from neurofm import manifest, repository, seen
+from neurofm import manifest, models, repository, seen
 from neurofm.checkpoints.card import About, card
 from neurofm.checkpoints.robustness import Robustness
 from neurofm.checkpoints.store import load
@@ -235,6 +235,22 @@ def test_hostile_json_of_artifacts(name, stranger):
         one()
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", models.INDEX)
+def test_hostile_configs_of_models(name):
+    """config.json of every model and tokenizer."""
+    kind = models.find(name).config_class
+    content = json.loads(kind().to_json_string(use_diff=False)) if name != "decoder" else {}
+
+    @cases(0.05 / len(models.INDEX))
+    @given(hostile.changes())
+    def one(edits):
+        fields = hostile.changed(content, edits)
+        if isinstance(fields, dict):
+            check(lambda: kind.from_dict(fields), "")
+
+    one()
 
 
 def test_hostile_ledger_on_a_card(stranger):
