@@ -143,6 +143,8 @@ def check_header(path: Path) -> list[str]:
             raise ReadError(path, f"{path.stem}{companion} {why}")
         if waiting := pointers.not_fetched(path.with_suffix(companion)):
             raise ReadError(path, waiting)
+    if path.name.lower().endswith((".fif", ".fif.gz")):
+        fif_parts.check(path)
     if suffix in (".vhdr", ".ahdr"):
         check_brainvision(path)
     return check_edf(path) if suffix in (".edf", ".bdf") else []

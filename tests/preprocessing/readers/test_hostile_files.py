@@ -19,7 +19,7 @@ from scipy.io import savemat
 from neurofm.preprocessing import archive, links, readers, text
 from neurofm.preprocessing.pairing import safe_pickle
 from neurofm.preprocessing.readers import ArrayTable, ReadError, ReadOptions, apart
-from tests.support.torture import scans
+from tests.support.torture import fif_files, scans
 from tests.support.torture.signals import NAMES, brainvision, edf, eeglab, eeglab_fields, microvolts
 
 TABLE = ArrayTable(sfreq=200.0, names=NAMES)
@@ -234,6 +234,21 @@ def test_the_limit_is_an_option_and_is_no_setting_of_a_corpus():
     assert "max_recording_gb" not in ReadOptions(max_recording_gb=1).shaping()
     with pytest.raises(ValueError, match="max_recording_gb must be > 0"):
         ReadOptions(max_recording_gb=0).limit.check("a", 0)
+
+
+@pytest.mark.parametrize("after", [36, 0])
+def test_tags_that_lead_in_a_circle(folder, after):
+    """Of a FIF without a directory, which MNE walks from tag to tag."""
+    path = fif_files.fif(folder / "rec_raw.fif", SHORT)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">i", content, 52, -1)  # no directory
+    place = 36
+    for _ in range(5):
+        size = struct.unpack_from(">i", content, place + 8)[0]
+        place += 16 + size
+    struct.pack_into(">ii", content, place + 8, -40, after)
+    path.write_bytes(content)
+    refused(path, "leads back to one before it")
 
 
 def die(job):
