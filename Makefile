@@ -18,8 +18,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"neurofm needs Python >= 3.11, $(PYTHON) is {v.major}.{v.minor}; say PYTHON=python3.11 or newer")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
+	@echo "installed in $(VENV); now: source $(BIN)/activate"
 
 # All stages on simulated recordings, or on yours: make demo DATA=/path/to/files
 demo: $(INSTALLED)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from neurofm import cli, config
 from neurofm.preprocessing import archive
+from neurofm.preprocessing.splits import SplitRule
 from neurofm.progress import clock
 from neurofm.results import Results
 from neurofm.run import INTERRUPTED, PAGE
@@ -42,6 +43,8 @@ class DemoConfig:
     files, table
         Whose recordings these are, where their names are not those of BIDS, as in `neurofm
         ingest`.
+    splits
+        Which of your subjects train, validate and test, as in `neurofm ingest`.
     subjects
         Number of simulated subjects; the first seven are for validation and test.
     tokenizer_steps
@@ -54,6 +57,7 @@ class DemoConfig:
     data: str | None = None
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
+    splits: SplitRule = field(default_factory=SplitRule)
     subjects: int = 22
     tokenizer_steps: int = 200
     model_steps: int = 100
@@ -108,8 +112,13 @@ def on_data(run: DemoConfig) -> int:
 
 
 def splits(run: DemoConfig) -> list[str]:
-    """Options of ingest: none with ten people or more, so that a labeled corpus of the same files
-    has the same splits; of fewer the last one is for the test."""
+    """Options of ingest: those given; else none with ten people or more, so that a labeled corpus
+    of the same files has the same splits; of fewer the last one is for the test."""
+    rule, plain = run.splits, SplitRule()
+    given = [f"--splits.{name}={json.dumps(getattr(rule, name))}" for name in vars(plain)
+             if getattr(rule, name) != getattr(plain, name)]
+    if given:
+        return given
     found = archive.find([str(run.data)], files=run.files, table=run.table)
     people = sorted({job.subject for job in found.jobs if job.subject})
     if len(people) < 2:

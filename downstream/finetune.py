@@ -264,6 +264,12 @@ def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: s
     ])
 
 
+def _least_p(metrics: dict) -> str:
+    """What bounds p from below where there are few subjects."""
+    ways = metrics["exchanges"]
+    return f" (with so few subjects p is {1 / ways:.2g} or more)" if 0 < ways <= 20 else ""
+
+
 def _measured(metrics: dict) -> list[tuple[str, str]]:
     """The scores of the test subjects for people."""
     rows = {name.replace("_", " "): f"{value:.4g}" for name, value in metrics.items()
@@ -276,5 +282,5 @@ def _measured(metrics: dict) -> list[tuple[str, str]]:
         rows |= {"balanced accuracy": f"{value}, {between}",
                  "chance": f"{words.number(metrics['chance'])}, 95 % range up to "
                            f"{words.number(metrics['chance_high'])}; "
-                           f"{words.p_is(metrics['p_chance'])}"}
+                           f"{words.p_is(metrics['p_chance'])}{_least_p(metrics)}"}
     return list(rows.items())

@@ -92,9 +92,7 @@ def notes(tables, found, rule: SplitRule, label: LabelRule) -> list[str]:
                     f"other --label or --files")
     elif unlabeled and label.source != "none":
         said.append(f"{unlabeled} windows have no label")
-    if unlabeled < len(tables.windows):
-        said += _few_people(recordings, rule)
-    return said
+    return said + _few_people(recordings, rule)
 
 
 def _few_people(recordings, rule: SplitRule) -> list[str]:
@@ -112,7 +110,7 @@ def _few_people(recordings, rule: SplitRule) -> list[str]:
     named = " ".join(f"--splits.{split} '[{', '.join(bare(name) for name in sorted(names))}]'"
                      for split, names in wanted.items())
     return [f"few subjects are held out ({counts}): a decoder's score will hardly be told from "
-            f"chance; hold out more: {named}"]
+            f"chance; hold out more, in every ingest of these subjects: {named}"]
 
 
 def bare(subject_key: str) -> str:

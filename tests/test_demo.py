@@ -31,6 +31,12 @@ def test_many_people_are_split_by_shares_and_one_is_refused(tmp_path):
         demo.splits(archive_of(tmp_path / "one", 1))
 
 
+def test_splits_that_are_given_are_passed_on(tmp_path):
+    run = archive_of(tmp_path, 3)
+    run.splits.test = ["00"]
+    assert demo.splits(run) == ['--splits.test=["00"]']
+
+
 def test_people_are_known_by_names_of_files(tmp_path):
     """Two files a person, which are no BIDS names."""
     for name in ("P1_rest", "P1_calc", "P2_rest", "P2_calc"):

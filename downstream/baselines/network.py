@@ -18,6 +18,7 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 
 from neurofm.data.batch import Movable
+from neurofm.job import Stopped
 from neurofm.nn.trainable import Trainable
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 
@@ -130,12 +131,16 @@ class Network:
             torch.manual_seed(self.seed)
             net = self.build(signal.shape[1], signal.shape[2], len(np.unique(target)))
             accelerator = accelerator_for(config, Path(out))
-            self.model = train(
-                Trained(net, signal, target), InMemory(signal, target, subjects),
-                np.arange(len(signal)), config, Path(out), accelerator,
-                validation=(InMemory(watched, *validation[1:]), np.arange(len(watched))),
-                choose="val/loss", say=lambda *_: None,
-            ).eval()
+            try:
+                self.model = train(
+                    Trained(net, signal, target), InMemory(signal, target, subjects),
+                    np.arange(len(signal)), config, Path(out), accelerator,
+                    validation=(InMemory(watched, *validation[1:]), np.arange(len(watched))),
+                    choose="val/loss", say=lambda *_: None,
+                ).eval()
+            except Stopped as stop:  # its state goes with the temporary folder
+                raise Stopped("stopped as asked; what is finished is kept: run the same command "
+                              "again to continue", stop.signaled) from None
 
     @torch.no_grad()
     def predict(self, x: np.ndarray, subjects: np.ndarray) -> np.ndarray:

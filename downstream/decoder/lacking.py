@@ -32,6 +32,7 @@ _FEW_CHANNELS = 0.75  # contracts let nearly a third be bad, so training recordi
 # blinks are not.
 _ARTIFACT, _OF_CHANNELS, _MANY_ARTIFACTS = 10.0, 0.1, 0.002
 _SAMPLES = 20_000
+_UNEVEN = 0.2  # difference of shares of recordings between labels
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Worth:
 
     def beside(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table of answers with the expected score of such recordings, where there is one."""
-        if self.cost is None:
+        if self.cost is None or not self.cost.known:
             return table
         return table.assign(expected_score=round(self.cost.score, 4),
                             expected_low=round(self.cost.low, 4),
@@ -110,14 +111,14 @@ def of(
             raise ContractError(source, wanted,
                                 f"it has {words.listed(lacks.parts())} ({unknown.rstrip('.')})",
                                 f"give one that has it, or {band.ACCEPT}")
-        return Worth(lacks, None, (*same, lacks.words(), unknown))
+        return Worth(lacks, None, (lacks.words(), *same, unknown))
     worse = cut or lacks.channels is not None  # artifacts are said alone
     if lacking == "known" and worse and found.holds_chance:
         raise ContractError(
             source, "a recording on which the decoder is known to be better than chance",
             f"it has {words.listed(lacks.parts())} ({found.words().rstrip('.')})",
             f"give one that lacks less, or {band.ACCEPT}")
-    return Worth(lacks, found, (*same, lacks.words(), found.words(), *more))
+    return Worth(lacks, found, (lacks.words(), *same, found.words(), *more))
 
 
 def _wanted(contract: Contract) -> str:
@@ -158,7 +159,20 @@ def of_corpus(corpus: Corpus, lacking: Lacking = "known") -> list[str]:
             f"{_wanted(corpus.contract)}: {counts}.")
     if lacking == "refuse":
         raise ValueError(f"{corpus.folder}: {said} --lacking accept takes them")
-    return [said]
+    return [said, *_goes_with_labels(corpus)]
+
+
+def _goes_with_labels(corpus: Corpus) -> list[str]:
+    """A sentence where recordings of one label lack the end of the band more often than those of
+    another: a decoder may then tell the filter, and not the state."""
+    table = corpus.windows[["recording", "label"]].dropna().drop_duplicates()
+    lacks = np.array([hz is not None for hz in _ends(corpus)])
+    share = pd.Series(lacks[table["recording"]], index=table["label"]).groupby(level=0).mean()
+    if len(share) < 2 or share.max() - share.min() < _UNEVEN:
+        return []
+    return [f"They are {words.percent(share.max())} of the recordings with {share.idxmax()} and "
+            f"{words.percent(share.min())} of those with {share.idxmin()}: a decoder may tell the "
+            f"filter of a recording instead of its state."]
 
 
 class TrainedBand(NamedTuple):

@@ -43,8 +43,10 @@ class Cost:
 
     @property
     def known(self) -> bool:
-        """False where the score has no interval: it says nothing about other people."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
+        """False where the score has no interval, or one as wide as the scale: it says nothing about
+        other people."""
+        whole = self.metric != "mae" and self.low <= 0 and self.high >= 1
+        return math.isfinite(self.low) and math.isfinite(self.high) and not whole
 
     @property
     def holds_chance(self) -> bool:
@@ -60,7 +62,7 @@ class Cost:
         -------
         str
             Such as "On recordings like this one: balanced accuracy 0.680 [0.600, 0.750] instead
-            of 0.740; chance 0.500."
+            of 0.740 (validation subjects); chance 0.500."
         """
         if not self.known:
             return ("On recordings like this one: unknown, because the decoder was measured on too "
@@ -68,7 +70,8 @@ class Cost:
         name = in_words(self.metric)
         return (f"On recordings like this one: {name} "
                 f"{words.estimate(self.score, self.low, self.high)} instead of "
-                f"{words.estimate(self.full)}; chance {words.estimate(self.chance)}.")
+                f"{words.estimate(self.full)} (validation subjects); chance "
+                f"{words.estimate(self.chance)}.")
 
 
 def cost(model: str | Path, lacks: Lacks) -> Cost | None:

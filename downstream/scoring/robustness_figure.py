@@ -41,12 +41,12 @@ def draw(path: Path, found: Robustness) -> None:
         axis.errorbar(x, score, np.nan_to_num(ends), marker="o", capsize=3, label=name,
                       linestyle="--" if artifacts else "-")
     axis.axhline(found.chance, color="0.6", linewidth=1)
-    axis.annotate("chance", (0, found.chance), xytext=(-0.25, found.chance), va="bottom",
-                  color="0.4", fontsize=9)
+    axis.annotate("chance", (1.0, found.chance), xycoords=("axes fraction", "data"),
+                  xytext=(4, 0), textcoords="offset points", va="center", color="0.4", fontsize=9)
     axis.set_xticks(list(places.values()),
                     [f"{hz:g} Hz" if hz else "whole band" for hz in places])
     axis.set_xlim(-0.3, len(places) - 0.5)
     axis.set_xlabel("Band up to")
     axis.set_ylabel(in_words(found.metric).capitalize())
-    axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    axis.legend(loc="center left", bbox_to_anchor=(1.12, 0.5))
     figures.save(fig, path)

@@ -105,7 +105,9 @@ def _about_recording(
         ("Sensors used", sensors_of(windows.sensors)),
         ("Bad", ", ".join(bads) or "none"),
         ("Interpolated", ", ".join(found["interpolated"]) or "none"),
-        ("Left out", ", ".join([*found["left_out"], *found["without_position"]]) or "none"),
+        ("Channels left out", quality.in_words(
+            found.get("not_used") or {}) or ", ".join([*found["left_out"],
+                                                 *found["without_position"]]) or "none"),
         ("Amplitude", ", ".join(f"{kind}: {value} (interquartile range)"
                                 for kind, value in found["amplitude"].items()) or "–"),
         ("Windows left out", ", ".join(f"{number} {reason}" for reason, number

@@ -152,6 +152,8 @@ def score_in_words(found: dict) -> tuple[str, bool]:
     n, known = found.get("subjects", "?"), found.get("same_people", False)
     seen = 0 if known else found.get("subjects_seen", 0)
     tested = (f"On {words.count(n, 'training subject')} at another time" if known else
+              f"There is no score on new subjects. On {words.count(n, 'subject')} of its training "
+              f"data" if seen and seen == n else
               f"On {words.count(n, 'subject')}, of which {seen} "
               f"{'is' if seen == 1 else 'are'} in its training data" if seen else
               f"On {words.count(n, 'subject')} not in its training data")

@@ -159,7 +159,8 @@ class Many:
         assert results is not None, "decode judges"
         self.rows[job.path] = {
             **row, "status": "done", "folder": name, "windows": made.facts["windows"],
-            "reason": "", **{each["metric"]: each["value"] for each in results.scores},
+            "reason": "", **_answer(results.scores),
+            **{each["metric"]: each["value"] for each in results.scores},
             "finding": results.summary, "flags": "; ".join(map(str, results.flags)),
             "notes": "; ".join(results.notes)}
         self._write()
@@ -230,3 +231,12 @@ class Many:
         unfinished = self.out / f".{SUMMARY}.part"
         table.to_csv(unfinished, sep="\t", index=False)
         unfinished.replace(self.out / SUMMARY)
+
+
+def _answer(scores: list[dict]) -> dict[str, str]:
+    """The class that most windows are named, "" where two are named equally often; nothing of a
+    decoder of numbers."""
+    shares = {each["metric"].removeprefix("share_"): each["value"] for each in scores
+              if each["metric"].startswith("share_")}
+    most = [name for name, share in shares.items() if share == max(shares.values())]
+    return {"answer": most[0] if len(most) == 1 else ""} if shares else {}

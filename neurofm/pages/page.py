@@ -42,7 +42,9 @@ li { margin: .2rem 0; max-width: 48rem; }
 @media (max-width: 34rem) {
   body { margin: 1rem auto; padding: 0 .75rem; }
   th, td { padding-right: .6rem; }
-  tbody td { white-space: normal; overflow-wrap: anywhere; }
+  table { font-size: .8rem; }
+  tbody td { white-space: normal; overflow-wrap: break-word; }
+  td.number { white-space: nowrap; }
   table.dense td.long { min-width: 12rem; }
 }
 @media print {

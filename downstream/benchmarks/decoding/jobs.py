@@ -18,6 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from neurofm import artifacts
+from neurofm.progress import clock
 
 from ...decoder.labeled import Labeled
 from ...protocol.choice import Diverged
@@ -54,6 +55,7 @@ def work(
     """
     (out / "parts").mkdir(parents=True, exist_ok=True)
     todo, failed = mine, []
+    begin, already = time.perf_counter(), sum(job.is_done(out) for job in mine)
     for patient in (False, True):
         left = []
         for job in todo:
@@ -67,6 +69,10 @@ def work(
                 elif not job.is_done(out):
                     try:
                         _do(job, jobs, out, make)
+                        done = sum(one.is_done(out) for one in mine)
+                        pace = (time.perf_counter() - begin) / max(done - already, 1)
+                        if done < len(mine):
+                            logger.info("about %s left", clock(pace * (len(mine) - done)))
                     except Diverged as problem:
                         failed.append(f"{job.method}, fold {job.fold.fold}, seed {job.seed}: "
                                       f"all of its settings diverged ({problem})")

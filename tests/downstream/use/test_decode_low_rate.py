@@ -21,8 +21,8 @@ from tests.support.one_person import decode, save_raw
 from tests.support.planted import SFREQ
 from tests.support.resealed import resealed
 
-COST = ("On recordings like this one: balanced accuracy 0.680 [0.600, 0.750] instead of 0.740; "
-        "chance 0.500.")
+COST = ("On recordings like this one: balanced accuracy 0.680 [0.600, 0.750] instead of 0.740 "
+        "(validation subjects); chance 0.500.")
 
 
 def curve(folder, low: float, edge_hz: float = 30.0):
