@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("neurofm", "preprocessing", "pretrain", "downstream")
 MAY_PRINT = {
     "neurofm/run.py", "neurofm/job.py",  # Job.say
+    "neurofm/progress.py",  # Progress.say, beside a bar
     "neurofm/terminal.py",
     "neurofm/cli.py", "downstream/evaluate.py", "downstream/demo.py",  # commands without a folder
     "downstream/federated/server_app.py",  # Flower starts it: no command of ours is around it

@@ -13,6 +13,7 @@ from flwr.server import Grid
 from flwr.serverapp import ServerApp
 
 from neurofm import artifacts, config
+from neurofm.terminal import printable
 
 from . import agreed, rounds
 from .rounds import Federation
@@ -50,4 +51,4 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def _say(text) -> None:
-    print(text, flush=True)
+    print(printable(str(text)), flush=True)
