@@ -64,6 +64,9 @@ def test_few_people_and_chance(tmp_path):
     assert not found.known
     assert found.holds_chance
     assert "unknown" in found.words()
+    wide = (Condition(Lacks(), 0.8, 0.0, 1.0, {"a/1": 0.6, "a/2": 1.0}),)
+    measured(conditions=wide).save(tmp_path)  # two subjects: as wide as the scale
+    assert "unknown" in cost(tmp_path, Lacks()).words()
     measured().save(tmp_path)
     assert not cost(tmp_path, Lacks(45.0)).holds_chance
     assert cost(tmp_path, Lacks(30.0, 0.5)).holds_chance

@@ -14,7 +14,9 @@ import neurofm
 from neurofm import checkpoints, cli
 from neurofm.checkpoints.robustness import FILE_NAME, Condition, Robustness
 from neurofm.data.contract import InputContract
+from neurofm.data.corpus import Corpus
 from neurofm.data.lacks import Lacks
+from neurofm.downstream.decoder import lacking
 from neurofm.downstream.decoder.lacking import trained_band
 from neurofm.models.decoder import Decoder, DecoderConfig
 from tests.support.one_person import decode, save_raw
@@ -233,6 +235,20 @@ def test_evaluate_decoding_says_it(corpus, tmp_path, capsys):
                      "--lacking=refuse"]) == 1
     assert cli.main(["evaluate", "decoding", *words, f"--out={tmp_path / 'out'}"]) == 0
     assert "nothing above 32 Hz in 14" in capsys.readouterr().out
+
+
+def test_a_band_that_goes_with_the_labels_is_told(corpus):
+    """As where the recordings of one state were filtered, and those of the other were not."""
+    made = Corpus.open(corpus / "corpus")
+    assert len(lacking.of_corpus(made)) == 1  # all of both end at 32 Hz
+    whole = json.dumps({**json.loads(made.recordings["quality"][0]), "band_missing_hz": []})
+    quality = [whole if k % 2 else text for k, text in enumerate(made.recordings["quality"])]
+    label = np.where(made.windows["recording"] % 2, "left", "right")
+    uneven = dataclasses.replace(made, recordings=made.recordings.assign(quality=quality),
+                                 windows=made.windows.assign(label=label))
+    said = lacking.of_corpus(uneven)
+    assert said[0].startswith("7 of 14 recordings")
+    assert "100 % of the recordings with right and 0 % of those with left" in said[1]
 
 
 @pytest.mark.parametrize(("path", "end"), [

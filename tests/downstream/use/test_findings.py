@@ -175,6 +175,8 @@ MET = {"balanced_accuracy": 0.8, "low": 0.65, "high": 0.9, "chance": 0.5, "chanc
     ({"p_chance": 0.23}, False, findings.NO_BETTER),
     ({"subjects_seen": 1, "subjects": 4}, False,
      "On 4 subjects, of which 1 is in its training data: about 80"),
+    ({"subjects_seen": 12}, False,
+     "There is no score on new subjects. On 12 subjects of its training data: about 80"),
     ({"subjects_seen": 12, "same_people": True}, True, "On 12 training subjects at another time"),
 ])
 def test_cases_of_a_score_that_is_to_be_trusted(changed, good, said):
