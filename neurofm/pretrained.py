@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file, logging
 
-from . import artifacts, limits
+from . import artifacts, limits, weights
 from .data import contracts
 from .data.batch import Movable
 from .data.contract import EEG_MEG, Contract
@@ -340,8 +340,8 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
                 ignore_mismatched_sizes=True,  # so that all of them can be listed below
                 **options,
             )
-        _refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
-        refuse_not_finite(model.state_dict(), pretrained_model_name_or_path)
+        weights.refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
+        weights.refuse_not_finite(model.state_dict(), pretrained_model_name_or_path)
         model.contract = _find_contract(pretrained_model_name_or_path, where)
         model.choose_trainable()
         return (model, info) if wants_info else model
@@ -371,48 +371,6 @@ def _without_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _refuse_differences(name: str, path, info: dict) -> None:
-    problems = []
-    for key, title in (("missing_keys", "missing"), ("unexpected_keys", "unexpected")):
-        if info[key]:
-            problems.append(f"{title}: {', '.join(sorted(info[key]))}")
-    if info["mismatched_keys"]:
-        shapes = (f"{key} is {list(got)}, wanted {list(wanted)}"
-                  for key, got, wanted in sorted(info["mismatched_keys"]))  # fmt: skip
-        problems.append(f"mis-shaped: {', '.join(shapes)}")
-    if info.get("error_msgs"):
-        problems.append(f"unreadable: {info['error_msgs']}")
-    if problems:
-        raise ValueError(
-            f"{path}: the weights do not fit {name} as its config.json describes it. "
-            f"{'; '.join(problems)}. Were config and weights made by the same version?"
-        )
-
-
-def refuse_not_finite(weights: Mapping[str, Tensor], path) -> None:
-    """Weights with NaN or infinity answer NaN, or nonsense, for everybody.
-
-    Parameters
-    ----------
-    weights
-        Name → value.
-    path
-        Where they came from, for the message.
-
-    Raises
-    ------
-    ValueError
-        Some are not finite; they are named.
-    """
-    bad = [name for name, value in weights.items()
-           if value.is_floating_point() and not value.isfinite().all()]
-    if bad:
-        shown = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
-        raise ValueError(f"{path}: {len(bad)} of its weights are not finite ({shown}): the "
-                         f"training that made them diverged, or the file was changed; make it "
-                         f"again, or ask who published it")
 
 
 def _find_contract(path, where: dict) -> Contract | None:

@@ -331,7 +331,7 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
     sidecar, journal = folder / f"{place}.json", Journal(folder)
     if journal.kept(f"{place}.json"):  # written last
         content = json.loads(sidecar.read_text())
-        if all(map(journal.kept, _files(content))):
+        if all(map(journal.kept, scan_files.files_of(content))):
             return content
     sidecar.parent.mkdir(parents=True, exist_ok=True)
     person, activity, measured = take_of(run, take)
@@ -361,15 +361,9 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
         **scanned,
     }  # fmt: skip
     artifacts.write_json(sidecar, content)
-    for name in (*_files(content), f"{place}.json"):
+    for name in (*scan_files.files_of(content), f"{place}.json"):
         journal.note(name, artifacts.sha256(folder / name))
     return content
-
-
-def _files(sidecar: dict) -> list[str]:
-    """Files of a recording besides its sidecar."""
-    row = sidecar["Simulated"]
-    return [row["file"], row["truth"], *sidecar.get("Scanned", {}).get("files", ())]
 
 
 def _tables(folder: Path, run: SimulateConfig, rows: list[dict]) -> list[str]:

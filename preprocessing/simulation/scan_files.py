@@ -37,6 +37,12 @@ def write_scan(folder: Path, place: str, task: str, scan: Scan) -> dict:
     return {"files": files, "t_r": t_r_s, "n_volumes": len(volumes), "ceilings": ceilings(scan)}
 
 
+def files_of(sidecar: dict) -> list[str]:
+    """Files of a recording besides its sidecar."""
+    row = sidecar["Simulated"]
+    return [row["file"], row["truth"], *sidecar.get("Scanned", {}).get("files", ())]
+
+
 def write_tables(folder: Path, sidecars: list[dict], n_rois: int) -> list[str]:
     """Write what describes all scans; returns the names of these files and of the scans'.
 
