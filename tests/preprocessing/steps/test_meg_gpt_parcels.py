@@ -190,12 +190,13 @@ def test_two_sessions_of_one_person_have_the_same_signs(corpus):
 
 
 def test_killed_between_turning_a_shard_and_noting_it(archive, tmp_path, monkeypatch):
-    """Signs are turned in shards that were noted before: the next run seals what is there."""
+    """Signs are turned in shards, and not noted: they are not what was written, and are made
+    again."""
     out = tmp_path / "corpus"
 
     turned = []
 
-    def as_killed(folder, tables, lags):
+    def as_killed(folder, tables, lags, note):
         for name in tables.recordings["recording"]:
             n = int((tables.windows["recording"] == len(turned)).sum())
             reader = ShardReader(folder / "windows", "float32")
