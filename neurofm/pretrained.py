@@ -311,8 +311,8 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
             self.contract.save(save_directory)
         with _without_progress_bar():
             super().save_pretrained(save_directory, **options)
-        for weights in Path(save_directory).glob("*.safetensors"):
-            artifacts.share(weights)
+        for file in Path(save_directory).glob("*.safetensors"):
+            artifacts.share(file)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **options):
