@@ -100,10 +100,10 @@ def run(
                    else "") + f". Rounds before it are kept in {folder}: run again to go on")
         weights = found.weights
         declared.keep((one["site"], one["trials"]) for one in found.answers)
-        for one in found.answers if federation.averaging.weights == "trials" else ():
-            if one.get("counted", one["trials"]) < one["trials"]:
-                say(f"round {number}: {one['site']} counts for {one['counted']:.4g} of its "
-                    f"{one['trials']} trials, averaging.largest_share "
+        for said in found.answers if federation.averaging.weights == "trials" else ():
+            if said.get("counted", said["trials"]) < said["trials"]:
+                say(f"round {number}: {said['site']} counts for {said['counted']:.4g} of its "
+                    f"{said['trials']} trials, averaging.largest_share "
                     f"{federation.averaging.largest_share:g}")
         _save(folder, number, weights, line)
         say(f"round {number}/{learning.rounds}: {len(found.answers)} sites, loss "

@@ -207,7 +207,7 @@ def counted(trials: list[int], largest: float) -> list[float]:
 def _digest(weights: Weights) -> bytes:
     found = hashlib.sha256()
     for name in sorted(weights):
-        found.update(np.ascontiguousarray(weights[name], dtype=np.float32))
+        found.update(np.ascontiguousarray(weights[name], dtype=np.float32).tobytes())
     return found.digest()
 
 
