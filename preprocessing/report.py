@@ -125,7 +125,7 @@ def _of_reading(recordings) -> list[str]:
         known = quality.from_text(text)
         dropped = known.get("not_used")
         for said in (*known.get("reading", ()), *standardize_fmri.remarks(known),
-                     *(band.remarks(known)[-1:] if "band_end" in known else ()),
+                     *(band.remarks(known) if known.get("band_missing_hz") else ()),
                      *([f"channels left out: {quality.in_words(dropped)}"] if dropped else ())):
             sources.setdefault(said, []).append(source)
     shown = list(sources.items())[:_SHOWN_REASONS]
