@@ -25,7 +25,7 @@ from neurofm.data.contract import of_signals
 from neurofm.data.pair_batch import PairBatch
 from neurofm.data.recording import Recording
 from neurofm.data.scans import MEASURED_S
-from neurofm.limits import Limit, SignedNumber, Text, limited
+from neurofm.limits import Limit, Positive, SignedNumber, Text, limited
 from neurofm.models.protocol import ScanModel
 from neurofm.preprocessing import archive, segments
 from neurofm.preprocessing.pairing import alignment, one_scan, partner
@@ -92,6 +92,7 @@ class SynthesizeConfig:
     montage: str = "standard_1005"
     rename: dict[str, str] = field(default_factory=dict)
     exclude: list[str] = field(default_factory=list)
+    max_recording_gb: Positive = 16.0
     permutations: Annotated[int, Limit(100)] = 1000
 
     def __post_init__(self):

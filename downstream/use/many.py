@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm import artifacts, progress
+from neurofm import artifacts, progress, tsv
 from neurofm.preprocessing import archive
 from neurofm.preprocessing.archive import Job as Found
 from neurofm.run import FAILED, Job, Made
@@ -74,7 +74,7 @@ class Many:
         self._opened: dict[str, Opened] = {}
         table = self.out / SUMMARY
         rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
-                .to_dict("records") if table.exists() else [])
+                .map(tsv.plain).to_dict("records") if table.exists() else [])
         self.rows = {row["recording"]: row for row in rows if row["status"] == "done"}
 
     def look(self) -> archive.Found:
@@ -229,7 +229,7 @@ class Many:
         others = [name for name in table if name not in _COLUMNS]
         table = table.reindex(columns=[*_COLUMNS[:4], *others, *_COLUMNS[4:]])
         unfinished = self.out / f".{SUMMARY}.part"
-        table.to_csv(unfinished, sep="\t", index=False)
+        tsv.write(table, unfinished)
         unfinished.replace(self.out / SUMMARY)
 
 

@@ -128,6 +128,6 @@ def _offsets_and_bytes(chunk: pa.Array) -> tuple[np.ndarray, pa.Buffer]:
     rows = np.arange(len(chunk) + 1)
     while pa.types.is_list(chunk.type):
         offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int32)[chunk.offset:]
-        rows, chunk = offsets[rows], chunk.values
+        rows, chunk = offsets[rows].astype(np.int64), chunk.values
     width = chunk.type.bit_width // 8
-    return (rows.astype(np.int64) + chunk.offset) * width, chunk.buffers()[1]
+    return (rows + chunk.offset) * width, chunk.buffers()[1]
