@@ -34,7 +34,7 @@ _CODE = re.compile(r"(?=.*\d)(?:[0-9a-f]{8,}|[0-9A-F]{8,}|NDAR\w{6,}|[0-9a-f-]{3
 _TELLING = re.compile(
     r"^name$|(?:^|[_ -])(?:(?:first|last|full|given|family|middle|sur|patient|subject)[_ -]?name|"
     r"forename|nachname|vorname|birth[_ -]?(?:day|date)|date[_ -]?of[_ -]?birth|dob|geburtsdatum|"
-    r"e[_ -]?mail|phone|telephone|address|adresse|ssn|mrn|initials)$", re.IGNORECASE)
+    r"e[_ -]?mail|phone|telephone|a(?:d|dd)resse?|ssn|mrn|initials)$", re.IGNORECASE)
 _HEADS = ("dataset", "label", "pseudonym")
 
 
