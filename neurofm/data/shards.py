@@ -125,7 +125,7 @@ def _offsets_and_bytes(chunk: pa.Array) -> tuple[np.ndarray, pa.Buffer]:
     if not pa.types.is_list(chunk.type):
         _, offsets, data = chunk.buffers()
         return np.frombuffer(offsets, dtype=np.int64)[chunk.offset:], data
-    rows = np.arange(len(chunk) + 1)
+    rows: np.ndarray = np.arange(len(chunk) + 1)
     while pa.types.is_list(chunk.type):
         offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int32)[chunk.offset:]
         rows, chunk = offsets[rows].astype(np.int64), chunk.values
