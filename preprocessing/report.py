@@ -101,7 +101,7 @@ def _few_people(recordings, rule: SplitRule) -> list[str]:
     people = {split: sorted({*subjects[recordings["split"] == split]}) for split in SPLITS}
     few = [split for split in SPLITS[1:] if 0 < len(people[split]) < _ENOUGH_PEOPLE]
     spare = people["train"][:: max(1, len(people["train"]) // (2 * _ENOUGH_PEOPLE))]
-    wanted = {split: people[split] for split in SPLITS[1:]}
+    wanted = {split: [*people[split]] for split in SPLITS[1:]}
     while spare and any(len(names) < _ENOUGH_PEOPLE for names in wanted.values()):
         min(wanted.values(), key=len).append(spare.pop(0))
     if not few or len(people["train"]) < 2 * _ENOUGH_PEOPLE or rule.by != "subject":

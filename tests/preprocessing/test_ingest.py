@@ -158,7 +158,9 @@ def test_few_subjects_held_out_are_told_with_a_remedy(tmp_path, make_raw, save, 
     folder = _folder(tmp_path, make_raw, save, n=12)
     words = ["--files", '[{"pattern": "p(?P<subject>[0-9]+)_", "label": "x"}]']
     outcome = ingest(folder, *quick, *words)
-    assert "note        few subjects are held out (" in outcome.text
+    people = outcome.corpus.recordings.groupby("split")["subject"].nunique()
+    assert (f"few subjects are held out ({people['validation']} for validation and "
+            f"{people['test']} for test)") in outcome.text
     remedy = outcome.text.partition("of these subjects: ")[2].splitlines()[0]
     again = ingest(folder, *quick, *words, *shlex.split(remedy))
     assert "few subjects" not in again.text
