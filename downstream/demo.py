@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from neurofm import cli, config
+from neurofm.limits import Count, limited
 from neurofm.preprocessing import archive
 from neurofm.preprocessing.splits import SplitRule
 from neurofm.progress import clock
@@ -31,6 +32,7 @@ SPLITS = ["--splits.validation=[sub-001,sub-002,sub-003]",
 
 
 @dataclass
+@limited
 class DemoConfig:
     """Run all stages on simulated recordings or on yours.
 
@@ -58,9 +60,9 @@ class DemoConfig:
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
     splits: SplitRule = field(default_factory=SplitRule)
-    subjects: int = 22
-    tokenizer_steps: int = 200
-    model_steps: int = 100
+    subjects: Count = 22
+    tokenizer_steps: Count = 200
+    model_steps: Count = 100
 
 
 def main(argv: list[str] | None = None) -> int:

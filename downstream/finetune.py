@@ -24,6 +24,7 @@ from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.robustness import Robustness
 from neurofm.data.augment import ALL, By
 from neurofm.data.corpus import Corpus
+from neurofm.limits import Count, Signed, limited
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
 from neurofm.pages import words
@@ -50,6 +51,7 @@ FIGURE = "robustness.png"
 
 
 @dataclass
+@limited
 class FinetuneConfig:
     """Train a decoder on a pretrained model and test it on held-out subjects.
 
@@ -111,24 +113,22 @@ class FinetuneConfig:
     mode: Literal["frozen", "full", "lora", "dora"] = "frozen"
     task: str = field(default="labels", metadata={"choices": tasks.names})
     protocol: Protocol = field(default_factory=Protocol)
-    fold: int = 0
+    fold: Signed = 0
     random_weights: bool = False
     classes: list[str] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
     tokens: str | None = None
     lacking: Lacking = "accept"
-    min_subjects: int = 2
+    min_subjects: Count = 2
     augment_copies: int = 0
     augment_by: list[By] = field(default_factory=lambda: list(ALL))
     robustness: bool = True
-    batch_windows: int = 16
+    batch_windows: Count = 16
     train: TrainConfig = field(default_factory=head_training)
     train_full: TrainConfig = field(default_factory=full_training)
 
     def __post_init__(self):
-        if self.augment_copies < 0:
-            raise ValueError(f"augment_copies must be at least 0, got {self.augment_copies}")
         if self.augment_copies and self.tokens:
             raise ValueError("augment_copies makes signals worse before they are tokens: leave "
                              "--tokens out, or --augment_copies")
