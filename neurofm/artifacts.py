@@ -6,7 +6,6 @@ resolved configuration, the code, and the fingerprints of what it was made from.
 valid manifest is unfinished work: it can be continued, and it is never read as data.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from . import fingerprinted, integrity, journal
+from . import fingerprinted, integrity, journal, umask
 from . import manifest as manifests
 from .hashes import sha256
 from .manifest import CLAIM, FILE_NAME, FORMAT_VERSION, ArtifactError, Manifest
@@ -71,18 +70,8 @@ def share(path: Path) -> None:
     """Give a file that its writer kept to itself (safetensors: 0600) the permissions of any other
     new file, so that a group can open what one of it has made."""
     mode = path.stat().st_mode & 0o777
-    if mode == 0o600 and mode != (usual := 0o666 & ~_umask()):
+    if mode == 0o600 and mode != (usual := 0o666 & ~umask.current()):
         path.chmod(usual)
-
-
-def _umask() -> int:
-    """Of this process. Where the system does not tell, it is set and set back."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def unseal(folder: str | Path) -> None:

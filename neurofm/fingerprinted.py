@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 _OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors.index.json")
-_BESIDE = {".html", ".jsonl", ".md", ".png", ".svg", ".yaml"}
+# An exported program holds the places of its sources; its answers are in golden.safetensors.
+_BESIDE = {".html", ".jsonl", ".md", ".png", ".pt2", ".svg", ".yaml"}
 _BESIDE_NAMES = {"failures.tsv"}  # a reason may be of the machine: memory, a path, a broken link
 # End of a name → keys of JSON, or columns of a table, that tell where, with what and how fast.
 _APART = {

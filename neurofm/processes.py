@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from . import umask
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _END = object()
 
@@ -129,7 +131,8 @@ def _one_thread_each():
 def _start(context, function, fresh: bool) -> _Worker:
     ours, theirs = context.Pipe()
     with contextlib.nullcontext() if fresh else _one_thread_each():
-        process = context.Process(target=_work, args=(theirs, function), daemon=not fresh)
+        process = context.Process(target=_work, args=(theirs, function, umask.current()),
+                                  daemon=not fresh)
         with _main_hidden():
             process.start()
     theirs.close()  # so that the worker's death closes the pipe
@@ -161,7 +164,8 @@ def _stop(worker: _Worker) -> None:
     worker.process.join()
 
 
-def _work(pipe, function) -> None:
+def _work(pipe, function, mask: int) -> None:
+    os.umask(mask)  # a server of processes may be older than the parent's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     while True:
         try:

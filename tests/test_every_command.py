@@ -77,6 +77,7 @@ FILES = {
 }
 # Command → files that tell when, and not what, was made: windows a second, seconds, delays.
 CLOCKS = {
+    "export": {"model.pt2"}, "evaluate decoding": {"report.html"},  # places, shortened
     "pretrain": {"log.jsonl"}, "federate": {"rounds.tsv"},
     "stream": {"predictions.tsv", "summary.json", "report.html", "streamed.png", "streamed.svg"},
 }

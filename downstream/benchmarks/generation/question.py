@@ -99,7 +99,7 @@ def ask(run: GenerationConfig, job: Job) -> Made:
     tsv.write(judged.values, out / "subjects.tsv", float_format="%.5g")
     files = _draw(out, compared, settings, judged, measured, bursts)
     power = np.sort(bursts.power())
-    found = results(run, compared, settings, judged)
+    found = results(run, compared, settings, judged, job.parents)
     found.notes += [*notes, *verdict.doubts(judged, [*compared.folders]), *_without_ledger(run)]
     return Made(
         ["table.tsv", "subjects.tsv", *files], results=found,
@@ -116,13 +116,16 @@ main = COMMAND
 
 
 def results(
-    run: GenerationConfig, compared: Compared, settings: Settings, judged: table.Judged
+    run: GenerationConfig, compared: Compared, settings: Settings, judged: table.Judged,
+    parents: dict[str, str],
 ) -> Results:
-    """Every measure of every source, and each model's minus each baseline's."""
-    models = {name: compared.about[name].get("model") for name in compared.folders}
+    """Every measure of every source, and each model's minus each baseline's. parents: role →
+    fingerprint, by which signals and their models are named: places may change."""
+    models = {name: compared.made_by[name] for name in compared.folders}
+    generated = {name: parents[f"generated {name}"] for name in compared.folders}
     found = Results(
         "generation", run.data, None, judged.names,
-        {"compared with": "second half of each person's recordings", "generated": run.generated,
+        {"compared with": "second half of each person's recordings", "generated": generated,
          "models": models}, [run.seed], judged.n_people, summary=verdict.closest(judged))
     rows = judged.table.set_index("source")
     for one in judged.measures:

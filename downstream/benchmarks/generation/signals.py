@@ -34,6 +34,7 @@ class Compared:
     names: list[str]  # channels that all of them have, in one order
     folders: dict[str, Path]  # source → folder of generated signals
     about: dict[str, dict]  # source → how it was generated
+    made_by: dict[str, str | None]  # source → fingerprint of its model
 
     @classmethod
     def open(cls, corpus: Corpus, generated: dict[str, str]) -> "Compared":
@@ -62,7 +63,8 @@ class Compared:
                              f"`neurofm generate` makes")
         folders = {name: Path(folder) for name, folder in generated.items()}
         about = {name: manifest.config for name, manifest in manifests.items()}
-        return cls(corpus, people, _common(corpus, people), folders, about)
+        made_by = {name: manifest.parents.get("model") for name, manifest in manifests.items()}
+        return cls(corpus, people, _common(corpus, people), folders, about, made_by)
 
     @property
     def sfreq(self) -> float:
