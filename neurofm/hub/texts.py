@@ -308,7 +308,8 @@ def _columns(table) -> Iterator[Text]:
         for path, values in _leaves(chunk, name):
             if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
                 data = b"\0".join(value for value in values.to_pylist() if value)
-                yield from ((f"column {path}", text) for _, text in _runs(io.BytesIO(data)))
+                for place, text in _runs(io.BytesIO(data)):
+                    yield f"column {path}, {place}", text
                 continue
             if not pa.types.is_dictionary(values.type):
                 if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
