@@ -9,10 +9,11 @@ the answer and the noise: the weights before, and what each of the two would hav
 strongest there is; its error is what (ε, δ) bounds. Updates of six FLEEG sites are clipped,
 averaged and made noisy by Flower's strategy, once for each draw.
 
-*Person*: was this person among those that trained? The attacker has the shared weights after all
-rounds (classifier and transformer on a public encoder), the statistics of the person's site and the
-person's labeled trials, and holds a lower loss for a sign of training (Yeom et al. 2018, arXiv
-1709.01604). People who trained against people held out, in three folds.
+*Person*: was this person among those that trained? The attacker has the shared weights of the last
+round (classifier and transformer on a public encoder), of one site as a server sees them without
+secure aggregation, or averaged; the statistics of the person's site; the person's labeled trials;
+and holds a lower loss for a sign of training (Yeom et al. 2018, arXiv 1709.01604). People who
+trained against people held out, in three folds.
 
 Written to FOLDER: membership.json, and membership.svg, the figure of docs/concepts/privacy.md.
 """
@@ -46,7 +47,7 @@ from tests.support import planted
 from tests.support.federated_sites import corpora, learning
 
 NOISES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-PEOPLE_NOISES = (0.0, 0.01, 0.03)
+PEOPLE_NOISES = (0.0, 0.03)
 N_SITES = 5  # in a round
 CLIP = 1.0
 PEOPLE_CLIP = 3.0
@@ -111,8 +112,8 @@ def attack_on_sites(folder: Path, draws: int) -> list[dict]:
 
 
 def attack_on_people(folder: Path, n_rounds: int) -> list[dict]:
-    """AUC of losses of people who trained against people held out, and the accuracy of the latter,
-    with shared weights of a federation."""
+    """AUC of losses of people who trained against people held out, and the accuracy of the latter:
+    by what a site has sent in the last round, by the average, and by a noisy average."""
     encoder = planted.make_backbone(folder / "encoder")
     found = {}
     for k in range(4):
@@ -123,30 +124,49 @@ def attack_on_people(folder: Path, n_rounds: int) -> list[dict]:
                      train={"lr": 2e-3}).as_here()
     rows = []
     for noise in PEOPLE_NOISES:
-        trained, held_out, right = [], [], []
         sites = [Site(name, data, str(folder / f"work-{noise:g}" / name))
                  for name, data in found.items()]
+        seen: dict[str, list[dict]] = {}
         for fold in range(min(FOLDS, n_folds(sites[0], whole))):
             settings = whole.of_fold(fold)
-            server = folder / f"server-{noise:g}-{fold}"
-            rounds.run(InProcess(client_app(sites), len(sites)), Federation(
-                settings, Averaging(weights="equal"),
-                Privacy("server", noise=noise, clip=PEOPLE_CLIP) if noise else Privacy()),
-                server, len(sites), lambda *_: None)
-            shared = {name: np.array(value) for name, value in rounds._resumed(server)[1].items()}
+            average, sent = federated(folder / f"server-{noise:g}-{fold}", settings, sites, noise)
             for site in sites:
-                mine = losses(site, settings, shared)
-                trained += mine["train"]
-                held_out += mine["test"]
-                right += mine["right"]
-        auc = roc_auc_score([1] * len(trained) + [0] * len(held_out),
-                            [-loss for loss in trained + held_out])
-        rows.append({"noise": noise, "auc": float(auc), "trained": len(trained),
-                     "held_out": len(held_out), "accuracy": float(np.mean(right)),
-                     "epsilon": privacy.epsilon(noise, n_rounds, 1e-5)})
-        print(f"person  noise {noise:4g}: AUC {auc:.3f} ({len(trained)} against {len(held_out)}), "
-              f"accuracy held out {rows[-1]['accuracy']:.3f}", flush=True)
+                after = f"the average, noise {noise:g}" if noise else "the average"
+                seen.setdefault(after, []).append(losses(site, settings, average))
+                if not noise:
+                    seen.setdefault("one site's weights", []).append(
+                        losses(site, settings, sent[site.name]))
+        rows += [row(what, noise, n_rounds, found) for what, found in seen.items()]
     return rows
+
+
+def row(what: str, noise: float, n_rounds: int, found: list[dict]) -> dict:
+    trained, held_out, right = ([value for one in found for value in one[name]]
+                                for name in ("train", "test", "right"))
+    auc = roc_auc_score([1] * len(trained) + [0] * len(held_out),
+                        [-loss for loss in trained + held_out])
+    made = {"seen": what, "auc": float(auc), "trained": len(trained), "held_out": len(held_out),
+            "accuracy": float(np.mean(right)), "epsilon": privacy.epsilon(noise, n_rounds, 1e-5)}
+    print(f"person  by {what}: AUC {auc:.3f} ({len(trained)} against {len(held_out)}), accuracy "
+          f"held out {made['accuracy']:.3f}", flush=True)
+    return made
+
+
+def federated(folder: Path, settings, sites: list[Site], noise: float) -> tuple[dict, dict]:
+    """(shared weights after all rounds; site → what it has sent in the last one)."""
+    answer, sent = client_app(sites), {}
+
+    def called(message, context):
+        reply = answer(message, context)
+        if message.metadata.message_type == "train":
+            sent[sites[int(context.node_config["partition-id"])].name] = messages.to_weights(
+                reply.content[messages.ARRAYS])
+        return reply
+
+    how = Privacy("server", noise=noise, clip=PEOPLE_CLIP) if noise else Privacy()
+    rounds.run(InProcess(called, len(sites)), Federation(settings, Averaging(weights="equal"), how),
+               folder, len(sites), lambda *_: None)
+    return rounds._resumed(folder)[1], sent
 
 
 def losses(site: Site, settings, shared: dict) -> dict[str, list[float]]:
@@ -168,20 +188,20 @@ def losses(site: Site, settings, shared: dict) -> dict[str, list[float]]:
 
 
 def draw(sites: list[dict], people: list[dict], path: Path) -> None:
-    shown, axes = figure.subplots(1, 2, figsize=(7.2, 2.8), sharey=True)
-    for ax, rows, title in ((axes[0], sites, "a site, in one round"),
-                            (axes[1], people, "a person, after all rounds")):
-        names = [f"{row['noise']:g}" for row in rows]
-        ax.plot(names, [row["auc"] for row in rows], "o-", label="attack")
-        if "auc_allowed" in rows[0]:
-            ax.plot(names, [row["auc_allowed"] for row in rows], "--", label="bound by the budget")
-        if "accuracy" in rows[0]:
-            ax.plot(names, [row["accuracy"] for row in rows], "s:", color=figure.COLORS[2],
-                    label="accuracy on people held out")
+    shown, (left, right) = figure.subplots(1, 2, figsize=(7.2, 2.8), sharey=True)
+    names = [f"{one['noise']:g}" for one in sites]
+    left.plot(names, [one["auc"] for one in sites], "o-", label="attack")
+    left.plot(names, [one["auc_allowed"] for one in sites], "--", label="bound by the budget")
+    left.set(title="a site, in one round", xlabel="noise multiplier (0: none)", ylim=(0.4, 1.03),
+             ylabel="AUC of the attacker")
+    names = [one["seen"].replace(", ", ",\n").replace("'s ", "'s\n") for one in people]
+    right.plot(names, [one["auc"] for one in people], "o", label="attack")
+    right.plot(names, [one["accuracy"] for one in people], "s", color=figure.COLORS[2],
+               label="accuracy on people held out")
+    right.set(title="a person, after all rounds", xlabel="what the attacker has", xlim=(-0.6, 2.6))
+    for ax in (left, right):
         ax.axhline(0.5, color="0.7", lw=0.8)
-        ax.set(title=title, xlabel="noise multiplier (0: none)", ylim=(0.4, 1.03))
         ax.legend(fontsize=8)
-    axes[0].set_ylabel("AUC of the attacker")
     figure.save(shown, path)
 
 
