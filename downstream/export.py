@@ -98,6 +98,7 @@ def export(run: ExportConfig, job: Job) -> Made:
         save_file({**{f"input.{name}": value.contiguous() for name, value in
                       zip(INPUTS, inputs, strict=True)},
                    "output": wrapped(*inputs).contiguous()}, out / "golden.safetensors")
+    artifacts.share(out / "golden.safetensors")
     artifacts.write_json(out / "export.json", _about(model, inputs, run))
     tried = ", ".join(map(str, _tried(model)))
     size = (out / "model.pt2").stat().st_size

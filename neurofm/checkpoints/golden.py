@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .. import artifacts
 from ..pretrained import NeuroFMPreTrainedModel
 
 FILE = "golden.safetensors"
@@ -34,6 +35,7 @@ def answers(model: NeuroFMPreTrainedModel) -> dict[str, Tensor]:
 
 def save(model: NeuroFMPreTrainedModel, folder: Path) -> None:
     save_file(answers(model), folder / FILE)
+    artifacts.share(folder / FILE)
 
 
 def check(model: NeuroFMPreTrainedModel, folder: Path) -> None:
