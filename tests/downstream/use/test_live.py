@@ -273,10 +273,10 @@ def test_lsl_on_loopback(replayed, decoder, tmp_path):
 @pytest.mark.parametrize(("words", "said"), [
     ([], "one of --replay FILE and --lsl NAME"),
     (["--replay=a.edf", "--lsl=b"], "one of --replay FILE and --lsl NAME"),
-    (["--replay=a.edf", "--speed=0"], "speed must be > 0"),
+    (["--replay=a.edf", "--speed=0"], "speed must be above 0"),
     (["--lsl=b", "--speed=2"], "is for --replay"),
-    (["--replay=a.edf", "--hop_s=-1"], "hop_s must be > 0"),
-    (["--replay=a.edf", "--abstain_below=1.5"], "abstain_below must be a probability"),
+    (["--replay=a.edf", "--hop_s=-1"], "hop_s must be above 0"),
+    (["--replay=a.edf", "--abstain_below=1.5"], "abstain_below must be in [0, 1)"),
     (["--replay=a.edf", "--hops=1"], "did you mean 'hop_s'"),
 ])
 def test_bad_input_on_the_command_line(words, said, capsys):

@@ -311,7 +311,7 @@ def test_interrupted_run_continues_and_finished_run_is_left_alone(
         ({"devices": ("fnirs",)}, "There are eeg19, eeg32"),
         ({"devices": ("eeg64",)}, r"twice are \['eeg64'\]"),
         ({"always": ("eeg64", "eeg64")}, r"twice are \['eeg64'\]"),
-        ({"subjects": 0}, "^subjects must be ≥ 1, got 0$"),
+        ({"subjects": 0}, "^subjects must be at least 1, got 0$"),
         ({"devices": (), "always": ()}, "no device"),
         ({"minutes": 0.1}, "room for a trial"),
         ({"devices_per_subject": 9}, "devices_per_subject"),
