@@ -58,11 +58,11 @@ class SplitRule:
     PREFIX = "splits."
 
     def __post_init__(self):
-        shares = tuple(self.fractions)
-        if not np.isclose(sum(shares), 1):
+        train, validation, test = self.fractions
+        self.fractions = (train, validation, test)
+        if not np.isclose(train + validation + test, 1):
             raise ValueError(f"splits.fractions must be three shares (train, validation, test) "
-                             f"that sum to 1, got {shares}")
-        self.fractions = shares
+                             f"that sum to 1, got {self.fractions}")
         listed = [_bare(name) for split in SPLITS for name in getattr(self, split)]
         for split in SPLITS:
             setattr(self, split, [str(name) for name in getattr(self, split)])
