@@ -83,4 +83,4 @@ def _is_archive(folder: str, stamp: tuple[int, ...]) -> bool:
 @functools.lru_cache(maxsize=64)
 def _opened(root: str, stamp: tuple[int, ...], how: integrity.Level) -> integrity.Files:
     """Its files, once the small ones are checked; once a process, or call of `check_all`."""
-    return integrity.Files(root, artifacts.open_sealed(root, "archive").files)
+    return integrity.Files(root, artifacts.open_sealed(root, "archive").listed)

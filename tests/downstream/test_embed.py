@@ -44,7 +44,7 @@ def test_a_row_each_recording(embedded):
     assert not rows["torn_raw.fif"].folder
     assert "torn_raw.fif" in rows["torn_raw.fif"].problem
     made = artifacts.open_sealed(embedded, "results", hashes=True)
-    assert made.files.keys() == {"recordings.tsv", "windows.parquet", "dropped.tsv"} | {
+    assert made.listed.keys() == {"recordings.tsv", "windows.parquet", "dropped.tsv"} | {
         f"{row.folder}/features.safetensors" for row in rows.values() if row.folder}
 
 
