@@ -60,23 +60,30 @@ def test_bad_input_a_baseline_without_its_package(without, monkeypatch):
 
 
 @pytest.mark.parametrize(("suffix", "package"), [(".h5", "h5py"), (".mat", "pymatreader")])
-def test_bad_input_a_file_whose_reader_is_an_extra(suffix, package, without, tmp_path):
+def test_bad_input_a_file_whose_reader_is_an_extra(suffix, package, without, tmp_path, monkeypatch):
     path = tmp_path / f"signal{suffix}"
-    path.write_bytes(b"0")
+    matlab_73(path, signal=[[0.0] * 300] * 2)
     without(package)
+    monkeypatch.setattr(readers.apart, "is_wanted", lambda path: False)  # another process has it
     table = readers.ArrayTable(sfreq=100.0, axes="channel,time", names=("Fz", "Cz"))
     with pytest.raises(readers.ReadError, match=rf"needs {package}.*neurofm\[formats\]"):
         readers.read(path, arrays=table)
 
 
-def test_bad_input_mne_says_it_wants_one(without, tmp_path):
-    """EEGLAB's files of MATLAB 7.3: MNE imports pymatreader itself, and fails in its own words."""
-    path = tmp_path / "one.set"
+def matlab_73(path, **content):
     with h5py.File(path, "w", userblock_size=512) as file:
-        file["EEG/srate"] = 100.0
+        for name, value in content.items():
+            file[name] = value
     with path.open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def test_bad_input_mne_says_it_wants_one(without, tmp_path, monkeypatch):
+    """EEGLAB's files of MATLAB 7.3: MNE imports pymatreader itself, and fails in its own words."""
+    path = tmp_path / "one.set"
+    matlab_73(path, **{"EEG/srate": 100.0})
     without("pymatreader")
+    monkeypatch.setattr(readers.apart, "is_wanted", lambda path: False)  # another process has it
     with pytest.raises(readers.ReadError, match=r"needs pymatreader.*neurofm\[formats\]"):
         readers.read(path)
 
