@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurofm.limits import Count, limited
+from neurofm.limits import Count, Whole, limited
 from neurofm.preprocessing.steps.band import Lacking
 from neurofm.training.loop import TrainConfig
 
@@ -84,7 +84,7 @@ class EvaluateConfig:
     models: dict[str, str] = field(default_factory=dict)
     seeds: Count = 5
     tuning: Count = 4
-    shots: list[Count] = field(default_factory=list)
+    shots: list[Whole] = field(default_factory=list)
     explain: str = ""
     covariates: list[str] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
