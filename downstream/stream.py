@@ -314,7 +314,7 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
     if not len(table):
         results.notes.append(f"no window was decoded ({feed.ended}); one lasts "
                              f"{standardizer.contract.window_s:g} s")
-    people = judged(_as_file(run, [run.replay]), feed.template)
+    people = judged(_as_file(run, [run.replay or run.lsl]), feed.template)
     results.flags = job.flags(people)
     sidecar.write(job.out, table, decoder.classes, results, job.parents["model"])
     return Made(
