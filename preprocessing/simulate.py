@@ -280,7 +280,8 @@ def simulate_raw(
     mne.io.Raw
         Volts and tesla; annotations "left" and "right" mark trials of imagined movement.
     """
-    run = SimulateConfig(".", 1, subject, 1, minutes, (device,), (), 0, reactivity, noise, seed=seed)
+    run = SimulateConfig(".", 1, subject, 1, minutes, (device,), (), 0, reactivity, noise,
+                         seed=seed)
     return take_of(run, Take(subject, device, 1))[2].raw
 
 

@@ -232,11 +232,11 @@ def test_overlapping_finds_each_pair_once(data):
 
 
 def test_bad_input_protocol():
-    for fields, message in [({"folds": 1}, "at least 2"), ({"validation": 1.0}, "share"),
+    for fields, message in [({"folds": 1}, "at least 2"), ({"validation": 1.0}, r"in \(0, 1\)"),
                             ({"kind": "published"}, "names nobody"),
                             ({"kind": "across"}, "no column"),
                             ({"kind": "within", "folds": 2}, "three blocks"),
-                            ({"kind": "within", "gap_s": -1.0}, "0 s or more"),
+                            ({"kind": "within", "gap_s": -1.0}, "gap_s must be at least 0"),
                             ({"kind": "kfold", "gap_s": 2.0}, "is of protocol.kind=within"),
                             ({"kind": "kfold", "rotate": True}, "is of protocol.kind=sessions"),
                             ({"kind": "kfold", "trials": True}, "is of protocol.kind=sessions"),
