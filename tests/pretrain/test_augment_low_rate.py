@@ -41,7 +41,7 @@ def test_a_resumed_run_sees_the_same_changes(corpus_folder, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("words", "told"), [
-    (["--augment_share=2"], "augment_share must be a share of windows, 0 to 1, got 2"),
+    (["--augment_share=2"], "augment_share must be in [0, 1], got 2"),
     (["--augment_share=0.5", "--augment_by=[pitch]"], "augment_by"),
     (["--augment_shar=0.5"], "did you mean 'augment_share'?"),
 ])
