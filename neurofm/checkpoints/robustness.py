@@ -17,6 +17,7 @@ null where the validation people are too few for one.
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import artifacts, json_file
 from ..data.lacks import Lacks
@@ -84,11 +85,19 @@ class Robustness:
             raise ValueError(f"{path}: version {version}, this neurofm reads version {VERSION}")
         with json_file.shaped(path, "scores on worse recordings"):
             rows = found.pop("conditions")
-            return cls(**found, conditions=tuple(
-                Condition(Lacks(row["lowpass_hz"], row["channels"], row["artifacts"]),
+            if not isinstance(found["metric"], str):
+                raise TypeError(f"the name of a metric, got {found['metric']!r}")
+            numbers: dict[str, Any] = {name: kind(found.pop(name)) for name, kind in
+                       (("chance", float), ("n_channels", int), ("windows", int), ("seed", int))}
+            conditions = tuple(
+                Condition(Lacks(_known(row["lowpass_hz"]), _known(row["channels"]),
+                                float(row["artifacts"])),
                           float(row["score"]), _number(row["low"]), _number(row["high"]),
-                          row["subjects"])
-                for row in rows))
+                          {str(each): float(score) for each, score in row["subjects"].items()})
+                for row in rows)
+            if not conditions:
+                raise ValueError("no condition")
+            return cls(**found, **numbers, conditions=conditions)
 
     def rows(self) -> list[list[str]]:
         """What the recordings have (`HEADS`), and the score with its interval, for tables."""
@@ -123,4 +132,8 @@ def _json(value: float) -> float | None:
 
 
 def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    return math.nan if value is None else float(value)
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None else float(value)
