@@ -113,7 +113,8 @@ def read(
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
                           arrays or ArrayTable(), images or ImageTable(), unit=unit,
                           encoding=encoding, max_recording_gb=max_recording_gb)
-    return apart.read(path, options) if apart.is_wanted(path) else opened(path, options)
+    return (apart.read(path, options, opened) if apart.is_wanted(path)
+            else opened(path, options))
 
 
 def opened(path: Path, options: ReadOptions) -> Recording:

@@ -5,6 +5,7 @@ Workers of `ingest` are such processes already.
 """
 
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
 from neurofm import processes
@@ -23,18 +24,20 @@ def is_wanted(path: Path) -> bool:
     return path.suffix.lower() in _NATIVE and multiprocessing.parent_process() is None
 
 
-def read(path: Path, options: ReadOptions) -> Recording:
-    """As `readers.read`. Raises ReadError where the other process dies."""
-    _, found = next(processes.run(_read, [(path, options)], 1, preload=_PRELOAD))
+def read(
+    path: Path, options: ReadOptions, opened: Callable[[Path, ReadOptions], Recording]
+) -> Recording:
+    """As `opened`, a function of a module. Raises ReadError where the other process dies."""
+    _, found = next(processes.run(_read, [(path, options, opened)], 1, preload=_PRELOAD))
     if isinstance(found, Recording):
         return found
     raise found if isinstance(found, Exception) else ReadError(path, str(found))
 
 
-def _read(job: tuple[Path, ReadOptions]) -> Recording | Exception:
-    from . import opened
-
-    path, options = job
+def _read(
+    job: tuple[Path, ReadOptions, Callable[[Path, ReadOptions], Recording]]
+) -> Recording | Exception:
+    path, options, opened = job
     _bound(3 * options.limit.n_bytes + _BESIDES)
     try:
         return opened(path, options)
