@@ -166,6 +166,9 @@ def check_mat(path: Path, limit: Limit) -> None:
 
 def npy_header(file) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of a .npy; ValueError where it is none."""
+    if file.read(1) == b"\x80":
+        raise ValueError("it is a pickle, which is never loaded")
+    file.seek(0)
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}.get(version)

@@ -156,8 +156,7 @@ def test_evaluations_of_this_checkpoint_are_told_with_their_baselines(
     assert "judged frozen, csp_lda, and no lora" in capsys.readouterr().err
     from tests.support import planted as module
 
-    other = module.make_backbone(tmp_path / "other", {"recordings": [
-        {"recording": "x", "role": "train", "subject": "d/x", "hours": 1.0}]})
+    other = module.make_backbone(tmp_path / "other", seed=101)  # other weights
     assert publish(other, "--dry-run", f"--evaluations={{'{results}': frozen}}") != 0
     assert "is of another checkpoint" in capsys.readouterr().err
 

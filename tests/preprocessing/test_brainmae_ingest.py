@@ -108,7 +108,7 @@ def test_bad_input_eeg_and_contract():
                                        np.zeros((9, 3))))
     with pytest.raises(ContractError, match="this is eeg"):
         standardize(eeg, FMRIContract())
-    for fields, message in (({"highpass_hz": 0.2}, "below"), ({"min_measured": 0.0}, "share"),
+    for fields, message in (({"highpass_hz": 0.2}, "below"), ({"min_measured": 0.0}, r"in \(0, 1\]"),
                             ({"stride_s": 9.0}, "at most"), ({"window_s": -1.0}, "above 0")):
         with pytest.raises(ValueError, match=message):
             FMRIContract(**fields)
@@ -257,7 +257,7 @@ def test_pretraining_by_the_command(corpus, tmp_path, capsys):
     assert model.contract == corpus.contract
     assert "fmri" in (out / "README.md").read_text()
     assert model.embed(corpus.batch(np.arange(2))).shape[:2] == (2, 9)
-    assert "neurofm.embed(scan, model)" in (out / "README.md").read_text()
+    assert "batch = model.example()" in (out / "README.md").read_text()
     assert neurofm.embed(scan(n=120), model).shape[:2] == (2, 9)  # as the card says
 
 

@@ -184,9 +184,11 @@ def test_images(recipe):
     names = copied(recipe)
     assert [name for name in names if not (ROOT / name).exists()] == []
     assert {"constraints.txt", "pyproject.toml", "neurofm", "configs"} <= set(names)
-    installs = re.findall(r"^\s*(?:RUN )?pip install.*$", text, re.M)
-    assert len(installs) == 2
-    assert all("-c constraints.txt" in line for line in installs)
+    installs = re.findall(r"pip install.*$", text, re.M)
+    assert len(installs) == 3  # locked packages by hash, torch at its version, neurofm itself
+    assert "--no-deps --require-hashes -r requirements.txt" in installs[0]
+    assert '"$(grep ^torch== constraints.txt)"' in installs[1]
+    assert "--no-deps --no-build-isolation ." in installs[2]
     for path in re.findall(r"(?:configs|docker)/[\w/]*\.\w+", text):
         assert (ROOT / path).exists(), path
 

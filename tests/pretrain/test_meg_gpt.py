@@ -196,7 +196,8 @@ def test_adaptation_begins_with_a_checkpoint(corpus, model, tmp_path, capsys):
     new = make(tmp_path / "new", n_channels=(9,), splits=("train",))
     out = tmp_path / "adapted"
     assert cli.main(["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
-                     f"--out={out}", "--train.steps=2", "--train.lr=1e-4"]) == 0
+                     f"--out={out}", "--train.steps=2", "--train.lr=1e-4",
+                     "--train.batch_windows=4"]) == 0
     before, after = checkpoints.load(model), checkpoints.load(out)
     moved = [(a - b).abs().max().item() for a, b in zip(before.parameters(), after.parameters(),
                                                         strict=True)]
@@ -206,7 +207,7 @@ def test_adaptation_begins_with_a_checkpoint(corpus, model, tmp_path, capsys):
     assert seen == {"sub-00", "sub-01", "sub-02", "sub-03"}  # the first ones too
     capsys.readouterr()
     words = ["pretrain", "--model=meg_gpt", f"--init={model}", f"--data={new}",
-             "--train.steps=1", "--train.lr=1e-6"]
+             "--train.steps=1", "--train.lr=1e-6", "--train.batch_windows=4"]
     assert cli.main([*words, f"--out={tmp_path / 'longer'}", "--architecture={context: 40}"]) == 0
     assert checkpoints.load(tmp_path / "longer").config.context == 40  # no weight depends on it
     capsys.readouterr()

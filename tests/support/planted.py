@@ -105,10 +105,11 @@ def make_corpus(
 
 
 def make_backbone(
-    folder: Path, ledger: dict | None = None, geometry: str = "head", spatial: str = "leadfield"
+    folder: Path, ledger: dict | None = None, geometry: str = "head", spatial: str = "leadfield",
+    seed: int = 100,
 ) -> Path:
     """A sealed checkpoint of a small BrainOmni with random weights."""
-    torch.manual_seed(100)
+    torch.manual_seed(seed)
     config = BrainOmniConfig(
         tokenizer={"window_length": 128, "spatial": spatial, "n_filters": 4, "dim": 16,
                    "ratios": (4, 2), "n_sources": 8, "n_heads": 2, "n_levels": 2, "n_codes": 32},

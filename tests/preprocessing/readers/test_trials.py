@@ -140,7 +140,7 @@ class TestLabels:
                            r"trial,channel,time", axes="time,channel")
         with pytest.raises(ValueError, match=r"are of trials, but arrays\.axes"):
             ArrayTable(sfreq=1.0, labels={"X_": "y_"})
-        with pytest.raises(ValueError, match="got an empty one"):
+        with pytest.raises(ValueError, match="a text that is not empty"):
             _table(labels={"": "y_"})
 
     def test_bad_input_axes_that_make_trials_too_short(self, tmp_path, trials):

@@ -256,7 +256,7 @@ def test_interrupted_run_continues_and_everything_is_sealed(small, tmp_path, mon
     next(lost.parent.with_name("func").glob("*.tsv")).unlink()
     before = kept.stat().st_mtime_ns
     simulate(run)
-    files = set(artifacts.open_sealed(folder, "archive", hashes=True).files)
+    files = set(artifacts.open_sealed(folder, "archive", hashes=True).listed)
     there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert there == files | {"manifest.json", ".lock"}
     assert kept.stat().st_mtime_ns == before

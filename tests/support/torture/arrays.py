@@ -115,7 +115,7 @@ def pickle_of_an_array(folder):
     return folder / "rec.pkl"
 
 
-@fails("cannot be read as .npy")
+@fails("its header is damaged")
 def npy_truncated(folder):
     return cut(saved(folder / "rec.npy"))
 
@@ -126,7 +126,7 @@ def npy_empty(folder):
     return folder / "rec.npy"
 
 
-@fails("cannot be read as .npy")
+@fails("its header is damaged")
 def npy_of_huge_shape(folder):
     with open(folder / "rec.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(

@@ -504,7 +504,7 @@ def test_a_scan_under_two_names_is_refused(tmp_path, pairs):
         (["--model=x", "--tokenizer=y"], "model brings its own architecture"),
         (["--model=x", "--methods=[cnn]"], "add ours, or leave model out"),
         (["--ceiling=nowhere.tsv"], "there is no file nowhere.tsv"),
-        (['--architecture={"n_sources": 0}'], "n_sources at least 2"),
+        (['--architecture={"n_sources": 0}'], "n_sources must be at least 2, got 0"),
         (['--architecture={"sources": 8}'], "did you mean 'n_sources'?"),
         (["--protocol=other"], "protocol"),
         (["--permutations=0"], "permutations must be at least 1"),

@@ -311,9 +311,10 @@ def test_answers_that_follow_movement_are_told(corpus, tmp_path):
 def test_features_of_scans_of_unlike_lengths(corpus, model, tmp_path):
     """What the shorter one lacks is 0, and the rest as it would be alone."""
     folder = tmp_path / "unlike"
-    for row in range(30):
-        corpora.write_shard(folder, f"p{row}", [corpus.signal(row)[:, : 40 if row == 4 else None]])
-    corpora.seal(folder, FMRIContract(), corpus.recordings, corpus.windows, corpus.layouts,
+    digests = [corpora.write_shard(folder, f"p{row}", [
+        corpus.signal(row)[:, : 40 if row == 4 else None]]) for row in range(30)]
+    corpora.seal(folder, FMRIContract(), corpus.recordings.assign(sha256=digests), corpus.windows,
+                 corpus.layouts,
                  pd.DataFrame(columns=["source", "reason"]), {})
     found = neurofm.embed(folder, str(model), batch_windows=1)
     assert found.shape[:3] == (30, N, 14)  # 240 s in segments of 17.64 s
@@ -328,10 +329,10 @@ def test_variance_of_regions_where_training_people_scale(corpus, tmp_path):
     """Nothing was divided out of a scan by itself then, so nothing has to be multiplied again."""
     folder, contract = tmp_path / "scaled", FMRIContract(
         scale="training_iqr", statistics={f"R{i}": (0.0, 2.0) for i in range(N)})
-    for row in range(30):
-        loud = 2.0 if row % 2 == 0 else 1.0  # patients
-        corpora.write_shard(folder, f"p{row}", [loud * corpus.signal(row)])
-    corpora.seal(folder, contract, corpus.recordings.assign(quality="{}"), corpus.windows,
+    digests = [corpora.write_shard(folder, f"p{row}", [
+        (2.0 if row % 2 == 0 else 1.0) * corpus.signal(row)]) for row in range(30)]  # patients
+    corpora.seal(folder, contract, corpus.recordings.assign(quality="{}", sha256=digests),
+                 corpus.windows,
                  corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
     assert np.allclose(Corpus.open(folder).signal(1), corpus.signal(1) / 2, equal_nan=True)
     out = tmp_path / "out"

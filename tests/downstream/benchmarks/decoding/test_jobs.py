@@ -1,6 +1,7 @@
 """Jobs: each is done once, also by two calls at once; a training that diverges stops no other."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from neurofm import artifacts, cli
+from neurofm import artifacts, cli, limits
 from neurofm.data.corpus import Corpus
 from neurofm.downstream.benchmarks.decoding import fitted, methods
 from neurofm.downstream.benchmarks.decoding.jobs import Job, share
@@ -78,6 +79,7 @@ def test_two_calls_at_once_do_each_job_once(corpus, tmp_path):
 
 def test_a_setting_that_diverges_is_the_worst(planted, tmp_path, monkeypatch, capsys):
     """A head trained with an absurd learning rate: its loss becomes NaN in a few steps."""
+    monkeypatch.setattr(limits, "LARGEST_NUMBER", math.inf)  # nobody can ask for such a rate
     monkeypatch.setattr(methods, "HEAD_SETTINGS", (WILD, {"lr": 1e-3}))
     chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}", "--methods=[mlp]",
               "--train.steps=30", "--seeds=1"]
@@ -93,6 +95,7 @@ def test_a_setting_that_diverges_is_the_worst(planted, tmp_path, monkeypatch, ca
 def test_a_method_whose_settings_all_diverge_fails_after_the_others(
     planted, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.setattr(limits, "LARGEST_NUMBER", math.inf)  # nobody can ask for such a rate
     monkeypatch.setattr(methods, "HEAD_SETTINGS", (WILD, {"lr": 1e31}))
     out = tmp_path / "out"
     chosen = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",

@@ -298,7 +298,7 @@ def test_mixed_layouts(planted, tmp_path, capsys):
     ("--task=agee", "unknown task 'agee'"),
     ("--task=mental_arithmetic", "tells apart arithmetic, rest"),
     ("--explain=full", "not among the methods"),
-    ("--shots=[-1,3]", "shots are numbers"),
+    ("--shots=[-1,3]", "shots[0] must be at least 0, got -1"),
 ])
 def test_bad_input(planted, tmp_path, capsys, wrong, said):
     try:

@@ -225,7 +225,8 @@ def test_two_people_of_two_channels_are_judged_as_far_as_they_go(tmp_path, monke
 
 
 @pytest.mark.parametrize(("ledger", "kind", "subjects"), [
-    ({"recordings": [{"recording": "x", "subject": "simulated/01"}]}, "LEAK", ("simulated/01",)),
+    ({"recordings": [{"recording": "x", "role": "train", "subject": "simulated/01", "hours": 1.0}]},
+     "LEAK", ("simulated/01",)),
     ({"recordings": [], "published": [{"name": "theirs", "datasets": ["simulated"]}]}, "DOUBT", ()),
 ])
 def test_the_ledger_of_the_model_that_generated_is_asked(

@@ -64,9 +64,10 @@ def test_bad_input_contract(tokenizer_folder, tmp_path, monkeypatch):
     assert not (tmp_path / "results").exists()
 
 
-def test_bad_input_split(corpus_folder, tokenizer_folder, tmp_path):
-    with pytest.raises(ValueError, match="no window with split='tset'"):
+def test_bad_input_split(corpus_folder, tokenizer_folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
         main(words(corpus_folder, tokenizer_folder, tmp_path / "results", "--split=tset"))
+    assert "got 'tset'; did you mean 'test'?" in capsys.readouterr().err
 
 
 def test_training_people_are_a_leak(corpus_folder, tokenizer_folder, tmp_path, capsys):
