@@ -108,7 +108,8 @@ def test_bad_input_eeg_and_contract():
                                        np.zeros((9, 3))))
     with pytest.raises(ContractError, match="this is eeg"):
         standardize(eeg, FMRIContract())
-    for fields, message in (({"highpass_hz": 0.2}, "below"), ({"min_measured": 0.0}, r"in \(0, 1\]"),
+    for fields, message in (({"highpass_hz": 0.2}, "below"),
+                            ({"min_measured": 0.0}, r"in \(0, 1\]"),
                             ({"stride_s": 9.0}, "at most"), ({"window_s": -1.0}, "above 0")):
         with pytest.raises(ValueError, match=message):
             FMRIContract(**fields)
