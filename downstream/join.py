@@ -6,8 +6,8 @@
 A process that waits for rounds of a server and trains on the recordings of this site. It runs the
 code that is installed here and no other: a run of another app is refused, logged, and the site
 stays. With --settings it also refuses a server that asks for other settings than were agreed, or
-for weights without the agreed masks. Asked to stop (SIGTERM) it ends with status 85; the same
-command goes on.
+for weights without the agreed masks. Asked to stop (SIGTERM) it ends with status 0, in the middle
+of a round with status 85; the same command goes on.
 """
 
 import os

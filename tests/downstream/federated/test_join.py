@@ -238,9 +238,14 @@ def test_the_recipes_of_a_site_are_as_the_guide_says(repo):
     assert site["cap_drop"] == ["ALL"]
     assert {each["target"]: each.get("read_only", False) for each in site["volumes"]} == {
         "/data": True, "/work": False, "/keys": True}
+    for service in made["services"].values():  # Compose refuses to start these otherwise
+        assert not (service["read_only"] and "configs" in service)
+    door = next(iter(made["services"]["door"]["volumes"]))
+    assert 'server superlink "${SERVER_IP}:9092"' in (folder / door["source"]).read_text()
     unit = (folder / "neurofm-site.service").read_text().splitlines()
     for line in ("User=neurofm-site", "IPAddressDeny=any", "ReadOnlyPaths=/data/corpus",
-                 "ProtectSystem=strict", "NoNewPrivileges=true", "Restart=always"):
+                 "ProtectSystem=strict", "NoNewPrivileges=true", "Restart=always",
+                 "SuccessExitStatus=85"):
         assert line in unit
 
 
