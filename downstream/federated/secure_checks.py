@@ -111,7 +111,8 @@ class Stages:
         if told.pop(messages.SITE, None) != site:
             raise ValueError("its metrics are of another site")
         numbers(told, {messages.TRIALS, messages.EQUAL, "loss", "val_loss"})
-        wanted = 1 if self.equal else self.declared.checked(site, told[messages.TRIALS])
+        said = self.declared.checked(site, told[messages.TRIALS])
+        wanted = 1 if self.equal else said
         if wanted > self.most:
             raise ValueError(f"has {wanted} trials, secure.largest_trials is {self.most}")
         if weight != {"num_examples": wanted}:

@@ -28,6 +28,7 @@ from neurofm.downstream.federated.declared import Declared
 from neurofm.downstream.federated.federated_page import verdicts
 from neurofm.downstream.federated.rounds import Federation
 from neurofm.downstream.federated.secure import Secure
+from neurofm.downstream.federated.secure_checks import Stages
 from neurofm.downstream.federated.strategies import Averaging
 from tests.support.bad_masked_replies import BAD as BAD_MASKED
 from tests.support.bad_masked_replies import NONSENSE, UNMASK
@@ -397,3 +398,15 @@ def test_random_bad_replies_to_masked_rounds_never_end_in_an_error(tmp_path):
         assert {"clinic", "lab", "home"} <= {one["site"] for one in found.answers}
         assert all(np.abs(value).max() < 10 for value in found.weights.values())
     assert n_lost
+
+
+@pytest.mark.parametrize("trials", [float("inf"), float("nan"), -3, 10**18, 0.5])
+def test_a_bad_reply_about_trials_where_all_sites_count_alike(tmp_path, trials):
+    """It weighs nothing, and is not believed either."""
+    declared = Declared(tmp_path / "sites.json", {"ward": 36})
+    stages = Stages(None, [], {}, declared, 2**32, 1, True)
+    told = {"site": "ward", messages.EQUAL: 1, "loss": 0.1, "val_loss": 0.1}
+    success = {"code": 0, "message": ""}
+    stages._said("ward", [], {"num_examples": 1}, {**told, messages.TRIALS: 36}, success)
+    with pytest.raises(ValueError, match="trials"):
+        stages._said("ward", [], {"num_examples": 1}, {**told, messages.TRIALS: trials}, success)
