@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -29,18 +29,44 @@ _WORDS = frozenset({
     "male", "female", "left", "right", "pre", "post", "baseline", "day", "night", "stim", "sham",
 })
 _PIECE = re.compile(r"[^\W\d_]+")
-_CODE = re.compile(r"(?=.*\d)(?:[0-9a-f]{8,}|[0-9A-F]{8,}|NDAR\w{6,}|[0-9a-f-]{32,36})")
+# Codes: of hexadecimal digits, of the NDA, and of the TUH archive, which counts in letters.
+_CODE = re.compile(r"(?=.*\d)(?:[0-9a-f]{8,}|[0-9A-F]{8,}|NDAR\w{6,}|[0-9a-f-]{32,36})|"
+                   r"a{4,}[a-z]{1,4}(?:_s\d+)?(?:_t\d+)?")
 # Columns of a table of subjects that say who or when somebody was born.
 _TELLING = re.compile(
-    r"^name$|(?:^|[_ -])(?:(?:first|last|full|given|family|middle|sur|patient|subject)[_ -]?name|"
-    r"forename|nachname|vorname|birth[_ -]?(?:day|date)|date[_ -]?of[_ -]?birth|dob|geburtsdatum|"
-    r"e[_ -]?mail|phone|telephone|a(?:d|dd)resse?|ssn|mrn|initials)$", re.IGNORECASE)
+    r"^name$|(?:^|[_ -])(?:(?:first|last|full|given|family|middle|sur|patients?|subject)[_ -]?name|"
+    r"forename|nachname|vorname|birth[_ -]?(?:day|date)|date[_ -]?of[_ -]?birth|dob|"
+    r"geburts(?:datum|tag)|e[_ -]?mail|(?:tele)?phone(?:[_ -]?(?:number|no))?|a(?:d|dd)resse?|"
+    r"(?:zip|postal|post)[_ -]?code|(?:hospital|insurance|passport|medical[_ -]?record|"
+    r"social[_ -]?security)[_ -]?(?:id|number|no|nr)|ssn|mrn|initials)$", re.IGNORECASE)
+_BIDS = re.compile(r"[a-z]+-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*(?:_[a-z]+)?|"
+                   r"anat|func|ieeg|data|files|recordings|derivatives")
+_SENSORS = ("ch_names", "channels")  # settings: "CZ" is a channel there, whoever has these initials
 _HEADS = ("dataset", "label", "pseudonym")
 
 
 def telling_columns(names: Iterable[str]) -> list[str]:
     """Those of a table of subjects that say who somebody is."""
-    return [name for name in names if _TELLING.search(name)]
+    return [name for name in names
+            if _TELLING.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))]
+
+
+def telling_sources(recordings: pd.DataFrame) -> set[str]:
+    """Paths of recordings in which a folder or file may be called by somebody's name, whatever
+    the label is: a table may have given that."""
+    found: set[str] = set()
+    for _, some in recordings.groupby(recordings["dataset"].fillna("")):
+        pieces, whose = dict[str, set[str]](), dict[str, set]()
+        for source, subject in zip(some["source"].fillna(""), some["subject"], strict=True):
+            path = PurePosixPath(str(source))
+            pieces[source] = {*path.parts[1:-1], path.name.removesuffix(".gz").rsplit(".", 1)[0]}
+            for piece in pieces[source]:
+                whose.setdefault(piece, set()).add(subject)
+        # A folder of several people is called by none of them.
+        named = telling(piece for piece, of in whose.items()
+                        if len(of) < 3 and not _BIDS.fullmatch(piece))
+        found |= {source for source, own in pieces.items() if own & named.keys()}
+    return found
 
 
 def telling(labels: Iterable[str]) -> dict[str, str]:
@@ -104,6 +130,7 @@ class Pseudonyms:
 
     of: dict[tuple[str, str], str] = field(default_factory=dict)
     recordings: dict[str, str] = field(default_factory=dict)  # name → its public name
+    _kept: tuple = field(default=(), init=False, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: str | Path) -> "Pseudonyms":
@@ -111,7 +138,7 @@ class Pseudonyms:
         path = Path(path).expanduser()
         if not path.exists():
             return cls()
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [*csv.DictReader(file, delimiter="\t")]
         if rows and not {*_HEADS} <= rows[0].keys():
             raise ValueError(f"{path}: wanted a table with the columns {', '.join(_HEADS)}, "
@@ -177,7 +204,8 @@ class Pseudonyms:
     def renamed(self, value: Any) -> Any:
         """Plain values with pseudonyms in the place of labels, keys of dicts too."""
         if isinstance(value, dict):
-            return {self.renamed(key): self.renamed(each) for key, each in value.items()}
+            return {self.renamed(key): each if key in _SENSORS else self.renamed(each)
+                    for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.renamed(each) for each in value]
         return self._text(value) if isinstance(value, str) else value
@@ -185,12 +213,25 @@ class Pseudonyms:
     def _text(self, text: str) -> str:
         if text in self.recordings:
             return self.recordings[text]
-        for name in sorted(self.recordings, key=len, reverse=True):
+        names, labels = self._places()
+        for name in names:
             if name in text:
                 text = text.replace(name, self.recordings[name])
-        for (_, label), public in sorted(self.changed.items(), key=lambda row: -len(row[0][1])):
-            text = _whole(label).sub(public, text)
+        for pattern, public in labels:
+            text = pattern.sub(public.replace("\\", r"\\"), text)
         return text
+
+    def _places(self) -> tuple[list[str], list[tuple[re.Pattern, str]]]:
+        """Names of recordings, and patterns of labels with what stands for them: the longest first,
+        and before all those with their data set, since people of two may have one label."""
+        known = len(self.of), len(self.recordings)
+        if not self._kept or self._kept[0] != known:
+            rows = sorted(self.changed.items(), key=lambda row: -len(row[0][1]))
+            labels = [(_whole(label, f"{dataset}/"), f"{dataset}/{public}")
+                      for (dataset, label), public in rows if dataset]
+            labels += [(_whole(label), public) for (_, label), public in rows]
+            self._kept = known, sorted(self.recordings, key=len, reverse=True), labels
+        return self._kept[1:]
 
 
 def rules_of(labels: Iterable[str]) -> list[Rule]:
@@ -204,10 +245,11 @@ def rules_of(labels: Iterable[str]) -> list[Rule]:
     return [Rule(f"a subject's label ({label})", _whole(word)) for word, label in words.items()]
 
 
-def _whole(label: str) -> re.Pattern:
+def _whole(label: str, before: str = "") -> re.Pattern:
     """The label as a word of its own, spelled in any way that a file name may have it."""
     parts = [re.escape(part) for part in re.split(r"[\W_]+", _bare(label)) if part]
-    return re.compile(rf"(?<![^\W_])(?:sub-)?{'[^A-Za-z0-9]{0,2}'.join(parts)}(?![^\W_])",
+    spelled = "[^A-Za-z0-9]{0,2}".join(parts) or re.escape(label)
+    return re.compile(rf"(?<![^\W_]){re.escape(before)}(?:sub-)?{spelled}(?![^\W_])",
                       re.IGNORECASE if len(_bare(label)) > 3 else 0)
 
 
@@ -218,15 +260,16 @@ def of_ledger(ledger: dict) -> Iterator[tuple[str, str]]:
 
 
 def without_names(recordings: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFrame:
-    """The table of recordings with pseudonyms, and without columns that say who somebody is."""
-    table, rows = recordings.copy(), []
+    """The table of recordings with pseudonyms, and without columns and paths that say who somebody
+    is."""
+    table, rows, named = recordings.copy(), [], telling_sources(recordings)
     for row in recordings.to_dict("records"):
         public = pseudonyms.subject(row["dataset"], row["subject"])
         about = json.loads(row["attributes"] or "{}")
         gone = telling_columns(about)
         source = row["source"]
-        if public != row["subject"]:
-            name = pseudonyms.recordings[row["recording"]]
+        if public != row["subject"] or source in named:
+            name = pseudonyms.recordings.get(row["recording"], row["recording"])
             source = f"{row['dataset'] or 'recordings'}/{name}{Path(str(source)).suffix[:8]}"
         rows.append((pseudonyms.recordings.get(row["recording"], row["recording"]), public, source,
                      json.dumps(pseudonyms.renamed({key: value for key, value in about.items()

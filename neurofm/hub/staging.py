@@ -131,8 +131,8 @@ def stage_data(
             continue
         if name == "failures.tsv":
             _write_failures(source / name, out / name, names)
-        elif name == PAGE and (names.changed or (source / "failures.tsv").read_text().count("\n")
-                               > 1):
+        elif name == PAGE and (names.changed or people.telling_sources(table)
+                               or (source / "failures.tsv").read_text().count("\n") > 1):
             continue  # it names people and files
         else:
             copied(source, name, out)

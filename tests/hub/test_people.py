@@ -25,6 +25,7 @@ STUDIES = [
     (["patient12", "control03", "Proband7"], {}),
     (["P07_rest", "P08_rest", "P09_task"], {}),
     (["F2B"], {}),
+    (["aaaaaaac", "aaaaabdn", "aaaaaaac_s001_t000"], {}),  # TUH counts in letters
     (["maria", "01", "02"], {"maria": "a name"}),
     (["01", "Anna_Weber", "Jürgen"], {"Anna_Weber": "a name", "Jürgen": "a name"}),
     (["AW", "JS", "01"], {"AW": "initials", "JS": "initials"}),
@@ -49,6 +50,8 @@ def test_secrets_in_columns_of_a_table_of_subjects():
     assert people.telling_columns(["age", "sex", "patient_name", "birthDate", "birth_date", "dob",
                                    "Name", "group", "device_name", "line_hz", "e-mail"]) == [
         "patient_name", "birthDate", "birth_date", "dob", "Name", "e-mail"]
+    others = ["PatientBirthDate", "PatientName", "phone_number", "postal_code", "hospital_id"]
+    assert people.telling_columns([*others, "deviceName", "site", "patient_id"]) == others
 
 
 def test_names_are_replaced_everywhere_and_the_table_is_kept(tmp_path):
@@ -77,6 +80,29 @@ def test_names_are_replaced_everywhere_and_the_table_is_kept(tmp_path):
     assert again.add(["lab/maria", "lab/peter"]) == {"peter": "a name"}
     assert again.of["lab", "maria"] == "sub-0003"
     assert again.of["lab", "peter"] == "sub-0004"
+
+
+def test_people_of_two_data_sets_with_one_label_stay_two():
+    names = Pseudonyms()
+    names.add(["a/anna", "a/carl", "b/carl", "b/dora"])
+    ledger = [{"subject": key} for key in ("a/anna", "a/carl", "b/carl", "b/dora")]
+    found = [each["subject"] for each in names.renamed(ledger)]
+    assert found == ["a/sub-0001", "a/sub-0002", "b/sub-0001", "b/sub-0002"]
+    assert found == [f"{each.partition('/')[0]}/{names.subject(*each.split('/'))}"
+                     for each in ("a/anna", "a/carl", "b/carl", "b/dora")]
+    assert names.renamed("LEAK: b/carl, b/dora") == "LEAK: b/sub-0001, b/sub-0002"
+
+
+def test_channels_keep_their_names_and_a_label_without_letters_is_no_pattern():
+    names = Pseudonyms({("lab", "CZ"): "sub-0001", ("lab", "--"): "sub-0002"})
+    assert names.renamed({"ch_names": ["CZ", "FZ"], "people": ["lab/CZ"], "note": "a -- b"}) == {
+        "ch_names": ["CZ", "FZ"], "people": ["lab/sub-0001"], "note": "a sub-0002 b"}
+
+
+def test_a_table_from_a_spreadsheet(tmp_path):
+    (tmp_path / "t.tsv").write_text("dataset\tlabel\tpseudonym\nlab\tmaria\tsub-7\n",
+                                    encoding="utf-8-sig")
+    assert Pseudonyms.read(tmp_path / "t.tsv").of == {("lab", "maria"): "sub-7"}
 
 
 def test_a_label_that_is_its_own_pseudonym_stays(tmp_path):
@@ -117,3 +143,17 @@ def test_a_table_of_recordings_without_names():
     assert public["source"].tolist() == ["lab/lab-sub-0001-01.edf", "lab/02/rest.edf"]
     assert json.loads(public["attributes"][0]) == {"age": "40"}
     assert "maria" not in public.to_csv().casefold()
+
+
+def test_files_that_are_called_by_names_though_a_table_gives_numbers():
+    sources = ["lab/Schmidt Anna.edf", "lab/P02.edf", "lab/day/maria/rest.edf", "lab/S004/eeg.edf",
+               "lab/sub-05/eeg/sub-05_task-rest_eeg.edf"]
+    table = pd.DataFrame([
+        {"recording": f"lab-0{n}-ab", "dataset": "lab", "subject": f"0{n}", "session": None,
+         "task": None, "run": None, "source": source, "bads": "", "quality": "{}",
+         "attributes": "{}"} for n, source in enumerate(sources, start=1)])
+    assert people.telling_sources(table) == {sources[0], sources[2]}
+    public = people.without_names(table, Pseudonyms())
+    assert public["source"].tolist() == [
+        "lab/lab-01-ab.edf", sources[1], "lab/lab-03-ab.edf", *sources[3:]]
+    assert public["recording"].tolist() == table["recording"].tolist()
