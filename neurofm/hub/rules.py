@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-_DATE = (r"(?:\d{1,4}[-./ ](?:\d{1,2}|[A-Za-z]{3,9})[-./ ]\d{1,4}|(?:19|20)\d{6})")
+_DATE = (r"(?:\d{1,4}[-./, ]{1,2}(?:\d{1,2}|[A-Za-z]{3,9})[-./, ]{1,2}\d{1,4}|"
+         r"[A-Za-z]{3,9}[. ]{1,2}\d{1,2},? \d{4}|(?:19|20)\d{6})")
 _KEYWORD = (r"(?:[\w-]{0,32}[_-])?(?:api[_-]?key|access[_-]?key|auth[_-]?key|access[_-]?token|"
             r"auth[_-]?token|refresh[_-]?token|hf[_-]?token|client[_-]?secret|secret[_-]?key|secret|"
             r"passwd|password|passphrase|passwort|kennwort|credentials?)")
@@ -47,12 +48,15 @@ TOKENS = [
         (r"\b(?:gh[pousr]_|github_pat_|glpat-|dckr_pat_|npm_)[\w-]{16,}", 0),
         (r"\bsk[-_](?:(?:ant|proj|or|svcacct|live|test)[\w]*[-_])?[A-Za-z0-9][\w-]{15,}", 0),
         (r"\bAIza[\w-]{30,}|\bya29\.[\w-]{20,}|\bxox[abeoprs]-[\w-]{10,}", 0),
+        (r"\b(?:dop_v1_|hvs\.|xapp-|shp(?:at|ca|pa|ss)_|gsk_|r8_|nvapi-|dapi(?=[0-9a-f]{32}))"
+         r"[\w-]{20,}|PuTTY-User-Key-File-\d", 0),
         (r"\bAGE-SECRET-KEY-1\w{20,}|\b\d{8,10}:AA[\w-]{30,}", 0),
         (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----", 0),
         (r"\b(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-\S{1,20}) AAAA[\w+/=]{20,}", 0),
         (rf"(?<![A-Za-z0-9]){_KEYWORD}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_VALUE}", re.I),
         (r"--(?:api[-_]key|token|password|secret)[= ][\"']?[^\s\"'-][^\s\"']{5,}", re.I),
-        (r"\btoken[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?=[A-Za-z_.-]{0,40}\d)[\w.-]{12,}", re.I),
+        (r"\btoken[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?!-?\d{1,9}\.\d+(?:e[+-]?\d+)?(?![\w.-]))"
+         r"(?=[A-Za-z_.-]{0,40}\d)[\w.-]{12,}", re.I),  # "loss per token: 0.693147180559" is none
         (r"\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|token)\s{1,3}[\w.~+/=-]{6,}",
          re.I),
         (r"\bbearer\s{1,3}(?=[A-Za-z_.-]{0,40}\d)[\w.~+/=-]{16,}", re.I),
@@ -87,7 +91,8 @@ _NAME_OF = (r"(?:patient|subject|participant|proband|volunteer|experimenter|oper
 PEOPLE = [
     _rule(what, pattern, flags) for what, pattern, flags in (
         ("an e-mail address", r"(?<![\w.+/-])[\w.+-]{1,64}(?:@|\s?[\[(]at[\])]\s?)"
-         r"(?!(?:\w+\.)?example\.(?:com|org|net))(?:[\w-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])", re.I),
+         r"(?!(?:\w+\.)?example\.(?:com|org|net))(?:[\w-]{1,63}(?:\.|\s?[\[(]dot[\])]\s?))+"
+         r"[A-Za-z]{2,24}(?![\w-])", re.I),
         ("an address in a network", r"(?<![\w.-])(?<!==)(?!127\.|0\.0\.0\.0|255\.)"
          r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\d)", 0),
         ("an address in a network", r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}"
@@ -104,8 +109,9 @@ PEOPLE = [
          r"(?:hospital|insurance|nhs|passport|versicherten)[ _-]?(?:number|nummer|no|id|nr))"
          r"\.?[\"']?\s{0,3}[:=#]\s{0,3}[\"']?\w[\w-]{3,}", re.I),
         ("a birth date",
-         r"(?<![A-Za-z])(?:born|birth[ _-]?(?:day|date)?|date[ _-]?of[ _-]?birth|dob|"
-         r"geb(?:oren|urtsdatum)?|née? le)[\"'.]{0,2}\s{0,3}(?:on|am|[:=])?\s{0,3}[\"']?" + _DATE,
+         r"(?<![A-Za-z])(?:(?:patient|subject|participant)'?s?[ _-]?)?"
+         r"(?:born|birth[ _-]?(?:day|date)?|date[ _-]?of[ _-]?birth|dob|geb(?:oren|urtsdatum)?|"
+         r"née? le)[\"'.]{0,2}\s{0,3}(?:on|am|[:=])?\s{0,3}[\"'(\[]{0,2}" + _DATE,
          re.I),
         ("a birth date", r"(?<![\w])[MFX] \d{2}-(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
          r"-\d{4}(?!\w)", 0),

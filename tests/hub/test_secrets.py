@@ -84,6 +84,12 @@ WRITTEN = [
     ("c16.json", '{"patient_name": "Maria M"}', NAME, "line 1"),
     ("c17.txt", "measured by Dr. Anna Weber", NAME, "line 1"),
     ("c18.yaml", "experimenter: anna", NAME, "line 1"),
+    ("a25.txt", "gsk_" + "a1B2c3D4" * 6, TOKEN, "line 1"),
+    ("a26.txt", "PuTTY-User-Key-File-3: ssh-ed25519", TOKEN, "line 1"),
+    ("c19.json", '{"PatientBirthDate": "19850312"}', BORN, "line 1"),
+    ("c20.txt", "{'birthday': (1985, 3, 12)}", BORN, "line 1"),
+    ("c21.txt", "born March 12, 1985", BORN, "line 1"),
+    ("c22.md", "ask maria.muster (at) uni-x (dot) de", MAIL, "line 1"),
     # the same in disguise
     ("d01.html", "<p>&#47;home&#x2f;mmuster&sol;eeg</p>", PATH, "line 1"),
     ("d02.html", "<p>\nhf_<b>a1B2c3D4a1B2</b>c3D4a1B2</p>", TOKEN, "line 2"),
@@ -223,6 +229,7 @@ s3://openneuro.org/ds000117 org/name@v1.0 ../runs/decoder ./a/b runs/eegmat/deco
 3b7dd7a1f99088aef2f5a89fd12b1e40b8c3bd2e7a1c0ffee0ddf00dcafe0123 sub-01_ses-02_task-rest_run-1
 <td>left</td></tr><br/> @misc{x, title = {A}} p < .05 planted/sub-00_run-0 NYU_0050952 ~0.3 ~5/6
 ds000117-download v1.2.3.4 c++/cuda "**/*.edf" 2026-11-30T11:29:23Z \\d+ \\\\w C3-M2 blocks.0.attn.q
+{"loss per token": 0.6931471805599453, "next-token": -12.34567890123e-05}
 [95 %] −0.12 … 0.3 (p = .04); +1.5 dB, Dr and Prof, born in the lab, http://localhost:8080
 """
 
@@ -232,6 +239,14 @@ def test_clean_text_has_no_secrets(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "noise.bin").write_bytes(rng.bytes(2**21))
     (tmp_path / "noise.txt").write_text(base64.b64encode(rng.bytes(2**18)).decode())
+    assert secrets.found_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["neurofm", "brain", "Test"])
+def test_the_user_of_our_image_is_no_secret(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(getpass, "getuser", lambda: name)
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    (tmp_path / "README.md").write_text("pip install neurofm; tags: brain; split: test")
     assert secrets.found_in(tmp_path) == []
 
 
