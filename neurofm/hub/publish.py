@@ -122,7 +122,7 @@ def publish(run: PublishConfig, job: Job) -> int:
         check_access(run.repo, repo_type)  # before minutes of staging
     out = _folder(run, source)
     care = Care(run.pseudonyms, tuple(run.allow))
-    staged = False
+    kept = False
     try:
         if manifest.kind in _DATA:
             said = dataset_card.Said(run.license, run.license_name, run.license_link, run.title,
@@ -130,7 +130,6 @@ def publish(run: PublishConfig, job: Job) -> int:
             files = staging.stage_data(source, out, run.repo, said, care)
         else:
             files = _staged_checkpoint(run, source, out, care)
-        staged = True
         size = sum((out / name).stat().st_size for name in files)
         job.say(f"{len(files)} files, {size / 1e6:.1f} MB, checked in a fresh process"
                 if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
@@ -139,13 +138,15 @@ def publish(run: PublishConfig, job: Job) -> int:
         if run.dry_run:
             job.say("\n".join(f"  {name}" for name in files))
             job.say(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")
+            kept = bool(run.staged)
             return OK
         from .sending import send
 
         job.say(send(out, files, run.repo, repo_type, private=run.private, tag=run.revision))
+        kept = bool(run.staged)
         return OK
     finally:
-        if not run.staged or not staged:
+        if not kept:  # what was not sent is staged anew when the command is repeated
             shutil.rmtree(out, ignore_errors=True)  # made here, see `_folder`
 
 
@@ -205,14 +206,16 @@ def _staged_checkpoint(run: PublishConfig, source: Path, out: Path, care: Care) 
             for folder, method in run.evaluations.items()] or evaluations.of_finetune(source, terms)
     about = About(run.title, run.license, run.limits, run.citation, None, run.power_w,
                   run.kg_per_kwh, told, run.license_name, run.license_link,
-                  run.base_model or _trained_from(manifest.config))
+                  run.base_model or _trained_from(manifest.config, source))
     return staging.stage_checkpoint(source, out, about, run.repo, {}, care)
 
 
-def _trained_from(config: dict) -> str:
-    """The repository that the settings name as what it was trained from, if they do."""
+def _trained_from(config: dict, source: Path) -> str:
+    """The repository that the settings name as what it was trained from, if they do; "runs/base" is
+    a folder where there is one, here or from a folder above `source`."""
     for key in ("model", "init"):
         place = str(config.get(key) or "").partition("@")[0]
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", place) and not Path(place).exists():
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", place) and not any(
+                (above / place).exists() for above in (Path(), *source.resolve().parents)):
             return place
     return ""

@@ -72,8 +72,9 @@ def write(data: Corpus | TokenSet, folder: Path, table: pd.DataFrame) -> list[st
     row = np.zeros(len(data), dtype=np.int64)
     shard = [""] * len(table)
     files = []
-    for split in dict.fromkeys(table["split"].fillna("all")):
-        numbers = np.flatnonzero((table["split"].fillna("all") == split).to_numpy())
+    splits = table["split"].fillna("train")  # "all" is no name that `datasets` takes
+    for split in dict.fromkeys(splits):
+        numbers = np.flatnonzero((splits == split).to_numpy())
         for k, some in enumerate(_shards(data, numbers.tolist(), of)):
             name = f"{split}-{k:05d}"
             windows = np.concatenate([of[number] for number in some])

@@ -12,7 +12,9 @@ from huggingface_hub import constants
 import neurofm
 from neurofm import artifacts, checkpoints, cli
 from neurofm.data.corpus import Corpus
-from neurofm.hub import staging
+from neurofm.hub import publish as publishing
+from neurofm.hub import sending, staging
+from neurofm.hub import windows as shards
 from neurofm.hub.people import Pseudonyms
 from tests.support import planted as module
 from tests.support import small_checkpoints
@@ -277,3 +279,33 @@ def test_a_full_disk_is_told_before_it_is_filled(windows, tmp_path, monkeypatch,
     monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(9, 9, 0))
     assert publish(windows, "--dry-run", f"--pseudonyms={tmp_path / 'people.tsv'}") != 0
     assert "name a folder on another disk with --staged" in capsys.readouterr().err
+
+
+def test_the_same_command_goes_on_after_an_upload_that_failed(
+    server, windows, tmp_path, monkeypatch, capsys
+):
+    words = f"--staged={tmp_path / 'look'}", f"--pseudonyms={tmp_path / 'people.tsv'}"
+    with monkeypatch.context() as patch:
+        def cut(*args, **kwargs):
+            raise sending.NotSent("the line is down")
+
+        patch.setattr(sending, "send", cut)
+        assert publish(windows, *words) != 0
+    assert "the line is down" in capsys.readouterr().err
+    assert publish(windows, *words) == 0
+    assert (tmp_path / "look" / "README.md").exists()
+
+
+def test_a_folder_is_no_repository_that_a_model_was_trained_from(tmp_path, monkeypatch):
+    source = tmp_path / "runs" / "decoder"
+    (tmp_path / "runs" / "base").mkdir(parents=True)
+    monkeypatch.chdir("/")
+    assert publishing._trained_from({"model": "runs/base"}, source) == ""
+    assert publishing._trained_from({"model": "lab/base@v1"}, source) == "lab/base"
+
+
+def test_recordings_without_a_split_are_in_train(windows, tmp_path):
+    data = Corpus.open(windows)
+    files = shards.write(data, tmp_path / "out", data.recordings.assign(split=None))
+    assert files[0] == "windows/train-00000.arrow"
+    assert shards.card_config(files)[0]["data_files"][0]["split"] == "train"
