@@ -79,10 +79,12 @@ def telling(labels: Iterable[str]) -> dict[str, str]:
     as_dates = _all_dates([re.sub(r"\D", "", label) for label in all_labels])
     found = {}
     for label in all_labels:
-        odd = [piece for piece in pieces[label]
-               if piece not in _WORDS and common[piece] < scheme and len(piece) > 1
-               and not (len(all_labels) == 1 and len(piece) <= 3 and re.search(r"\d", label))]
         digits = re.sub(r"\D", "", label)
+        few = len(digits) < 3  # "anna_1", "anna_2": sessions of one person
+        odd = [piece for piece in pieces[label] if len(piece) > 1 and piece not in _WORDS
+               and (common[piece] < scheme or (few and len(piece) > 3 and common[piece] < 5
+                    and 2 * common[piece] <= len(all_labels)))
+               and not (len(all_labels) == 1 and len(piece) <= 3 and digits)]
         if re.search(r"(?<!\d)(?:19|20)\d\d[-_.](?:0?[1-9]|1[0-2])[-_.]\d{1,2}(?!\d)|"
                      r"(?<!\d)\d{1,2}[-_.](?:0?[1-9]|1[0-2])[-_.](?:19|20)\d\d(?!\d)", label):
             found[label] = "a date"
@@ -249,7 +251,10 @@ def _whole(label: str, before: str = "") -> re.Pattern:
     """The label as a word of its own, spelled in any way that a file name may have it."""
     parts = [re.escape(part) for part in re.split(r"[\W_]+", _bare(label)) if part]
     spelled = "[^A-Za-z0-9]{0,2}".join(parts) or re.escape(label)
-    return re.compile(rf"(?<![^\W_]){re.escape(before)}(?:sub-)?{spelled}(?![^\W_])",
+    left, right = r"(?<![^\W_])", r"(?![^\W_])"
+    if not _PIECE.search(_bare(label)):  # digits alone: not those of 0.850312
+        left, right = rf"{left}(?<!\d[.])", rf"{right}(?![.]\d)"
+    return re.compile(rf"{left}{re.escape(before)}(?:sub-)?{spelled}{right}",
                       re.IGNORECASE if len(_bare(label)) > 3 else 0)
 
 
@@ -277,6 +282,14 @@ def without_names(recordings: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFr
                                 sort_keys=True, ensure_ascii=False)))
     for number, name in enumerate(("recording", "subject", "source", "attributes")):
         table[name] = [row[number] for row in rows]
-    for name in ("session", "task", "run", "quality", "bads"):
+    for name in ("session", "task", "run", "bads"):
         table[name] = table[name].map(pseudonyms.renamed, na_action="ignore")
+
+    def quality(text: str) -> str:
+        """Of its texts: a number stays one, whatever labels are."""
+        said = json.loads(text or "{}")
+        public = pseudonyms.renamed(said)
+        return text if public == said else json.dumps(public, sort_keys=True, ensure_ascii=False)
+
+    table["quality"] = table["quality"].map(quality, na_action="ignore")
     return table

@@ -25,6 +25,8 @@ STUDIES = [
     (["patient12", "control03", "Proband7"], {}),
     (["P07_rest", "P08_rest", "P09_task"], {}),
     (["F2B"], {}),
+    (["P01", "P02", "AB12", "AB13", "AB14", "s001_a", "s002_b"], {}),
+    ([f"{group}{n}" for group in ("dyslexia", "dyscalculia") for n in range(1, 6)], {}),
     (["aaaaaaac", "aaaaabdn", "aaaaaaac_s001_t000"], {}),  # TUH counts in letters
     (["maria", "01", "02"], {"maria": "a name"}),
     (["01", "Anna_Weber", "Jürgen"], {"Anna_Weber": "a name", "Jürgen": "a name"}),
@@ -37,6 +39,7 @@ STUDIES = [
     (["850312", "910704", "780229"], {each: "a date" for each in ("850312", "910704", "780229")}),
     (["mueller_19850312_rest", "P2_rest"], {"mueller_19850312_rest": "a name"}),
     (["sub-maria", "sub-02"], {"sub-maria": "a name"}),
+    (["anna_1", "anna_2", "01", "02"], {"anna_1": "a name", "anna_2": "a name"}),
     (["patient_schmidt", "patient_2"], {"patient_schmidt": "a name"}),
 ]
 
@@ -157,3 +160,17 @@ def test_files_that_are_called_by_names_though_a_table_gives_numbers():
     assert public["source"].tolist() == [
         "lab/lab-01-ab.edf", sources[1], "lab/lab-03-ab.edf", *sources[3:]]
     assert public["recording"].tolist() == table["recording"].tolist()
+
+
+def test_numbers_stay_numbers_where_labels_are_dates():
+    labels = ["850312", "910704", "780229"]
+    names, quality = Pseudonyms(), '{"flat": 0.850312, "n": 910704, "note": "as 910704", "v": "1."}'
+    names.add([f"lab/{label}" for label in labels], [("lab/850312", "lab-850312-ab")])
+    table = pd.DataFrame([{"recording": "lab-850312-ab", "dataset": "lab", "subject": "850312",
+                           "session": None, "task": None, "run": None, "source": "lab/850312.edf",
+                           "bads": "", "quality": quality, "attributes": "{}"}])
+    public = people.without_names(table, names)
+    assert json.loads(public["quality"][0]) == {"flat": 0.850312, "n": 910704, "v": "1.",
+                                                "note": f"as {names.of['lab', '910704']}"}
+    assert names.renamed("0.850312 and 850312.5, 850312.") == (
+        f"0.850312 and 850312.5, {names.of['lab', '850312']}.")
