@@ -30,7 +30,7 @@ class Averaging:
         Reject an update that is larger than this many times the median; 0 = reject none.
     largest_share
         Largest share of the mean that one site may have by its trials; a site with more counts for
-        less.
+        less. Not under secure aggregation, see secure.largest_trials.
     declared
         Site → number of trials that it has declared. Larger numbers and other sites are rejected.
         Empty = what a site says in its first round.
