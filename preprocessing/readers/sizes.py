@@ -57,7 +57,8 @@ def _in_words(n_bytes: float) -> str:
 
 
 def free_bytes() -> float:
-    """Memory that is free for this process; infinite where that is not known."""
+    """Memory that is free for this process; infinite where that is not known. A container's use
+    counts files that are kept in memory as long as nobody needs it; that is free."""
     free = math.inf
     try:
         import psutil
@@ -66,7 +67,10 @@ def free_bytes() -> float:
         allowed = (_CGROUP / "memory.max").read_text().strip()
         if allowed != "max":
             used = int((_CGROUP / "memory.current").read_text())
-            free = min(free, max(int(allowed) - used, 0))
+            told = dict(line.split() for line in
+                        (_CGROUP / "memory.stat").read_text().splitlines())
+            used -= int(told.get("inactive_file", 0)) + int(told.get("active_file", 0))
+            free = min(free, max(int(allowed) - max(used, 0), 0))
     except (ImportError, OSError, ValueError):
         pass  # no container, or not Linux
     return free
