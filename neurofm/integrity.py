@@ -29,11 +29,14 @@ VARIABLE = "NEUROFM_VERIFY"
 # of `LARGE_BYTES` are.
 SHARDS = {"corpus": ("windows/",), "tokens": ("ids/",), "pairs": ("eeg/", "bold/")}
 LARGE_BYTES = 2**20
+LONG_BYTES = 2 * 10**10  # half a minute and more of hashing: said before it is done
 # A file that is not in the manifest is refused where a reader could take it for one of its own.
 DATA = frozenset({
     ".arrow", ".bin", ".ckpt", ".h5", ".json", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt",
     ".pth", ".py", ".safetensors", ".yaml", ".yml"})
-NOTES = frozenset({"", ".html", ".md", ".pdf", ".rst", ".txt"})  # what may lie in an archive
+NOTES = frozenset({  # what may lie in an archive
+    "", ".db", ".html", ".ini", ".jpeg", ".jpg", ".log", ".md", ".pdf", ".png", ".rst", ".svg",
+    ".txt"})
 
 _PARALLEL_BYTES = 2**26
 
@@ -75,6 +78,15 @@ class Files:
     def __init__(self, folder: str | Path, files: Mapping[str, Sequence]):
         self.folder, self.files = os.path.realpath(folder), files
         self.shown = folder  # as messages call it
+
+    def bytes_to_hash(self) -> int:
+        """Bytes of the large files of which no hash is remembered; 0 where all are less than
+        `LONG_BYTES`."""
+        large = [name for name, (size, _) in self.files.items() if size >= hashes.REMEMBERED_BYTES]
+        if sum(self.files[name][0] for name in large) < LONG_BYTES:
+            return 0
+        return sum(self.files[name][0] for name in large
+                   if not hashes.is_remembered(self.folder, name))
 
     def problem(self, name: str, *, hashed: bool = True, anew: bool = False) -> str:
         """What is wrong with a file, in a sentence that names it; "" = nothing.
@@ -192,8 +204,9 @@ def _above(name: str) -> list[str]:
 def of_hub_cache(path: str | Path) -> bool:
     """snapshots/REVISION/NAME → ../../blobs/HASH: what huggingface_hub's cache is made of."""
     snapshots, mark, _ = os.path.abspath(path).rpartition(f"{os.sep}snapshots{os.sep}")
-    return bool(mark) and os.path.dirname(os.path.realpath(path)) == os.path.realpath(
-        os.path.join(snapshots, "blobs"))
+    blobs = os.path.join(snapshots, "blobs")
+    return (bool(mark) and not os.path.islink(blobs)
+            and os.path.dirname(os.path.realpath(path)) == os.path.realpath(blobs))
 
 
 def need(problem: str) -> None:
