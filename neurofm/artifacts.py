@@ -7,6 +7,7 @@ valid manifest is unfinished work: it can be continued, and it is never read as 
 """
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ __all__ = [
     "check_file", "claim", "code_version", "flush", "is_sealed", "open_sealed", "read_json",
     "read_manifest", "seal", "sha256", "shard_files", "share", "unseal", "write_json",
 ]
+logger = logging.getLogger("neurofm")
 
 
 def seal(
@@ -168,7 +170,20 @@ def check_file(folder: str | Path, name: str) -> None:
 def shard_files(folder: str | Path, manifest: Manifest) -> integrity.Files | None:
     """What checks the shards of an opened artifact when they are first read; None where they are
     checked already, or are not to be."""
-    return integrity.Files(folder, manifest.listed) if integrity.level() == "lazy" else None
+    if integrity.level() != "lazy":
+        return None
+    files = integrity.Files(folder, manifest.listed)
+    if (n_bytes := files.bytes_to_hash()) >= integrity.LONG_BYTES:
+        _say_once(f"{folder}: {n_bytes / 1e9:.0f} GB of it are not verified yet; each shard is "
+                  f"read whole for its hash before its first window, which slows the first pass. "
+                  f"`neurofm verify {folder}` does it ahead, --verify off leaves it out")
+    return files
+
+
+@cache
+def _say_once(text: str) -> None:
+    if int(os.environ.get("RANK") or 0) == 0:
+        logger.warning("%s", text)
 
 
 def write_json(path: str | Path, content: dict, *, checked: bool = False) -> None:

@@ -58,6 +58,15 @@ def of(folder: str, name: str, found: os.stat_result, anew: bool = False) -> str
     return digest
 
 
+def is_remembered(folder: str, name: str) -> bool:
+    """Whether a file of a folder has been hashed as it stands."""
+    try:
+        stamp = _stamp(os.stat(f"{folder}/{name}"))
+    except OSError:
+        return False
+    return _notes(folder).find(name, stamp) is not None
+
+
 def forget() -> None:
     """What was read anew is read again when that is asked for."""
     _read_now.cache_clear()
