@@ -6,11 +6,15 @@ hashes, so damage is found there too, but they are no part of the fingerprint. O
 of tables with seconds in them, the rest counts.
 """
 
+import csv
 import hashlib
+import io
 import json
 from pathlib import Path
 
-_OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors.index.json")
+# Files of a checkpoint that its fingerprint is of; parts of weights, model-….safetensors, are too.
+OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors",
+                 "model.safetensors.index.json")
 # An exported program holds the places of its sources; its answers are in golden.safetensors.
 _BESIDE = {".html", ".jsonl", ".md", ".png", ".pt2", ".svg", ".yaml"}
 _BESIDE_NAMES = {"failures.tsv"}  # a reason may be of the machine: memory, a path, a broken link
@@ -38,11 +42,24 @@ def is_beside(kind: str, name: str) -> bool:
         Path of the file, relative to the artifact.
     """
     if kind == "checkpoint":
-        return name not in _OF_CHECKPOINT and not (
+        return name not in OF_CHECKPOINT and not (
             name.startswith("model") and name.endswith(".safetensors"))
     path = Path(name)
     return (path.suffix in _BESIDE or path.name in _BESIDE_NAMES
-            or (kind == "results" and name.endswith(tuple(_APART))))
+            or is_parted(kind, name))
+
+
+def is_parted(kind: str, name: str) -> bool:
+    """Whether a part of a file tells of its making, and the rest belongs to the fingerprint.
+
+    Parameters
+    ----------
+    kind
+        Kind of the artifact.
+    name
+        Path of the file, relative to the artifact.
+    """
+    return kind == "results" and name.endswith(tuple(_APART))
 
 
 def rest(kind: str, file: Path) -> str | None:
@@ -61,13 +78,21 @@ def rest(kind: str, file: Path) -> str | None:
         sha256 of its content without places, words and seconds; None where nothing counts.
     """
     apart = next((words for end, words in _APART.items() if file.name.endswith(end)), None)
-    if apart is None or kind != "results":
+    if apart is None or not is_parted(kind, file.name):
         return None
     if file.suffix == ".json":
         content = json.loads(file.read_text(encoding="utf-8"))
         text = json.dumps({key: value for key, value in content.items() if key not in apart})
     else:
-        rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+        rows = _rows(file.read_bytes().decode())
         kept = [k for k, name in enumerate(rows[0] if rows else []) if name not in apart]
-        text = json.dumps([[row[k] for k in kept] for row in rows])
+        text = json.dumps([[row[k] for k in kept if k < len(row)] for row in rows])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _rows(table: str) -> list[list[str]]:
+    """Cells of a table, in which a text may hold the end of a line."""
+    try:
+        return [*csv.reader(io.StringIO(table, newline=""), delimiter="\t")]
+    except csv.Error:  # a text of more than 128 kB
+        return [line.split("\t") for line in table.split("\n")]

@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from . import fingerprinted
+
 FILE_NAME = "manifest.json"
 CLAIM = "unfinished.json"  # what an unfinished folder is being made from
 FORMAT_VERSION = 2  # 1 had no checksum, and all files in one list
@@ -138,7 +140,9 @@ def _of(fields: dict) -> Manifest:
     for name, entry in fields["beside"].items():
         if name in fields["files"]:
             raise ValueError(f"{name[:80]!r} is listed twice")
-        _check_file(name, entry, parted=True)
+        _check_file(name, entry, parted=fingerprinted.is_parted(fields["kind"], name))
+        if fields["kind"] == "checkpoint" and not fingerprinted.is_beside("checkpoint", name):
+            raise ValueError(f"{name[:80]!r} belongs to the fingerprint, and is listed beside it")
     version = fields["format_version"]
     if version < 1 or (version > 1) != ("checksum" in fields):
         raise ValueError(f"format_version {version} "

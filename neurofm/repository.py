@@ -102,6 +102,10 @@ def fingerprint(path_or_repo: str | Path) -> str:
             raise ValueError(f"{path_or_repo}: {name} is missing, although the manifest lists it: "
                              f"it is not what was published; ask who published it")
         files[name] = [0, artifacts.sha256(file)]
+    for name in fingerprinted.OF_CHECKPOINT:
+        if name not in files and find(path_or_repo, name) is not None:
+            raise ValueError(f"{path_or_repo}: {name} is not in its manifest: it was added after "
+                             f"it was published; ask who published it")
     return manifest.Manifest(said.kind, files, {}, beside=said.beside).fingerprint
 
 
@@ -145,6 +149,10 @@ def find(path_or_repo: str | Path, name: str, revision: str | None = None) -> Pa
     except LocalEntryNotFoundError as problem:  # not reached: that is no repository without it
         if try_to_load_from_cache(place, name, revision=revision) is _CACHED_NO_EXIST:
             return None  # known since it was reached
+        listing = try_to_load_from_cache(place, artifacts.FILE_NAME, revision=revision)
+        if isinstance(listing, str) and name not in {
+                artifacts.FILE_NAME, *manifest.read(Path(listing)).listed}:
+            return None  # fetched by `hf download`, which notes nothing of files that are not there
         raise not_given(path_or_repo, problem) from problem
     except EntryNotFoundError:
         return None

@@ -13,7 +13,7 @@
 from pathlib import Path
 from typing import Any
 
-from .. import artifacts, json_file, pointers
+from .. import artifacts, fingerprinted, json_file, pointers
 from .. import manifest as manifests
 from ..repository import LEDGER, check_place, find, not_given, parted
 from .card import card
@@ -135,6 +135,10 @@ def _check_download(repo: str, revision: str | None) -> None:
         manifest = manifests.read(path)
     except artifacts.ArtifactError as problem:
         raise ValueError(f"{repo}: {problem}") from problem
+    for name in fingerprinted.OF_CHECKPOINT:
+        if name not in manifest.listed and find(repo, name, revision) is not None:
+            raise ValueError(f"{repo}: {name} is not in its manifest: it was added after it was "
+                             f"published; ask who published it")
     for name, (_, digest) in manifest.listed.items():
         if name.endswith((".safetensors", ".json")) and name != "golden.safetensors":
             file = find(repo, name, revision)

@@ -156,3 +156,35 @@ def test_the_fingerprint_of_a_repository_is_of_its_files(decoder, tmp_path, monk
     weights.unlink()
     with pytest.raises(ValueError, match=r"model\.safetensors is missing"):
         repository.fingerprint("somebody/decoder")
+
+
+def test_weights_beside_those_of_the_manifest_are_not_a_repositorys(decoder, tmp_path, monkeypatch):
+    folder = tmp_path / "snapshot"
+    shutil.copytree(decoder, folder)
+    (folder / "model.safetensors.index.json").write_text("{}")
+    for module in (repository, checkpoints.store):
+        monkeypatch.setattr(module, "find", lambda place, name, revision=None: next(
+            (file for file in [folder / name] if file.exists()), None))
+    with pytest.raises(ValueError, match=r"index\.json is not in its manifest"):
+        repository.fingerprint("somebody/decoder")
+    with pytest.raises(ValueError, match=r"index\.json is not in its manifest"):
+        checkpoints.load("somebody/decoder")
+
+
+def test_a_fetched_repository_is_whole_without_network(decoder, tmp_path, monkeypatch):
+    """As `hf download` leaves it, for computers without network: what its manifest does not list
+    does not exist, what it lists and was not fetched is missing."""
+    folder = tmp_path / "models--somebody--decoder"
+    snapshot = folder / "snapshots" / ("0" * 40)
+    shutil.copytree(decoder, snapshot)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    place = "somebody/decoder"
+    assert repository.find(place, "adapter_config.json") is None
+    assert repository.find(place, "config.json") == snapshot / "config.json"
+    assert repository.fingerprint(place) == checkpoints.fingerprint(decoder)
+    (snapshot / repository.LEDGER).unlink()
+    with pytest.raises(ValueError, match="is not in the cache, and the Hub was not reached"):
+        repository.find(place, repository.LEDGER)
