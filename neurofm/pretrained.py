@@ -316,7 +316,8 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **options):
-        """As in transformers, but only safetensors are read and loading is strict.
+        """As in transformers, but only safetensors are read, loading is strict, and a finished
+        folder is verified.
 
         Returns the model in evaluation mode, with its contract if there is one. `options` go to
         transformers.
@@ -330,6 +331,9 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
                 f"{cls.__name__} loads strictly: ignore_mismatched_sizes=True is not supported. "
                 f"Make the model from a config, then copy the weights you want"
             )
+        place = pretrained_model_name_or_path
+        if place is not None and artifacts.is_sealed(place):
+            artifacts.open_sealed(place)
         where = {name: options[name] for name in _WHERE if name in options}
         options["use_safetensors"] = True
         with _without_progress_bar():

@@ -4,6 +4,7 @@ A cell of the matrix is an artifact, a file of it and a way to damage it, most o
 size and time. What opens the artifact must refuse it, and `neurofm verify` must name the file.
 """
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -12,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
-from neurofm import artifacts, checkpoints, cli, hashes, integrity, manifest, verify
+from neurofm import artifacts, checkpoints, cli, hashes, integrity, manifest, models, tsv, verify
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.tokens import TokenSet
@@ -213,7 +216,7 @@ def _sibling(folder: Path, names: list[str], name: str) -> str:
 @pytest.mark.parametrize("kind", OPENERS)
 def test_damage_by_addition_is_refused_where_a_reader_could_take_it(made, kind):
     folder = made(kind)
-    for name in ("notes.md", ".lock", "plot.png" if kind != "archive" else "README"):
+    for name in ("notes.md", ".lock", "plot.png", "README", "Thumbs.db", "ingest.log"):
         (folder / name).write_text("mine")
     OPENERS[kind](folder)
     for name in ("adapter_config.json", "model-00002.safetensors", "modeling.py"):
@@ -255,6 +258,45 @@ def test_damage_the_cache_of_the_hub_is_no_damage(made, tmp_path):
     flip(weights, weights)
     with pytest.raises(artifacts.ArtifactError, match=r"model.safetensors: its sha256"):
         checkpoints.load(folder)
+
+
+def test_damage_is_found_by_transformers_too(made, tmp_path):
+    folder = shutil.copytree(made("checkpoint"), tmp_path / "checkpoint")
+    models.register_auto_classes()
+    AutoModel.from_pretrained(folder)
+    flip(folder / "model.safetensors", folder, 0.9)
+    with pytest.raises(artifacts.ArtifactError, match=r"model.safetensors: its sha256"):
+        AutoModel.from_pretrained(folder)
+
+
+def test_damage_by_a_manifest_that_leaves_weights_out_of_its_fingerprint(made, tmp_path):
+    """Or quotes hashes of other weights: neither is a fingerprint of what is there."""
+    folder = shutil.copytree(made("checkpoint"), tmp_path / "checkpoint")
+    path = folder / artifacts.FILE_NAME
+    whole = artifacts.read_manifest(folder)
+    for more in ([], ["0" * 64]):
+        files = dict(whole.files)
+        weights = files.pop("model.safetensors")
+        forged = dataclasses.replace(
+            whole, files=files, beside={**whole.beside, "model.safetensors": [*weights, *more]})
+        path.write_text(json.dumps(forged.to_dict()))
+        with pytest.raises(artifacts.ArtifactError, match=r"model\.safetensors.*(beside|wanted)"):
+            artifacts.open_sealed(folder)
+
+
+def test_damage_much_that_is_not_verified_is_said(made, tmp_path, monkeypatch, caplog):
+    """Before the first steps of a training wait for hashes; `neurofm verify` does them ahead."""
+    monkeypatch.setattr(hashes, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(hashes, "SETTLED_NS", -(10**18))
+    monkeypatch.setattr(integrity, "LONG_BYTES", 1)
+    folder = shutil.copytree(made("corpus"), tmp_path / "corpus")
+    Corpus.open(folder)
+    assert f"`neurofm verify {folder}` does it ahead" in caplog.text
+    caplog.clear()
+    assert cli.main(["verify", str(folder)]) == 0
+    artifacts._say_once.cache_clear()
+    Corpus.open(folder)
+    assert not caplog.text
 
 
 BAD_MANIFESTS = {
@@ -514,3 +556,16 @@ def test_damage_of_what_an_unfinished_token_set_keeps(
     made, wanted = (artifacts.open_sealed(each, "tokens", hashes=True)
                     for each in (tmp_path / "tokens", tokens_folder))
     assert made.fingerprint == wanted.fingerprint
+
+
+@pytest.mark.parametrize("cell", ["two\nlines", "a\u2028b", "a\x85b", 'said "so"', "x" * 200_000])
+def test_damage_none_by_text_in_a_table_of_results(tmp_path, cell):
+    """A long run ends sealed, whatever stands in its tables; and words are no part of its
+    fingerprint."""
+    found = set()
+    for word in (cell, "plain"):
+        table = pd.DataFrame({"recording": ["a", "b"], "problem": [word, ""], "windows": [1, 2]})
+        tsv.write(table, tmp_path / "recordings.tsv")
+        found.add(artifacts.seal(tmp_path, "results", config={}, files=["recordings.tsv"]
+                                 ).fingerprint)
+    assert len(found) == 1 or len(cell) > 10**5
