@@ -149,6 +149,6 @@ def left_out(dropped: pd.DataFrame) -> list[str]:
 
 COMMAND = Command(
     "embed", EmbedConfig, embed, makes="results", models=("model",), positional="paths",
-    free=frozenset({"batch_windows", "max_recording_gb"}), fresh=True,
+    free=frozenset({"batch_windows"}), until_sealed=frozenset({"max_recording_gb"}), fresh=True,
 )
 main = COMMAND

@@ -161,7 +161,7 @@ def synthesize(run: SynthesizeConfig, job: Job) -> Made | int:
 
 COMMAND = Command(
     "synthesize", SynthesizeConfig, synthesize, makes="results", models=("model",),
-    positional="paths", free=frozenset({"max_recording_gb"}), fresh=True)
+    positional="paths", until_sealed=frozenset({"max_recording_gb"}), fresh=True)
 main = COMMAND
 
 

@@ -33,6 +33,7 @@ GROUP = "neurofm.readers"
 OWN = ("mne_raw", "cifti", "gifti", "nifti", "timeseries")
 log = logging.getLogger(__name__)
 _KINDS = ("recording", "array", "image")
+_OPENED_GB = 1e6  # of a recording that a person has opened: it is as long as they meant
 
 
 def names() -> list[str]:
@@ -187,7 +188,8 @@ def from_raw(
     """Recording of an `mne.io.Raw` (or `mne.Epochs`) in memory."""
     from . import mne_raw
 
-    options = ReadOptions(montage, unknown_head, rename or {}, metadata)
+    options = ReadOptions(montage, unknown_head, rename or {}, metadata,
+                          max_recording_gb=_OPENED_GB)
     return mne_raw.convert(raw, options, source)
 
 

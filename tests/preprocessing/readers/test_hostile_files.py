@@ -11,11 +11,13 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import mne
 import nibabel
 import numpy as np
 import pytest
 from scipy.io import savemat
 
+from neurofm.downstream import embed, synthesize
 from neurofm.preprocessing import archive, links, readers, text
 from neurofm.preprocessing.pairing import safe_pickle
 from neurofm.preprocessing.readers import ArrayTable, ReadError, ReadOptions, apart
@@ -127,6 +129,29 @@ def test_a_recording_or_its_signal_is_no_link_to_a_file_of_another_kind(folder, 
     refused(path, "a file of another kind")
 
 
+@pytest.mark.parametrize("store", [
+    ".git/annex/objects/xx/MD5--abc", ".git/modules/inner/annex/objects/xx/MD5--abc",
+    ".dvc/cache/files/md5/ab/cdef", "hub/blobs/0123"])
+def test_links_into_stores_of_files_without_names(tmp_path, store):
+    file = tmp_path / store
+    file.parent.mkdir(parents=True)
+    edf(file, SHORT)
+    link = tmp_path / "hub" / "snapshots" / "abc" / "sub-01" / "a.edf"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(file)
+    assert not links.strange(link)
+    assert readers.opened(link, ReadOptions()).n_times == SHORT.shape[1]
+
+
+def test_a_store_that_is_itself_a_link_is_none(tmp_path, secret):
+    """blobs → /etc would make every file there data."""
+    (tmp_path / "hub" / "snapshots" / "abc").mkdir(parents=True)
+    (tmp_path / "hub" / "blobs").symlink_to(secret.parent)
+    link = tmp_path / "hub" / "snapshots" / "abc" / "events.tsv"
+    link.symlink_to(f"../../blobs/{secret.name}")
+    assert "of another kind" in links.strange(link)
+
+
 def test_links_that_laboratories_make_are_followed_and_said(folder, tmp_path):
     """To a recording elsewhere, and into the store of git-annex, whose files may have no name."""
     edf(tmp_path / "elsewhere.edf", SHORT)
@@ -228,6 +253,34 @@ def test_more_than_memory_holds_is_refused(folder, monkeypatch):
     monkeypatch.setattr(sizes, "free_bytes", lambda: 1000)
     np.save(folder / "a.npy", SHORT.T)
     refused(folder / "a.npy", "are free")
+
+
+def test_files_that_a_container_keeps_in_memory_are_free(tmp_path, monkeypatch):
+    """Whoever has read a large corpus can still read a recording."""
+    from neurofm.preprocessing.readers import sizes
+
+    monkeypatch.setattr(sizes, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("990000\n")
+    (tmp_path / "memory.stat").write_text("anon 90000\ninactive_file 500000\nactive_file 400000\n")
+    assert sizes.free_bytes() == 910_000
+
+
+def test_what_a_person_has_opened_has_no_limit(folder, monkeypatch):
+    from neurofm.preprocessing.readers import mne_raw
+
+    path = folder / "a.edf"
+    edf(path, SHORT)
+    monkeypatch.setattr(mne_raw, "_USUAL_HZ", 1e11)  # as if it were of many hours
+    refused(path, "raise --max_recording_gb")
+    found = readers.from_raw(mne.io.read_raw(path, verbose="ERROR"))
+    assert found.n_times == SHORT.shape[1]
+
+
+@pytest.mark.parametrize("command", [embed.COMMAND, synthesize.COMMAND])
+def test_a_larger_limit_makes_other_results(command):
+    """What was too large may be done now, so a finished folder is not what is wanted."""
+    assert command._differing({"max_recording_gb": 16.0}, {"max_recording_gb": 64.0})
 
 
 def test_the_limit_is_an_option_and_is_no_setting_of_a_corpus():
