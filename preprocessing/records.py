@@ -284,7 +284,8 @@ class Records:
         """Remove shards of what has changed and now fails, and half written ones."""
         for store in self.kind.stores:
             for shard in (self.folder / store).iterdir():
-                if shard.suffix != ".arrow" or shard.stem not in self.finished:
+                if shard.name.endswith(".arrow.part") or (
+                        shard.suffix == ".arrow" and shard.stem not in self.finished):
                     shard.unlink()
 
 

@@ -9,8 +9,9 @@ import pytest
 from filelock import FileLock
 
 from neurofm import artifacts
-from neurofm.preprocessing import archive, one_recording
+from neurofm.preprocessing import archive, corpus_tables, one_recording
 from neurofm.preprocessing.collect import Part
+from neurofm.preprocessing.records import Records
 
 
 @pytest.fixture
@@ -194,3 +195,12 @@ def test_damage_of_a_recording_that_is_not_given_again_is_a_failure(lab, ingest,
     again = ingest(lab, *quick)
     assert again.status == 0
     assert len(again.corpus.recordings) == 6
+
+
+def test_sealing_again_leaves_what_a_person_has_put_there(tmp_path):
+    shards = tmp_path / "windows"
+    (shards / "figures").mkdir(parents=True)
+    for name in ("notes.md", "gone.arrow", ".half.arrow.part"):
+        (shards / name).write_text("mine")
+    Records(tmp_path, corpus_tables.KIND, None).remove_leftovers()
+    assert {each.name for each in shards.iterdir()} == {"figures", "notes.md"}
