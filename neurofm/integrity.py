@@ -17,6 +17,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -174,6 +175,8 @@ def unlisted(folder: str | Path, manifest: Manifest) -> list[str]:
                         FILE_NAME, CLAIM) or each.is_dir(follow_symlinks=False):
                     continue
                 suffix = os.path.splitext(each.name)[1].lower()
+                if fnmatch(each.name, "cache-*.arrow"):  # of `datasets.Dataset.map`
+                    continue
                 if suffix not in NOTES if manifest.kind == "archive" else suffix in DATA:
                     found.append(name)
     return sorted(found)

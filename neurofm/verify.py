@@ -42,15 +42,18 @@ class VerifyConfig:
 def verify(run: VerifyConfig, job: Job) -> int:
     """Check all folders; 1 where anything is damaged, unfinished or missing."""
     folders = [folder for path in run.paths for folder in _finished(Path(path).expanduser())]
-    damaged = 0
+    damaged = unfinished = 0
     with Progress(sum(map(_bytes, folders)) // _MB, "verify (MB)") as progress:
         for folder in folders:
             problems, said = look(folder, progress)
-            damaged += bool(problems)
+            begun = not artifacts.is_sealed(folder) and (folder / artifacts.CLAIM).is_file()
+            unfinished += begun
+            damaged += bool(problems) and not begun
             for line in problems or [said]:
                 progress.say(line)
-    job.say(f"{len(folders)} folders checked, {damaged} damaged")
-    return int(damaged > 0)
+    job.say(f"{len(folders)} folders checked, {damaged} damaged"
+            + f", {unfinished} unfinished" * bool(unfinished))
+    return int(damaged + unfinished > 0)
 
 
 def look(folder: Path, progress: Progress) -> tuple[list[str], str]:
@@ -98,11 +101,12 @@ def _command(folder: Path, manifest: artifacts.Manifest) -> str:
 
 
 def _finished(path: Path) -> list[Path]:
-    """The folder itself, or the finished ones in it."""
+    """The folder itself, or those in it, finished or begun."""
     if artifacts.is_sealed(path) or not path.is_dir():
         return [path]
-    inside = sorted(file.parent for file in path.rglob(artifacts.FILE_NAME))
-    return inside or [path]
+    inside = {file.parent for name in (artifacts.FILE_NAME, artifacts.CLAIM)
+              for file in path.rglob(name)}
+    return sorted(inside) or [path]
 
 
 COMMAND = Command("verify", VerifyConfig, verify, positional="paths", verifies=False)
