@@ -68,8 +68,12 @@ for name, values in scores.items():
 # Leak 1: one recording under two names
 # -------------------------------------
 #
-# Subject 001 is copied and becomes test subject 099. Archives with such copies exist.
+# Subject 001 is copied and becomes test subject 099. Archives with such copies exist. (``ingest``
+# refuses files that were added to what ``simulate`` has sealed; archives from elsewhere have no
+# manifest, so we take it away.)
 
+for name in ("manifest.json", "run.yaml"):
+    (work / "archive" / name).unlink()
 source = next((work / "archive" / "sub-001").rglob("*_eeg.fif"))
 copy = Path(str(source).replace("sub-001", "sub-099"))
 copy.parent.mkdir(parents=True)
