@@ -6,7 +6,7 @@ from tests.support.stranger import hub_here
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
     """A Hub on this machine, which client and commands take for theirs."""
-    with hub_here() as server:
+    with hub_here(monkeypatch) as server:
         yield server

@@ -47,7 +47,7 @@ def hub(tmp_path_factory, planted):
     from tests.support import planted as module
 
     folder = tmp_path_factory.mktemp("published")
-    with hub_here() as server, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, hub_here(patch) as server:
         patch.setattr(staging, "check_in_fresh_process",
                       lambda folder: golden.check(checkpoints.load(folder), folder))
         for name in models.INDEX:

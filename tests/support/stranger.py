@@ -13,9 +13,15 @@ from tests.support.loopback_hub import LoopbackHub
 
 
 @contextlib.contextmanager
-def hub_here() -> Iterator[LoopbackHub]:
-    """A Hub on this machine, which client and commands take for theirs."""
-    with pytest.MonkeyPatch.context() as patch, LoopbackHub() as server:
+def hub_here(patch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """A Hub on this machine, which client and commands take for theirs until `patch` is undone.
+
+    It is the caller's, who may patch the same names again: two of them, undone out of order,
+    would leave the Hub of one test to the next.
+    """
+    assert constants.HUGGINGFACE_CO_URL_TEMPLATE.startswith(constants.ENDPOINT), (
+        "an earlier test left its Hub behind")
+    with LoopbackHub() as server:
         patch.setattr("time.sleep", lambda seconds: None)  # the client's pauses between tries
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         patch.setattr(constants, "ENDPOINT", server.endpoint)
