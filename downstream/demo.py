@@ -18,6 +18,7 @@ import pandas as pd
 
 from neurofm import cli, config
 from neurofm.limits import Count, limited
+from neurofm.lock import only_one
 from neurofm.preprocessing import archive
 from neurofm.preprocessing.splits import SplitRule
 from neurofm.progress import clock
@@ -69,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     run = config.parse(DemoConfig, argv, command="demo")
     began = time.perf_counter()
-    status = on_data(run) if run.data else on_simulation(run)
+    with only_one(run.out, "demo"):  # between its steps too
+        status = on_data(run) if run.data else on_simulation(run)
     print(ending(run, time.perf_counter() - began))
     return status
 

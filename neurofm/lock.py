@@ -10,10 +10,12 @@ NAME = ".lock"
 
 
 @contextlib.contextmanager
-def only_one(out: str | Path, command: str, timeout_s: float = 0) -> Iterator[None]:
+def only_one(
+    out: str | Path, command: str, timeout_s: float = 0, option: str = "--out"
+) -> Iterator[None]:
     """Hold the folder's lock: a second command into the same folder is told, and ends.
 
-    timeout_s: how long it waits before.
+    timeout_s: how long it waits before. option: by which the folder is named.
 
     Raises
     ------
@@ -30,8 +32,8 @@ def only_one(out: str | Path, command: str, timeout_s: float = 0) -> Iterator[No
     try:
         lock.acquire(timeout=timeout_s)
     except Timeout:
-        raise ValueError(f"--out {out}: another neurofm is working in this folder; wait for it, or "
-                         f"choose another --out for this `neurofm {command}`") from None
+        raise ValueError(f"{option} {out}: another neurofm is working in this folder; wait for "
+                         f"it, or choose another {option} for this `neurofm {command}`") from None
     try:
         yield
     except ValueError:

@@ -13,6 +13,7 @@ from flwr.server import Grid
 from flwr.serverapp import ServerApp
 
 from neurofm import artifacts, config
+from neurofm.lock import only_one
 from neurofm.terminal import printable
 
 from . import agreed, rounds
@@ -43,8 +44,9 @@ def main(grid: Grid, context: Context) -> None:
     federation = agreed.read(str(about["settings"]))
     out = Path(str(about["out"]))
     federation = replace(federation, learning=federation.learning.as_here())
-    artifacts.claim(out, {"sites": int(about["sites"]), **config.resolved(federation)})
-    found = rounds.run(grid, federation, out, int(about["sites"]), _say)
+    with only_one(out, "federate"):
+        artifacts.claim(out, {"sites": int(about["sites"]), **config.resolved(federation)})
+        found = rounds.run(grid, federation, out, int(about["sites"]), _say)
     for site, metrics in found.items():
         _say(f"{site}: balanced accuracy {metrics['balanced_accuracy']:.3f} on "
              f"{metrics['subjects']:.0f} people held out")

@@ -5,6 +5,7 @@ initials or a date is not: `sub-0001` is published for it, and the table of who 
 home.
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -19,6 +20,11 @@ import pandas as pd
 
 from .rules import Rule
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 # What a study calls people in general, and labels that are nobody's.
 _WORDS = frozenset({
     "sub", "subj", "subject", "pat", "patient", "pt", "participant", "part", "person", "proband",
@@ -32,6 +38,11 @@ _PIECE = re.compile(r"[^\W\d_]+")
 # Codes: of hexadecimal digits, of the NDA, and of the TUH archive, which counts in letters.
 _CODE = re.compile(r"(?=.*\d)(?:[0-9a-f]{8,}|[0-9A-F]{8,}|NDAR\w{6,}|[0-9a-f-]{32,36})|"
                    r"a{4,}[a-z]{1,4}(?:_s\d+)?(?:_t\d+)?")
+# Subjects of the Human Connectome Project whose numbers could be dates. Any number of six digits is
+# one of theirs where the data set is called so.
+_HCP = re.compile("(?<![a-z])hcp(?![a-z])", re.IGNORECASE)
+_HCP_DATES = frozenset({"100307", "100408", "101107", "101309", "101915", "103111", "110411",
+                        "111312", "111716", "120111", "201111"})
 # Columns of a table of subjects that say who or when somebody was born.
 _TELLING = re.compile(
     r"^name$|(?:^|[_ -])(?:(?:first|last|full|given|family|middle|sur|patients?|subject)[_ -]?name|"
@@ -55,7 +66,7 @@ def telling_sources(recordings: pd.DataFrame) -> set[str]:
     """Paths of recordings in which a folder or file may be called by somebody's name, whatever
     the label is: a table may have given that."""
     found: set[str] = set()
-    for _, some in recordings.groupby(recordings["dataset"].fillna("")):
+    for dataset, some in recordings.groupby(recordings["dataset"].fillna("")):
         pieces, whose = dict[str, set[str]](), dict[str, set]()
         for source, subject in zip(some["source"].fillna(""), some["subject"], strict=True):
             path = PurePosixPath(str(source))
@@ -63,20 +74,21 @@ def telling_sources(recordings: pd.DataFrame) -> set[str]:
             for piece in pieces[source]:
                 whose.setdefault(piece, set()).add(subject)
         # A folder of several people is called by none of them.
-        named = telling(piece for piece, of in whose.items()
-                        if len(of) < 3 and not _BIDS.fullmatch(piece))
+        named = telling((piece for piece, of in whose.items()
+                         if len(of) < 3 and not _BIDS.fullmatch(piece)), str(dataset))
         found |= {source for source, own in pieces.items() if own & named.keys()}
     return found
 
 
-def telling(labels: Iterable[str]) -> dict[str, str]:
+def telling(labels: Iterable[str], dataset: str = "") -> dict[str, str]:
     """Label → why it may say who somebody is, of the labels of one data set."""
     all_labels = sorted({label for label in labels if label})
     pieces = {label: [each.casefold() for each in _PIECE.findall(_bare(label))]
               for label in all_labels}
     common = Counter(piece for each in pieces.values() for piece in set(each))
     scheme = max(2, min(3, len(all_labels) / 2))  # so many with one piece, and it is nobody's name
-    as_dates = _all_dates([re.sub(r"\D", "", label) for label in all_labels])
+    numbers = [re.sub(r"\D", "", label) for label in all_labels]
+    as_dates = not _HCP.search(dataset) and not _HCP_DATES >= {*numbers} and _all_dates(numbers)
     found = {}
     for label in all_labels:
         digits = re.sub(r"\D", "", label)
@@ -181,7 +193,7 @@ class Pseudonyms:
                      if of == dataset and re.fullmatch(r"sub-\d+", value)]
             free = (f"sub-{number:04d}" for number in range(max(given, default=0) + 1, 10**6)
                     if not labels & {f"sub-{number:04d}", f"{number:04d}"})
-            for label, why in telling(labels).items():
+            for label, why in telling(labels, dataset).items():
                 if (dataset, label) not in self.of:
                     self.of[dataset, label] = next(free)
                     new[label] = why
@@ -234,6 +246,22 @@ class Pseudonyms:
             labels += [(_whole(label), public) for (_, label), public in rows]
             self._kept = known, sorted(self.recordings, key=len, reverse=True), labels
         return self._kept[1:]
+
+
+@contextlib.contextmanager
+def alone(path: str | Path) -> Iterator[None]:
+    """Others who would write the same table wait: nobody's row is lost. The lock is the folder's,
+    so that no file is left."""
+    folder = Path(path).expanduser().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def rules_of(labels: Iterable[str]) -> list[Rule]:

@@ -9,23 +9,28 @@ on when the command is repeated: what the Hub has is not sent again, and what wa
 in one commit or not at all.
 """
 
+import contextlib
 import json
 import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import artifacts
 from ..checkpoints.card import KG_PER_KWH, POWER_W, About
 from ..limits import Positive, limited
+from ..lock import NAME as LOCK
+from ..lock import only_one
 from ..repository import LEDGER
 from ..run import OK, Command, Job
 from . import dataset_card, evaluations, people, staging
 from .staging import Care, NotPublishable
 
 _DATA = ("corpus", "tokens")
+_BEGUN = ".publishing"  # in a folder that is being staged: fingerprint of the source
 
 
 @dataclass
@@ -48,7 +53,7 @@ class PublishConfig:
     revision
         Name of the tag; "" = v1, v2 and so on.
     dry_run
-        Do everything except sending; `staged` keeps what would be sent.
+        Do everything except sending and writing `pseudonyms`; `staged` keeps what would be sent.
     staged
         New folder for the files to send; "" = temporary.
     pseudonyms
@@ -64,7 +69,8 @@ class PublishConfig:
     citation
         Citation for the card: BibTeX or words.
     base_model
-        Repository of the model that it was trained from; "" = as its settings name it.
+        Repository of the model that it was trained from; "" = the one that its settings name, if
+        it was fetched from the Hub on this machine.
     evaluations
         Folder of results → its method that is this checkpoint, such as {runs/evaluation:
         frozen}.
@@ -120,34 +126,40 @@ def publish(run: PublishConfig, job: Job) -> int:
         from .sending import check_access
 
         check_access(run.repo, repo_type)  # before minutes of staging
-    out = _folder(run, source)
-    care = Care(run.pseudonyms, tuple(run.allow))
-    kept = False
-    try:
+    care = Care(run.pseudonyms, tuple(run.allow), run.dry_run)
+    with _folder(run, source, manifest.fingerprint) as out:
         if manifest.kind in _DATA:
             said = dataset_card.Said(run.license, run.license_name, run.license_link, run.title,
                                      run.citation)
             files = staging.stage_data(source, out, run.repo, said, care)
         else:
-            files = _staged_checkpoint(run, source, out, care)
+            files = _staged_checkpoint(run, source, out, care, job)
         size = sum((out / name).stat().st_size for name in files)
         job.say(f"{len(files)} files, {size / 1e6:.1f} MB, checked in a fresh process"
                 if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
-        if run.pseudonyms and (n := len(people.Pseudonyms.read(run.pseudonyms).changed)):
-            job.say(f"{run.pseudonyms} says who {n} pseudonyms are: keep it to yourself")
+        if run.pseudonyms:
+            job.say(*_of_pseudonyms(run, care.names))
         if run.dry_run:
             job.say("\n".join(f"  {name}" for name in files))
             job.say(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")
-            kept = bool(run.staged)
             return OK
         from .sending import send
 
         job.say(send(out, files, run.repo, repo_type, private=run.private, tag=run.revision))
-        kept = bool(run.staged)
         return OK
-    finally:
-        if not kept:  # what was not sent is staged anew when the command is repeated
-            shutil.rmtree(out, ignore_errors=True)  # made here, see `_folder`
+
+
+def _of_pseudonyms(run: PublishConfig, names: people.Pseudonyms) -> list[str]:
+    """What is said of the table of them."""
+    rows = [f"  {dataset}/{label} is {public}"
+            for (dataset, label), public in sorted(names.changed.items())]
+    if not rows:
+        return []
+    if not run.dry_run:
+        return [f"{run.pseudonyms} says who {len(rows)} pseudonyms are: keep it to yourself"]
+    more = [f"  and {len(rows) - 20} more"] if len(rows) > 20 else []
+    return ["\n".join([f"dry run: {run.pseudonyms} is not written; it would say that", *rows[:20],
+                       *more])]
 
 
 def _check_license(run: PublishConfig, kind: str) -> None:
@@ -160,23 +172,60 @@ def _check_license(run: PublishConfig, kind: str) -> None:
                              "others can read what they may do")
 
 
-def _folder(run: PublishConfig, source: Path) -> Path:
-    """A new folder for what is staged; one that holds anything is never written to."""
+@contextlib.contextmanager
+def _folder(run: PublishConfig, source: Path, mark: str) -> Iterator[Path]:
+    """A new folder for what is staged; one that holds anything else is never written to. It stays
+    where `staged` names it and all went well; else it is staged anew when the command is repeated.
+
+    mark: fingerprint of the source.
+    """
     table = Path(run.pseudonyms).expanduser().resolve() if run.pseudonyms else None
     if table and (table.is_dir() or source.resolve() in table.parents):
         raise NotPublishable(f"pseudonyms: {run.pseudonyms} lies in what is published, or is a "
                              f"folder; name a file elsewhere")
     if not run.staged:
-        return Path(tempfile.mkdtemp(prefix="neurofm-publish-"))
+        with tempfile.TemporaryDirectory(prefix="neurofm-publish-") as new:
+            yield Path(new)
+        return
     out = Path(run.staged).expanduser()
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise NotPublishable(f"staged: {out} is there already; name a new folder")
     inside = out.resolve()
     if source.resolve() in (inside, *inside.parents) or (table and inside in table.parents):
         raise NotPublishable(f"staged: {out} must hold neither the source nor the table of "
                              f"pseudonyms; name a new folder elsewhere")
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    _refuse_held(out, mark)
+    with only_one(out, "publish", option="--staged"):
+        _refuse_held(out, mark)  # by another process, meanwhile
+        _empty(out, but=(LOCK,))  # of a call that was killed
+        (out / _BEGUN).write_text(mark)
+        try:
+            yield out
+        except BaseException:
+            _empty(out)
+            raise
+        (out / _BEGUN).unlink()
+        (out / LOCK).unlink()
+
+
+def _refuse_held(out: Path, mark: str) -> None:
+    """Raise where a folder holds more than a call left that was killed while it staged this."""
+    held = {path.name for path in out.iterdir()} - {LOCK} if out.is_dir() else set()
+    if not held or (_BEGUN in held and (out / _BEGUN).read_text() == mark):
+        return
+    if artifacts.is_sealed(out) and _BEGUN not in held and (
+            artifacts.read_manifest(out).parents.get("source") == mark):
+        raise NotPublishable(f"staged: {out} is finished: it holds this source as it was staged "
+                             f"before; look at it, delete it, or name a new folder")
+    raise NotPublishable(f"staged: {out} is there already; name a new folder")
+
+
+def _empty(out: Path, but: tuple[str, ...] = ()) -> None:
+    for path in out.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in but:
+            path.unlink()
 
 
 COMMAND = Command("publish", PublishConfig, publish, positional=("source", "repo"))
@@ -197,25 +246,38 @@ def _opened(source: Path) -> artifacts.Manifest:
     return artifacts.open_sealed(source, kind, hashes=True)
 
 
-def _staged_checkpoint(run: PublishConfig, source: Path, out: Path, care: Care) -> list[str]:
+def _staged_checkpoint(
+    run: PublishConfig, source: Path, out: Path, care: Care, job: Job
+) -> list[str]:
     manifest = artifacts.open_sealed(source, "checkpoint")
     terms = {}
     if LEDGER in manifest.listed:
         terms = json.loads((source / LEDGER).read_text()).get("datasets", {})
     told = [evaluations.read(Path(folder), method, manifest.fingerprint, terms)
             for folder, method in run.evaluations.items()] or evaluations.of_finetune(source, terms)
+    base, place = (run.base_model, "") if run.base_model else _trained_from(manifest.config)
+    if place:
+        job.say(f"the card names no base_model: {place}, from which this was trained, is no "
+                f"repository that was fetched from the Hub here; --base_model names one")
     about = About(run.title, run.license, run.limits, run.citation, None, run.power_w,
-                  run.kg_per_kwh, told, run.license_name, run.license_link,
-                  run.base_model or _trained_from(manifest.config, source))
+                  run.kg_per_kwh, told, run.license_name, run.license_link, base)
     return staging.stage_checkpoint(source, out, about, run.repo, {}, care)
 
 
-def _trained_from(config: dict, source: Path) -> str:
-    """The repository that the settings name as what it was trained from, if they do; "runs/base" is
-    a folder where there is one, here or from a folder above `source`."""
+def _trained_from(config: dict) -> tuple[str, str]:
+    """(repository that the settings name as what it was trained from, "") or ("", what they name).
+
+    "runs/base" is a folder or was one: only what lies in the Hub's cache here is a repository.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    named = ""
     for key in ("model", "init"):
         place = str(config.get(key) or "").partition("@")[0]
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", place) and not any(
-                (above / place).exists() for above in (Path(), *source.resolve().parents)):
-            return place
-    return ""
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", place) and not Path(place).exists() and (
+                Path(constants.HF_HUB_CACHE) / repo_folder_name(
+                    repo_id=place, repo_type="model")).is_dir():
+            return place, ""
+        named = named or (place if "/" in place else "")
+    return "", named

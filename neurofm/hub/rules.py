@@ -1,7 +1,7 @@
 """What must not be published, as patterns: tokens and keys, places of a machine, people.
 
-Tokens: the rules of detect-secrets (all but its two of entropy, which take every hash for a key),
-and ours for what it does not know. Nothing found is ever sent to anybody to be tested.
+Tokens: the rules of detect-secrets (without its two of entropy, which take every hash for a key,
+and with our own for Artifactory), and ours for what it does not know. Nothing found is ever sent to anybody to be tested.
 """
 
 import functools
@@ -51,6 +51,9 @@ TOKENS = [
         (r"\b(?:dop_v1_|hvs\.|xapp-|shp(?:at|ca|pa|ss)_|gsk_|r8_|nvapi-|dapi(?=[0-9a-f]{32}))"
          r"[\w-]{20,}|PuTTY-User-Key-File-\d", 0),
         (r"\bAGE-SECRET-KEY-1\w{20,}|\b\d{8,10}:AA[\w-]{30,}", 0),
+        # Of Artifactory. Subjects are called AP01234567 too: passwords are longer, in mixed case.
+        (r"(?<![\w+/])(?:AKC[A-Za-z0-9]{10,}|AP[0-9A-F](?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])"
+         r"[A-Za-z0-9]{15,})(?![\w+/])", 0),
         (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----", 0),
         (r"\b(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-\S{1,20}) AAAA[\w+/=]{20,}", 0),
         (rf"(?<![A-Za-z0-9]){_KEYWORD}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_VALUE}", re.I),
@@ -145,7 +148,8 @@ def _plugins() -> list:
     """(kind, plugin) of detect-secrets. Its rules for addresses and hashes are ours or none."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-    aside = {"Base64 High Entropy String", "Hex High Entropy String", "Public IP (ipv4)"}
+    aside = {"Base64 High Entropy String", "Hex High Entropy String", "Public IP (ipv4)",
+             "Artifactory Credentials"}
     return [(kind, plugin()) for kind, plugin in
             sorted(get_mapping_from_secret_type_to_class().items()) if kind not in aside]
 

@@ -8,6 +8,7 @@ whole is searched for secrets. A fresh process then loads a checkpoint as anybod
 the same answers.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -52,10 +53,16 @@ class Care:
         File of the table of pseudonyms; "" = none are given.
     allow
         Texts that may stay although they look like what must not be published.
+    dry_run
+        The table is not written.
+    names
+        Filled when something is staged: the table as it is then.
     """
 
     pseudonyms: str = ""
     allow: tuple[str, ...] = ()
+    dry_run: bool = False
+    names: Pseudonyms = field(default_factory=Pseudonyms)
 
 
 def stage_checkpoint(
@@ -200,8 +207,13 @@ def _settled(
 ) -> Pseudonyms:
     """Pseudonyms of all whose labels say who they are. Raises NotPublishable where there are some,
     and nobody said where the table of them is to be kept."""
-    names = Pseudonyms.read(care.pseudonyms) if care.pseudonyms else Pseudonyms()
-    named = names.add(keys, recordings)
+    keeps = bool(care.pseudonyms) and not care.dry_run
+    with people.alone(care.pseudonyms) if keeps else contextlib.nullcontext():
+        if care.pseudonyms:
+            care.names.of |= Pseudonyms.read(care.pseudonyms).of
+        named = care.names.add(keys, recordings)
+        if keeps:
+            care.names.write(care.pseudonyms)
     if not care.pseudonyms and (named or (columns := [*columns])):
         labels = [f"{label} ({why})" for label, why in named.items()]
         shown = ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "")
@@ -213,9 +225,7 @@ def _settled(
             f"published in place of such labels and such attributes are left out; FILE is the "
             f"table of who that is, and stays with you (a label that is its own pseudonym there "
             f"is published as it is)")
-    if care.pseudonyms:
-        names.write(care.pseudonyms)
-    return names
+    return care.names
 
 
 def _without_folders(path: Path) -> dict:

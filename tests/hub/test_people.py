@@ -19,6 +19,7 @@ STUDIES = [
     (["NDARAB123CD4", "NDARZZ999AA1"], {}),
     (["a1b2c3d4e5", "0f9e8d7c6b"], {}),
     (["100206", "101309", "150928", "996782"], {}),  # six digits, no dates
+    (["100307"], {}), (["100307", "100408", "101107"], {}),  # of the HCP; they could be dates
     (["S001R01", "S001R02", "S002R01", "S002R02"], {}),
     (["A", "B", "C"], {}),
     (["emptyroom", "sample", "fsaverage", "phantom1"], {}),
@@ -47,6 +48,12 @@ STUDIES = [
 @pytest.mark.parametrize(("labels", "wanted"), STUDIES)
 def test_labels_that_say_who_somebody_is_are_secrets(labels, wanted):
     assert telling(labels) == wanted
+
+
+def test_six_digits_are_no_dates_where_the_data_set_is_of_the_hcp():
+    labels = ["850312", "910704"]
+    assert telling(labels, "HCP_1200") == telling(labels, "hcp1200") == {}
+    assert telling(labels, "lab") == telling(labels, "hcplus") == dict.fromkeys(labels, "a date")
 
 
 def test_secrets_in_columns_of_a_table_of_subjects():

@@ -121,9 +121,13 @@ def test_what_was_refused_is_not_left_staged(small, tmp_path, capsys):
                    "--allow=[me@lab.org]") == 0
 
 
-def test_shards_that_are_staged_can_be_changed(windows, tmp_path):
+def test_shards_that_are_staged_can_be_changed(windows, tmp_path, capsys):
     out, names = tmp_path / "look", tmp_path / "home" / "people.tsv"
     assert publish(windows, "--dry-run", f"--staged={out}", f"--pseudonyms={names}") == 0
+    said = capsys.readouterr().out
+    assert f"dry run: {names} is not written; it would say that\n  planted/" in said
+    assert "planted/maria_muster is sub-0" in said
+    assert not names.exists()
     with open(out / "windows" / "train-00000.arrow", "r+b") as file:
         file.seek(5000)
         file.write(b"changed")
@@ -297,11 +301,19 @@ def test_the_same_command_goes_on_after_an_upload_that_failed(
 
 
 def test_a_folder_is_no_repository_that_a_model_was_trained_from(tmp_path, monkeypatch):
-    source = tmp_path / "runs" / "decoder"
-    (tmp_path / "runs" / "base").mkdir(parents=True)
-    monkeypatch.chdir("/")
-    assert publishing._trained_from({"model": "runs/base"}, source) == ""
-    assert publishing._trained_from({"model": "lab/base@v1"}, source) == "lab/base"
+    """Not once it has been deleted either: only what was fetched from the Hub is one."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "models--lab--base").mkdir(parents=True)
+    for place in ("runs/base", "/data/runs/base", "runs/2024/base", "../base"):
+        assert publishing._trained_from({"model": place}) == ("", place)
+    assert publishing._trained_from({"model": "lab/base@v1"}) == ("lab/base", "")
+    assert publishing._trained_from({"model": "brainomni", "init": "lab/base"}) == ("lab/base", "")
+    assert publishing._trained_from({"model": "brainomni"}) == ("", "")
+
+
+def test_a_parent_that_is_unknown_is_said(small, capsys):
+    assert publish(small, "--dry-run") == 0
+    assert "the card names no base_model: lab/base, from which" in capsys.readouterr().out
 
 
 def test_recordings_without_a_split_are_in_train(windows, tmp_path):

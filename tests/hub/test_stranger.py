@@ -52,7 +52,8 @@ def hub(tmp_path_factory, planted):
                       lambda folder: golden.check(checkpoints.load(folder), folder))
         for name in models.INDEX:
             source = small_checkpoints.make(name, folder / name)
-            assert cli.main(["publish", str(source), f"tester/{name}", "--license=mit"]) == 0
+            assert cli.main(["publish", str(source), f"tester/{name}", "--license=mit",
+                             "--base_model=lab/base"]) == 0
         corpus = module.make_corpus(folder / "corpus", n_windows=2, caps=(16, 12))
         with_terms(corpus, "corpus", paths=["/data/planted"])
         tokenizer = checkpoints.load(planted.backbone).tokenizer
