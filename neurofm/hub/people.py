@@ -88,7 +88,7 @@ def telling(labels: Iterable[str], dataset: str = "") -> dict[str, str]:
     common = Counter(piece for each in pieces.values() for piece in set(each))
     scheme = max(2, min(3, len(all_labels) / 2))  # so many with one piece, and it is nobody's name
     numbers = [re.sub(r"\D", "", label) for label in all_labels]
-    as_dates = not _HCP.search(dataset) and not _HCP_DATES >= {*numbers} and _all_dates(numbers)
+    as_dates = not _HCP.search(dataset) and not {*numbers} <= _HCP_DATES and _all_dates(numbers)
     found = {}
     for label in all_labels:
         digits = re.sub(r"\D", "", label)

@@ -270,14 +270,12 @@ def _trained_from(config: dict) -> tuple[str, str]:
     "runs/base" is a folder or was one: only what lies in the Hub's cache here is a repository.
     """
     from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
 
     named = ""
     for key in ("model", "init"):
         place = str(config.get(key) or "").partition("@")[0]
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", place) and not Path(place).exists() and (
-                Path(constants.HF_HUB_CACHE) / repo_folder_name(
-                    repo_id=place, repo_type="model")).is_dir():
+        if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", place) and not Path(place).exists() and (
+                Path(constants.HF_HUB_CACHE) / f"models--{place.replace('/', '--')}").is_dir():
             return place, ""
         named = named or (place if "/" in place else "")
     return "", named

@@ -1,7 +1,8 @@
 """What must not be published, as patterns: tokens and keys, places of a machine, people.
 
 Tokens: the rules of detect-secrets (without its two of entropy, which take every hash for a key,
-and with our own for Artifactory), and ours for what it does not know. Nothing found is ever sent to anybody to be tested.
+and with our own for Artifactory), and ours for what it does not know. Nothing found is ever sent to
+anybody to be tested.
 """
 
 import functools

@@ -230,7 +230,8 @@ s3://openneuro.org/ds000117 org/name@v1.0 ../runs/decoder ./a/b runs/eegmat/deco
 {"license": "cc-by-4.0", "tokens": null, "tokenizer": "brain_tokenizer", "keep": 2, "secret": null}
 3b7dd7a1f99088aef2f5a89fd12b1e40b8c3bd2e7a1c0ffee0ddf00dcafe0123 sub-01_ses-02_task-rest_run-1
 <td>left</td></tr><br/> @misc{x, title = {A}} p < .05 planted/sub-00_run-0 NYU_0050952 ~0.3 ~5/6
-AP0123456789 AP0A1B2C3D4E5 AP01_task-rest ds000117-download v1.2.3.4 c++/cuda "**/*.edf" 2026-11-30T11:29:23Z \\d+ \\\\w C3-M2 blocks.0.attn.q
+AP0123456789 AP0A1B2C3D4E5 AP01_task-rest
+ds000117-download v1.2.3.4 c++/cuda "**/*.edf" 2026-11-30T11:29:23Z \\d+ \\\\w C3-M2 blocks.0.attn.q
 {"loss per token": 0.6931471805599453, "next-token": -12.34567890123e-05}
 [95 %] −0.12 … 0.3 (p = .04); +1.5 dB, Dr and Prof, born in the lab, http://localhost:8080
 """
