@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurofm import artifacts, config, tsv
+from neurofm import artifacts, config, json_file, tsv
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import Batch, collate
 from neurofm.data.sensors import Sensors
@@ -326,10 +326,10 @@ def _made(run: StreamConfig, job: Job, decoder, standardizer, feed, timing: Timi
 
 def read_table(path: Path) -> pd.DataFrame:
     """predictions.tsv of a stream; what is empty in it: "" in words, else NaN."""
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={
-        name: [""] for name in pd.read_csv(path, sep="\t", nrows=0)
-        if name not in ("predicted", "bads", "note")})
-    table = table.map(tsv.plain).rename(columns=tsv.plain)
+    names = tsv.read(path, ("predicted", "bads", "note"), nrows=0)
+    table = tsv.read(path, na_values={
+        tsv.guarded(name): [""] for name in names if name not in ("predicted", "bads", "note")})
     if "confidence" not in table:
-        table["predicted"] = pd.to_numeric(table["predicted"])
+        with json_file.shaped(path, "numbers in column predicted"):
+            table["predicted"] = pd.to_numeric(table["predicted"])
     return table

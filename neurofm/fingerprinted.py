@@ -12,6 +12,8 @@ import io
 import json
 from pathlib import Path
 
+from . import json_file
+
 # Files of a checkpoint that its fingerprint is of; parts of weights, model-….safetensors, are too.
 OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors",
                  "model.safetensors.index.json")
@@ -76,15 +78,23 @@ def rest(kind: str, file: Path) -> str | None:
     -------
     str or None
         sha256 of its content without places, words and seconds; None where nothing counts.
+
+    Raises
+    ------
+    ValueError
+        It is no such table or JSON.
     """
     apart = next((words for end, words in _APART.items() if file.name.endswith(end)), None)
     if apart is None or not is_parted(kind, file.name):
         return None
     if file.suffix == ".json":
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json_file.read(file)
         text = json.dumps({key: value for key, value in content.items() if key not in apart})
     else:
-        rows = _rows(file.read_bytes().decode())
+        try:
+            rows = _rows(file.read_bytes().decode())
+        except UnicodeDecodeError as problem:
+            raise ValueError(f"{file}: no table of text ({problem}); make it again") from None
         kept = [k for k, name in enumerate(rows[0] if rows else []) if name not in apart]
         text = json.dumps([[row[k] for k in kept if k < len(row)] for row in rows])
     return hashlib.sha256(text.encode()).hexdigest()

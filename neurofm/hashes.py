@@ -95,7 +95,7 @@ def _remember(folder: str, name: str, stamp: Stamp, digest: str) -> None:
 class _Notes:
     """What is remembered of one folder: lines that processes append to one file."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         self.path, self.read_to = path, 0
         self.known: dict[tuple[str, Stamp], str] = {}
 
@@ -107,8 +107,10 @@ class _Notes:
 
     def add(self, name: str, stamp: Stamp, digest: str) -> None:
         self.known[name, stamp] = digest
+        if self.path is None:
+            return
         line = b"\t".join([os.fsencode(name), *(b"%d" % n for n in stamp), digest.encode()])
-        with contextlib.suppress(OSError):  # no room, no home: then it is hashed again next time
+        with contextlib.suppress(OSError):  # no room: then it is hashed again next time
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             number = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
@@ -121,8 +123,8 @@ class _Notes:
         """Of loader processes and ranks that want one file at once, one hashes and others wait."""
         place = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:4], "big") // 4
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):  # no home, or a file system without locks
-                if fcntl is not None:
+            with contextlib.suppress(OSError):  # no room, or a file system without locks
+                if fcntl is not None and self.path is not None:
                     self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     lock = stack.enter_context(open(f"{self.path}.lock", "a"))
                     fcntl.lockf(lock, fcntl.LOCK_EX, 1, place)
@@ -130,6 +132,8 @@ class _Notes:
 
     def _read(self) -> bool:
         """Whether others have added lines; a cut one is none."""
+        if self.path is None:
+            return False
         try:
             size = self.path.stat().st_size
             if size > _LARGEST_NOTES:
@@ -157,4 +161,6 @@ class _Notes:
 def _notes(folder: str) -> _Notes:
     own = os.environ.get("NEUROFM_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "neurofm")
+    if own.startswith("~"):  # there is no home: nothing is remembered beyond this process
+        return _Notes(None)
     return _Notes(Path(own) / "hashes" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:32])

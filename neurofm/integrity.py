@@ -6,7 +6,8 @@ the variable NEUROFM_VERIFY:
 
     off     sizes alone
     lazy    as above (the default)
-    full    every byte is read again when an artifact is opened, whatever is remembered
+    full    every byte is read again when an artifact is opened, whatever is remembered; of results
+            the scores and answers, of which the fingerprint is, are hashed again too
 
 What was hashed is remembered (`hashes`).
 
@@ -21,7 +22,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, get_args
 
-from . import hashes, pointers
+from . import fingerprinted, hashes, pointers
 from .manifest import CLAIM, FILE_NAME, ArtifactError, Manifest
 
 Level = Literal["off", "lazy", "full"]
@@ -148,11 +149,24 @@ def problems(
     def look(name: str) -> str:
         found = files.problem(name, anew=how == "full")
         advance(manifest.listed[name][0])
-        return found
+        return found or (_part_problem(folder, manifest, name) if how == "full" else "")
 
     yield from filter(None, _each(look, hashed, sum(manifest.listed[name][0] for name in hashed)))
     yield from (f"{folder}/{name}: is not in the manifest, so it was added after the folder was "
                 f"finished: take it away" for name in unlisted(folder, manifest))
+
+
+def _part_problem(folder: str | Path, manifest: Manifest, name: str) -> str:
+    """What is wrong with the hash of what in a file belongs to the fingerprint; "" = nothing."""
+    if name not in manifest.beside:
+        return ""
+    try:
+        counts = fingerprinted.rest(manifest.kind, Path(folder) / name)
+    except ValueError as problem:
+        return str(problem)
+    same = manifest.beside[name][2:] == ([counts] if counts else [])
+    return "" if same else (f"{folder}/{name}: what in it belongs to the fingerprint is not what "
+                            f"the manifest says: the manifest was changed")
 
 
 def is_shard(kind: str, name: str, size: int) -> bool:

@@ -55,7 +55,7 @@ def shaped(path: str | Path, wanted: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as problem:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
         if isinstance(problem, ValueError) and str(path) in str(problem):
             raise
         reason = f"it lacks {problem}" if isinstance(problem, KeyError) else problem

@@ -187,7 +187,8 @@ def _check_number(name: str, value: Any, kind: type, limit: Limit | None) -> Non
         raise ValueError(f"{name} must be {allowed}, got {value}")
     largest = LARGEST if kind is int else LARGEST_NUMBER
     if not abs(value) <= largest:
-        raise ValueError(f"{name} must be at most {largest:g}, got {value}")
+        shown = f"{LARGEST} (2^31 − 1)" if kind is int else f"{largest:g}"
+        raise ValueError(f"{name} must be at most {shown}, got {value}")
 
 
 def _check_union(name: str, value: Any, kinds: tuple, empty: bool) -> None:

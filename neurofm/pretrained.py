@@ -345,7 +345,7 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
                 **options,
             )
         weights.refuse_differences(cls.__name__, pretrained_model_name_or_path, info)
-        weights.refuse_not_finite(model.state_dict(), pretrained_model_name_or_path)
+        weights.refuse_not_finite(model, pretrained_model_name_or_path)
         model.contract = _find_contract(pretrained_model_name_or_path, where)
         model.choose_trainable()
         return (model, info) if wants_info else model

@@ -1,5 +1,6 @@
 """Tables that people open in a spreadsheet: text from files is never run there as a formula."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,42 @@ def write(table: "pd.DataFrame", path: str | Path, **options: Any) -> None:
         Go to `DataFrame.to_csv`, such as float_format.
     """
     Path(path).write_text(text(table, **options), encoding="utf-8")
+
+
+def read(path: str | Path, columns: Sequence[str] = (), **options: Any) -> "pd.DataFrame":
+    """Read a table, separated by tabs, that others may have changed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Columns that it must have.
+    options
+        Go to `pandas.read_csv`. What is empty stays "" unless na_values says otherwise.
+
+    Returns
+    -------
+    pd.DataFrame
+        With cells and names as they were before `guarded`.
+
+    Raises
+    ------
+    ValueError
+        It is no such table, or lacks a column.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, sep="\t", **{"keep_default_na": False, **options})
+    except (ValueError, TypeError, OverflowError) as problem:
+        raise ValueError(f"{path}: no table separated by tabs: {' '.join(str(problem).split())}; "
+                         f"copy it again, or make it again") from problem
+    table = table.map(plain).rename(columns=plain)
+    if lacking := [name for name in columns if name not in table]:
+        raise ValueError(f"{path}: wanted a table with the columns {', '.join(columns)}, which "
+                         f"lacks {', '.join(lacking)}; copy it again, or make it again")
+    return table
 
 
 def text(table: "pd.DataFrame", **options: Any) -> str:

@@ -1,8 +1,6 @@
 """Weights that were read: whether they are those of the model, and numbers."""
 
-from collections.abc import Mapping
-
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def refuse_differences(name: str, path, info: dict) -> None:
@@ -39,13 +37,15 @@ def refuse_differences(name: str, path, info: dict) -> None:
         )
 
 
-def refuse_not_finite(weights: Mapping[str, Tensor], path) -> None:
+def refuse_not_finite(model: nn.Module, path) -> None:
     """Weights with NaN or infinity answer NaN, or nonsense, for everybody.
+
+    A buffer of zeros and −inf is a mask of attention, and no fault.
 
     Parameters
     ----------
-    weights
-        Name → value.
+    model
+        The model with its weights.
     path
         Where they came from, for the message.
 
@@ -54,10 +54,16 @@ def refuse_not_finite(weights: Mapping[str, Tensor], path) -> None:
     ValueError
         Some are not finite; they are named.
     """
-    bad = [name for name, value in weights.items()
-           if value.is_floating_point() and not value.isfinite().all()]
+    trained = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    bad = [name for name, value in model.state_dict().items()
+           if value.is_floating_point() and not value.isfinite().all()
+           and (name in trained or not _is_mask(value))]
     if bad:
         shown = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
         raise ValueError(f"{path}: {len(bad)} of its weights are not finite ({shown}): the "
                          f"training that made them diverged, or the file was changed; make it "
                          f"again, or ask who published it")
+
+
+def _is_mask(buffer: Tensor) -> bool:
+    return bool(((buffer == 0) | buffer.isneginf()).all())

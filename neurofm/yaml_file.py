@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-_MOST_BYTES = 10**7
+_MOST_BYTES = 10**6  # YAML is read at 150 kB a second, and more than once
 _MOST_VALUES = 10**5  # with anchors followed: nine lists of nine aliases each are 4 × 10⁸
 
 
@@ -50,8 +50,9 @@ def check(path: str | Path) -> None:
     import yaml
 
     if (size := Path(path).stat().st_size) > _MOST_BYTES:
-        raise ValueError(f"{path}: has {size / 1e6:.0f} MB, wanted a file of settings of at most "
-                         f"{_MOST_BYTES / 1e6:.0f} MB")
+        raise ValueError(f"{path}: has {size / 1e6:.1f} MB, wanted a file of settings of at most "
+                         f"{_MOST_BYTES / 1e6:.0f} MB: it is no such file, or lists what belongs "
+                         f"into a table")
     try:
         root = yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)
         n = _values(root, {}) if root is not None else 0

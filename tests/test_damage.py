@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +20,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from neurofm import artifacts, checkpoints, cli, hashes, integrity, manifest, models, tsv, verify
+from neurofm import (
+    artifacts,
+    checkpoints,
+    cli,
+    hashes,
+    integrity,
+    manifest,
+    models,
+    tsv,
+    verify,
+    weights,
+)
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
 from neurofm.data.tokens import TokenSet
 from neurofm.journal import NAME as JOURNAL
+from neurofm.manifest import Manifest
 from neurofm.progress import Progress
+from neurofm.results import Results
 from neurofm.training import state
 from neurofm.training.loop import TrainConfig, accelerator_for
 from tests.support.resealed import resealed
@@ -569,3 +583,79 @@ def test_damage_none_by_text_in_a_table_of_results(tmp_path, cell):
         found.add(artifacts.seal(tmp_path, "results", config={}, files=["recordings.tsv"]
                                  ).fingerprint)
     assert len(found) == 1 or len(cell) > 10**5
+
+
+@pytest.mark.parametrize("forged", ["0" * 64, None])
+def test_damage_of_the_hash_of_scores_is_found_in_full(tmp_path, monkeypatch, forged):
+    """A manifest that was made to fit, but for what in results.json its fingerprint is of."""
+    Results("decode", summary="x", scores=[{"method": "a", "metric": "b", "value": 1.0}]).save(
+        tmp_path)
+    artifacts.seal(tmp_path, "results", config={}, files=["results.json"])
+    path = tmp_path / "manifest.json"
+    monkeypatch.setenv("NEUROFM_VERIFY", "full")
+    whole = artifacts.open_sealed(tmp_path).fingerprint
+    said = json.loads(path.read_text())
+    entry = said["beside"]["results.json"]
+    said["beside"]["results.json"] = [*entry[:2], *([forged] if forged else [])]
+    told = Manifest(**{key: value for key, value in said.items()
+                       if key not in ("fingerprint", "checksum")})
+    assert told.fingerprint != whole
+    path.write_text(json.dumps(told.to_dict()))
+    with pytest.raises(ValueError, match=r"results\.json: what in it belongs to the fingerprint"):
+        artifacts.open_sealed(tmp_path)
+    monkeypatch.setenv("NEUROFM_VERIFY", "lazy")
+    artifacts.open_sealed(tmp_path)
+
+
+def test_damage_none_is_a_mask_of_attention():
+    """−inf beside zeros in a buffer is meant; in weights, or beside other numbers, it is not."""
+    model = torch.nn.Linear(2, 2)
+    mask = torch.zeros(3, 3).masked_fill(torch.ones(3, 3).triu(1).bool(), -torch.inf)
+    model.register_buffer("mask", mask)
+    weights.refuse_not_finite(model, "a")
+    for name, value in (("mask", torch.nan), ("mask", torch.inf), ("mask", 1.0),
+                        ("weight", -torch.inf), ("bias", torch.nan)):
+        before = model.state_dict()[name].clone()
+        model.state_dict()[name].view(-1)[0] = value
+        with pytest.raises(ValueError, match=rf"a: 1 of its weights are not finite \({name}\)"):
+            weights.refuse_not_finite(model, "a")
+        model.state_dict()[name].copy_(before)
+    with torch.no_grad():
+        model.weight.zero_()[0, 0] = -torch.inf
+    with pytest.raises(ValueError, match="weight"):
+        weights.refuse_not_finite(model, "a")
+
+
+def test_damage_is_remembered_nowhere_without_a_home(tmp_path, monkeypatch):
+    """No folder called ~, and what was hashed is known to this process."""
+    for name in ("NEUROFM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(hashes, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(hashes, "SETTLED_NS", -(10**18))
+    monkeypatch.chdir(tmp_path)
+    hashes._notes.cache_clear()
+    (tmp_path / "a").write_bytes(b"abc")
+    try:
+        for _ in range(2):
+            assert hashes.of(str(tmp_path), "a", os.stat("a")) == hashes.sha256("a")
+        assert hashes.is_remembered(str(tmp_path), "a")
+        assert os.listdir(tmp_path) == ["a"]
+    finally:
+        hashes._notes.cache_clear()
+
+
+def test_damage_a_time_to_come_is_not_remembered(tmp_path, monkeypatch):
+    """A clock that was wrong: the file may change again within that time."""
+    monkeypatch.setenv("NEUROFM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hashes, "REMEMBERED_BYTES", 1)
+    hashes._notes.cache_clear()
+    path, now = tmp_path / "a", time.time_ns()
+    path.write_bytes(b"abc")
+    try:
+        for later in (10**9, 10**15):
+            os.utime(path, ns=(now + later, now + later))
+            hashes.of(str(tmp_path), "a", os.stat(path))
+            assert not hashes.is_remembered(str(tmp_path), "a")
+    finally:
+        hashes._notes.cache_clear()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given
 
 from neurofm import manifest, models, repository, seen
 from neurofm.checkpoints.card import About, card
@@ -29,27 +29,12 @@ from neurofm.preprocessing import archive, readers, terms
 from neurofm.preprocessing.readers import ArrayTable, ImageTable, ReadOptions
 from neurofm.results import Results
 from tests.support import hostile
+from tests.support.hostile import cases, check
 from tests.support.resealed import resealed
 from tests.support.torture import scans
 from tests.support.torture.signals import NAMES, edf
 
-CASES = int(os.environ.get("NEUROFM_FUZZ", 1000))
 CLOCK = itertools.count(10**18, 10**6)
-QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture,
-         HealthCheck.differing_executors, HealthCheck.filter_too_much]
-
-
-def cases(share: float):
-    """The decorator of a test that gets this share of all cases."""
-    return settings(max_examples=max(5, int(CASES * share)), deadline=None, database=None,
-                    derandomize=CASES <= 1000, suppress_health_check=QUIET,
-                    phases=[Phase.generate, Phase.shrink])
-
-
-def check(do, name: str) -> None:
-    problem = hostile.survives(do, name)
-    note(problem)
-    assert not problem, problem
 
 
 @pytest.fixture(scope="session")
@@ -279,17 +264,24 @@ def test_hostile_ledger_on_a_card(stranger):
 
 COMMANDS = ("ingest", "pair", "simulate", "pretrain", "tokenize", "import", "finetune", "decode",
             "stream", "embed", "explain", "generate", "synthesize", "export", "federate", "publish",
-            "show", "verify")
+            "show", "verify", "federate join")
+QUESTIONS = ("decoding", "reconstruction", "hidden-regions", "next-token", "generation", "bold")
 
 
 def config_of(name: str) -> type:
-    (point,) = entry_points(group="neurofm.commands", name=name)
+    group = "neurofm.benchmarks" if name in QUESTIONS else "neurofm.commands"
+    (point,) = entry_points(group=group, name=name)
     found = point.load()
     return getattr(found, "config", None) or getattr(
         import_module(found.__module__), f"{name.title()}Config")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_question_is_here():
+    assert {*COMMANDS, "evaluate", "list", "demo"} >= entry_points(group="neurofm.commands").names
+    assert {*QUESTIONS} == entry_points(group="neurofm.benchmarks").names
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *QUESTIONS])
 def test_hostile_settings(name, tmp_path, capsys):
     """YAML of every command: what is not refused is a config; no command is run."""
     from neurofm import config
@@ -298,7 +290,7 @@ def test_hostile_settings(name, tmp_path, capsys):
     usual = {"out": "o", **config.defaults(kind)}
     path = tmp_path / "run.yaml"
 
-    @cases(0.3 / len(COMMANDS))
+    @cases(0.4 / (len(COMMANDS) + len(QUESTIONS)))
     @given(hostile.changes())
     def one(edits):
         path.write_text(yaml.safe_dump(hostile.changed(usual, edits)))

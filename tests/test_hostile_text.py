@@ -36,6 +36,20 @@ def test_hostile_yaml_is_refused_at_once(tmp_path, capsys, content, words):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("content", ["a: 1\n" * 250_000, "[" * 1_100_000, "a: " + "x" * 10**7])
+def test_hostile_yaml_of_a_size_is_not_parsed(tmp_path, capsys, content):
+    path = tmp_path / "run.yaml"
+    path.write_text(content)
+    began = time.process_time()
+    with pytest.raises(SystemExit) as end:
+        main(["ingest", "--config", str(path)])
+    assert end.value.code == 2
+    assert time.process_time() - began < 1
+    assert "wanted a file of settings of at most 1 MB" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"run\.yaml: has .* MB, wanted"):
+        yaml_file.read(path)
+
+
 def test_anchors_of_a_size_are_read(tmp_path):
     (tmp_path / "a.yaml").write_text("a: &a [1, 2]\nb: *a\n")
     assert yaml_file.read(tmp_path / "a.yaml") == {"a": [1, 2], "b": [1, 2]}

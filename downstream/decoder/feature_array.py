@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from neurofm import extras
+from neurofm import extras, json_file
 from neurofm.pages import words
 
 from . import feature_files
@@ -252,7 +252,8 @@ class Features:
             The folder holds no features, or is unfinished or damaged.
         """
         parts, dropped = feature_files.read(Path(folder))
-        return joined([cls(**fields) for fields in parts], dropped)
+        with json_file.shaped(folder, "features that fit together"):
+            return joined([cls(**fields) for fields in parts], dropped)
 
     @staticmethod
     def _axes(over: str | Sequence[str]) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from neurofm import artifacts, extras, tsv
+from neurofm import artifacts, extras, json_file, tsv
+from neurofm.data.windows import read_table
 
 if TYPE_CHECKING:
     from .feature_array import Features
@@ -74,17 +75,36 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], pd.DataFrame]:
         raise ValueError(f"{folder}: holds results, but no features; wanted a folder that "
                          f"`neurofm embed` wrote")
     check(wanted)
-    windows = pd.read_parquet(folder / WINDOWS)
-    parts = []
-    for name, rows in windows.groupby("folder", sort=False):
-        values, sources, frames = _READ[wanted](folder / str(name) / f"features.{wanted}")
-        parts.append({
-            "values": values, "times": rows[["start_s", "stop_s"]].to_numpy(float),
-            "epoch": rows["epoch"].to_numpy(np.int64),
-            "recording": rows["recording"].to_numpy(object), "sources": sources, "frames": frames})
-    dropped = pd.read_csv(folder / LEFT_OUT, sep="\t", keep_default_na=False,
-                          dtype={"name": str}, na_values={"start_s": "", "stop_s": ""})
-    return parts, dropped.map(tsv.plain)
+    windows, parts = read_table(folder / WINDOWS), []
+    with json_file.shaped(folder / WINDOWS, "a row a window, as `neurofm embed` writes it"):
+        for name, rows in windows.groupby("folder", sort=False):
+            path = f"{name}/features.{wanted}"
+            if not any(file == path or file.startswith(f"{path}/") for file in found.files):
+                raise ValueError(f"{path} is no file of these results")
+            values, sources, frames = _features(folder / path, wanted)
+            parts.append({
+                "values": values, "times": rows[["start_s", "stop_s"]].to_numpy(float),
+                "epoch": rows["epoch"].to_numpy(np.int64),
+                "recording": rows["recording"].to_numpy(object),
+                "sources": sources, "frames": frames})
+    return parts, tsv.read(folder / LEFT_OUT, DROPPED, dtype={"name": str},
+                           na_values={"start_s": "", "stop_s": ""})
+
+
+def _features(path: Path, wanted: Format) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """(values, sources, frames) of a recording. Raises ValueError where the file holds others."""
+    from safetensors import SafetensorError
+
+    with json_file.shaped(path, "features as `neurofm embed` writes them"):
+        try:
+            values, sources, frames = _READ[wanted](path)
+        except (SafetensorError, OSError, NotImplementedError, RecursionError) as problem:
+            raise ValueError(str(problem)) from problem
+        if values.ndim != 4 or values.dtype != np.float32 or frames.dtype != np.float64:
+            raise ValueError(f"got {values.dtype} of shape {values.shape}")
+        if not all(isinstance(name, str) for name in sources):
+            raise ValueError("a source has no name")
+    return values, sources, frames
 
 
 def _to_parquet(features: "Features", path: Path) -> None:

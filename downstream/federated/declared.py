@@ -4,11 +4,10 @@ Sites declare it with their keys (`averaging.declared`). Where nothing is agreed
 in its first round counts as declared, and is kept in the server's folder.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from neurofm import artifacts
+from neurofm import artifacts, json_file
 
 MOST = 10**9  # trials of any site
 
@@ -20,21 +19,20 @@ class Declared:
         self.file, self.agreed = file, dict(agreed)
         self.found: dict[str, int] = dict(agreed)
         if not agreed and file.exists():
-            self.found = json.loads(file.read_text())
+            self.found = json_file.read(file)
+            for site, trials in self.found.items():
+                with json_file.shaped(file, "the number of trials of each site"):
+                    _number(trials, f"{site}: ")
 
     def checked(self, site: str, trials: object) -> int:
         """The number of trials that a site says; ValueError where that cannot be."""
-        if isinstance(trials, bool) or not isinstance(trials, int):
-            raise ValueError(f"wanted a whole number of trials, got {type(trials).__name__}")
-        if not 0 < trials <= MOST:
-            raise ValueError(f"wanted a number of trials from 1 to {MOST:,}, got "
-                             f"{'more' if trials > 0 else 'fewer'}")
+        said = _number(trials)
         if self.agreed and site not in self.agreed:
             raise ValueError("is not among the sites of averaging.declared")
-        if trials > self.found.get(site, MOST):
-            raise ValueError(f"says that it trained on {trials} trials, and has declared "
+        if said > self.found.get(site, MOST):
+            raise ValueError(f"says that it trained on {said} trials, and has declared "
                              f"{self.found[site]}")
-        return trials
+        return said
 
     def keep(self, said: Iterable[tuple[str, int]]) -> None:
         """Remember what sites said in the first round that counted."""
@@ -42,3 +40,12 @@ class Declared:
         if new and not self.agreed:
             self.found |= new
             artifacts.write_json(self.file, self.found)
+
+
+def _number(trials: object, where: str = "") -> int:
+    if isinstance(trials, bool) or not isinstance(trials, int):
+        raise ValueError(f"{where}wanted a whole number of trials, got {type(trials).__name__}")
+    if not 0 < trials <= MOST:
+        raise ValueError(f"{where}wanted a number of trials from 1 to {MOST:,}, got "
+                         f"{'more' if trials > 0 else 'fewer'}")
+    return trials

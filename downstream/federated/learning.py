@@ -108,9 +108,14 @@ class Learning:
     @classmethod
     def from_json(cls, text: str) -> "Learning":
         """Raises ValueError for what this version does not know: the two ends differ."""
-        found = json.loads(text)
-        if strange := sorted(set(found) ^ {each.name for each in fields(cls)}):
-            raise ValueError(f"the server's settings and this site's neurofm differ in "
-                             f"{', '.join(strange)}: install the same version on both ends")
-        return cls(**{**found, "protocol": Protocol(**found["protocol"]),
-                      "train": TrainConfig(**found["train"])})
+        found, given = json.loads(text), {}
+        for name, kind in (("", cls), ("protocol", Protocol), ("train", TrainConfig)):
+            given[name] = part = found[name] if name else found
+            if not isinstance(part, dict):
+                raise ValueError(f"the server's settings{f' {name}' if name else ''}: wanted names "
+                                 f"and values, got a {type(part).__name__}")
+            if strange := sorted(part.keys() ^ {each.name for each in fields(kind)}):
+                raise ValueError(f"the server's settings and this site's neurofm differ in "
+                                 f"{', '.join(strange)}: install the same version on both ends")
+        return cls(**{**found, "protocol": Protocol(**given["protocol"]),
+                      "train": TrainConfig(**given["train"])})

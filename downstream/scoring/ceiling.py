@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from neurofm import tsv
+
 from .series import Series
 
 NAMES = ("ceiling", "ceiling_eeg")
@@ -25,11 +27,14 @@ def read(
     A row of the table names its scan by recording (as in the pairs), file (of the fMRI), eeg (file
     of the EEG) or subject. Raises ValueError where columns, scans or regions are missing.
     """
-    table = pd.read_csv(path, sep="\t", dtype={"recording": str, "subject": str})
+    table = tsv.read(path, dtype={"recording": str, "subject": str}, keep_default_na=True)
     keys = [key for key in _KEYS if key in table]
     if not keys or not {"region", "ceiling"} <= set(table):
         raise ValueError(f"{path}: wanted columns region, ceiling and one of {', '.join(_KEYS)}; "
                          f"got {', '.join(map(str, table.columns))}")
+    if words := [name for name in NAMES if name in table
+                 and not pd.api.types.is_numeric_dtype(table[name])]:
+        raise ValueError(f"{path}: wanted numbers in column {words[0]} (n/a where unknown)")
     rows = recordings.set_index("recording")
     found = {name: np.full((len(scans), len(regions)), np.nan) for name in NAMES if name in table}
     for number, one in enumerate(scans):
@@ -42,7 +47,7 @@ def read(
             found[name][number] = means[name]
     if np.isnan(found["ceiling"]).all():
         raise ValueError(f"{path}: wanted ceilings of regions such as {', '.join(regions[:3])}, "
-                         f"got those of {', '.join(sorted(set(table['region']))[:3])}")
+                         f"got those of {', '.join(sorted(set(table['region'].astype(str)))[:3])}")
     return found
 
 

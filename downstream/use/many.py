@@ -10,6 +10,7 @@ what is missing, has failed or has changed since.
 
 import dataclasses
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -73,9 +74,7 @@ class Many:
         self._seen: dict[str, Seen] = {}
         self._opened: dict[str, Opened] = {}
         table = self.out / SUMMARY
-        rows = (pd.read_csv(table, sep="\t", dtype=object, keep_default_na=False)
-                .map(tsv.plain).to_dict("records") if table.exists() else [])
-        self.rows = {row["recording"]: row for row in rows if row["status"] == "done"}
+        self.rows = listed(table) if table.exists() else {}
 
     def look(self) -> archive.Found:
         """What recordings there are now; results are none."""
@@ -231,6 +230,19 @@ class Many:
         unfinished = self.out / f".{SUMMARY}.part"
         tsv.write(table, unfinished)
         unfinished.replace(self.out / SUMMARY)
+
+
+def listed(path: Path) -> dict[str, dict]:
+    """Recording → row of the table, of those that are done. Raises ValueError for a damaged one,
+    and where a folder is no name beside the table: what is there may be taken away."""
+    rows = tsv.read(path, _COLUMNS, dtype=object).to_dict("records")
+    done = {row["recording"]: row for row in rows if row["status"] == "done"}
+    for row in done.values():
+        name = str(row["folder"])
+        if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
+            raise ValueError(f"{path}: wanted the name of a folder beside it, got {name!r}; choose "
+                             f"another --out, or take the row out")
+    return done
 
 
 def _answer(scores: list[dict]) -> dict[str, str]:

@@ -19,7 +19,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-import pandas as pd
 import yaml
 
 from .. import artifacts, results, tsv, yaml_file
@@ -237,7 +236,7 @@ def _without_folders(path: Path) -> dict:
 
 def _write_failures(source: Path, target: Path, names: Pseudonyms) -> None:
     """Reasons without the files: their names may be those of people whom no table knows."""
-    table = pd.read_csv(source, sep="\t", dtype=str, keep_default_na=False)
+    table = tsv.read(source, ("source", "reason"), dtype=str)
     for number, row in enumerate(table.to_dict("records")):
         path, reason = row["source"], row["reason"]
         for part in sorted({path, Path(path).name, Path(path).stem, *Path(path).parts},

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from mne.io.constants import FIFF
 
+from .. import links
+from .beside import named
 from .errors import ReadError
 
 _PREVIOUS, _NEXT = int(FIFF.FIFFV_ROLE_PREV_FILE), int(FIFF.FIFFV_ROLE_NEXT_FILE)
@@ -29,11 +31,40 @@ def goes_on_in(path: Path) -> str:
 
 
 def check(path: Path) -> None:
-    """Raise ReadError for a file in which a tag leads back to one before it: MNE would follow it
-    without end."""
-    if _LOOP in _links(path, path.stat().st_mtime_ns):
-        raise ReadError(path, "damaged: a tag in it leads back to one before it; copy it again "
-                              "from the source")
+    """Raise ReadError for a file in which a tag leads back to one before it, which MNE would follow
+    without end, and for parts that are not beside the first or lead back to one before them."""
+    seen: set[Path] = set()
+    part: Path | None = path
+    while part is not None and part.exists():
+        if part in seen:
+            raise ReadError(path, f"damaged: {part.name} is to follow a part that comes after it, "
+                                  f"a part that comes before it; copy all parts again")
+        seen.add(part)
+        if not part.is_file():
+            raise ReadError(path, f"{part.name} is no regular file")
+        if _LOOP in _links(part, part.stat().st_mtime_ns):
+            raise ReadError(part, "damaged: a tag in it leads back to one before it; copy it again "
+                                  "from the source")
+        after = _after(part)
+        if after is not None and after.parent != part.parent:
+            named(path, "its next part", after.relative_to(part.parent).as_posix()
+                  if after.is_relative_to(part.parent) else str(after))
+        elif after is not None and (why := links.strange(after)):
+            raise ReadError(path, f"{after.name} {why}")
+        part = after
+
+
+def _after(part: Path) -> Path | None:
+    """The file that MNE will go on in, by its own words: it finds them by a list of tags that need
+    not be in order. None at the end, and where it will not read the file at all."""
+    from mne._fiff.open import _get_next_fname, fiff_open
+
+    try:
+        file, tree, _ = fiff_open(part, verbose="ERROR")
+        with file:
+            return _get_next_fname(file, part, tree)
+    except Exception:  # whatever it is, the reader will say so
+        return None
 
 
 @lru_cache(maxsize=1024)

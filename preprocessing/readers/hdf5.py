@@ -1,12 +1,13 @@
 """HDF5 files: what they may hold, and arrays in them: one of time and channel, or a dataset a
 channel.
 
-A dataset can lie in another file, by a link, as external storage or as a virtual dataset: reading
-it would read any file of this machine, so such files are refused. Layout: HDF5 file format
-specification 3.0.
+A dataset can lie in another file, by an external link, as external storage or as a virtual dataset:
+reading it would read any file of this machine, so such files are refused. Soft links to places of
+the same file are not. Layout: HDF5 file format specification 3.0.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,31 +36,59 @@ def check(path: Path, limit: Limit) -> None:
 
     seen, total = set(), 0
     with h5py.File(path, "r") as file:
-        groups = [file]
-        while groups:
-            group = groups.pop()
-            for name in group:
-                link = group.get(name, getlink=True)
-                if not isinstance(link, h5py.HardLink):
-                    _refuse(path, f"{group.name}/{name}", "is a link to another place")
-                held = group[name]
-                place = h5py.h5o.get_info(held.id).addr
-                if place in seen:  # by another name, or a circle
-                    continue
-                seen.add(place)
-                if len(seen) > _MOST:
-                    raise ReadError(path, f"holds more than {_MOST} objects; it is damaged, or no "
-                                          f"recording")
-                if isinstance(held, h5py.Group):
-                    groups.append(held)
-                elif isinstance(held, h5py.Dataset):
-                    if held.external:
-                        _refuse(path, held.name, "lies in another file (external storage)")
-                    if held.is_virtual:
-                        _refuse(path, held.name, "is made of other files (a virtual dataset)")
-                    n = max(math.prod(held.shape or (0,)), math.prod(held.chunks or (0,)))
-                    total += n * held.dtype.itemsize
-                    limit.check(path, total)
+        soft: list[tuple] = []  # followed last: by then no link on their way leads to another file
+        todo = [iter([file])]
+        while todo or soft:
+            held = next(todo[-1], None) if todo else _followed(path, *soft.pop())
+            if held is None:
+                todo.pop()
+                continue
+            place = h5py.h5o.get_info(held.id).addr
+            if place in seen:  # by another name, or a circle
+                continue
+            seen.add(place)
+            if len(seen) > _MOST:
+                raise ReadError(path, f"holds more than {_MOST} objects; it is damaged, or no "
+                                      f"recording")
+            if isinstance(held, h5py.Group):
+                todo.append(_inside(path, held, soft))
+            elif isinstance(held, h5py.Dataset):
+                name = held.name or "a dataset without a name"
+                if held.external:
+                    _refuse(path, name, "lies in another file (external storage)")
+                if held.is_virtual:
+                    _refuse(path, name, "is made of other files (a virtual dataset)")
+                n = max(math.prod(held.shape or (0,)), math.prod(held.chunks or (0,)))
+                total += n * held.dtype.itemsize
+                limit.check(path, total)
+                if h5py.check_ref_dtype(held.dtype) is h5py.Reference and held.shape is not None:
+                    todo.append(file[each] for each in np.ravel(held[()]) if each)
+
+
+def _inside(path: Path, group, soft: list[tuple]) -> Iterator:
+    """The objects that a group links to; its soft links are added to `soft`."""
+    import h5py
+
+    for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.HardLink):
+            yield group[name]
+        elif isinstance(link, h5py.SoftLink):
+            soft.append((group, name))
+        else:
+            _refuse(path, f"{group.name or ''}/{name}", "is a link to another place")
+
+
+def _followed(path: Path, group, name: str):
+    """What a soft link leads to, which is in the same file."""
+    try:
+        held = group.get(name)
+    except (OSError, RuntimeError, ValueError):  # links in a circle
+        held = None
+    if held is None:
+        _refuse(path, f"{group.name or ''}/{name}", "is a link to another place, and nothing is "
+                                                    "there")
+    return held
 
 
 def _refuse(path: Path, name: str, why: str) -> None:

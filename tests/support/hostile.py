@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import resource
 import signal
 import traceback
@@ -10,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 
 from tests.support import shape_checks
-from tests.support.torture import arrays, fif_files, recordings, scans
+from tests.support.torture import arrays, fif_files, recordings, scans, vendor_files
 from tests.support.torture.signals import NAMES, SFREQ, brainvision, edf, eeglab, egi, microvolts
 
+CASES = int(os.environ.get("NEUROFM_FUZZ", 1000))
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture,
+         HealthCheck.differing_executors, HealthCheck.filter_too_much]
 SECONDS = 5  # a case that takes longer hangs
 LARGEST = 3 * 2**30  # bytes of address space that a case may add
 SHORT = microvolts()[:, :200]
@@ -60,6 +65,19 @@ def survives(do: Callable[[], object], name: str) -> str:
     except (Exception, Hangs) as error:
         return _last(error)
     return ""
+
+
+def cases(share: float):
+    """The decorator of a test that gets this share of all cases."""
+    return settings(max_examples=max(5, int(CASES * share)), deadline=None, database=None,
+                    derandomize=CASES <= 1000, suppress_health_check=QUIET,
+                    phases=[Phase.generate, Phase.shrink])
+
+
+def check(do, name: str) -> None:
+    problem = survives(do, name)
+    note(problem)
+    assert not problem, problem
 
 
 def _last(error: BaseException) -> str:
@@ -134,6 +152,10 @@ RECORDINGS: dict[str, Callable[[Path], Path]] = {
     "bdf": lambda folder: edf(folder / "rec.bdf", SHORT, bdf=True),
     "vhdr": lambda folder: brainvision(folder / "rec.vhdr", SHORT,
                                        markers="Mk1=New Segment,,1,1,0\n"),
+    "gdf": lambda folder: vendor_files.gdf(folder / "rec.gdf", SHORT),
+    "gdf_1": lambda folder: vendor_files.gdf_1(folder / "rec.gdf", SHORT),
+    "cnt": lambda folder: vendor_files.cnt(folder / "rec.cnt", SHORT),
+    "kit": lambda folder: vendor_files.kit(folder / "rec.con"),
     "fif": _fif, "fif_gz": _fif_gz, "egi": lambda folder: egi(folder / "rec.raw"),
     "npy": lambda folder: arrays.saved(folder / "rec.npy", SHORT.T),
     "npz": lambda folder: arrays.npz_one_array(folder),
@@ -145,6 +167,7 @@ NATIVE: dict[str, Callable[[Path], Path]] = {
     "mat": arrays.mat_version_5, "h5": arrays.h5_one_array,
     "h5_channels": arrays.h5_a_dataset_a_channel, "set": recordings.set_alone,
     "set_fdt": _set_with_fdt, "set_7_3": recordings.set_of_matlab_7_3,
+    "snirf": lambda folder: vendor_files.snirf(folder / "rec.snirf"),
 }
 RATE = float(SFREQ)
 

@@ -21,6 +21,7 @@ from neurofm.downstream import embed, synthesize
 from neurofm.preprocessing import archive, links, readers, text
 from neurofm.preprocessing.pairing import safe_pickle
 from neurofm.preprocessing.readers import ArrayTable, ReadError, ReadOptions, apart
+from tests.support.hostile import bounded
 from tests.support.torture import fif_files, scans
 from tests.support.torture.signals import NAMES, brainvision, edf, eeglab, eeglab_fields, microvolts
 
@@ -84,6 +85,51 @@ def test_hdf5_leads_nowhere_else(folder, secret, suffix, lead, words):
         with open(path, "r+b") as file:
             file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
     refused(path, words)
+
+
+def test_hdf5_links_inside_the_file_are_followed(folder, secret):
+    """MATLAB and others write such; what they lead to is looked at too."""
+    path = folder / "rec.h5"
+    with h5py.File(path, "w") as file:
+        file["real/signal"] = SHORT.T
+        file["signal"] = h5py.SoftLink("/real/signal")
+        file["real/again"] = h5py.SoftLink("signal")
+        file["real/root"] = h5py.SoftLink("/")
+    found = readers.opened(path, ReadOptions(arrays=TABLE))
+    assert np.allclose(1e6 * found.signal, SHORT, atol=1e-3)
+    with h5py.File(path, "a") as file:
+        external(file.create_group("hidden"), secret)
+        file["real/by_link"] = h5py.SoftLink("/hidden/signal")
+    refused(path, "external storage")
+
+
+def test_hdf5_links_through_another_file(folder, secret):
+    path = folder / "rec.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = SHORT.T
+        external_link(file.create_group("z"), secret)
+        file["b"] = h5py.SoftLink("/z/signal")
+    refused(path, "link to another place")
+
+
+def test_hdf5_circle_of_links(folder):
+    path = folder / "rec.h5"
+    with h5py.File(path, "w") as file:
+        file["a"], file["b"] = h5py.SoftLink("/b"), h5py.SoftLink("/a")
+    refused(path, "link to another place")
+
+
+def test_hdf5_what_references_name_is_looked_at(folder, secret):
+    """A cell of MATLAB names objects, to which no link needs to lead."""
+    path = folder / "rec.h5"
+    with h5py.File(path, "w") as file:
+        external(file.create_group("inside"), secret)
+        cell = np.array([file["inside/signal"].ref], dtype=h5py.ref_dtype)
+        file.create_dataset("cell", data=cell)
+        file["keep"] = SHORT.T
+    with h5py.File(path, "a") as file:
+        del file["inside/signal"]
+    refused(path, "external storage")
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "{secret}", "..\\secret.txt", "C:\\secret.txt"])
@@ -302,6 +348,50 @@ def test_tags_that_lead_in_a_circle(folder, after):
     struct.pack_into(">ii", content, place + 8, -40, after)
     path.write_bytes(content)
     refused(path, "leads back to one before it")
+
+
+def split(folder: Path, kind: str) -> Path:
+    """The first of two parts, which names the second, rec_…-1.fif."""
+    if kind == "raw":
+        fif_files._split(folder)
+        return folder / "rec_raw.fif"
+    signal = np.random.default_rng(0).normal(0, 1e-5, (300, 8, 400))
+    info = mne.create_info(list(NAMES), 200.0, "eeg")
+    mne.EpochsArray(signal, info, verbose="ERROR").save(
+        folder / "rec_epo.fif", split_size="2.5MB", verbose="ERROR")
+    return folder / "rec_epo.fif"
+
+
+@pytest.mark.parametrize("kind", ["raw", "epo"])
+def test_parts_of_a_fif_lie_beside_it(folder, tmp_path, kind):
+    path = split(folder, kind)
+    second = folder / f"rec_{kind}-1.fif"
+    assert readers.opened(path, ReadOptions()).n_times in (2400, 300 * 400)
+    second.rename(tmp_path / f"b_{kind}1.fif")
+    path.write_bytes(path.read_bytes().replace(second.name.encode(), f"../b_{kind}1.fif".encode()))
+    refused(path, "other folders are never read")
+
+
+@pytest.mark.parametrize("kind", ["raw", "epo"])
+def test_a_part_of_a_fif_that_is_to_follow_itself(folder, kind):
+    path = split(folder, kind)
+    (folder / f"rec_{kind}-1.fif").write_bytes(path.read_bytes())
+    with bounded():
+        refused(path, "a part that comes before it")
+
+
+@pytest.mark.parametrize("kind", ["raw", "epo"])
+def test_a_part_of_a_fif_that_is_no_file(folder, secret, kind):
+    """Opening a pipe would wait for ever."""
+    path = split(folder, kind)
+    second = folder / f"rec_{kind}-1.fif"
+    second.unlink()
+    os.mkfifo(second)
+    with bounded():
+        refused(path, f"{second.name} is no regular file")
+    second.unlink()
+    second.symlink_to(secret)
+    refused(path, "a file of another kind")
 
 
 def die(job):
