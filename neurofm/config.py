@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import inspect
 import itertools
+import json
 import re
 import sys
 import typing
@@ -116,7 +117,7 @@ def _with_positional(config: type, argv: list[str], names: tuple[str, ...]) -> l
     kinds = typing.get_type_hints(config)
     for name in names:
         if typing.get_origin(kinds[name]) is list and words:
-            rest, words = [*rest, f"--{name}={words!r}"], []
+            rest, words = [*rest, f"--{name}={json.dumps(words)}"], []
         elif words:
             rest.append(f"--{name}={words.pop(0)}")
     if words:
