@@ -12,8 +12,6 @@ import io
 import json
 from pathlib import Path
 
-from . import json_file
-
 # Files of a checkpoint that its fingerprint is of; parts of weights, model-….safetensors, are too.
 OF_CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors",
                  "model.safetensors.index.json")
@@ -87,14 +85,17 @@ def rest(kind: str, file: Path) -> str | None:
     apart = next((words for end, words in _APART.items() if file.name.endswith(end)), None)
     if apart is None or not is_parted(kind, file.name):
         return None
+    try:
+        held = file.read_bytes().decode()
+        content = json.loads(held) if file.suffix == ".json" else {}
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"{file}: no text or no JSON ({problem}); make it again") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: wanted names and values, found a {type(content).__name__}")
     if file.suffix == ".json":
-        content = json_file.read(file)
         text = json.dumps({key: value for key, value in content.items() if key not in apart})
     else:
-        try:
-            rows = _rows(file.read_bytes().decode())
-        except UnicodeDecodeError as problem:
-            raise ValueError(f"{file}: no table of text ({problem}); make it again") from None
+        rows = _rows(held)
         kept = [k for k, name in enumerate(rows[0] if rows else []) if name not in apart]
         text = json.dumps([[row[k] for k in kept if k < len(row)] for row in rows])
     return hashlib.sha256(text.encode()).hexdigest()
