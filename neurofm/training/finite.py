@@ -31,10 +31,10 @@ def report(
     bad = [batch for batch, loss in zip(micro_batches, losses, strict=True)
            if not math.isfinite(loss.item())]
     here = f"Process {accelerator.process_index} had a loss that is not finite from"
-    where = gather_object([f"{here} {_windows(bad)}"] if bad else [])
+    where = gather_object([f"{here} {windows_in_words(bad)}"] if bad else [])
     if not where:  # finite losses, infinite gradient: it has been summed, so it may be anyone's
         where = gather_object([f"Process {accelerator.process_index} had "
-                               f"{_windows(micro_batches)}"])
+                               f"{windows_in_words(micro_batches)}"])
     good = state.finished(states)
     return NotANumber(
         f"step {step}: loss {means['loss']}, gradient norm {means['grad_norm']}. "
@@ -44,7 +44,7 @@ def report(
     )
 
 
-def _windows(batches: list[Movable]) -> str:
+def windows_in_words(batches: list[Movable]) -> str:
     """Where the windows come from; of those that are not finite themselves, only these."""
     names = [name for batch in batches for name in batch.source]
     spoilt = [name for batch in batches for name, fine in

@@ -59,6 +59,7 @@ class Log:
     waited_s: float
     took_s: float
     windows: int
+    first: int
 
     def __init__(self, out: Path, accelerator: Accelerator, say=print, steps: int = 0):
         self.columns, self.steps = Columns(), steps
@@ -72,15 +73,9 @@ class Log:
 
         hyperparameters: settings of the run for TensorBoard, {"train.lr": 0.001, …}.
         """
-        self.gathered = {name: list(pair) for name, pair in gathered.items()}
+        self.first = first
+        self.go_back(first, gathered)
         if self.accelerator.is_main_process:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            kept = [json.dumps(line) + "\n" for line in read_lines(self.path)
-                    if line["step"] <= first]
-            # Killed while this is written, the old log stays.
-            temporary = self.path.with_name(f".{self.path.name}.part")
-            temporary.write_text("".join(kept))
-            os.replace(temporary, self.path)
             if not installed("tensorboard"):
                 self.say(f"no TensorBoard files, log.jsonl alone: writing them "
                          f"{missing('tensorboard')}")
@@ -94,6 +89,20 @@ class Log:
         if self.accelerator.is_main_process and self.steps > first:
             # The lines of the log tell how far it is where there is no terminal.
             self.progress = Progress(self.steps - first, "train", lines=False).__enter__()
+
+    def go_back(self, first: int, gathered: dict) -> None:
+        """Cut the lines after `first` finished steps, and gather as it was there."""
+        self.gathered = {name: list(pair) for name, pair in gathered.items()}
+        if self.accelerator.is_main_process:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            kept = [json.dumps(line) + "\n" for line in read_lines(self.path)
+                    if line["step"] <= first]
+            # Killed while this is written, the old log stays.
+            temporary = self.path.with_name(f".{self.path.name}.part")
+            temporary.write_text("".join(kept))
+            os.replace(temporary, self.path)
+            if self.progress is not None:
+                self.progress.done = max(0, first - self.first)
 
     def lowest(self, name: str | None) -> float:
         """Lowest value of a metric so far; infinity if there is none. Every process takes part: the

@@ -23,14 +23,16 @@ from torch.distributed.tensor import DTensor
 
 from .. import progress
 from ..extras import installed
-from ..limits import Count, Positive, Share, ShareBelowOne, limited
+from ..limits import Count, Positive, Share, ShareBelowOne, Text, limited
 from ..nn.trainable import Trainable
 from ..run import Stopped
 from . import finite, state
+from .feed import Feed
 from .log import Log, flat, named
 from .sampler import Order, StepData, WindowSource, steps
-from .schedule import learning_rate, parameter_groups
+from .schedule import Schedule, Slope, parameter_groups
 from .signals import StopRequest
+from .spikes import Guard, read_lowest
 
 _GLOO_S = 0.2  # pause of `end`
 CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the states
@@ -83,6 +85,16 @@ class TrainConfig:
         Seed of weights, order of data and dropout.
     compile
         Compile the model with torch.compile.
+    keep_best
+        Validation metric, such as val/loss: the weights of the validation where it was lowest are
+        kept, not the last ones. "" = the last ones.
+    spikes
+        Robust deviations above the median of the last 64 steps beyond which a step's loss or
+        gradient norm is a spike, such as 10; the step is skipped. 0 = no step is skipped. The
+        process then waits for the GPU in each step.
+    spikes_limit
+        Spikes one after another that are skipped. After one more the run goes back to a saved
+        state, and the batches since then are passed over.
     """
 
     steps: Count = 1000
@@ -104,6 +116,9 @@ class TrainConfig:
     workers: int = 0
     seed: int = 0
     compile: bool = False
+    keep_best: Text = ""
+    spikes: float = 0.0
+    spikes_limit: Count = 3
 
     PREFIX = "train."
 
@@ -166,6 +181,7 @@ def train(
     choose: str | None = None,
     stop_after: int | None = None,
     received: Received | None = None,
+    schedule: Schedule | None = None,
     hyperparameters: dict | None = None,
     say=print,
 ) -> Trainable:
@@ -175,9 +191,13 @@ def train(
     the name. target: class or value of each of `windows`. choose: a validation metric
     ("val/loss"); the weights come back as they were where it was lowest, not as they ended.
     stop_after: stop, saved, after this step (what a signal does). received: continue with these
-    weights from their step on, whatever step the newest state up to it is of. hyperparameters: of
-    the run, for TensorBoard; None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
+    weights from their step on, whatever step the newest state up to it is of. schedule: of the
+    learning rate; None = that of `config` alone. hyperparameters: of the run, for TensorBoard;
+    None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
     """
+    choose = choose or config.keep_best or None
+    schedule = schedule or Schedule([Slope(0, config.steps, config.lr, config.warmup,
+                                           config.final_lr)])
     torch.manual_seed(config.seed + accelerator.process_index)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config.weight_decay), lr=config.lr,
@@ -192,14 +212,17 @@ def train(
     )
     states, log, first = out / "state", Log(out, accelerator, say, config.steps), 0
     gathered: dict = {}
+    guard = Guard(config, states, accelerator, say)
+    guard.begin()
     if found := state.newest(states, accelerator, say, received.step if received else None):
-        first, gathered = state.load(found, model, optimizer.optimizer, accelerator)
+        first, gathered, seen = state.load(found, model, optimizer.optimizer, accelerator)
+        guard.load(seen)
         say(f"continuing at step {first} from {found}")
     if received:
         first = received.step
         state.put(model, received.weights)
     log.begin(first, gathered, hyperparameters or vars(config))
-    lowest = log.lowest(choose)
+    lowest = min(log.lowest(choose), read_lowest(states))
     if choose and lowest < math.inf:
         state.read_weights(states / CHOSEN)  # if damaged, that is told now, not after the training
     order = Order(windows, source.widths(windows), config.batch_windows, config.seed)
@@ -208,16 +231,18 @@ def train(
         world=accelerator.num_processes, accumulate=config.accumulate,
     )
     cuda = accelerator.device.type == "cuda"
-    loader = steps(data, first, config.steps, config.workers, pin=cuda)
+    feed = Feed(lambda a, b: steps(data, a, b, config.workers, pin=cuda), first, config.steps,
+                guard.passed)
+    if guard.on and first == 0:
+        state.save(states, 0, model, optimizer.optimizer, accelerator, keep=config.keep)
     wrapped.train()
     with closing(log), StopRequest() as asked:
         asked_for_data = time.perf_counter()
-        for done, micro_batches in enumerate(loader, start=first + 1):
+        for done, micro_batches in feed:
             began = time.perf_counter()
-            model.anneal((done - 1) / config.steps)
-            rate = learning_rate(
-                done - 1, config.steps, config.lr, config.warmup, config.final_lr
-            )
+            model.anneal(schedule.progress(done - 1))
+            rate = schedule.rate(done - 1)
+            guard.remember(model)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["lr_scale"]
 
@@ -242,13 +267,17 @@ def train(
             means = mean_over_processes(metrics, model, accelerator)
             signaled = means.pop("stop") > 0
             stop = signaled or done == stop_after
-            if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
-                raise finite.report(done, means, losses, micro_batches, states, accelerator)
-            optimizer.step()
+            spiked = guard.spiked(done, means, micro_batches)
+            if not spiked:
+                if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
+                    raise finite.report(done, means, losses, micro_batches, states, accelerator)
+                optimizer.step()
             optimizer.zero_grad()
+            if guard.goes_back(done, model, optimizer.optimizer, log, feed):
+                continue
 
             now = time.perf_counter()
-            log.add(means, waited_s=began - asked_for_data, took_s=now - asked_for_data,
+            log.add({} if spiked else means, waited_s=began - asked_for_data, took_s=now - asked_for_data,
                     windows=config.batch_windows)
             if done % config.log_every == 0 or done == config.steps:
                 log.flush(done, lr=rate)
@@ -260,7 +289,8 @@ def train(
                     state.save_weights(states / CHOSEN, model, accelerator)
             if stop or is_due(done, config.save_every, config.steps):
                 saved = state.save(states, done, model, optimizer.optimizer, accelerator,
-                                   keep=config.keep, log=log.gathered)
+                                   keep=config.keep, log=log.gathered, guard=guard.saved(),
+                                   also=guard.keeps(done))
             if stop and done < config.steps:
                 raise Stopped(f"stopped after step {done} as asked; state saved in {saved}: "
                               f"run the same command again to continue", signaled)

@@ -4,7 +4,8 @@
       model.safetensors        parameters and buffers (codebooks, their counts …)
       optimizer.safetensors    moments, as 'parameter name/moment'
       random-RANK.safetensors  torch's generators of each process
-      manifest.json            written last; holds what the log had gathered since its last line
+      manifest.json            written last; holds what the log had gathered since its last line,
+                               and what the guard against spikes has seen
 
 Tensors are whole on disk: what FSDP has cut is gathered when it is saved and cut again when it is
 loaded, so a state knows neither the wrapper nor the number of processes that made it.
@@ -12,6 +13,7 @@ loaded, so a state knows neither the wrapper nor the number of processes that ma
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -30,15 +32,18 @@ _AGAIN = "delete the folder that it is in and run the same command again"
 
 def save(
     folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator, *, keep: int, log: dict | None = None,
+    accelerator: Accelerator, *, keep: int, log: dict | None = None, guard: dict | None = None,
+    also: Collection[int] = (),
 ) -> Path:
-    """Save after `step` finished steps; the newest `keep` states stay. Every process takes part.
+    """Save after `step` finished steps; the newest `keep` states and those of the steps in `also`
+    stay. Every process takes part.
 
-    model: the module itself, not its DDP or compiled wrapper. log: see `Log.gathered`.
+    model: the module itself, not its DDP or compiled wrapper. log: see `Log.gathered`. guard: see
+    `spikes.Guard.saved`.
     """
     target, main = folder / f"step-{step:08d}", accelerator.is_main_process
     if main:
-        _remove(target)  # of an earlier attempt that was killed, perhaps on more processes
+        remove(target)  # of an earlier attempt that was killed, perhaps on more processes
         target.mkdir(parents=True)
     accelerator.wait_for_everyone()
     _write(_random_state(), target / f"random-{accelerator.process_index}.safetensors")
@@ -54,12 +59,12 @@ def save(
     accelerator.wait_for_everyone()
     if main:
         files = [path.name for path in target.glob("*.safetensors")]
-        artifacts.seal(target, "state", config={"step": step, "log": log or {}}, files=files,
-                       code=False)
+        artifacts.seal(target, "state", files=files, code=False,
+                       config={"step": step, "log": log or {}, "guard": guard or {}})
         staying = finished(folder)[-keep:]
         for old in folder.glob("step-*"):
-            if old not in staying:
-                _remove(old)
+            if old not in staying and step_of(old) not in also:
+                remove(old)
     accelerator.wait_for_everyone()
     return target
 
@@ -99,8 +104,9 @@ def newest(folder: Path, accelerator: Accelerator, say=print, at_most: int | Non
 
 def load(
     state: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator
-) -> tuple[int, dict]:
-    """Put a state back; returns the number of finished steps, and `log` as it was saved."""
+) -> tuple[int, dict, dict]:
+    """Put a state back; returns the number of finished steps, and `log` and `guard` as they were
+    saved."""
     saved = artifacts.open_sealed(state, "state").config
     load_weights(state / "model.safetensors", model)
     moments: dict[str, dict[str, Tensor]] = {}
@@ -117,7 +123,7 @@ def load(
     own = state / f"random-{accelerator.process_index}.safetensors"
     if own.exists():  # absent when resumed on more processes; windows carry seeds of their own
         _set_random_state(load_file(own))
-    return saved["step"], saved["log"]
+    return saved["step"], saved["log"], saved.get("guard", {})
 
 
 def save_weights(path: Path, model: nn.Module, accelerator: Accelerator) -> None:
@@ -214,8 +220,8 @@ def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None 
     artifacts.flush(path)
 
 
-def _remove(state: Path) -> None:
-    """Unseal first: a half-removed state must not look finished."""
+def remove(state: Path) -> None:
+    """Delete a state. Unseal first: a half-removed state must not look finished."""
     if state.exists():
         artifacts.unseal(state)
         shutil.rmtree(state)
