@@ -75,10 +75,9 @@ class Log:
         """
         self.first = first
         self.go_back(first, gathered)
-        if self.accelerator.is_main_process:
-            if not installed("tensorboard"):
-                self.say(f"no TensorBoard files, log.jsonl alone: writing them "
-                         f"{missing('tensorboard')}")
+        if self.accelerator.is_main_process and not installed("tensorboard"):
+            self.say(f"no TensorBoard files, log.jsonl alone: writing them "
+                     f"{missing('tensorboard')}")
         plain = {name: value if isinstance(value, bool | int | float | str) else str(value)
                  for name, value in hyperparameters.items()}
         self.accelerator.init_trackers(

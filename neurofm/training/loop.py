@@ -196,6 +196,9 @@ def train(
     None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
     """
     choose = choose or config.keep_best or None
+    if choose and validation is None:
+        raise ValueError(f"train.keep_best is {choose!r}, but no validation split is held out: "
+                         f"leave it out, or name data with one")
     schedule = schedule or Schedule([Slope(0, config.steps, config.lr, config.warmup,
                                            config.final_lr)])
     torch.manual_seed(config.seed + accelerator.process_index)
@@ -277,14 +280,14 @@ def train(
                 continue
 
             now = time.perf_counter()
-            log.add({} if spiked else means, waited_s=began - asked_for_data, took_s=now - asked_for_data,
-                    windows=config.batch_windows)
+            log.add({} if spiked else means, waited_s=began - asked_for_data,
+                    took_s=now - asked_for_data, windows=config.batch_windows)
             if done % config.log_every == 0 or done == config.steps:
                 log.flush(done, lr=rate)
             if validation and is_due(done, config.validate_every, config.steps):
                 values = validate(wrapped, *validation, config, accelerator)
                 log.write(done, values)
-                if choose and values[choose] < lowest:
+                if choose and chosen_of(values, choose) < lowest:
                     lowest = values[choose]
                     state.save_weights(states / CHOSEN, model, accelerator)
             if stop or is_due(done, config.save_every, config.steps):
@@ -336,6 +339,14 @@ def validate(
     totals, counts = accelerator.reduce(pairs)
     means = named(totals / counts, metrics, accelerator.unwrap_model(model))
     return {f"val/{name}": value for name, value in means.items()}  # NaN where nothing else was
+
+
+def chosen_of(values: dict[str, float], name: str) -> float:
+    """The metric of a validation by which weights are chosen. Raises ValueError for another."""
+    if name not in values:
+        raise ValueError(f"train.keep_best is {name!r}, which is no metric of the validation; "
+                         f"there are {', '.join(values)}")
+    return values[name]
 
 
 def is_due(done: int, every: int, steps: int) -> bool:

@@ -122,7 +122,7 @@ def test_resume_after_a_kill_while_it_goes_back(data, tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverges_again_and_again_ends(data, tmp_path):
-    with pytest.raises(spikes.Diverged, match="after the run went back 3 times. Lower train.lr"):
+    with pytest.raises(spikes.Diverged, match="after the run went back 3 times"):
         run(lambda: Spiky(bad=range(40, STEPS)), data, tmp_path)
     assert state.finished(tmp_path / "state")
 
