@@ -81,6 +81,21 @@ def _is_eeg(label: str) -> bool:
     return montage.why_not_eeg(label) is None and "annotations" not in label.lower()
 
 
+def check_gdf(path: Path) -> None:
+    """Raise ReadError where a GDF promises more channels than the file has bytes for: MNE would
+    read as many names. Of each channel the header has 256 bytes (GDF 2.51, 1.25)."""
+    with open(path, "rb") as file:
+        head = file.read(256)
+    if len(head) < 256 or head[:4] != b"GDF ":
+        return  # MNE says what is wrong
+    first = head[4:6] in (b"0.", b"1.") and head[4:7] != b"1.9"
+    n = int.from_bytes(head[252:256 if first else 254], "little")
+    if 256 * (1 + n) > path.stat().st_size:
+        raise ReadError(path, f"truncated, or its header is damaged: that promises {n} channels, "
+                              f"the file has {path.stat().st_size} bytes; copy it again from the "
+                              f"source")
+
+
 def check_brainvision(path: Path) -> None:
     """Check the length of the binary file against header and markers of a .vhdr, and that both lie
     beside it."""

@@ -18,7 +18,7 @@ from neurofm.data.sensors import KINDS, Sensors
 from .. import links, memory, montage, places
 from . import beside, duplicates, edf_pieces, fif_parts, raw_events, recorded_text, trials
 from .errors import ReadError, sentence, unreadable
-from .headers import check_brainvision, check_edf, faster_than_eeg, rates_note
+from .headers import check_brainvision, check_edf, check_gdf, faster_than_eeg, rates_note
 from .units import gains
 
 KIND = "recording"
@@ -147,6 +147,8 @@ def check_header(path: Path) -> list[str]:
         fif_parts.check(path)
     if suffix in (".vhdr", ".ahdr"):
         check_brainvision(path)
+    if suffix == ".gdf":
+        check_gdf(path)
     return check_edf(path) if suffix in (".edf", ".bdf") else []
 
 

@@ -22,7 +22,7 @@ from neurofm.preprocessing import archive, links, readers, text
 from neurofm.preprocessing.pairing import safe_pickle
 from neurofm.preprocessing.readers import ArrayTable, ReadError, ReadOptions, apart
 from tests.support.hostile import bounded
-from tests.support.torture import fif_files, scans
+from tests.support.torture import fif_files, scans, vendor_files
 from tests.support.torture.signals import NAMES, brainvision, edf, eeglab, eeglab_fields, microvolts
 
 TABLE = ArrayTable(sfreq=200.0, names=NAMES)
@@ -333,6 +333,17 @@ def test_the_limit_is_an_option_and_is_no_setting_of_a_corpus():
     assert "max_recording_gb" not in ReadOptions(max_recording_gb=1).shaping()
     with pytest.raises(ValueError, match="max_recording_gb must be > 0"):
         ReadOptions(max_recording_gb=0).limit.check("a", 0)
+
+
+@pytest.mark.parametrize("make", [vendor_files.gdf, vendor_files.gdf_1])
+def test_channels_of_a_gdf_are_in_the_file(folder, make):
+    """2^32 names would take hours and all memory."""
+    path = make(folder / "a.gdf", SHORT)
+    content = bytearray(path.read_bytes())
+    content[252:256] = b"\xff" * 4
+    path.write_bytes(content)
+    with bounded():
+        refused(path, "promises 4294967295 channels|promises 65535 channels")
 
 
 @pytest.mark.parametrize("after", [36, 0])
