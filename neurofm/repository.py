@@ -126,6 +126,11 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
                 entry.setdefault(name, "not stated")
             _texts(entry, "weights", "licence", "paper", "note")
             ", ".join(entry["datasets"])
+        for leg in found.get("legs", []):
+            for before, after in leg["changed"].values():
+                f"{before}{after}"
+            _texts(leg, "optimizer", "schedule")
+            int(leg["first"]), int(leg["last"]), int(leg["batch_windows"])
     return found
 
 

@@ -10,10 +10,11 @@ same command again; 3 = the loss was not a number.
 """
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,18 @@ from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
 from neurofm.data.volume_windows import VolumeWindows
 from neurofm.data.windows import SPLITS
-from neurofm.limits import Share, limited
+from neurofm.limits import Count, Share, limited
 from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, Tokenizer
 from neurofm.pretrained import NeuroFMConfig
-from neurofm.run import FAILED, OK, Command, Job, Made, flat
-from neurofm.training import state
+from neurofm.run import FAILED, OK, Job, Made, flat
+from neurofm.training import spikes, state
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
-from neurofm.training.loop import TrainConfig, accelerator_for, end, train
+from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, end, train
+
+from . import history
+from .frame import Pretrain
+from .history import History
 
 LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
 Source = Corpus | TokenSet | Scans | VolumeWindows
@@ -47,7 +52,8 @@ Source = Corpus | TokenSet | Scans | VolumeWindows
 # with others.
 FREE = frozenset({
     "watch", "train.log_every", "train.validate_every", "train.save_every", "train.keep",
-    "train.workers", "train.compile",
+    "train.workers", "train.compile", "train.track",
+    "continue_with", "keep_state", "sweep", "sweep_limit",  # a leg, the last state, other runs
 })  # fmt: skip
 
 
@@ -82,6 +88,18 @@ class PretrainConfig:
     augment_by
         What is changed in them, each with probability 1/2: lowpass (band ends at 20 Hz or more),
         channels (down to 4 are left), reference, noise.
+    continue_with
+        Settings to change in a run that has begun or is finished, by dotted names, such as
+        '{train.steps: 2000, train.lr: 1e-4}'; all others are repeated as they were. The learning
+        rate then rises from where it was to train.lr, over train.warmup of the remaining steps,
+        and decays again.
+    keep_state
+        Keep the last state in the finished run, so that it can be made longer with its optimizer.
+    sweep
+        YAML file, dotted name of a setting → list of values: writes a run for each combination
+        into out, with a table and a Slurm script, and trains none.
+    sweep_limit
+        Largest number of runs of a sweep.
     train
         Training settings.
     """
@@ -96,6 +114,10 @@ class PretrainConfig:
     init: str = ""
     augment_share: Share = 0.0
     augment_by: list[By] = field(default_factory=lambda: list(ALL))
+    continue_with: dict[str, Any] = field(default_factory=dict)
+    keep_state: bool = False
+    sweep: str = ""
+    sweep_limit: Count = 64
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
@@ -119,6 +141,10 @@ class PretrainConfig:
         if needs == "no" and self.tokenizer is not None:
             raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
         _architecture(self)  # an unknown key is told before a run
+        if self.continue_with:
+            self.continue_with = history.checked(
+                self.continue_with, FREE, flat(config.resolved(self)))
+            history.with_settings(replace(self, continue_with={}), self.continue_with)
 
     @property
     def model_class(self) -> type[NeuroFMPreTrainedModel]:
@@ -149,6 +175,8 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     ):
         job.say("FSDP was asked for, but cuts models over several GPUs only: here each process "
                 "holds the whole model")
+    told = continued(run, job, accelerator)
+    begun_with, run = run, told.effective(run)
     data = open_data(run)
     windows = np.concatenate([data.select(split) for split in run.splits])
     watched = run.watch not in run.splits and bool((data.recordings["split"] == run.watch).any())
@@ -156,7 +184,7 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     torch.manual_seed(run.train.seed)
     model = build(run, data, windows)
     if accelerator.is_main_process:
-        config.save(run, out)
+        config.save(replace(begun_with, continue_with={}), out)
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     job.say(f"{type(model).__name__}: {n_trained / 1e6:.2f} M parameters to train; "
             f"{len(windows)} windows of {len(set(data.subjects(windows)))} subjects; "
@@ -171,10 +199,10 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
         train(
             model, augmented(run, data, model), windows, run.train, out, accelerator,
             validation=None if held_out is None else (data, held_out),
-            hyperparameters=flat(config.resolved(run)), say=job.say,
+            schedule=told.schedule(), hyperparameters=flat(config.resolved(run)), say=job.say,
         )
     if accelerator.is_main_process:
-        job.seal(checkpoint(run, job, data, windows))
+        job.seal(checkpoint(run, job, data, windows, told))
         job.say(f"checkpoint {checkpoints.fingerprint(out)} in {out}")
         if isinstance(model, Tokenizer):
             job.say(f"to see what it keeps: neurofm evaluate reconstruction --data {run.data} "
@@ -188,7 +216,44 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     return OK
 
 
-COMMAND = Command(
+def continued(run: PretrainConfig, job: Job, accelerator: Accelerator) -> History:
+    """The history of the run, with a new leg where its settings are changed on purpose. A finished
+    run is begun again from its last state, or from its weights. Every process takes part."""
+    out, states, main = job.out, job.out / "state", accelerator.is_main_process
+    told, sealed = History.read(out), artifacts.is_sealed(out)
+    found = state.newest(states, accelerator, job.say)
+    if told is None or not (sealed or found):
+        if run.continue_with:
+            raise ValueError(f"--continue_with: {out} holds no state of a run that could be "
+                             f"continued; give the settings by themselves")
+        told = History.of(run)
+    elif changes := told.pending(run):
+        first = told.legs[-1].settings["train.steps"] if sealed else state.step_of(found)
+        if found and state.step_of(found) != first:
+            found = None  # of a run that is sealed, left by a kill
+        told.add(first, changes, "kept" if found else "new")
+        accelerator.wait_for_everyone()  # all have looked, before anything is written
+        if main:
+            if not found:
+                model = checkpoints.load(out)
+                state.begin(states, first, model.state_dict())
+                if run.train.keep_best:
+                    state.save_weights(states / CHOSEN, model, accelerator)
+            told.write(states)
+            artifacts.unseal(out)
+        job.say(f"leg {len(told.legs)} {told.legs[-1].in_words()}")
+        if not found:
+            job.say("the optimizer begins anew: the finished run kept no state (--keep_state)")
+    elif found and told.moved(state.step_of(found)):
+        job.say(f"the last leg begins at step {state.step_of(found)}: its own state is damaged")
+    accelerator.wait_for_everyone()
+    if main and not artifacts.is_sealed(out):
+        told.write(states)
+    accelerator.wait_for_everyone()
+    return told
+
+
+COMMAND = Pretrain(
     "pretrain", PretrainConfig, pretrain, makes="checkpoint", reads=("data",),
     models=("tokenizer", "init"), free=FREE, leaves=("state",),
     begun=lambda out: bool(state.finished(out / "state")),
@@ -299,17 +364,24 @@ def _check_tokenizer(path: str, tokenizer: Tokenizer, data: Source) -> None:
         check_contract(tokenizer, path, data, same_geometry=True)
 
 
-def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray) -> Made:
+def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray, told: History
+               ) -> Made:
     """Make the checkpoint out of the last state: its weights are whole, while those of the model
     just trained may be spread over processes. A model that looks through training windows once
     more at the end (`finish`: to order its vocabulary) does so here."""
     model, out = build(run, data, windows), job.out
     last: dict[str, Any] = {}
     if states := state.finished(out / "state"):
-        artifacts.open_sealed(states[-1], "state")
-        state.load_weights(states[-1] / "model.safetensors", model)
+        guard = artifacts.open_sealed(states[-1], "state").config.get("guard", {})
+        told.skipped += [*spikes.read_spikes(out / "state"), *guard.get("skipped", [])]
+        told.passed += [list(each) for each in spikes.read_passed(out / "state")]
+        best = out / "state" / CHOSEN
+        state.load_weights(best if run.train.keep_best else states[-1] / "model.safetensors", model)
         for line in read_lines(out / "log.jsonl"):
+            if (key := run.train.keep_best) and line.get(key, math.inf) >= last.get(key, math.inf):
+                line = {name: value for name, value in line.items() if not name.startswith("val/")}
             last |= line
+    told.write(out)
     chosen = np.random.default_rng(run.train.seed).permutation(windows)[:LOOKED_THROUGH]
     if said := model.eval().finish(data.batch(np.sort(chosen[i : i + 16]))
                                    for i in range(0, len(chosen), 16)):
@@ -317,6 +389,8 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray)
     before = run.tokenizer or run.init
     ledger = checkpoints.training_ledger(
         data, {"train": windows}, checkpoints.read_ledger(before) if before else None)
+    if len(told.legs) > 1:
+        ledger["legs"] = told.told()
     return Made(checkpoints.write_checkpoint(
         model, out, config=config.resolved(run), ledger=ledger,
         metrics={name: value for name, value in last.items() if name.startswith("val/")}))

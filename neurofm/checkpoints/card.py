@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..pages import table, words
 from . import citations, dataset_ids, robustness
+from .ledger import leg_in_words
 from .robustness import Robustness
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ def _training(model, ledger: dict) -> str:
             rows.append([_dataset(name, terms), counts, f"{hours[name]:.2f}",
                          terms.get(name, {}).get("licence") or "not stated"])
         lines += [table.markdown(["data set", "subjects", "hours", "terms"], rows), ""]
+    if legs := ledger.get("legs"):
+        lines += ["Settings were changed during the training:", "",
+                  *(f"- {leg_in_words(leg)}" for leg in legs), ""]
     for entry in ledger.get("published", []):
         lines += [f"Holds weights published by others: {entry['weights']} ({entry['licence']}; "
                   f"{entry['paper']}), trained on "

@@ -10,7 +10,8 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
     recordings: an entry a recording and role. published: where weights that others published are
     inside, an entry with what is known of their training; whose recordings were in it is not.
     datasets: data set → what was stated of its terms, {} where nothing was, with its id and
-    version of OpenNeuro or the Hub where they are known.
+    version of OpenNeuro or the Hub where they are known. legs: where settings were changed during
+    the training, an entry a stretch of steps (`leg_in_words`); added by the command that trained.
 
     data: Corpus or TokenSet. windows_by_split: split → indices of windows used in that role.
     parent: ledger of what this was made from (a tokenizer, a pretrained model); it is kept.
@@ -39,3 +40,22 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
 def _with_id(name: str, terms: dict[str, str]) -> dict[str, str]:
     known, version = dataset_ids.found(name, terms)
     return terms | ({"id": known} if known else {}) | ({"version": version} if version else {})
+
+
+def leg_in_words(leg: dict) -> str:
+    """An entry of `legs` in words.
+
+    Parameters
+    ----------
+    leg
+        first and last step, what was changed ({name: [before, after]}), optimizer, schedule.
+
+    Returns
+    -------
+    str
+        Such as "steps 100 to 200: train.steps 100 → 200, optimizer kept".
+    """
+    changed = ", ".join(f"{name} {before} → {after}"
+                        for name, (before, after) in leg["changed"].items()) or "as begun"
+    return (f"steps {leg['first'] + 1} to {leg['last']}: {changed}; optimizer {leg['optimizer']}; "
+            f"{leg['schedule']}; {leg['batch_windows']} windows a step")

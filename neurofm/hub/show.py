@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from .. import results, yaml_file
-from ..checkpoints import golden, robustness
+from ..checkpoints import golden, robustness, sweeps
+from ..checkpoints.ledger import leg_in_words
 from ..checkpoints.robustness import Robustness
 from ..checkpoints.store import load
 from ..limits import limited
@@ -27,7 +28,8 @@ class ShowConfig:
     Parameters
     ----------
     model
-        Folder of a checkpoint, or repository (org/name, org/name@revision).
+        Folder of a checkpoint, or repository (org/name, org/name@revision). Or folder of a sweep:
+        its runs, compared by validation loss.
     """
 
     model: str
@@ -44,6 +46,8 @@ main = COMMAND
 
 def said(path_or_repo: str) -> str:
     """In words, line by line. Loading it is strict: what is said has matched."""
+    if (Path(path_or_repo) / sweeps.FILE_NAME).is_file():
+        return sweeps.said(path_or_repo)
     model = load(path_or_repo)
     state = model.state_dict()
     n = sum(parameter.numel() for parameter in model.parameters())
@@ -111,6 +115,8 @@ def _seen(ledger: dict | None) -> list[str]:
               for entry in ledger.get("published", [])]
     lines += [remark for entry in ledger.get("published", [])
               for remark in entry.get("remarks", ())]
+    lines += [f"trained in {len(legs)} legs: {'; '.join(map(leg_in_words, legs))}"
+              for legs in [ledger.get("legs", [])] if legs]
     return lines or ["has seen nobody: random weights"]
 
 

@@ -69,6 +69,19 @@ def save(
     return target
 
 
+def begin(folder: Path, step: int, weights: dict[str, Tensor]) -> None:
+    """Write a state after `step` steps that has weights alone: the optimizer begins anew. By one
+    process."""
+    target = folder / f"step-{step:08d}"
+    remove(target)
+    target.mkdir(parents=True)
+    _write({name: value.contiguous().clone() for name, value in weights.items()},
+           target / "model.safetensors")
+    _write({}, target / "optimizer.safetensors")
+    artifacts.seal(target, "state", files=["model.safetensors", "optimizer.safetensors"],
+                   config={"step": step, "log": {}, "guard": {}}, code=False)
+
+
 def finished(folder: Path) -> list[Path]:
     """Complete states, oldest first."""
     return sorted(path for path in folder.glob("step-*") if artifacts.is_sealed(path))

@@ -1,0 +1,218 @@
+"""`neurofm pretrain --continue_with` and `--sweep`: what may be changed, what is then trained, and
+what the checkpoint says of it."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from neurofm import artifacts, checkpoints
+from neurofm.hub.show import main as show
+from neurofm.pretrain.train import main
+from neurofm.run import STOPPED
+from neurofm.training.schedule import Schedule, Slope
+from tests.pretrain.test_train import stop_after
+from tests.support import corpora
+from tests.support.corpora import write_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def settings(tokens_folder, tokenizer_folder, tmp_path):
+    return {
+        "data": str(tokens_folder), "tokenizer": str(tokenizer_folder), "model": "brainomni",
+        "architecture": {**corpora.BRAINOMNI, "dropout": 0.1},
+        "train": {"steps": 8, "batch_windows": 8, "log_every": 2, "validate_every": 4},
+    }  # fmt: skip
+
+
+def start(settings, out, *words) -> int:
+    return main([f"--config={write_yaml(out.parent / 'run', settings)}", f"--out={out}", *words])
+
+
+def lines(out) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def weights(out) -> dict:
+    return artifacts.open_sealed(out, hashes=True).files["model.safetensors"]
+
+
+def test_resume_of_a_finished_run_that_is_made_longer(settings, tmp_path, capsys, monkeypatch):
+    """With its optimizer (--keep_state) or without, stopped on the way or not; history, ledger,
+    card and `show` tell of it; the same command again does nothing."""
+    longer = "--continue_with={train.steps: 14, train.batch_windows: 4}"
+    kept, parts, plain = (tmp_path / name for name in ("kept", "parts", "plain"))
+    for out in (kept, parts):
+        assert start(settings, out, "--keep_state=true") == 0
+        assert [path.name for path in (out / "state").glob("step*")] == ["step-00000008"]
+    assert start(settings, plain) == 0
+    assert not (plain / "state").exists()
+    assert weights(plain) == weights(kept)
+    capsys.readouterr()
+
+    assert start(settings, kept, longer, "--keep_state=true") == 0
+    said = capsys.readouterr().out
+    assert ("leg 2 from step 8: train.steps 8 → 14, train.batch_windows 8 → 4; optimizer kept; "
+            "learning rate from 9.7e-05 to 0.001 over 1 steps, then cosine to 5e-05 at step 14"
+            ) in said
+    assert "continuing at step 8" in said
+    assert start(settings, kept, longer) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert start(settings, kept) == 0  # as it was begun, too
+    assert "nothing to do" in capsys.readouterr().out
+
+    stop_after(monkeypatch, 11)
+    assert start(settings, parts, longer) == STOPPED
+    assert not artifacts.is_sealed(parts)
+    monkeypatch.undo()
+    assert start(settings, parts) == 0  # the leg is known: it need not be named again
+    assert weights(parts) == weights(kept)
+
+    assert start(settings, plain, longer) == 0
+    assert "the optimizer begins anew: the finished run kept no state" in capsys.readouterr().out
+    assert weights(plain) != weights(kept)
+    rates = {line["step"]: line["lr"] for line in lines(plain) if "lr" in line}
+    assert rates[8] < rates[10] < 1e-3
+    assert rates[14] < rates[12]
+
+    ledger = json.loads((plain / "training_data.json").read_text())
+    assert [(leg["first"], leg["last"], leg["batch_windows"], leg["optimizer"])
+            for leg in ledger["legs"]] == [(0, 8, 8, "new"), (8, 14, 4, "new")]
+    card = (kept / "README.md").read_text()
+    assert "- steps 9 to 14: train.steps 8 → 14, train.batch_windows 8 → 4; optimizer kept" in card
+    assert show([str(kept)]) == 0
+    assert "trained in 2 legs" in capsys.readouterr().out
+    checkpoints.load(kept)
+
+
+def test_resume_with_another_rate_on_the_way(settings, tmp_path, capsys, monkeypatch):
+    """What is refused without the option, with the words to type; these words, then work."""
+    out = tmp_path / "run"
+    stop_after(monkeypatch, 4)
+    assert start(settings, out) == STOPPED
+    monkeypatch.undo()
+    with pytest.raises(artifacts.ArtifactError, match="begun with other settings") as refused:
+        start(settings, out, "--train.lr=5e-4", "--train.steps=10")
+    line = re.search(r"on purpose: neurofm pretrain (.*)$", str(refused.value), re.DOTALL)[1]
+    words = shlex.split(line)
+    assert words[-2:] == ["--continue_with", "{train.steps: 10, train.lr: 0.0005}"]
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "leg 2 from step 4: train.steps 8 → 10, train.lr 0.001 → 0.0005; optimizer kept" in said
+    assert lines(out)[-1]["step"] == 10
+    with pytest.raises(artifacts.ArtifactError, match="made with other settings") as refused:
+        start(settings, out, "--train.seed=1")
+    assert "train.seed cannot be changed: the order of the data follows from it" in str(
+        refused.value)
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ("{train.seed: 1}", "train.seed cannot be changed within a run: the order of the data follows"),
+    ("{architecture.dim: 8}", "architecture.dim cannot be changed within a run: the weights are"),
+    ("{train.lrr: 1}", "unknown key 'train.lrr'; did you mean 'train.lr'?"),
+    ("{train.log_every: 1}", "train.log_every may be changed at any time; give it by itself"),
+    ("{train.lr: fast}", "train.lr: wanted a number, got 'fast'"),
+    ("{train.batch_windows: 5, train.accumulate: 2}", "must be a multiple of"),
+])
+def test_bad_input_continue_with(settings, tmp_path, capsys, changes, told):
+    with pytest.raises(SystemExit):
+        start(settings, tmp_path / "run", f"--continue_with={changes}")
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_input_nothing_to_continue(settings, tmp_path):
+    with pytest.raises(ValueError, match="holds no state of a run that could be continued"):
+        start(settings, tmp_path / "run", "--continue_with={train.steps: 9}")
+    settings["train"] = {"steps": 2, "batch_windows": 8}
+    assert start(settings, tmp_path / "run") == 0
+    with pytest.raises(ValueError, match=r"made 2 steps, and train.steps is 2: name more"):
+        start(settings, tmp_path / "run", "--continue_with={train.lr: 1.0e-4}")
+    assert artifacts.is_sealed(tmp_path / "run")
+
+
+def test_best_weights_are_the_checkpoint(settings, tmp_path):
+    """keep_best: here of something that is lowest before the end."""
+    settings["train"] |= {"keep_best": "val/accuracy_0", "validate_every": 1, "lr": 0.02}
+    out = tmp_path / "run"
+    assert start(settings, out, "--keep_state=true") == 0
+    values = [line["val/accuracy_0"] for line in lines(out) if "val/accuracy_0" in line]
+    assert values.index(min(values)) < 7
+    best, last = (load_file(out / "state" / name) for name in (
+        "chosen.safetensors", "step-00000008/model.safetensors"))
+    model = checkpoints.load(out).state_dict()
+    assert all(model[name].equal(best[name]) for name in best)
+    assert not all(model[name].equal(last[name]) for name in best)
+    assert f"| val/accuracy_0 | {min(values):.4g} |" in (out / "README.md").read_text()
+
+
+def test_schedule_of_two_slopes():
+    """The second begins where the first was left; what anneals never falls back."""
+    schedule = Schedule([Slope(0, 100, 1.0, 0.1, 0.05), Slope(100, 200, 0.5, 0.2, 0.1)])
+    rates = [schedule.rate(step) for step in range(200)]
+    one = Schedule([Slope(0, 100, 1.0, 0.1, 0.05)])
+    assert rates[:100] == [one.rate(step) for step in range(100)]
+    assert rates[99] < rates[100] < rates[101] < rates[119] == 0.5
+    assert rates[199] == pytest.approx(0.05, abs=1e-3)
+    shares = [schedule.progress(step) for step in range(200)]
+    assert shares == sorted(shares)
+    early = Schedule([Slope(0, 100, 1.0, 0.1, 0.05), Slope(50, 1000, 1.0, 0.1, 0.05)])
+    assert early.progress(49) == 0.49 < early.progress(50) == 0.5 < early.progress(51) < 0.51
+
+
+def test_sweep(settings, tmp_path, capsys):
+    """Runs, table, script; a task of the array trains its run; `show` compares them."""
+    grid, out = tmp_path / "grid.yaml", tmp_path / "sweep"
+    grid.write_text("train.lr: [1e-3, 3.0e-3]\narchitecture.n_blocks: [1, 2]\n")
+    assert start(settings, out, f"--sweep={grid}") == 0
+    assert "4 runs in" in capsys.readouterr().out
+    rows = [line.split("\t") for line in (out / "runs.tsv").read_text().splitlines()]
+    assert rows[0] == ["number", "folder", "train.lr", "architecture.n_blocks"]
+    assert rows[1] == ["1", "lr=0.001,n_blocks=1", "0.001", "1"]
+    third = yaml.safe_load((out / "configs/3.yaml").read_text())
+    assert (third["train"]["lr"], third["architecture"]["n_blocks"]) == (0.003, 1)
+    assert start(settings, out, f"--sweep={grid}") == 0  # again: the same
+    script = (out / "sweep.sbatch").read_text()
+    assert "#SBATCH --array=1-4\n" in script
+    named = subprocess.run(
+        ["bash", out / "sweep.sbatch", "more"], capture_output=True, text=True, cwd=ROOT,
+        env={"SCRIPT": _echo(tmp_path), "SLURM_ARRAY_TASK_ID": "3", "PATH": "/usr/bin:/bin"})
+    assert named.stdout.split() == ["--config", f"{out}/configs/3.yaml", "more"]
+    for number in (2, 3):
+        assert main([f"--config={out}/configs/{number}.yaml"]) == 0
+    capsys.readouterr()
+    assert show([str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "2 of 4 runs are finished" in said
+    assert said.count("not begun") == 2
+    found = [float(line.split()[-2]) for line in said.splitlines() if "finished " in line]
+    assert found == sorted(found)
+
+
+def _echo(tmp_path) -> str:
+    (tmp_path / "echo.sh").write_text('echo "$@"\n')
+    return str(tmp_path / "echo.sh")
+
+
+@pytest.mark.parametrize(("grid", "told"), [
+    ("train.lrr: [1]", "unknown key 'train.lrr'; did you mean 'train.lr'?"),
+    ("architecture.dimm: [1]", "unknown key 'dimm'; did you mean 'dim'?"),
+    ("train.lr: 1", "train.lr: wanted a list of values"),
+    ("out: [a]", "out is of the whole sweep"),
+    ("train.seed: [1, 2, 3]", "3 combinations, more than --sweep_limit 2"),
+    ("[1]", "wanted names of settings"),
+])
+def test_bad_input_sweep(settings, tmp_path, capsys, grid, told):
+    (tmp_path / "grid.yaml").write_text(grid)
+    with pytest.raises((SystemExit, ValueError)) as problem:
+        start(settings, tmp_path / "out", f"--sweep={tmp_path / 'grid.yaml'}", "--sweep_limit=2")
+    assert told in f"{problem.value}{capsys.readouterr().err}"
+    assert not (tmp_path / "out").exists()
