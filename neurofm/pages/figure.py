@@ -3,9 +3,12 @@
 Matplotlib is loaded when the first figure is drawn, and needs no display.
 """
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
+
+from ..terminal import printable
 
 # Okabe & Ito 2008. Yellow is left out: it is unreadable on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
@@ -59,7 +62,9 @@ def save(figure, path: str | Path) -> None:
         engine.execute(figure)  # once: savefig would lay out, and draw, twice for each file
         figure.set_layout_engine(None)
     figure.savefig(path, dpi=DPI)
-    figure.savefig(Path(path).with_suffix(".svg"), metadata={"Date": None})
+    drawn, vector = io.StringIO(), Path(path).with_suffix(".svg")
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    vector.write_text(printable(drawn.getvalue()), encoding="utf-8")  # XML has no controls
     plt.close(figure)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..terminal import printable
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
        max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
@@ -86,7 +88,7 @@ class Page:
         parts = [warning(text) for text in self.warnings]
         parts += [f"<h2>{html.escape(heading)}</h2>\n{body}" if heading else body
                   for heading, body in self.sections if body]
-        return (
+        return printable(
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
