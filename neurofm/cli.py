@@ -6,7 +6,6 @@ object takes the remaining words and returns an exit status.
 
 import ast
 import contextlib
-import errno
 import gc
 import importlib.util
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from . import integrity
 from .extras import EXTRAS, missing
+from .permission import remedy
 from .terminal import printable
 
 # As `neurofm --help` shows them. Commands of other packages follow under "Other".
@@ -63,8 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         # Ours say what was wanted, what came and what to do, and the system's name the file (no
         # space, no permission): a traceback would bury that.
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        hint = "; make room, then the same command continues" if full else ""
+        hint = remedy(error) if isinstance(error, OSError) else ""
         sys.stderr.write(printable(f"neurofm {name}: {error}{hint}\n"))
         return 1
     except KeyboardInterrupt:

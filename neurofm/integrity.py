@@ -22,7 +22,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, get_args
 
-from . import fingerprinted, hashes, pointers
+from . import fingerprinted, hashes, permission, pointers
 from .manifest import CLAIM, FILE_NAME, ArtifactError, Manifest
 
 Level = Literal["off", "lazy", "full"]
@@ -107,7 +107,7 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return f"{shown}: is missing, although the manifest lists it"
         except OSError as error:
-            return f"{shown}: cannot be read ({error.strerror or error})"
+            return f"{shown}: cannot be read ({error.strerror or error}){permission.remedy(error)}"
         if not stat.S_ISREG(found.st_mode):
             return f"{shown}: is no regular file"
         if found.st_size != size:
@@ -120,7 +120,7 @@ class Files:
         try:
             same = hashes.of(self.folder, name, found, anew) == digest
         except OSError as error:
-            return f"{shown}: cannot be read ({error.strerror or error})"
+            return f"{shown}: cannot be read ({error.strerror or error}){permission.remedy(error)}"
         return "" if same else (f"{shown}: its sha256 is not the manifest's: the file was changed "
                                 f"or is damaged")
 
@@ -228,6 +228,8 @@ def of_hub_cache(path: str | Path) -> bool:
 
 def need(problem: str) -> None:
     """Raise where there is a problem."""
+    if permission.UNREADABLE in problem:
+        raise ArtifactError(problem)
     if problem:
         raise ArtifactError(f"{problem}. Nothing was read of it: copy it again, or make it again "
                             f"(`neurofm verify FOLDER` lists all that is damaged)")

@@ -186,6 +186,8 @@ def _check_number(name: str, value: Any, kind: type, limit: Limit | None) -> Non
     if not allowed.allows(value):
         raise ValueError(f"{name} must be {allowed}, got {value}")
     largest = LARGEST if kind is int else LARGEST_NUMBER
+    if math.isfinite(allowed.high):
+        largest = max(largest, allowed.high)
     if not abs(value) <= largest:
         shown = f"{LARGEST} (2^31 − 1)" if kind is int else f"{largest:g}"
         raise ValueError(f"{name} must be at most {shown}, got {value}")

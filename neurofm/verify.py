@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import artifacts, integrity
 from .limits import limited
+from .permission import UNREADABLE
 from .progress import Progress
 from .results import FILE_NAME as RESULTS
 from .run import Command, Job
@@ -71,7 +72,9 @@ def look(folder: Path, progress: Progress) -> tuple[list[str], str]:
         progress.advance(done // _MB - before // _MB)
 
     bad = [*integrity.problems(folder, manifest, "full", advance)]
-    if bad:
+    if bad and all(UNREADABLE in each for each in bad):
+        bad.append(f"{folder}: this {manifest.kind} cannot be checked by this user")
+    elif bad:
         bad.append(f"{folder}: this {manifest.kind} is damaged; copy it again, or "
                    f"{_again(folder, manifest)}")
     return bad, (f"{folder}: {manifest.kind} {manifest.fingerprint}, {len(manifest.listed)} files, "

@@ -14,7 +14,6 @@ import grpc
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.cli.build import build_fab_from_disk
 from flwr.client.grpc_rere_client.connection import grpc_request_response
-from flwr.common import GRPC_MAX_MESSAGE_LENGTH
 from flwr.common.constant import ErrorCode
 from flwr.common.retry_invoker import make_simple_grpc_retry_invoker
 from flwr.common.typing import Run, RunNotRunningException
@@ -35,6 +34,7 @@ from .client_app import client_app
 from .receiving import clean
 
 _IDLE_S = 1.0
+_LARGEST_MESSAGE = 2**29  # bytes, of one message of gRPC; Flower sends arrays in parts of 5 MB
 _RUNS = 8  # whose states are kept: masks of secure aggregation between its stages
 
 
@@ -59,7 +59,7 @@ def serve(
     problem: Exception | None = None
     try:
         with grpc_request_response(
-            server, False, make_simple_grpc_retry_invoker(), GRPC_MAX_MESSAGE_LENGTH, certificate,
+            server, False, make_simple_grpc_retry_invoker(), _LARGEST_MESSAGE, certificate,
             (key, key.public_key()),
         ) as connection:
             try:

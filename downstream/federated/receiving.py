@@ -97,8 +97,8 @@ def _read(reply: Message, node: int) -> tuple[Message | None, str]:
 def identified(claims: Mapping[int, str], names: dict[int, str]) -> dict[int, str]:
     """Node → what is wrong with the name that it claims. Rightful names are added to `names`.
 
-    A name belongs to the node that used it first in this run; where two claim one in the same round
-    neither has it.
+    A name belongs to the node that `averaging.nodes` binds it to, or that used it first in this
+    run; of two that claim one in the same round, and have neither, nobody can say whose it is.
     """
     taken, count = {name: node for node, name in names.items()}, Counter(claims.values())
     wrong = {}
@@ -108,7 +108,8 @@ def identified(claims: Mapping[int, str], names: dict[int, str]) -> dict[int, st
         elif taken.get(name, node) != node:
             wrong[node] = f"calls itself {name}, which is another site"
         elif node not in names and count[name] > 1:
-            wrong[node] = f"calls itself {name}, and so does another site"
+            wrong[node] = (f"calls itself {name}, and so does another site; averaging.nodes says "
+                           f"which of them it is")
         else:
             names[node] = name
     return wrong

@@ -5,6 +5,7 @@
       rounds.jsonl               a line a round: who answered, who was rejected and why, losses,
                                  bytes, seconds, privacy spent
       sites.json                 numbers of trials that sites have declared, if none were agreed
+      .finished                  hashes of the rounds: a damaged one is done again
       judged.json                what each site says of its personalized decoder
 """
 
@@ -21,7 +22,8 @@ from flwr.common.differential_privacy_constants import KEY_CLIPPING_NORM
 from flwr.server import Grid
 from safetensors.numpy import load_file, save_file
 
-from neurofm import artifacts, progress
+from neurofm import artifacts, journal, progress
+from neurofm.journal import Journal
 
 from . import messages, plans, privacy, secure, strategies
 from .declared import Declared
@@ -75,12 +77,12 @@ def run(
     learning = federation.learning
     strategy = privacy.wrapped(strategies.build(federation.averaging, n_sites), federation.privacy,
                                n_sites)
-    done, weights = _resumed(folder)
+    done, weights = _resumed(folder, say)
     if done:
         say(f"continuing after round {done}")
     else:
         weights = plans.initial(learning)
-    names: dict[int, str] = {}
+    names = {node: name for name, node in federation.averaging.nodes.items()}
     declared = Declared(folder / "sites.json", federation.averaging.declared)
     for number in progress.each(range(done + 1, learning.rounds + 1), learning.rounds - done,
                                 "rounds"):
@@ -113,9 +115,16 @@ def run(
 
 
 def lines(folder: Path) -> list[dict]:
-    """What `rounds.jsonl` says."""
+    """What `rounds.jsonl` says. Raises ArtifactError where it is damaged."""
     path = folder / "rounds.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        found = [json.loads(line) for line in path.read_bytes().decode().splitlines()]
+        return [{**line, "round": int(line["round"])} for line in found]
+    except (ValueError, TypeError, KeyError):
+        raise artifacts.ArtifactError(f"{path}: is damaged; delete {folder} and run the same "
+                                      f"command again: all rounds begin again") from None
 
 
 def _open(
@@ -244,15 +253,23 @@ def _save(folder: Path, number: int, weights: Weights, line: dict) -> None:
               path.with_suffix(".part"))
     artifacts.share(path.with_suffix(".part"))
     artifacts.flush(path.with_suffix(".part"))
+    Journal(folder).note(path.name, artifacts.sha256(path.with_suffix(".part")))
     temporary.replace(folder / "rounds.jsonl")
     path.with_suffix(".part").replace(path)  # last: with it the round is done
     for old in sorted(folder.glob("round-*.safetensors"))[:-2]:
         old.unlink()
 
 
-def _resumed(folder: Path) -> tuple[int, Weights]:
-    """(rounds done, weights after them)."""
+def _resumed(folder: Path, say: Callable = print) -> tuple[int, Weights]:
+    """(rounds done, weights after them): the newest whose file is what was written. Folders that
+    were begun before there was a journal are believed."""
+    finished, noted = Journal(folder), (folder / journal.NAME).exists()
     found = sorted(folder.glob("round-*.safetensors"))
-    if not found:
-        return 0, {}
-    return int(found[-1].stem.removeprefix("round-")), load_file(found[-1])
+    for path in reversed(found):
+        if noted and finished.kept(path.name) is None:
+            say(f"{path}: is damaged, or not what was written; looking for an older round")
+            continue
+        return int(path.stem.removeprefix("round-")), load_file(path)
+    if found:
+        say("no whole round is left: starting from the first")
+    return 0, {}

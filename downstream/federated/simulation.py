@@ -1,6 +1,6 @@
 """A federation on one machine, one fold and seed of one method at a time; what is done is kept.
 
-    out/parts/METHOD-FOLD-SEED.parquet    predictions of the people held out
+    out/parts/METHOD-FOLD-SEED.parquet    predictions of the people held out, if as it was written
     out/work/METHOD/…                     states of server and sites, until that is there; of
                                           federated folds personalized decoders and rounds stay
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurofm import extras
+from neurofm import artifacts, extras
+from neurofm.journal import Journal
 
 from . import personal
 from . import rounds as the_rounds
@@ -50,6 +51,15 @@ def do(
     """Site → predictions of those it holds out in this fold; trained where that is not done yet.
     sites: without folders of work."""
     kept = out / "parts" / f"{job.name}.parquet"
+    journal, name = Journal(out), f"parts/{job.name}.parquet"
+    if kept.exists() and journal.known and journal.kept(name) is None:
+        say(f"{kept}: is damaged, or not what was written: it is trained again")
+        kept.unlink()
+        shutil.rmtree(_server(out / "work" / job.method, job), ignore_errors=True)
+        for site in sites:
+            work = replace(site, work=str(out / "work" / job.method / site.name))
+            shutil.rmtree(work.folder(federation.learning.of_fold(job.fold, job.seed)),
+                          ignore_errors=True)
     if not kept.exists():
         tables = _trained(out / "work" / job.method, federation, engine, sites, job, say)
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +67,7 @@ def do(
                            for name, each in tables.items()], ignore_index=True)
         temporary = kept.with_name(f".{kept.name}.part")
         table.to_parquet(temporary, index=False)
+        journal.note(name, artifacts.sha256(temporary))
         temporary.replace(kept)
         _clear(out / "work" / job.method, job, sites, federation.learning)
     table = pd.read_parquet(kept)

@@ -34,6 +34,9 @@ class Averaging:
     declared
         Site → number of trials that it has declared. Larger numbers and other sites are rejected.
         Empty = what a site says in its first round.
+    nodes
+        Site → number of its node at the SuperLink, which stands for its key; a site prints it.
+        Nobody else may use the name. Empty = a name is of the node that used it first.
     min_sites
         Number of answers below which a round fails.
     timeout_s
@@ -48,6 +51,7 @@ class Averaging:
     largest_change: float = 10.0
     largest_share: PositiveShare = 0.5
     declared: dict[str, Count] = field(default_factory=dict)
+    nodes: dict[str, Annotated[int, Limit(1, 2**64)]] = field(default_factory=dict)
     min_sites: Count = 2
     timeout_s: Positive = 3600.0
     PREFIX = "averaging."
@@ -56,6 +60,9 @@ class Averaging:
         if not (self.largest_change == 0 or self.largest_change > 1):
             raise ValueError(f"averaging.largest_change must be 0 (off) or above 1, got "
                              f"{self.largest_change}")
+        if len(set(self.nodes.values())) < len(self.nodes):
+            raise ValueError("averaging.nodes: wanted a number of its own for each site, got one "
+                             "twice")
 
     def check(self, n_sites: int) -> None:
         """Raise ValueError where a strategy, or a round, needs more sites than there are."""

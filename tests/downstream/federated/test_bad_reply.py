@@ -16,6 +16,7 @@ from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFI
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
+from neurofm import artifacts
 from neurofm.downstream.federated import (
     messages,
     plans,
@@ -242,18 +243,65 @@ def test_a_bad_reply_to_the_judgment(tmp_path):
         assert any(text.startswith("ward was not judged") for text in told), name
 
 
+def as_lab(site, message, reply):
+    if site == "ward":
+        reply.content[messages.ABOUT] = forced(reply.content[messages.ABOUT], site="lab")
+    return reply
+
+
+def test_a_site_with_the_name_of_another_loses_alone_where_names_are_bound_to_nodes(tmp_path):
+    how = Averaging(timeout_s=PATIENCE_S, nodes={"clinic": 1, "lab": 2, "ward": 3})
+    judged, lines, told = run(tmp_path, as_lab, 2, how)
+    for line in lines:
+        assert line["sites"] == ["clinic", "lab"]
+        assert line["rejected"] == [["ward", "calls itself lab, which it is not"]]
+    assert "round 1: ward does not count: calls itself lab, which it is not" in told
+    assert sorted(judged) == ["clinic", "lab"]
+    with pytest.raises(ValueError, match=r"averaging\.nodes"):
+        Averaging(nodes={"clinic": 7, "lab": 7})
+    assert Averaging(nodes={"clinic": 2**64 - 1}).nodes
+
+
 def test_two_that_claim_one_name_in_the_first_round(tmp_path):
     """None of them counts; whoever used a name before keeps it."""
-    def spoil(site, message, reply):
-        if site == "ward":
-            reply.content[messages.ABOUT] = forced(reply.content[messages.ABOUT], site="lab")
-        return reply
-
-    _, lines, _ = run(tmp_path, spoil, 2, Averaging(timeout_s=PATIENCE_S, min_sites=1))
+    _, lines, _ = run(tmp_path, as_lab, 2, Averaging(timeout_s=PATIENCE_S, min_sites=1))
     for line in lines:
         assert line["sites"] == ["clinic"]
         assert sorted(site for site, _ in line["rejected"]) == ["node 2", "node 3"]
-        assert "so does another site" in line["rejected"][0][1]
+        assert "so does another site; averaging.nodes says which" in line["rejected"][0][1]
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def test_finished_rounds_are_verified_when_a_run_goes_on(tmp_path):
+    """A damaged one is done again from the round before; of none that is whole it begins anew."""
+    run(tmp_path / "whole", None, 4)
+    run(tmp_path / "stopped", None, 2)  # a file has its own order of weights, in which sites draw
+    run(tmp_path / "stopped", None, 4)
+
+    def same(name: str) -> bool:  # but for the order in which Flower adds the sites up
+        found, wanted = (rounds._resumed(tmp_path / each)[1] for each in ("cut", name))
+        return all(np.allclose(found[each], wanted[each], atol=1e-6) for each in wanted)
+
+    run(tmp_path / "cut", None, 3)
+    _flip(tmp_path / "cut" / "round-00003.safetensors")
+    _, lines, told = run(tmp_path / "cut", None, 4)
+    assert "round-00003.safetensors: is damaged" in told[0]
+    assert told[1] == "continuing after round 2"
+    assert [line["round"] for line in lines] == [1, 2, 3, 4]
+    assert same("stopped")
+    for path in (tmp_path / "cut").glob("round-*.safetensors"):
+        _flip(path)
+    _, lines, told = run(tmp_path / "cut", None, 4)
+    assert told[2] == "no whole round is left: starting from the first"
+    assert same("whole")
+    (tmp_path / "cut" / "rounds.jsonl").write_text('{"round": 1}\n{"rou')
+    with pytest.raises(artifacts.ArtifactError, match=r"rounds\.jsonl: is damaged; delete"):
+        run(tmp_path / "cut", None, 5)
 
 
 @pytest.mark.parametrize(("trials", "largest", "expected"), [

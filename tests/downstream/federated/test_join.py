@@ -1,5 +1,6 @@
 """`neurofm federate join`: one app, the agreed settings, a key of one's own; whatever comes."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -236,8 +237,27 @@ def test_the_recipes_of_a_site_are_as_the_guide_says(repo):
     assert made["networks"]["inside"] == {"internal": True}
     assert site["read_only"]
     assert site["cap_drop"] == ["ALL"]
+    models = site["volumes"].pop()  # a folder where MODELS names one, else an empty volume
+    assert models == "${MODELS:-models}:/models:ro"
+    assert "models" in made["volumes"]
     assert {each["target"]: each.get("read_only", False) for each in site["volumes"]} == {
         "/data": True, "/work": False, "/keys": True}
+    options = dict(zip(site["command"][2::2], site["command"][3::2], strict=True))
+    assert options["--data"] == "/data"
+    assert options["--out"] == "/work"
+    mounts = ("/data", "/work", "/keys", "/models")
+    assert all(value.startswith(mounts) for value in options.values() if value.startswith("/"))
+    guide = (repo / "configs" / "federated" / "README.md").read_text()
+    encoder = re.search(r"^  model: (\S+)", guide, re.MULTILINE)[1]
+    assert encoder.startswith("/models/")
+    assert f"--model {encoder}" in guide
+    head = (folder / "compose.yaml").read_text().split("services:")[0]
+    assert f"MODELS={encoder.rpartition('/')[0]}" in head
+    corpus = re.search(r"DATA=(\S+)", head)[1]
+    assert f"--data {corpus} " in guide
+    work = re.search(r"WORK=(\S+)", head)[1]
+    assert f"--out {work} " in guide
+    assert f"--model {work}/fold-0-seed-0/checkpoint" in guide
     for service in made["services"].values():  # Compose refuses to start these otherwise
         assert not (service["read_only"] and "configs" in service)
     door = next(iter(made["services"]["door"]["volumes"]))
