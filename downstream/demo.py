@@ -173,7 +173,7 @@ def step(command: str, *words, allowed: tuple[int, ...] = (0,)) -> None:
 def ending(run: DemoConfig, seconds: float) -> str:
     """The last screen, read from what the stages wrote: numbers, pages, what to try next."""
     out = Path(run.out)
-    recordings = pd.read_parquet(out / "corpus" / "recordings.parquet")
+    recordings = pd.read_feather(out / "corpus" / "recordings.arrow")
     n_people, own = recordings["subject"].nunique(), run.data is not None
     did = ["tokenizer", "tokens", "model", *([] if own else ["decoder", "comparison"])]
     lines = [

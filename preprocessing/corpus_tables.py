@@ -61,7 +61,7 @@ def seal(records: Records, tables: Tables, settings: dict, datasets: dict[str, d
     datasets = {name: terms for name, terms in {**_stated(folder), **datasets}.items()
                 if name in kept}
     if (_stated(folder) == (datasets if any(datasets.values()) else {})
-            and records.stand_sealed("recordings.parquet", tables.recordings)):
+            and records.stand_sealed("recordings", tables.recordings)):
         return False
     artifacts.unseal(folder)
     records.remove_leftovers()

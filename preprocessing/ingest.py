@@ -194,7 +194,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
 
     def seal(records: Records, worked: bool) -> int:
         corpus = corpus_tables.assemble(records, run.splits)
-        moved = records.moved("recordings.parquet", corpus.recordings)
+        moved = records.moved("recordings", corpus.recordings)
         sealed = corpus_tables.seal(records, corpus, settings, datasets)
         if not worked and not sealed:
             call.say(f"{run.out} is finished and nothing is new: nothing to do")

@@ -170,7 +170,7 @@ def pair(run: PairConfig, call: Call) -> int:
     def seal(records: Records, worked: bool) -> int:
         scan_tables.refuse_other_regions(records)
         scans = records.table(run.splits, pairs.SCAN_COLUMNS)
-        moved = records.moved("scans.parquet", scans)
+        moved = records.moved("scans", scans)
         sealed = scan_tables.seal(records, scans, run.contract, run.bold, config.resolved(run))
         if not worked and not sealed:
             call.say(f"{run.out} is finished and nothing is new: nothing to do")

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from neurofm import artifacts, integrity, lock, progress, tsv
-from neurofm.data.windows import read_table
+from neurofm.data import tables
 from neurofm.pages import words
 from neurofm.seen import subject_keys
 
@@ -258,20 +258,20 @@ class Records:
         return pd.DataFrame(rows, columns=["source", "reason"]).sort_values(["source", "reason"])
 
     def stand_sealed(self, name: str, table: pd.DataFrame) -> bool:
-        """Whether the artifact stands sealed with this very table (file `name`) and failures."""
+        """Whether the artifact stands sealed with this very table (`name`) and failures."""
         if not self._stands():
             return False
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
-        return (read_table(self.folder / name).to_json() == table.to_json()
+        return (tables.read(tables.find(self.folder, name)).to_json() == table.to_json()
                 and told == tsv.text(self.failure_table()))
 
     def moved(self, name: str, table: pd.DataFrame) -> str:
         """Which subjects of the sealed table `name` are in another split now, in a sentence; ""
         where none is."""
-        if not (self.folder / name).is_file():
+        if not tables.find(self.folder, name).is_file():
             return ""
         before, after = (rows.groupby(subject_keys(rows))["split"].first()
-                         for rows in (read_table(self.folder / name), table))
+                         for rows in (tables.read(tables.find(self.folder, name)), table))
         both = before.index.intersection(after.index)
         changed = both[(before[both] != after[both]).to_numpy()]
         if not len(changed):

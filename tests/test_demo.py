@@ -55,7 +55,7 @@ def test_a_step_that_fails_stops_the_demo(tmp_path, capsys):
 
 def test_the_last_screen_has_the_numbers_of_the_results(tmp_path):
     (tmp_path / "corpus").mkdir()
-    pd.DataFrame({"subject": ["a", "a", "b"]}).to_parquet(tmp_path / "corpus/recordings.parquet")
+    pd.DataFrame({"subject": ["a", "a", "b"]}).to_feather(tmp_path / "corpus/recordings.arrow")
     for folder, value in (("reconstruction", 0.81), ("unseen_device/reconstruction", 0.72)):
         (tmp_path / folder).mkdir(parents=True)
         Results("reconstruction", scores=[

@@ -3,8 +3,8 @@
     corpus/
       manifest.json               written last
       preprocessor_config.json    the contract that every window meets
-      recordings.parquet          a row a recording: BIDS identity, split, quality, layout
-      windows.parquet             a row a window: recording, row in its shard, start, label
+      recordings.arrow            a row a recording: BIDS identity, split, quality, layout
+      windows.arrow               a row a window: recording, row in its shard, start, label
       layouts.json                each sensor layout once, referred to by fingerprint
       failures.tsv                what could not be read, and why
       datasets.json               license of each data set, as far as it was stated
@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from .. import artifacts, tsv
-from . import contracts, shards
+from . import contracts, shards, tables
 from .contract import Contract
 from .sensors import GeometryRule, Sensors, read_layouts
-from .windows import WindowTable, check_splits, read_table, write_datasets
+from .windows import WindowTable, check_splits, write_datasets
 
 if TYPE_CHECKING:  # loads torch, which ingest's processes do without
     from .batch import Batch
@@ -67,8 +67,7 @@ class Corpus(WindowTable):
         return cls(
             folder,
             contracts.load(folder).with_(corpus=manifest.fingerprint),
-            read_table(folder / "recordings.parquet"),
-            read_table(folder / "windows.parquet"),
+            *(tables.Table(tables.find(folder, name)) for name in ("recordings", "windows")),
             manifest.fingerprint,
             shards.ShardReader(folder / "windows", "float32",
                                artifacts.shard_files(folder, manifest)),
@@ -77,16 +76,17 @@ class Corpus(WindowTable):
 
     if TYPE_CHECKING:  # made once, below
         @property
-        def _layout(self) -> list[Sensors]: ...
+        def _layout(self) -> tuple[np.ndarray, list[Sensors]]: ...
 
         @property
         def _width(self) -> np.ndarray: ...
 
-    def __post_init__(self):
-        super().__post_init__()
-        layouts = [self.layouts[key] for key in self.recordings["layout"]]
-        object.__setattr__(self, "_layout", layouts)
-        object.__setattr__(self, "_width", np.array([len(layout) for layout in layouts]))
+    def _look_up(self) -> None:
+        super()._look_up()
+        codes, names = self._recordings.codes("layout")
+        layouts = [self.layouts[name] for name in names]
+        object.__setattr__(self, "_layout", (codes, layouts))
+        object.__setattr__(self, "_width", np.array([len(each) for each in layouts])[codes])
 
     def signal(
         self, window: int | np.integer, names: Sequence[str] | None = None
@@ -129,7 +129,7 @@ class Corpus(WindowTable):
             `[channel, time]`.
         """
         layout = self.layout(window)
-        quality = json.loads(self.recordings["quality"].iat[self._place(window)[0]])
+        quality = json.loads(self._recordings.value("quality", self._place(window)[0]))
         try:
             signal = self.contract.unscaled(self.signal(window), layout.names, quality)
         except ValueError as problem:
@@ -149,7 +149,8 @@ class Corpus(WindowTable):
         Sensors
             Of its channels.
         """
-        return self._layout[self._index[0][window]]
+        codes, layouts = self._layout
+        return layouts[codes[self._index[0][window]]]
 
     def widths(self, windows: np.ndarray) -> np.ndarray:
         """Number of channels of each window.
@@ -242,8 +243,8 @@ class Corpus(WindowTable):
         ndarray or None
             Seconds, `[window]`; None where the corpus is not fMRI.
         """
-        sfreq = self.recordings["sfreq_original"].to_numpy(float)
-        return self.contract.t_r(sfreq[self._index[0][windows]])
+        sfreq = self._recordings.numbers("sfreq_original")
+        return self.contract.t_r(sfreq[self._index[0][windows]].astype(float))
 
 
 def write_shard(folder: str | Path, recording: str, signals) -> str:
@@ -308,8 +309,8 @@ def seal(
     assert not missing, f"recordings table lacks {missing}"
     check_splits(recordings, folder)
     contract.save(folder)
-    recordings.to_parquet(folder / "recordings.parquet", index=False)
-    windows.to_parquet(folder / "windows.parquet", index=False)
+    tables.write(recordings, folder / "recordings.arrow")
+    tables.write(windows, folder / "windows.arrow")
     tsv.write(failures, folder / "failures.tsv")
     artifacts.write_json(
         folder / "layouts.json", {key: layout.to_dict() for key, layout in layouts.items()}
@@ -318,9 +319,8 @@ def seal(
         f"windows/{name}.arrow": digest
         for name, digest in zip(recordings["recording"], recordings["sha256"], strict=True)
     }
-    tables = ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
-              "failures.tsv", "layouts.json"]
-    tables += write_datasets(folder, datasets)
+    files = ["preprocessor_config.json", "recordings.arrow", "windows.arrow", "failures.tsv",
+             "layouts.json", *write_datasets(folder, datasets)]
     return artifacts.seal(
-        folder, "corpus", config=config, files=[*tables, *shard_hashes], known_hashes=shard_hashes
+        folder, "corpus", config=config, files=[*files, *shard_hashes], known_hashes=shard_hashes
     )

@@ -4,7 +4,7 @@
       manifest.json               written last
       preprocessor_config.json    the contract that every EEG meets
       bold_config.json            how regions are to be cleaned when they are used; not done here
-      scans.parquet               a row a scan: BIDS identity, split, times, quality, layout
+      scans.arrow                 a row a scan: BIDS identity, split, times, quality, layout
       layouts.json                each EEG layout once, referred to by fingerprint
       rois.json                   the regions, the same in every scan
       failures.tsv                what could not be paired, and why
@@ -25,11 +25,11 @@ from jaxtyping import Float32, Float64
 
 from .. import artifacts, json_file, tsv
 from ..seen import subject_keys
-from . import contracts, shards
+from . import contracts, shards, tables
 from .contract import InputContract
 from .fmri_contract import FMRIContract
 from .sensors import Sensors, read_layouts, sensors_in
-from .windows import check_splits, read_table
+from .windows import check_splits
 
 BOLD_CONTRACT = "bold_config.json"
 SCAN_COLUMNS = (
@@ -90,7 +90,7 @@ class Pairs:
             folder,
             contracts.load(folder).with_(corpus=manifest.fingerprint),
             FMRIContract.from_dict(bold, where=str(folder / BOLD_CONTRACT)),
-            read_table(folder / "scans.parquet"),
+            tables.read(tables.find(folder, "scans")),
             read_layouts(folder / "layouts.json"),
             sensors_in(folder / "rois.json", json_file.read(folder / "rois.json")),
             manifest.fingerprint,
@@ -339,14 +339,14 @@ def seal(
     check_splits(scans, folder)
     contract.save(folder)
     artifacts.write_json(folder / BOLD_CONTRACT, bold_contract.to_dict())
-    scans.to_parquet(folder / "scans.parquet", index=False)
+    tables.write(scans, folder / "scans.arrow")
     tsv.write(failures, folder / "failures.tsv")
     artifacts.write_json(folder / "layouts.json",
                          {key: layout.to_dict() for key, layout in layouts.items()})
     artifacts.write_json(folder / "rois.json", rois.to_dict())
     hashes = {f"{room}/{name}.arrow": digest for room in ("eeg", "bold")
               for name, digest in zip(scans["recording"], scans[f"sha256_{room}"], strict=True)}
-    tables = ["preprocessor_config.json", BOLD_CONTRACT, "scans.parquet", "failures.tsv",
-              "layouts.json", "rois.json"]
-    return artifacts.seal(folder, "pairs", config=config, files=[*tables, *hashes],
+    files = ["preprocessor_config.json", BOLD_CONTRACT, "scans.arrow", "failures.tsv",
+             "layouts.json", "rois.json"]
+    return artifacts.seal(folder, "pairs", config=config, files=[*files, *hashes],
                           known_hashes=hashes)

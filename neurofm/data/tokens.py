@@ -3,7 +3,7 @@
     tokens/
       manifest.json               parents: the corpus's and the tokenizer's fingerprints
       preprocessor_config.json    the contract of the signals behind the codes
-      recordings.parquet  windows.parquet    as in the corpus
+      recordings.arrow  windows.arrow    as in the corpus
       ids/ID.arrow                int16 [source, frame, level], one shard a recording
 
 Half a minute of 16 sources is 20 kB of codes against 2 MB of 64-channel signal, so a model trains
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from .. import artifacts
-from . import contracts, shards
+from . import contracts, shards, tables
 from .batch import Tokens
 from .corpus import Corpus
-from .windows import WindowTable, read_table, write_datasets
+from .windows import WindowTable, write_datasets
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,7 @@ class TokenSet(WindowTable):
         return cls(
             folder,
             contracts.load(folder),
-            read_table(folder / "recordings.parquet"),
-            read_table(folder / "windows.parquet"),
+            *(tables.Table(tables.find(folder, name)) for name in ("recordings", "windows")),
             manifest.fingerprint,
             shards.ShardReader(folder / "ids", "int16", artifacts.shard_files(folder, manifest)),
             tuple(shape),
@@ -180,7 +179,7 @@ def write_tables(folder: str | Path, corpus: Corpus, hashes: dict[str, str]) -> 
     """
     folder = Path(folder)
     corpus.contract.save(folder)
-    corpus.recordings.to_parquet(folder / "recordings.parquet", index=False)
-    corpus.windows.to_parquet(folder / "windows.parquet", index=False)
-    return ["preprocessor_config.json", "recordings.parquet", "windows.parquet",
+    tables.write(corpus.recordings, folder / "recordings.arrow")
+    tables.write(corpus.windows, folder / "windows.arrow")
+    return ["preprocessor_config.json", "recordings.arrow", "windows.arrow",
             *write_datasets(folder, corpus.datasets), *(f"ids/{name}.arrow" for name in hashes)]

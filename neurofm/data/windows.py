@@ -1,6 +1,7 @@
 """WindowTable: which windows there are, of whom, in which split; for corpora and token sets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -8,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .. import artifacts, json_file
-from ..seen import subject_keys
 from . import shards
 from .contract import Contract
+from .tables import AsFrame, Table
 
 Split = Literal["train", "validation", "test"]
 SPLITS = get_args(Split)
@@ -23,37 +24,59 @@ class SplitLeakError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class WindowTable:
-    """An opened artifact whose rows are windows."""
+    """An opened artifact whose rows are windows. It travels to other processes as paths."""
 
     folder: Path
     contract: Contract  # what every window meets
-    recordings: pd.DataFrame  # a row a recording (see `corpus.RECORDING_COLUMNS`)
-    # a row a window: recording (row of the table above), row in its shard, start_s, label
-    windows: pd.DataFrame
+    # recordings: a row a recording (see `corpus.RECORDING_COLUMNS`). windows: a row a window, with
+    # recording (row of the other table), row in its shard, start_s, label.
+    if TYPE_CHECKING:
+        recordings: AsFrame
+        windows: AsFrame
+    else:
+        recordings: Table | pd.DataFrame = AsFrame()
+        windows: Table | pd.DataFrame = AsFrame()
     fingerprint: str
     reader: shards.ShardReader  # the shards
-    if TYPE_CHECKING:  # made once, below
+    if TYPE_CHECKING:  # of `recordings` and `windows`; made once, below
+        _recordings: Table
+        _windows: Table
+
         @property
         def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
         @property
-        def _shard(self) -> list[str]: ...
+        def _shard(self) -> tuple[np.ndarray, list[str]]: ...
 
     def __post_init__(self):
         with json_file.shaped(self.folder, "tables of recordings and windows"):
-            check_splits(self.recordings, self.folder)
-            # Columns as arrays: a pandas look-up for each window would cost more than reading it.
-            index = tuple(self.windows[name].to_numpy() for name in ("recording", "row", "start_s"))
-            if not np.isin(index[0], np.arange(len(self.recordings))).all() or index[1].min(
-                    initial=0) < 0:
+            check_splits(self._recordings, self.folder)
+            recording, row = (self._windows.numbers(name) for name in ("recording", "row"))
+            if len(row) and not (recording.min() >= 0 and row.min() >= 0
+                                 and recording.max() < len(self._recordings)):
                 raise ValueError("a window is of no recording")
-            # A published artifact has several recordings in a shard, and says in which each one is.
-            names = self.recordings["shard" if "shard" in self.recordings else "recording"].tolist()
+            self._look_up()
+
+    def _look_up(self) -> None:
+        """Columns as arrays over the memory map: a look-up in a table for each window would cost
+        more than reading it."""
+        index = tuple(self._windows.numbers(name) for name in ("recording", "row", "start_s"))
+        # Several recordings may be in a shard; then the table says in which each one is.
+        shard = self._recordings.codes("shard" if "shard" in self._recordings else "recording")
         object.__setattr__(self, "_index", index)
-        object.__setattr__(self, "_shard", names)
+        object.__setattr__(self, "_shard", shard)
+
+    def __getstate__(self) -> dict:
+        names = {field.name for field in fields(self)}
+        return {name: value for name, value in self.__dict__.items()
+                if name in names or name in ("_recordings", "_windows")}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._look_up()
 
     def __len__(self) -> int:
-        return len(self.windows)
+        return len(self._windows)
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
@@ -61,12 +84,17 @@ class WindowTable:
         path = self.folder / DATASETS
         return json_file.read(path) if path.exists() else {}
 
+    @property
+    def splits(self) -> set[str | None]:
+        """Splits that recordings are in."""
+        return set(self._recordings.codes("split")[1])
+
     def select(self, split: str | None = None, **columns: str) -> np.ndarray:
         """Indices of the windows of a split and of recordings with the given column values."""
-        keep = np.ones(len(self.recordings), dtype=bool)
+        keep = np.ones(len(self._recordings), dtype=bool)
         for name, value in {"split": split, **columns}.items():
             if value is not None:
-                keep &= (self.recordings[name] == value).to_numpy()
+                keep &= self._recordings.is_equal(name, value)
         chosen = np.flatnonzero(keep[self._index[0]])
         if len(chosen) == 0:
             raise ValueError(
@@ -75,9 +103,15 @@ class WindowTable:
             )
         return chosen
 
+    @cached_property
+    def _subject(self) -> np.ndarray:
+        """'dataset/subject' of each recording."""
+        return keys(self._recordings)
+
+
     def subjects(self, windows: np.ndarray) -> np.ndarray:
         """'dataset/subject' of each of the windows, for groups and intervals."""
-        return subject_keys(self.recordings).to_numpy()[self._index[0][windows]]
+        return self._subject[self._index[0][windows]]
 
     def judged(self, windows: np.ndarray) -> pd.DataFrame:
         """Rows of the recordings that the windows are of."""
@@ -85,12 +119,12 @@ class WindowTable:
 
     def labels(self, windows: np.ndarray) -> np.ndarray:
         """Label of each of the windows (None where it has none)."""
-        return self.windows["label"].to_numpy()[windows]
+        return self._windows.values("label", windows)
 
     def source(self, window: int | np.integer) -> str:
         """The recording of a window and the place in it, for messages."""
         recording, _, start_s = self._place(window)
-        return f"{self.recordings['source'].iat[recording]} at {start_s:.1f} s"
+        return f"{self._recordings.value('source', recording)} at {start_s:.1f} s"
 
     def _place(self, window: int | np.integer) -> tuple[int, int, float]:
         recording, row, start_s = self._index
@@ -98,7 +132,8 @@ class WindowTable:
 
     def _read(self, window: int | np.integer) -> np.ndarray:
         recording, row, _ = self._place(window)
-        return self.reader.read(f"{self._shard[recording]}.arrow", row)
+        codes, names = self._shard
+        return self.reader.read(f"{names[codes[recording]]}.arrow", row)
 
 
 def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
@@ -123,37 +158,33 @@ def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
     return [DATASETS]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of an artifact.
+def keys(recordings: Table) -> np.ndarray:
+    """Who each recording is of.
 
     Parameters
     ----------
-    path
-        Path of the file.
+    recordings
+        A row per recording.
 
     Returns
     -------
-    DataFrame
-        None where a text is missing (pandas 3 would give NaN).
-
-    Raises
-    ------
-    ValueError
-        It is no table.
+    ndarray
+        'dataset/subject', the same object for the same subject, `[recording]`.
     """
-    try:
-        table = pd.read_parquet(path)
-    except (ValueError, OSError, LookupError, TypeError, NotImplementedError) as problem:
-        raise ValueError(f"{path}: is no table of Parquet ({problem}); copy or make it "
-                         f"again") from problem
-    for name in table.columns:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            values = table[name].astype(object)
-            table[name] = pd.Series(values.where(values.notna(), None), dtype=object)
-    return table
+    codes, subjects = _people(recordings)
+    return np.array([*subjects, ""], dtype=object)[codes]
 
 
-def check_splits(recordings: pd.DataFrame, where: str | Path) -> None:
+def _people(recordings: Table) -> tuple[np.ndarray, list[str]]:
+    """Number of the subject of each recording, and the subjects as 'dataset/subject'."""
+    (dataset, datasets), (subject, subjects) = map(recordings.codes, ("dataset", "subject"))
+    n = len(subjects) + 1
+    found, codes = np.unique((dataset.astype(np.int64) + 1) * n + subject + 1, return_inverse=True)
+    sets, people = ["", *datasets], ["", *subjects]  # the first is of what is missing
+    return codes, [f"{sets[code // n]}/{people[code % n]}" for code in found.tolist()]
+
+
+def check_splits(recordings: Table | pd.DataFrame, where: str | Path) -> None:
     """Check that no subject is in two splits.
 
     Parameters
@@ -168,11 +199,15 @@ def check_splits(recordings: pd.DataFrame, where: str | Path) -> None:
     SplitLeakError
         A ValueError that names the subjects.
     """
-    rows = pd.DataFrame({"subject": subject_keys(recordings), "split": recordings["split"]})
-    rows = rows.drop_duplicates()
-    leaks = rows[rows["subject"].duplicated(keep=False)].groupby("subject")["split"].agg(sorted)
+    if isinstance(recordings, pd.DataFrame):
+        recordings = Table.of(recordings[["dataset", "subject", "split"]])
+    (person, people), (split, splits) = _people(recordings), recordings.codes("split")
+    n = len(splits) + 1
+    pairs = np.unique(person.astype(np.int64) * n + split + 1)
+    leaks = np.flatnonzero(np.bincount(pairs // n) > 1)
     if len(leaks):
-        example = f"{leaks.index[0]} in {leaks.iloc[0]}"
+        own = pairs[pairs // n == leaks[0]] % n
+        example = f"{people[leaks[0]]} in {sorted(str(['', *splits][code]) for code in own)}"
         raise SplitLeakError(
             f"{where}: {len(leaks)} subject(s) stand in more than one split ({example}): scores "
             f"on them would not be of unseen people; ingest again with splits by subject"

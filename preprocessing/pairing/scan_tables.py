@@ -33,7 +33,7 @@ def seal(
     records: Records, scans: pd.DataFrame, contract: InputContract, bold: FMRIContract, config: dict
 ) -> bool:
     """Seal the pairs, unless they stand sealed with the very same tables."""
-    if records.stand_sealed("scans.parquet", scans):
+    if records.stand_sealed("scans", scans):
         return False
     artifacts.unseal(records.folder)
     records.remove_leftovers()

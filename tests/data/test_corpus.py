@@ -109,9 +109,9 @@ def test_a_subject_in_two_splits_is_refused_at_both_ends(tmp_path):
     with pytest.raises(SplitLeakError, match="d/1 in"):
         _write(tmp_path / "a", subjects=("1", "2", "1"))
     _write(tmp_path / "b")
-    table = pd.read_parquet(tmp_path / "b" / "recordings.parquet")
+    table = pd.read_feather(tmp_path / "b" / "recordings.arrow")
     table["subject"] = "1"
-    table.to_parquet(tmp_path / "b" / "recordings.parquet", index=False)
+    table.to_feather(tmp_path / "b" / "recordings.arrow", compression="uncompressed")
     resealed(tmp_path / "b")
     with pytest.raises(SplitLeakError, match="ingest again"):
         Corpus.open(tmp_path / "b")

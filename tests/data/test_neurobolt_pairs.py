@@ -105,8 +105,8 @@ def test_splits_are_of_people(tmp_path):
 
 def test_a_leak_made_afterwards_is_found_at_load(tmp_path):
     _write(tmp_path)
-    table = pd.read_parquet(tmp_path / "scans.parquet").assign(split=["train", "test", "test"])
-    table.to_parquet(tmp_path / "scans.parquet", index=False)
+    table = pd.read_feather(tmp_path / "scans.arrow").assign(split=["train", "test", "test"])
+    table.to_feather(tmp_path / "scans.arrow", compression="uncompressed")
     files = json.loads((tmp_path / "manifest.json").read_text())["files"]
     artifacts.seal(tmp_path, "pairs", config={}, files=list(files))
     with pytest.raises(SplitLeakError):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import neurofm
 from neurofm import artifacts, checkpoints, cli
 from neurofm.checkpoints import golden
+from neurofm.data import tables
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.hub.staging import check_in_fresh_process
@@ -321,8 +322,8 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
     assert "it is not known whether its terms (ask Bob) allow" in capsys.readouterr().err
     assert not server.repos
     named = with_terms("named", "ODC-By-1.0")
-    table = pd.read_parquet(named / "recordings.parquet")
-    table.assign(source="/home/somebody/eeg.fif").to_parquet(named / "recordings.parquet")
+    table = tables.read(named / "recordings.arrow")
+    tables.write(table.assign(source="/home/somebody/eeg.fif"), named / "recordings.arrow")
     artifacts.seal(named, "corpus", config={}, files=[
         str(path.relative_to(named)) for path in named.rglob("*")
         if path.is_file() and path.name != artifacts.FILE_NAME])

@@ -4,13 +4,13 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from huggingface_hub import constants
 
 import neurofm
 from neurofm import artifacts, checkpoints, cli
+from neurofm.data import tables
 from neurofm.data.corpus import Corpus
 from neurofm.hub import publish as publishing
 from neurofm.hub import sending, staging
@@ -44,7 +44,7 @@ def small(tmp_path, checked_here):
 def windows(tmp_path):
     """A corpus that may be published, whose people are named, some by their names."""
     folder = module.make_corpus(tmp_path / "windows", n_windows=2)
-    table = pd.read_parquet(folder / "recordings.parquet")
+    table = tables.read(folder / "recordings.arrow")
     for number, (old, new) in enumerate(PEOPLE.items()):
         row = int(np.flatnonzero(table["subject"] == old)[0])
         name = f"planted-{new.replace(' ', '-')}-imagery-{number}"
@@ -53,7 +53,7 @@ def windows(tmp_path):
         table.loc[row, ["recording", "subject", "source"]] = [
             name, new, f"planted/{new}/{new}_raw.fif"]
     table.loc[0, "attributes"] = json.dumps({"age": "40", "birth_date": "1985-03-12"})
-    table.to_parquet(folder / "recordings.parquet")
+    tables.write(table, folder / "recordings.arrow")
     (folder / "failures.tsv").write_text(
         "source\treason\nplanted/peter_pan/peter_pan_raw.fif\tpeter_pan_raw.fif: is cut short\n")
     (folder / "quality.html").write_text("<p>Quality of maria_muster</p>")
