@@ -262,16 +262,16 @@ class Records:
         if not self._stands():
             return False
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
-        return (tables.read(tables.find(self.folder, name)).to_json() == table.to_json()
+        return (tables.find(self.folder, name).frame.to_json() == table.to_json()
                 and told == tsv.text(self.failure_table()))
 
     def moved(self, name: str, table: pd.DataFrame) -> str:
         """Which subjects of the sealed table `name` are in another split now, in a sentence; ""
         where none is."""
-        if not tables.find(self.folder, name).is_file():
+        if not tables.path_of(self.folder, name).is_file():
             return ""
         before, after = (rows.groupby(subject_keys(rows))["split"].first()
-                         for rows in (tables.read(tables.find(self.folder, name)), table))
+                         for rows in (tables.find(self.folder, name).frame, table))
         both = before.index.intersection(after.index)
         changed = both[(before[both] != after[both]).to_numpy()]
         if not len(changed):

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from neurofm import artifacts, extras, json_file, tsv
-from neurofm.data.windows import read_table
+from neurofm.data import tables
 
 if TYPE_CHECKING:
     from .feature_array import Features
@@ -75,7 +75,7 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], pd.DataFrame]:
         raise ValueError(f"{folder}: holds results, but no features; wanted a folder that "
                          f"`neurofm embed` wrote")
     check(wanted)
-    windows, parts = read_table(folder / WINDOWS), []
+    windows, parts = tables.read(folder / WINDOWS), []
     with json_file.shaped(folder / WINDOWS, "a row a window, as `neurofm embed` writes it"):
         for name, rows in windows.groupby("folder", sort=False):
             path = f"{name}/features.{wanted}"

@@ -67,7 +67,8 @@ class Corpus(WindowTable):
         return cls(
             folder,
             contracts.load(folder).with_(corpus=manifest.fingerprint),
-            *(tables.Table(tables.find(folder, name)) for name in ("recordings", "windows")),
+            tables.find(folder, "recordings"),
+            tables.find(folder, "windows"),
             manifest.fingerprint,
             shards.ShardReader(folder / "windows", "float32",
                                artifacts.shard_files(folder, manifest)),

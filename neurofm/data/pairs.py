@@ -90,7 +90,7 @@ class Pairs:
             folder,
             contracts.load(folder).with_(corpus=manifest.fingerprint),
             FMRIContract.from_dict(bold, where=str(folder / BOLD_CONTRACT)),
-            tables.read(tables.find(folder, "scans")),
+            tables.find(folder, "scans").frame,
             read_layouts(folder / "layouts.json"),
             sensors_in(folder / "rois.json", json_file.read(folder / "rois.json")),
             manifest.fingerprint,

@@ -9,7 +9,7 @@ versions and of the Hub are Parquet: they are read into memory.
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -246,7 +246,25 @@ def read(path: Path) -> pd.DataFrame:
     return Table(path).frame
 
 
-def find(folder: Path, name: str) -> Path:
+def find(folder: Path, name: str) -> Table:
+    """A table of an artifact.
+
+    Parameters
+    ----------
+    folder
+        The artifact.
+    name
+        "recordings", "windows" or "scans".
+
+    Returns
+    -------
+    Table
+        Opened.
+    """
+    return Table(path_of(folder, name))
+
+
+def path_of(folder: Path, name: str) -> Path:
     """Path of a table of an artifact.
 
     Parameters
@@ -269,23 +287,21 @@ class AsFrame:
     """A field of a dataclass: given as a Table or DataFrame, read as a DataFrame. The table is kept
     under the name with a leading `_`."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __init__(self, name: str):
         self.kept = f"_{name}"
 
-    @overload
-    def __get__(self, owner: None, kind: type) -> "AsFrame": ...
+    def __get__(self, owner: Any, kind: type | None = None) -> pd.DataFrame:
+        return self if owner is None else getattr(owner, self.kept).frame
 
-    @overload
-    def __get__(self, owner: object, kind: type) -> pd.DataFrame: ...
-
-    def __get__(self, owner: object | None, kind: type | None = None):
-        if owner is None:
-            raise AttributeError(self.kept)  # the field has no default
-        return getattr(owner, self.kept).frame
-
-    def __set__(self, owner: object, value: Table | pd.DataFrame) -> None:
+    def __set__(self, owner: Any, value: Table | pd.DataFrame) -> None:
         table = value if isinstance(value, Table) else Table.of(value)
         object.__setattr__(owner, self.kept, table)
+
+
+if TYPE_CHECKING:
+    FrameField = pd.DataFrame
+else:
+    FrameField = Table | pd.DataFrame  # what such a field is given
 
 
 def _as_objects(column: Any) -> np.ndarray:

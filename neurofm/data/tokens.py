@@ -72,7 +72,8 @@ class TokenSet(WindowTable):
         return cls(
             folder,
             contracts.load(folder),
-            *(tables.Table(tables.find(folder, name)) for name in ("recordings", "windows")),
+            tables.find(folder, "recordings"),
+            tables.find(folder, "windows"),
             manifest.fingerprint,
             shards.ShardReader(folder / "ids", "int16", artifacts.shard_files(folder, manifest)),
             tuple(shape),

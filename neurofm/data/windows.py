@@ -11,7 +11,7 @@ import pandas as pd
 from .. import artifacts, json_file
 from . import shards
 from .contract import Contract
-from .tables import AsFrame, Table
+from .tables import AsFrame, FrameField, Table
 
 Split = Literal["train", "validation", "test"]
 SPLITS = get_args(Split)
@@ -30,12 +30,8 @@ class WindowTable:
     contract: Contract  # what every window meets
     # recordings: a row a recording (see `corpus.RECORDING_COLUMNS`). windows: a row a window, with
     # recording (row of the other table), row in its shard, start_s, label.
-    if TYPE_CHECKING:
-        recordings: AsFrame
-        windows: AsFrame
-    else:
-        recordings: Table | pd.DataFrame = AsFrame()
-        windows: Table | pd.DataFrame = AsFrame()
+    recordings: FrameField
+    windows: FrameField
     fingerprint: str
     reader: shards.ShardReader  # the shards
     if TYPE_CHECKING:  # of `recordings` and `windows`; made once, below
@@ -134,6 +130,10 @@ class WindowTable:
         recording, row, _ = self._place(window)
         codes, names = self._shard
         return self.reader.read(f"{names[codes[recording]]}.arrow", row)
+
+
+for _field in ("recordings", "windows"):  # in the class they would be taken as defaults
+    setattr(WindowTable, _field, AsFrame(_field))
 
 
 def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:
