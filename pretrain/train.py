@@ -40,6 +40,8 @@ from neurofm.training import spikes, state
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
 from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, end, train
+from neurofm.training.pace import pace_of
+from neurofm.training.parts import parts_of
 
 from . import history
 from .frame import Pretrain
@@ -199,7 +201,9 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
         train(
             model, augmented(run, data, model), windows, run.train, out, accelerator,
             validation=None if held_out is None else (data, held_out),
-            schedule=told.schedule(), hyperparameters=flat(config.resolved(run)), say=job.say,
+            schedule=told.schedule(), pace=pace_of(model, data, windows, accelerator, job.say),
+            parts=None if held_out is None else parts_of(data, held_out),
+            hyperparameters=flat(config.resolved(run)), say=job.say,
         )
     if accelerator.is_main_process:
         job.seal(checkpoint(run, job, data, windows, told))

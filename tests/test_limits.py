@@ -41,7 +41,7 @@ MAY_BE_ZERO = {
     "t_r", "first_subject", "devices_per_subject", "reactivity", "noise", "blinks_per_minute",
     "comodulation", "bcg_uv", "motion_per_minute", "gradient_residue_uv", "gap_s", "people",
     "burn_in_s", "abstain_below", "stop_after", "ridge", "proximal", "trimmed", "malicious",
-    "largest_change",
+    "largest_change", "spikes",
     # of models
     "dropout", "replaced", "neighbors", "overlap", "revive_below", "ema_decay", "quantize_from",
     "commitment", "phase", "hidden", "n_regions", "n_static", "n_adaptive", "n_blocks",

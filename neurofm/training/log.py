@@ -1,9 +1,10 @@
-"""What a run says of itself: averages since the last line → console, `log.jsonl`, TensorBoard."""
+"""What a run says of itself: averages since the last line → console, `log.jsonl`, trackers."""
 
 import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor
 from ..extras import installed, missing
 from ..nn.trainable import Trainable
 from ..progress import Progress
+from . import machine, tracking
 from .columns import Columns
+from .pace import Pace
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -61,30 +64,29 @@ class Log:
     windows: int
     first: int
 
-    def __init__(self, out: Path, accelerator: Accelerator, say=print, steps: int = 0):
-        self.columns, self.steps = Columns(), steps
+    def __init__(self, out: Path, accelerator: Accelerator, say=print, steps: int = 0,
+                 pace: Pace | None = None):
+        self.columns, self.steps, self.pace = Columns(steps), steps, pace
+        self.energy = machine.Energy() if pace else None
         self.progress: Progress | None = None
         self.path, self.accelerator, self.say = out / "log.jsonl", accelerator, say
         self.gathered: dict[str, list[float]] = {}
         self._clock()
 
-    def begin(self, first: int, gathered: dict, hyperparameters: dict) -> None:
+    def begin(self, first: int, gathered: dict, hyperparameters: dict,
+              track: Sequence[tracking.Tracker] = ("auto",)) -> None:
         """Go on after `first` finished steps: later lines are of steps that will be done again.
 
-        hyperparameters: settings of the run for TensorBoard, {"train.lr": 0.001, …}.
+        hyperparameters: settings of the run for trackers, {"train.lr": 0.001, …}. track: their
+        names.
         """
         self.first = first
         self.go_back(first, gathered)
-        if self.accelerator.is_main_process and not installed("tensorboard"):
+        if self.accelerator.is_main_process and "auto" in track and not installed("tensorboard"):
             self.say(f"no TensorBoard files, log.jsonl alone: writing them "
                      f"{missing('tensorboard')}")
-        plain = {name: value if isinstance(value, bool | int | float | str) else str(value)
-                 for name, value in hyperparameters.items()}
-        self.accelerator.init_trackers(
-            "tensorboard",
-            config=plain if first == 0 else None,
-            init_kwargs={"tensorboard": {"purge_step": first + 1}},
-        )
+        tracking.start(tracking.check(list(track)), self.accelerator, self.path.parent, first,
+                       hyperparameters)
         if self.accelerator.is_main_process and self.steps > first:
             # The lines of the log tell how far it is where there is no terminal.
             self.progress = Progress(self.steps - first, "train", lines=False).__enter__()
@@ -129,9 +131,17 @@ class Log:
         self.write(step, {
             **means, **extra,
             "windows_per_s": self.windows / took_s, "data_wait": self.waited_s / took_s,
+            **self._of_machine(self.windows / took_s),
         })
         self.gathered = {}
         self._clock()
+
+    def _of_machine(self, windows_per_s: float) -> dict[str, float]:
+        if self.pace is None or self.energy is None:
+            return {}
+        used = self.energy.since_wh()
+        return {**self.pace.rates(windows_per_s), **machine.memory(self.accelerator.device),
+                **({} if used is None else {"energy_wh": used})}
 
     def write(self, step: int, values: dict[str, float]) -> None:
         if self.accelerator.is_main_process:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,17 +22,19 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from .. import progress
-from ..extras import installed
 from ..limits import Count, Positive, Share, ShareBelowOne, Text, limited
 from ..nn.trainable import Trainable
 from ..run import Stopped
-from . import finite, state
+from . import finite, state, tracking
 from .feed import Feed
 from .log import Log, flat, named
+from .pace import Pace
+from .parts import Parts
 from .sampler import Order, StepData, WindowSource, steps
 from .schedule import Schedule, Slope, parameter_groups
 from .signals import StopRequest
 from .spikes import Guard, read_lowest
+from .tracking import Tracker
 
 _GLOO_S = 0.2  # pause of `end`
 CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the states
@@ -85,6 +87,9 @@ class TrainConfig:
         Seed of weights, order of data and dropout.
     compile
         Compile the model with torch.compile.
+    track
+        Trackers that get what log.jsonl gets: tensorboard, wandb, trackio; auto = tensorboard if it
+        is installed.
     keep_best
         Validation metric, such as val/loss: the weights of the validation where it was lowest are
         kept, not the last ones. "" = the last ones.
@@ -116,6 +121,7 @@ class TrainConfig:
     workers: int = 0
     seed: int = 0
     compile: bool = False
+    track: list[Tracker] = field(default_factory=lambda: ["auto"])
     keep_best: Text = ""
     spikes: float = 0.0
     spikes_limit: Count = 3
@@ -138,13 +144,14 @@ class Received:
 
 
 def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
-    """The Accelerator of a run: as many processes as were launched, TensorBoard under `out`."""
+    """The Accelerator of a run: as many processes as were launched. Trackers that are asked for and
+    not installed are told here."""
+    tracking.check(config.track)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     accelerator = Accelerator(
         # Without a GPU, Accelerate would take each of several processes for a run of its own.
         cpu=several and not torch.accelerator.is_available(),
         mixed_precision="no",  # see `autocast`, whatever the launcher was told
-        log_with="tensorboard" if installed("tensorboard") else None,
         project_dir=str(out),
         # What a model leaves unused may change within a run (a quantizer not yet switched on).
         # Where nothing is left unused, torch remarks on it once; that is harmless.
@@ -182,6 +189,8 @@ def train(
     stop_after: int | None = None,
     received: Received | None = None,
     schedule: Schedule | None = None,
+    pace: Pace | None = None,
+    parts: Parts | None = None,
     hyperparameters: dict | None = None,
     say=print,
 ) -> Trainable:
@@ -192,8 +201,10 @@ def train(
     ("val/loss"); the weights come back as they were where it was lowest, not as they ended.
     stop_after: stop, saved, after this step (what a signal does). received: continue with these
     weights from their step on, whatever step the newest state up to it is of. schedule: of the
-    learning rate; None = that of `config` alone. hyperparameters: of the run, for TensorBoard;
-    None = those of `config`. Raises `Stopped`, `finite.NotANumber`.
+    learning rate; None = that of `config` alone. pace: what a window is worth, for the log; None =
+    not known. parts: of the windows of validation, whose losses are logged one by one.
+    hyperparameters: of the run, for trackers; None = those of `config`. Raises `Stopped`,
+    `finite.NotANumber`.
     """
     choose = choose or config.keep_best or None
     if choose and validation is None:
@@ -213,7 +224,7 @@ def train(
     wrapped, optimizer = accelerator.prepare(
         torch.compile(model) if config.compile else model, optimizer
     )
-    states, log, first = out / "state", Log(out, accelerator, say, config.steps), 0
+    states, log, first = out / "state", Log(out, accelerator, say, config.steps, pace), 0
     gathered: dict = {}
     guard = Guard(config, states, accelerator, say)
     guard.begin()
@@ -224,7 +235,7 @@ def train(
     if received:
         first = received.step
         state.put(model, received.weights)
-    log.begin(first, gathered, hyperparameters or vars(config))
+    log.begin(first, gathered, hyperparameters or vars(config), config.track)
     lowest = min(log.lowest(choose), read_lowest(states))
     if choose and lowest < math.inf:
         state.read_weights(states / CHOSEN)  # if damaged, that is told now, not after the training
@@ -285,7 +296,7 @@ def train(
             if done % config.log_every == 0 or done == config.steps:
                 log.flush(done, lr=rate)
             if validation and is_due(done, config.validate_every, config.steps):
-                values = validate(wrapped, *validation, config, accelerator)
+                values = validate(wrapped, *validation, config, accelerator, parts)
                 log.write(done, values)
                 if choose and chosen_of(values, choose) < lowest:
                     lowest = values[choose]
@@ -306,21 +317,23 @@ def train(
 @torch.no_grad()
 def validate(
     model: nn.Module, source: WindowSource, windows: np.ndarray, config: TrainConfig,
-    accelerator: Accelerator,
+    accelerator: Accelerator, parts: Parts | None = None,
 ) -> dict[str, float]:
     """Mean metrics over all of `windows`, weighted by window, as `val/NAME`; every process a part.
 
-    Seeds are those of the windows' places, so that two evaluations hide the same channels.
+    parts: of the windows, whose losses are told one by one; no batch holds windows of two. Seeds
+    are those of the windows' places, so that two evaluations hide the same channels.
     """
     model.eval()
-    by_width = np.argsort(source.widths(windows), kind="stable")
+    of = np.zeros(len(windows), dtype=np.int64) if parts is None else parts.of
+    by_part = torch.zeros(1 if parts is None else len(parts.names), 2, dtype=torch.float64)
     at_once = max(1, config.batch_windows // config.accumulate)
     sums = weights = torch.zeros(())
-    starts: Iterable[int] = range(0, len(windows), at_once)
+    batches = batches_of(source.widths(windows), of, at_once)
+    shown: Iterable[np.ndarray] = batches
     if accelerator.is_main_process:
-        starts = progress.each(starts, -(-len(windows) // at_once), "validation")
-    for start in starts:
-        batch_of_all = by_width[start : start + at_once]
+        shown = progress.each(batches, len(batches), "validation")
+    for batch_of_all in shown:
         part = np.array_split(batch_of_all, accelerator.num_processes)[accelerator.process_index]
         weight = len(part)
         # A process without a window takes one that does not count: DDP and FSDP exchange buffers
@@ -334,11 +347,24 @@ def validate(
         here = weight * (~values.isnan()).double()
         sums = sums + torch.where(here > 0, weight * values, 0.0)
         weights = weights + here
+        if weight:  # the loss stands first
+            by_part[of[part[0]]] += torch.tensor([weight * values[0].item(), weight])
     model.train()
     pairs = torch.stack([sums, weights]).to(accelerator.device, torch.float32)
     totals, counts = accelerator.reduce(pairs)
     means = named(totals / counts, metrics, accelerator.unwrap_model(model))
-    return {f"val/{name}": value for name, value in means.items()}  # NaN where nothing else was
+    found = {f"val/{name}": value for name, value in means.items()}  # NaN where nothing else was
+    if parts is not None:
+        found |= parts.means(accelerator.reduce(by_part.to(accelerator.device, torch.float32)))
+    return found
+
+
+def batches_of(widths: np.ndarray, of: np.ndarray, at_once: int) -> list[np.ndarray]:
+    """Places of windows of one part and of similar width, at most `at_once` together."""
+    order = np.lexsort((widths, of))
+    ends = np.flatnonzero(np.diff(of[order])) + 1
+    return [stretch[start : start + at_once] for stretch in np.split(order, ends)
+            for start in range(0, len(stretch), at_once)]
 
 
 def chosen_of(values: dict[str, float], name: str) -> float:

@@ -5,13 +5,13 @@ import subprocess
 import time
 from pathlib import Path
 
-TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
+from neurofm.training.pace import MEASURED
 
 
 def log(out: Path) -> list[dict]:
     file = out / "log.jsonl"
     lines = file.read_text().splitlines() if file.exists() else []
-    return [{name: value for name, value in json.loads(line).items() if name not in TIMES}
+    return [{name: value for name, value in json.loads(line).items() if name not in MEASURED}
             for line in lines]
 
 

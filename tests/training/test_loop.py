@@ -215,8 +215,9 @@ def test_what_is_logged(corpus, tmp_path):
     assert len(log(tmp_path / "threes", "val/loss")) == 2
     assert len(said) == 5
     assert said[0].split()[:3] == ["step", "on", "loss"]
-    assert [line.split()[:2] for line in said[1:]] == [
-        ["3", "train"], ["3", "val"], ["6", "train"], ["6", "val"]]
+    assert [line.split()[:4] for line in said[1:]] == [
+        ["3", "of", "6", "train"], ["3", "of", "6", "val"],
+        ["6", "of", "6", "train"], ["6", "of", "6", "val"]]
     assert all(len(line) <= 100 for line in said)
     events = EventAccumulator(str(tmp_path / "threes" / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("loss")] == [3, 6]

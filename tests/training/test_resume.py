@@ -18,9 +18,8 @@ from neurofm.run import Stopped
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.training import state
 from neurofm.training.loop import TrainConfig, accelerator_for, train
+from neurofm.training.pace import MEASURED
 from tests.support import corpora
-
-TIMES = ("time", "windows_per_s", "data_wait")  # of the log: not reproducible
 
 
 def a_tokenizer() -> BrainTokenizer:
@@ -55,7 +54,7 @@ def run(make, data, out: Path, stop_after=None, **changes):
 
 def log(out: Path) -> list[dict]:
     lines = map(json.loads, (out / "log.jsonl").read_text().splitlines())
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
 
 
 def assert_same_end(one: Path, other: Path, step: int = 20) -> None:
