@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 3
 PYTHON_OF_TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python
 PYTEST := $(PYTHON_OF_TESTS) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-long quick quick-lowest quick-newest coverage bench docs docs-quick results lint lock audit release-check clean
+.PHONY: install demo test test-long test-slurm quick quick-lowest quick-newest coverage bench docs docs-quick results lint lock audit release-check clean
 
 install: $(INSTALLED)
 
@@ -34,6 +34,13 @@ test: $(INSTALLED)
 # Those marked `long`, and no others; the other files are not even imported. CI runs both.
 test-long: $(INSTALLED)
 	$(PYTEST) -m long --durations=15 $(shell grep -rl "pytest.mark.long" tests --include="test_*.py") $(PYTEST_ARGS)
+
+# The batch scripts on a Slurm of two machines on loopback, all of it, in some minutes; the log stays. Root of a Debian
+# gets the Slurm; elsewhere it must be there.
+test-slurm: $(INSTALLED)
+	if ! PATH="$$PATH:/usr/sbin" command -v slurmctld > /dev/null && [ "$$(id -u)" = 0 ]; then .ci/slurm; fi
+	NEUROFM_SLURM=all $(PYTHON_OF_TESTS) -m pytest -v -k slurm tests/pretrain/test_slurm.py --durations=0 \
+	  -rs $(PYTEST_ARGS) > slurm-test.log 2>&1; status=$$?; cat slurm-test.log; exit $$status
 
 # What is fast and needs no process of its own: data, layers, models, tokenizers, steps, protocols.
 QUICK := tests/data tests/nn tests/models tests/tokenizers tests/checkpoints tests/downstream/tasks \
@@ -107,4 +114,4 @@ lint: $(INSTALLED)
 	git ls-files '*.py' '*.md' '*.yaml' | grep -v old_artifacts | xargs $(BIN)/codespell
 
 clean:
-	rm -rf $(VENV) .venv-* docs/_build docs/auto_examples build dist *.egg-info demo runs
+	rm -rf $(VENV) .venv-* slurm-test.log docs/_build docs/auto_examples build dist *.egg-info demo runs

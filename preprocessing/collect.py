@@ -10,17 +10,13 @@ missing and seals: the bytes are those of one call.
 """
 
 import contextlib
-import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
-from neurofm import artifacts, lock, processes
+from neurofm import artifacts, parts, processes
+from neurofm.parts import Part
 from neurofm.progress import Progress
 from neurofm.run import FAILED, INTERRUPTED, OK
 
@@ -42,7 +38,6 @@ PRELOAD = (
     "mne.epochs", "mne.channels.montage", "mne.time_frequency", "scipy.signal", "filelock",
     "mne_bids.read", "pyarrow.pandas_compat",
 )
-_PATIENCE_S = 20.0  # a part waits so long for others that are just opening the records
 
 
 class Settings(Protocol):
@@ -52,32 +47,6 @@ class Settings(Protocol):
     exclude: list[str]
     workers: int
     part: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """The share `number` (from 1) of `total`."""
-
-    number: int
-    total: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Part | None":
-        """"2/8" → the second of eight parts; "" → None, all recordings."""
-        if not text:
-            return None
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(f"part: wanted K/N with K from 1 to N, such as 2/8, got {text!r}")
-        return cls(int(match[1]), int(match[2]))
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.total}"
-
-    def holds(self, job: Job) -> bool:
-        """By the id alone: the same on every machine, whatever else the archive holds."""
-        digest = hashlib.sha256(job.id.encode()).digest()
-        return int.from_bytes(digest[:8], "big") % self.total == self.number - 1
 
 
 def collect(
@@ -115,7 +84,7 @@ def collect(
     if found.missing and not found.jobs and not (Path(run.out) / kind.folder).exists():
         raise ValueError("; ".join(f"{path}: {reason}" for path, reason in found.missing))
     with _opened(run, kind, shaping, part) as records:
-        jobs = [job for job in found.jobs if part is None or part.holds(job)]
+        jobs = [job for job in found.jobs if part is None or part.holds(job.id)]
         if part is None:
             records.clear_up(found.jobs, Exclude(run.exclude))
         for path, reason in found.missing:
@@ -168,57 +137,33 @@ def _opened(run: Settings, kind: Kind, shaping, part: Part | None) -> Iterator[R
     `neurofm.run`) and of no part."""
     out = Path(run.out).expanduser()
     if part is None:
-        if others := _parts_at_work(out, kind):
-            raise ValueError(f"--out {out}: part {others[0]} is at work; wait for it, or end it")
+        parts.refuse_at_work(out, out / kind.folder)
         yield Records.open(kind, out, shaping)
         return
-    with lock.only_one(out, kind.command, timeout_s=_PATIENCE_S):
-        others = _parts_at_work(out, kind)
-        if str(part) in others:
-            raise ValueError(f"--out {out}: part {part} is at work already; wait for it, or start "
-                             f"another part")
-        if strange := [other for other in others if not other.endswith(f"/{part.total}")]:
-            raise ValueError(f"--out {out}: part {strange[0]} is at work and may share recordings "
-                             f"with part {part}; give all parts one N")
-        records = Records.open(kind, out, shaping, begun=bool(others))
-        ours = FileLock(_lock_of(out, kind, part))
-        ours.acquire()
-    try:
+    with parts.at(part, out, out / kind.folder, kind.command,
+                  lambda begun: Records.open(kind, out, shaping, begun=begun)) as records:
         yield records
-    finally:
-        ours.release()
-
-
-def _lock_of(out: Path, kind: Kind, part: Part) -> Path:
-    return out / kind.folder / f"part-{part.number}-of-{part.total}.lock"
-
-
-def _parts_at_work(out: Path, kind: Kind) -> list[str]:
-    """Parts whose lock is held: "2/8"."""
-    held = []
-    for path in sorted((out / kind.folder).glob("part-*.lock")):
-        try:
-            with FileLock(path, timeout=0):
-                pass  # of a part that has ended
-        except Timeout:
-            held.append(path.stem.removeprefix("part-").replace("-of-", "/"))
-    return held
 
 
 def _say_plan(
     run: Settings, records: Records, found: Found, part: Part | None, todo: list, unchanged: int,
     retried: int, say: Callable[..., None],
 ) -> None:
-    parts = [f"{len(found.jobs)} {records.kind.what}s found"]
+    told = [f"{len(found.jobs)} {records.kind.what}s found"]
     if part is not None:
-        parts.append(f"{len(todo) + unchanged} in part {part}")
+        told.append(f"{len(todo) + unchanged} in part {part}")
     if unchanged:
-        parts.append(f"{unchanged} unchanged and already in {run.out}")
+        told.append(f"{unchanged} unchanged and already in {run.out}")
     if retried:
-        parts.append(f"{retried} failed before and are tried again")
+        told.append(f"{retried} failed before and are tried again")
     if todo and unchanged + retried and len(todo) > retried:
-        parts.append(f"{len(todo) - retried} new, changed or unfinished")
-    say("; ".join(parts))
+        told.append(f"{len(todo) - retried} new, changed or unfinished")
+    say("; ".join(told))
+    lack = "" if part or artifacts.is_sealed(records.folder) else parts.unfinished(
+        records.folder / records.kind.folder,
+        [job.id for job in todo if job.id not in records.failures])
+    if lack:
+        say(f"parts that are not finished: {lack}; this call does what they lack")
     if found.outside:
         say(f"{len(found.outside)} are links to files outside the given folders: "
             f"{some(found.outside, 4)}")

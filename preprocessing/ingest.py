@@ -18,11 +18,12 @@ from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
 from neurofm.limits import Positive, limited
+from neurofm.parts import Part
 from neurofm.run import FAILED, OK, Command
 from neurofm.run import Job as Call
 
 from . import archive, corpus_tables, moabb, montage, quality_page, readers, report, terms
-from .collect import PRELOAD, Part, collect
+from .collect import PRELOAD, collect
 from .labels import LabelRule
 from .moabb import MOABBOptions
 from .one_recording import Shaping, ingest_one

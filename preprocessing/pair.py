@@ -16,11 +16,12 @@ from neurofm.data import pairs
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.limits import Positive, SignedNumber, Text, limited
+from neurofm.parts import Part
 from neurofm.run import FAILED, OK, Command
 from neurofm.run import Job as Call
 
 from . import archive, montage
-from .collect import PRELOAD, Part, collect
+from .collect import PRELOAD, collect
 from .pairing import one_scan, report, scan_tables
 from .pairing.alignment import AlignRule
 from .pairing.one_scan import Pairing

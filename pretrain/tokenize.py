@@ -1,22 +1,28 @@
 """Encode every window of a corpus with a trained tokenizer.
 
     neurofm tokenize --data corpus/ --model runs/tokenizer --out tokens/
+    neurofm tokenize --data … --part 3/16    one of 16 jobs of an array, in any order
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from neurofm import parts
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
 from neurofm.data import tokens
 from neurofm.data.corpus import Corpus
 from neurofm.journal import Journal
 from neurofm.limits import Count, limited
+from neurofm.parts import Part
 from neurofm.progress import each
-from neurofm.run import Command, Job, Made
+from neurofm.run import OK, Command, Job, Made
+
+PLACES = "parts"  # locks and journals of parts, until the whole is sealed
 
 
 @dataclass
@@ -36,6 +42,9 @@ class TokenizeConfig:
         Windows per batch.
     device
         "auto" uses a GPU if there is one; otherwise "cpu", "cuda", "cuda:1" …
+    part
+        K/N does one of N parts and does not seal. Parts run in any order, at once, on any machines
+        that share the folder; a call without `part` does what is missing and seals.
     """
 
     data: str
@@ -43,9 +52,13 @@ class TokenizeConfig:
     out: str
     batch_windows: Count = 16
     device: str = "auto"
+    part: str = ""
+
+    def __post_init__(self):
+        Part.parse(self.part)
 
 
-def tokenize(run: TokenizeConfig, job: Job) -> Made:
+def tokenize(run: TokenizeConfig, job: Job) -> Made | int:
     """Write the token set, recording by recording; a recording already done is not done again."""
     corpus, out = Corpus.open(run.data), job.out
     tokenizer = open_tokenizer(run.model)
@@ -53,16 +66,35 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
     _check_layouts(tokenizer, corpus, run)
     device = find_device(run.device)
     tokenizer.to(device)
-    began, shape, hashes = time.perf_counter(), None, {}
-    parts, made = _by_recording(corpus), Journal(out)
-    for recording, windows in enumerate(each(parts, len(parts), "tokenize")):
-        name = corpus.recordings["recording"].iat[recording]
-        if (digest := made.kept(f"ids/{name}.arrow")) is None:
-            ids = encode(tokenizer, corpus, windows, run.batch_windows, device)
-            shape = ids.shape[1:]
-            digest = tokens.write_shard(out, name, ids)
-            made.note(f"ids/{name}.arrow", digest)
-        hashes[name] = digest
+    began, recordings, places = time.perf_counter(), _by_recording(corpus), out / PLACES
+    shape, hashes = None, dict[str, str]()
+
+    def kept(made: Journal, names: Iterable[str]) -> dict[str, str | None]:
+        return {name: made.kept(f"ids/{name}.arrow") for name in names}
+
+    def make(made: Journal, digests: dict[str, str | None]) -> None:
+        nonlocal shape
+        for name, digest in each(digests.items(), len(digests), "tokenize"):
+            if digest is None:
+                ids = encode(tokenizer, corpus, recordings[name], run.batch_windows, device)
+                shape = ids.shape[1:]
+                digest = tokens.write_shard(out, name, ids)
+                made.note(f"ids/{name}.arrow", digest)
+            hashes[name] = digest
+
+    if part := Part.parse(run.part):
+        with parts.at(part, out, places, "tokenize", lambda _: job.claim()):
+            made = Journal(out, f"{PLACES}/part-{part.number}-of-{part.total}.finished")
+            make(made, kept(made, filter(part.holds, recordings)))
+        job.say(f"part {part} is done: {len(hashes)} of {len(recordings)} recordings")
+        job.say("not sealed: when all parts are done, `neurofm tokenize` without --part seals")
+        return OK
+    parts.refuse_at_work(out, places)
+    made = Journal(out, others=f"{PLACES}/*.finished")
+    digests = kept(made, recordings)
+    if lack := parts.unfinished(places, [name for name in digests if digests[name] is None]):
+        job.say(f"parts that are not finished: {lack}; this call does what they lack")
+    make(made, digests)
     if shape is None:  # everything was there already: one window tells the shape
         shape = encode(tokenizer, corpus, np.arange(1), 1, device).shape[1:]
     files = tokens.write_tables(out, corpus, hashes)
@@ -78,7 +110,8 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made:
 COMMAND = Command(
     "tokenize", TokenizeConfig, tokenize, makes="tokens", reads=("data",), models=("model",),
     roles={"data": "corpus", "model": "tokenizer"},
-    free=frozenset({"batch_windows", "device"}),
+    free=frozenset({"batch_windows", "device", "part"}), leaves=(PLACES,),
+    shared=lambda run: bool(run.part),
 )
 main = COMMAND
 
@@ -94,11 +127,12 @@ def _check_layouts(tokenizer, corpus: Corpus, run: TokenizeConfig) -> None:
                          f"are stored as int16, up to {2**15}")
 
 
-def _by_recording(corpus: Corpus) -> list[np.ndarray]:
-    """Windows of each recording, in the order of their rows in its shard."""
+def _by_recording(corpus: Corpus) -> dict[str, np.ndarray]:
+    """Recording → its windows, in the order of their rows in its shard."""
     recording, row = (corpus.windows[name].to_numpy() for name in ("recording", "row"))
     counts = np.bincount(recording, minlength=len(corpus.recordings))
-    return np.split(np.lexsort((row, recording)), np.cumsum(counts)[:-1])
+    windows = np.split(np.lexsort((row, recording)), np.cumsum(counts)[:-1])
+    return dict(zip(corpus.recordings["recording"], windows, strict=True))
 
 
 @torch.inference_mode()

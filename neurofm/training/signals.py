@@ -1,6 +1,6 @@
 """Asked to stop: what schedulers send before they take a machine away.
 
-SLURM sends SIGUSR1 before the time limit where the batch script asks for it, and SIGTERM when it
+Slurm sends SIGUSR1 before the time limit where the batch script asks for it, and SIGTERM when it
 preempts; containers and `accelerate launch` send SIGTERM.
 """
 
@@ -9,15 +9,27 @@ import signal
 NUMBERS = (signal.SIGTERM, signal.SIGUSR1)
 
 
+def hold() -> None:
+    """Let SIGUSR1 wait until a training looks for it, from before the imports on: they take half a
+    minute on some file systems, and the signal is not sent again. Processes and threads that are
+    started later inherit this, so none of them dies of it. SIGTERM ends what has not begun."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+
 class StopRequest:
-    """`with StopRequest() as asked:` → `asked.wanted` becomes True at SIGTERM or SIGUSR1.
+    """`with StopRequest() as asked:` → `asked.wanted` becomes True at SIGTERM or SIGUSR1, and is so
+    from the start where one of them waits (`hold`).
 
     Whatever way the block is left, the handlers that were there before are put back.
     """
 
     def __init__(self):
-        self.wanted = False
+        self._asked = False
         self._before = {}
+
+    @property
+    def wanted(self) -> bool:
+        return self._asked or not signal.sigpending().isdisjoint(NUMBERS)
 
     def __enter__(self) -> "StopRequest":
         for number in NUMBERS:
@@ -32,7 +44,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, *_) -> None:
-        self.wanted = True
+        self._asked = True
 
 
 def ignore(_worker: int) -> None:

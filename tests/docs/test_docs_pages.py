@@ -82,12 +82,15 @@ def test_every_included_file_is_there():
 
 
 def typed(page: Path) -> list[list[str]]:
-    """Words of the commands in a page's blocks; what a batch script is given goes to pretrain."""
+    """Words of the commands in a page's blocks, and of those that batch scripts are given."""
     found = []
     for _, kind, body in FENCE.findall(page.read_text()):
         lines = re.sub(r"\\\n\s*", "", body).splitlines() if kind == "bash" else []
         for line in lines:
-            line = re.sub(r"^sbatch configs/slurm/\w+.sbatch", "neurofm pretrain", line.strip())
+            line = re.sub(r"^job=\$\((sbatch .*)\)$", r"\1", line.strip())
+            line = re.sub(r"^(\w+=\S+ )*sbatch( --\S+)* configs/slurm/", "", line)
+            line = re.sub(r"^array.sbatch", "neurofm", line)
+            line = re.sub(r"^pretrain.sbatch", "neurofm pretrain", line)
             if line.startswith("neurofm "):
                 found.append(shlex.split(line, comments=True)[1:])
     return found

@@ -1,11 +1,8 @@
-"""What runs on a cluster: batch scripts with a fake SLURM, and what images are made of."""
+"""What runs on a cluster, but for a Slurm (test_slurm.py): scripts, settings, images."""
 
 import os
-import random
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -14,147 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils.launch import prepare_multi_gpu_env
 
-from neurofm import artifacts
-from neurofm.pretrain.train import main as pretrain_main
-from tests.support import corpora
-from tests.support.training_process import log, wait_for
+from neurofm.training import ranks
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "configs" / "slurm"
 DOCKER = ROOT / "docker"
-SCRIPTS = ("single_node.sbatch", "multi_node.sbatch")
-
-# Starts a command once for each task; hands USR1 on to the tasks alone, or to everything in them:
-# SLURM does the one or the other, depending on how it follows processes.
-FAKE_SRUN = r"""#!/bin/bash
-while [[ "$1" == --* ]]; do shift; done
-tasks=()
-for ((i = 0; i < FAKE_TASKS; i++)); do SLURM_PROCID=$i "$@" & tasks+=($!); done
-below() { for pid in "$@"; do echo "$pid"; below $(pgrep -P "$pid"); done; }
-hand_on() {
-    if [ "$FAKE_SIGNALS" = everything ]; then kill -USR1 $(below "${tasks[@]}") 2> /dev/null
-    else kill -USR1 "${tasks[@]}"; fi
-}
-trap hand_on USR1
-worst=0
-for pid in "${tasks[@]}"; do
-    while wait "$pid"; status=$?; kill -0 "$pid" 2> /dev/null; do :; done
-    ((status > worst)) && worst=$status
-done
-exit $worst
-"""
-FAKE_SCONTROL = """#!/bin/bash
-if [ "$1 $2" = "show hostnames" ]; then echo localhost; else echo "$@" >> "$FAKE_CALLS"; fi
-"""
-
-
-def free_job_id() -> int:
-    """Of a job whose port, as the scripts choose it, is not in use."""
-    while True:
-        number = random.randrange(10_000)
-        with socket.socket() as one:
-            if one.connect_ex(("localhost", 20_000 + number)) != 0:
-                return number
-
-
-@pytest.fixture
-def slurm(tmp_path):
-    """(start(script, words, **environment), what was asked of scontrol)"""
-    commands, calls = tmp_path / "bin", tmp_path / "scontrol.txt"
-    commands.mkdir()
-    for name, text in (("srun", FAKE_SRUN), ("scontrol", FAKE_SCONTROL)):
-        (commands / name).write_text(text)
-        (commands / name).chmod(0o755)
-    path = f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    running = []
-
-    def start(script: str, *words: str, **environment: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            ["bash", SLURM / script, *words], cwd=ROOT, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PATH": path, "FAKE_CALLS": str(calls),
-                 "SLURM_JOB_ID": str(free_job_id()), "SLURM_GPUS_ON_NODE": "1",
-                 "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": environment["FAKE_TASKS"],
-                 "ACCELERATE_CONFIG": "configs/accelerate/cpu.yaml", **environment},
-        )  # fmt: skip
-        running.append(process)
-        return process
-
-    yield start, lambda: calls.read_text().splitlines() if calls.exists() else []
-    for process in running:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("script", "tasks", "signals", "workers"),
-    [("single_node.sbatch", "1", "everything", 1), ("multi_node.sbatch", "2", "task", 0)],
-)
-def test_distributed_job_is_stopped_requeued_and_finished(
-    slurm, corpus_folder, tmp_path, script, tasks, signals, workers
-):
-    start, asked = slurm
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    settings = {
-        "model": "brain_tokenizer", "data": str(corpus_folder), "architecture": corpora.TOKENIZER,
-        "train": {"steps": 150, "batch_windows": 8, "log_every": 1, "lr": 1e-4},
-    }  # fmt: skip
-    path = corpora.write_yaml(tmp_path / "run", settings)
-    assert pretrain_main([f"--config={path}", f"--out={whole}"]) == 0
-    words = (f"--config={path}", f"--out={out}", f"--train.workers={workers}")
-
-    job = start(script, *words, FAKE_TASKS=tasks, FAKE_SIGNALS=signals)
-    wait_for(lambda: len(log(out)) >= 2, job)
-    job.send_signal(signal.SIGUSR1)  # "B:": to the script
-    said, _ = job.communicate(timeout=120)
-    assert job.returncode != 0, said
-    assert "as asked; state saved in" in said
-    assert said.count("exitcode  : 85") >= 1
-    (call,) = asked()
-    assert re.fullmatch(r"requeue \d+", call)
-    assert "back into the queue" in said
-    stopped_at = log(out)[-1]["step"]
-    assert stopped_at < 150
-
-    job = start(script, *words, FAKE_TASKS=tasks, FAKE_SIGNALS=signals)
-    said, _ = job.communicate(timeout=120)
-    assert job.returncode == 0, said
-    assert f"continuing at step {stopped_at}" in said
-    assert f"{tasks} process(es) on cpu" in said
-    assert len(asked()) == 1
-    assert artifacts.is_sealed(out)
-    losses, wanted = ([line["loss"] for line in log(folder) if "loss" in line]
-                      for folder in (out, whole))
-    if tasks == "1":
-        assert losses == wanted
-    else:
-        # Rounding grows through the loss's phase term: see `without_phase` in tests/training.
-        assert losses[:8] == pytest.approx(wanted[:8], abs=1e-2)
-        assert losses == pytest.approx(wanted, abs=0.1)
-
-
-def test_failure_is_not_requeued(slurm, tmp_path):
-    """What fails by itself would fail again."""
-    start, asked = slurm
-    job = start("single_node.sbatch", FAKE_TASKS="1", FAKE_SIGNALS="task",
-                ACCELERATE_CONFIG="/nowhere.yaml")
-    job.communicate(timeout=60)
-    assert job.returncode == 1
-    assert asked() == []
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_bad_input_a_job_without_gpus(slurm, script):
-    """Told before anything starts, with what to do."""
-    start, asked = slurm
-    job = start(script, FAKE_TASKS="1", FAKE_SIGNALS="task", SLURM_GPUS_ON_NODE="")
-    said, _ = job.communicate(timeout=60)
-    assert job.returncode not in (0, 85)
-    assert "no GPUs: ask for --gpus-per-node, or say PROCESSES=" in said
-    assert asked() == []
-
+SCRIPTS = ("pretrain.sbatch", "array.sbatch")
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts(script):
@@ -165,6 +31,36 @@ def test_scripts(script):
     assert re.search(r"^#SBATCH --requeue", text, re.M)
     for path in re.findall(r"(?:configs|docker)/[\w/.]*\w", text):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("name", ["cpu.yaml", "ddp.yaml", "fsdp.yaml"])
+def test_srun_and_accelerate_launch_give_the_same_settings(name, monkeypatch):
+    """Of a file of configs/accelerate/, which under srun each process reads itself."""
+    for key in [key for key in os.environ if key.startswith(("FSDP_", "ACCELERATE_"))]:
+        monkeypatch.delenv(key)
+    words = [f"--config_file={ROOT / 'configs/accelerate' / name}", "--num_processes=2", "x.py"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    launched = {key: value for key, value in prepare_multi_gpu_env(arguments).items()
+                if key.startswith(("FSDP_", "ACCELERATE_USE_FSDP"))}
+    ours = ranks.settings(ROOT / "configs/accelerate" / name)
+    plugins = []
+    for environment in (launched, ours):
+        with monkeypatch.context() as patch:
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            plugins.append(vars(FullyShardedDataParallelPlugin()))
+    assert (ours.get("ACCELERATE_USE_FSDP"), ours["ACCELERATE_USE_CPU"]) == (
+        "true" if name == "fsdp.yaml" else None, "true" if name == "cpu.yaml" else "false")
+    if name == "fsdp.yaml":
+        assert str(plugins[0]) == str(plugins[1])
+
+
+def test_bad_input_accelerate_config(tmp_path):
+    with pytest.raises(ValueError, match="there is no such file; name one of configs/accelerate/"):
+        ranks.settings(tmp_path / "gone.yaml")
+    (tmp_path / "tpu.yaml").write_text("distributed_type: TPU")
+    with pytest.raises(ValueError, match="wanted distributed_type MULTI_GPU or FSDP, got 'TPU'"):
+        ranks.settings(tmp_path / "tpu.yaml")
 
 
 def copied(recipe: str) -> list[str]:

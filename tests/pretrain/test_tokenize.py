@@ -1,8 +1,11 @@
 """`neurofm tokenize`: every window once, continued when interrupted, never mixed."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 import neurofm.pretrain.tokenize
 from neurofm import artifacts, checkpoints
@@ -119,3 +122,42 @@ def test_bad_input_contract(tokenizer_folder, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"reference: average, none.*ingest it again"):
         main(words(other, tokenizer_folder, tmp_path / "tokens"))
     assert not (tmp_path / "tokens").exists()
+
+
+def test_parts_make_the_same_tokens(
+    corpus_folder, tokenizer_folder, tokens_folder, tmp_path, capsys
+):
+    """In any order, one of them missing: the last call names it, does it, and seals."""
+    out = tmp_path / "tokens"
+    line = words(corpus_folder, tokenizer_folder, out)
+    for number in (3, 1):
+        assert main([*line, f"--part={number}/3"]) == 0
+        assert f"part {number}/3 is done: " in capsys.readouterr().out
+        assert not artifacts.is_sealed(out)
+    before = {path: path.stat().st_mtime_ns for path in (out / "ids").iterdir()}
+    with pytest.raises(artifacts.ArtifactError, match="unfinished"):
+        TokenSet.open(out)
+    with FileLock(out / "parts/part-2-of-3.lock"):
+        for part in (["--part=2/3"], []):
+            with pytest.raises(ValueError, match="part 2/3 is at work"):
+                main([*line, *part])
+        with pytest.raises(ValueError, match="give all parts one N"):
+            main([*line, "--part=1/2"])
+    assert main(line) == 0
+    (lack,) = re.findall(r"not finished: 2/3 \((\d) recordings?\); this", capsys.readouterr().out)
+    assert int(lack) == len([*(out / "ids").iterdir()]) - len(before) > 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert not (out / "parts").exists()
+    assert TokenSet.open(out).fingerprint == TokenSet.open(tokens_folder).fingerprint
+    assert main([*line, "--part=2/3"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_bad_input_other_settings_in_a_part(corpus_folder, tokenizer_folder, tmp_path, capsys):
+    out = tmp_path / "tokens"
+    assert main([*words(corpus_folder, tokenizer_folder, out), "--part=1/2"]) == 0
+    with pytest.raises(artifacts.ArtifactError, match="begun with other settings"):
+        main([*words(make(tmp_path / "corpus", n_windows=3), tokenizer_folder, out), "--part=2/2"])
+    with pytest.raises(SystemExit, match="2"):
+        main([*words(corpus_folder, tokenizer_folder, out), "--part=3/2"])
+    assert "wanted K/N with K from 1 to N" in capsys.readouterr().err
