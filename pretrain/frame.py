@@ -5,14 +5,57 @@ import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from neurofm import artifacts
-from neurofm.run import Command, flat
+from accelerate import Accelerator
+
+from neurofm import artifacts, checkpoints
+from neurofm.run import Command, Job, flat
 from neurofm.training import state
+from neurofm.training.loop import CHOSEN
 
 from . import sweep
 from .history import CHANGES, FIXED, History
+
+if TYPE_CHECKING:
+    from .train import PretrainConfig
+
+
+def continued(run: "PretrainConfig", job: Job, accelerator: Accelerator) -> History:
+    """The history of the run, with a new leg where its settings are changed on purpose. A finished
+    run is begun again from its last state, or from its weights. Every process takes part."""
+    out, states, main = job.out, job.out / "state", accelerator.is_main_process
+    told, sealed = History.read(out), artifacts.is_sealed(out)
+    found = state.newest(states, accelerator, job.say)
+    if told is None or not (sealed or found):
+        if run.continue_with:
+            raise ValueError(f"--continue_with: {out} holds no state of a run that could be "
+                             f"continued; give the settings by themselves")
+        told = History.of(run)
+    elif changes := told.pending(run):
+        first = told.legs[-1].settings["train.steps"] if sealed else state.step_of(found)
+        if found and state.step_of(found) != first:
+            found = None  # of a run that is sealed, left by a kill
+        told.add(first, changes, "kept" if found else "new")
+        accelerator.wait_for_everyone()  # all have looked, before anything is written
+        if main:
+            if not found:
+                model = checkpoints.load(out)
+                state.begin(states, first, model.state_dict())
+                if run.train.keep_best:
+                    state.save_weights(states / CHOSEN, model, accelerator)
+            told.write(states)
+            artifacts.unseal(out)
+        job.say(f"leg {len(told.legs)} {told.legs[-1].in_words()}")
+        if not found:
+            job.say("the optimizer begins anew: the finished run kept no state (--keep_state)")
+    elif found and told.moved(state.step_of(found)):
+        job.say(f"the last leg begins at step {state.step_of(found)}: its own state is damaged")
+    accelerator.wait_for_everyone()
+    if main and not artifacts.is_sealed(out):
+        told.write(states)
+    accelerator.wait_for_everyone()
+    return told
 
 
 class Pretrain(Command):

@@ -43,8 +43,8 @@ from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, end, tra
 from neurofm.training.pace import pace_of
 from neurofm.training.parts import parts_of
 
-from . import history
-from .frame import Pretrain
+from . import history, report
+from .frame import Pretrain, continued
 from .history import History
 
 LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
@@ -220,43 +220,6 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     return OK
 
 
-def continued(run: PretrainConfig, job: Job, accelerator: Accelerator) -> History:
-    """The history of the run, with a new leg where its settings are changed on purpose. A finished
-    run is begun again from its last state, or from its weights. Every process takes part."""
-    out, states, main = job.out, job.out / "state", accelerator.is_main_process
-    told, sealed = History.read(out), artifacts.is_sealed(out)
-    found = state.newest(states, accelerator, job.say)
-    if told is None or not (sealed or found):
-        if run.continue_with:
-            raise ValueError(f"--continue_with: {out} holds no state of a run that could be "
-                             f"continued; give the settings by themselves")
-        told = History.of(run)
-    elif changes := told.pending(run):
-        first = told.legs[-1].settings["train.steps"] if sealed else state.step_of(found)
-        if found and state.step_of(found) != first:
-            found = None  # of a run that is sealed, left by a kill
-        told.add(first, changes, "kept" if found else "new")
-        accelerator.wait_for_everyone()  # all have looked, before anything is written
-        if main:
-            if not found:
-                model = checkpoints.load(out)
-                state.begin(states, first, model.state_dict())
-                if run.train.keep_best:
-                    state.save_weights(states / CHOSEN, model, accelerator)
-            told.write(states)
-            artifacts.unseal(out)
-        job.say(f"leg {len(told.legs)} {told.legs[-1].in_words()}")
-        if not found:
-            job.say("the optimizer begins anew: the finished run kept no state (--keep_state)")
-    elif found and told.moved(state.step_of(found)):
-        job.say(f"the last leg begins at step {state.step_of(found)}: its own state is damaged")
-    accelerator.wait_for_everyone()
-    if main and not artifacts.is_sealed(out):
-        told.write(states)
-    accelerator.wait_for_everyone()
-    return told
-
-
 COMMAND = Pretrain(
     "pretrain", PretrainConfig, pretrain, makes="checkpoint", reads=("data",),
     models=("tokenizer", "init"), free=FREE, leaves=("state",),
@@ -393,11 +356,16 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray,
     before = run.tokenizer or run.init
     ledger = checkpoints.training_ledger(
         data, {"train": windows}, checkpoints.read_ledger(before) if before else None)
+    begun_with = history.with_settings(replace(run, continue_with={}), told.legs[0].settings)
+    settings = config.resolved(begun_with)
     if len(told.legs) > 1:
         ledger["legs"] = told.told()
-    return Made(checkpoints.write_checkpoint(
-        model, out, config=config.resolved(run), ledger=ledger,
-        metrics={name: value for name, value in last.items() if name.startswith("val/")}))
+    files = checkpoints.write_checkpoint(
+        model, out, config=settings, ledger=ledger,
+        metrics={name: value for name, value in last.items() if name.startswith("val/")})
+    held_out = (data.select(run.watch) if run.watch not in run.splits and
+                (data.recordings["split"] == run.watch).any() else None)
+    return Made(files, page=report.page(model, out, settings, told, ledger, data, held_out))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from . import finite, state, tracking
 from .feed import Feed
 from .log import Log, flat, named
 from .pace import Pace
-from .parts import Parts
+from .parts import Parts, batches_of
 from .sampler import Order, StepData, WindowSource, steps
 from .schedule import Schedule, Slope, parameter_groups
 from .signals import StopRequest
@@ -357,14 +357,6 @@ def validate(
     if parts is not None:
         found |= parts.means(accelerator.reduce(by_part.to(accelerator.device, torch.float32)))
     return found
-
-
-def batches_of(widths: np.ndarray, of: np.ndarray, at_once: int) -> list[np.ndarray]:
-    """Places of windows of one part and of similar width, at most `at_once` together."""
-    order = np.lexsort((widths, of))
-    ends = np.flatnonzero(np.diff(of[order])) + 1
-    return [stretch[start : start + at_once] for stretch in np.split(order, ends)
-            for start in range(0, len(stretch), at_once)]
 
 
 def chosen_of(values: dict[str, float], name: str) -> float:

@@ -53,6 +53,14 @@ def parts_of(data, windows: np.ndarray) -> Parts | None:
     return parts if len(parts.names) > 1 else None
 
 
+def batches_of(widths: np.ndarray, of: np.ndarray, at_once: int) -> list[np.ndarray]:
+    """Places of windows of one part and of similar width, at most `at_once` together."""
+    order = np.lexsort((widths, of))
+    ends = np.flatnonzero(np.diff(of[order])) + 1
+    return [stretch[start : start + at_once] for stretch in np.split(order, ends)
+            for start in range(0, len(stretch), at_once)]
+
+
 def _most(names: Sequence[str]) -> list[str]:
     counts = Counter(names)
     kept = {name for name, _ in counts.most_common(MOST)}

@@ -1,0 +1,161 @@
+"""report.html of a training, one page: curves, reconstructions, legs, who was trained on, settings.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurofm.data.corpus import Corpus
+from neurofm.hub.log_hours import hours_of
+from neurofm.models.protocol import NeuroFMPreTrainedModel, Tokenizer
+from neurofm.pages import page as pages
+from neurofm.pages import table, words
+from neurofm.pages.curves import curves, grid, traces
+from neurofm.pages.page import Page
+from neurofm.run import flat, versions
+from neurofm.training.log import read_lines
+from neurofm.training.pace import MEASURED
+
+from .history import History
+
+_MOST_METRICS, _WINDOWS, _CHANNELS, _SAMPLES = 8, 3, 4, 500
+_NOT_LEARNED = {*MEASURED, "step", "lr", "grad_norm", "loss"}
+
+
+def page(model: NeuroFMPreTrainedModel, out: Path, settings: dict, told: History, ledger: dict,
+         data: Any, held_out: np.ndarray | None) -> Page:
+    """The page of a finished training.
+
+    settings: the resolved configuration. held_out: windows of the validation split, if any.
+    """
+    lines = read_lines(out / "log.jsonl")
+    marks = [(leg.first, f"leg: {leg.in_words()}") for leg in told.legs[1:]]
+    marks += [(entry["step"], f"step {entry['step']} skipped") for entry in told.skipped]
+    steps = told.legs[-1].settings["train.steps"]
+    return Page(
+        f"Training of a {settings['model']}", f"{steps} steps; {out.resolve().name}",
+        [
+            ("", _summary(model, lines, out)),
+            ("Loss", grid([_curves(lines, ["loss", "val/loss"], "loss", marks),
+                           _curves(lines, _parts(lines), "validation loss by part", marks)])),
+            ("Reconstructions", _reconstructions(model, data, held_out)),
+            ("Metrics", grid([_curves(lines, [name, f"val/{name}"], name, marks)
+                              for name in _metrics(lines)])),
+            ("Optimization", grid([_curves(lines, ["lr"], "learning rate", marks),
+                                   _curves(lines, ["grad_norm"], "gradient norm", marks)])),
+            ("Throughput", grid([
+                _curves(lines, ["windows_per_s"], "windows a second", marks),
+                _curves(lines, ["data_wait"], "share of time spent waiting for data", marks),
+                _curves(lines, ["memory_gb", "reserved_gb", "rss_gb"], "memory, GB", marks)])),
+            ("Legs", pages.bullets(leg.in_words() for leg in told.legs)),
+            ("Skipped steps", _skipped(told)),
+            ("Trained on", _people(ledger)),
+            ("Settings", table.pairs((name, value) for name, value in flat(settings).items()
+                                     if value not in ("", None, [], {}))),
+            ("Versions", table.pairs(versions().items())),
+        ],
+        warnings=() if held_out is not None else (
+            "No validation split is held out: no curve is of people who were not trained on.",))
+
+
+def _summary(model: NeuroFMPreTrainedModel, lines: list[dict], out: Path) -> str:
+    n = sum(parameter.numel() for parameter in model.parameters())
+    hours = hours_of(out / "log.jsonl")
+    energy = [line["energy_wh"] for line in lines if "energy_wh" in line]
+    rows = [("Model", f"{type(model).__name__}, {n / 1e6:.2f} M parameters")]
+    if values := [(line["val/loss"], line["step"]) for line in lines if "val/loss" in line]:
+        low, at = min(values)
+        rows.append(("Validation loss", f"{values[-1][0]:.4g} at the end; lowest {low:.4g} at "
+                                        f"step {at}"))
+    if values := [line["loss"] for line in lines if "loss" in line]:
+        rows.append(("Training loss", f"{values[-1]:.4g} at the end, {values[0]:.4g} in the first "
+                                      f"line of the log"))
+    rows += [(name, _median(lines, key, unit)) for name, key, unit in (
+        ("Windows a second", "windows_per_s", ""), ("Tokens a second", "tokens_per_s", ""),
+        ("Arithmetic", "tflop_per_s", " TFLOP/s"), ("Share of the GPUs' peak", "share_of_peak", "")
+    ) if any(key in line for line in lines)]
+    rows.append(("Time", "not known: the log has fewer than three lines" if hours is None else
+                 f"{hours:.2f} h" if hours >= 0.1 else f"{3600 * hours:.0f} s"))
+    rows.append(("Energy", f"{sum(energy):.3g} Wh, of the main process's machine, from its "
+                           f"counters" if energy else
+                 "not measured: no counter of GPUs (NVML) or processors (RAPL) can be read"))
+    return table.pairs(rows)
+
+
+def _median(lines: list[dict], key: str, unit: str) -> str:
+    values = [line[key] for line in lines if key in line]
+    return f"{np.median(values):.4g}{unit} (median over lines of the log)"
+
+
+def _curves(lines: list[dict], names: Sequence[str], said: str, marks: list) -> str:
+    return curves({name: [(line["step"], line[name]) for line in lines if name in line]
+                   for name in names}, "step", said, marks)
+
+
+def _metrics(lines: list[dict]) -> list[str]:
+    """Names of the model's own metrics, in its order, those of validation without their val/."""
+    names = dict.fromkeys(name.removeprefix("val/") for line in lines for name in line)
+    return [name for name in names
+            if name not in _NOT_LEARNED and not name.startswith("loss/")][:_MOST_METRICS]
+
+
+def _parts(lines: list[dict]) -> list[str]:
+    return sorted({name for line in lines for name in line if name.startswith("val/loss/")})
+
+
+def _reconstructions(model: NeuroFMPreTrainedModel, data: Any, held_out: np.ndarray | None) -> str:
+    """Windows of validation subjects and what comes back of them, z-scored a channel."""
+    if not isinstance(model, Tokenizer) or not isinstance(data, Corpus) or held_out is None:
+        return ""
+    figures = []
+    for window in held_out[np.unique(np.linspace(0, len(held_out) - 1, _WINDOWS).astype(int))]:
+        batch = data.batch(np.array([window]), np.array([0]))
+        with torch.inference_mode():
+            _, signal = model.eval().reconstruct(batch)
+        n = min(batch.signal.shape[-1], signal.shape[-1], _SAMPLES)
+        kept = np.flatnonzero(batch.valid[0].numpy())
+        kept = kept[np.unique(np.linspace(0, len(kept) - 1, _CHANNELS).astype(int))]
+        pairs = [(batch.ch_names[0][k] if batch.ch_names else str(k),
+                  _zscored(batch.signal[0, k, :n]), _zscored(signal[0, k, :n])) for k in kept]
+        seconds = n / data.contract.sfreq if data.contract.sfreq else None
+        span = f"{seconds:.3g} s" if seconds else words.count(n, "sample")
+        figures.append(traces(pairs, ("measured", "reconstructed"),
+                              f"A window of a validation subject, {span}"))
+    return grid(figures)
+
+
+def _zscored(values: torch.Tensor) -> list[float]:
+    values = values.float()
+    return ((values - values.mean()) / values.std().clamp_min(1e-12)).tolist()
+
+
+def _skipped(told: History) -> str:
+    if not told.skipped:
+        return ""
+    rows = pd.DataFrame([{
+        "step": entry["step"], "metric": entry["metric"],
+        "value": "not finite" if entry["value"] is None else f"{entry['value']:.4g}",
+        "robust deviations": words.DASH if entry["deviations"] is None else entry["deviations"],
+    } for entry in told.skipped])
+    passed = pages.bullets(f"The run went back: the batches of steps {a} to {b} were passed over."
+                           for a, b in told.passed) if told.passed else ""
+    return table.html(rows, scroll=len(rows) > 20) + passed
+
+
+def _people(ledger: dict) -> str:
+    """A row a data set and role: people, recordings and hours, no names."""
+    if not ledger["recordings"]:
+        return pages.paragraph("No recording is known.")
+    frame = pd.DataFrame(ledger["recordings"])
+    frame["data set"] = [subject.rpartition("/")[0] or "unnamed" for subject in frame["subject"]]
+    found = frame.groupby(["data set", "role"], sort=True).agg(
+        people=("subject", "nunique"), recordings=("recording", "size"), hours=("hours", "sum"))
+    terms = ledger.get("datasets", {})
+    rows = found.reset_index()
+    rows["terms"] = [terms.get(name, {}).get("licence") or "not stated"
+                     for name in rows["data set"]]
+    return table.html(rows)
