@@ -1,7 +1,7 @@
 """report.html of a training, one page: curves, reconstructions, legs, who was trained on, settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from neurofm.training.pace import MEASURED
 
 from .history import History
 
-_MOST_METRICS, _WINDOWS, _CHANNELS, _SAMPLES = 8, 3, 4, 500
+_MOST_METRICS, _WINDOWS, _CHANNELS, _SAMPLES = 16, 3, 4, 500
 _NOT_LEARNED = {*MEASURED, "step", "lr", "grad_norm", "loss"}
 
 
@@ -40,17 +40,23 @@ def page(model: NeuroFMPreTrainedModel, out: Path, settings: dict, told: History
         f"Training of a {settings['model']}", f"{steps} steps; {out.resolve().name}",
         [
             ("", _summary(model, lines, out)),
-            ("Loss", grid([_curves(lines, ["loss", "val/loss"], "loss", marks),
-                           _curves(lines, _parts(lines), "validation loss by part", marks)])),
+            ("Loss", grid([
+                _curves(lines, _both("loss"), "loss", marks),
+                _curves(lines, _parts(lines), "validation loss by data set and layout", marks)])
+             + (pages.paragraph("Dashed: a new leg, or a skipped step.", "small") if marks else "")
+             ),
             ("Reconstructions", _reconstructions(model, data, held_out)),
-            ("Metrics", grid([_curves(lines, [name, f"val/{name}"], name, marks)
+            ("Metrics", grid([_curves(lines, _both(name), name, marks)
                               for name in _metrics(lines)])),
-            ("Optimization", grid([_curves(lines, ["lr"], "learning rate", marks),
-                                   _curves(lines, ["grad_norm"], "gradient norm", marks)])),
+            ("Optimization", grid([
+                _curves(lines, {"lr": "before the factors of groups"}, "learning rate", marks),
+                _curves(lines, {"grad_norm": "before clipping"}, "gradient norm", marks)])),
             ("Throughput", grid([
-                _curves(lines, ["windows_per_s"], "windows a second", marks),
-                _curves(lines, ["data_wait"], "share of time spent waiting for data", marks),
-                _curves(lines, ["memory_gb", "reserved_gb", "rss_gb"], "memory, GB", marks)])),
+                _curves(lines, {"windows_per_s": "all processes"}, "windows a second", marks),
+                _curves(lines, {"data_wait": "main process"}, "share of time waiting for data",
+                        marks),
+                _curves(lines, {"memory_gb": "allocated on the GPU", "reserved_gb": "reserved",
+                                "rss_gb": "process in main memory"}, "memory, GB", marks)])),
             ("Legs", pages.bullets(leg.in_words() for leg in told.legs)),
             ("Skipped steps", _skipped(told)),
             ("Trained on", _people(ledger)),
@@ -74,9 +80,9 @@ def _summary(model: NeuroFMPreTrainedModel, lines: list[dict], out: Path) -> str
     if values := [line["loss"] for line in lines if "loss" in line]:
         rows.append(("Training loss", f"{values[-1]:.4g} at the end, {values[0]:.4g} in the first "
                                       f"line of the log"))
-    rows += [(name, _median(lines, key, unit)) for name, key, unit in (
-        ("Windows a second", "windows_per_s", ""), ("Tokens a second", "tokens_per_s", ""),
-        ("Arithmetic", "tflop_per_s", " TFLOP/s"), ("Share of the GPUs' peak", "share_of_peak", "")
+    rows += [(name, _median(lines, key, factor)) for name, key, factor in (
+        ("Windows a second", "windows_per_s", 1), ("Tokens a second", "tokens_per_s", 1),
+        ("GFLOP/s", "tflop_per_s", 1000), ("Share of the GPUs' peak, %", "share_of_peak", 100)
     ) if any(key in line for line in lines)]
     rows.append(("Time", "not known: the log has fewer than three lines" if hours is None else
                  f"{hours:.2f} h" if hours >= 0.1 else f"{3600 * hours:.0f} s"))
@@ -86,14 +92,19 @@ def _summary(model: NeuroFMPreTrainedModel, lines: list[dict], out: Path) -> str
     return table.pairs(rows)
 
 
-def _median(lines: list[dict], key: str, unit: str) -> str:
-    values = [line[key] for line in lines if key in line]
-    return f"{np.median(values):.4g}{unit} (median over lines of the log)"
+def _median(lines: list[dict], key: str, factor: float) -> str:
+    values = [factor * line[key] for line in lines if key in line]
+    return f"{np.median(values):.4g} (median over lines of the log)"
 
 
-def _curves(lines: list[dict], names: Sequence[str], said: str, marks: list) -> str:
-    return curves({name: [(line["step"], line[name]) for line in lines if name in line]
-                   for name in names}, "step", said, marks)
+def _curves(lines: list[dict], names: Mapping[str, str], said: str, marks: list) -> str:
+    """names: name in the log → what it is called here."""
+    return curves({shown: [(line["step"], line[name]) for line in lines if name in line]
+                   for name, shown in names.items()}, "step", said, marks)
+
+
+def _both(name: str) -> dict[str, str]:
+    return {name: "training", f"val/{name}": "validation"}
 
 
 def _metrics(lines: list[dict]) -> list[str]:
@@ -103,8 +114,9 @@ def _metrics(lines: list[dict]) -> list[str]:
             if name not in _NOT_LEARNED and not name.startswith("loss/")][:_MOST_METRICS]
 
 
-def _parts(lines: list[dict]) -> list[str]:
-    return sorted({name for line in lines for name in line if name.startswith("val/loss/")})
+def _parts(lines: list[dict]) -> dict[str, str]:
+    names = {name for line in lines for name in line if name.startswith("val/loss/")}
+    return {name: name.removeprefix("val/loss/") for name in sorted(names)}
 
 
 def _reconstructions(model: NeuroFMPreTrainedModel, data: Any, held_out: np.ndarray | None) -> str:
@@ -139,7 +151,8 @@ def _skipped(told: History) -> str:
     rows = pd.DataFrame([{
         "step": entry["step"], "metric": entry["metric"],
         "value": "not finite" if entry["value"] is None else f"{entry['value']:.4g}",
-        "robust deviations": words.DASH if entry["deviations"] is None else entry["deviations"],
+        "robust deviations": words.DASH if entry["deviations"] is None
+        else f"{entry['deviations']:.3g}",
     } for entry in told.skipped])
     passed = pages.bullets(f"The run went back: the batches of steps {a} to {b} were passed over."
                            for a, b in told.passed) if told.passed else ""
