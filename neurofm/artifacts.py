@@ -16,7 +16,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from . import fingerprinted, integrity, journal, umask
+from . import fingerprinted, integrity, journal, json_file, umask
 from . import manifest as manifests
 from .hashes import sha256
 from .manifest import CLAIM, FILE_NAME, FORMAT_VERSION, ArtifactError, Manifest
@@ -42,9 +42,12 @@ def seal(
     """Declare `folder` finished: hash `files` (paths relative to it) and write the manifest, once
     the disk has them all.
 
+    Results that lie in it as a folder of their own (`test`) are bound by their manifest.
+
     known_hashes: sha256 of files that were hashed while they were written.
     """
     folder = Path(folder)
+    files = [*files, *_inner_manifests(folder, files)]
     for name in files:
         share(folder / name)
         flush(folder / name)
@@ -66,6 +69,13 @@ def seal(
     (folder / CLAIM).unlink(missing_ok=True)
     (folder / journal.NAME).unlink(missing_ok=True)
     return manifest
+
+
+def _inner_manifests(folder: Path, files: list[str]) -> list[str]:
+    """Those of finished results in a folder that are not listed yet."""
+    found = (each.relative_to(folder).as_posix() for each in sorted(folder.glob(f"*/{FILE_NAME}"))
+             if not each.parent.is_symlink() and read_manifest(each.parent).kind == "results")
+    return [name for name in found if name not in files]
 
 
 def share(path: Path) -> None:
@@ -212,7 +222,7 @@ def read_json(path: str | Path) -> dict:
         It is cut, or its checksum does not hold.
     """
     try:
-        return manifests.checked(json.loads(Path(path).read_bytes()))
+        return manifests.checked(json_file.loads(Path(path).read_bytes()))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: is damaged ({str(error)[:200]}); delete the folder and make "
                             f"it again, or choose another --out") from error

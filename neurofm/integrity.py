@@ -34,8 +34,8 @@ LARGE_BYTES = 2**20
 LONG_BYTES = 2 * 10**10  # half a minute and more of hashing: said before it is done
 # A file that is not in the manifest is refused where a reader could take it for one of its own.
 DATA = frozenset({
-    ".arrow", ".bin", ".ckpt", ".h5", ".json", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt",
-    ".pth", ".py", ".safetensors", ".yaml", ".yml"})
+    ".arrow", ".bin", ".ckpt", ".h5", ".jinja", ".json", ".model", ".npy", ".npz", ".parquet",
+    ".pickle", ".pkl", ".pt", ".pth", ".py", ".safetensors", ".yaml", ".yml"})
 NOTES = frozenset({  # what may lie in an archive
     "", ".db", ".html", ".ini", ".jpeg", ".jpg", ".log", ".md", ".pdf", ".png", ".rst", ".svg",
     ".txt"})
@@ -182,6 +182,8 @@ def unlisted(folder: str | Path, manifest: Manifest) -> list[str]:
     (.lock), notes, pages, pictures and logs may lie there."""
     found = []
     for inside in sorted({os.path.dirname(name) for name in manifest.listed} | {""}):
+        if inside and f"{inside}/{FILE_NAME}" in manifest.listed:
+            continue  # an artifact of its own, which says itself what is in it
         with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(folder, inside)) as it:
             for each in it:
                 name = f"{inside}/{each.name}" if inside else each.name

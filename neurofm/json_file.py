@@ -7,6 +7,36 @@ from pathlib import Path
 from typing import Any
 
 
+def loads(text: str | bytes) -> Any:
+    """Values of a JSON text in which no key stands twice.
+
+    Parameters
+    ----------
+    text
+        The text; bytes in UTF-8, 16 or 32.
+
+    Returns
+    -------
+    Any
+        Plain values.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or an object has a key twice: readers would not agree on what it says.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice in an object")
+    return found
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """The object in a file.
 
@@ -23,10 +53,10 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        It is no JSON, nested too deeply, or no object.
+        It is no JSON, nested too deeply, no object, or has a key twice.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as problem:
         reason = "nested too deeply" if isinstance(problem, RecursionError) else problem
         raise ValueError(f"{path}: is no valid JSON ({reason}); copy or download it "

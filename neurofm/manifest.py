@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import fingerprinted
+from . import fingerprinted, json_file
 
 FILE_NAME = "manifest.json"
 CLAIM = "unfinished.json"  # what an unfinished folder is being made from
@@ -99,7 +99,7 @@ def read(path: Path) -> Manifest:
     try:
         if (size := path.stat().st_size) > LARGEST_BYTES:
             raise ValueError(f"{size} bytes, more than any manifest has")
-        fields = json.loads(path.read_bytes())
+        fields = json_file.loads(path.read_bytes())
         if not isinstance(fields, dict):
             raise ValueError(f"wanted an object of JSON, found {type(fields).__name__}")
         version = fields.get("format_version")

@@ -4,6 +4,8 @@
 """
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,9 @@ MADE_BY = {
     "checkpoint": "pretrain, finetune or import", "results": "decode, evaluate …",
 }
 _MB = 10**6
+# A folder with one of these was made by neurofm, whether or not it says so by a manifest.
+_TABLES = {"training_data.json", "results.json", "recordings.parquet", "windows.parquet",
+           "scans.parquet", "predictions.parquet", "layouts.json"}
 
 
 @dataclass
@@ -30,7 +35,8 @@ class VerifyConfig:
     Parameters
     ----------
     paths
-        Finished folders, or folders that hold some.
+        Finished folders, or folders that hold some. Folders inside finished ones, such as the
+        test results of a decoder, are checked too.
     """
 
     paths: list[str]
@@ -47,7 +53,7 @@ def verify(run: VerifyConfig, job: Job) -> int:
     with Progress(sum(map(_bytes, folders)) // _MB, "verify (MB)") as progress:
         for folder in folders:
             problems, said = look(folder, progress)
-            begun = not artifacts.is_sealed(folder) and (folder / artifacts.CLAIM).is_file()
+            begun = (not _has_manifest(folder)) and (folder / artifacts.CLAIM).is_file()
             unfinished += begun
             damaged += bool(problems) and not begun
             for line in problems or [said]:
@@ -60,6 +66,9 @@ def verify(run: VerifyConfig, job: Job) -> int:
 def look(folder: Path, progress: Progress) -> tuple[list[str], str]:
     """(a sentence a file that is not what the manifest says and one on what to do, what the folder
     is)."""
+    if _looks_made(folder) and not (folder / artifacts.CLAIM).is_file():
+        return [f"{folder}: has no {artifacts.FILE_NAME}, although it holds files of an artifact: "
+                f"it is unfinished or damaged; copy it again, or make it again"], ""
     try:
         manifest = artifacts.read_manifest(folder)
     except artifacts.ArtifactError as error:
@@ -104,12 +113,38 @@ def _command(folder: Path, manifest: artifacts.Manifest) -> str:
 
 
 def _finished(path: Path) -> list[Path]:
-    """The folder itself, or those in it, finished or begun."""
-    if artifacts.is_sealed(path) or not path.is_dir():
+    """The folder itself with those in it, or those in it: finished, begun, or without a manifest
+    although they hold what finished ones do."""
+    if not path.is_dir():
         return [path]
-    inside = {file.parent for name in (artifacts.FILE_NAME, artifacts.CLAIM)
-              for file in path.rglob(name)}
-    return sorted(inside) or [path]
+    return [*_folders(path, inside=False)] or [path]
+
+
+def _folders(path: Path, inside: bool) -> Iterator[Path]:
+    """inside: whether it lies in a folder that is finished or begun, whose parts need none."""
+    own = _has_manifest(path) or (path / artifacts.CLAIM).is_file()
+    if own or (not inside and _looks_made(path)):
+        yield path
+    with os.scandir(path) as entries:
+        found = sorted(each.name for each in entries if each.is_dir(follow_symlinks=False)
+                       and each.name != artifacts.FILE_NAME)
+    for name in found:
+        yield from _folders(path / name, inside or own)
+
+
+def _has_manifest(folder: Path) -> bool:
+    """Whether anything is called so: a link, pipe or folder is no manifest, and is said."""
+    return os.path.lexists(folder / artifacts.FILE_NAME)
+
+
+def _looks_made(folder: Path) -> bool:
+    """Whether a folder without a manifest holds files of an artifact: tables, or a configuration
+    with its weights."""
+    if _has_manifest(folder) or not folder.is_dir():
+        return False
+    names = {*os.listdir(folder)}
+    return bool(names & _TABLES) or ({"config.json", "preprocessor_config.json"} <= names) or (
+        "config.json" in names and any(name.endswith(".safetensors") for name in names))
 
 
 COMMAND = Command("verify", VerifyConfig, verify, positional="paths", verifies=False)

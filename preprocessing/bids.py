@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from . import text
+from . import links, text
 
 ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 _SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg", "bold")
@@ -61,7 +61,7 @@ def _inherited(path: Path, root: Path) -> list[Path]:
                   if said[name] <= ours]
         if folder == root:
             break
-    return [file for file in found if file.is_file()]
+    return [file for file in found if links.there(file)]
 
 
 @lru_cache
@@ -96,7 +96,7 @@ def _sidecar_names(folder: Path, mtime_ns: int) -> list[str]:
 def participants_file(root: Path) -> Path | None:
     """participants.tsv; derivatives that have none take that of the folder they were made from."""
     homes = [root, *([root.parent.parent] if root.parent.name == "derivatives" else [])]
-    return next((path for home in homes if (path := home / "participants.tsv").is_file()), None)
+    return next((path for home in homes if links.there(path := home / "participants.tsv")), None)
 
 
 def participants(root: Path, encoding: str = "") -> dict[str, dict[str, str]]:

@@ -1,4 +1,5 @@
-"""Symbolic links in an archive: an archive from elsewhere must not have any file here read as data.
+"""Symbolic links and special files in an archive: an archive from elsewhere must not have any file
+here read as data, and no pipe keeps its reader waiting.
 
 A link is followed to a file of the same extension, wherever it lies: many laboratories build
 archives of links. It is also followed into a store whose files are named by their hash and may have
@@ -6,7 +7,9 @@ no extension: of git-annex, of DVC, of the cache of the Hub. A link of any other
 `events.tsv` → `/etc/passwd`, is refused.
 """
 
+import glob
 import os
+import stat
 from pathlib import Path
 
 from neurofm import integrity
@@ -16,8 +19,38 @@ from neurofm.terminal import printable
 _STORES = ("/annex/objects/", "/.dvc/cache/")
 
 
+# A pipe is never opened: that would wait for whoever writes into it, for good.
+_SPECIAL = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+            stat.S_IFBLK: "a device"}
+
+
+def special(path: Path) -> str:
+    """What a path is that is neither a file nor a folder, in words; "" for all else."""
+    try:
+        kind = _SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+    except (OSError, ValueError):  # not there
+        return ""
+    return f"is no regular file ({kind}), which is never opened; take it away" if kind else ""
+
+
+def special_part(path: Path) -> str:
+    """The same of a recording: of what is in its folder, or of the files of its name beside it."""
+    parts = (path.rglob("*") if path.is_dir() else
+             path.parent.glob(f"{glob.escape(path.name.split('.')[0])}.*"))
+    found = {part.name: why for part in (path, *parts) if (why := special(part))}
+    return next((why if name == path.name else f"{name} {why}" for name, why in found.items()), "")
+
+
+def there(path: Path) -> bool:
+    """Whether there is something that is to be read as a file, or to be refused as none."""
+    return path.is_file() or bool(special(path))
+
+
 def strange(path: Path) -> str:
-    """Why a link is not followed, in words; "" for what is no link, or a plain one."""
+    """Why a file is not opened, in words: a special one, or a link that is not followed; "" for
+    plain ones."""
+    if why := special(path):
+        return why
     if not path.is_symlink():
         return ""
     there = Path(os.path.realpath(path))

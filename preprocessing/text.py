@@ -53,7 +53,7 @@ def decoded(content: bytes, stated: str = "") -> str:
 
 def is_guessed(path: Path, stated: str = "") -> bool:
     """Whether the encoding of a file is neither marked nor valid UTF-8 nor stated."""
-    return not stated and encoding_of(path.read_bytes()) in ("latin-1", "cp1252")
+    return not stated and encoding_of(_content(path)) in ("latin-1", "cp1252")
 
 
 def check_encoding(name: str) -> None:
@@ -69,6 +69,19 @@ def read(path: Path, stated: str = "") -> str:
     """Text of a file; see `decoded`. Raises ReadError where it is none, or too large for one."""
     from .readers.errors import ReadError
 
+    content = _content(path)
+    try:
+        return decoded(content, stated)
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(content, stated)
+        raise ReadError(path, f"is no text in {encoding}: {error.reason}; state its encoding "
+                              f"(--encoding), or copy it again from the source") from error
+
+
+def _content(path: Path) -> bytes:
+    """Of a regular file of a size that text has. Raises ReadError."""
+    from .readers.errors import ReadError
+
     if waiting := pointers.not_fetched(path):
         raise ReadError(path, waiting)
     if why := links.strange(path):
@@ -77,13 +90,7 @@ def read(path: Path, stated: str = "") -> str:
         raise ReadError(path, f"has {path.stat().st_size / 1e6:.0f} MB, more than the "
                               f"{_MOST_BYTES / 1e6:.0f} MB that a table or sidecar may have; it is "
                               f"damaged, or data under such a name")
-    content = path.read_bytes()
-    try:
-        return decoded(content, stated)
-    except UnicodeDecodeError as error:
-        encoding = encoding_of(content, stated)
-        raise ReadError(path, f"is no text in {encoding}: {error.reason}; state its encoding "
-                              f"(--encoding), or copy it again from the source") from error
+    return path.read_bytes()
 
 
 def table(text: str) -> tuple[list[str], list[dict[str, str]]]:

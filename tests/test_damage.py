@@ -233,12 +233,98 @@ def test_damage_by_addition_is_refused_where_a_reader_could_take_it(made, kind):
     for name in ("notes.md", ".lock", "plot.png", "README", "Thumbs.db", "ingest.log"):
         (folder / name).write_text("mine")
     OPENERS[kind](folder)
-    for name in ("adapter_config.json", "model-00002.safetensors", "modeling.py"):
+    for name in ("adapter_config.json", "model-00002.safetensors", "modeling.py",
+                 "chat_template.jinja", "tokenizer.model"):
         (folder / name).write_text("{}")
         with pytest.raises(artifacts.ArtifactError, match=rf"{name}: is not in the manifest"):
             OPENERS[kind](folder)
         (folder / name).unlink()
     OPENERS[kind](folder)
+
+
+def test_damage_by_a_key_that_stands_twice(made, tmp_path):
+    """Readers take the first or the last: one folder would be two things."""
+    folder = shutil.copytree(made("checkpoint"), tmp_path / "twice")
+    path = folder / artifacts.FILE_NAME
+    path.write_text(path.read_text().replace("{", '{\n "kind": "results",', 1))
+    with pytest.raises(artifacts.ArtifactError, match="'kind' stands twice"):
+        artifacts.open_sealed(folder)
+    artifacts.write_json(folder / "note.json", {"a": 1}, checked=True)
+    (folder / "note.json").write_text((folder / "note.json").read_text().replace("{", '{"a": 2,'))
+    with pytest.raises(artifacts.ArtifactError, match="'a' stands twice"):
+        artifacts.read_json(folder / "note.json")
+
+
+@pytest.fixture(scope="module")
+def with_test(made, repo, tmp_path_factory):
+    """A checkpoint with results of its own inside, as finetune seals one."""
+    folder = shutil.copytree(made("checkpoint"), tmp_path_factory.mktemp("inner") / "decoder")
+    shutil.copytree(repo / "tests" / "old_artifacts" / "decoder" / "test", folder / "test")
+    resealed(folder / "test")
+    before = artifacts.read_manifest(folder).fingerprint
+    assert resealed(folder).fingerprint == before  # whenever the results were sealed
+    return folder
+
+
+def _changed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"0", b"1"))
+
+
+def _linked(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+INNER = {
+    "changed": (lambda f: _changed(f / "test" / "metrics.json"), "metrics.json: its sha256"),
+    "gone": (lambda f: shutil.rmtree(f / "test"), "test/manifest.json: is missing"),
+    "without manifest": (lambda f: (f / "test" / "manifest.json").unlink(),
+                         "test/manifest.json: is missing"),
+    "another": (lambda f: resealed(f / "test", config={"other": 1}), "test/manifest.json: has"),
+    "added": (lambda f: (f / "test" / "x.json").write_text("{}"), "x.json: is not in the manifest"),
+    "linked": (lambda f: _linked(f / "test"), "test: is a link"),
+}
+
+
+@pytest.mark.parametrize("how", INNER)
+def test_damage_of_results_inside_a_checkpoint(with_test, how, tmp_path, capsys):
+    from neurofm import cli
+
+    folder = shutil.copytree(with_test, tmp_path / "decoder")
+    assert cli.main(["verify", str(folder)]) == 0
+    assert "2 folders checked, 0 damaged" in capsys.readouterr().out
+    damage, words = INNER[how]
+    damage(folder)
+    assert cli.main(["verify", str(folder)]) == 1
+    assert words in capsys.readouterr().out
+
+
+def _to_a_link(manifest: Path) -> None:
+    manifest.unlink()
+    manifest.symlink_to(manifest.name)
+
+
+def _to_a_folder(manifest: Path) -> None:
+    manifest.unlink()
+    manifest.mkdir()
+
+
+@pytest.mark.parametrize("how", [Path.unlink, _to_a_link, _to_a_folder])
+@pytest.mark.parametrize("kind", ["corpus", "tokens", "pairs", "checkpoint", "results"])
+def test_damage_a_lost_manifest_is_said(made, with_test, kind, how, tmp_path, capsys):
+    """Of the folder that is given, and of one that lies in it beside a whole one."""
+    from neurofm import cli
+
+    whole = with_test if kind == "checkpoint" else made(kind)
+    folder = shutil.copytree(whole, tmp_path / "all" / "lost")
+    shutil.copytree(made("tokens"), tmp_path / "all" / "whole")
+    how(folder / artifacts.FILE_NAME)
+    for given in (folder, tmp_path / "all"):
+        assert cli.main(["verify", str(given)]) == 1
+        said = capsys.readouterr().out
+        assert any(f"{folder}{words}" in said for words in (
+            ": has no manifest.json", "/manifest.json: is a link",
+            ": wanted a finished artifact, but it has no manifest.json"))
 
 
 @pytest.mark.parametrize("kind", ["corpus", "checkpoint", "archive"])

@@ -139,6 +139,8 @@ def _read(path: Path, options: ReadOptions) -> Recording:
     if not path.exists():
         raise ReadError(path, "a link to a file that is not there; fetch it first (datalad get)"
                         if path.is_symlink() else "there is no such file")
+    if why := links.special_part(path):
+        raise ReadError(path, why)
     if path.is_file() and path.stat().st_size == 0:
         raise ReadError(path, "the file is empty (0 bytes); copy it again from the source")
     if waiting := pointers.not_fetched(path):

@@ -34,6 +34,8 @@ def check_place(path: Path, raw) -> None:
         if homes.isdisjoint(there.parents):
             raise ReadError(path, f"leads to {printable(str(there))}, outside its folder: other "
                                   f"folders are never read; copy the file beside it")
+        if why := links.special(there):
+            raise ReadError(path, f"{there.name} {why}")
 
 
 def check_length(path: Path, raw) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import KINDS, Sensors
 
-from .. import bids, derivatives, text
+from .. import bids, derivatives, links, text
 from ..steps.refusal import some
 from . import atlas as atlases
 from .errors import ReadError, quiet, unreadable
@@ -154,7 +154,7 @@ def stated_repetition_time(path: Path, sidecar: Path) -> float | None:
 
 def json_beside(path: Path, sidecar: Path) -> dict[str, Any]:
     """What a sidecar of an image says; {} where there is none."""
-    if not sidecar.is_file():
+    if not links.there(sidecar):
         return {}
     try:
         return text.read_json(sidecar)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from neurofm import contents
 from neurofm.limits import limited
 
-from .. import text
+from .. import links, text
 from .errors import ReadError
 from .sizes import Limit
 from .surface import other_side
@@ -99,7 +99,7 @@ class ArrayTable:
             return self
         said = attributes.get(self.t_r, self.t_r)
         sidecar = Path(str(path).removesuffix(".gz")).with_suffix(".json")
-        if said == self.t_r and sidecar.is_file():
+        if said == self.t_r and links.there(sidecar):
             try:
                 said = text.read_json(sidecar).get(self.t_r, said)
             except ReadError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import bids, text
+from .. import bids, links, text
 from . import edf_pieces
 from .edf_pieces import Pieces
 from .errors import ReadError
@@ -58,7 +58,7 @@ def sidecars(path: Path, root: Path) -> list[Path]:
     tables = [file for folder in path.parents if folder.is_relative_to(root)
               for file in folder.glob("*_scans.tsv")]
     people = root / "participants.tsv"
-    return [*bids.sidecars(path, root), *tables, *([people] if people.is_file() else [])]
+    return [*bids.sidecars(path, root), *tables, *([people] if links.there(people) else [])]
 
 
 def _plain(file: Path, encoding: str, pieces: Pieces | None) -> str:
