@@ -30,8 +30,8 @@ _NOT = ("out", "sweep", "sweep_limit", "continue_with")  # of the sweep, not of 
 _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-3: to YAML 1.1 a text
 _LONGEST = 120  # name of a folder
 _SCRIPT = '''#!/bin/bash
-# A run of the sweep for each task of a Slurm array, on one machine each; see single_node.sbatch for
-# what the job's environment may say. Submit from the folder that relative paths start from:
+# A run of the sweep for each task of a Slurm array, as configs/slurm/pretrain.sbatch makes one: read
+# there what the job's environment may say. Submit from the folder that relative paths start from:
 #
 #   sbatch {script}
 #
@@ -39,16 +39,16 @@ _SCRIPT = '''#!/bin/bash
 #SBATCH --job-name=neurofm-sweep
 #SBATCH --array=1-{n}
 #SBATCH --nodes=1
-#SBATCH --ntasks=1
+#SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-node=1
 #SBATCH --cpus-per-task=8
 #SBATCH --time=12:00:00
-#SBATCH --signal=B:USR1@180
+#SBATCH --signal=B:USR1@300
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --output=%x-%A-%a.log
+#SBATCH --output=%x-%A_%a.log
 
-exec bash "${{SCRIPT:-configs/slurm/single_node.sbatch}}" \\
+exec bash "${{SCRIPT:-configs/slurm/pretrain.sbatch}}" \\
     --config "{configs}/${{SLURM_ARRAY_TASK_ID:?submit this with sbatch}}.yaml" "$@"
 '''
 

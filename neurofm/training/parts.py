@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from ..data.windows import WindowTable
+
 MOST = 12  # data sets or layouts that are told apart; the others are one
 
 
@@ -43,10 +45,9 @@ class Parts:
 
 def parts_of(data, windows: np.ndarray) -> Parts | None:
     """Of windows of a corpus or token set; None where they are all of one part, or of scans."""
-    table = getattr(data, "recordings", None)
-    if table is None or not hasattr(data, "windows") or "recording" not in data.windows:
+    if not isinstance(data, WindowTable):
         return None
-    rows = data.windows["recording"].to_numpy()[windows]
+    rows, table = data._index[0][windows], data.recordings
     datasets = table["dataset"].fillna("").astype(str).to_numpy()[rows]
     channels = table["n_channels"].to_numpy()[rows]
     parts = Parts([name or "unnamed" for name in datasets], [f"{n} channels" for n in channels])

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import save_file
+from spiky import STEPS, Spiky  # beside this file
 from torch.distributed.tensor import DTensor
 
 import neurofm.pretrain.train
@@ -56,6 +57,16 @@ def shard(environment: dict) -> None:
     AcceleratorState._shared_state["fsdp_plugin"] = plugin
 
 
+def guarded(run: PretrainConfig, work: Path, accelerator: Accelerator) -> None:
+    """A run that skips steps and goes back; each process keeps what it said."""
+    data, said = neurofm.pretrain.train.open_data(run), []
+    config = replace(run.train, steps=STEPS, save_every=8, validate_every=0, lr=1e-3, spikes=12.0)
+    train(Spiky(poison=30), data, data.select("train"), config, work / "guarded", accelerator,
+          say=said.append)
+    told = [line.partition(" is ")[0] for line in said if "skipped" in line]
+    (work / f"guarded-{accelerator.process_index}.json").write_text(json.dumps(told))
+
+
 def main(work: Path) -> None:
     settings = json.loads((work / "settings.json").read_text())
     run = run_of(settings, "tokenizer")
@@ -75,6 +86,7 @@ def main(work: Path) -> None:
     except NotANumber as problem:
         (work / f"spoilt-{rank}.txt").write_text(str(problem))
     neurofm.pretrain.train.train = train
+    guarded(run_of(settings, "brainomni"), work, accelerator)
     shard(settings["fsdp"])
     run = run_of(settings, "sharded")
     data = neurofm.pretrain.train.open_data(run)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from neurofm import artifacts
 from neurofm.data.corpus import Corpus
+from neurofm.data.tokens import TokenSet
 from neurofm.pretrain.tokenize import main as tokenize_main
 from neurofm.pretrain.train import PretrainConfig, build, open_data
 from neurofm.pretrain.train import main as pretrain_main
@@ -21,6 +22,8 @@ from neurofm.training import state
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 from neurofm.training.sampler import Order
 from tests.support import corpora
+from tests.support.spiky import STEPS as STEPS_OF_SPIKY
+from tests.support.spiky import Spiky
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "accelerate"
@@ -118,6 +121,7 @@ def test_distributed(work):
     brainomni_losses(work, "accumulated")
     checkpoints(work)
     nan_is_told_by_the_process_that_had_it(work)
+    spikes_are_skipped_by_all(work)
     sharded(work)
     sharded_state_goes_on_in_one_process(work)
 
@@ -189,6 +193,25 @@ def nan_is_told_by_the_process_that_had_it(work):
     assert "Process 1 had a loss that is not finite from /archive/sub-" in messages[0]
     assert "Process 0" not in messages[0]
     assert messages[0].count("/archive/") == 1
+
+
+def spikes_are_skipped_by_all(work):
+    """Both processes skip the same steps, go back to the same state, and name the windows of both;
+    one process does the same."""
+    one, other = (json.loads((work / f"two/guarded-{rank}.json").read_text()) for rank in (0, 1))
+    assert one == other
+    assert [line.split()[1] for line in one[:4]] == ["40", "41", "42", "43"]
+    assert one[4].startswith("4 steps in a row were skipped: back to step 24")
+    alone = work / "one/guarded"
+    data = TokenSet.open(work / "tokens")
+    config = TrainConfig(**{**TRAIN, "steps": STEPS_OF_SPIKY, "save_every": 8, "lr": 1e-3,
+                            "validate_every": 0, "spikes": 12.0})
+    train(Spiky(poison=30), data, data.select("train"), config, alone,
+          accelerator_for(config, alone), say=lambda *_: None)
+    assert [line["step"] for line in log(alone)] == [
+        line["step"] for line in log(work / "two/guarded")]
+    for a, b in zip(log(alone), log(work / "two/guarded"), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
 
 
 def sharded(work):
