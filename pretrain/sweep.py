@@ -30,7 +30,7 @@ _NOT = ("out", "sweep", "sweep_limit", "continue_with")  # of the sweep, not of 
 _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-3: to YAML 1.1 a text
 _LONGEST = 120  # name of a folder
 _SCRIPT = '''#!/bin/bash
-# A run of the sweep for each task of a Slurm array, made by configs/slurm/pretrain.sbatch: see there
+# Each task of a Slurm array makes a run of the sweep by configs/slurm/pretrain.sbatch. See there
 # what the environment of the job may say. Submit from the folder that relative paths start from:
 #
 #   sbatch {script}
