@@ -78,7 +78,7 @@ def until(cluster: Cluster, job: str, condition, at_most_s: float = 120) -> None
     began = time.monotonic()
     while not condition():
         state = cluster.job(job)["JobState"]
-        assert state in ("PENDING", "CONFIGURING", "RUNNING"), f"{state}: {cluster.log(job)}"
+        assert state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), f"{state}: {cluster.log(job)}"
         assert time.monotonic() - began < at_most_s, cluster.log(job)
         time.sleep(0.05)
 
@@ -288,3 +288,23 @@ def test_an_array_makes_what_one_call_makes(
     assert cli.command([*words, f"--out={tmp_path / 'whole'}"]) == 0
     assert (artifacts.open_sealed(tmp_path / "out", kind, hashes=True).fingerprint
             == artifacts.open_sealed(tmp_path / "whole", kind, hashes=True).fingerprint)
+
+
+@whole_walk
+def test_an_evaluation_as_an_array(cluster, planted, tmp_path):
+    """A part that never ran is done by the last call, which writes the report of all."""
+    words = ["evaluate", "decoding", f"--data={planted.corpus}", "--methods=[csp_lda,band_power_lr]"]
+    settings = {"VENV": sys.prefix, "PYTHONPATH": str(ROOT)}
+    options, out = f"--chdir={ROOT} --cpus-per-task=1", tmp_path / "out"
+    array = cluster.submit(ARRAY, *words, f"--out={out}", options=f"{options} --array=1-2 --hold",
+                           **settings)
+    merge = cluster.submit(ARRAY, *words, f"--out={out}",
+                           options=f"{options} --dependency=afterany:{array}", **settings)
+    cluster.ask("scancel", f"{array}_2")
+    cluster.ask("scontrol", "release", array)
+    assert cluster.wait(merge)["JobState"] == "COMPLETED", cluster.log(merge)
+    assert "page: " in cluster.log(merge)
+    assert cli.command([*words, f"--out={tmp_path / 'whole'}"]) == 0
+    one, other = (artifacts.open_sealed(folder, "results", hashes=True)
+                  for folder in (out, tmp_path / "whole"))
+    assert one.files["predictions.parquet"] == other.files["predictions.parquet"]
