@@ -31,6 +31,7 @@ whole_walk = pytest.mark.skipif(os.environ.get("NEUROFM_SLURM") != "all",
 # Two processes: two GPUs of one machine, or one of each of two.
 ONE_NODE = "--nodes=1 --gpus-per-node=2 --cpus-per-task=2"
 TWO_NODES = "--nodes=2 --gpus-per-node=1 --cpus-per-task=1"
+GOING_ON = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 SETTINGS = {
     "ACCELERATE_CONFIG": "configs/accelerate/cpu.yaml", "MASTER_ADDR": "127.0.0.1",
     "VENV": sys.prefix, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
@@ -78,7 +79,7 @@ def until(cluster: Cluster, job: str, condition, at_most_s: float = 120) -> None
     began = time.monotonic()
     while not condition():
         state = cluster.job(job)["JobState"]
-        assert state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), f"{state}: {cluster.log(job)}"
+        assert state in GOING_ON, f"{state}: {cluster.log(job)}"
         assert time.monotonic() - began < at_most_s, cluster.log(job)
         time.sleep(0.05)
 
@@ -293,7 +294,8 @@ def test_an_array_makes_what_one_call_makes(
 @whole_walk
 def test_an_evaluation_as_an_array(cluster, planted, tmp_path):
     """A part that never ran is done by the last call, which writes the report of all."""
-    words = ["evaluate", "decoding", f"--data={planted.corpus}", "--methods=[csp_lda,band_power_lr]"]
+    words = ["evaluate", "decoding", f"--data={planted.corpus}",
+             "--methods=[csp_lda,band_power_lr]"]
     settings = {"VENV": sys.prefix, "PYTHONPATH": str(ROOT)}
     options, out = f"--chdir={ROOT} --cpus-per-task=1", tmp_path / "out"
     array = cluster.submit(ARRAY, *words, f"--out={out}", options=f"{options} --array=1-2 --hold",
