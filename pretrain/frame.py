@@ -38,12 +38,11 @@ def continued(run: "PretrainConfig", job: Job, accelerator: Accelerator) -> Hist
             found = None  # of a run that is sealed, left by a kill
         told.add(first, changes, "kept" if found else "new")
         accelerator.wait_for_everyone()  # all have looked, before anything is written
+        if not found and run.train.keep_best:
+            state.save_weights(states / CHOSEN, checkpoints.load(out), accelerator)
         if main:
             if not found:
-                model = checkpoints.load(out)
-                state.begin(states, first, model.state_dict())
-                if run.train.keep_best:
-                    state.save_weights(states / CHOSEN, model, accelerator)
+                state.begin(states, first, checkpoints.load(out).state_dict())
             told.write(states)
             artifacts.unseal(out)
         job.say(f"leg {len(told.legs)} {told.legs[-1].in_words()}")

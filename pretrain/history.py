@@ -130,7 +130,9 @@ class History:
     @classmethod
     def read(cls, out: Path) -> "History | None":
         """Of an unfinished or finished run; None where there is none."""
-        for file in (out / "state" / FILE_NAME, out / FILE_NAME):
+        # Killed while a finished run was begun again, there is a leg that was not trained.
+        unfinished = [] if artifacts.is_sealed(out) else [out / "state" / FILE_NAME]
+        for file in (*unfinished, out / FILE_NAME):
             if file.is_file():
                 found = artifacts.read_json(file)
                 return cls([Leg(**leg) for leg in found["legs"]], found["skipped"],
@@ -172,6 +174,11 @@ class History:
         self.legs[-1].schedule = (self.schedule().in_words()[-1]
                                   if set(changed) & set(OF_SCHEDULE) else
                                   "learning rate as before")
+
+    def note(self, skipped: list[dict], passed: list[list[int]]) -> None:
+        """Add what the guard has skipped and passed over, each once."""
+        self.skipped += [entry for entry in skipped if entry not in self.skipped]
+        self.passed += [pair for pair in passed if pair not in self.passed]
 
     def moved(self, first: int) -> bool:
         """Where the state at which the last leg began is damaged, it begins at an older one.

@@ -340,8 +340,8 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray,
     last: dict[str, Any] = {}
     if states := state.finished(out / "state"):
         guard = artifacts.open_sealed(states[-1], "state").config.get("guard", {})
-        told.skipped += [*spikes.read_spikes(out / "state"), *guard.get("skipped", [])]
-        told.passed += [list(each) for each in spikes.read_passed(out / "state")]
+        told.note([*spikes.read_spikes(out / "state"), *guard.get("skipped", [])],
+                  [list(pair) for pair in spikes.read_passed(out / "state")])
         best = out / "state" / CHOSEN
         state.load_weights(best if run.train.keep_best else states[-1] / "model.safetensors", model)
         for line in read_lines(out / "log.jsonl"):

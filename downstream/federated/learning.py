@@ -12,6 +12,8 @@ from ..protocol.windows import Protocol
 
 _GIVEN = ("steps", "validate_every", "save_every", "keep")  # of training: they follow from rounds
 
+_OF_PRETRAIN = ("track", "keep_best", "spikes", "spikes_limit")
+
 
 def _training() -> TrainConfig:
     return TrainConfig(lr=2e-3, batch_windows=32, weight_decay=5e-3, warmup=0.05, final_lr=0.0,
@@ -81,6 +83,11 @@ class Learning:
             if getattr(self.train, name) != getattr(plain, name):
                 raise ValueError(f"train.{name} is not asked for here: it follows from rounds and "
                                  f"passes; leave it out")
+        for name in _OF_PRETRAIN:
+            if getattr(self.train, name) != getattr(plain, name):
+                raise ValueError(f"train.{name} is not for sites: what a server asks for must not "
+                                 f"send their numbers elsewhere, or skip their batches; leave it "
+                                 f"out")
 
     def schedule(self, n_trials: int) -> TrainConfig:
         """The training of a site with so many trials: all rounds of it."""

@@ -206,6 +206,9 @@ def train(
     hyperparameters: of the run, for trackers; None = those of `config`. Raises `Stopped`,
     `finite.NotANumber`.
     """
+    if choose and config.keep_best not in ("", choose):
+        raise ValueError(f"train.keep_best is {config.keep_best!r}, but here weights are always "
+                         f"chosen by {choose}: leave it out")
     choose = choose or config.keep_best or None
     if choose and validation is None:
         raise ValueError(f"train.keep_best is {choose!r}, but no validation split is held out: "

@@ -92,6 +92,27 @@ def test_resume_of_a_finished_run_that_is_made_longer(settings, tmp_path, capsys
     checkpoints.load(kept)
 
 
+def test_resume_after_a_kill_while_a_finished_run_is_begun_again(settings, tmp_path, monkeypatch):
+    """The leg was noted but not trained: it is, by the same command."""
+    longer = "--continue_with={train.steps: 12}"
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for out in (whole, killed):
+        assert start(settings, out) == 0
+    assert start(settings, whole, longer) == 0
+
+    def kill(*_):
+        raise KeyboardInterrupt
+    for name in ("unseal", "write_json"):  # before the folder is unfinished again, and a leg noted
+        monkeypatch.setattr(artifacts, name, kill)
+        with pytest.raises(KeyboardInterrupt):
+            start(settings, killed, longer)
+        monkeypatch.undo()
+        assert artifacts.is_sealed(killed)
+    checkpoints.load(killed)
+    assert start(settings, killed, longer) == 0
+    assert weights(whole) == weights(killed)
+
+
 def test_resume_with_another_rate_on_the_way(settings, tmp_path, capsys, monkeypatch):
     """What is refused without the option, with the words to type; these words, then work."""
     out = tmp_path / "run"

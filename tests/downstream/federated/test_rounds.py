@@ -13,7 +13,7 @@ from neurofm.downstream.federated.learning import Learning
 from neurofm.downstream.federated.rounds import Federation, FederationFailed
 from neurofm.downstream.federated.site import Site, fold_of
 from neurofm.downstream.federated.strategies import Averaging
-from neurofm.training.loop import accelerator_for, train
+from neurofm.training.loop import TrainConfig, accelerator_for, train
 from tests.support.federated_sites import corpora, federate, learning, sites, weights_after
 
 
@@ -318,3 +318,10 @@ def test_other_settings_do_not_mix_with_a_sites_state(found, tmp_path):
     with pytest.raises(ValueError, match="settings at both ends differ"):
         personal.take_part(Site("lab", found["lab"], str(tmp_path / "b")), learning(), 1,
                            plans.initial(first))
+
+
+@pytest.mark.parametrize("changes", [{"track": ["wandb"]}, {"spikes": 10.0}, {"steps": 3}])
+def test_bad_input_training_that_a_site_does_not_take(changes):
+    """A server's settings never send a site's numbers to a tracker."""
+    with pytest.raises(ValueError, match=rf"train\.{next(iter(changes))} is not"):
+        Learning(train=TrainConfig(**changes))
