@@ -15,6 +15,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 
+from neurofm.pretrain import __main__ as entry
 from neurofm.training import ranks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +54,40 @@ def test_srun_and_accelerate_launch_give_the_same_settings(name, monkeypatch):
         "true" if name == "fsdp.yaml" else None, "true" if name == "cpu.yaml" else "false")
     if name == "fsdp.yaml":
         assert str(plugins[0]) == str(plugins[1])
+
+
+def test_a_signal_waits_for_the_training():
+    """From before the imports on, and in processes that are started meanwhile."""
+    code = """
+import os, signal, subprocess, sys
+from neurofm.training.signals import StopRequest, hold
+assert "torch" not in sys.modules
+hold()
+os.kill(os.getpid(), signal.SIGUSR1)
+child = subprocess.Popen(["sleep", "0.2"])
+child.send_signal(signal.SIGUSR1)
+assert child.wait() == 0
+with StopRequest() as asked:
+    assert asked.wanted
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(("rank", "there", "status", "told"), [
+    ("0", True, 0, "stopped\n"), ("1", True, 0, ""), ("0", False, 85, None), ("1", False, 0, None)])
+def test_what_a_batch_script_is_told(rank, there, status, told, tmp_path, monkeypatch):
+    """0 and a word in its file, so that srun calls no stop a failure; 85 where it is not seen."""
+    file = tmp_path / "stopped"
+    if there:
+        file.touch()
+    for name, value in (("NEUROFM_STOPPED", str(file)), ("RANK", rank)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(entry, "hold", lambda: None)
+    monkeypatch.setattr("neurofm.cli.main", lambda words: 85)
+    assert entry.main() == status
+    assert (file.read_text() if file.exists() else None) == told
+    monkeypatch.setattr("neurofm.cli.main", lambda words: 3)
+    assert entry.main() == 3
 
 
 def test_bad_input_accelerate_config(tmp_path):
