@@ -113,6 +113,7 @@ class Command:
         made_from = {**parents, **{
             key: value for key, value in self._decisive(settings).items()
             if key.partition(".")[0] not in self.until_sealed}}
+        made_from = self._as_begun(out, made_from)
         job = Job(self, out, parents, settings, models, words, made_from)
         if self.shared(run):
             artifacts.check_claim(out, made_from)
@@ -209,6 +210,16 @@ class Command:
         return {key: value for key, value in flat(settings).items()
                 if key not in self.free and not any(
                     key == name or key.startswith(f"{name}.") for name in places)}
+
+    def _as_begun(self, out: Path, made_from: dict) -> dict:
+        """`made_from` without options that did not exist when an unfinished folder was begun, where
+        they have their defaults: a newer version goes on with it."""
+        if not (out / artifacts.CLAIM).is_file():
+            return made_from
+        begun = artifacts.read_json(out / artifacts.CLAIM)
+        usual = self._decisive(artifacts.as_json(config.defaults(self.config)))
+        return {key: value for key, value in artifacts.as_json(made_from).items()
+                if key in begun or key not in usual or usual[key] != value}
 
     def _differing(self, made: dict, wanted: dict) -> dict[str, tuple]:
         """Option → (made with, wanted), of those that differ. An option that did not exist when the

@@ -111,6 +111,19 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tmp_path):
             == artifacts.open_sealed(tmp_path / "other").fingerprint)
 
 
+def test_a_newer_version_continues_what_an_older_one_began(tmp_path):
+    """An option that did not exist then counts as its default; another value is another run."""
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        COUNT([f"--out={out}", "--speed=99"])
+    begun = artifacts.read_json(out / artifacts.CLAIM)
+    assert begun.pop("n") == 3
+    artifacts.write_json(out / artifacts.CLAIM, begun)
+    with pytest.raises(artifacts.ArtifactError, match=r"begun with other settings \(n\)"):
+        COUNT([f"--out={out}", "--n=4"])
+    assert COUNT([f"--out={out}"]) == 0
+
+
 def test_a_refused_call_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="n must be 0 or more"):
         COUNT([f"--out={tmp_path / 'new' / 'out'}", "--n=-1"])
