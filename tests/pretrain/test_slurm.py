@@ -4,8 +4,10 @@ Training is interrupted as clusters do it, and must end with the bytes of a run 
 takes minutes runs in `make test-slurm` alone, which sets NEUROFM_SLURM=all and keeps the log.
 """
 
+import json
 import os
 import re
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -158,17 +160,21 @@ def test_a_machine_goes_down(cluster, run, whole, tmp_path):
 
 
 @whole_walk
-def test_time_limit(cluster, run, tmp_path):
-    """Slurm's own signal before its own limit, as often as it takes."""
-    slow, words = tmp_path / "slow", ("--train.steps=2500", "--train.log_every=50")
+def test_time_limit(cluster, run, whole, tmp_path):
+    """Slurm's own signal before its own limit, as often as it takes. Slurm looks every 30 s, so the
+    run takes about 100 s."""
+    lines = [json.loads(line) for line in (run.with_name("whole") / "log.jsonl").open()]
+    pace = statistics.median(line["windows_per_s"] for line in lines if "windows_per_s" in line)
+    steps = int(100 * pace / 8)
+    words = (f"--train.steps={steps}", "--train.log_every=50")
     first = start(cluster, run, tmp_path / "whole", ONE_NODE, *words)
-    assert cluster.wait(first)["JobState"] == "COMPLETED", cluster.log(first)
-    job = start(cluster, run, slow, f"{ONE_NODE} --time=1 --signal=B:USR1@20", *words)
-    ended = cluster.wait(job, at_most_s=900)
+    assert cluster.wait(first, at_most_s=900)["JobState"] == "COMPLETED", cluster.log(first)
+    job = start(cluster, run, tmp_path / "out", f"{ONE_NODE} --time=2 --signal=B:USR1@45", *words)
+    ended = cluster.wait(job, at_most_s=1800)
     assert ended["JobState"] == "COMPLETED", cluster.log(job)
     assert int(ended["Restarts"]) >= 1
     assert cluster.log(job).count("back into the queue") == int(ended["Restarts"])
-    assert weights(slow) == weights(tmp_path / "whole")
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
 
 
 @whole_walk
