@@ -78,7 +78,7 @@ FILES = {
 # Command → files that tell when, and not what, was made: windows a second, seconds, delays.
 CLOCKS = {
     "export": {"model.pt2"}, "evaluate decoding": {"report.html"},  # places, shortened
-    "pretrain": {"log.jsonl"}, "federate": {"rounds.tsv"},
+    "pretrain": {"log.jsonl", "report.html"}, "federate": {"rounds.tsv"},
     "stream": {"predictions.tsv", "summary.json", "report.html", "streamed.png", "streamed.svg"},
 }
 
