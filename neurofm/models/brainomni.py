@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ..data.batch import Batch, Tokens
 from ..nn.attention import CrissCrossBlock, cosine_table, rotary_table
 from ..nn.code_head import CodebookHead, LinearHead
+from ..nn.dropout import bits, window_keys
 from ..nn.neighbors import Neighbors
 from ..nn.second_order import log_gram, log_grams
-from ..nn.seeded import window_generators
 from ..tokenizers.brain_tokenizer import BrainTokenizer
 from .brainomni_config import BrainOmniConfig
 from .protocol import Backbone
@@ -121,12 +121,19 @@ class BrainOmni(Backbone):
                              f"weights with --rotary trained")
         return cosine_table(n, self.config.dim // 2, device)
 
+    def _through(
+        self, x: Float[Tensor, "batch source frame inner"],
+        keys: Int[Tensor, "block 3 batch"] | None = None,
+    ) -> Float[Tensor, "batch source frame dim"]:
+        """All blocks. keys: for dropout, see `CrissCrossBlock`."""
+        x, table = self._enter(x)
+        for number, block in enumerate(self.blocks):
+            x = block(x, table, None if keys is None else keys[number])
+        return x
+
     def _logits(self, x: Float[Tensor, "batch source frame inner"]
                 ) -> Float[Tensor, "batch source frame level code"]:
-        x, table = self._enter(x)
-        for block in self.blocks:
-            x = block(x, table)
-        return self.head(x, self.tokenizer.quantizer)
+        return self.head(self._through(x), self.tokenizer.quantizer)
 
     # --------------------------------------------------------------------- use
 
@@ -235,43 +242,46 @@ class BrainOmni(Backbone):
         """
         tokens = self.tokenize(batch)
         x = self._read(tokens.ids)
-        chosen, shown = self._mask(x, tokens.seed)
-        logits = self._logits(shown)[chosen].float()
-        wanted = tokens.ids[..., : self.config.n_predicted][chosen]
-        entropy = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
-        loss = entropy.mean()  # windows have equally many chosen positions
-        hit = (logits.argmax(dim=-1) == wanted).float().mean(dim=0)
+        n_blocks = len(self.blocks)
+        keys = window_keys(tokens.seed, len(x), 2 + 3 * n_blocks, x.device)
+        chosen, shown = self._mask(x, keys[:2])
+        at = self._through(shown, keys[2:].unflatten(0, (n_blocks, 3))).flatten(0, 2)
+        logits = self.head(at.index_select(0, chosen), self.tokenizer.quantizer).float()
+        wanted = tokens.ids.flatten(0, 2)[chosen, : self.config.n_predicted].long()
+        # Windows have equally many chosen positions.
+        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        with torch.no_grad():
+            hit = (logits.argmax(dim=-1) == wanted).float().mean(dim=0)
+            # Counted without bincount, which waits for a GPU.
+            uses = logits.new_zeros(self.config.n_predicted, self.config.tokenizer.n_codes)
+            uses.scatter_add_(1, wanted.T, torch.ones_like(wanted.T, dtype=uses.dtype))
         metrics = {}
         for level in range(self.config.n_predicted):
-            uses = torch.bincount(wanted[:, level], minlength=self.config.tokenizer.n_codes)
             metrics[f"accuracy_{level}"] = hit[level]
-            metrics[f"wanted_{level}"] = uses / len(wanted)
-        return loss, {name: value.detach() for name, value in metrics.items()}
+            metrics[f"wanted_{level}"] = uses[level] / len(wanted)
+        return loss, metrics
 
     def logged(self, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
         """`chance_LEVEL`: what always naming the most frequent code would score."""
         return {name.replace("wanted", "chance"): share.max() for name, share in wanted.items()}
 
     def _mask(
-        self, x: Float[Tensor, "batch source frame inner"], seed: Int[Tensor, " batch"] | None
-    ) -> tuple[
-        Bool[Tensor, "batch source frame"], Float[Tensor, "batch source frame inner"]
-    ]:
-        """Chosen positions, and features in which they show the mask token or another position's.
+        self, x: Float[Tensor, "batch source frame inner"], keys: Int[Tensor, "2 batch"]
+    ) -> tuple[Int[Tensor, " chosen"], Float[Tensor, "batch source frame inner"]]:
+        """Chosen positions, counted over the whole batch, and features in which they show the mask
+        token or another position's.
 
         Deviation: other tokens come from the same window (published: from the whole batch), and
         exactly the configured shares are taken, so nothing depends on how a batch is cut.
         """
-        b, s, t, d = x.shape
+        b, s, t, _ = x.shape
         n_chosen = max(1, round(self.config.masked * s * t))
         n_replaced = round(self.config.replaced * n_chosen)
-        chosen = torch.zeros(b, s * t, dtype=torch.bool, device=x.device)
-        shown = x.reshape(b, s * t, d).clone()
-        for i, generator in enumerate(window_generators(seed, b, x.device)):
-            order = torch.randperm(s * t, generator=generator, device=x.device)
-            others = torch.randint(s * t, (n_replaced,), generator=generator, device=x.device)
-            replaced, masked = order[:n_replaced], order[n_replaced:n_chosen]
-            chosen[i, order[:n_chosen]] = True
-            shown[i, replaced] = x[i].flatten(0, 1)[others]
-            shown[i, masked] = self.mask_token.to(x.dtype)
-        return chosen.view(b, s, t), shown.view(b, s, t, d)
+        begin = torch.arange(0, b * s * t, s * t, device=x.device)[:, None]
+        chosen = bits(keys[0], s * t).argsort(dim=1, stable=True)[:, :n_chosen] + begin
+        others = (bits(keys[1], n_replaced) % (s * t)).long() + begin
+        replaced, masked = chosen[:, :n_replaced].flatten(), chosen[:, n_replaced:].flatten()
+        flat = x.flatten(0, 2)
+        shown = flat.index_copy(0, replaced, flat[others.flatten()])
+        token = self.mask_token.to(x.dtype).expand(len(masked), -1)
+        return chosen.flatten(), shown.index_copy(0, masked, token).view(x.shape)

@@ -7,8 +7,10 @@ RoFormer (arXiv 2104.09864); RMSNorm from arXiv 1910.07467.
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from .dropout import drop, window_keys
 
 ROTARY_BASE = 10_000.0
 
@@ -33,17 +35,23 @@ def attend(
     n_heads: int,
     mask: Bool[Tensor, "batch key"] | None = None,
     dropout: float = 0.0,
+    window_key: Int[Tensor, " window"] | None = None,
 ) -> Float[Tensor, "batch query dim"]:
     """Multi-head attention on projected queries, keys and values; keys where `mask` is False are
     not seen.
 
     `dropout` acts on the attention weights: pass 0 in evaluation. (The published BrainOmni passes
-    its dropout in evaluation too, so its features are random.)
+    its dropout in evaluation too, so its features are random.) `window_key`: drop by these keys of
+    the windows (`neurofm.nn.dropout`) instead of torch's generator.
     """
     q, k, v = (rearrange(t, "b i (h d) -> b h i d", h=n_heads) for t in (q, k, v))
-    if mask is not None:
-        mask = mask[:, None, None, :]
-    x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    if dropout and window_key is not None and mask is None:
+        weight = torch.matmul(q * q.shape[-1] ** -0.5, k.mT).softmax(dim=-1, dtype=q.dtype)
+        x = drop(weight, window_key, dropout) @ (v * (1 / (1 - dropout)))
+    else:
+        if mask is not None:
+            mask = mask[:, None, None, :]
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     return rearrange(x, "b h i d -> b i (h d)")
 
 
@@ -70,7 +78,7 @@ def rotate(
     see different frequencies: the first the fastest, the last the slowest.
     """
     cos, sin = table
-    if x.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_exporting()
+    if x.device.type == "cpu" and not (torch.compiler.is_exporting()
                                        or torch.compiler.is_compiling()):
         # One pass over memory instead of seven; the same numbers up to rounding.
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
@@ -96,11 +104,13 @@ class SelfAttention(nn.Module):
         x: Float[Tensor, "batch n dim"],
         table: Float[Tensor, "2 n half"] | None = None,
         mask: Bool[Tensor, "batch n"] | None = None,
+        window_key: Int[Tensor, " window"] | None = None,
     ) -> Float[Tensor, "batch n dim"]:
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         if table is not None:
             q, k = rotate(q, table), rotate(k, table)
-        return self.out(attend(q, k, v, self.n_heads, mask, self.dropout * self.training))
+        dropout = self.dropout * self.training
+        return self.out(attend(q, k, v, self.n_heads, mask, dropout, window_key))
 
 
 class CrissCrossBlock(nn.Module):
@@ -108,24 +118,35 @@ class CrissCrossBlock(nn.Module):
 
     Pre-norm: x + concat(sources, time), then x + feed-forward. As published, the *first* half of
     the normed features goes over time, and its result comes back as the *last* half. Each half
-    has half the heads.
+    has half the heads. Dropout, in training: of both attentions' weights, and of what the
+    feed-forward adds.
     """
 
     def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
         super().__init__()
+        self.dropout = dropout
         self.norm_attention = nn.RMSNorm(dim, eps=1e-6)
         self.over_time = SelfAttention(dim // 2, n_heads // 2, dropout)
         self.over_sources = SelfAttention(dim // 2, n_heads // 2, dropout)
         self.norm_feedforward = nn.RMSNorm(dim, eps=1e-6)
-        self.feedforward = FeedForward(dim, dropout)
+        self.feedforward = FeedForward(dim)
 
     def forward(
-        self, x: Float[Tensor, "batch source frame dim"], table: Float[Tensor, "2 frame half"]
+        self, x: Float[Tensor, "batch source frame dim"], table: Float[Tensor, "2 frame half"],
+        keys: Int[Tensor, "3 batch"] | None = None,
     ) -> Float[Tensor, "batch source frame dim"]:
+        """keys: of the windows, for dropout in training; None = torch's generator draws them."""
         b, s, t, _ = x.shape
+        dropout = self.dropout * self.training
+        if not dropout:
+            keys = None
+        elif keys is None:
+            keys = window_keys(None, b, 3, x.device)
+        of_time, of_sources, of_rest = (None,) * 3 if keys is None else keys.unbind()
         first, second = self.norm_attention(x).chunk(2, dim=-1)
-        time = self.over_time(rearrange(first, "b s t d -> (b s) t d"), table)
-        sources = self.over_sources(rearrange(second, "b s t d -> (b t) s d"))
+        time = self.over_time(rearrange(first, "b s t d -> (b s) t d"), table, window_key=of_time)
+        sources = self.over_sources(rearrange(second, "b s t d -> (b t) s d"),
+                                    window_key=of_sources)
         x = x + torch.cat(
             [
                 rearrange(sources, "(b t) s d -> b s t d", b=b, t=t),
@@ -133,4 +154,7 @@ class CrissCrossBlock(nn.Module):
             ],
             dim=-1,
         )
-        return x + self.feedforward(self.norm_feedforward(x))
+        more = self.feedforward(self.norm_feedforward(x))
+        if of_rest is None:
+            return x + more
+        return torch.add(x, drop(more, of_rest, dropout), alpha=1 / (1 - dropout))

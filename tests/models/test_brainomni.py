@@ -7,6 +7,7 @@ import torch
 
 from neurofm.data.batch import Tokens
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
+from neurofm.nn.dropout import window_keys
 from tests.support import small
 
 
@@ -49,11 +50,20 @@ def test_fewer_levels_than_the_tokenizer_has(n_levels):
     assert len([name for name in metrics if name.startswith("accuracy")]) == n_levels
 
 
+def masked(omni, x, seed):
+    """Chosen positions as a mask, and what they show."""
+    index, shown = omni._mask(x, window_keys(seed, len(x), 2, x.device))
+    chosen = torch.zeros(x.shape[:3], dtype=torch.bool)
+    chosen.view(-1)[index] = True
+    assert chosen.sum() == len(index)
+    return chosen, shown
+
+
 def test_shares_of_chosen_masked_and_replaced():
     omni = model(masked=0.5, replaced=0.2)
     ids = tokens(frames=50).ids
     x = omni.tokenizer.quantizer.codes(ids)
-    chosen, shown = omni._mask(x, torch.tensor([1, 2]))
+    chosen, shown = masked(omni, x, torch.tensor([1, 2]))
     assert chosen.flatten(1).sum(dim=1).tolist() == [100, 100]
     is_mask = (shown == omni.mask_token).all(dim=-1)
     assert is_mask.flatten(1).sum(dim=1).tolist() == [80, 80]
@@ -68,10 +78,10 @@ def test_masked_tokens_cannot_leak():
     """The ids of a masked position change no logit anywhere."""
     omni, one = model(replaced=0.0), tokens(1)
     x = omni.tokenizer.quantizer.codes(one.ids)
-    chosen, shown = omni._mask(x, one.seed)
+    chosen, shown = masked(omni, x, one.seed)
     other = one.ids.clone()
     other[chosen] = (other[chosen] + 5) % 16
-    _, shown_other = omni._mask(omni.tokenizer.quantizer.codes(other), one.seed)
+    _, shown_other = masked(omni, omni.tokenizer.quantizer.codes(other), one.seed)
     assert torch.equal(shown, shown_other)
 
 
