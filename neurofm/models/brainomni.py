@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..data.batch import Batch, Tokens
 from ..nn.attention import CrissCrossBlock, cosine_table, rotary_table
@@ -37,6 +38,7 @@ class BrainOmni(Backbone):
 
     config_class = BrainOmniConfig
     needs_tokenizer = "required"
+    bf16_on_cpu = True
 
     def __init__(self, config: BrainOmniConfig, tokenizer: BrainTokenizer | None = None):
         if tokenizer is not None:
@@ -75,6 +77,10 @@ class BrainOmni(Backbone):
         super().train(mode)
         self.tokenizer.eval()
         return self
+
+    def blocks_of_one_kind(self) -> list[nn.Module]:
+        """Its transformer blocks."""
+        return list(self.blocks)
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
         """True for parameters without weight decay: norms, biases and the mask token."""
@@ -128,7 +134,11 @@ class BrainOmni(Backbone):
         """All blocks. keys: for dropout, see `CrissCrossBlock`."""
         x, table = self._enter(x)
         for number, block in enumerate(self.blocks):
-            x = block(x, table, None if keys is None else keys[number])
+            key = None if keys is None else keys[number]
+            if self.checkpointing and torch.is_grad_enabled():  # dropout by keys is the same again
+                x = checkpoint(block, x, table, key, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, table, key)
         return x
 
     def _logits(self, x: Float[Tensor, "batch source frame inner"]

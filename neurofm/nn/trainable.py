@@ -8,7 +8,27 @@ class Trainable(nn.Module):
 
     `forward(batch)` returns (loss, metrics): a scalar, and numbers or vectors by name, all of them
     means over the windows of the batch.
+
+    Attributes
+    ----------
+    bf16_on_cpu
+        Whether bfloat16 makes it faster on CPUs with AMX, as measured.
+    checkpointing
+        Keep what goes into each block alone, and compute the rest again for the gradient.
     """
+
+    bf16_on_cpu = False
+    checkpointing = False
+
+    def blocks_of_one_kind(self) -> list[nn.Module]:
+        """What is compiled once and used many times.
+
+        Returns
+        -------
+        list[nn.Module]
+            Blocks with the same code and the same shapes; none by default.
+        """
+        return []
 
     def no_decay(self, name: str, parameter: Tensor) -> bool:
         """Whether a parameter has no weight decay.

@@ -49,7 +49,7 @@ def named(numbers: Tensor, like: dict[str, Tensor], model: Trainable) -> dict[st
     means = {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
     found = {name: value for name, value in means.items() if value.ndim == 0}
     found |= model.logged({name: value for name, value in means.items() if value.ndim})
-    return {name: value.item() for name, value in found.items()}
+    return {name: float(value.numpy()) for name, value in found.items()}
 
 
 class Log:
@@ -112,12 +112,15 @@ class Log:
         values = [line[name] for line in lines if not math.isnan(line.get(name, math.nan))]
         return broadcast_object_list([min(values, default=math.inf)])[0]
 
-    def add(self, means: dict[str, float], *, waited_s: float, took_s: float, windows: int) -> None:
-        """Take the numbers of a step, and how long it waited for data and took altogether."""
+    def count(self, means: dict[str, float]) -> None:
+        """Take the numbers of a step."""
         for name, value in means.items():
             pair = self.gathered.setdefault(name, [0.0, 0])
             if not math.isnan(value):  # such as a correlation of hidden channels where none were
                 pair[0], pair[1] = pair[0] + value, pair[1] + 1
+
+    def add(self, *, waited_s: float, took_s: float, windows: int) -> None:
+        """Take how long a step waited for data and took altogether."""
         self.waited_s, self.took_s = self.waited_s + waited_s, self.took_s + took_s
         self.windows += windows
         if self.progress is not None:

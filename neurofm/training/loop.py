@@ -26,7 +26,9 @@ from ..limits import Count, Positive, Share, ShareBelowOne, Text, limited
 from ..nn.trainable import Trainable
 from ..run import Stopped
 from . import finite, state, tracking
+from .compute import autocast, by_blocks, has_bf16
 from .feed import Feed
+from .late import Late
 from .log import Log, flat, named
 from .pace import Pace
 from .parts import Parts, batches_of
@@ -71,8 +73,9 @@ class TrainConfig:
     clip_norm
         Largest norm of the gradient; 0 = no clipping.
     precision
-        Precision of the forward pass; "auto" = bf16 on a GPU that supports it, else
-        float32. Weights, gradients and moments are float32.
+        Precision of the forward pass; "auto" = bf16 on a GPU that supports it, and for models that
+        it makes faster on a CPU with AMX (brainomni), else float32. Weights, gradients and moments
+        are float32.
     log_every
         Steps between lines of the log.
     validate_every
@@ -86,7 +89,11 @@ class TrainConfig:
     seed
         Seed of weights, order of data and dropout.
     compile
-        Compile the model with torch.compile.
+        Compile the blocks of the model with torch.compile, for each shape of their inputs; "auto" =
+        on a GPU. On a CPU that takes a minute or more before the first step.
+    checkpointing
+        Keep what goes into each block alone, and compute the rest again for the gradient: slower by
+        about a third, much less memory.
     track
         Trackers that get what log.jsonl gets: tensorboard, wandb, trackio; auto = tensorboard if it
         is installed.
@@ -120,7 +127,8 @@ class TrainConfig:
     keep: Count = 2
     workers: int = 0
     seed: int = 0
-    compile: bool = False
+    compile: bool | Literal["auto"] = "auto"
+    checkpointing: bool = False
     track: list[Tracker] = field(default_factory=lambda: ["auto"])
     keep_best: Text = ""
     spikes: float = 0.0
@@ -157,7 +165,7 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
         # Where nothing is left unused, torch remarks on it once; that is harmless.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    if config.precision == "bf16" and not _has_bf16(accelerator.device):
+    if config.precision == "bf16" and not has_bf16(accelerator.device):
         raise ValueError(f"train.precision is bf16, which {accelerator.device} does not have: say "
                          f"float32, or auto to take bf16 where it is")
     return accelerator
@@ -218,15 +226,13 @@ def train(
     torch.manual_seed(config.seed + accelerator.process_index)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config.weight_decay), lr=config.lr,
-        betas=(config.beta1, config.beta2), eps=config.eps,
+        betas=(config.beta1, config.beta2), eps=config.eps, fused=True,
     )  # fmt: skip
     if accelerator._optimizers:  # an earlier call has prepared some; it takes half a second
         accelerator.free_memory()
     # `model` stays the bare module, whose parameters the wrapped one shares: weights are saved and
     # loaded by its names, whatever DDP, FSDP or torch.compile put around it.
-    wrapped, optimizer = accelerator.prepare(
-        torch.compile(model) if config.compile else model, optimizer
-    )
+    wrapped, optimizer = accelerator.prepare(by_blocks(model, config, accelerator), optimizer)
     states, log, first = out / "state", Log(out, accelerator, say, config.steps, pace), 0
     gathered: dict = {}
     guard = Guard(config, states, accelerator, say)
@@ -253,6 +259,8 @@ def train(
     if guard.on and first == 0:
         state.save(states, 0, model, optimizer.optimizer, accelerator, keep=config.keep)
     wrapped.train()
+    precision, late = autocast(config, accelerator.device, model), Late(accelerator, guard.on)
+    alone = accelerator.num_processes == 1
     with closing(log), StopRequest() as asked:
         asked_for_data = time.perf_counter()
         for done, micro_batches in feed:
@@ -270,7 +278,7 @@ def train(
                 # Gradients travel between processes once a step, with the last micro-batch.
                 last = number == config.accumulate
                 with nullcontext() if last else accelerator.no_sync(wrapped):
-                    with autocast(config, accelerator.device):
+                    with precision:
                         loss, terms = wrapped(batch)
                     accelerator.backward(loss / config.accumulate)
                 losses.append(loss.detach())
@@ -278,24 +286,38 @@ def train(
                     metrics[name] = metrics.get(name, 0) + value.detach() / config.accumulate
             norm = accelerator.clip_grad_norm_(wrapped.parameters(), config.clip_norm or math.inf)
             metrics["grad_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
-            metrics["stop"] = torch.tensor(float(asked.wanted), device=accelerator.device)
+            wanted = asked.wanted
+            metrics["stop"] = metrics["grad_norm"].new_full((), float(wanted))
             # The one exchange of a step besides the gradients': all processes see the same
-            # numbers, so they log, stop and fail together.
-            means = mean_over_processes(metrics, model, accelerator)
-            signaled = means.pop("stop") > 0
-            stop = signaled or done == stop_after
-            spiked = guard.spiked(done, means, micro_batches)
-            if not spiked:
+            # numbers, so they log, stop and fail together. What is not due is looked at while the
+            # next step is computed.
+            late.put(done, accelerator.reduce(flat(metrics), "mean"), metrics, losses,
+                     micro_batches, optimizer.optimizer)
+            due = done == stop_after or (wanted and alone) or any(
+                is_due(done, every, config.steps) for every in
+                (config.log_every, config.save_every, config.validate_every if validation else 0))
+            signaled = spiked = False
+            for step in late.ready(due):
+                means = named(step.numbers, step.like, model)
+                if means.pop("stop") > 0:
+                    signaled = True
+                    late.hurry()
+                if spiked := guard.spiked(step.done, means, step.batches):
+                    continue
                 if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
-                    raise finite.report(done, means, losses, micro_batches, states, accelerator)
+                    raise finite.report(step.done, means, step.losses, step.batches, states,
+                                        accelerator)
+                log.count(means)
+            stop = signaled or done == stop_after
+            if not spiked:
                 optimizer.step()
             optimizer.zero_grad()
             if guard.goes_back(done, model, optimizer.optimizer, log, feed):
                 continue
 
             now = time.perf_counter()
-            log.add({} if spiked else means, waited_s=began - asked_for_data,
-                    took_s=now - asked_for_data, windows=config.batch_windows)
+            log.add(waited_s=began - asked_for_data, took_s=now - asked_for_data,
+                    windows=config.batch_windows)
             if done % config.log_every == 0 or done == config.steps:
                 log.flush(done, lr=rate)
             if validation and is_due(done, config.validate_every, config.steps):
@@ -343,7 +365,7 @@ def validate(
         # and weights in each forward pass, so all must go along.
         part = part if weight else batch_of_all[:1]
         batch = source.batch(windows[part], part.astype(np.int64)).to(accelerator.device)
-        with autocast(config, accelerator.device):
+        with autocast(config, accelerator.device, accelerator.unwrap_model(model)):
             loss, terms = model(batch)
         metrics = {"loss": loss, **terms}
         values = flat(metrics).cpu().double()
@@ -373,25 +395,3 @@ def chosen_of(values: dict[str, float], name: str) -> float:
 def is_due(done: int, every: int, steps: int) -> bool:
     """After step `done`: at multiples of `every` (0 = never), and at the end."""
     return done == steps or (every > 0 and done % every == 0)
-
-
-def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """Forward passes in bfloat16 where the run wants it.
-
-    Not left to Accelerate, which casts differently under FSDP (weights, but not our batches) than
-    elsewhere: this way one process, DDP and FSDP compute the same.
-    """
-    by_itself = config.precision == "auto" and device.type == "cuda" and _has_bf16(device)
-    wanted = config.precision == "bf16" or by_itself
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
-def _has_bf16(device: torch.device) -> bool:
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def mean_over_processes(
-    metrics: dict[str, Tensor], model: Trainable, accelerator: Accelerator
-) -> dict[str, float]:
-    """Means of metrics that every process has, in one exchange."""
-    return named(accelerator.reduce(flat(metrics), "mean"), metrics, model)

@@ -130,7 +130,8 @@ def load(
     for name, parameter in model.named_parameters():
         if name in moments:  # absent where a parameter has never had a gradient
             optimizer.state[parameter] = {
-                key: value if key == "step" else _put(torch.empty_like(parameter), value)
+                key: (value.to(parameter.device) if key == "step"
+                      else _put(torch.empty_like(parameter), value))
                 for key, value in moments[name].items()
             }
     own = state / f"random-{accelerator.process_index}.safetensors"

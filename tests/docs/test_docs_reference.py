@@ -54,7 +54,7 @@ def test_defaults_are_those_of_the_class(generate):
         generate.commands.all_commands()["pretrain"].config)}
     assert found["data"] is None
     assert found["splits"] == "[train]"
-    assert (found["train.steps"], found["train.compile"]) == ("1000", "false")
+    assert (found["train.steps"], found["train.compile"]) == ("1000", "auto")
 
 
 def test_every_public_name_is_in_the_api(generate):

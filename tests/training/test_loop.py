@@ -45,7 +45,8 @@ class Toy(Trainable):
 def run(model, data, out, **changes):
     options = {name: changes.pop(name) for name in ("validation", "stop_after", "say")
                if name in changes}
-    config = TrainConfig(**{"steps": 6, "batch_windows": 8, "log_every": 1, **changes})
+    config = TrainConfig(**{"steps": 6, "batch_windows": 8, "log_every": 1,
+                            "precision": "float32", **changes})
     return train(model, data, data.select("train"), config, out, accelerator_for(config, out),
                  **{"say": lambda *_: None, **options})
 
