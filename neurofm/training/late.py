@@ -5,7 +5,7 @@ optimizer is told so by a number on the GPU (`found_inf`), and then changes noth
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,7 @@ class Step:
     arrived: torch.cuda.Event | None
     like: dict[str, Tensor]
     losses: list[Tensor]
-    batches: Sequence[Movable]
+    batches: list[Movable]
 
 
 class Late:
@@ -49,7 +49,7 @@ class Late:
         self._all = False
 
     def put(self, done: int, numbers: Tensor, like: dict[str, Tensor], losses: list[Tensor],
-            batches: Sequence[Movable], optimizer: torch.optim.Optimizer) -> None:
+            batches: list[Movable], optimizer: torch.optim.Optimizer) -> None:
         """Take a step. numbers: of all processes, loss first and gradient norm behind the metrics;
         where one of these two is not finite, `optimizer` will change nothing."""
         arrived = None
