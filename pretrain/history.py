@@ -162,6 +162,7 @@ class History:
         before = self.legs[-1].settings
         changed = {name: [before[name], value] for name, value in changes.items()}
         if len(self.legs) > 1 and self.legs[-1].first == first:
+            optimizer = self.legs[-1].optimizer
             for name, pair in self.legs.pop().changed.items():
                 changed[name] = [pair[0], changes.get(name, pair[1])]
             before = {**before, **{name: pair[0] for name, pair in changed.items()}}

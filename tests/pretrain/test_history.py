@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 
 from neurofm import artifacts, checkpoints
 from neurofm.hub.show import main as show
-from neurofm.pretrain.train import main
+from neurofm.pretrain.history import History
+from neurofm.pretrain.train import PretrainConfig, main
 from neurofm.run import STOPPED
+from neurofm.training.loop import TrainConfig
 from neurofm.training.schedule import Schedule, Slope
 from tests.pretrain.test_train import stop_after
 from tests.support import corpora
@@ -173,6 +175,28 @@ def test_best_weights_are_the_checkpoint(settings, tmp_path):
     assert all(model[name].equal(best[name]) for name in best)
     assert not all(model[name].equal(last[name]) for name in best)
     assert f"| val/accuracy_0 | {min(values):.4g} |" in (out / "README.md").read_text()
+
+
+def test_legs_that_made_no_step_are_one(settings, tmp_path):
+    """Changed twice at one step: one leg, from the settings before the first change."""
+    run = PretrainConfig(**{**settings, "train": TrainConfig(**settings["train"])},
+                         out=str(tmp_path))
+    history = History.of(run)
+    history.add(4, {"train.lr": 1e-4, "train.steps": 12}, "new")
+    history.add(4, {"train.lr": 1e-5, "train.batch_windows": 4}, "kept")
+    assert [leg.first for leg in history.legs] == [0, 4]
+    assert history.legs[1].changed == {
+        "train.lr": [1e-3, 1e-5], "train.steps": [8, 12], "train.batch_windows": [8, 4]}
+    assert history.legs[1].optimizer == "new"
+    assert history.effective(run).train.batch_windows == 4
+    history.write(tmp_path)
+    assert History.read(tmp_path) == history
+    assert history.moved(2)
+    assert history.legs[1].first == 2
+    assert not history.moved(3)
+    history.add(6, {"train.weight_decay": 0.0}, "kept")
+    assert history.legs[2].schedule == "learning rate as before"
+    assert len(history.schedule().slopes) == 2
 
 
 def test_schedule_of_two_slopes():

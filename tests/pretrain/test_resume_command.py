@@ -21,7 +21,7 @@ def test_resume_after_signals_and_kill(corpus_folder, tmp_path):
     settings = {
         "model": "brain_tokenizer", "data": str(corpus_folder), "architecture": corpora.TOKENIZER,
         "train": {"steps": 100, "batch_windows": 8, "log_every": 1, "save_every": 5,
-                  "validate_every": 50},
+                  "validate_every": 50, "spikes": 30.0},  # the guard's memory goes along
     }  # fmt: skip
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     config = f"--config={corpora.write_yaml(parts, settings)}"
