@@ -6,6 +6,8 @@
       training_data.json                 the ledger: whom it was trained and validated on
       robustness.json                    of a decoder: its scores on worse recordings
       run.yaml                           the resolved configuration of the run
+      history.json                       of a pretraining: its legs, and steps that were skipped
+      report.html                        curves, people, settings on one page
       README.md                          the card
       manifest.json                      written last
 """
