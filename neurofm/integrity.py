@@ -9,7 +9,8 @@ the variable NEUROFM_VERIFY:
     full    every byte is read again when an artifact is opened, whatever is remembered; of results
             the scores and answers, of which the fingerprint is, are hashed again too
 
-What was hashed is remembered (`hashes`).
+What was hashed is remembered (`hashes`). Of several processes of one run, the first on each machine
+looks if all shards are there; each hashes (or finds remembered) the shards that it reads.
 
 Links inside artifacts are refused, but for those that the cache of the Hub is made of.
 """
@@ -74,6 +75,12 @@ def choose(wanted: Level) -> None:
     os.environ[VARIABLE] = wanted
 
 
+def looks_at_shards() -> bool:
+    """Whether this process looks, when an artifact is opened, if all its shards are there. Of the
+    processes of one run on one machine the first does; a shard is hashed by whoever reads it."""
+    return int(os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or 0) == 0
+
+
 class Files:
     """The listed files of one folder; travels to other processes."""
 
@@ -135,8 +142,11 @@ def problems(
     """
     files = Files(folder, manifest.listed)
     yield from _linked_folders(files)
-    sound = []
-    for name in manifest.listed:
+    sound, names = [], [*manifest.listed]
+    if how != "full" and not looks_at_shards():
+        names = [name for name in names
+                 if not is_shard(manifest.kind, name, manifest.listed[name][0])]
+    for name in names:
         if problem := files.problem(name, hashed=False):
             yield problem
         else:
@@ -152,6 +162,8 @@ def problems(
         return found or (_part_problem(folder, manifest, name) if how == "full" else "")
 
     yield from filter(None, _each(look, hashed, sum(manifest.listed[name][0] for name in hashed)))
+    if not looks_at_shards():
+        return
     yield from (f"{folder}/{name}: is not in the manifest, so it was added after the folder was "
                 f"finished: take it away" for name in unlisted(folder, manifest))
 

@@ -17,6 +17,7 @@ from neurofm import config, processes
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
+from neurofm.data.storage import Storage
 from neurofm.limits import Positive, limited
 from neurofm.parts import Part
 from neurofm.run import FAILED, OK, Command
@@ -102,6 +103,12 @@ class IngestConfig:
     terms
         License of each data set, such as CC-BY-4.0, where dataset_description.json has none. It is
         copied to everything made from the data.
+    storage
+        How numbers are stored: float32; float16; or int16 with a scale for each channel of each
+        window.
+    shard_mb
+        Size of the files of signals, MB: whole recordings share a file. 0 = each has one; default:
+        that up to 1,000 recordings, else 256.
     workers
         Number of processes; 0 = one per core.
     part
@@ -135,6 +142,8 @@ class IngestConfig:
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     terms: dict[str, str] = field(default_factory=dict)
+    storage: Storage = "float32"
+    shard_mb: int | None = None
     workers: int = 0
     part: str = ""
 
@@ -190,13 +199,13 @@ def ingest(run: IngestConfig, call: Call) -> int:
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images, unit=run.unit, encoding=run.encoding,
                           max_recording_gb=run.max_recording_gb)
-    shaping = Shaping(run.wanted, reading, run.label, run.lacking)
+    shaping = Shaping(run.wanted, reading, run.label, run.lacking, run.storage)
     arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
 
     def seal(records: Records, worked: bool) -> int:
         corpus = corpus_tables.assemble(records, run.splits)
         moved = records.moved("recordings", corpus.recordings)
-        sealed = corpus_tables.seal(records, corpus, settings, datasets)
+        sealed = corpus_tables.seal(records, corpus, settings, datasets, run.shard_mb)
         if not worked and not sealed:
             call.say(f"{run.out} is finished and nothing is new: nothing to do")
         if moved:

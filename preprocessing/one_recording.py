@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from neurofm import contents
-from neurofm.data import corpus
+from neurofm.data import corpus, storage
 from neurofm.data.contract import Contract, InputContract
+from neurofm.data.storage import Storage
 
 from . import corpus_tables, labels, quality, readers, steps
 from .archive import Job
@@ -28,14 +29,17 @@ class Shaping:
     # Decides which recordings there are, not what becomes of one: the same corpus takes, in a
     # later call, what it has refused.
     lacking: Lacking = "accept"
+    storage: Storage = "float32"
 
     def __post_init__(self):
         steps.order(self.contract)  # raises where a step is not installed: before any work
+        storage.check(self.storage, self.contract.scale)
 
     def to_dict(self) -> dict:
         """For comparison with what an existing corpus was made with."""
         contract = self.contract.with_(corpus="").to_dict()
-        return {"contract": contract, "label": asdict(self.label), **self.reading.shaping(),
+        return {"contract": contract, "label": asdict(self.label), "storage": self.storage,
+                **self.reading.shaping(),
                 "hashes": contents.by_path(self.reading)}
 
     def defaults(self) -> dict:
@@ -63,7 +67,11 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
         window_labels = [cuts.labels[i] for i in done.onset]
     else:
         window_labels = [labels.of_recording(recording, shaping.label, job.label)] * len(done)
-    digest = corpus.write_shard(out, job.id, done.stored())
+    stored = done.stored()
+    if shaping.storage != "float32":
+        stored = [*stored]
+        done.quality["storage_error"] = storage.error(stored, shaping.storage)
+    digest = corpus.write_shard(out, job.id, stored, shaping.storage)
     row = {
         "recording": job.id, **job.identity(), "layout": done.sensors.fingerprint,
         "n_channels": len(done.sensors), "n_windows": len(done),

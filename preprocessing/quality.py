@@ -7,9 +7,9 @@ sfreq_original, band_missing_hz, bads (name → reason), without_position, inter
 left_out, nan_share, lost_s (seconds in which most channels were lost), amplitude (kind →
 interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, where no notch removes
 it), highpass_hz (what a short recording can meet), windows_left_out (reason →
-number), short_s (seconds in stretches shorter than a window); of fMRI also scrubbed (volumes that
-were not measured or marked bad) and region_std (deviation of each region in the unit of the file,
-by which it was divided).
+number), storage_error (RMS of the error over RMS of the signal, at most), short_s (seconds in
+stretches shorter than a window); of fMRI also scrubbed (volumes that were not measured or marked
+bad) and region_std (deviation of each region in the unit of the file, by which it was divided).
 """
 
 import json

@@ -14,13 +14,14 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from neurofm import artifacts, integrity, lock, progress, tsv
-from neurofm.data import tables
+from neurofm.data import packing, tables
 from neurofm.pages import words
 from neurofm.seen import subject_keys
 
@@ -87,6 +88,16 @@ class Records:
     failures: dict[str, dict] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)  # ids whose record or shard is to be made again
 
+    @cached_property
+    def packs(self) -> packing.Packs:
+        """The shards of several recordings that an earlier call has left."""
+        return packing.Packs(self.folder / self.kind.stores[0],
+                             self.folder / self.kind.folder / "shards")
+
+    def _packed(self, name: str) -> str | None:
+        """The shard of several recordings that a finished one is in."""
+        return self.packs.shard(name, self.finished[name]["row"].get("sha256"))
+
     @classmethod
     def open(cls, kind: Kind, out: str | Path, shaping, *, begun: bool = False) -> "Records":
         """Records in `out`, whose lock is held.
@@ -146,10 +157,12 @@ class Records:
         if integrity.level() == "off":
             return
         layouts = self._sound_layouts()
-        listed = {name: self.kind.files(self.finished[name]) for name in names}
+        self._unpack(names)
+        listed = {name: self.kind.files(self.finished[name]) for name in names
+                  if not self._packed(name) and name not in self.damaged}
         n_bytes = sum(size for files in listed.values() for size, _ in files.values())
-        shown = names if n_bytes < _SHOWN_BYTES else progress.each(
-            names, len(names), "verify what is kept")
+        shown = [*listed] if n_bytes < _SHOWN_BYTES else progress.each(
+            [*listed], len(listed), "verify what is kept")
         for name in shown:
             record, files = self.finished[name], integrity.Files(self.folder, listed[name])
             problem = next(filter(None, (
@@ -159,6 +172,16 @@ class Records:
             if problem:
                 logger.warning("%s; it is done again", problem)
                 self.damaged.add(name)
+
+    def _unpack(self, names: list[str]) -> None:
+        """Take damaged shards of several recordings apart: the sound ones are kept."""
+        for shard in sorted({shard for name in names if (shard := self._packed(name))}):
+            file = f"{self.kind.stores[0]}/{shard}.arrow"
+            files = integrity.Files(self.folder, {file: self.packs.listed(shard)})
+            if problem := files.problem(file, anew=integrity.level() == "full"):
+                lost = self.packs.unpack(shard) & self.finished.keys()
+                logger.warning("%s; %d of its recordings are done again", problem, len(lost))
+                self.damaged |= lost
 
     def _sound_layouts(self) -> set[str]:
         """Names of the layouts that are what was written; others are removed."""
@@ -188,7 +211,8 @@ class Records:
         # Of a copy that broke off, or after a power cut, a shard may be there in part.
         return (all(done["job"].get(name) == wanted[name] for name in _STAMP
                     if name in done["job"] or wanted[name])
-                and done.get("bytes") == self.kind.sizes(self.folder, job.id))
+                and (done.get("bytes") == self.kind.sizes(self.folder, job.id)
+                     or self._packed(job.id) is not None))
 
     def clear_up(self, jobs: Iterable[Job], is_excluded: Callable[[str], bool]) -> None:
         """Forget failures of files that are gone, whatever is excluded by now, and files that are
@@ -262,7 +286,7 @@ class Records:
         if not self._stands():
             return False
         told = (self.folder / "failures.tsv").read_text(encoding="utf-8")
-        return (tables.find(self.folder, name).frame.to_json() == table.to_json()
+        return (_as_text(tables.find(self.folder, name).frame, table) == table.to_json()
                 and told == tsv.text(self.failure_table()))
 
     def moved(self, name: str, table: pd.DataFrame) -> str:
@@ -285,8 +309,14 @@ class Records:
         for store in self.kind.stores:
             for shard in (self.folder / store).iterdir():
                 if shard.name.endswith(".arrow.part") or (
-                        shard.suffix == ".arrow" and shard.stem not in self.finished):
+                        shard.suffix == ".arrow" and shard.stem not in self.finished
+                        and shard.stem not in self.packs.known):
                     shard.unlink()
+
+
+def _as_text(sealed: pd.DataFrame, table: pd.DataFrame) -> str:
+    """The columns of `table` in a sealed one, which also says where recordings lie."""
+    return sealed.reindex(columns=table.columns).to_json()
 
 
 def _record(path: Path) -> dict:

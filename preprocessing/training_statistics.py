@@ -97,9 +97,11 @@ def align(
         signs = sign_alignment.flips(found[number], template)
         if (signs < 0).any():
             turned = [window * signs[:, None] for window in _windows(folder, tables, number)]
-            digest = corpus.write_shard(folder, name, turned)
-        else:
+            digest = corpus.write_shard(folder, name, turned, tables.storage)
+        elif (folder / "windows" / f"{name}.arrow").is_file():
             digest = artifacts.sha256(folder / "windows" / f"{name}.arrow")
+        else:  # in a shard of an earlier call
+            digest = tables.recordings.at[number, "sha256"]
         tables.recordings.loc[number, "sha256"] = digest
         note(name, digest)
     return template
@@ -117,6 +119,7 @@ def _training(folder: Path, tables, why: str, other: str = "") -> list[int]:
 def _windows(folder: Path, tables, number: int) -> Iterator[np.ndarray]:
     """The windows of a recording as its shard has them, float32 [channel, time]."""
     row = tables.recordings.loc[number]
+    shard, first = tables.packs.place(row["recording"], row["sha256"])
     reader = ShardReader(folder / "windows", "float32")
-    for k in range(row["n_windows"]):
-        yield reader.read(f"{row['recording']}.arrow", k).reshape(row["n_channels"], -1)
+    for k in range(first, first + row["n_windows"]):
+        yield reader.read(f"{shard}.arrow", k).reshape(row["n_channels"], -1)

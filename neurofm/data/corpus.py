@@ -8,7 +8,8 @@
       layouts.json                each sensor layout once, referred to by fingerprint
       failures.tsv                what could not be read, and why
       datasets.json               license of each data set, as far as it was stated
-      windows/ID.arrow            signals float32 [channel, time], one shard a recording
+      windows/ID.arrow            signals [channel, time], one shard a recording; or, of many
+      windows/shard-HASH.arrow    recordings, several in a shard (column `shard`); see `packing`
 """
 
 import json
@@ -24,6 +25,7 @@ from .. import artifacts, tsv
 from . import contracts, shards, tables
 from .contract import Contract
 from .sensors import GeometryRule, Sensors, read_layouts
+from .storage import Storage
 from .windows import WindowTable, check_splits, write_datasets
 
 if TYPE_CHECKING:  # loads torch, which ingest's processes do without
@@ -248,7 +250,9 @@ class Corpus(WindowTable):
         return self.contract.t_r(sfreq[self._index[0][windows]].astype(float))
 
 
-def write_shard(folder: str | Path, recording: str, signals) -> str:
+def write_shard(
+    folder: str | Path, recording: str, signals, storage: Storage = "float32"
+) -> str:
     """Write the windows of a recording.
 
     Parameters
@@ -259,6 +263,8 @@ def write_shard(folder: str | Path, recording: str, signals) -> str:
         Name of the recording.
     signals
         Windows, each float32 `[channel, time]`.
+    storage
+        How their numbers are kept.
 
     Returns
     -------
@@ -266,7 +272,8 @@ def write_shard(folder: str | Path, recording: str, signals) -> str:
         sha256 of the shard.
     """
     arrays = (np.asarray(signal, dtype=np.float32) for signal in signals)
-    return shards.write(Path(folder) / "windows" / f"{recording}.arrow", "signal", arrays)
+    return shards.write(Path(folder) / "windows" / f"{recording}.arrow", "signal", arrays,
+                        storage)
 
 
 def seal(
@@ -278,6 +285,7 @@ def seal(
     failures: pd.DataFrame,
     config: dict,
     datasets: dict[str, dict] | None = None,
+    shard_hashes: dict[str, str] | None = None,
 ) -> artifacts.Manifest:
     """Write the tables beside the shards and seal the corpus.
 
@@ -299,6 +307,8 @@ def seal(
         Settings, for the manifest.
     datasets
         Name of a data set → its license and references.
+    shard_hashes
+        File in `windows/` → its sha256; None = each recording has a file.
 
     Returns
     -------
@@ -316,12 +326,12 @@ def seal(
     artifacts.write_json(
         folder / "layouts.json", {key: layout.to_dict() for key, layout in layouts.items()}
     )
-    shard_hashes = {
-        f"windows/{name}.arrow": digest
-        for name, digest in zip(recordings["recording"], recordings["sha256"], strict=True)
-    }
+    if shard_hashes is None:
+        shard_hashes = {f"{name}.arrow": digest for name, digest in zip(
+            recordings["recording"], recordings["sha256"], strict=True)}
+    known = {f"windows/{name}": digest for name, digest in shard_hashes.items()}
     files = ["preprocessor_config.json", "recordings.arrow", "windows.arrow", "failures.tsv",
              "layouts.json", *write_datasets(folder, datasets)]
     return artifacts.seal(
-        folder, "corpus", config=config, files=[*files, *shard_hashes], known_hashes=shard_hashes
+        folder, "corpus", config=config, files=[*files, *known], known_hashes=known
     )

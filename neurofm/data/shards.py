@@ -7,19 +7,23 @@ as many as through pyarrow's scalars, which copy.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from .. import artifacts, integrity
+from .storage import Storage, decode, encode
 
 ROWS_A_BATCH = 64  # rows of an Arrow record batch: bounds what a writer holds twice
-_OPEN_FILES = 256  # memory maps kept open by a reader
+# Memory maps kept by a reader, which hold no open files; Linux gives a process 65,530.
+_OPEN_FILES = 2**14
 
 
-def write(path: str | Path, column: str, arrays: Iterable[np.ndarray]) -> str:
+def write(
+    path: str | Path, column: str, arrays: Iterable[np.ndarray], storage: Storage | None = None
+) -> str:
     """Write arrays as rows of a column (row-major bytes).
 
     The file appears under its name only when it is complete.
@@ -32,6 +36,37 @@ def write(path: str | Path, column: str, arrays: Iterable[np.ndarray]) -> str:
         Name of the column.
     arrays
         One array per row.
+    storage
+        How float32 `[channel, time]` is kept (see `storage`); None = arrays as they are.
+
+    Returns
+    -------
+    str
+        sha256 of the file.
+    """
+    if storage is not None and storage != "float32":
+        arrays = (encode(array, storage) for array in arrays)
+        return write_raw(path, arrays, schema(column, storage))
+    return write_raw(path, arrays, schema(column))
+
+
+def schema(column: str, storage: str = "") -> pa.Schema:
+    """What a file of shards says of itself."""
+    return pa.schema([(column, pa.large_binary())],
+                     metadata={"storage": storage} if storage else None)
+
+
+def write_raw(path: str | Path, arrays: Iterable[np.ndarray], schema: pa.Schema) -> str:
+    """Write rows as they are.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+    arrays
+        One array per row.
+    schema
+        Of the file.
 
     Returns
     -------
@@ -41,7 +76,6 @@ def write(path: str | Path, column: str, arrays: Iterable[np.ndarray]) -> str:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    schema = pa.schema([(column, pa.large_binary())])
     with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         rows: list[bytes] = []
         for array in arrays:
@@ -55,6 +89,44 @@ def write(path: str | Path, column: str, arrays: Iterable[np.ndarray]) -> str:
     artifacts.flush(temporary)  # a power cut must not leave a file under its name, but empty
     temporary.replace(path)
     return digest
+
+
+def described(path: Path) -> pa.Schema:
+    """What a file of shards says of itself."""
+    with pa.OSFile(str(path), "rb") as file:
+        return pa.ipc.open_stream(file).schema
+
+
+def raw(path: Path, first: int, n_rows: int) -> Iterator[np.ndarray]:
+    """Rows of a file as bytes, one after the other.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+    first
+        First row.
+    n_rows
+        How many.
+
+    Yields
+    ------
+    ndarray
+        uint8, a view of the memory map.
+    """
+    batches = _opened(path)[0]
+    for row in range(first, first + n_rows):
+        offsets, data = batches[row // ROWS_A_BATCH]
+        start, stop = offsets[row % ROWS_A_BATCH : row % ROWS_A_BATCH + 2].tolist()
+        yield np.frombuffer(data, dtype=np.uint8, count=stop - start, offset=start)
+
+
+def _opened(path: Path) -> tuple[list[tuple[np.ndarray, pa.Buffer]], str]:
+    """Record batches of a file, and how its rows are stored."""
+    with pa.memory_map(str(path)) as source:  # the map stays as long as views of it are there
+        table = pa.ipc.open_stream(source).read_all()
+    storage = (table.schema.metadata or {}).get(b"storage", b"").decode()
+    return [_offsets_and_bytes(chunk) for chunk in table.column(0).chunks], storage
 
 
 def _batch(rows: list[bytes], schema: pa.Schema) -> pa.RecordBatch:
@@ -80,7 +152,8 @@ class ShardReader:
     def __init__(self, folder: str | Path, dtype: str, files: integrity.Files | None = None):
         self.folder, self.dtype, self.files = Path(folder), np.dtype(dtype), files
         self._sound: set[str] = set()
-        self._open: OrderedDict[str, list[tuple[np.ndarray, pa.Buffer]]] = OrderedDict()
+        self._open: OrderedDict[str, tuple[list[tuple[np.ndarray, pa.Buffer]], str]]
+        self._open = OrderedDict()
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_open": OrderedDict()}
@@ -97,21 +170,21 @@ class ShardReader:
                              f"but it holds none such ({problem}); make it again") from problem
 
     def _read(self, shard: str, row: int) -> np.ndarray:
-        batches = self._open.get(shard)
-        if batches is None:
+        opened = self._open.get(shard)
+        if opened is None:
             if self.files is not None and shard not in self._sound:
                 integrity.need(self.files.problem(f"{self.folder.name}/{shard}"))
                 self._sound.add(shard)
-            source = pa.memory_map(str(self.folder / shard))
-            column = pa.ipc.open_stream(source).read_all().column(0)
-            batches = [_offsets_and_bytes(chunk) for chunk in column.chunks]
-            self._open[shard] = batches
+            opened = self._open[shard] = _opened(self.folder / shard)
             if len(self._open) > _OPEN_FILES:
                 self._open.popitem(last=False)
         else:
             self._open.move_to_end(shard)
+        batches, storage = opened
         offsets, data = batches[row // ROWS_A_BATCH]
         start, stop = offsets[row % ROWS_A_BATCH : row % ROWS_A_BATCH + 2].tolist()
+        if storage:
+            return decode(np.frombuffer(data, np.uint8, stop - start, start), storage)
         n = (stop - start) // self.dtype.itemsize
         return np.frombuffer(data, dtype=self.dtype, count=n, offset=start)
 
