@@ -59,6 +59,7 @@ def parse(
     tidy(parser)
     names = (positional,) if isinstance(positional, str) else positional
     try:
+        argv = _gathered(config, argv)
         rest = _with_positional(config, argv, names) if names else argv
         for path in _yaml_files(rest):
             _check_yaml(path, parser)
@@ -124,6 +125,21 @@ def _with_positional(config: type, argv: list[str], names: tuple[str, ...]) -> l
         wanted = " ".join(name.upper() for name in names)
         raise ValueError(f"{words[0]!r}: wanted only {wanted} without a --name")
     return rest
+
+
+def _gathered(config: type, argv: list[str]) -> list[str]:
+    """The arguments, with the words of an option that takes one or several (--data a b) as a list
+    of JSON."""
+    several = {f"--{name}" for name, kind in typing.get_type_hints(config).items()
+               if {*typing.get_args(kind)} == {list[str], str}}
+    found, words = [], [*argv]
+    while words:
+        found.append(words.pop(0))
+        if found[-1] in several:
+            values = [*itertools.takewhile(lambda word: not word.startswith("-"), words)]
+            words = words[len(values):]
+            found += [json.dumps(values)] if len(values) > 1 else values
+    return found
 
 
 def _split_positional(argv: list[str]) -> tuple[list[str], list[str]]:

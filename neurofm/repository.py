@@ -8,6 +8,7 @@ from pathlib import Path
 from . import artifacts, fingerprinted, json_file, manifest
 
 LEDGER = "training_data.json"
+HUB = "hf://"
 _OF_RUNS = (LEDGER, "run.yaml", "config.json")  # files that only commands write together
 
 
@@ -18,6 +19,39 @@ def parted(path_or_repo: str | Path) -> tuple[str, str | None]:
         return text, None
     place, _, revision = text.rpartition("@")
     return place, revision or None
+
+
+def data_folder(place: str | Path) -> Path:
+    """Folder of a corpus or token set.
+
+    Parameters
+    ----------
+    place
+        A folder, or "hf://org/name[@revision]": a published one is downloaded once, into the cache
+        of the Hub, and is then verified like any other.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        The Hub does not give it.
+    """
+    text = str(place)
+    if not text.startswith(HUB):
+        return Path(place)
+    from huggingface_hub import snapshot_download
+
+    name, revision = parted(text.removeprefix(HUB))
+    if name.count("/") != 1:
+        raise ValueError(f"{text}: wanted {HUB}org/name or {HUB}org/name@revision")
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", revision=revision))
+    except (OSError, ValueError) as problem:
+        raise not_given(text, problem) from problem
 
 
 def check_place(path_or_repo: str | Path) -> None:

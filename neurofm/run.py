@@ -179,7 +179,7 @@ class Command:
         for field_, place in self._places(run, self.reads):
             role = self._role(field_)
             found[role] = (known[role] if role in known and not Path(place).exists()
-                           else artifacts.open_sealed(place).fingerprint)
+                           else artifacts.open_sealed(repository.data_folder(place)).fingerprint)
         for field_, place in self._places(run, self.models):
             role = self._role(field_)
             gone = role in known and not Path(place).exists()

@@ -23,8 +23,9 @@ MADE_BY = {
 }
 _MB = 10**6
 # A folder with one of these was made by neurofm, whether or not it says so by a manifest.
-_TABLES = {"training_data.json", "results.json", "recordings.parquet", "windows.parquet",
-           "scans.parquet", "predictions.parquet", "layouts.json"}
+_TABLES = {"training_data.json", "results.json", "recordings.arrow", "windows.arrow", "scans.arrow",
+           "recordings.parquet", "windows.parquet", "scans.parquet", "predictions.parquet",
+           "layouts.json"}
 
 
 @dataclass

@@ -34,9 +34,11 @@ FIXED = {
     "model": "the weights are of it",
     "out": "it names the run",
     "splits": "who the model has seen must hold for the whole run",
+    "temperature": "the order of the data follows from it",
     "tokenizer": "the weights are of its codes",
     "train.keep_best": "it compares the validations of the whole run",
     "train.seed": "the order of the data follows from it",
+    "weights": "the order of the data follows from them",
 }
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from neurofm import parts
+from neurofm import parts, repository
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
-from neurofm.data import tokens
+from neurofm.data import packing, tokens
 from neurofm.data.corpus import Corpus
 from neurofm.journal import Journal
 from neurofm.limits import Count, limited
@@ -22,6 +22,7 @@ from neurofm.parts import Part
 from neurofm.progress import each
 from neurofm.run import OK, Command, Job, Made
 
+SHARDS = "shards"  # notes of what is in which shard, until the whole is sealed
 PLACES = "parts"  # locks and journals of parts, until the whole is sealed
 
 
@@ -33,7 +34,7 @@ class TokenizeConfig:
     Parameters
     ----------
     data
-        A finished corpus.
+        A finished corpus, or hf://org/name[@revision] for a published one.
     model
         Checkpoint of a tokenizer.
     out
@@ -42,6 +43,9 @@ class TokenizeConfig:
         Windows per batch.
     device
         "auto" uses a GPU if there is one; otherwise "cpu", "cuda", "cuda:1" …
+    shard_mb
+        Size of the files of tokens, MB: whole recordings share a file. 0 = each has one; default:
+        that up to 1,000 recordings, else 256.
     part
         K/N does one of N parts and does not seal. Parts run in any order, at once, on any machines
         that share the folder; a call without `part` does what is missing and seals.
@@ -52,6 +56,7 @@ class TokenizeConfig:
     out: str
     batch_windows: Count = 16
     device: str = "auto"
+    shard_mb: int | None = None
     part: str = ""
 
     def __post_init__(self):
@@ -60,17 +65,19 @@ class TokenizeConfig:
 
 def tokenize(run: TokenizeConfig, job: Job) -> Made | int:
     """Write the token set, recording by recording; a recording already done is not done again."""
-    corpus, out = Corpus.open(run.data), job.out
+    corpus, out = Corpus.open(repository.data_folder(run.data)), job.out
     tokenizer = open_tokenizer(run.model)
     check_contract(tokenizer, run.model, corpus, same_geometry=True)
     _check_layouts(tokenizer, corpus, run)
     device = find_device(run.device)
     tokenizer.to(device)
-    began, recordings, places = time.perf_counter(), _by_recording(corpus), out / PLACES
-    shape, hashes = None, dict[str, str]()
+    recordings = dict(zip(corpus.names(), corpus.by_recording(), strict=True))
+    began, places = time.perf_counter(), out / PLACES
+    shape, hashes, packs = None, dict[str, str](), packing.Packs(out / "ids", out / SHARDS)
 
     def kept(made: Journal, names: Iterable[str]) -> dict[str, str | None]:
-        return {name: made.kept(f"ids/{name}.arrow") for name in names}
+        return {name: made.kept(f"ids/{name}.arrow") or _packed(packs, made, name)
+                for name in names}
 
     def make(made: Journal, digests: dict[str, str | None]) -> None:
         nonlocal shape
@@ -90,6 +97,7 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made | int:
         job.say("not sealed: when all parts are done, `neurofm tokenize` without --part seals")
         return OK
     parts.refuse_at_work(out, places)
+    packs.repair()
     made = Journal(out, others=f"{PLACES}/*.finished")
     digests = kept(made, recordings)
     if lack := parts.unfinished(places, [name for name in digests if digests[name] is None]):
@@ -97,10 +105,11 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made | int:
     make(made, digests)
     if shape is None:  # everything was there already: one window tells the shape
         shape = encode(tokenizer, corpus, np.arange(1), 1, device).shape[1:]
-    files = tokens.write_tables(out, corpus, hashes)
+    arranged = tokens.arrange(out, out / SHARDS, corpus, hashes, run.shard_mb)
+    files = tokens.write_tables(out, corpus, hashes, arranged)
     hours = corpus.recordings["duration_s"].sum() / 3600
     size = sum(path.stat().st_size for path in (out / "ids").glob("*.arrow"))
-    shards = {f"ids/{name}.arrow": digest for name, digest in hashes.items()}
+    shards = {f"ids/{name}": digest for name, digest in arranged.files.items()}
     return Made(files, shards, facts={"shape": list(shape)}, said=[
         f"tokens in {out}: {len(corpus)} windows, {hours:.2f} h in "
         f"{time.perf_counter() - began:.1f} s, {size / max(hours, 1e-9) / 1e6:.2f} MB an hour"],
@@ -110,10 +119,16 @@ def tokenize(run: TokenizeConfig, job: Job) -> Made | int:
 COMMAND = Command(
     "tokenize", TokenizeConfig, tokenize, makes="tokens", reads=("data",), models=("model",),
     roles={"data": "corpus", "model": "tokenizer"},
-    free=frozenset({"batch_windows", "device", "part"}), leaves=(PLACES,),
+    free=frozenset({"batch_windows", "device", "part"}), leaves=(PLACES, SHARDS),
     shared=lambda run: bool(run.part),
 )
 main = COMMAND
+
+
+def _packed(packs: packing.Packs, made: Journal, name: str) -> str | None:
+    """sha256 of a recording that an interrupted call has put into a shard of several."""
+    digest = made.known.get(f"ids/{name}.arrow")
+    return digest if packs.shard(name, digest) else None
 
 
 def _check_layouts(tokenizer, corpus: Corpus, run: TokenizeConfig) -> None:
@@ -125,14 +140,6 @@ def _check_layouts(tokenizer, corpus: Corpus, run: TokenizeConfig) -> None:
     if tokenizer.config.n_codes > 2**15:
         raise ValueError(f"{run.model} has {tokenizer.config.n_codes} codes a level; tokens "
                          f"are stored as int16, up to {2**15}")
-
-
-def _by_recording(corpus: Corpus) -> dict[str, np.ndarray]:
-    """Recording → its windows, in the order of their rows in its shard."""
-    recording, row = (corpus.windows[name].to_numpy() for name in ("recording", "row"))
-    counts = np.bincount(recording, minlength=len(corpus.recordings))
-    windows = np.split(np.lexsort((row, recording)), np.cumsum(counts)[:-1])
-    return dict(zip(corpus.recordings["recording"], windows, strict=True))
 
 
 @torch.inference_mode()

@@ -9,7 +9,6 @@ state; finished, it does nothing and says so. Exit status: 85 = asked to stop, s
 same command again; 3 = the loss was not a number.
 """
 
-import inspect
 import math
 import os
 import sys
@@ -24,17 +23,13 @@ from accelerate import Accelerator, DistributedType
 from neurofm import artifacts, checkpoints, cli, config, models
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import open_tokenizer
-from neurofm.data import augment
-from neurofm.data.augment import ALL, Augmented, By
+from neurofm.data.augment import ALL, By
 from neurofm.data.corpus import Corpus
-from neurofm.data.pairs import Pairs
 from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
-from neurofm.data.volume_windows import VolumeWindows
 from neurofm.data.windows import SPLITS
-from neurofm.limits import Count, Share, limited
+from neurofm.limits import Count, Positive, Share, limited
 from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, Tokenizer
-from neurofm.pretrained import NeuroFMConfig
 from neurofm.run import FAILED, OK, Job, Made, flat
 from neurofm.training import spikes, state
 from neurofm.training.finite import NotANumber
@@ -46,9 +41,9 @@ from neurofm.training.parts import parts_of
 from . import history, report
 from .frame import Pretrain, continued
 from .history import History
+from .sources import Source, architecture_of, augmented, open_data, windows_of
 
 LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
-Source = Corpus | TokenSet | Scans | VolumeWindows
 
 # Settings that change where, how often or how fast, but not what is learned: a run may be continued
 # with others.
@@ -67,7 +62,8 @@ class PretrainConfig:
     Parameters
     ----------
     data
-        A finished corpus or token set.
+        A finished corpus or token set; or several of one contract, --data a b c, which are mixed.
+        hf://org/name[@revision] is a published one, downloaded once.
     out
         Folder of the run; it becomes the checkpoint.
     model
@@ -80,6 +76,12 @@ class PretrainConfig:
         Checkpoint of the same model to start from, such as for adaptation to other data.
         Architecture and tokenizer are then taken from it, except settings that no weight depends
         on, such as a longer context. "" = random weights.
+    weights
+        Share of each of several data sets in a pass, in any unit. A pass holds every window, those
+        of a data set with a larger share several times. [] = by size, see temperature.
+    temperature
+        Shares of several data sets are as their numbers of windows to the power of 1/temperature:
+        1 = by size; the larger, the more alike.
     splits
         Splits to train on: train, validation, test.
     watch
@@ -106,9 +108,11 @@ class PretrainConfig:
         Training settings.
     """
 
-    data: str
+    data: list[str] | str
     out: str
     model: str = field(metadata={"choices": models.pretrained_names})
+    weights: list[Positive] = field(default_factory=list)
+    temperature: Positive = 1.0
     splits: list[str] = field(default_factory=lambda: ["train"])
     watch: str = "validation"
     architecture: dict[str, Any] = field(default_factory=dict)
@@ -123,6 +127,14 @@ class PretrainConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
+        if not self.places:
+            raise ValueError("data: wanted the folder of a corpus or token set")
+        if len(set(self.places)) < len(self.places):
+            raise ValueError(f"data: wanted each folder once, got {self.places}")
+        if len(self.places) == 1 and (self.weights or self.temperature != 1):
+            raise ValueError("weights and temperature are of several data sets: --data a b")
+        if self.weights and self.temperature != 1:
+            raise ValueError("weights say the shares, so temperature would be ignored: give one")
         for name in (*self.splits, self.watch):
             if name not in SPLITS:
                 raise ValueError(f"splits and watch are of {', '.join(SPLITS)}; got {name!r}")
@@ -142,11 +154,21 @@ class PretrainConfig:
                              f"tokenizer that makes them, --tokenizer DIR")
         if needs == "no" and self.tokenizer is not None:
             raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
-        _architecture(self)  # an unknown key is told before a run
+        architecture_of(self)  # an unknown key is told before a run
         if self.continue_with:
             self.continue_with = history.checked(
                 self.continue_with, FREE, flat(config.resolved(self)))
             history.with_settings(replace(self, continue_with={}), self.continue_with)
+
+    @property
+    def places(self) -> list[str]:
+        """Folders of the data."""
+        return [self.data] if isinstance(self.data, str) else self.data
+
+    @property
+    def named(self) -> str:
+        """The data, for messages and command lines."""
+        return " ".join(self.places)
 
     @property
     def model_class(self) -> type[NeuroFMPreTrainedModel]:
@@ -180,7 +202,7 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     told = continued(run, job, accelerator)
     begun_with, run = run, told.effective(run)
     data = open_data(run)
-    windows = np.concatenate([data.select(split) for split in run.splits])
+    windows = windows_of(run, data, job.say)
     watched = run.watch not in run.splits and bool((data.recordings["split"] == run.watch).any())
     held_out = data.select(run.watch) if watched else None
     torch.manual_seed(run.train.seed)
@@ -209,11 +231,11 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
         job.seal(checkpoint(run, job, data, windows, told))
         job.say(f"checkpoint {checkpoints.fingerprint(out)} in {out}")
         if isinstance(model, Tokenizer):
-            job.say(f"to see what it keeps: neurofm evaluate reconstruction --data {run.data} "
+            job.say(f"to see what it keeps: neurofm evaluate reconstruction --data {run.named} "
                     f"--model {out} --out reconstruction")
-            job.say(f"next: neurofm pretrain --model meg_gpt --data {run.data} --tokenizer {out} "
+            job.say(f"next: neurofm pretrain --model meg_gpt --data {run.named} --tokenizer {out} "
                     f"--out model" if model.of_samples else
-                    f"next: neurofm tokenize --data {run.data} --model {out} --out tokens")
+                    f"next: neurofm tokenize --data {run.named} --model {out} --out tokens")
         elif isinstance(model, Backbone):
             job.say(f"next: neurofm finetune --data LABELED_CORPUS --model {out} --out decoder")
     accelerator.wait_for_everyone()
@@ -228,50 +250,24 @@ COMMAND = Pretrain(
 main = COMMAND
 
 
-def open_data(run: PretrainConfig) -> Source:
-    """A corpus, a token set or scans of EEG with fMRI, whichever the folder is."""
-    kind = artifacts.open_sealed(run.data).kind
-    if kind not in ("corpus", "tokens", "pairs"):
-        raise ValueError(f"{run.data}: wanted a corpus, tokens or pairs to train on, this is a "
-                         f"{kind}")
-    if kind != "pairs":
-        return Corpus.open(run.data) if kind == "corpus" else TokenSet.open(run.data)
-    pairs = Pairs.open(run.data)
-    if run.model_class.learns_from != "volumes":
-        return Scans(pairs)
-    return VolumeWindows(pairs, n_times=_architecture(run).n_times)
-
-
-def augmented(run: PretrainConfig, data: Source, model: NeuroFMPreTrainedModel
-              ) -> Source | Augmented:
-    """What is trained on: the data, of which a share is augmented where that is asked for."""
-    if not run.augment_share:
-        return data
-    if not isinstance(data, Corpus):
-        raise ValueError(f"augment_share needs signals, which {run.data} does not hold: name a "
-                         f"corpus, or leave it out")
-    augment.check(data.contract, run.augment_by, model.n_channels)
-    return Augmented(data, run.augment_share, tuple(run.augment_by))
-
-
 def build(run: PretrainConfig, data: Source, windows: np.ndarray) -> NeuroFMPreTrainedModel:
     """A new model with random weights, its contract that of the data. windows: to be trained on."""
     if run.init:
         return _begun(run, data)
-    architecture = _architecture(run).knowing(data, windows)
+    architecture = architecture_of(run).knowing(data, windows)
     of_scans = isinstance(data, Scans)
     if of_scans != (run.model_class.learns_from != "signals"):
         raise ValueError(f"model {run.model!r} learns from "
                          f"{'other data than ' if of_scans else ''}EEG with fMRI (neurofm pair), "
-                         f"which {run.data} {'is' if of_scans else 'is not'}: choose another "
+                         f"which {run.named} {'is' if of_scans else 'is not'}: choose another "
                          f"model, or other data")
     if (wanted := run.model_class.modality) != data.contract.modality:
-        raise ValueError(f"model {run.model!r} learns from {wanted}, but {run.data} holds "
+        raise ValueError(f"model {run.model!r} learns from {wanted}, but {run.named} holds "
                          f"{data.contract.modality}: choose another model, or ingest other "
                          f"recordings")
     if run.tokenizer is None:
         if isinstance(data, TokenSet):
-            raise ValueError(f"model {run.model!r} learns from signals, but {run.data} holds "
+            raise ValueError(f"model {run.model!r} learns from signals, but {run.named} holds "
                              f"tokens: name the corpus they were made from")
         model = run.model_class(architecture)
     else:
@@ -304,18 +300,6 @@ def _begun(run: PretrainConfig, data: Source) -> NeuroFMPreTrainedModel:
                          f"({' '.join(str(problem).split())[:200]})") from problem
     other.contract = model.contract
     return other
-
-
-def _architecture(run: PretrainConfig) -> NeuroFMConfig:
-    """The config of the model; its class checks the fields one by one and together."""
-    made = run.model_class.config_class
-    try:
-        return made(**run.architecture)
-    except TypeError as problem:  # a text where a number was wanted, one number for a list …
-        fields = [str(field) for name, field in inspect.signature(made).parameters.items()
-                  if name in run.architecture]
-        raise ValueError(f"architecture {run.architecture} does not fit {made.__name__}, which "
-                         f"wants {'; '.join(fields)} ({problem})") from problem
 
 
 def _check_tokenizer(path: str, tokenizer: Tokenizer, data: Source) -> None:

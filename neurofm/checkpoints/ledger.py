@@ -1,5 +1,7 @@
 """The ledger of a checkpoint: whom it was trained and validated on, what is not known of that."""
 
+import numpy as np
+
 from ..seen import signals, subject_keys
 from . import dataset_ids
 
@@ -17,13 +19,13 @@ def training_ledger(data, windows_by_split: dict, parent: dict | None = None) ->
     parent: ledger of what this was made from (a tokenizer, a pretrained model); it is kept.
     """
     entries = list((parent or {}).get("recordings", []))
-    known = {(entry["recording"], entry["role"]) for entry in entries}
+    known = {(entry["recording"], entry["role"], entry["subject"]) for entry in entries}
+    table = data.recordings[["recording", "duration_s"]]
     keys, digests = subject_keys(data.recordings), signals(data.recordings)
     for role, windows in windows_by_split.items():
-        rows = sorted(set(data.windows["recording"].to_numpy()[windows].tolist()))
-        for row in rows:
-            record = data.recordings.iloc[row]
-            if (record["recording"], role) not in known:
+        rows = np.unique(data.windows["recording"].to_numpy()[windows]).tolist()
+        for row, record in zip(rows, table.iloc[rows].to_dict("records"), strict=True):
+            if (record["recording"], role, keys.iloc[row]) not in known:
                 entries.append({
                     "recording": record["recording"], "role": role, "subject": keys.iloc[row],
                     "hours": round(float(record["duration_s"]) / 3600, 4),

@@ -77,7 +77,7 @@ class Packs:
             if file.is_file() and file.stat().st_size == note["bytes"]:
                 self.known[path.stem] = note
         self._place = {(name, digest): (shard, first, n) for shard, note in self.known.items()
-                       for name, digest, first, n in note["pieces"]}
+                       for name, digest, first, n, _ in note["pieces"]}
 
     def shard(self, recording: str, digest: str | None) -> str | None:
         """The shard that holds a recording as it was last written (its sha256); None = none."""
@@ -95,6 +95,19 @@ class Packs:
         shard, first, _ = self._place.get((recording, digest), (recording, 0, 0))
         return shard, first
 
+    def n_bytes(self, recording: str, digest: str) -> int:
+        """Size of the file that a recording has, or had before it was put into a shard."""
+        if (own := self.folder / f"{recording}.arrow").is_file():
+            return own.stat().st_size
+        return next(size for name, sha256, _, _, size in self.known[
+            self._place[recording, digest][0]]["pieces"] if (name, sha256) == (recording, digest))
+
+    def repair(self) -> None:
+        """Take apart all shards that are not what was written."""
+        for shard in [*self.known]:
+            if hashes.sha256(self.folder / f"{shard}.arrow") != self.known[shard]["sha256"]:
+                self.unpack(shard)
+
     def rows(self, recording: str, digest: str) -> Iterator[np.ndarray]:
         """The rows of a recording, as bytes."""
         shard, first, n = self._place[recording, digest]
@@ -104,7 +117,7 @@ class Packs:
         """Take a damaged shard apart: recordings in it that are what was written get files of their
         own again. Returns the names of the others."""
         lost = set()
-        for name, digest, _, _ in self.known[shard]["pieces"]:
+        for name, digest, *_ in self.known[shard]["pieces"]:
             path = self.folder / f"{name}.arrow"
             if path.exists():
                 continue
@@ -123,7 +136,7 @@ class Packs:
         """Forget a shard and remove its file."""
         (self.notes / f"{shard}.json").unlink(missing_ok=True)
         (self.folder / f"{shard}.arrow").unlink(missing_ok=True)
-        for name, digest, _, _ in self.known.pop(shard)["pieces"]:
+        for name, digest, *_ in self.known.pop(shard)["pieces"]:
             if self._place.get((name, digest), ("",))[0] == shard:
                 del self._place[name, digest]
 
@@ -131,7 +144,7 @@ class Packs:
         """A shard is finished, and the disk has it."""
         first = np.cumsum([0, *(piece.n_rows for piece in pieces)]).tolist()
         note = {"bytes": (self.folder / f"{shard}.arrow").stat().st_size, "sha256": digest,
-                "pieces": [[piece.recording, piece.sha256, first[k], piece.n_rows]
+                "pieces": [[piece.recording, piece.sha256, first[k], piece.n_rows, piece.n_bytes]
                            for k, piece in enumerate(pieces)]}
         self.notes.mkdir(parents=True, exist_ok=True)
         artifacts.write_json(self.notes / f"{shard}.json", note, checked=True)

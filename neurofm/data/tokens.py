@@ -4,7 +4,7 @@
       manifest.json               parents: the corpus's and the tokenizer's fingerprints
       preprocessor_config.json    the contract of the signals behind the codes
       recordings.arrow  windows.arrow    as in the corpus
-      ids/ID.arrow                int16 [source, frame, level], one shard a recording
+      ids/ID.arrow                int16 [source, frame, level], one shard a recording, or of several
 
 Half a minute of 16 sources is 20 kB of codes against 2 MB of 64-channel signal, so a model trains
 from tokens made once (the published code makes them anew at each step).
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from .. import artifacts
-from . import contracts, shards, tables
+from . import contracts, packing, shards, tables
 from .batch import Tokens
 from .corpus import Corpus
 from .windows import WindowTable, write_datasets
@@ -161,7 +161,40 @@ def write_shard(folder: str | Path, recording: str, ids) -> str:
     return shards.write(Path(folder) / "ids" / f"{recording}.arrow", "ids", arrays)
 
 
-def write_tables(folder: str | Path, corpus: Corpus, hashes: dict[str, str]) -> list[str]:
+def arrange(
+    folder: str | Path, notes: Path, corpus: Corpus, hashes: dict[str, str], shard_mb: int | None
+) -> packing.Arranged:
+    """Put recordings into shards.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    notes
+        Folder of notes of what is in which shard.
+    corpus
+        Corpus that was tokenized.
+    hashes
+        Recording → sha256 of its shard.
+    shard_mb
+        See `packing.groups`.
+
+    Returns
+    -------
+    Arranged
+        Where each recording is.
+    """
+    room = Path(folder) / "ids"
+    packs, counts = packing.Packs(room, notes), corpus.n_windows()
+    pieces = [packing.Piece(name, hashes[name], packs.n_bytes(name, hashes[name]), n)
+              for name, n in zip(corpus.names(), counts.tolist(), strict=True)]
+    return packing.arrange(room, notes, pieces, shard_mb)
+
+
+def write_tables(
+    folder: str | Path, corpus: Corpus, hashes: dict[str, str],
+    arranged: packing.Arranged | None = None,
+) -> list[str]:
     """Write the tables beside the shards.
 
     Parameters
@@ -172,15 +205,24 @@ def write_tables(folder: str | Path, corpus: Corpus, hashes: dict[str, str]) -> 
         Corpus that was tokenized.
     hashes
         Recording → sha256 of its shard.
+    arranged
+        Where each recording is; None = each has a file.
 
     Returns
     -------
     list[str]
         Names of all files.
     """
-    folder = Path(folder)
+    folder, names = Path(folder), [f"{name}.arrow" for name in hashes]
     corpus.contract.save(folder)
-    tables.write(corpus.recordings, folder / "recordings.arrow")
-    tables.write(corpus.windows, folder / "windows.arrow")
+    recordings = corpus.recordings.drop(columns="shard", errors="ignore")
+    row = corpus.row_of_recording()
+    if arranged is not None:
+        names = [*arranged.files]
+        if arranged.shard != corpus.names():
+            recordings = recordings.assign(shard=arranged.shard)
+            row = row + np.array(arranged.first_row)[corpus.windows["recording"]]
+    tables.write(recordings, folder / "recordings.arrow")
+    tables.write(corpus.windows.assign(row=row), folder / "windows.arrow")
     return ["preprocessor_config.json", "recordings.arrow", "windows.arrow",
-            *write_datasets(folder, corpus.datasets), *(f"ids/{name}.arrow" for name in hashes)]
+            *write_datasets(folder, corpus.datasets), *(f"ids/{name}" for name in names)]

@@ -77,6 +77,8 @@ class WindowTable:
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
         """Data set → what was stated of its terms: name, license, acknowledge, doi."""
+        if (terms := self.__dict__.get("_terms")) is not None:  # of several folders
+            return terms
         path = self.folder / DATASETS
         return json_file.read(path) if path.exists() else {}
 
@@ -104,6 +106,27 @@ class WindowTable:
         """'dataset/subject' of each recording."""
         return keys(self._recordings)
 
+
+    def names(self) -> list[str]:
+        """Name of each recording."""
+        codes, texts = self._recordings.codes("recording")
+        return [texts[code] for code in codes.tolist()]
+
+    def n_windows(self) -> np.ndarray:
+        """Number of windows of each recording."""
+        return np.bincount(self._index[0], minlength=len(self._recordings))
+
+    def by_recording(self) -> list[np.ndarray]:
+        """Windows of each recording, in the order of their rows in its shard."""
+        recording, row, _ = self._index
+        return np.split(np.lexsort((row, recording)), np.cumsum(self.n_windows())[:-1])
+
+    def row_of_recording(self) -> np.ndarray:
+        """Place of each window among those of its recording, by their rows in its shard."""
+        place = np.empty(len(self), dtype=np.int64)
+        for windows in self.by_recording():
+            place[windows] = np.arange(len(windows))
+        return place
 
     def subjects(self, windows: np.ndarray) -> np.ndarray:
         """'dataset/subject' of each of the windows, for groups and intervals."""

@@ -1,12 +1,19 @@
 """Time to open a corpus of 10,000 recordings, by how much is verified, and to read it once.
 
+Then one of 100,000 recordings and a million windows in shards of many recordings (faked tables,
+sparse shards): seconds and private memory to open it, and to receive it in a worker. Then random
+reads over 1,000 files, with maps kept and with 256 kept as before, by turns in one process.
+
 Shards of 0.3 MB, a hundred windows each, layouts of 200 people. Each figure is the median of five
 fresh openings in one process, with files in the page cache.
 """
 
+import json
 import os
+import pickle
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +24,11 @@ import pandas as pd
 
 from neurofm import artifacts, hashes, integrity
 from neurofm.data import corpus as corpora
+from neurofm.data import shards
 from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors
+from tests.support import faked
 
 RECORDINGS, WINDOWS, CHANNELS, LAYOUTS, REPEATS = 10_000, 100, 32, 200, 5
 CONTRACT = InputContract(sfreq=24.0, lowpass_hz=10.0, window_s=1.0)
@@ -103,8 +112,52 @@ def main() -> None:
     for how, what in (("off", "read a window of each shard, not verified"),
                       ("lazy", "the same, each shard hashed")):
         print(f"{what:<66}{read(folder, how):>9.2f}")
+    many(place / "many")
+    reads(place / "reads")
     if own:
         shutil.rmtree(place)
+
+
+def many(folder: Path, recordings: int = 100_000, windows: int = 10) -> None:
+    """Print what opening a large corpus takes, in a new process each."""
+    if not artifacts.is_sealed(folder):
+        os.fsync = lambda number: None
+        faked.make(folder, recordings, windows)
+    sent = folder.with_name("sent")
+    sent.write_bytes(pickle.dumps(Corpus.open(folder)))
+    n_files = len(artifacts.read_manifest(folder).listed)
+    print(f"{recordings:,} recordings, {recordings * windows:,} windows, {n_files:,} files; a "
+          f"worker is sent {sent.stat().st_size / 1e6:.2f} MB")
+    for how, where in (("open", folder), ("worker", sent)):
+        found = [json.loads(subprocess.run(
+            [sys.executable, "-c", faked.MEASURED, how, str(where)], text=True, check=True,
+            capture_output=True).stdout) for _ in range(3)]
+        seconds, mb = (statistics.median(each[key] for each in found) for key in ("seconds", "MB"))
+        print(f"{how:<66}{seconds:>9.2f} s {mb:>6.1f} MB")
+
+
+def reads(folder: Path, files: int = 1000, rows: int = 20, n: int = 4000) -> None:
+    """Print random reads a second over many files."""
+    for number in range(files):
+        shards.write(folder / f"{number}.arrow", "signal",
+                     np.zeros((rows, CHANNELS, 240), np.float32))
+    random = np.random.default_rng(0)
+    wanted = list(zip(random.integers(0, files, n).tolist(), random.integers(0, rows, n).tolist(),
+                      strict=True))
+    kept = shards._OPEN_FILES
+    rates: dict[int, list[float]] = {256: [], kept: []}
+    readers = {limit: shards.ShardReader(folder, "float32") for limit in rates}
+    for _ in range(REPEATS):
+        for limit, reader in readers.items():
+            shards._OPEN_FILES = limit
+            began = time.perf_counter()
+            for file, row in wanted:
+                reader.read(f"{file}.arrow", row)
+            rates[limit].append(n / (time.perf_counter() - began))
+    shards._OPEN_FILES = kept
+    for limit, each in rates.items():
+        print(f"{f'random reads over {files:,} files, {limit:,} kept open':<66}"
+              f"{statistics.median(each):>9,.0f} /s")
 
 
 if __name__ == "__main__":

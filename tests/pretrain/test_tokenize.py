@@ -8,7 +8,8 @@ import torch
 from filelock import FileLock
 
 import neurofm.pretrain.tokenize
-from neurofm import artifacts, checkpoints
+from neurofm import artifacts, checkpoints, cli
+from neurofm.data import packing
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.models.brainomni import BrainOmni, BrainOmniConfig
@@ -161,3 +162,35 @@ def test_bad_input_other_settings_in_a_part(corpus_folder, tokenizer_folder, tmp
     with pytest.raises(SystemExit, match="2"):
         main([*words(corpus_folder, tokenizer_folder, out), "--part=3/2"])
     assert "wanted K/N with K from 1 to N" in capsys.readouterr().err
+
+
+def test_recordings_share_shards(corpus_folder, tokenizer_folder, tokens_folder, tmp_path,
+                                 monkeypatch):
+    """The same codes, by a call that was interrupted while it packed them; none is made twice."""
+    wanted, words = TokenSet.open(tokens_folder), [
+        "tokenize", f"--data={corpus_folder}", f"--model={tokenizer_folder}", "--shard_mb=1"]
+    monkeypatch.setattr(packing, "groups", lambda pieces, shard_mb: [
+        (f"shard-{k}", pieces[k : k + 2]) for k in range(0, len(pieces), 2)])
+    assert cli.main([*words, f"--out={tmp_path / 'whole'}"]) == 0
+    note, noted = packing.Packs.note, []
+
+    def killed_at_the_second(self, shard, pieces, digest):
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(shard)
+        note(self, shard, pieces, digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing.Packs, "note", killed_at_the_second)
+        assert cli.main([*words, f"--out={tmp_path / 'tokens'}"]) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(neurofm.pretrain.tokenize.tokens, "write_shard", None)  # none is encoded
+        assert cli.main([*words, f"--out={tmp_path / 'tokens'}"]) == 0
+    for name in ("whole", "tokens"):
+        tokens = TokenSet.open(tmp_path / name)
+        assert len(list((tmp_path / name / "ids").iterdir())) == -(-len(tokens.recordings) // 2)
+        assert all(np.array_equal(tokens.ids(w), wanted.ids(w)) for w in range(len(wanted)))
+        assert tokens.labels(np.arange(9)).tolist() == wanted.labels(np.arange(9)).tolist()
+        assert not (tmp_path / name / "shards").exists()
+    assert (artifacts.open_sealed(tmp_path / "whole").fingerprint
+            == artifacts.open_sealed(tmp_path / "tokens").fingerprint)

@@ -45,6 +45,7 @@ def signals(sensors: Sensors, n_windows: int, seed: int) -> np.ndarray:
 def make(
     folder: Path, *, n_channels: tuple[int, ...] = (5, 8, 12), n_windows: int = 12,
     splits: tuple[str, ...] = SPLITS, spoil: dict[str, int] | None = None,
+    dataset: str = "simulated", contract: InputContract = CONTRACT,
 ) -> Path:
     """A sealed corpus with a subject for each of `splits`, layouts taking turns.
 
@@ -58,7 +59,7 @@ def make(
         if name in (spoil or {}):
             data[spoil[name], 0, 7] = np.inf
         recordings.append({
-            "recording": name, "dataset": "simulated", "subject": f"{number:02d}", "session": None,
+            "recording": name, "dataset": dataset, "subject": f"{number:02d}", "session": None,
             "task": "rest", "run": None, "split": split, "layout": sensors.fingerprint,
             "n_channels": len(sensors), "n_windows": n_windows,
             "duration_s": n_windows * WINDOW_S, "sfreq_original": SFREQ, "bads": "",
@@ -68,7 +69,7 @@ def make(
         windows += [{"recording": number, "row": row, "start_s": row * WINDOW_S, "label": None}
                     for row in range(n_windows)]
     failures = pd.DataFrame(columns=["source", "reason"])
-    corpus.seal(folder, CONTRACT, pd.DataFrame(recordings), pd.DataFrame(windows),
+    corpus.seal(folder, contract, pd.DataFrame(recordings), pd.DataFrame(windows),
                 {sensors.fingerprint: sensors for sensors in layouts}, failures, config={})
     return folder
 

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from spiky import STEPS, Spiky  # beside this file
 from torch.distributed.tensor import DTensor
 
+import neurofm.pretrain.sources
 import neurofm.pretrain.train
 from neurofm import config
 from neurofm.pretrain.train import COMMAND, PretrainConfig, pretrain_on
@@ -59,7 +60,7 @@ def shard(environment: dict) -> None:
 
 def guarded(run: PretrainConfig, work: Path, accelerator: Accelerator) -> None:
     """A run that skips steps and goes back; each process keeps what it said."""
-    data, said = neurofm.pretrain.train.open_data(run), []
+    data, said = neurofm.pretrain.sources.open_data(run), []
     config = replace(run.train, steps=STEPS, save_every=8, validate_every=0, lr=1e-3, spikes=12.0)
     train(Spiky(poison=30), data, data.select("train"), config, work / "guarded", accelerator,
           say=said.append)
@@ -89,7 +90,7 @@ def main(work: Path) -> None:
     guarded(run_of(settings, "brainomni"), work, accelerator)
     shard(settings["fsdp"])
     run = run_of(settings, "sharded")
-    data = neurofm.pretrain.train.open_data(run)
+    data = neurofm.pretrain.sources.open_data(run)
     windows = data.select("train")
     for stop_after in (7, None):
         torch.manual_seed(run.train.seed)

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from neurofm import artifacts
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
+from neurofm.pretrain.sources import open_data
 from neurofm.pretrain.tokenize import main as tokenize_main
-from neurofm.pretrain.train import PretrainConfig, build, open_data
+from neurofm.pretrain.train import PretrainConfig, build
 from neurofm.pretrain.train import main as pretrain_main
 from neurofm.training import state
 from neurofm.training.loop import TrainConfig, accelerator_for, train
