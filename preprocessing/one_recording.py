@@ -1,5 +1,6 @@
 """What a worker does with one recording: read, standardize, cut, write its shard and its record."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _ingest(job: Job, out: Path, shaping: Shaping) -> None:
         window_labels = [cuts.labels[i] for i in done.onset]
     else:
         window_labels = [labels.of_recording(recording, shaping.label, job.label)] * len(done)
-    stored = done.stored()
+    stored: Iterable[np.ndarray] = done.stored()
     if shaping.storage != "float32":
         stored = [*stored]
         done.quality["storage_error"] = storage.error(stored, shaping.storage)

@@ -47,7 +47,7 @@ def _opened(folder: Path) -> Corpus | TokenSet:
 def windows_of(run, data: Source, say: Callable[..., None]) -> np.ndarray:
     """Windows to train on; of several data sets, as often as their shares ask for."""
     windows = np.concatenate([data.select(split) for split in run.splits])
-    if len(run.places) == 1:
+    if len(run.places) == 1 or not isinstance(data, Corpus | TokenSet):
         return windows
     windows, bounds = np.sort(windows), joined.bounds(data)
     sizes = np.diff(np.searchsorted(windows, [0, *bounds])).tolist()

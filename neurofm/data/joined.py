@@ -13,18 +13,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from .corpus import Corpus
+from .sensors import Sensors
 from .shards import ShardReader
 from .tokens import TokenSet
 from .windows import WindowTable
 
 MOST = 20  # times that a window may stand in a pass
-Kind = TypeVar("Kind", Corpus, TokenSet)
 
 
 class Readers(ShardReader):
@@ -42,7 +41,7 @@ class Readers(ShardReader):
         return self.readers[int(number)].read(name, row)
 
 
-def join(parts: Sequence[Kind]) -> Kind:
+def join(parts: Sequence[Corpus | TokenSet]) -> Corpus | TokenSet:
     """Corpora, or token sets, as one.
 
     Parameters
@@ -71,22 +70,24 @@ def join(parts: Sequence[Kind]) -> Kind:
     windows = pd.concat([part.windows.assign(recording=part.windows["recording"] + begin[k])
                          for k, part in enumerate(parts)], ignore_index=True)
     fingerprint = mark([part.fingerprint for part in parts])
-    shared = (Path(" + ".join(str(part.folder) for part in parts)),
-              first.contract.with_(corpus=fingerprint), recordings, windows, fingerprint,
-              Readers([part.reader for part in parts]))
+    folder = Path(" + ".join(str(part.folder) for part in parts))
+    contract = first.contract.with_(corpus=fingerprint)
+    reader = Readers([part.reader for part in parts])
     found: Corpus | TokenSet
     if isinstance(first, TokenSet):
-        found = TokenSet(*shared, first.shape, mark([part.corpus for part in parts]),
-                         first.tokenizer)
+        corpora = [part.corpus for part in parts if isinstance(part, TokenSet)]
+        found = TokenSet(folder, contract, recordings, windows, fingerprint, reader, first.shape,
+                         mark(corpora), first.tokenizer)
     else:
-        layouts: dict = {}
+        layouts: dict[str, Sensors] = {}
         for part in parts:
-            layouts |= part.layouts
-        found = Corpus(*shared, layouts)
+            if isinstance(part, Corpus):
+                layouts |= part.layouts
+        found = Corpus(folder, contract, recordings, windows, fingerprint, reader, layouts)
     object.__setattr__(found, "_terms", {name: terms for part in reversed(parts)
                                          for name, terms in part.datasets.items()})
     object.__setattr__(found, "_bounds", np.cumsum([len(part) for part in parts]).tolist())
-    return found  # type: ignore[return-value] # of the kind of its parts
+    return found
 
 
 def bounds(data: Corpus | TokenSet) -> list[int]:
@@ -182,8 +183,9 @@ def repeated(
         A window would stand more than `MOST` times in a pass.
     """
     parts = np.split(windows, np.searchsorted(windows, bounds(data)[:-1]))
-    times = np.array([share / max(len(part), 1) for part, share in zip(parts, shares, strict=True)])
-    times = times / times[[len(part) > 0 for part in parts]].min()
+    times = np.array([share / len(part) if len(part) else 0.0
+                      for part, share in zip(parts, shares, strict=True)])
+    times = times / times[times > 0].min()
     if times.max() > MOST:
         raise ValueError(f"weights: windows of one data set would stand {times.max():.0f} times in "
                          f"a pass, wanted at most {MOST}: give shares nearer to the sizes "

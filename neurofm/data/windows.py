@@ -35,8 +35,11 @@ class WindowTable:
     fingerprint: str
     reader: shards.ShardReader  # the shards
     if TYPE_CHECKING:  # of `recordings` and `windows`; made once, below
-        _recordings: Table
-        _windows: Table
+        @property
+        def _recordings(self) -> Table: ...
+
+        @property
+        def _windows(self) -> Table: ...
 
         @property
         def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...

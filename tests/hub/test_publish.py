@@ -18,6 +18,7 @@ from neurofm.data import tables
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.hub.staging import check_in_fresh_process
+from tests.support import corpora
 from tests.support.loopback_hub import check_card
 from tests.support.one_person import save_raw
 from tests.support.stranger import fresh
@@ -340,6 +341,15 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
     assert artifacts.open_sealed(tmp_path / "back", hashes=True).parents["source"] == (
         Corpus.open(source).fingerprint)
     assert np.array_equal(back.signal(3), Corpus.open(source).signal(3))
+    words = ["pretrain", "--data", "hf://tester/windows", "--model", "brain_tokenizer",
+             "--out", str(tmp_path / "trained"), "--train.steps=1", "--train.batch_windows=2",
+             "--train.workers=0", f"--architecture={json.dumps(corpora.TOKENIZER)}"]
+    assert cli.main(words) == 0  # downloaded once, verified, and a parent like any other
+    assert artifacts.read_manifest(tmp_path / "trained").parents["data"] == back.fingerprint
+    assert cli.main([*words[:2], "hf://tester/none", *words[3:-3], *words[-3:-1],
+                     f"--out={tmp_path / 'none'}"]) == 1
+    assert "hf://tester/none: there is no such folder here, and as a repository" in (
+        capsys.readouterr().err)
     card = there["README.md"].decode()
     assert check_card(card, "dataset") == []
     assert "| Planted | 14 | 14 |" in card

@@ -39,7 +39,8 @@ def test_shares_repeat_windows_and_leave_none_out(two):
     both = joined.join([Corpus.open(folder) for folder in two])
     windows, (first, _) = both.select("train"), joined.bounds(both)
     sizes = [int((windows < first).sum()), int((windows >= first).sum())]
-    for weights, temperature in (([1, 1], 1), ([1, 2.5], 1), ([], 1), ([], 3)):
+    for weights, temperature in (
+                ([1.0, 1.0], 1.0), ([1.0, 2.5], 1.0), ([], 1.0), ([], 3.0)):
         shares = joined.shares_of(sizes, weights, temperature)
         found = joined.repeated(both, windows, shares, seed=3)
         assert set(found.tolist()) == set(windows.tolist())
