@@ -33,7 +33,8 @@ def continued(run: "PretrainConfig", job: Job, accelerator: Accelerator) -> Hist
                              f"continued; give the settings by themselves")
         told = History.of(run)
     elif changes := told.pending(run):
-        first = told.legs[-1].settings["train.steps"] if sealed else state.step_of(found)
+        first = (told.legs[-1].settings["train.steps"] if sealed or found is None else
+                 state.step_of(found))
         if found and state.step_of(found) != first:
             found = None  # of a run that is sealed, left by a kill
         told.add(first, changes, "kept" if found else "new")

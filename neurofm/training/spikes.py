@@ -116,7 +116,7 @@ class Guard:
         takes part."""
         if not self.on:
             return False
-        far = {}
+        far: dict[str, float] = {}
         if len(self.last["loss"]) >= AT_LEAST:
             far = {name: deviations(means[name], self.last[name]) for name in _WATCHED}
         if all(each <= self.config.spikes for each in far.values()):
