@@ -35,8 +35,8 @@ def continued(run: "PretrainConfig", job: Job, accelerator: Accelerator) -> Hist
     elif changes := told.pending(run):
         first = (told.legs[-1].settings["train.steps"] if sealed or found is None else
                  state.step_of(found))
-        if found and state.step_of(found) != first:
-            found = None  # of a run that is sealed, left by a kill
+        if sealed and found and (state.step_of(found) != first or state.weights_alone(found)):
+            found = None  # left by a kill
         told.add(first, changes, "kept" if found else "new")
         accelerator.wait_for_everyone()  # all have looked, before anything is written
         if not found and run.train.keep_best:

@@ -79,7 +79,12 @@ def begin(folder: Path, step: int, weights: dict[str, Tensor]) -> None:
            target / "model.safetensors")
     _write({}, target / "optimizer.safetensors")
     artifacts.seal(target, "state", files=["model.safetensors", "optimizer.safetensors"],
-                   config={"step": step, "log": {}, "guard": {}}, code=False)
+                   config={"step": step, "log": {}, "guard": {}, "weights_alone": True}, code=False)
+
+
+def weights_alone(state: Path) -> bool:
+    """Whether `begin` wrote it."""
+    return artifacts.open_sealed(state, "state").config.get("weights_alone", False)
 
 
 def finished(folder: Path) -> list[Path]:

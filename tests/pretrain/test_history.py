@@ -113,6 +113,7 @@ def test_resume_after_a_kill_while_a_finished_run_is_begun_again(settings, tmp_p
     checkpoints.load(killed)
     assert start(settings, killed, longer) == 0
     assert weights(whole) == weights(killed)
+    assert json.loads((killed / "training_data.json").read_text())["legs"][1]["optimizer"] == "new"
 
 
 def test_resume_with_another_rate_on_the_way(settings, tmp_path, capsys, monkeypatch):
