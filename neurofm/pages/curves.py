@@ -63,11 +63,12 @@ def curves(named: Mapping[str, Points], x_name: str, y_name: str,
     legend = []
     for (name, points), color in zip(finite.items(), COLORS * 9, strict=False):
         thin = points[:: max(1, len(points) // _MOST)]
-        at = [place(*point) for point in thin]
-        if len(at) == 1:
-            parts.append(f'<circle cx="{at[0][0]:.1f}" cy="{at[0][1]:.1f}" r="3" fill="{color}"/>')
+        placed = [place(*point) for point in thin]
+        if len(placed) == 1:
+            (x, y), = placed
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>')
         else:
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
             parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" '
                          f'stroke-width="1.4"/>')
         legend.append(f'<span style="color:{color}">■</span> {html.escape(name)}')

@@ -3,7 +3,9 @@
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,7 +60,7 @@ class Energy:
                 continue  # a part of a package
             with contextlib.suppress(OSError, ValueError):
                 wraps = int((folder / "max_energy_range_uj").read_text()) / 1e6
-                self._counters.append((lambda f=folder: _rapl_j(f), wraps))
+                self._counters.append((partial(_rapl_j, folder), wraps))
                 names.append("processors (RAPL)")
         self._counters = [(read, wraps) for read, wraps in self._counters if _reads(read)]
         self.what = ", ".join(dict.fromkeys(names)) if self._counters else ""
@@ -99,4 +101,8 @@ def _gpus() -> list[Callable[[], float]]:
                    for k in range(pynvml.nvmlDeviceGetCount())]
     except Exception:  # not installed, no driver
         return []
-    return [lambda h=h: pynvml.nvmlDeviceGetTotalEnergyConsumption(h) / 1e3 for h in handles]
+    return [partial(_gpu_j, pynvml, handle) for handle in handles]
+
+
+def _gpu_j(nvml: Any, handle: Any) -> float:
+    return nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
