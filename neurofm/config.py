@@ -298,10 +298,26 @@ def _name_value(message: str) -> str:
     key, wanted, came = found[1], found[2], found[3].strip()
     choices = re.findall(r"'([^']*)'", wanted) if "Literal" in wanted else []
     if not choices:
+        if (came[:1] in "[{" or "list" in wanted) and (fault := _fault_of_yaml(came)):
+            return f"{key}: not valid YAML: {fault}"
         return f"{key}: wanted {_TYPES.get(wanted, wanted)}, got {came}"
     near = difflib.get_close_matches(came, choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{key}: wanted one of {', '.join(filter(None, choices))}, got {came!r}{hint}"
+
+
+def _fault_of_yaml(text: str) -> str:
+    """Why a value is not what its writer meant, in one line; "" where it is YAML."""
+    import yaml
+
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or str(error)
+        quotes = ("; in double quotes a backslash begins an escape: put the text in single quotes"
+                  if "escape" in problem else "")
+        return f"{problem} in {text}{quotes}"
+    return ""
 
 
 def _name_union(message: str) -> str:

@@ -159,8 +159,12 @@ class _Notes:
 
 @functools.lru_cache(maxsize=64)
 def _notes(folder: str) -> _Notes:
+    own = cache_folder()  # without one nothing is remembered beyond this process
+    return _Notes(own and own / "hashes" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:32])
+
+
+def cache_folder() -> Path | None:
+    """The user's, of neurofm; None where there is no home."""
     own = os.environ.get("NEUROFM_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "neurofm")
-    if own.startswith("~"):  # there is no home: nothing is remembered beyond this process
-        return _Notes(None)
-    return _Notes(Path(own) / "hashes" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:32])
+    return None if own.startswith("~") else Path(own)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..pages import table, words
+from ..pages.table import plain
 from . import citations, dataset_ids, robustness
 from .ledger import leg_in_words
 from .robustness import Robustness
@@ -62,10 +63,10 @@ def card(
     about = about or About()
     parts = [
         _front(model, ledger, about, repo),
-        f"# {(title := about.title or type(model).__name__)}\n",
+        f"# {plain(title := about.title or type(model).__name__)}\n",
         _INSTALL,
         _what(model),
-        "## Input\n\n" + model.contract.in_words() + "\n",
+        "## Input\n\n" + plain(model.contract.in_words()) + "\n",
         _training(model, ledger),
         *(_evaluation(each) for each in about.evaluations),
         _worse(worse),
@@ -138,9 +139,9 @@ def _what(model: "NeuroFMPreTrainedModel") -> str:
     shape = {key: value for key, value in model.config.to_diff_dict().items()
              if isinstance(value, int | float | str) and key in usual
              and value != usual[key].default}
-    said = ", ".join(f"{key} {value}" for key, value in shape.items())
-    classes = ", ".join(model.classes if isinstance(model, WindowDecoder) else ())
-    channels = ", ".join(model.ch_names)
+    said = plain(", ".join(f"{key} {value}" for key, value in shape.items()))
+    classes = plain(", ".join(model.classes if isinstance(model, WindowDecoder) else ()))
+    channels = plain(", ".join(model.ch_names))
     return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
             + (f"\nClasses: {classes}.\n" if classes else "")
             + (f"\nReads these channels, by their names: {channels}.\n" if channels else "")
@@ -159,9 +160,11 @@ def _training(model, ledger: dict) -> str:
     if people:
         total = {role: len(set().union(*(of.get(role, set()) for of in people.values())))
                  for role in sorted({role for of in people.values() for role in of})}
-        corpus = f" on corpus `{model.contract.corpus}`" if model.contract.corpus else ""
+        mark = "".join(filter(str.isalnum, model.contract.corpus or ""))
+        corpus = f" on corpus `{mark}`" if mark else ""
         lines += [f"Trained{corpus}: "
-                  + "; ".join(f"{role}: {words.count(n, 'subject')}" for role, n in total.items())
+                  + "; ".join(f"{plain(role)}: {words.count(n, 'subject')}"
+                              for role, n in total.items())
                   + f"; {sum(hours.values()):.2f} h.", ""]
         terms, rows = ledger.get("datasets", {}), []
         for name, roles in sorted(people.items()):
@@ -171,13 +174,14 @@ def _training(model, ledger: dict) -> str:
         lines += [table.markdown(["data set", "subjects", "hours", "terms"], rows), ""]
     if legs := ledger.get("legs"):
         lines += ["Settings were changed during the training:", "",
-                  *(f"- {leg_in_words(leg)}" for leg in legs), ""]
+                  *(f"- {plain(leg_in_words(leg))}" for leg in legs), ""]
     for entry in ledger.get("published", []):
-        lines += [f"Holds weights published by others: {entry['weights']} ({entry['licence']}; "
-                  f"{entry['paper']}), trained on "
-                  f"{', '.join(entry['datasets']) or 'no data set named'} ({entry['note']}).", ""]
+        lines += [plain(
+            f"Holds weights published by others: {entry['weights']} ({entry['licence']}; "
+            f"{entry['paper']}), trained on "
+            f"{', '.join(entry['datasets']) or 'no data set named'} ({entry['note']})."), ""]
         if "remarks" in entry:
-            lines += [*(f"- {remark}" for remark in entry["remarks"]), ""]
+            lines += [*(f"- {plain(remark)}" for remark in entry["remarks"]), ""]
     if len(lines) == 2:
         lines += ["None: random weights, or the training subjects are unknown.", ""]
     return "\n".join(lines)
@@ -191,11 +195,12 @@ def _dataset(name: str, terms: dict) -> str:
 def _evaluation(each: Evaluation) -> str:
     chance = "" if each.chance is None else f"; chance {words.estimate(each.chance)}"
     subjects = words.count(each.subjects, "subject")
-    rows = [[f"**{name}**" if name in each.ours else name, words.estimate(*values)]
+    rows = [[table.Markup(f"**{plain(name)}**") if name in each.ours else name,
+             words.estimate(*values)]
             for name, values in sorted(each.rows.items(), key=lambda row: -row[1][0])]
     return "\n".join([
-        f"## Evaluation: {each.task}", "",
-        f"{each.metric}, {each.dataset}, {subjects}, {each.protocol}{chance}.", "",
+        f"## Evaluation: {plain(each.task)}", "",
+        plain(f"{each.metric}, {each.dataset}, {subjects}, {each.protocol}{chance}."), "",
         table.markdown(["method", f"{each.metric} [95 %]"], rows), ""])
 
 
@@ -209,7 +214,7 @@ def _numbers(metrics: dict[str, float]) -> str:
 def _worse(found: Robustness | None) -> str:
     if found is None:
         return ""
-    return (f"## Worse recordings\n\n{found.about()}\n\n"
+    return (f"## Worse recordings\n\n{plain(found.about())}\n\n"
             f"{table.markdown(list(robustness.HEADS), found.rows())}\n")
 
 

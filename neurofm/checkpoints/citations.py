@@ -10,6 +10,7 @@ def section(said: str, title: str, repo: str, kind: str = "") -> str:
     """
     said = said.strip()
     entry = said if said[:1] == "@" else _entry(said, title, repo, kind)
+    entry = entry.replace("```", "'''")  # which would end the fence
     return f"## Citation\n\n```bibtex\n{entry}\n```\n"
 
 

@@ -46,6 +46,7 @@ class Said:
     license_link: str = ""
     title: str = ""
     citation: str = ""
+    limits: str = ""
 
 
 def card(
@@ -77,14 +78,16 @@ def card(
     heads = ["data set", "subjects", "recordings", "hours", "terms", "to be cited"]
     title = said.title or repo.split("/")[-1]
     return "\n".join([
-        f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n", f"# {title}\n",
+        f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n",
+        f"# {tables.plain(title)}\n",
         ("Standardized windows of brain recordings" if kind == "corpus" else
          "Codes of a tokenizer, for every window of brain recordings") + ", made by neurofm.\n",
         "## Use\n", _USE[kind].format(repo=repo), _columns(kind, data),
-        "## Signals\n", f"{data.contract.in_words()}\n",
+        "## Signals\n", f"{tables.plain(data.contract.in_words())}\n",
         "## Terms\n", tables.markdown(heads, rows), "",
-        f"{len(data)} windows ({splits}); splits are by subject. Works made from this data must "
-        f"pass on the terms above.\n",
+        f"{len(data)} windows ({tables.plain(splits)}); splits are by subject. Works made from "
+        f"this data must pass on the terms above.\n",
+        *([f"## Limits\n\n{said.limits.strip()}\n"] if said.limits.strip() else []),
         citations.section(said.citation, title, repo, "datasets/"),
     ])
 
@@ -144,4 +147,5 @@ def _columns(kind: str, data: "Corpus | TokenSet") -> str:
                 ["`ch_names`, `ch_types`", "list of texts", "name and kind of each sensor"],
                 ["`ch_positions`", "float32 [channel, 3]",
                  "places in the head frame, m; NaN where unknown"]]
-    return tables.markdown(["column", "type", "content"], rows) + "\n"
+    return tables.markdown(["column", "type", "content"],
+                           [[tables.Markup(each) for each in row] for row in rows]) + "\n"

@@ -26,7 +26,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 # What a study calls people in general, and labels that are nobody's.
-_WORDS = frozenset({
+WORDS = frozenset({
     "sub", "subj", "subject", "pat", "patient", "pt", "participant", "part", "person", "proband",
     "vp", "pp", "id", "control", "ctrl", "con", "healthy", "hc", "case", "volunteer", "donor",
     "twin", "session", "ses", "run", "rec", "recording", "task", "rest", "eyes", "open", "closed",
@@ -93,7 +93,7 @@ def telling(labels: Iterable[str], dataset: str = "") -> dict[str, str]:
     for label in all_labels:
         digits = re.sub(r"\D", "", label)
         few = len(digits) < 3  # "anna_1", "anna_2": sessions of one person
-        odd = [piece for piece in pieces[label] if len(piece) > 1 and piece not in _WORDS
+        odd = [piece for piece in pieces[label] if len(piece) > 1 and piece not in WORDS
                and (common[piece] < scheme or (few and len(piece) > 3 and common[piece] < 5
                     and 2 * common[piece] <= len(all_labels)))
                and not (len(all_labels) == 1 and len(piece) <= 3 and digits)]
@@ -107,7 +107,7 @@ def telling(labels: Iterable[str], dataset: str = "") -> dict[str, str]:
         elif any(_is_date(run, 8) for run in re.findall(r"\d+", label)) or (
                 as_dates and len(digits) == 6):
             found[label] = "a date"
-        elif not digits and not _WORDS & {*pieces[label]} and len(_bare(label)) > 1:
+        elif not digits and not WORDS & {*pieces[label]} and len(_bare(label)) > 1:
             found[label] = "initials" if len(_bare(label)) <= 3 else "a name"
     return found
 
@@ -270,7 +270,7 @@ def rules_of(labels: Iterable[str]) -> list[Rule]:
     for label in labels:
         bare = _bare(label)
         for word in (bare, *(each for each in _PIECE.findall(bare) if len(each) > 3)):
-            if word.casefold() not in _WORDS and len(word) > 1:
+            if word.casefold() not in WORDS and len(word) > 1:
                 words.setdefault(word, label)
     return [Rule(f"a subject's label ({label})", _whole(word)) for word, label in words.items()]
 
@@ -300,11 +300,10 @@ def without_names(recordings: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFr
         public = pseudonyms.subject(row["dataset"], row["subject"])
         about = json.loads(row["attributes"] or "{}")
         gone = telling_columns(about)
-        source = row["source"]
-        if public != row["subject"] or source in named:
-            name = pseudonyms.recordings.get(row["recording"], row["recording"])
+        name, source = pseudonyms.renamed(row["recording"]), pseudonyms.renamed(row["source"])
+        if public != row["subject"] or row["source"] in named:
             source = f"{row['dataset'] or 'recordings'}/{name}{Path(str(source)).suffix[:8]}"
-        rows.append((pseudonyms.recordings.get(row["recording"], row["recording"]), public, source,
+        rows.append((name, public, source,
                      json.dumps(pseudonyms.renamed({key: value for key, value in about.items()
                                                     if key not in gone}),
                                 sort_keys=True, ensure_ascii=False)))

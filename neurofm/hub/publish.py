@@ -26,7 +26,7 @@ from ..lock import NAME as LOCK
 from ..lock import only_one
 from ..repository import LEDGER
 from ..run import OK, Command, Job
-from . import dataset_card, evaluations, people, staging
+from . import dataset_card, evaluations, people, review, staging
 from .staging import Care, NotPublishable
 
 _DATA = ("corpus", "tokens")
@@ -54,6 +54,7 @@ class PublishConfig:
         Name of the tag; "" = v1, v2 and so on.
     dry_run
         Do everything except sending and writing `pseudonyms`; `staged` keeps what would be sent.
+        Tables of findings and of free texts are written.
     staged
         New folder for the files to send; "" = temporary.
     pseudonyms
@@ -62,10 +63,13 @@ class PublishConfig:
     allow
         Texts that may stay although they look like what must not be published, such as an
         address for questions.
+    texts
+        Table of free texts (labels, events, tasks, sessions, channels) that you have read and
+        that everybody may see. A call without it writes the table and says where.
     title
         Title of the card.
     limits
-        Limits of the model, for the card.
+        Limits of the model or data, for the card.
     citation
         Citation for the card: BibTeX or words.
     base_model
@@ -91,6 +95,7 @@ class PublishConfig:
     staged: str = ""
     pseudonyms: str = ""
     allow: list[str] = field(default_factory=list)
+    texts: str = ""
     title: str = ""
     limits: str = ""
     citation: str = ""
@@ -126,11 +131,15 @@ def publish(run: PublishConfig, job: Job) -> int:
         from .sending import check_access
 
         check_access(run.repo, repo_type)  # before minutes of staging
-    care = Care(run.pseudonyms, tuple(run.allow), run.dry_run)
+    if manifest.kind in _DATA and (run.base_model or run.evaluations):
+        raise NotPublishable("base_model and evaluations are of checkpoints: leave them out of a "
+                             "corpus or token set")
+    lists = review.Lists.of(run.repo, run.pseudonyms)
+    care = Care(run.pseudonyms, tuple(run.allow), run.dry_run, run.texts, lists)
     with _folder(run, source, manifest.fingerprint) as out:
         if manifest.kind in _DATA:
             said = dataset_card.Said(run.license, run.license_name, run.license_link, run.title,
-                                     run.citation)
+                                     run.citation, run.limits)
             files = staging.stage_data(source, out, run.repo, said, care)
         else:
             files = _staged_checkpoint(run, source, out, care, job)
@@ -139,6 +148,8 @@ def publish(run: PublishConfig, job: Job) -> int:
                 if manifest.kind == "checkpoint" else f"{len(files)} files, {size / 1e6:.1f} MB")
         if run.pseudonyms:
             job.say(*_of_pseudonyms(run, care.names))
+        if lists.texts:
+            job.say(f"look at {review.in_words(lists)}")
         if run.dry_run:
             job.say("\n".join(f"  {name}" for name in files))
             job.say(f"dry run: nothing was sent{f'; look at {out}' if run.staged else ''}")

@@ -7,14 +7,17 @@ anybody to be tested.
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+from .national_numbers import NUMBERS
 
 _DATE = (r"(?:\d{1,4}[-./, ]{1,2}(?:\d{1,2}|[A-Za-z]{3,9})[-./, ]{1,2}\d{1,4}|"
          r"[A-Za-z]{3,9}[. ]{1,2}\d{1,2},? \d{4}|(?:19|20)\d{6})")
 _KEYWORD = (r"(?:[\w-]{0,32}[_-])?(?:api[_-]?key|access[_-]?key|auth[_-]?key|access[_-]?token|"
             r"auth[_-]?token|refresh[_-]?token|hf[_-]?token|client[_-]?secret|secret[_-]?key|secret|"
-            r"passwd|password|passphrase|passwort|kennwort|credentials?)")
+            r"passwd|password|passphrase|passwort|kennwort|credentials?|pwd?|heslo|has[lł]o|contrase[nñ]a|"
+            r"mot de passe|wachtwoord|salasana|l[oö]senord)")
 _VALUE = r"(?!null\b|none\b|true\b|false\b)[^\s\"',;}\]]{5,}"
 # Above these an absolute path is one of a machine, however short it is.
 _ROOTS = ("home|root|Users|mnt|media|data|work|scratch|gpfs|lustre|beegfs|ceph|cluster|projects?|"
@@ -37,6 +40,7 @@ class Rule(NamedTuple):
     what: str
     pattern: re.Pattern
     token: bool = False
+    holds: Callable[[str], bool] | None = None  # of a match: whether it is one after all
 
 
 def _rule(what: str, pattern: str, flags: int = 0, token: bool = False) -> Rule:
@@ -65,6 +69,8 @@ TOKENS = [
          re.I),
         (r"\bbearer\s{1,3}(?=[A-Za-z_.-]{0,40}\d)[\w.~+/=-]{16,}", re.I),
         (r"\bmachine\s{1,3}\S{1,80}\s{1,3}login\s{1,3}\S{1,80}\s{1,3}password\s{1,3}\S", 0),
+        (r"\b(?:wandb|api|key|token|secret)[\w -]{0,12}[\"']?\s{0,3}[:=]?\s{0,3}[\"']?"
+         r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])", re.I),
         (r"[?&](?:X-Amz-(?:Signature|Security-Token)|X-Goog-Signature|sig|signature|AWSAccessKeyId|"
          r"access_token|token|api_?key)=[\w%.~+/-]{8,}", re.I),
     )
@@ -92,6 +98,12 @@ PLACES = [
 
 _NAME_OF = (r"(?:patient|subject|participant|proband|volunteer|experimenter|operator|technician|"
             r"physician|investigator|doctor|first|last|given|family|full|middle)")
+_WORD = r"[^\W\d_a-zß-öø-ÿ][^\W\d_A-Z]{1,30}"  # capitalized, in any alphabet of Europe
+_FIRMS = r"(?:Brain|Bio|Ant|Neuro|Elekta|Mega|Comp|Nihon|Natus|Cadwell|Emotiv|Electr)"
+# A name, and no word that says which group somebody is in.
+_CALLED = (r"(?!(?:[Cc]ontrols?|[Hh]ealthy|[Uu]nknown|[Aa]non\w*|[Nn]one|[Nn]ull|[Tt]rue|[Ff]alse|"
+           r"[Yy]es|[Nn]o|[Mm]ale|[Ff]emale|[Ss]tudy|[Gg]roup)\b)[^\W\d_a-z][^\W\d_]{2,30}"
+           r"(?![\w-]*\d)")
 PEOPLE = [
     _rule(what, pattern, flags) for what, pattern, flags in (
         ("an e-mail address", r"(?<![\w.+/-])[\w.+-]{1,64}(?:@|\s?[\[(]at[\])]\s?)"
@@ -112,6 +124,8 @@ PEOPLE = [
          r"(?<![A-Za-z])(?:mrn|medical[ _-]?record(?:[ _-]?(?:number|no))?|"
          r"(?:hospital|insurance|nhs|passport|versicherten)[ _-]?(?:number|nummer|no|id|nr))"
          r"\.?[\"']?\s{0,3}[:=#]\s{0,3}[\"']?\w[\w-]{3,}", re.I),
+        ("a number of a patient",
+         r"(?<![A-Za-z])(?:MRN|MPI|KIS|NHS)[ #.:-]{1,3}\d[\d -]{3,14}\d", 0),
         ("a birth date",
          r"(?<![A-Za-z])(?:(?:patient|subject|participant)'?s?[ _-]?)?"
          r"(?:born|birth[ _-]?(?:day|date)?|date[ _-]?of[ _-]?birth|dob|geb(?:oren|urtsdatum)?|"
@@ -124,18 +138,37 @@ PEOPLE = [
          r"\s{0,3}[:=]\s{0,3}[\"']?(?!n/?a\b|null\b|none\b|unknown\b|anon)[^\W\d_]{2}[^\"',;}\n]{0,40}",
          re.I),
         ("a person's name", r"(?<![\w^])[A-Z][a-z]+\^[A-Z][a-z]+", 0),
+        ("a person's name", r"(?<![A-Za-z])(?:[Pp]atient(?:in)?|PATIENT|[Pp]roband(?:in)?|"
+         rf"[Pp]acient(?:ka)?|[Pp]aziente)[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_CALLED}", 0),
+        ("a person's name",
+         rf"(?<![\w\"'.-])(?:Name|NAME|Jméno|Nom|Nome)\s{{0,3}}[:=]\s{{0,3}}{_CALLED}", 0),
+        ("a person's name", r"(?<![A-Za-z])(?:[Rr]ecorded|[Mm]easured|[Aa]cquired|[Cc]ollected|"
+         r"[Ee]xamined|[Pp]erformed|[Aa]nnotated|[Ss]cored|[Rr]eviewed|[Oo]perated|[Tt]ested|"
+         rf"[Rr]eferred|[Ss]upervised) by (?!{_FIRMS})(?:[A-Z]\.[ -]?|{_WORD}[ -]){{1,3}}{_WORD}",
+         0),
+        ("a person's name", rf"(?<![A-Za-z])(?:[Oo]perator|OPERATOR|[Tt]echnician|[Ee]xperimenter|"
+         rf"[Nn]eurologist) (?!{_FIRMS}){_WORD}", 0),
         ("a person's name and title",
-         r"(?<![\w.])(?:Dr|Prof|Mr|Mrs|Ms|Frau|Herr|Mme)\.? [A-Z][^\W\d_]+", 0),
+         rf"(?<![\w.])(?:Dr|Prof|Mr|Mrs|Ms|Frau|Herr|Mme|MUDr|Ing|Mgr)\.? {{0,2}}{_WORD}", 0),
+        ("an address of somebody",
+         r"(?<!\w)\d{1,4}[a-z]? (?:[A-Z]\w+ ){1,3}(?:Street|Road|Avenue|Lane|Drive|Court|St\.|Rd\.|"
+         r"Ave\.)(?!\w)", 0),
+        ("an address of somebody",
+         r"(?<!\w)[^\W\d_]{2,30} ?(?:[Ss]tra(?:ß|ss)e|str\.|gasse|platz|allee)"
+         r" \d{1,4}(?!\w)", 0),
+        ("an address of somebody", rf"(?<!\w){_WORD} \d{{1,4}}(?:/\d+)?[a-z]?, ?(?:[A-Z]{{1,2}}-)?"
+         rf"(?:\d{{3}} \d{{2}}|\d{{5}}) {_WORD}", 0),
     )
-]
+] + [Rule(what, re.compile(pattern), holds=holds) for what, pattern, holds in NUMBERS]
 RULES = [*TOKENS, *PLACES, *PEOPLE]
 
 
 def found(text: str, more: Iterable[Rule] = ()) -> Iterator[Found]:
     """Everything in a text that a rule names. more: rules besides those of this module."""
-    for what, pattern, token in (*RULES, *more):
+    for what, pattern, token, holds in (*RULES, *more):
         for match in pattern.finditer(text):
-            yield Found(match.start(), what, match[0], token)
+            if holds is None or holds(match[0]):
+                yield Found(match.start(), what, match[0], token)
     for kind, plugin in _plugins():
         for match in plugin.analyze_string(text):
             start = max(text.find(match), 0)

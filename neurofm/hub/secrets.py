@@ -1,11 +1,12 @@
 """Search of a staged folder for what must not be published: every file, every byte, every name."""
 
 import getpass
+import json
 import os
 import re
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import rules, texts
@@ -17,21 +18,23 @@ _DULL = {"root", "user", "ubuntu", "debian", "admin", "localhost", "runner", "no
          "neurofm", "neuro", "neuroscience", "brain", "data", "demo", "test", "train", "python"}
 _BLOCK = 2**15  # characters that are searched at once
 _THANKS = ("README.md", "datasets.json")  # where people are thanked by title and name
-_MOST = 20  # findings of one kind in one file that are listed
 
 
 @dataclass(frozen=True)
 class Secret:
-    """file, place: where; what: kind of thing; text: the thing itself, "" where it is a token."""
+    """file, place: where, first; what: kind of thing; text: the thing itself, "" where it is a
+    token; times: number of different texts (lines, cells) of the file that hold it."""
 
     file: str
     place: str
     what: str
     text: str = ""
+    times: int = 1
 
     def __str__(self) -> str:
         where = f"{self.file}, {self.place}" if self.place else self.file
-        return f"{where}: {self.what}{f' ({self.text})' if self.text else ''}"
+        again = f", in {self.times} texts" if self.times > 1 else ""
+        return f"{where}: {self.what}{f' ({self.text})' if self.text else ''}{again}"
 
 
 def found_in(
@@ -51,20 +54,32 @@ def found_in(
     """
     more = [*people, *_of_this_machine()]
     allowed = {each.casefold() for each in allow}
-    found: dict[Secret, None] = {}
+    thanks = _thanks(folder)
+    found: dict[tuple, Secret] = {}
     listed = names if names is not None else sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
     for name in listed:
-        counts: dict[str, int] = {}
         for secret in _in_file(folder / name, name, more):
             if secret.text.casefold() in allowed and secret.text:
                 continue
-            if secret.what == "a person's name and title" and name in _THANKS:
+            if secret.what == "a person's name and title" and name in _THANKS and (
+                    secret.text in thanks):
                 continue
-            counts[secret.what] = counts.get(secret.what, 0) + 1
-            if counts[secret.what] <= _MOST:
-                found[secret] = None
-    return [*found]
+            # A token has no text, so each of its places is one.
+            place = re.sub(r"\d+", "", secret.place) if secret.text else secret.place
+            key = (name, secret.what, secret.text, place)
+            times = found[key].times + 1 if key in found else 1
+            found[key] = replace(found.get(key, secret), times=times)
+    return [*found.values()]
+
+
+def _thanks(folder: Path) -> str:
+    """What the terms of data sets say: whom to thank is what their authors want to be read."""
+    path = folder / "datasets.json"
+    try:
+        return json.dumps(json.loads(path.read_text()), ensure_ascii=False)
+    except (OSError, ValueError):
+        return ""
 
 
 def _in_file(path: Path, name: str, more: list[Rule]) -> Iterator[Secret]:
@@ -100,7 +115,8 @@ def _in_texts(name: str, block: list[texts.Text], more: list[Rule]) -> Iterator[
         return
     n = 0
     for place, text in block:
-        alone = [each for each in rules.found(text, more) if _is_meant(place, text, each)]
+        alone = [each for each in dict.fromkeys(rules.found(text, more))  # two rules, one thing
+                 if _is_meant(place, text, each)]
         tokens = [each for each in alone if each.token]
         for each in alone:
             n += 1
@@ -114,7 +130,11 @@ def _in_texts(name: str, block: list[texts.Text], more: list[Rule]) -> Iterator[
 
 
 def _is_meant(place: str, text: str, found: rules.Found) -> bool:
-    """Among gigabytes of numbers some read like a short path; a token is too long for that."""
+    """Among gigabytes of numbers some read like a short path; a token is too long for that. Of
+    Parquet and Arrow all cells and metadata are read as such: among their raw bytes a length (47 is
+    "/") stands before a text, and one cell beside another."""
+    if place.startswith(texts.RAW):
+        return found.token
     chance = "byte" in place and (len(text) < 24 or not re.search(r"\w{4}", found.text))
     return found.token or not chance
 

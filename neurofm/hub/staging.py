@@ -29,7 +29,7 @@ from ..checkpoints.store import load
 from ..data.corpus import Corpus
 from ..data.tokens import TokenSet
 from ..repository import LEDGER
-from . import dataset_card, people, secrets, windows
+from . import dataset_card, people, review, secrets, windows
 from .log_hours import hours_of
 from .people import Pseudonyms
 from .rules import without_paths
@@ -54,6 +54,11 @@ class Care:
         Texts that may stay although they look like what must not be published.
     dry_run
         The table is not written.
+    texts
+        File of free texts that somebody has looked at; "" = there is none.
+    lists
+        Tables of findings and of free texts, filled when something is staged; None = they are
+        not written.
     names
         Filled when something is staged: the table as it is then.
     """
@@ -61,6 +66,8 @@ class Care:
     pseudonyms: str = ""
     allow: tuple[str, ...] = ()
     dry_run: bool = False
+    texts: str = ""
+    lists: review.Lists | None = None
     names: Pseudonyms = field(default_factory=Pseudonyms)
 
 
@@ -109,7 +116,7 @@ def stage_checkpoint(
     files = sorted([*found, *weights, "run.yaml", golden.FILE, "README.md"])
     artifacts.seal(out, "checkpoint", config=names.renamed(without_paths(manifest.config)),
                    parents={**manifest.parents, "source": manifest.fingerprint}, files=files)
-    _refuse_secrets(out, [*files, artifacts.FILE_NAME], names, care)
+    _look_through(out, [*files, artifacts.FILE_NAME], names, care)
     check_in_fresh_process(out)
     return [*files, artifacts.FILE_NAME]
 
@@ -148,7 +155,7 @@ def stage_data(
     artifacts.seal(out, manifest.kind, config=names.renamed(without_paths(manifest.config)),
                    parents={**manifest.parents, "source": manifest.fingerprint}, files=files)
     everything = [*sorted(files), "README.md", artifacts.FILE_NAME]
-    _refuse_secrets(out, everything, names, care)
+    _look_through(out, everything, names, care)
     return everything
 
 
@@ -248,16 +255,23 @@ def _write_failures(source: Path, target: Path, names: Pseudonyms) -> None:
     tsv.write(table, target)
 
 
-def _refuse_secrets(folder: Path, files: list[str], names: Pseudonyms, care: Care) -> None:
-    """Raise NotPublishable where a file holds what nobody else should see."""
+def _look_through(folder: Path, files: list[str], names: Pseudonyms, care: Care) -> None:
+    """Raise NotPublishable where a file holds what nobody else should see, or free texts that
+    nobody has looked at."""
     hidden = people.rules_of(label for _, label in names.changed)
-    found = secrets.found_in(folder, files, hidden, care.allow)
-    if found:
+    if found := secrets.found_in(folder, files, hidden, care.allow):
+        all_in = f" (all are in {care.lists.write_findings(found)})" if care.lists else ""
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
         raise NotPublishable(
-            "not published: " + "; ".join(map(str, found[:5])) + more
+            "not published: " + "; ".join(map(str, found[:5])) + more + all_in
             + ". Rename what the run called so, or train from other paths; where it may be seen "
               "by everybody, --allow '[TEXT]' lets it pass (tokens and keys never)")
+    if care.lists is None:
+        return
+    read = review.read(care.texts) if care.texts else set()
+    care.lists.texts = texts = review.unknown(folder, files, {*read, *care.allow})
+    if texts and not care.dry_run:
+        raise NotPublishable(f"not published: {review.in_words(care.lists)}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import numpy as np
 
 Text = tuple[str, str]  # (place in the file, what stands there)
+RAW = "raw "  # before a place among bytes of which the texts have been read in their own form
 
 _LARGEST = 2**28  # bytes that a compressed file inside may unpack to
 _CHUNK, _OVERLAP = 2**24, 2**12
@@ -52,7 +53,7 @@ def of_file(path: Path) -> Iterator[Text]:
     if reader is not None:
         yield from _read(reader, path)
     if reader is not None or _is_binary(path):
-        yield from _runs(path)
+        yield from _raw(path, reader)
     else:
         yield from _lines(path.read_bytes())
 
@@ -65,7 +66,7 @@ def of_bytes(data: bytes, name: str = "", depth: int = 0) -> Iterator[Text]:
     if reader is not None:
         yield from _read(reader, io.BytesIO(data), depth)
     if reader is not None or (b"\0" in data[:4096] and not _bom(data)):
-        yield from _runs(io.BytesIO(data))
+        yield from _raw(io.BytesIO(data), reader)
     else:
         yield from _lines(data)
 
@@ -214,6 +215,13 @@ def _runs(source) -> Iterator[Text]:
         at += len(data) - len(before)
     if not isinstance(source, io.BytesIO):
         file.close()
+
+
+def _raw(source, reader: "Reader | None") -> Iterator[Text]:
+    """Runs among all bytes of a file, besides what its reader has said."""
+    mark = RAW if reader in (_parquet, _arrow) else ""
+    for place, text in _runs(source):
+        yield f"{mark}{place}", text
 
 
 def _readable_parts(data: bytes) -> Iterator[tuple[int, int]]:

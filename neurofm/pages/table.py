@@ -1,11 +1,21 @@
 """Tables for people: the same cells on a page (HTML), on the terminal and on a card (Markdown)."""
 
 import html as escaping
+import re
 from collections.abc import Iterable
 
 import pandas as pd
 
 from . import words
+
+# Characters of Markdown, with tables, strikethrough and formulas of the Hub. An underscore within a
+# word is none; a mark of a heading, list or quotation counts where it stands first.
+_MARKUP = re.compile(r"[\\`*|~$]|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|"
+                     r"^(?:#|[-+=](?=[\s-]|$))|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)")
+
+
+class Markup(str):
+    """A cell that is Markdown already."""
 
 
 def estimates(
@@ -23,13 +33,28 @@ def text(frame: pd.DataFrame) -> str:
 
 def markdown(heads: list[str], rows: Iterable[list]) -> str:
     """A table for a card."""
-    body = [[_in_markdown(_cell(value)) for value in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *body))
+    body = [[value if isinstance(value, Markup) else plain(_cell(value)) for value in row]
+            for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (
+        map(plain, heads), ["---"] * len(heads), *body))
 
 
-def _in_markdown(cell: str) -> str:
-    """A cell whose content, such as a name in a file, is text and ends no row."""
-    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
+def plain(text: object) -> str:
+    """A text as it stands, for Markdown: no markup, no HTML, no end of a line or cell. Every text
+    of a card that comes from data, settings or files goes through this.
+
+    Parameters
+    ----------
+    text
+        Such as the name of a class.
+
+    Returns
+    -------
+    str
+        "&lt;b&gt;" of "<b>", r"\\*x\\*" of "*x*".
+    """
+    escaped = escaping.escape(" ".join(str(text).split()), quote=False)
+    return _MARKUP.sub(r"\\\g<0>", escaped)
 
 
 def html(frame: pd.DataFrame, scroll: bool = False, dense: bool = False) -> str:

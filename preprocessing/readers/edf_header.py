@@ -27,18 +27,41 @@ class Header:
 
 
 def read(path: Path) -> Header:
-    """Raises ValueError where there is none."""
+    """Raises ValueError where there is none: without words for what is no such file, else with the
+    field that is wrong."""
     with open(path, "rb") as file:
         fixed = file.read(256)
-        n = int(fixed[252:256])
-        fields = file.read(256 * max(n, 0)).decode("latin-1")
-    if not 0 <= n == len(fields) // 256:
-        raise ValueError(f"wanted {n} signals, got {len(fields)} bytes of them")
+        if len(fixed) < 256 or not fixed[252:256].strip() or fixed[:1] not in b"0\xff":
+            raise ValueError
+        n = _number(fixed[252:256], "number of signals")
+        fields = file.read(256 * min(max(n, 0), 10**4)).decode("latin-1")
+    if n < 1 or n != len(fields) // 256:
+        raise ValueError(f"its number of signals is {n}, and {len(fields) // 256} of them are "
+                         f"described")
+    header_bytes = _number(fixed[184:192], "number of bytes of the header")
+    if header_bytes != 256 * (n + 1):
+        raise ValueError(f"its number of bytes of the header is {header_bytes}, wanted "
+                         f"{256 * (n + 1)}, for {n} signals")
+    if (n_records := _number(fixed[236:244], "number of data records")) < -1:
+        raise ValueError(f"its number of data records is {n_records}, wanted -1 (not known) or "
+                         f"more")
+    rates = [_number(fields[216 * n + 8 * i:][:8], f"samples a record of signal {i + 1}")
+             for i in range(n)]
+    if (least := min(rates)) < 0:
+        raise ValueError(f"its samples a record of signal {rates.index(least) + 1} are {least}")
     return Header(
         fixed, [fields[16 * i:16 * (i + 1)].strip() for i in range(n)],
-        [fields[96 * n + 8 * i:][:8].strip() for i in range(n)],
-        [int(fields[216 * n + 8 * i:][:8]) for i in range(n)], float(fixed[244:252]),
-        int(fixed[236:244]), int(fixed[184:192]), 3 if path.suffix.lower() == ".bdf" else 2)
+        [fields[96 * n + 8 * i:][:8].strip() for i in range(n)], rates,
+        float(_number(fixed[244:252], "duration of a data record", float)), n_records, header_bytes,
+        3 if path.suffix.lower() == ".bdf" else 2)
+
+
+def _number(field: bytes | str, name: str, kind: type = int):
+    text = field.decode("latin-1") if isinstance(field, bytes) else field
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"its {name} is {text.strip()!r}") from None
 
 
 def annotations(path: Path, header: Header) -> Iterator[list[bytes]]:

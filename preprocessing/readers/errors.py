@@ -13,6 +13,9 @@ import numpy as np
 
 from neurofm import extras
 
+_ADVICE = re.compile(r"\.?\s(?=(?:Please |You can )?(?:[Pp]ass|[Ss]et|[Ss]pecify|[Uu]se) "
+                     r"[`'\"]*\w+=)")
+
 
 class ReadError(ValueError):
     """Names the file and the cause; `reason` is the cause alone, for tables of failures."""
@@ -68,5 +71,7 @@ def quiet() -> Iterator[None]:
 def sentence(error: Exception) -> str:
     """An exception of another library in one line, without the path: that stands in front."""
     text = " ".join(str(error).split()) or type(error).__name__
+    # What a caller in Python should pass is of no use to whoever types a command.
+    text = _ADVICE.split(text)[0]
     text = re.sub(r"(file )?(\w*Path\()?['\"]?/[^\s'\")]+['\"]?\)?", "the file", text)
     return text if len(text) <= 160 else text[:157] + "…"

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofm.terminal import printable
+
 from .. import montage
 from . import beside, edf_header
 from .errors import ReadError
 
 _FILES = re.compile(r"^\s*(DataFile|MarkerFile)\s*[=:]\s*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+
+# Of a channel: Ch1=name,reference,resolution,unit
+_RESOLUTION = re.compile(r"^(Ch\d+)\s*=[^,\n]*,[^,\n]*,([^,\n]*)", re.MULTILINE)
 
 
 def check_edf(path: Path) -> list[str]:
@@ -28,8 +33,9 @@ def check_edf(path: Path) -> list[str]:
                               f"extension; rename it to .{kind.lower()}")
     try:
         header = edf_header.read(path)
-    except ValueError:
-        raise ReadError(path, f"has no {path.suffix[1:].upper()} header; it is damaged, or "
+    except ValueError as error:
+        which = f" that can be read: {printable(str(error))}" if str(error) else ""
+        raise ReadError(path, f"has no {path.suffix[1:].upper()} header{which}; it is damaged, or "
                               f"another format with this extension") from None
     signals = [label for label in header.labels if "annotations" not in label.lower()]
     if signals and not 0 < header.record_s < np.inf:
@@ -96,6 +102,12 @@ def check_gdf(path: Path) -> None:
                               f"source")
 
 
+def _positive(written: str) -> bool:
+    """Whether a header says a number above zero, with a point or a comma."""
+    number = re.match(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?(?![^\W\d_])", written.strip())
+    return number is not None and 0 < float(number[0].replace(",", ".")) < np.inf
+
+
 def check_brainvision(path: Path) -> None:
     """Check the length of the binary file against header and markers of a .vhdr, and that both lie
     beside it."""
@@ -115,9 +127,13 @@ def check_brainvision(path: Path) -> None:
     if not binary.is_file():
         raise ReadError(path, f"its signal file {named} is missing; copy it beside the header")
     for key in ("SamplingInterval", "NumberOfChannels"):
-        if re.fullmatch(r"\D*0*\.?0*", said.get(key, "1")):
+        if key in said and not _positive(said[key]):
             raise ReadError(path, f"wanted {key} > 0 in the header, got {said[key]!r}; correct it, "
                                   f"or export the recording again")
+    for channel, resolution in _RESOLUTION.findall(text):
+        if resolution and not _positive(resolution):
+            raise ReadError(path, f"wanted a resolution > 0 of {channel} in the header, got "
+                                  f"{resolution!r}; correct it, or export the recording again")
     if said.get("DataFormat", "BINARY").upper() != "BINARY":
         return
     width = {"INT_16": 2, "UINT_16": 2, "INT_32": 4}.get(said.get("BinaryFormat", "").upper(), 4)

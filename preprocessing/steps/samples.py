@@ -1,4 +1,5 @@
-"""Samples that are no measurement: NaN, infinite, or a value that stands still.
+"""Samples that are no measurement: NaN, infinite, far beyond any sensor (integers read as floating
+point numbers), or a value that stands still.
 
 A stretch lost in most channels (the link dropped out: NaN, or the last value held; zeros that fill
 the last block of a file) is taken out as if it had not been recorded: neither filters nor windows
@@ -15,6 +16,7 @@ from ..segments import SKIP
 from .refusal import ContractError
 from .step import Causal, LiveStep, Step
 
+_HIGHEST = 1e25  # far beyond any sensor in any unit, and filters stay within float32
 _HELD_S = 0.5  # no amplifier gives the same value for this long, coarse ones do for some samples
 
 
@@ -26,7 +28,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
             bads[name] = "marked in the file"
     signal, names = recording.signal, recording.sensors.names
     lowest, highest = signal.min(1), signal.max(1)  # NaN and infinity show in one of them
-    finite = np.isfinite(lowest) & np.isfinite(highest)
+    finite = (lowest > -_HIGHEST) & (highest < _HIGHEST)
     flat = finite & (lowest == highest)
     for row in np.flatnonzero(flat):
         bads[names[row]] = "flat: the same value throughout"
@@ -35,7 +37,7 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
     if not finite.all():
         missing = np.zeros(signal.shape[1], dtype=np.int32)
         for row in np.flatnonzero(~finite):
-            missing += ~np.isfinite(signal[row])
+            missing += ~_measured(signal[row])
         lost |= missing > contract.max_bad * len(signal)
         quality["nan_share"] = round(float(missing.sum() / signal.size), 6)
         recording = recording.with_(signal=_filled(signal, finite, lost, names, bads))
@@ -47,6 +49,11 @@ def apply(recording: Recording, contract: InputContract, quality: dict) -> Recor
         )
     quality["lost_s"] = round(float(lost.sum() / recording.sfreq), 3)
     return _marked(recording, lost)
+
+
+def _measured(values: np.ndarray) -> np.ndarray:
+    """bool: what is a number, and of a size that a sensor gives."""
+    return np.abs(values) < _HIGHEST
 
 
 def _held(signal: np.ndarray, rows: np.ndarray, sfreq: float, max_bad: float) -> np.ndarray:
@@ -69,9 +76,11 @@ def _filled(signal, finite, lost, names, bads) -> np.ndarray:
         filled[row] = values
         if finite[row]:
             continue
-        gaps = ~np.isfinite(values)
+        gaps = ~_measured(values)
         if (gaps & ~lost).any() or gaps.all():
-            bads.setdefault(names[row], f"{gaps.mean():.1%} of its samples are NaN or infinite")
+            also = " or beyond any measurement" if np.isfinite(values[gaps]).any() else ""
+            bads.setdefault(names[row],
+                            f"{gaps.mean():.1%} of its samples are NaN or infinite{also}")
             filled[row] = 0.0
         else:
             filled[row, gaps] = np.interp(time[gaps], time[~gaps], values[~gaps])

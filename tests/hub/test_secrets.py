@@ -92,6 +92,30 @@ WRITTEN = [
     ("c20.txt", "{'birthday': (1985, 3, 12)}", BORN, "line 1"),
     ("c21.txt", "born March 12, 1985", BORN, "line 1"),
     ("c22.md", "ask maria.muster (at) uni-x (dot) de", MAIL, "line 1"),
+    ("f01.txt", "at 3.2 s: 510502/1234", "a birth number", "line 1"),
+    ("f02.txt", "NHS: 943 476 5919", "a number of a patient", "line 1"),
+    ("f03.txt", "19811228-9874", "a personal number", "line 1"),
+    ("f04.txt", "CPR 010190-1234", "a personal number", "line 1"),
+    ("f05.txt", "01129910042", "a personal number", "line 1"),
+    ("f06.txt", "131052-308T", "a personal number", "line 1"),
+    ("f07.txt", "RSSMRA85T10A562S", "a personal number", "line 1"),
+    ("f08.txt", "1 85 05 78 006 084 91", "a personal number", "line 1"),
+    ("f09.txt", "44051401359", "a personal number", "line 1"),
+    ("f10.txt", "DNI 12345678Z", "a personal number", "line 1"),
+    ("f11.txt", "529.982.247-25", "a personal number", "line 1"),
+    ("f12.txt", "0000-0002-1825-0097", "an ORCID", "line 1"),
+    ("f13.txt", "MRN 00482913", "a number of a patient", "line 1"),
+    ("f14.txt", "Patient: Svoboda", NAME, "line 1"),
+    ("f15.txt", "Name: Jan Novak", NAME, "line 1"),
+    ("f16.txt", "recorded by Jana Dvorakova", NAME, "line 1"),
+    ("f17.txt", "operator Jana", NAME, "line 1"),
+    ("f18.txt", "ask Dr. Müller", NAME, "line 1"),
+    ("f19.txt", "Dlouha 12, 110 00 Praha 1", "an address of somebody", "line 1"),
+    ("f20.txt", "12 Long Street", "an address of somebody", "line 1"),
+    ("f21.txt", "Lange Straße 12", "an address of somebody", "line 1"),
+    ("f22.txt", "pw: hunter2horse", TOKEN, "line 1"),
+    ("f23.txt", "heslo: kocka123", TOKEN, "line 1"),
+    ("f24.txt", "wandb " + "0123456789abcdef" * 2 + "01234567", TOKEN, "line 1"),
     # the same in disguise
     ("d01.html", "<p>&#47;home&#x2f;mmuster&sol;eeg</p>", PATH, "line 1"),
     ("d02.html", "<p>\nhf_<b>a1B2c3D4a1B2</b>c3D4a1B2</p>", TOKEN, "line 2"),
@@ -232,6 +256,9 @@ s3://openneuro.org/ds000117 org/name@v1.0 ../runs/decoder ./a/b runs/eegmat/deco
 <td>left</td></tr><br/> @misc{x, title = {A}} p < .05 planted/sub-00_run-0 NYU_0050952 ~0.3 ~5/6
 AP0123456789 AP0A1B2C3D4E5 AP01_task-rest
 ds000117-download v1.2.3.4 c++/cuda "**/*.edf" 2026-11-30T11:29:23Z \\d+ \\\\w C3-M2 blocks.0.attn.q
+patient: control, Patient: Healthy, name: Eyes Open, pretty_name: Rest, recorded by Brain Products
+revision: 0123456789abcdef0123456789abcdef01234567 510502-1234567 943-476-5918 12345678A 20190304-1
+12345678901 0.12345678901 1234-5678-9012-3456 2026-11-30 120/1234 operator overloading, Stroop 12, 5
 {"loss per token": 0.6931471805599453, "next-token": -12.34567890123e-05}
 [95 %] −0.12 … 0.3 (p = .04); +1.5 dB, Dr and Prof, born in the lab, http://localhost:8080
 """
@@ -266,6 +293,31 @@ def test_masks_and_paths():
     assert rules.without_paths("https://huggingface.co/data/x") == (
         "https://huggingface.co/data/x")
     assert rules.without_paths("/gpfs/fs1/me/corpus") == "corpus"
+
+
+@pytest.mark.parametrize("length", [33, 43, 46, 47, 64, 92, 126])
+def test_a_length_before_a_text_is_no_part_of_it(tmp_path, length):
+    """Parquet and Arrow keep lengths as bytes: 47 is a slash, and the text a path by that."""
+    text = ("data/sub-01_task-rest_eeg/" + "a.b.c/" * 30)[:length]
+    table = pa.table({"source": [text, text], "label": ["x", "y"]})
+    pq.write_table(table, tmp_path / "a.parquet", compression=None)
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, \
+            pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert secrets.found_in(tmp_path) == []
+
+
+def test_what_stands_often_is_one_finding(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"{n}: see {HOME}\n" for n in range(100))
+                                    + f"see {HOME}2\n")
+    assert [(each.text, each.times) for each in secrets.found_in(tmp_path)] == [
+        (HOME, 100), (f"{HOME}2", 1)]
+
+
+def test_thanks_are_those_of_the_terms(tmp_path):
+    (tmp_path / "datasets.json").write_text('{"a": {"acknowledge": "Prof. Weber"}}')
+    (tmp_path / "README.md").write_text("To be cited: Prof. Weber. Ask Dr. Müller.")
+    assert [each.text for each in secrets.found_in(tmp_path)] == ["Dr. Müller"]
 
 
 def test_a_long_line_takes_no_time(tmp_path):
