@@ -1,5 +1,6 @@
 """What the training loop asks of a network. Each answer has a default; a network overrides it."""
 
+import numpy as np
 from torch import Tensor, nn
 
 
@@ -61,6 +62,21 @@ class Trainable(nn.Module):
             1 = the learning rate of the run.
         """
         return 1.0
+
+    def work(self, widths: np.ndarray) -> np.ndarray:
+        """Work of a window by its number of channels, by which windows are dealt to processes.
+
+        Parameters
+        ----------
+        widths
+            Numbers of channels, ascending.
+
+        Returns
+        -------
+        ndarray
+            In the work of one channel, ascending.
+        """
+        return widths
 
     def anneal(self, progress: float) -> None:
         """Called before each step.

@@ -7,12 +7,13 @@ micro-batch, and about as much work as the others.
 
 import heapq
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64
 
-# One more forward and backward pass rather than this much padding: channels of a window, and share of
-# the step (large micro-batches keep a GPU busy).
+# Rather this much padding than one more forward and backward pass: channels of a window, and share
+# of the step (large micro-batches keep a GPU busy).
 OVERHEAD, OVERHEAD_SHARE = 64.0, 0.02
 Work = Float64[np.ndarray, " window"]
 
@@ -80,7 +81,7 @@ def _cut(work: Work, processes: int, accumulate: int) -> list[slice]:
         pieces = int(np.ceil(n * work[part.stop - 1] * accumulate / total - 1e-9))
         pieces = max(1, min(pieces, n // processes))
         edges = part.start + np.arange(pieces + 1) * n // pieces
-        found += [slice(int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]
+        found += [slice(int(a), int(b)) for a, b in pairwise(edges)]
     return found
 
 

@@ -26,6 +26,7 @@ from ..limits import Count, Positive, Share, ShareBelowOne, Text, limited
 from ..nn.trainable import Trainable
 from ..run import Stopped
 from . import finite, state, tracking
+from .by_width import ByWidth
 from .compute import autocast, by_blocks, has_bf16
 from .feed import Feed
 from .late import Late
@@ -54,8 +55,10 @@ class TrainConfig:
     batch_windows
         Windows per step, over all processes and micro-batches.
     accumulate
-        Micro-batches per step (gradient accumulation). Codebooks of a tokenizer are updated
-        once per micro-batch, so the result differs slightly from a larger batch.
+        Each step is cut into at least so many micro-batches of equal work (gradient
+        accumulation), and into more where windows have different numbers of channels, so that
+        little is padded. Codebooks of a tokenizer are updated once per micro-batch, so the result
+        differs slightly from a larger batch.
     lr
         Peak learning rate of AdamW.
     warmup
@@ -248,9 +251,9 @@ def train(
     lowest = min(log.lowest(choose), read_lowest(states))
     if choose and lowest < math.inf:
         state.read_weights(states / CHOSEN)  # if damaged, that is told now, not after the training
-    order = Order(windows, source.widths(windows), config.batch_windows, config.seed)
+    order = Order(ByWidth.of(windows, source.widths), config.batch_windows, config.seed)
     data = StepData(
-        source, order, target=target, rank=accelerator.process_index,
+        source, order, target=target, work=model.work, rank=accelerator.process_index,
         world=accelerator.num_processes, accumulate=config.accumulate,
     )
     cuda = accelerator.device.type == "cuda"
@@ -276,14 +279,16 @@ def train(
             for number, batch in enumerate(micro_batches, start=1):
                 batch = batch.to(accelerator.device, non_blocking=cuda)
                 # Gradients travel between processes once a step, with the last micro-batch.
-                last = number == config.accumulate
+                last = number == len(micro_batches)
+                # Every window counts alike, in whichever micro-batch and process it is.
+                share = len(batch) * accelerator.num_processes / config.batch_windows
                 with nullcontext() if last else accelerator.no_sync(wrapped):
                     with precision:
                         loss, terms = wrapped(batch)
-                    accelerator.backward(loss / config.accumulate)
+                    accelerator.backward(loss * share)
                 losses.append(loss.detach())
                 for name, value in {"loss": loss, **terms}.items():
-                    metrics[name] = metrics.get(name, 0) + value.detach() / config.accumulate
+                    metrics[name] = metrics.get(name, 0) + value.detach() * share
             norm = accelerator.clip_grad_norm_(wrapped.parameters(), config.clip_norm or math.inf)
             metrics["grad_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
             wanted = asked.wanted

@@ -11,13 +11,13 @@ from jaxtyping import Int64, UInt64
 
 ROUNDS = 24  # enough that all orders of a few numbers are equally frequent
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-Words = UInt64[np.ndarray, "*n"]
+Words = UInt64[np.ndarray, "..."]
 
 
 def permuted(
-    number: Int64[np.ndarray, "*n"], n: Int64[np.ndarray, "*n"], key: Words
-) -> Int64[np.ndarray, "*n"]:
-    """Where each number goes.
+    number: Int64[np.ndarray, "..."], n: Int64[np.ndarray, "..."], key: Words,
+) -> Int64[np.ndarray, "..."]:
+    """Where each number goes; the three are broadcast.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def keyed(seed: int, *numbers: int | np.ndarray) -> Words:
 def _network(x: Words, key: Words, low_bits: Words, low: Words, high: Words) -> Words:
     """Rounds that change the low and the high half of the bits in turn, by the other half."""
     right, left = x & low, x >> low_bits
-    for round_ in range(0, ROUNDS, 2):
+    for _ in range(0, ROUNDS, 2):
         key = key + _GOLDEN
         left = left ^ (_mixed(right ^ key) & high)
         key = key + _GOLDEN

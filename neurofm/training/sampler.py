@@ -46,8 +46,9 @@ class Step(NamedTuple):
     windows: Int64[np.ndarray, " window"]  # indices in their source
     widths: Int64[np.ndarray, " window"]
 
-    def __getitem__(self, part):  # type: ignore[override]
-        return Step(*(values[part] for values in tuple(self)))
+    def take(self, part: slice) -> "Step":
+        """Some of them."""
+        return Step(*(values[part] for values in self))
 
 
 class Order:
@@ -112,13 +113,14 @@ class StepData(Dataset):
             )
         self.source, self.order, self.target = source, order, target
         self.rank, self.world, self.accumulate = rank, world, accumulate
-        self._work = dict(zip(order.widths.tolist(), (work or np.asarray)(order.widths), strict=True))
+        self._work = (work or np.asarray)(order.widths).astype(float)
 
     def parts(self, step: int) -> list[Step]:
         """Windows of each micro-batch of this process."""
         found = self.order.step(step)
-        work = np.array([self._work[width] for width in found.widths.tolist()], dtype=float)
-        return [found[part[self.rank]] for part in dealt(work, self.world, self.accumulate)]
+        work = self._work[np.searchsorted(self.order.widths, found.widths)]
+        return [found.take(part[self.rank])
+                for part in dealt(work, self.world, self.accumulate)]
 
     def __getitem__(self, step: int) -> list[Movable]:
         return [

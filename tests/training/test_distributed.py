@@ -20,8 +20,9 @@ from neurofm.pretrain.tokenize import main as tokenize_main
 from neurofm.pretrain.train import PretrainConfig, build
 from neurofm.pretrain.train import main as pretrain_main
 from neurofm.training import state
+from neurofm.training.by_width import ByWidth
 from neurofm.training.loop import TrainConfig, accelerator_for, train
-from neurofm.training.sampler import Order
+from neurofm.training.sampler import Order, StepData
 from tests.support import corpora
 from tests.support.spiky import STEPS as STEPS_OF_SPIKY
 from tests.support.spiky import Spiky
@@ -35,7 +36,6 @@ STEPS = 24
 TOKENIZER = corpora.TOKENIZER | {"ema_decay": 0.9}
 TRAIN = {"steps": STEPS, "batch_windows": 8, "log_every": 1, "validate_every": 8, "lr": 3e-3,
          "precision": "float32"}  # compared to six digits, which bfloat16 does not have
-HALF = TRAIN["batch_windows"] // 2
 
 
 def launch_environment(name: str) -> dict[str, str]:
@@ -49,9 +49,9 @@ def window_for_the_second_process(folder: Path) -> tuple[str, int, int]:
     """(recording, its window, step) that the second of two processes will be the first to see."""
     corpus = Corpus.open(folder)
     windows = corpus.select("train")
-    order = Order(windows, corpus.widths(windows), TRAIN["batch_windows"], seed=0)
-    step = 2
-    window = int(windows[order.step(step)[0][HALF + 1]])
+    order = Order(ByWidth.of(windows, corpus.widths), TRAIN["batch_windows"], seed=0)
+    step, data = 2, StepData(corpus, order, rank=1, world=2)
+    window = int(data.parts(step)[0].windows[1])
     recording, row = (int(corpus.windows[name].iat[window]) for name in ("recording", "row"))
     return corpus.recordings["recording"].iat[recording], row, step + 1
 
