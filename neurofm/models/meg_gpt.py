@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.contract import of_signals
 from ..nn.anchors import anchored
+from ..nn.losses import window_shares
 from ..nn.second_order import log_gram
 from ..nn.seeded import window_generators
 from ..tokenizers.ephys_tokenizer import EphysTokenizer
@@ -102,7 +103,8 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
         return self.head(self.body(labels, geometry, valid, session))
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predict each next token → (loss, metrics), means over positions, channels and windows.
+        """Predict each next token → (loss, metrics): means over positions and channels of a window,
+        then over windows.
 
         loss: cross-entropy in nats. metrics: top1, top5.
         """
@@ -114,9 +116,12 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
             labels[..., -self.config.context - 1 : -1], batch.geometry, batch.valid, whose)
         n = wanted.shape[-1]
         scores, chosen = scores[batch.valid][..., -n:, :].float(), wanted[batch.valid]
-        loss = F.cross_entropy(scores.flatten(0, 1), chosen.flatten())
+        entropy = F.cross_entropy(scores.flatten(0, 1), chosen.flatten(), reduction="none")
         best = scores.topk(min(5, scores.shape[-1]), dim=-1).indices == chosen[..., None]
-        return loss, {"top1": best[..., 0].float().mean(), "top5": best.any(-1).float().mean()}
+        found = [entropy.view_as(chosen), best[..., 0].float(), best.any(-1).float()]
+        share = window_shares(batch.valid)
+        loss, top1, top5 = ((value.mean(dim=-1) * share).sum() for value in found)
+        return loss, {"top1": top1, "top5": top5}
 
     def numbers(self, people: Sequence[str]) -> Int[Tensor, " batch"] | None:
         """Number of each subject."""

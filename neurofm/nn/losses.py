@@ -23,6 +23,13 @@ def masked_mean(
     return torch.where(mask, x, 0).sum(dim=1) / mask.sum(dim=1)
 
 
+def window_shares(valid: Bool[Tensor, "batch channel"]) -> Float[Tensor, " row"]:
+    """How much each real channel, in the order of `x[valid]`, counts in a mean over the channels of
+    a window, then over windows."""
+    share = valid.float() / valid.sum(dim=1, keepdim=True).clamp(min=1) / len(valid)
+    return share[valid]
+
+
 def zscore(x: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch time"]:
     """Mean 0 and standard deviation 1 over time; a flat signal becomes 0."""
     x = x - x.mean(dim=-1, keepdim=True)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..limits import Count, Limit, PositiveShare
+from ..nn.losses import window_shares
 from .sample_tokenizer import SampleTokenizer, SampleTokenizerConfig, variance_explained
 
 SHARPNESS = 10.0  # published: logits are divided by 0.1
@@ -193,7 +194,8 @@ class EphysTokenizer(SampleTokenizer):
     # ----------------------------------------------------------------- training
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstruct → (loss, metrics). loss: mean squared error of real channels. metrics: pve,
+        """Reconstruct → (loss, metrics). loss: mean squared error of real channels of a window,
+        then mean over windows. metrics: pve,
         percentage of variance explained by the mixture; in evaluation, with chosen tokens."""
         rows = batch.signal[batch.valid].float()
         length = self.config.window_length
@@ -212,8 +214,8 @@ class EphysTokenizer(SampleTokenizer):
             found = F.conv1d(padded, table[None])[:, 0] + level
         else:
             found = self.signal(chosen)
-        # Windows have equally many samples but not channels; each channel counts once.
-        loss = torch.square(rows - found).mean()
+        error = torch.square(rows - found).mean(dim=1).view(-1, whole // length).mean(dim=1)
+        loss = (error * window_shares(batch.valid)).sum()
         return loss, {"pve": variance_explained(found, rows).detach()}
 
     def stream(self) -> "Stream":

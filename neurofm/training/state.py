@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from .. import artifacts
+from . import sampler
 
 _DIGEST = "sha256"  # in the header of weights that no manifest lists
 _AGAIN = "delete the folder that it is in and run the same command again"
@@ -60,7 +61,8 @@ def save(
     if main:
         files = [path.name for path in target.glob("*.safetensors")]
         artifacts.seal(target, "state", files=files, code=False,
-                       config={"step": step, "log": log or {}, "guard": guard or {}})
+                       config={"step": step, "log": log or {}, "guard": guard or {},
+                               "order": sampler.KIND})
         staying = finished(folder)[-keep:]
         for old in folder.glob("step-*"):
             if old not in staying and step_of(old) not in also:
@@ -124,8 +126,13 @@ def load(
     state: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator
 ) -> tuple[int, dict, dict]:
     """Put a state back; returns the number of finished steps, and `log` and `guard` as they were
-    saved."""
+    saved. Raises ArtifactError where the run was begun with another order of the data."""
     saved = artifacts.open_sealed(state, "state").config
+    if saved.get("order") != sampler.KIND:
+        raise artifacts.ArtifactError(
+            f"{state} was saved by an earlier version of neurofm, which took windows in another "
+            f"order, so this run cannot be continued exactly: finish it with the version that "
+            f"began it, or train into another folder")
     load_weights(state / "model.safetensors", model)
     moments: dict[str, dict[str, Tensor]] = {}
     for name, value in load_file(state / "optimizer.safetensors").items():

@@ -247,6 +247,21 @@ def test_no_sound_state_is_told(task, tmp_path):
     assert said == []
 
 
+def test_resume_of_a_run_with_another_order_is_refused(task, tmp_path):
+    """Of an earlier version: half of its pass would come again, and half of it never."""
+    make, data = task
+    with pytest.raises(Stopped):
+        run(make, data, tmp_path, 3)
+    folder = tmp_path / "state/step-00000003"
+    manifest = json.loads((folder / artifacts.FILE_NAME).read_text())
+    del manifest["config"]["order"]
+    artifacts.unseal(folder)
+    artifacts.seal(folder, "state", config=manifest["config"], code=False,
+                   files=[path.name for path in folder.glob("*.safetensors")])
+    with pytest.raises(artifacts.ArtifactError, match=r"earlier version.*another order"):
+        run(make, data, tmp_path)
+
+
 def test_a_full_disk_is_told_with_the_file(task, tmp_path, monkeypatch):
     """The states before stay, and the run goes on from them when there is room again."""
     make, data = task
