@@ -1,5 +1,5 @@
-"""Every process has the same work in every step, whatever layouts the windows have, and the loss and
-its gradient are those of the whole batch, however it is cut."""
+"""Every process has the same work in every step, whatever layouts windows have; and the loss and its
+gradient are those of the whole batch, however it is cut."""
 
 import json
 import os
