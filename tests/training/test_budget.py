@@ -1,4 +1,4 @@
-"""Every process has the same work in every step, whatever layouts windows have; and the loss and its
+"""Every process has the same work in every step, whatever layouts windows have; the loss and its
 gradient are those of the whole batch, however it is cut."""
 
 import json
