@@ -81,7 +81,8 @@ def begin(folder: Path, step: int, weights: dict[str, Tensor]) -> None:
            target / "model.safetensors")
     _write({}, target / "optimizer.safetensors")
     artifacts.seal(target, "state", files=["model.safetensors", "optimizer.safetensors"],
-                   config={"step": step, "log": {}, "guard": {}, "weights_alone": True}, code=False)
+                   config={"step": step, "log": {}, "guard": {}, "weights_alone": True,
+                           "order": sampler.KIND}, code=False)
 
 
 def weights_alone(state: Path) -> bool:
