@@ -52,9 +52,6 @@ def continued(run: "PretrainConfig", job: Job, accelerator: Accelerator) -> Hist
     elif found and told.moved(state.step_of(found)):
         job.say(f"the last leg begins at step {state.step_of(found)}: its own state is damaged")
     accelerator.wait_for_everyone()
-    if main and not artifacts.is_sealed(out):
-        told.write(states)
-    accelerator.wait_for_everyone()
     return told
 
 

@@ -209,6 +209,7 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
     model = build(run, data, windows)
     if accelerator.is_main_process:
         config.save(replace(begun_with, continue_with={}), out)
+        told.write(out / "state")
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     job.say(f"{type(model).__name__}: {n_trained / 1e6:.2f} M parameters to train; "
             f"{len(windows)} windows of {len(set(data.subjects(windows)))} subjects; "
