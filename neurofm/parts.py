@@ -112,7 +112,8 @@ def unfinished(places: Path, names: Iterable[str]) -> str:
     total = int(begun[-1].stem.rpartition("-")[2])
     counts: dict[int, int] = {}
     for name in names:
-        counts[number] = counts.get(number := _number(name, total), 0) + 1
+        number = _number(name, total)
+        counts[number] = counts.get(number, 0) + 1
     return ", ".join(f"{number}/{total} ({count} recording{'s' if count > 1 else ''})"
                      for number, count in sorted(counts.items()))
 
