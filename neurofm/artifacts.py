@@ -183,7 +183,7 @@ def shard_files(folder: str | Path, manifest: Manifest) -> integrity.Files | Non
     if integrity.level() != "lazy":
         return None
     files = integrity.Files(folder, manifest.listed)
-    if (n_bytes := files.bytes_to_hash()) >= integrity.LONG_BYTES:
+    if integrity.looks_at_shards() and (n_bytes := files.bytes_to_hash()) >= integrity.LONG_BYTES:
         _say_once(f"{folder}: {n_bytes / 1e9:.0f} GB of it are not verified yet; each shard is "
                   f"read whole for its hash before its first window, which slows the first pass. "
                   f"`neurofm verify {folder}` does it ahead, --verify off leaves it out")
