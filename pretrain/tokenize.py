@@ -14,7 +14,7 @@ import torch
 from neurofm import parts, repository
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import find_device, open_tokenizer
-from neurofm.data import packing, tokens
+from neurofm.data import joined, packing, tokens
 from neurofm.data.corpus import Corpus
 from neurofm.journal import Journal
 from neurofm.limits import Count, limited
@@ -34,7 +34,8 @@ class TokenizeConfig:
     Parameters
     ----------
     data
-        A finished corpus, or hf://org/name[@revision] for a published one.
+        A finished corpus, or several of one contract, --data a b c; hf://org/name[@revision] is a
+        published one, downloaded once.
     model
         Checkpoint of a tokenizer.
     out
@@ -51,7 +52,7 @@ class TokenizeConfig:
         that share the folder; a call without `part` does what is missing and seals.
     """
 
-    data: str
+    data: list[str] | str
     model: str
     out: str
     batch_windows: Count = 16
@@ -65,7 +66,9 @@ class TokenizeConfig:
 
 def tokenize(run: TokenizeConfig, job: Job) -> Made | int:
     """Write the token set, recording by recording; a recording already done is not done again."""
-    corpus, out = Corpus.open(repository.data_folder(run.data)), job.out
+    named, out = [run.data] if isinstance(run.data, str) else run.data, job.out
+    corpus = joined.join([Corpus.open(repository.data_folder(place)) for place in named])
+    assert isinstance(corpus, Corpus)  # of corpora
     tokenizer = open_tokenizer(run.model)
     check_contract(tokenizer, run.model, corpus, same_geometry=True)
     _check_layouts(tokenizer, corpus, run)
@@ -134,9 +137,9 @@ def _packed(packs: packing.Packs, made: Journal, name: str) -> str | None:
 def _check_layouts(tokenizer, corpus: Corpus, run: TokenizeConfig) -> None:
     """All tokens of a set have one shape, and fit the type they are stored as."""
     if tokenizer.of_channels and len(set(corpus.widths(np.arange(len(corpus))))) > 1:
-        raise ValueError(f"{run.data}: tokens of this tokenizer are of channels, and recordings "
-                         f"have unlike numbers of them: ingest one layout (or its parcels), or "
-                         f"train from the corpus itself")
+        raise ValueError(f"{corpus.folder}: tokens of this tokenizer are of channels, and "
+                         f"recordings have unlike numbers of them: ingest one layout (or its "
+                         f"parcels), or train from the corpus itself")
     if tokenizer.config.n_codes > 2**15:
         raise ValueError(f"{run.model} has {tokenizer.config.n_codes} codes a level; tokens "
                          f"are stored as int16, up to {2**15}")

@@ -9,8 +9,6 @@ is left out, so the largest data set has each of its windows once, and the other
 often as their share asks for.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from .corpus import Corpus
 from .sensors import Sensors
 from .shards import ShardReader
 from .tokens import TokenSet
-from .windows import WindowTable
+from .windows import WindowTable, mark
 
 MOST = 20  # times that a window may stand in a pass
 
@@ -93,11 +91,6 @@ def join(parts: Sequence[Corpus | TokenSet]) -> Corpus | TokenSet:
 def bounds(data: Corpus | TokenSet) -> list[int]:
     """Where the windows of each part of what was joined end."""
     return data.__dict__.get("_bounds", [len(data)])
-
-
-def mark(fingerprints: list[str]) -> str:
-    """16 hex digits of several fingerprints, in order."""
-    return hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest()[:16]
 
 
 def _recordings(part: WindowTable, number: int) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from .. import artifacts
 from . import contracts, packing, shards, tables
 from .batch import Tokens
 from .corpus import Corpus
-from .windows import WindowTable, write_datasets
+from .windows import WindowTable, mark, write_datasets
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,11 @@ class TokenSet(WindowTable):
                                                                     for n in shape)):
             raise artifacts.ArtifactError(f"{folder}: its manifest must tell the shape of tokens, "
                                           f"[sources, frames, levels], got {str(shape)[:80]}")
-        if lacking := {"corpus", "tokenizer"} - manifest.parents.keys():
+        # "corpus", or "data 1", "data 2" … where several were tokenized together.
+        parents = manifest.parents
+        corpora = [parents["corpus"]] if "corpus" in parents else [
+            parents[name] for k in range(len(parents)) if (name := f"data {k + 1}") in parents]
+        if lacking := ({"tokenizer"} if corpora else {"corpus", "tokenizer"}) - parents.keys():
             raise artifacts.ArtifactError(f"{folder}: its manifest does not tell from which "
                                           f"{' and '.join(sorted(lacking))} it was made")
         return cls(
@@ -77,7 +81,7 @@ class TokenSet(WindowTable):
             manifest.fingerprint,
             shards.ShardReader(folder / "ids", "int16", artifacts.shard_files(folder, manifest)),
             tuple(shape),
-            manifest.parents["corpus"],
+            mark(corpora),
             manifest.parents["tokenizer"],
         )
 

@@ -1,5 +1,7 @@
 """WindowTable: which windows there are, of whom, in which split; for corpora and token sets."""
 
+import hashlib
+import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +162,24 @@ class WindowTable:
 
 for _field in ("recordings", "windows"):  # in the class they would be taken as defaults
     setattr(WindowTable, _field, AsFrame(_field))
+
+
+def mark(fingerprints: list[str]) -> str:
+    """The fingerprint of what several artifacts hold together; of one it is its own.
+
+    Parameters
+    ----------
+    fingerprints
+        Of each, in order.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
+    if len(fingerprints) == 1:
+        return fingerprints[0]
+    return hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest()[:16]
 
 
 def write_datasets(folder: Path, datasets: dict[str, dict] | None) -> list[str]:

@@ -84,3 +84,23 @@ def test_bad_input_data_sets_that_do_not_agree(two, tokens_folder, tmp_path, cap
             cli.main(["pretrain", "--data", str(two[0]), "--model", "brain_tokenizer",
                       "--out", str(tmp_path / "x"), *words])
         assert told in capsys.readouterr().err
+
+
+def test_several_corpora_become_one_token_set(two, tmp_path, capsys):
+    words = [f"--architecture={json.dumps(corpora.TOKENIZER)}", "--train.steps=2",
+             "--train.batch_windows=4", "--train.workers=0"]
+    assert cli.main(["pretrain", "--data", str(two[0]), "--model", "brain_tokenizer", "--out",
+                     str(tmp_path / "tokenizer"), *words]) == 0
+    assert cli.main(["tokenize", "--data", *map(str, two), "--model", str(tmp_path / "tokenizer"),
+                     "--out", str(tmp_path / "both")]) == 0
+    for folder in two:
+        assert cli.main(["tokenize", "--data", str(folder), "--model", str(tmp_path / "tokenizer"),
+                         "--out", str(tmp_path / f"{folder.name}_tokens")]) == 0
+    both = TokenSet.open(tmp_path / "both")
+    each = [TokenSet.open(tmp_path / f"{folder.name}_tokens") for folder in two]
+    alike = joined.join(each)
+    assert len(both) == len(alike)
+    assert both.corpus == alike.corpus
+    for window in range(0, len(both), 7):
+        assert np.array_equal(both.ids(window), alike.ids(window))
+        assert both.subjects(np.array([window])) == alike.subjects(np.array([window]))
