@@ -342,7 +342,7 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
         Corpus.open(source).fingerprint)
     assert np.array_equal(back.signal(3), Corpus.open(source).signal(3))
     words = ["pretrain", "--data", "hf://tester/windows", "--model", "brain_tokenizer",
-             "--out", str(tmp_path / "trained"), "--train.steps=1", "--train.batch_windows=2",
+             "--out", str(tmp_path / "trained"), "--train.steps=2", "--train.batch_windows=2",
              "--train.workers=0", f"--architecture={json.dumps(corpora.TOKENIZER)}"]
     assert cli.main(words) == 0  # downloaded once, verified, and a parent like any other
     assert artifacts.read_manifest(tmp_path / "trained").parents["data"] == back.fingerprint

@@ -45,7 +45,7 @@ def signals(sensors: Sensors, n_windows: int, seed: int) -> np.ndarray:
 def make(
     folder: Path, *, n_channels: tuple[int, ...] = (5, 8, 12), n_windows: int = 12,
     splits: tuple[str, ...] = SPLITS, spoil: dict[str, int] | None = None,
-    dataset: str = "simulated", contract: InputContract = CONTRACT,
+    dataset: str = "simulated", contract: InputContract | None = None,
 ) -> Path:
     """A sealed corpus with a subject for each of `splits`, layouts taking turns.
 
@@ -69,7 +69,7 @@ def make(
         windows += [{"recording": number, "row": row, "start_s": row * WINDOW_S, "label": None}
                     for row in range(n_windows)]
     failures = pd.DataFrame(columns=["source", "reason"])
-    corpus.seal(folder, contract, pd.DataFrame(recordings), pd.DataFrame(windows),
+    corpus.seal(folder, contract or CONTRACT, pd.DataFrame(recordings), pd.DataFrame(windows),
                 {sensors.fingerprint: sensors for sensors in layouts}, failures, config={})
     return folder
 
