@@ -9,7 +9,7 @@ FOLDERS = {
     "pretrain": "`neurofm pretrain`",
     "downstream": "`neurofm finetune` and `neurofm evaluate`",
     "federated": "`neurofm federate` and Flower",
-    "accelerate": "`accelerate launch`",
+    "accelerate": "`accelerate launch` and `pretrain.sbatch`",
     "slurm": "`sbatch`",
 }
 
