@@ -8,6 +8,7 @@ of one call. Of each part that was begun a lock file stays in the folder, held w
 import contextlib
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,10 +111,7 @@ def unfinished(places: Path, names: Iterable[str]) -> str:
     if not begun:
         return ""
     total = int(begun[-1].stem.rpartition("-")[2])
-    counts: dict[int, int] = {}
-    for name in names:
-        number = _number(name, total)
-        counts[number] = counts.get(number, 0) + 1
+    counts = Counter(_number(name, total) for name in names)
     return ", ".join(f"{number}/{total} ({count} recording{'s' if count > 1 else ''})"
                      for number, count in sorted(counts.items()))
 

@@ -89,9 +89,13 @@ def collect(
             records.clear_up(found.jobs, Exclude(run.exclude))
         for path, reason in found.missing:
             records.add_missing(path, reason)
+        failed = {*records.failures}
         todo, unchanged, retried = records.what_to_do(jobs, others=part is None)
         records.note_aside(found.aside)
         _say_plan(run, records, found, part, todo, unchanged, retried, say)
+        if part is None and not artifacts.is_sealed(records.folder) and (lack := parts.unfinished(
+                records.folder / kind.folder, [job.id for job in todo if job.id not in failed])):
+            say(f"parts that are not finished: {lack}; this call does what they lack")
         if todo:
             artifacts.unseal(records.folder)
             try:
@@ -159,11 +163,6 @@ def _say_plan(
     if todo and unchanged + retried and len(todo) > retried:
         told.append(f"{len(todo) - retried} new, changed or unfinished")
     say("; ".join(told))
-    lack = "" if part or artifacts.is_sealed(records.folder) else parts.unfinished(
-        records.folder / records.kind.folder,
-        [job.id for job in todo if job.id not in records.failures])
-    if lack:
-        say(f"parts that are not finished: {lack}; this call does what they lack")
     if found.outside:
         say(f"{len(found.outside)} are links to files outside the given folders: "
             f"{some(found.outside, 4)}")

@@ -55,6 +55,7 @@ def test_parts_in_any_order_make_the_same_corpus(lab, ingest, quick, tmp_path, o
     assert len(before) == 6
     last = ingest(lab, *quick)
     assert last.status == whole.status == 3
+    assert "not finished" not in last.text  # failed, which is another thing
     assert "6 unchanged" in last.text
     assert "1 failed before and are tried again" in last.text
     assert _done(last.out) == before
@@ -68,6 +69,8 @@ def test_the_last_call_does_what_parts_left(lab, ingest, quick, tmp_path):
     done = _done(first.out)
     assert 0 < len(done) < 6
     last = ingest(lab, *quick)
+    left = 6 - len(done)
+    assert f"parts that are not finished: 2/2 ({left} recording{'s' * (left > 1)})" in last.text
     assert done.items() < _done(last.out).items()
     assert _fingerprint(last.out) == _fingerprint(whole.out)
     again = ingest(lab, *quick, "--part", "1/2")
