@@ -7,6 +7,7 @@ solution") and SEANet decodes every channel. Any codec has the two methods `enco
 below with these shapes, and `source_embedding()`; `BrainTokenizer` knows nothing else of it.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -98,6 +99,10 @@ class AttentionCodec(nn.Module):
         self.backward_solution = BackwardSolution(dim, n_sources, n_heads, dropout)
         self.forward_solution = ForwardSolution(dim, n_heads, dropout)
         self.decoder = SEANetDecoder(dim, n_filters, ratios, kernel, last_kernel)
+
+    def work(self, widths: np.ndarray) -> np.ndarray:
+        """Work of windows by their channels; measured: in proportion."""
+        return widths
 
     def source_embedding(self) -> Float[Tensor, "source dim"]:
         """What tells sources apart, for models that read tokens."""

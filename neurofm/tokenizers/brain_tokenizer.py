@@ -67,6 +67,10 @@ class BrainTokenizer(Tokenizer):
         """`progress` 0 … 1 of a training run: switches the quantizer on when its time has come."""
         self.quantizer.bypassed.fill_(progress < self.config.quantize_from)
 
+    def work(self, widths: np.ndarray) -> np.ndarray:
+        """Work of windows by their channels, as the codec has it."""
+        return self.codec.work(widths)
+
     def no_decay(self, name: str, parameter: Tensor) -> bool:
         """True for parameters without weight decay: as published, norms, kinds and quantizer."""
         return parameter.ndim < 2 or ".kind." in name or "quantizer." in name

@@ -76,6 +76,7 @@ def wild(tmp_path_factory) -> str:
                             n_windows=20, splits=("train",) * 5))
 
 
+@pytest.mark.long
 def test_budget_of_two_processes(wild, tmp_path):
     """200 steps over wildly mixed layouts: no stall, work alike, and the losses of one process."""
     one, two, world = tmp_path / "one", tmp_path / "two", int(os.environ.get("NEUROFM_WORLD", "2"))
