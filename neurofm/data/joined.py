@@ -89,7 +89,18 @@ def join(parts: Sequence[Corpus | TokenSet]) -> Corpus | TokenSet:
 
 
 def bounds(data: Corpus | TokenSet) -> list[int]:
-    """Where the windows of each part of what was joined end."""
+    """Where the windows of each part end.
+
+    Parameters
+    ----------
+    data
+        As of `join`.
+
+    Returns
+    -------
+    list[int]
+        Index after the last window of each.
+    """
     return data.__dict__.get("_bounds", [len(data)])
 
 

@@ -51,7 +51,20 @@ def write(
 
 
 def schema(column: str, storage: str = "") -> pa.Schema:
-    """What a file of shards says of itself."""
+    """What a file of shards says of itself.
+
+    Parameters
+    ----------
+    column
+        Name of the column.
+    storage
+        How numbers are kept; "" = as they are.
+
+    Returns
+    -------
+    Schema
+        Of Arrow.
+    """
     return pa.schema([(column, pa.large_binary())],
                      metadata={"storage": storage} if storage else None)
 
@@ -92,7 +105,18 @@ def write_raw(path: str | Path, arrays: Iterable[np.ndarray], schema: pa.Schema)
 
 
 def described(path: Path) -> pa.Schema:
-    """What a file of shards says of itself."""
+    """What a file of shards says of itself.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+
+    Returns
+    -------
+    Schema
+        Of Arrow.
+    """
     with pa.OSFile(str(path), "rb") as file:
         return pa.ipc.open_stream(file).schema
 
