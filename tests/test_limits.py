@@ -37,7 +37,8 @@ MAY_BE_NEGATIVE = {"fold", "tmin_s", "delay_s"}
 MAY_BE_ZERO = {
     # of commands
     "shard_mb", "seed", "fold", "workers", "weight_decay", "clip_norm", "validate_every", "warmup",
-    "final_lr", "beta1", "beta2", "augment_share", "augment_copies", "max_bad", "tmin_s", "delay_s", "sfreq",
+    "final_lr", "beta1", "beta2", "augment_share", "augment_copies", "max_bad", "tmin_s", "delay_s",
+    "sfreq",
     "t_r", "first_subject", "devices_per_subject", "reactivity", "noise", "blinks_per_minute",
     "comodulation", "bcg_uv", "motion_per_minute", "gradient_residue_uv", "gap_s", "people",
     "burn_in_s", "abstain_below", "stop_after", "ridge", "proximal", "trimmed", "malicious",
