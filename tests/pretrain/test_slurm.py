@@ -277,7 +277,8 @@ def test_an_array_makes_what_one_call_makes(
             np.save(tmp_path / "lab" / f"p{i}.npy",
                     np.random.default_rng(i).standard_normal((4, 250 * 40)))
         words = ["ingest", str(tmp_path / "lab"), "--arrays.sfreq=250", "--arrays.unit=uV",
-                 "--arrays.axes=channel,time", "--contract.window_s=4"]
+                 "--arrays.axes=channel,time", "--contract.window_s=4",
+                 "--contract.positions=optional"]
         places, kind = ".ingest", "corpus"
     settings = {"VENV": sys.prefix, "PYTHONPATH": str(ROOT)}
     options = f"--chdir={ROOT} --cpus-per-task=1"
