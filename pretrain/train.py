@@ -32,6 +32,7 @@ from neurofm.limits import Count, Positive, Share, limited
 from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, Tokenizer
 from neurofm.run import FAILED, OK, Job, Made, flat
 from neurofm.training import spikes, state
+from neurofm.training.compute import precision_of
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
 from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, end, train
@@ -49,7 +50,7 @@ LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
 # with others.
 FREE = frozenset({
     "watch", "train.log_every", "train.validate_every", "train.save_every", "train.keep",
-    "train.workers", "train.compile", "train.track",
+    "train.workers", "train.compile", "train.checkpointing", "train.track",
     "continue_with", "keep_state", "sweep", "sweep_limit",  # a leg, the last state, other runs
 })  # fmt: skip
 
@@ -211,9 +212,10 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
         config.save(replace(begun_with, continue_with={}), out)
         told.write(out / "state")
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    precision = precision_of(run.train, accelerator.device, model)
     job.say(f"{type(model).__name__}: {n_trained / 1e6:.2f} M parameters to train; "
             f"{len(windows)} windows of {len(set(data.subjects(windows)))} subjects; "
-            f"{accelerator.num_processes} process(es) on {accelerator.device.type}")
+            f"{accelerator.num_processes} process(es) on {accelerator.device.type}, {precision}")
     if held_out is None:
         job.say("no validation split is held out: no metric of unseen subjects is logged")
     if n_trained and run.train.batch_windows > len(windows):
@@ -226,7 +228,8 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
             validation=None if held_out is None else (data, held_out),
             schedule=told.schedule(), pace=pace_of(model, data, windows, accelerator, job.say),
             parts=None if held_out is None else parts_of(data, held_out),
-            hyperparameters=flat(config.resolved(run)), say=job.say,
+            hyperparameters=flat(config.resolved(run)) | {"train.precision": precision},
+            say=job.say,
         )
     if accelerator.is_main_process:
         job.seal(checkpoint(run, job, data, windows, told))

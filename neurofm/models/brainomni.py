@@ -39,6 +39,7 @@ class BrainOmni(Backbone):
     config_class = BrainOmniConfig
     needs_tokenizer = "required"
     bf16_on_cpu = True
+    uses_all = True
 
     def __init__(self, config: BrainOmniConfig, tokenizer: BrainTokenizer | None = None):
         if tokenizer is not None:

@@ -79,6 +79,7 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("bypassed", torch.tensor(bypassed))
         self.register_buffer("n_updates", torch.tensor(0))
+        self._seen: dict[str, tuple[Tensor, int, int]] = {}
 
     def codes(self, ids: Int[Tensor, "*batch level"]) -> Float[Tensor, "*batch dim"]:
         """Features of token ids: the sum of their codes over levels."""
@@ -92,21 +93,23 @@ class ResidualQuantizer(nn.Module):
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Quantized:
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            if self.bypassed:
+            if self.known("bypassed"):
                 return self._identity(x)
             flat = x.reshape(-1, x.shape[-1])
-            batch = _GlobalBatch(len(flat), int(self.n_updates), x.device, self.training)
+            n_updates = self.known("n_updates") if self.training else 0
+            started = not self.training or self.known("started")
+            batch = _GlobalBatch(len(flat), n_updates, x.device, self.training)
             residual, total = flat, torch.zeros_like(flat)
             nothing = NOTHING_LEFT * flat.detach().norm(dim=-1, keepdim=True)
             all_ids, commitments, counts = [], [], []
             for level in range(self.n_levels):
                 inside = self._down(level, residual)
-                if self.training and not self.started:
+                if not started:
                     self._start(level, inside.detach(), batch)
                 ids = nearest(inside, self.codebook[level])
                 code = self.codebook[level][ids]
                 commitments.append((inside - code).square().mean(dim=-1))
-                used = batch.sum(torch.bincount(ids, minlength=self.n_codes).float())
+                used = batch.sum(uses_of(ids, self.n_codes))
                 counts.append(used)
                 if self.training:
                     self._update(level, inside.detach(), ids, used, batch)
@@ -119,8 +122,10 @@ class ResidualQuantizer(nn.Module):
                 residual = torch.where(left, residual, 0)
                 all_ids.append(ids)
             if self.training:
-                self.started.fill_(True)
+                if not started:
+                    self.started.fill_(True)
                 self.n_updates += 1
+                self._seen["n_updates"] = self.n_updates, self.n_updates._version, n_updates + 1
             share = torch.stack(counts) / torch.stack(counts).sum(dim=1, keepdim=True)
             return Quantized(
                 total.view_as(x),
@@ -141,6 +146,22 @@ class ResidualQuantizer(nn.Module):
             unused.expand(x.shape[:-1]),
             nothing,
         )
+
+    def known(self, name: str) -> int:
+        """Value of a number among the buffers. It is read once and then again only where the buffer
+        has been written to: reading waits for a GPU."""
+        buffer = getattr(self, name)
+        if torch.compiler.is_compiling() or torch.compiler.is_exporting() or buffer.is_inference():
+            return int(buffer)
+        seen, version, value = self._seen.get(name, (None, -1, 0))
+        if seen is not buffer or version != buffer._version:
+            value = int(buffer)
+            self._seen[name] = buffer, buffer._version, value
+        return value
+
+    def __getstate__(self) -> dict:
+        """For copies and other processes, whose buffers are others."""
+        return {**super().__getstate__(), "_seen": {}}
 
     def _down(self, level: int, x: Tensor) -> Tensor:
         return self.down[level](x) if len(self.down) else x
@@ -218,11 +239,9 @@ class _GlobalBatch:
         if len(rows) < n:
             more = torch.randint(self.n_vectors, (n - len(rows),), generator=self.generator)
             rows = torch.cat([rows, more])
-        rows = rows.to(x.device) - self.offset
+        rows = rows.to(x.device, non_blocking=True) - self.offset
         here = (rows >= 0) & (rows < self.n_here)
-        picked = x.new_zeros(n, x.shape[1])
-        picked[here] = x[rows[here]]
-        return self.sum(picked)
+        return self.sum(torch.where(here[:, None], x[rows.clamp(0, self.n_here - 1)], 0))
 
     def same_everywhere(self, *tensors: Tensor) -> None:
         """Copy rank 0's tensors: sums on a GPU may differ in their last bit between processes."""
@@ -247,6 +266,13 @@ def nearest(x: Float[Tensor, "n dim"], codebook: Float[Tensor, "code dim"]) -> I
             torch.addmm(norm, part, codebook.T, alpha=-2).argmin(dim=1)
             for part in x.split(ROWS_AT_ONCE)
         ])
+
+
+def uses_of(ids: Int[Tensor, " n"], n_codes: int) -> Float[Tensor, " code"]:
+    """How many vectors chose each code: whole numbers, so the order of the sum does not matter.
+    (`bincount` waits for a GPU.)"""
+    ones = torch.ones(len(ids), device=ids.device)
+    return ones.new_zeros(n_codes).index_add_(0, ids, ones)
 
 
 def sum_by_code(

@@ -14,11 +14,15 @@ class Trainable(nn.Module):
     ----------
     bf16_on_cpu
         Whether bfloat16 makes it faster on CPUs with AMX, as measured.
+    uses_all
+        Whether each training step gives a gradient to every parameter that is trained; else
+        several processes look for the others in each step, which takes time.
     checkpointing
         Keep what goes into each block alone, and compute the rest again for the gradient.
     """
 
     bf16_on_cpu = False
+    uses_all = False
     checkpointing = False
 
     def blocks_of_one_kind(self) -> list[nn.Module]:

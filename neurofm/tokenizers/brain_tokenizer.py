@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..data.batch import Batch, Tokens
+from ..nn.dropout import bits, normal, window_keys
 from ..nn.leadfield import LeadFieldCodec
 from ..nn.losses import distance, masked_mean, pearson, zscore
 from ..nn.quantizer import Quantized, ResidualQuantizer, perplexity
-from ..nn.seeded import window_generators
 from ..nn.spatial import AttentionCodec
 from .brain_tokenizer_config import BrainTokenizerConfig
 from .tokenizer import Tokenizer
@@ -51,6 +51,8 @@ class BrainTokenizer(Tokenizer):
     """
 
     config_class = BrainTokenizerConfig
+    bf16_on_cpu = True
+    uses_all = True
     # Codes learned by averaging do not survive bfloat16.
     _keep_in_fp32_modules_strict = ["quantizer"]  # noqa: RUF012 (transformers' own convention)
 
@@ -65,7 +67,9 @@ class BrainTokenizer(Tokenizer):
 
     def anneal(self, progress: float) -> None:
         """`progress` 0 … 1 of a training run: switches the quantizer on when its time has come."""
-        self.quantizer.bypassed.fill_(progress < self.config.quantize_from)
+        bypassed = progress < self.config.quantize_from
+        if bypassed != self.quantizer.known("bypassed"):
+            self.quantizer.bypassed.fill_(bypassed)
 
     def work(self, widths: np.ndarray) -> np.ndarray:
         """Work of windows by their channels, as the codec has it."""
@@ -316,17 +320,16 @@ class BrainTokenizer(Tokenizer):
     ) -> tuple[Bool[Tensor, "batch channel"], Float[Tensor, "batch channel time"] | None]:
         """Which channels are hidden, and (in training) noise for the others, from each window's
         seed. Drawn for real channels only, so padding changes nothing."""
-        hidden = torch.zeros_like(batch.valid)
-        noise = torch.zeros_like(batch.signal) if self.training and self.config.noise else None
-        generators = window_generators(batch.seed, len(batch.valid), batch.signal.device)
-        valid = batch.valid.cpu()  # once, instead of waiting for a GPU at every window
-        for i, generator in enumerate(generators):
-            rows = valid[i].nonzero()[:, 0].to(hidden.device)
-            n_hidden = min(max(int(self.config.hidden * len(rows)), 1), len(rows) - 1)
-            order = torch.rand(len(rows), generator=generator, device=rows.device).argsort()
-            hidden[i, rows[order[:n_hidden]]] = True
-            if noise is not None:
-                noise[i, rows] = self.config.noise * torch.randn(
-                    len(rows), noise.shape[2], generator=generator, device=noise.device
-                )
+        valid, noise = batch.valid, None
+        keys = window_keys(batch.seed, len(valid), 2, valid.device)
+        n_valid = valid.sum(dim=1, keepdim=True)
+        n_hidden = (self.config.hidden * n_valid.double()).long().clamp(min=1)
+        n_hidden = torch.minimum(n_hidden, n_valid - 1)
+        # Real channels in random order, the others behind them.
+        drawn = bits(keys[0], valid.shape[1]).long().masked_fill(~valid, 2**40)
+        place = drawn.argsort(dim=1, stable=True).argsort(dim=1)
+        hidden = place < n_hidden
+        if self.training and self.config.noise:
+            each = normal(keys[1], batch.signal[0].numel()).view_as(batch.signal)
+            noise = torch.where(valid[..., None], self.config.noise * each, 0.0)
         return hidden, noise

@@ -51,6 +51,8 @@ def by_blocks(model: Trainable, config: "TrainConfig", accelerator: Accelerator)
     One block is compiled for each shape of its inputs and used for all of them, so it takes as
     long as for a model of one block. What draws, counts and chooses stays outside.
     """
+    if accelerator.ddp_handler is not None:
+        accelerator.ddp_handler.find_unused_parameters = not model.uses_all
     blocks = model.blocks_of_one_kind()
     if config.checkpointing:
         if not blocks:

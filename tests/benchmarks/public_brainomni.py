@@ -5,16 +5,18 @@ process, and stands in as an empty module where it is not installed.
 """
 
 import importlib
+import json
 import os
 import sys
+import tempfile
 import types
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from neurofm.models.brainomni import BrainOmni
 from neurofm.published import brainomni as published
-from neurofm.tokenizers.brain_tokenizer import BrainTokenizer
 
 SIZES = {
     "window_length": 512, "n_filters": 32, "ratios": [8, 4, 2], "kernel_size": 5,
@@ -57,6 +59,12 @@ def model(folder: Path) -> nn.Module:
     return made
 
 
-def ours(public: nn.Module) -> BrainTokenizer:
-    """Our BrainTokenizer with the weights of the public one."""
-    return published.tokenizer_of(public.tokenizer.state_dict(), SIZES)
+def ours(public: nn.Module) -> BrainOmni:
+    """Our BrainOmni with the weights of the public one, by the way that `neurofm import` takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, weights = Path(folder, "model_cfg.json"), Path(folder, "BrainOmni.pt")
+        config.write_text(json.dumps(SIZES))
+        torch.save(public.state_dict(), weights)
+        found = published.read(config, weights)
+    assert isinstance(found, BrainOmni)
+    return found

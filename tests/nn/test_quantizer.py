@@ -1,8 +1,12 @@
 """Residual quantizer: ids, learning, the rotation trick, dead codes, the bypass."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurofm.nn.quantizer import ResidualQuantizer, kmeans, nearest, perplexity, rotate_to
 
@@ -195,3 +199,35 @@ def test_gradient_reaches_the_input_of_all_levels(rotation_trick):
     quantizer(x).features.sum().backward()
     assert torch.isfinite(x.grad).all()
     assert (x.grad.abs().sum(dim=1) > 0).all()
+
+
+def test_what_is_known_of_buffers_follows_them():
+    """Written to in place, loaded, moved or copied: never an old value."""
+    quantizer = ResidualQuantizer(8, n_levels=2, n_codes=16, bypassed=True).train()
+    assert quantizer.known("bypassed")
+    quantizer.bypassed.fill_(False)
+    assert not quantizer.known("bypassed")
+    quantizer(vectors())
+    assert quantizer.known("n_updates") == int(quantizer.n_updates) == 1
+    other = copy.deepcopy(quantizer)
+    other(vectors())
+    assert (other.known("n_updates"), quantizer.known("n_updates")) == (2, 1)
+    quantizer.load_state_dict(other.state_dict())
+    assert quantizer.known("n_updates") == 2
+    assert pickle.loads(pickle.dumps(quantizer)).known("started")
+
+
+def test_an_update_reads_no_buffer_twice():
+    """Reading waits for a GPU: of two steps the second reads nothing."""
+    quantizer = ResidualQuantizer(8, n_levels=2, n_codes=16).train()
+    quantizer(vectors()), quantizer(vectors())
+    read = []
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            read.append(func.overloadpacket.__name__)
+            return func(*args, **(kwargs or {}))
+
+    with Reads():
+        quantizer(vectors())
+    assert not {"_local_scalar_dense", "nonzero", "bincount"} & set(read)
