@@ -17,7 +17,7 @@ from neurofm.run import Stopped
 from neurofm.training import compute, late
 from neurofm.training.finite import NotANumber
 from neurofm.training.loop import TrainConfig, accelerator_for, train
-from tests.support import corpora
+from tests.support import corpora, shape_checks
 from tests.training.test_loop import Toy
 
 WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "item", "masked_select", "bincount",
@@ -58,19 +58,28 @@ def tokens(tokens_folder):
     return TokenSet.open(tokens_folder)
 
 
+@pytest.fixture
+def unchecked():
+    """Without the checks of shapes, whose own code dynamo would trace."""
+    torch._dynamo.reset()
+    with shape_checks.paused():
+        yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_a_block_is_one_graph():
     block, table = CrissCrossBlock(16, 4, dropout=0.1).train(), rotary_table(5, 8)
     x = torch.randn(2, 3, 5, 16)
     keys = window_keys(torch.tensor([1, 2]), 2, 3, x.device)
-    torch._dynamo.reset()
     found = torch._dynamo.explain(block)(x, table, keys)
     assert (found.graph_count, found.graph_break_count) == (1, 0)
     torch._dynamo.reset()
     whole = torch.compile(block, backend="aot_eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(whole(x, table, keys), block(x, table, keys))
-    torch._dynamo.reset()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_all_blocks_share_one_graph(tokenizer_folder, tokens):
     """Regional: what is compiled for the first block serves the others; weights keep their
     names."""
@@ -82,7 +91,6 @@ def test_all_blocks_share_one_graph(tokenizer_folder, tokens):
         graphs.append(graph)
         return graph.forward
 
-    torch._dynamo.reset()
     for block in model.blocks_of_one_kind():
         block.compile(backend=backend, dynamic=False)
     batch = tokens.batch(tokens.select("train")[:4])
@@ -90,7 +98,6 @@ def test_all_blocks_share_one_graph(tokenizer_folder, tokens):
     assert len(model.blocks) > 1
     assert len(graphs) == 1
     assert list(model.state_dict()) == names
-    torch._dynamo.reset()
 
 
 def test_a_step_waits_for_no_gpu(tokenizer_folder, tokens, tmp_path, monkeypatch):
