@@ -154,7 +154,7 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
             _texts(entry, "recording", "role", "subject")
             entry["hours"] = float(entry.get("hours", 0))
         for terms in found.get("datasets", {}).values():
-            terms.get("licence")
+            _texts(terms, *terms)
         for entry in found.get("published", []):
             for name in ("weights", "licence", "paper", "note"):
                 entry.setdefault(name, "not stated")

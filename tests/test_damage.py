@@ -4,6 +4,7 @@ A cell of the matrix is an artifact, a file of it and a way to damage it, most o
 size and time. What opens the artifact must refuse it, and `neurofm verify` must name the file.
 """
 
+import copy
 import dataclasses
 import json
 import multiprocessing
@@ -486,7 +487,7 @@ def _replace(fields: dict, value, random) -> None:
     if random.random() < 0.2:
         del fields[key]
     else:
-        fields[key] = value
+        fields[key] = copy.deepcopy(value)  # else it may come to hold itself
 
 
 def test_damage_levels_of_verification(made, tmp_path, monkeypatch, capsys):

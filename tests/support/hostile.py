@@ -1,6 +1,7 @@
 """Files that somebody damaged on purpose: small ones of every format, changed at random places."""
 
 import contextlib
+import copy
 import json
 import os
 import resource
@@ -199,7 +200,7 @@ def changed(content: Any, edits: list[tuple[str, int, Any]]) -> Any:
     """The object after the changes."""
     held = json.loads(json.dumps(content))
     for kind, number, value in edits:
-        places = list(_places(held))
+        places, value = list(_places(held)), copy.deepcopy(value)  # else it may come to hold itself
         if kind == "whole" and number % 7 == 0:
             return value
         if not places:
