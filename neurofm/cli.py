@@ -23,7 +23,7 @@ from .terminal import printable
 # As `neurofm --help` shows them. Commands of other packages follow under "Other".
 GROUPS = {
     "Data": ("ingest", "pair", "simulate"),
-    "Pretrain": ("pretrain", "tokenize", "import"),
+    "Pretrain": ("plan", "pretrain", "consolidate", "tokenize", "import"),
     "Use": ("finetune", "decode", "stream", "embed", "explain", "generate", "synthesize", "export"),
     "Judge": ("evaluate",),
     "Share": ("federate", "federate join", "publish", "show", "verify", "list"),

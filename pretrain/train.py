@@ -32,10 +32,10 @@ from neurofm.limits import Count, Positive, Share, limited
 from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, Tokenizer
 from neurofm.run import FAILED, OK, Job, Made, flat
 from neurofm.training import spikes, state
-from neurofm.training.compute import precision_of
+from neurofm.training.compute import end, precision_of
 from neurofm.training.finite import NotANumber
 from neurofm.training.log import read_lines
-from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, end, train
+from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, train
 from neurofm.training.pace import pace_of
 from neurofm.training.parts import parts_of
 
@@ -50,7 +50,7 @@ LOOKED_THROUGH = 2048  # training windows by which a vocabulary is ordered
 # with others.
 FREE = frozenset({
     "watch", "train.log_every", "train.validate_every", "train.save_every", "train.keep",
-    "train.workers", "train.compile", "train.checkpointing", "train.track",
+    "train.save", "train.workers", "train.compile", "train.checkpointing", "train.track",
     "continue_with", "keep_state", "sweep", "sweep_limit",  # a leg, the last state, other runs
 })  # fmt: skip
 
@@ -331,7 +331,10 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray,
         told.note([*spikes.read_spikes(out / "state"), *guard.get("skipped", [])],
                   [list(pair) for pair in spikes.read_passed(out / "state")])
         best = out / "state" / CHOSEN
-        state.load_weights(best if run.train.keep_best else states[-1] / "model.safetensors", model)
+        if run.train.keep_best:
+            state.load_weights(best, model)
+        else:
+            state.load_model(states[-1], model)
         for line in read_lines(out / "log.jsonl"):
             if (key := run.train.keep_best) and line.get(key, math.inf) >= last.get(key, math.inf):
                 line = {name: value for name, value in line.items() if not name.startswith("val/")}

@@ -121,7 +121,7 @@ def _enter(
     plan.model.to(accelerator.device)
     received = Received(step, shared)
     if found := state.newest(folder / "state", accelerator, lambda *_: None, step):
-        state.load_weights(found / "model.safetensors", plan.model)
+        state.load_model(found, plan.model)
     state.put(plan.model, shared)
     if step:
         plan.settle()

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..nn.attention import FeedForward, SelfAttention, rotary_table
 from ..nn.attentive_pool import AttentivePool
+from ..nn.dropout import seed_dropout
 from ..nn.region_factors import RegionFactors
 from ..nn.regions import AdaptiveBlock, NumberedRegions, PlacedRegions, StaticGraphBlock
 from ..nn.second_order import log_of
@@ -257,6 +258,7 @@ class BrainMAE(Backbone, RegionModel):
         loss: λ · mean squared error of hidden regions + (1 − λ) · of those seen, over volumes that
         were measured. metrics: r2_hidden, r2_seen: share of the variance about 0 that is filled in.
         """
+        seed_dropout(self, batch.seed, len(batch), batch.signal.device)
         seg = self.cut(batch)
         hidden = self._hide(batch, seg.valid.shape[1])
         found = self._fill_in(batch, seg, hidden)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..data.batch import Batch, Tokens
 from ..limits import Count, Positive, PositiveShare, ShareBelowOne, Unchecked
+from ..nn.dropout import seed_dropout
 from ..pretrained import NeuroFMConfig
 from . import find
 from .brainomni import BrainOmniConfig
@@ -257,6 +258,7 @@ class Decoder(WindowDecoder):
     def forward(self, batch: Batch | Tokens) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict each window's target → (loss, metrics); `batch.target` holds class indices, or
         numbers."""
+        seed_dropout(self, batch.seed, len(batch), self.device)
         return self.head(Pooled(self.pool(batch), batch.target, batch.seed, batch.source,
                                 batch.weight))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Movable
 from ..nn.attentive_pool import AttentivePool
+from ..nn.dropout import Dropout, seed_dropout
 from ..nn.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ class Head(Trainable):
             self.pool = AttentivePool(n, config.backbone.n_heads)
         if config.head == "mlp":
             self.layers = nn.Sequential(
-                nn.Dropout(config.dropout), nn.Linear(n, config.hidden_dim), nn.SELU(),
+                Dropout(config.dropout), nn.Linear(n, config.hidden_dim), nn.SELU(),
                 nn.Linear(config.hidden_dim, n_outputs),
             )  # fmt: skip
         else:
-            self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n, n_outputs))
+            self.layers = nn.Sequential(Dropout(config.dropout), nn.Linear(n, n_outputs))
 
     @torch.no_grad()
     def fit(self, features: Float[Tensor, "window *place feature"], target: Tensor,
@@ -147,6 +148,7 @@ class Head(Trainable):
         loss of deviations; mean absolute error in its own unit."""
         if pooled.target is None:
             raise ValueError("training a decoder needs windows with a target (class index, number)")
+        seed_dropout(self, pooled.seed, len(pooled.features), pooled.features.device)
         logits = self.logits(pooled.features)
         counted = 1.0 if pooled.weight is None else pooled.weight.to(logits.dtype)
         if self.regression:

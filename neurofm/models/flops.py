@@ -10,12 +10,48 @@ The search for the nearest code is not counted before a quantizer starts.
 """
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
+
+
+def counter() -> FlopCounterMode:
+    """torch's counter, which knows recurrent layers and attention of CPUs too.
+
+    Returns
+    -------
+    FlopCounterMode
+        Counts what is computed inside `with`.
+    """
+    aten = torch.ops.aten
+    return FlopCounterMode(display=False, custom_mapping={
+        aten.mkldnn_rnn_layer: _rnn, aten.mkldnn_rnn_layer_backward: _rnn_backward,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward})
+
+
+def _rnn(x, weight_in, weight_hidden, *_, **__) -> int:
+    return 2 * math.prod(x[:2]) * (math.prod(weight_in) + math.prod(weight_hidden))
+
+
+def _rnn_backward(*shapes, **others) -> int:
+    return 2 * _rnn(*shapes, **others)
+
+
+def _attention(query, key, value, *_, **__) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(gradient, query, key, value, *_, **__) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
 
 
 def forward_flops(model: nn.Module, batch: Any) -> tuple[int, int]:
@@ -34,16 +70,16 @@ def forward_flops(model: nn.Module, batch: Any) -> tuple[int, int]:
         (all of it, what belongs to parts that are trained).
     """
     model = copy.deepcopy(model).train()
-    counter = FlopCounterMode(display=False)
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), counter:
+    counted = counter()
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), counted:
         model(batch)
     frozen = [name for name, part in model.named_children()
               if any(True for _ in part.parameters())
               and not any(each.requires_grad for each in part.parameters())]
-    counts = counter.get_flop_counts()
+    counts = counted.get_flop_counts()
     unchanged = sum(sum(counts.get(f"{type(model).__name__}.{name}", {}).values())
                     for name in frozen)
-    return counter.get_total_flops(), counter.get_total_flops() - unchanged
+    return counted.get_total_flops(), counted.get_total_flops() - unchanged
 
 
 def training_flops(model: nn.Module, data: Any, windows: np.ndarray) -> float:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.contract import of_signals
 from ..nn.anchors import anchored
+from ..nn.dropout import seed_dropout
 from ..nn.losses import window_shares
 from ..nn.second_order import log_gram
 from ..nn.seeded import window_generators
@@ -108,6 +109,7 @@ class MEGGPT(Backbone, NextTokenModel, GenerativeModel):
 
         loss: cross-entropy in nats. metrics: top1, top5.
         """
+        seed_dropout(self, batch.seed, len(batch), batch.signal.device)
         labels = self.tokenizer.encode(self._cropped(batch)).ids[..., 0]
         whose = self.numbers(batch.subject)
         if self.training and whose is not None and batch.seed is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..nn.attention import SelfAttention
 from ..nn.causal_attention import CausalAttention, Memory
+from ..nn.dropout import Dropout
 from ..nn.patched_attention import PatchedAttention, Plan
 from ..nn.regions import PlacedRegions
 
@@ -99,7 +100,7 @@ class PatchedLayer(nn.Module):
         self.up = nn.Linear(config.dim, config.feedforward_dim)
         self.down = nn.Linear(config.feedforward_dim, config.dim)
         self.activation = ACTIVATIONS[config.activation]()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout, n_uses=4)
         start_small(self.attention.out, self.down)
         if config.channel_attention:
             self.norm_channels = nn.LayerNorm(config.dim)
@@ -110,11 +111,11 @@ class PatchedLayer(nn.Module):
     ) -> Float[Tensor, "row written dim"]:
         """Rows are the channels of a window, then of the next."""
         if hasattr(self, "over_channels"):
-            x = x + self.dropout(self._between(self.norm_channels(x), channels))
+            x = x + self.dropout(self._between(self.norm_channels(x), channels), 0)
         if not self.norm_first:
-            x = self.norm_attention(x[:, -self.written :] + self.dropout(self.attention(x)))
+            x = self.norm_attention(x[:, -self.written :] + self.dropout(self.attention(x), 1))
             return self.norm_feedforward(x + self._fed(x))
-        x = x[:, -self.written :] + self.dropout(self.attention(self.norm_attention(x)))
+        x = x[:, -self.written :] + self.dropout(self.attention(self.norm_attention(x)), 1)
         return x + self._fed(self.norm_feedforward(x))
 
     def _between(self, x: Float[Tensor, "row read dim"], channels: int):
@@ -123,7 +124,7 @@ class PatchedLayer(nn.Module):
         return seen.transpose(1, 2).flatten(0, 1)
 
     def _fed(self, x: Float[Tensor, "row written dim"]) -> Float[Tensor, "row written dim"]:
-        return self.dropout(self.down(self.dropout(self.activation(self.up(x)))))
+        return self.dropout(self.down(self.dropout(self.activation(self.up(x)), 2)), 3)
 
 
 class Causal(nn.Module):
@@ -170,7 +171,7 @@ class CausalBlock(nn.Module):
         self.up = nn.Linear(config.dim, config.feedforward_dim)
         self.down = nn.Linear(config.feedforward_dim, config.dim)
         self.activation = ACTIVATIONS[config.activation]()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout, n_uses=3)
         start_small(self.over_time.out, self.down)
 
     def forward(self, x: Float[Tensor, "batch channel time dim"], place, valid, memory=None):
@@ -179,7 +180,7 @@ class CausalBlock(nn.Module):
         mask = valid | ~valid.any(dim=1, keepdim=True)
         mask = mask[:, None].expand(-1, n_times, -1).reshape(-1, channels)
         y = self.over_channels(y.transpose(1, 2).flatten(0, 1), None, mask)
-        x = x + self.dropout(y.unflatten(0, (batch, n_times)).transpose(1, 2))
+        x = x + self.dropout(y.unflatten(0, (batch, n_times)).transpose(1, 2), 0)
         y = self.over_time(self.norms[1](x).flatten(0, 1), memory)
-        x = x + self.dropout(y.unflatten(0, (batch, channels)))
-        return x + self.dropout(self.down(self.activation(self.up(self.norms[2](x)))))
+        x = x + self.dropout(y.unflatten(0, (batch, channels)), 1)
+        return x + self.dropout(self.down(self.activation(self.up(self.norms[2](x)))), 2)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..limits import Count, Limit, Positive, PositiveShare, ShareBelowOne
+from ..nn.dropout import seed_dropout
 from ..nn.patch_encoder import N_SECONDS
 from ..nn.spectral_branch import SpectralBranch
 from ..pretrained import NeuroFMConfig
@@ -276,6 +277,7 @@ class NeuroBOLT(ScanModel):
         loss: mean squared error over what was measured: `target` is [batch, roi], NaN where it was
         not. metrics: r2, share of its power (variance about 0) that is predicted.
         """
+        seed_dropout(self, batch.seed, len(batch), batch.signal.device)
         found, target = self.predict(batch), batch.target
         if target is None or target.numel() != found.numel() or len(target) != len(found):
             shape = None if target is None else list(target.shape)

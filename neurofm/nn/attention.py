@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from .dropout import drop, window_keys
+from .dropout import Dropout, drop, window_keys
 
 ROTARY_BASE = 10_000.0
 
@@ -22,10 +22,10 @@ class FeedForward(nn.Module):
         super().__init__()
         self.up = nn.Linear(dim, expansion * dim)
         self.down = nn.Linear(expansion * dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout, n_uses=2)
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        return self.dropout(self.down(self.dropout(F.selu(self.up(x)))))
+        return self.dropout(self.down(self.dropout(F.selu(self.up(x)), 0)), 1)
 
 
 def attend(
@@ -36,16 +36,21 @@ def attend(
     mask: Bool[Tensor, "batch key"] | None = None,
     dropout: float = 0.0,
     window_key: Int[Tensor, " window"] | None = None,
+    layer: Dropout | None = None,
 ) -> Float[Tensor, "batch query dim"]:
     """Multi-head attention on projected queries, keys and values; keys where `mask` is False are
     not seen.
 
     `dropout` acts on the attention weights: pass 0 in evaluation. (The published BrainOmni passes
     its dropout in evaluation too, so its features are random.) `window_key`: drop by these keys of
-    the windows (`neurofm.nn.dropout`) instead of torch's generator.
+    the windows (`neurofm.nn.dropout`) instead of torch's generator. `layer`: drops instead, where
+    windows have seeds.
     """
     q, k, v = (rearrange(t, "b i (h d) -> b h i d", h=n_heads) for t in (q, k, v))
-    if dropout and window_key is not None and mask is None:
+    if layer is not None and layer.active:
+        seen = None if mask is None else mask[:, None, None, :]
+        x = attend_dropping(q, k, v, seen, layer)
+    elif dropout and window_key is not None and mask is None:
         weight = torch.matmul(q * q.shape[-1] ** -0.5, k.mT).softmax(dim=-1, dtype=q.dtype)
         x = drop(weight, window_key, dropout) @ (v * (1 / (1 - dropout)))
     else:
@@ -53,6 +58,20 @@ def attend(
             mask = mask[:, None, None, :]
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     return rearrange(x, "b h i d -> b i (h d)")
+
+
+def attend_dropping(
+    q: Float[Tensor, "batch head query within"],
+    k: Float[Tensor, "batch head key within"],
+    v: Float[Tensor, "batch head key within"],
+    mask: Bool[Tensor, "*#shape"] | None,
+    layer: Dropout,
+) -> Float[Tensor, "batch head query within"]:
+    """Attention whose weights a layer drops; torch's own cannot be told which."""
+    score = torch.matmul(q * q.shape[-1] ** -0.5, k.mT)
+    if mask is not None:
+        score = score.masked_fill(~mask, -torch.inf)
+    return layer(score.softmax(dim=-1, dtype=q.dtype)) @ v
 
 
 def rotary_table(n: int, dim: int, device=None) -> Float[Tensor, "2 n half"]:
@@ -95,7 +114,7 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
         super().__init__()
         self.n_heads = n_heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
@@ -109,8 +128,10 @@ class SelfAttention(nn.Module):
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         if table is not None:
             q, k = rotate(q, table), rotate(k, table)
-        dropout = self.dropout * self.training
-        return self.out(attend(q, k, v, self.n_heads, mask, dropout, window_key))
+        if window_key is not None:
+            dropout = self.dropout.share * self.training
+            return self.out(attend(q, k, v, self.n_heads, mask, dropout, window_key))
+        return self.out(attend(q, k, v, self.n_heads, mask, layer=self.dropout))
 
 
 class CrissCrossBlock(nn.Module):

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import ROTARY_BASE
+from .attention import ROTARY_BASE, attend_dropping
+from .dropout import Dropout
 
 
 class Memory:
@@ -43,7 +44,8 @@ class CausalAttention(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, reach: int, dropout: float = 0.0):
         super().__init__()
-        self.n_heads, self.reach, self.dropout = n_heads, reach, dropout
+        self.n_heads, self.reach = n_heads, reach
+        self.dropout = Dropout(dropout)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
     def forward(
@@ -60,6 +62,6 @@ class CausalAttention(nn.Module):
         back = (torch.arange(k.shape[2] - x.shape[1], k.shape[2], device=x.device)[:, None]
                 - torch.arange(k.shape[2], device=x.device))
         seen = (back >= 0) & (back < self.reach)
-        dropout = self.dropout * self.training
-        taken = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+        taken = (attend_dropping(q, k, v, seen, self.dropout) if self.dropout.active
+                 else F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
         return self.out(taken.transpose(1, 2).flatten(2))

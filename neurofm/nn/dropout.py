@@ -6,8 +6,9 @@ batch, in any number of processes, compiled or not, and nothing waits for a GPU.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 _ROUNDS = (-2048144789, -1028477387)  # of 32 bits, as torch writes them
 _GOLDEN = -1640531527  # 2^32 / golden ratio, odd
@@ -67,7 +68,8 @@ def normal(key: Int[Tensor, " batch"], n: int) -> Float[Tensor, "batch n"]:
 def kept(key: Int[Tensor, " batch"], n: int, share: float) -> Bool[Tensor, "batch n"]:
     """False at a share of `n` places of each window, True elsewhere; 16 bits decide."""
     least = round(share * 2**16) - 2**15
-    if key.device.type == "cpu" and not torch.compiler.is_compiling():
+    # A subclass is a fake tensor, which has a shape and no values.
+    if key.device.type == "cpu" and type(key) is Tensor and not torch.compiler.is_compiling():
         return _kept_in_chunks(key, n, least)
     place = torch.arange(n, dtype=torch.int32, device=key.device)
     both = _mixed((place >> 1) * _GOLDEN + key[:, None])
@@ -107,3 +109,79 @@ def drop(
     x: windows one after another, each of as many rows.
     """
     return x * kept(key, x.numel() // len(key), share).view(x.shape).to(x.dtype)
+
+
+def drop_at(
+    x: Float[Tensor, "*rows last"], key: Int[Tensor, " batch"], share: float
+) -> Float[Tensor, "*rows last"]:
+    """As `drop`, scaled up. A number's fate depends on its place along each axis and not on the
+    axes' lengths, so padding of a batch changes nothing.
+
+    x: windows one after another, each of as many rows.
+    """
+    rows = torch.arange(x.shape[0] // len(key), dtype=torch.int32, device=x.device)
+    key = _mixed(key[:, None] + rows * _GOLDEN).flatten()
+    for length in x.shape[1:-1]:
+        place = torch.arange(length, dtype=torch.int32, device=x.device)
+        key = _mixed(key[..., None] + place * _GOLDEN)
+    pair = torch.arange(-(-x.shape[-1] // 2), dtype=torch.int32, device=x.device)
+    both = _mixed(key[..., None] + pair * _GOLDEN)
+    halves = torch.stack([(both << 16) >> 16, both >> 16], dim=-1).flatten(-2)
+    left = halves[..., : x.shape[-1]] >= round(share * 2**16) - 2**15
+    return torch.where(left, x, 0) / (1 - share)
+
+
+class Dropout(nn.Module):
+    """Dropout whose numbers come from seeds of the windows, once `seed_dropout` has told them; else
+    torch's own.
+
+    Parameters
+    ----------
+    share
+        Share of the numbers that become 0 in training.
+    n_uses
+        How often a model calls it in a pass; `forward` is told which time it is.
+    """
+
+    def __init__(self, share: float, n_uses: int = 1):
+        super().__init__()
+        self.share, self.n_uses = share, n_uses
+        self.keys: Tensor | None = None  # [use, batch]
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is dropped."""
+        return self.training and self.share > 0
+
+    def forward(self, x: Float[Tensor, "*rows last"], use: int = 0) -> Float[Tensor, "*rows last"]:
+        """x: windows one after another, each of as many rows."""
+        if not self.active:
+            return x
+        if self.keys is None:
+            return F.dropout(x, self.share)
+        return drop_at(x, self.keys[use], self.share)
+
+
+def seed_dropout(
+    model: nn.Module, seed: Int[Tensor, " batch"] | None, n_windows: int, device: torch.device
+) -> None:
+    """Tell every `Dropout` inside the seeds of the windows that come next; None = they are as
+    random as torch's generator.
+
+    Parameters
+    ----------
+    model
+        The model.
+    seed
+        Seeds of the windows.
+    n_windows
+        Number of windows.
+    device
+        Where they are computed.
+    """
+    layers = [each for each in model.modules() if isinstance(each, Dropout) and each.active]
+    if not layers:
+        return
+    keys = window_keys(seed, n_windows, sum(each.n_uses for each in layers), device)
+    for layer, part in zip(layers, keys.split([each.n_uses for each in layers]), strict=True):
+        layer.keys = part

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .attention import FeedForward, attend
+from .dropout import Dropout
 
 _WAVES_M = (0.4, 0.2, 0.1, 0.05, 0.025)  # wavelengths; regions of 200 lie about 0.02 m apart
 _HEAD_M = 0.1  # unit of geometry
@@ -94,7 +95,7 @@ class AdaptiveBlock(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, dropout: float = 0.0):
         super().__init__()
-        self.n_heads, self.dropout = n_heads, dropout
+        self.n_heads, self.dropout = n_heads, Dropout(dropout)
         self.norm_attention = nn.RMSNorm(dim, eps=1e-6)
         self.norm_feedforward = nn.RMSNorm(dim, eps=1e-6)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
@@ -108,7 +109,7 @@ class AdaptiveBlock(nn.Module):
         q, k, v = self.qkv(self.norm_attention(x)).flatten(0, 1).chunk(3, dim=-1)
         # A window of padding alone would have nothing to look at: it looks at all of it.
         mask = seen | ~seen.any(dim=-1, keepdim=True)
-        taken = attend(q, k, v, self.n_heads, mask.flatten(0, 1), self.dropout * self.training)
+        taken = attend(q, k, v, self.n_heads, mask.flatten(0, 1), layer=self.dropout)
         x = x + self.out(taken).view_as(x)
         return x + self.feedforward(self.norm_feedforward(x))
 

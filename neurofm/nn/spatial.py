@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from .attention import attend
+from .dropout import Dropout
 from .seanet import SEANetDecoder, SEANetEncoder
 from .sensor_encoder import SensorEncoder
 
@@ -28,7 +29,7 @@ class BackwardSolution(nn.Module):
 
     def __init__(self, dim: int, n_sources: int, n_heads: int, dropout: float):
         super().__init__()
-        self.n_heads, self.dropout = n_heads, dropout
+        self.n_heads, self.dropout = n_heads, Dropout(dropout)
         self.sources = nn.Parameter(torch.randn(n_sources, dim))
         self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
@@ -46,7 +47,7 @@ class BackwardSolution(nn.Module):
         k, v = (rearrange(y, "b c t d -> (b t) c d") for y in (k, self.value(x)))
         q = self.sources.expand(b * t, -1, -1)
         mask = repeat(visible, "b c -> (b t) c", t=t)
-        y = self.out(attend(q, k, v, self.n_heads, mask, self.dropout * self.training))
+        y = self.out(attend(q, k, v, self.n_heads, mask, layer=self.dropout))
         return rearrange(y, "(b t) s d -> b s t d", t=t)
 
 
@@ -55,7 +56,7 @@ class ForwardSolution(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, dropout: float):
         super().__init__()
-        self.n_heads, self.dropout = n_heads, dropout
+        self.n_heads, self.dropout = n_heads, Dropout(dropout)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
@@ -67,7 +68,7 @@ class ForwardSolution(nn.Module):
         t = x.shape[2]
         k, v = self.key_value(rearrange(x, "b s t d -> (b t) s d")).chunk(2, dim=-1)
         q = repeat(place, "b c d -> (b t) c d", t=t)
-        y = self.out(attend(q, k, v, self.n_heads, dropout=self.dropout * self.training))
+        y = self.out(attend(q, k, v, self.n_heads, layer=self.dropout))
         return rearrange(y, "(b t) c d -> b c t d", t=t)
 
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .dropout import Dropout
+
 EXPANSION = 4
 
 
@@ -62,7 +64,7 @@ class LinearBlock(nn.Module):
         self.attention = LinearAttention(dim, n_heads)
         self.up = nn.Linear(dim, EXPANSION * dim)
         self.down = nn.Linear(EXPANSION * dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
         x = x + self.dropout(self.attention(self.norm_attention(x)))

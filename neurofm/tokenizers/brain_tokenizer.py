@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..data.batch import Batch, Tokens
-from ..nn.dropout import bits, normal, window_keys
+from ..nn.dropout import bits, normal, seed_dropout, window_keys
 from ..nn.leadfield import LeadFieldCodec
 from ..nn.losses import distance, masked_mean, pearson, zscore
 from ..nn.quantizer import Quantized, ResidualQuantizer, perplexity
@@ -255,6 +255,7 @@ class BrainTokenizer(Tokenizer):
         window z-scored per channel as the target. Deviation: r is averaged over a window of
         the batch before exp, not over the whole batch, so the loss does not depend on the cut.
         """
+        seed_dropout(self, batch.seed, len(batch), batch.signal.device)
         windows = self.windows(batch.signal, overlap=0.0)
         target = zscore(windows.float())
         hidden, noise = self._draw(batch)

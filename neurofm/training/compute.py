@@ -1,5 +1,7 @@
-"""How a step is computed: in which precision, compiled or not, what is kept for the gradient."""
+"""How a step is computed: in which precision, compiled or not, what is kept for the gradient; and
+how processes part."""
 
+import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +12,8 @@ from ..nn.trainable import Trainable
 
 if TYPE_CHECKING:
     from .loop import TrainConfig
+
+_GLOO_S = 0.2  # pause of `end`
 
 
 def precision_of(config: "TrainConfig", device: torch.device, model: nn.Module) -> str:
@@ -67,3 +71,15 @@ def by_blocks(model: Trainable, config: "TrainConfig", accelerator: Accelerator)
     for block in blocks:
         block.compile(dynamic=False)
     return model
+
+
+def end(accelerator: Accelerator) -> None:
+    """Close logs and leave the other processes.
+
+    A moment later: Gloo's threads outlive their group where there was DDP, and one that lets go of
+    the last exchange's tensors while the interpreter ends aborts the process, whose work was done
+    (pytorch/pytorch, pull 179291).
+    """
+    accelerator.end_training()
+    if accelerator.num_processes > 1:
+        time.sleep(_GLOO_S)

@@ -35,11 +35,11 @@ from .pace import Pace
 from .parts import Parts, batches_of
 from .sampler import Order, StepData, WindowSource, steps
 from .schedule import Schedule, Slope, parameter_groups
+from .sharded import Saver
 from .signals import StopRequest
 from .spikes import Guard, read_lowest
 from .tracking import Tracker
 
-_GLOO_S = 0.2  # pause of `end`
 CHOSEN = "chosen.safetensors"  # weights where `choose` was lowest, beside the states
 
 
@@ -87,6 +87,9 @@ class TrainConfig:
         Steps between saved states.
     keep
         Number of saved states to keep.
+    save
+        "whole" = the main process writes the state, the training waits; "sharded" = each process
+        writes its part while the training goes on; "auto" = sharded under FSDP.
     workers
         Loader processes per training process; 0 = load in the training process.
     seed
@@ -128,6 +131,7 @@ class TrainConfig:
     validate_every: int = 0
     save_every: Count = 500
     keep: Count = 2
+    save: Literal["auto", "whole", "sharded"] = "auto"
     workers: int = 0
     seed: int = 0
     compile: bool | Literal["auto"] = "auto"
@@ -172,18 +176,6 @@ def accelerator_for(config: TrainConfig, out: Path) -> Accelerator:
         raise ValueError(f"train.precision is bf16, which {accelerator.device} does not have: say "
                          f"float32, or auto to take bf16 where it is")
     return accelerator
-
-
-def end(accelerator: Accelerator) -> None:
-    """Close logs and leave the other processes.
-
-    A moment later: Gloo's threads outlive their group where there was DDP, and one that lets go of
-    the last exchange's tensors while the interpreter ends aborts the process, whose work was done
-    (pytorch/pytorch, pull 179291).
-    """
-    accelerator.end_training()
-    if accelerator.num_processes > 1:
-        time.sleep(_GLOO_S)
 
 
 def train(
@@ -238,6 +230,7 @@ def train(
     wrapped, optimizer = accelerator.prepare(by_blocks(model, config, accelerator), optimizer)
     states, log, first = out / "state", Log(out, accelerator, say, config.steps, pace), 0
     gathered: dict = {}
+    saver = Saver(states, model, optimizer.optimizer, accelerator, config)
     guard = Guard(config, states, accelerator, say)
     guard.begin()
     if found := state.newest(states, accelerator, say, received.step if received else None):
@@ -260,7 +253,7 @@ def train(
     feed = Feed(lambda a, b: steps(data, a, b, config.workers, pin=cuda), first, config.steps,
                 guard.passed)
     if guard.on and first == 0:
-        state.save(states, 0, model, optimizer.optimizer, accelerator, keep=config.keep)
+        saver.save(0)
     wrapped.train()
     precision, late = autocast(config, accelerator.device, model), Late(accelerator, guard.on)
     alone = accelerator.num_processes == 1
@@ -314,7 +307,9 @@ def train(
                                         accelerator)
                 log.count(means)
             stop = signaled or done == stop_after
-            if not spiked:
+            if spiked:
+                saver.wait()  # it may go back to that state
+            else:
                 optimizer.step()
             optimizer.zero_grad()
             if guard.goes_back(done, model, optimizer.optimizer, log, feed):
@@ -332,13 +327,14 @@ def train(
                     lowest = values[choose]
                     state.save_weights(states / CHOSEN, model, accelerator)
             if stop or is_due(done, config.save_every, config.steps):
-                saved = state.save(states, done, model, optimizer.optimizer, accelerator,
-                                   keep=config.keep, log=log.gathered, guard=guard.saved(),
+                saved = saver.save(done, log=log.gathered, guard=guard.saved(),
                                    also=guard.keeps(done))
             if stop and done < config.steps:
+                saver.wait()
                 raise Stopped(f"stopped after step {done} as asked; state saved in {saved}: "
                               f"run the same command again to continue", signaled)
             asked_for_data = time.perf_counter()
+    saver.wait()
     if choose and lowest < math.inf:
         state.load_weights(states / CHOSEN, model)
     return model

@@ -7,8 +7,9 @@
       manifest.json            written last; holds what the log had gathered since its last line,
                                and what the guard against spikes has seen
 
-Tensors are whole on disk: what FSDP has cut is gathered when it is saved and cut again when it is
-loaded, so a state knows neither the wrapper nor the number of processes that made it.
+Tensors are whole on disk, what FSDP has cut is gathered when it is saved; or each process writes
+its own part (`sharded`). Either is cut again when it is loaded, so a state goes on under any
+wrapper and on any number of processes.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from .. import artifacts
 from . import sampler
 
+SHARDS = "shards"  # folder in a state whose processes wrote their own parts
 _DIGEST = "sha256"  # in the header of weights that no manifest lists
 _AGAIN = "delete the folder that it is in and run the same command again"
 
@@ -42,33 +44,51 @@ def save(
     model: the module itself, not its DDP or compiled wrapper. log: see `Log.gathered`. guard: see
     `spikes.Guard.saved`.
     """
-    target, main = folder / f"step-{step:08d}", accelerator.is_main_process
+    target, main = begun(folder, step, accelerator), accelerator.is_main_process
+    for name, tensors in (("model", model.state_dict()),
+                          ("optimizer", moments_of(model, optimizer))):
+        whole = _whole(tensors, keep=main)
+        if main:
+            write(whole, target / f"{name}.safetensors")
+    accelerator.wait_for_everyone()
     if main:
+        seal(folder, target, step, keep=keep, log=log, guard=guard, also=also)
+    accelerator.wait_for_everyone()
+    return target
+
+
+def begun(folder: Path, step: int, accelerator: Accelerator) -> Path:
+    """The folder of a new state, with the generators of each process. Every process takes part."""
+    target = folder / f"step-{step:08d}"
+    if accelerator.is_main_process:
         remove(target)  # of an earlier attempt that was killed, perhaps on more processes
         target.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    _write(_random_state(), target / f"random-{accelerator.process_index}.safetensors")
-    moments = {
+    write(_random_state(), target / f"random-{accelerator.process_index}.safetensors")
+    accelerator.wait_for_everyone()
+    return target
+
+
+def moments_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Moments, as 'parameter name/moment'."""
+    return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
-    for name, tensors in (("model", model.state_dict()), ("optimizer", moments)):
-        whole = _whole(tensors, keep=main)
-        if main:
-            _write(whole, target / f"{name}.safetensors")
-    accelerator.wait_for_everyone()
-    if main:
-        files = [path.name for path in target.glob("*.safetensors")]
-        artifacts.seal(target, "state", files=files, code=False,
-                       config={"step": step, "log": log or {}, "guard": guard or {},
-                               "order": sampler.KIND})
-        staying = finished(folder)[-keep:]
-        for old in folder.glob("step-*"):
-            if old not in staying and step_of(old) not in also:
-                remove(old)
-    accelerator.wait_for_everyone()
-    return target
+
+
+def seal(folder: Path, target: Path, step: int, *, keep: int, log: dict | None,
+         guard: dict | None, also: Collection[int]) -> None:
+    """Declare a state complete, and remove those that need not stay. By the main process."""
+    files = [str(path.relative_to(target)) for path in target.rglob("*.safetensors")]
+    artifacts.seal(target, "state", files=files, code=False,
+                   config={"step": step, "log": log or {}, "guard": guard or {},
+                           "order": sampler.KIND})
+    staying = finished(folder)[-keep:]
+    for old in folder.glob("step-*"):
+        if old not in staying and step_of(old) not in also:
+            remove(old)
 
 
 def begin(folder: Path, step: int, weights: dict[str, Tensor]) -> None:
@@ -77,9 +97,9 @@ def begin(folder: Path, step: int, weights: dict[str, Tensor]) -> None:
     target = folder / f"step-{step:08d}"
     remove(target)
     target.mkdir(parents=True)
-    _write({name: value.contiguous().clone() for name, value in weights.items()},
+    write({name: value.contiguous().clone() for name, value in weights.items()},
            target / "model.safetensors")
-    _write({}, target / "optimizer.safetensors")
+    write({}, target / "optimizer.safetensors")
     artifacts.seal(target, "state", files=["model.safetensors", "optimizer.safetensors"],
                    config={"step": step, "log": {}, "guard": {}, "weights_alone": True,
                            "order": sampler.KIND}, code=False)
@@ -134,6 +154,34 @@ def load(
             f"{state} was saved by an earlier version of neurofm, which took windows in another "
             f"order, so this run cannot be continued exactly: finish it with the version that "
             f"began it, or train into another folder")
+    if is_sharded(state):
+        from . import sharded
+
+        sharded.load(state, model, optimizer)
+    else:
+        _load_whole(state, model, optimizer)
+    own = state / f"random-{accelerator.process_index}.safetensors"
+    if own.exists():  # absent when resumed on more processes; windows carry seeds of their own
+        _set_random_state(load_file(own))
+    return saved["step"], saved["log"], saved.get("guard", {})
+
+
+def is_sharded(state: Path) -> bool:
+    """Whether processes wrote their own parts of it."""
+    return (state / SHARDS).is_dir()
+
+
+def load_model(state: Path, model: nn.Module) -> None:
+    """Put the weights of a state into a model."""
+    if is_sharded(state):
+        from . import sharded
+
+        sharded.load(state, model)
+    else:
+        load_weights(state / "model.safetensors", model)
+
+
+def _load_whole(state: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     load_weights(state / "model.safetensors", model)
     moments: dict[str, dict[str, Tensor]] = {}
     for name, value in load_file(state / "optimizer.safetensors").items():
@@ -147,10 +195,6 @@ def load(
                       else _put(torch.empty_like(parameter), value))
                 for key, value in moments[name].items()
             }
-    own = state / f"random-{accelerator.process_index}.safetensors"
-    if own.exists():  # absent when resumed on more processes; windows carry seeds of their own
-        _set_random_state(load_file(own))
-    return saved["step"], saved["log"], saved.get("guard", {})
 
 
 def save_weights(path: Path, model: nn.Module, accelerator: Accelerator) -> None:
@@ -160,7 +204,7 @@ def save_weights(path: Path, model: nn.Module, accelerator: Accelerator) -> None
     if accelerator.is_main_process:
         temporary = path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(weights, temporary, {_DIGEST: digest_of(weights)})
+        write(weights, temporary, {_DIGEST: digest_of(weights)})
         temporary.replace(path)
     accelerator.wait_for_everyone()
 
@@ -169,16 +213,21 @@ def load_weights(path: Path, model: nn.Module) -> None:
     """Put weights back that `save` or `save_weights` wrote; all must be there, and no others.
     Raises ArtifactError where those of `save_weights` are not what it wrote."""
     stored, own = read_weights(path), model.state_dict()
+    check_same(path, *({name: list(value.shape) for name, value in each.items()}
+                       for each in (stored, own)))
+    for name, tensor in own.items():
+        _put(tensor, stored[name])
+
+
+def check_same(path: Path, stored: dict[str, list[int]], own: dict[str, list[int]]) -> None:
+    """Raise ValueError where names or shapes differ."""
     if stored.keys() != own.keys():
         raise ValueError(f"{path} is of another architecture: only one of the two has "
                          f"{sorted(stored.keys() ^ own.keys())[:5]}; train into another folder")
-    for name, tensor in own.items():
-        if stored[name].shape != tensor.shape:
-            raise ValueError(f"{path} is of another architecture: {name} is "
-                             f"{list(stored[name].shape)}, wanted {list(tensor.shape)}; train into "
-                             f"another folder")
-    for name, tensor in own.items():
-        _put(tensor, stored[name])
+    for name, shape in own.items():
+        if stored[name] != shape:
+            raise ValueError(f"{path} is of another architecture: {name} is {stored[name]}, wanted "
+                             f"{shape}; train into another folder")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -237,7 +286,7 @@ def _put(tensor: Tensor, value: Tensor) -> Tensor:
     return tensor.copy_(value)
 
 
-def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
+def write(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
     """Write, for the group too, and wait until the disk has it."""
     try:
         save_file(tensors, path, metadata=about)

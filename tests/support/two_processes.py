@@ -6,6 +6,7 @@ with torch costs seconds):
 WORK/settings.json names the runs; each leaves its folder there, and each process what it saw.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -25,8 +26,9 @@ import neurofm.pretrain.train
 from neurofm import config
 from neurofm.pretrain.train import COMMAND, PretrainConfig, pretrain_on
 from neurofm.run import Stopped
+from neurofm.training.compute import end
 from neurofm.training.finite import NotANumber
-from neurofm.training.loop import accelerator_for, end, train
+from neurofm.training.loop import accelerator_for, train
 
 
 def run_of(settings: dict, name: str) -> PretrainConfig:
@@ -68,6 +70,16 @@ def guarded(run: PretrainConfig, work: Path, accelerator: Accelerator) -> None:
     (work / f"guarded-{accelerator.process_index}.json").write_text(json.dumps(told))
 
 
+def there_and_back(run: PretrainConfig, accelerator: Accelerator) -> None:
+    """The middle third of a run that one process begins and ends."""
+    data = neurofm.pretrain.sources.open_data(run)
+    windows = data.select("train")
+    model = neurofm.pretrain.train.build(run, data, windows)
+    with contextlib.suppress(Stopped):
+        train(model, data, windows, run.train, Path(run.out), accelerator,
+              validation=(data, data.select("validation")), stop_after=16)
+
+
 def main(work: Path) -> None:
     settings = json.loads((work / "settings.json").read_text())
     run = run_of(settings, "tokenizer")
@@ -88,7 +100,9 @@ def main(work: Path) -> None:
         (work / f"spoilt-{rank}.txt").write_text(str(problem))
     neurofm.pretrain.train.train = train
     guarded(run_of(settings, "brainomni"), work, accelerator)
+    there_and_back(run_of(settings, "ddp"), accelerator)
     shard(settings["fsdp"])
+    there_and_back(run_of(settings, "fsdp"), accelerator)
     run = run_of(settings, "sharded")
     data = neurofm.pretrain.sources.open_data(run)
     windows = data.select("train")

@@ -18,7 +18,8 @@ from neurofm.nn.trainable import Trainable
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
 from neurofm.training.by_width import ByWidth
-from neurofm.training.loop import TrainConfig, accelerator_for, end, train
+from neurofm.training.compute import end
+from neurofm.training.loop import TrainConfig, accelerator_for, train
 from neurofm.training.sampler import Order, StepData
 from tests.support import corpora
 

@@ -1,5 +1,6 @@
 """Two processes learn what one learns from the same global batch."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,17 +13,19 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 
-from neurofm import artifacts
+from neurofm import artifacts, config
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
 from neurofm.pretrain.sources import open_data
 from neurofm.pretrain.tokenize import main as tokenize_main
 from neurofm.pretrain.train import PretrainConfig, build
 from neurofm.pretrain.train import main as pretrain_main
+from neurofm.run import Stopped
 from neurofm.training import state
 from neurofm.training.by_width import ByWidth
 from neurofm.training.loop import TrainConfig, accelerator_for, train
 from neurofm.training.sampler import Order, StepData
+from neurofm.training.sharded import whole as parts_of_state
 from tests.support import corpora
 from tests.support.spiky import STEPS as STEPS_OF_SPIKY
 from tests.support.spiky import Spiky
@@ -36,6 +39,7 @@ STEPS = 24
 TOKENIZER = corpora.TOKENIZER | {"ema_decay": 0.9}
 TRAIN = {"steps": STEPS, "batch_windows": 8, "log_every": 1, "validate_every": 8, "lr": 3e-3,
          "precision": "float32"}  # compared to six digits, which bfloat16 does not have
+DROPPED = {**corpora.BRAINOMNI, "dropout": 0.1}
 
 
 def launch_environment(name: str) -> dict[str, str]:
@@ -75,6 +79,9 @@ def work(tmp_path_factory, corpus_folder):
         "brainomni": brainomni,
         "accumulated": {**brainomni, "train": {**TRAIN, "accumulate": 2}},
         "sharded": {**brainomni, "train": {**TRAIN, "accumulate": 2}},
+        "dropped": {**brainomni, "architecture": DROPPED},
+        "ddp": {**brainomni, "architecture": DROPPED},
+        "fsdp": {**brainomni, "architecture": DROPPED},
         "spoilt": {**tokenizer, "data": str(spoilt)},
     }
     write(work / "first", first)
@@ -87,6 +94,8 @@ def work(tmp_path_factory, corpus_folder):
             write(work / count / name, run)
             if number and name in ("tokenizer", "without_phase", "brainomni"):
                 assert pretrain_main([f"--config={work / count / f'{name}.yaml'}"]) == 0
+    for name, stop_after in (("one/dropped", None), ("two/ddp", 8), ("two/fsdp", 8)):
+        part_of_run(work, name, stop_after)
     fsdp = {name: value for name, value in launch_environment("fsdp.yaml").items()
             if name.startswith(("FSDP", "ACCELERATE_USE_FSDP"))}
     (work / "two" / "settings.json").write_text(
@@ -95,7 +104,21 @@ def work(tmp_path_factory, corpus_folder):
     done = subprocess.run([*LAUNCH, ROOT / "tests/support/two_processes.py", work / "two"],
                           env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
+    for name in ("ddp", "fsdp"):
+        part_of_run(work, f"two/{name}", None)
     return work
+
+
+def part_of_run(work: Path, name: str, stop_after: int | None) -> None:
+    """One process trains up to a step."""
+    run = config.parse(PretrainConfig, [f"--config={work / name}.yaml"], command="pretrain")
+    data = open_data(run)
+    windows = data.select("train")
+    torch.manual_seed(run.train.seed)
+    with contextlib.suppress(Stopped):
+        train(build(run, data, windows), data, windows, run.train, Path(run.out),
+              accelerator_for(run.train, Path(run.out)), stop_after=stop_after,
+              validation=(data, data.select("validation")), say=lambda *_: None)
 
 
 def write(out: Path, run: dict) -> None:
@@ -124,6 +147,7 @@ def test_distributed(work):
     checkpoints(work)
     nan_is_told_by_the_process_that_had_it(work)
     spikes_are_skipped_by_all(work)
+    there_and_back(work)
     sharded(work)
     sharded_state_goes_on_in_one_process(work)
 
@@ -216,6 +240,19 @@ def spikes_are_skipped_by_all(work):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
 
 
+def there_and_back(work):
+    """1 → 2 → 1 processes with dropout, at steps 8 and 16: the losses of one."""
+    for name in ("ddp", "fsdp"):
+        losses = differences(work / "one/dropped", work / f"two/{name}", "loss", "val/loss")
+        print(f"1 → 2 → 1, {name}, dropout .1: largest difference of losses", max(losses))
+        assert max(losses) < 1e-6
+        states = state.finished(work / f"two/{name}/state")
+        assert [each.name for each in states] == ["step-00000016", "step-00000024"]
+        assert state.is_sharded(states[0]) == (name == "fsdp")
+    dropped, not_dropped = (log(work / "one" / name) for name in ("dropped", "brainomni"))
+    assert abs(dropped[-1]["val/loss"] - not_dropped[-1]["val/loss"]) > 1e-3
+
+
 def sharded(work):
     """FSDP over two processes, stopped and resumed: the losses of one process."""
     shapes = [json.loads((work / f"two/local-{rank}.json").read_text()) for rank in (0, 1)]
@@ -227,7 +264,7 @@ def sharded(work):
     largest = max(differences(work / "one/brainomni", work / "two/sharded", "loss", "val/loss"))
     print("fsdp: largest difference of losses", largest)
     assert largest < 1e-5
-    saved = load_file(work / f"two/sharded/state/step-{STEPS:08d}/model.safetensors")
+    saved, _ = parts_of_state(work / f"two/sharded/state/step-{STEPS:08d}")
     for name in whole:
         assert torch.allclose(saved[name], whole[name], atol=1e-4), name
 
