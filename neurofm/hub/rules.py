@@ -101,8 +101,8 @@ _NAME_OF = (r"(?:patient|subject|participant|proband|volunteer|experimenter|oper
 _WORD = r"[^\W\d_a-zß-öø-ÿ][^\W\d_A-Z]{1,30}"  # capitalized, in any alphabet of Europe
 _FIRMS = r"(?:Brain|Bio|Ant|Neuro|Elekta|Mega|Comp|Nihon|Natus|Cadwell|Emotiv|Electr)"
 # A name, and no word that says which group somebody is in.
-_CALLED = (r"(?!(?:[Cc]ontrols?|[Hh]ealthy|[Uu]nknown|[Aa]non\w*|[Nn]one|[Nn]ull|[Tt]rue|[Ff]alse|"
-           r"[Yy]es|[Nn]o|[Mm]ale|[Ff]emale|[Ss]tudy|[Gg]roup)\b)[^\W\d_a-z][^\W\d_]{2,30}"
+_CALLED = (r"(?!(?i:controls?|healthy|unknown|anon\w*|none|null|true|false|"
+           r"yes|no|male|female|study|group)\b)[^\W\d_a-z][^\W\d_]{2,30}"
            r"(?![\w-]*\d)")
 PEOPLE = [
     _rule(what, pattern, flags) for what, pattern, flags in (
@@ -139,7 +139,7 @@ PEOPLE = [
          re.I),
         ("a person's name", r"(?<![\w^])[A-Z][a-z]+\^[A-Z][a-z]+", 0),
         ("a person's name", r"(?<![A-Za-z])(?:[Pp]atient(?:in)?|PATIENT|[Pp]roband(?:in)?|"
-         rf"[Pp]acient(?:ka)?|[Pp]aziente)[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_CALLED}", 0),
+         rf"(?i:pacient)(?:ka)?|[Pp]aziente)[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_CALLED}", 0),
         ("a person's name",
          rf"(?<![\w\"'.-])(?:Name|NAME|Jméno|Nom|Nome)\s{{0,3}}[:=]\s{{0,3}}{_CALLED}", 0),
         ("a person's name", r"(?<![A-Za-z])(?:[Rr]ecorded|[Mm]easured|[Aa]cquired|[Cc]ollected|"

@@ -13,7 +13,7 @@ import numpy as np
 
 from neurofm import extras
 
-_ADVICE = re.compile(r"\.?\s(?=(?:Please |You can )?(?:[Pp]ass|[Ss]et|[Ss]pecify|[Uu]se) "
+_ADVICE = re.compile(r"\.?\s(?=(?:Please |You can )?(?i:pass|set|specify|use) "
                      r"[`'\"]*\w+=)")
 
 
