@@ -27,6 +27,7 @@ from neurofm import (
     cli,
     hashes,
     integrity,
+    json_file,
     manifest,
     models,
     tsv,
@@ -254,6 +255,9 @@ def test_damage_by_a_key_that_stands_twice(made, tmp_path):
     (folder / "note.json").write_text((folder / "note.json").read_text().replace("{", '{"a": 2,'))
     with pytest.raises(artifacts.ArtifactError, match="'a' stands twice"):
         artifacts.read_json(folder / "note.json")
+    many = ", ".join(f'"{n}": 1' for n in [*range(10**5), 10**5 - 1])  # told at once
+    with pytest.raises(ValueError, match="'99999' stands twice"):
+        json_file.loads(f"{{{many}}}")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """Several corpora, or token sets, as one: windows of the first, then those of the second, …
 
 They must agree in what a window is: the contract of the signals, and of tokens their shape and the
-tokenizer that made them. Splits are checked across all: a subject must not be trained on in one
-and held out in another.
+tokenizer that made them. Splits are checked across all: a subject, or a signal under another name,
+must not be trained on in one and held out in another.
 
 `repeated` gives some of them more weight: a pass then holds their windows more than once. No window
 is left out, so the largest data set has each of its windows once, and the others have theirs as
@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..seen import signals
 from .corpus import Corpus
 from .sensors import Sensors
 from .shards import ShardReader
 from .tokens import TokenSet
-from .windows import WindowTable, mark
+from .windows import SplitLeakError, WindowTable, mark
 
 MOST = 20  # times that a window may stand in a pass
 
@@ -64,6 +65,7 @@ def join(parts: Sequence[Corpus | TokenSet]) -> Corpus | TokenSet:
         _check_alike(first, other)
     recordings = _with_names_of_their_own(pd.concat(
         [_recordings(part, k) for k, part in enumerate(parts)], ignore_index=True))
+    _check_signals(recordings)
     begin = np.cumsum([0, *(len(part._recordings) for part in parts)])
     windows = pd.concat([part.windows.assign(recording=part.windows["recording"] + begin[k])
                          for k, part in enumerate(parts)], ignore_index=True)
@@ -119,6 +121,18 @@ def _with_names_of_their_own(recordings: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"the recording {again[0]} stands in two of the folders given as data: "
                          f"leave one of them out")
     return found
+
+
+def _check_signals(recordings: pd.DataFrame) -> None:
+    """Two data sets may hold one recording under two names."""
+    known = recordings.assign(signal=signals(recordings)).query("signal != ''")
+    splits = known.groupby("signal")["split"].nunique()
+    if len(several := splits.index[splits > 1]):
+        same = known[known["signal"] == several[0]].drop_duplicates("split")
+        told = " and ".join(f"{name} ({split})" for name, split in zip(
+            same["recording"], same["split"], strict=True))
+        raise SplitLeakError(f"the recordings {told} hold one signal and stand in two splits, so "
+                             f"scores would not be of unseen people: leave one of them out")
 
 
 def _check_alike(first: Corpus | TokenSet, other: Corpus | TokenSet) -> None:

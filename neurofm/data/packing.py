@@ -251,7 +251,8 @@ def _rows(packs: Packs, pieces: Iterable[Piece]) -> Iterator[np.ndarray]:
         if piece.is_whole(packs.folder):
             if hashes.sha256(own) != piece.sha256:
                 raise artifacts.ArtifactError(f"{own}: is not what was written: it is damaged; run "
-                                              f"the command again, it makes it again")
+                                              f"the command again with --verify full, it makes it "
+                                              f"again")
             yield from shards.raw(own, 0, piece.n_rows)
             continue
         shard = packs.shard(piece.recording, piece.sha256)
@@ -261,7 +262,8 @@ def _rows(packs: Packs, pieces: Iterable[Piece]) -> Iterator[np.ndarray]:
         if shard not in packs.checked:
             if hashes.sha256(packs.folder / f"{shard}.arrow") != packs.listed(shard)[1]:
                 raise artifacts.ArtifactError(f"{packs.folder / shard}.arrow: is damaged; run the "
-                                              f"command again, it makes what was in it again")
+                                              f"command again with --verify full, it makes what "
+                                              f"was in it again")
             packs.checked.add(shard)
         yield from packs.rows(piece.recording, piece.sha256)
 

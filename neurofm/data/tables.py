@@ -19,7 +19,7 @@ _BAD = (ValueError, OSError, LookupError, TypeError, NotImplementedError)
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table.
+    """Write a table. Whoever has mapped one of that name goes on reading what he has mapped.
 
     Parameters
     ----------
@@ -29,9 +29,11 @@ def write(frame: pd.DataFrame, path: Path) -> None:
         `NAME.arrow`.
     """
     table = pa.table({name: _column(frame[name]) for name in frame.columns})
-    path.with_suffix(".parquet").unlink(missing_ok=True)  # of an earlier version
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    temporary = path.with_name(f".{path.name}.part")
+    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=max(len(table), 1))
+    temporary.replace(path)
+    path.with_suffix(".parquet").unlink(missing_ok=True)  # of an earlier version
 
 
 def _column(column: pd.Series) -> pa.Array:

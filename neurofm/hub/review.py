@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -84,7 +85,8 @@ def in_words(lists: Lists) -> str:
     return (f"{words.count(len(texts), 'text')} that may name somebody: {shown}{more}; all are in "
             f"{path}. Read it. What nobody else should see is renamed where the data is made "
             f"(label.mapping, rename, files of ingest), sessions and tasks also by a row of the "
-            f"table of --pseudonyms; if everybody may see all of it, add --texts {path}")
+            f"table of --pseudonyms; if everybody may see all of it, add --texts "
+            f"{shlex.quote(str(path))}")
 
 
 def read(path: str | Path) -> set[str]:

@@ -23,52 +23,53 @@ conditions congruent constant cont contact control controls correct cortex corti
 cpz cross csf cue cued cuneus cut cyc cyclic cz dark decision deep default delay delta depression
 depth design device devices diagnosis difficult difficulty dim direction disc disgust distractor
 dominant dors dorsal dorsattn down drive drowsy drug dur duration dx e each ear earlobe early easy
-ec ecg edge ekg elderly electro electrode electrodes emg emotion emotional empty encoding end ends
-entorhinal eog epilepsy epileptic epoch epochs equal erp error evening event events evoked executed
-execution exhale experiment experimental expert extension eye eyeblink eyemovement face faces false
-familiar far fast fcz fear feedback feet field file filler filtered finger fingers first fist fixate
-fixation fixed flash flex flexion flow foot for forward fpz free frequency frequent from front
-frontal full fusiform fz gamble game gap gender generalized gesture get gm go gonogo grasp grating
-gray green grey grip gyrus habituation half hand handed handedness hands happiness happy hard hbo
-hbr head healthy hear heard heart height hemi hemisphere heog heschl high hippocampus hit hold
-horizontal hot house houses hungry hyperventilation hypno hypnogram hz i ictal idle ii iii image
-imagery images imagine imagined imagining in incongruent incorrect index inf infants inferior inhale
-initial input instruction instructions insula inter interictal interval intra introduction inverse
-is isthmus itch item iv iz joystick jump k key keypress kids kind known l label labels language
-large last lat late lateral learn learned learning least left leg legs length letter letters level
-lh lift light limbic line lingual linked lip list listen listening little load lobe lobule local
-location long loss low lower lowpass m mag magnetic main major mask mastoid match matching math mci
-meal mean medial meditation memory mental mid middle mild min mini minor minus minute minutes miss
-missed mmn mode moderate month months mood morning motion motor mouse mouth move movement movements
-movie multi muscle music naming nasal native natural nback near negative net network networks
-neutral new next night no nogo noise non none nonrem nontarget normal not nothing noun novel novelty
-now nrem null number numbers o object objects occipital odd oddball odor of off old olfactory
-omission on one ongoing onset open opening oper opercularis operculum or orb orbitalis orbitofrontal
-order orientation oro other out outside over oz p pain painful pair pairs pallidum palm paracentral
-paradigm parahippocampal parcel parcels parietal parkinson pars part passive patient pause pd pen
-perception pericalcarine phase phasic phone photic photo picture pictures pinch place placebo plane
-planted play pleasant plus point pole position positive post postcentral posterior poz practice
-precentral precuneus presence presentation press pressed previous prime probe processing production
-prompt pseudo pulse pursuit putamen pvt pz quiet r random rare rate rating raw reaction read reading
-real recall recognition record recovery rectus red ref reference region regular rem repeat repeated
-repetition report reps resp respiration response rest resting restingstate retention return reward
-rh right ring risk roi rois rolandic roll rostral rotate rotation round s saccade sad sadness salv
-salventattn same sample scan scene schizophrenia scrambled screen search second seconds see seed
-seen segment seizure self semantic sensor sensory sentence sentences sequence series set severe sex
-shape shock short show side sight signal silence silent similar simple simulated simulation single
-sit sitting size sleep slow small smell smile smr social soft som somatomotor sommot song sound
-sounds source space spatial speak speaking speech speed spelling spike spindle spontaneous square
-squeeze ssvep stage stand standard standing start state static status step steps stimulation stimuli
-stimulus stop story stress stroke stroop subcortical submental subtraction success sulcus sup
-superior supp supramarginal surprise surround switch syllable symbol symmetric sync syncope tap
-tapping target targets task taste temp tempar temporal test tests thalamus the theta thinking third
-thorax thought thumb ticks time timeout to today toes tone tones tongue tonic touch track tracking
-trail training transition transverse tri trial trials triangle triangularis trig trigger true turn
-two type typing uncertain unfamiliar unit unpleasant unrelated up upper upright us v value van vas
-ventral ventralmedial ventricle veog vep verb verbal vermis vertical video view vis vision visit
-visual visuo voice vowel vs w wait wake walk walking warm watch water wave way weak wearing week
-weight went white whole win window with wm word words work working wrist write wrong x y year years
-yellow yes young z zero
+ec ecg edge education ekg elderly electro electrode electrodes emg emotion emotional empty encoding
+end ends entorhinal eog epilepsy epileptic epoch epochs equal erp error evening event events evoked
+executed execution exhale experiment experimental expert extension eye eyeblink eyemovement
+eyesclosed eyesopen face faces false familiar far fast fcz fear feedback feet field file filler
+filtered finger fingers first fist fixate fixation fixed flash flex flexion flow foot for forward
+fpz free frequency frequent from front frontal full fusiform fz gamble game gap gender generalized
+gesture get gm go gonogo grasp grating gray green grey grip gyrus habituation half hand handed
+handedness hands happiness happy hard hbo hbr head healthy hear heard heart height hemi hemisphere
+heog heschl high hippocampus hit hold homo horizontal hot house houses hungry hyperventilation hypno
+hypnogram hz i ictal idle ii iii image imagery images imagine imagined imagining in incongruent
+incorrect index inf infants inferior inhale initial input instruction instructions insula inter
+interictal interval intra introduction inverse is isthmus itch item iv iz joystick jump k key
+keypress kids kind known l label labels language large last lat late lateral learn learned learning
+least left leg legs length letter letters level lh lift light limbic line lingual linked lip list
+listen listening little load lobe lobule local location long loss low lower lowpass m mag magnetic
+main major mask mastoid match matching math mci meal mean medial medication meditation memory mental
+mid middle mild min mini minor minus minute minutes miss missed mmn mode moderate month months mood
+morning motion motor mouse mouth move movement movements movie multi muscle music naming nasal
+native natural nback near negative net network networks neutral new next night no nogo noise non
+none nonrem nontarget normal not nothing noun novel novelty now nrem null number numbers o object
+objects occipital odd oddball odor of off old olfactory omission on one ongoing onset open opening
+oper opercularis operculum or orb orbitalis orbitofrontal order orientation oro other out outside
+over oz p pain painful pair pairs pallidum palm paracentral paradigm parahippocampal parcel parcels
+parietal parkinson pars part passive patient pause pd pen perception pericalcarine phase phasic
+phone photic photo picture pictures pinch place placebo plane planted play pleasant plus point pole
+position positive post postcentral posterior poz practice precentral precuneus presence presentation
+press pressed previous prime probe processing production prompt pseudo pulse pursuit putamen pvt pz
+quiet r random rare rate rating raw reaction read reading real recall recognition record recovery
+rectus red ref reference region regular rem repeat repeated repetition report reps resp respiration
+response rest resting restingstate retention return reward rh right ring risk roi rois rolandic roll
+rostral rotate rotation round s saccade sad sadness salv salventattn same sample sapiens scan scene
+schizophrenia scrambled screen search second seconds see seed seen segment seizure self semantic
+sensor sensory sentence sentences sequence series set severe sex shape shock short show side sight
+signal silence silent similar simple simulated simulation single sit sitting size sleep slow small
+smell smile smr social soft som somatomotor sommot song sound sounds source space spatial speak
+speaking species speech speed spelling spike spindle spontaneous square squeeze ssvep stage stand
+standard standing start state static status step steps stimulation stimuli stimulus stop story
+stress stroke stroop subcortical submental subtraction success sulcus sup superior supp
+supramarginal surprise surround switch syllable symbol symmetric sync syncope tap tapping target
+targets task taste temp tempar temporal test tests thalamus the theta thinking third thorax thought
+thumb ticks time timeout to today toes tone tones tongue tonic touch track tracking trail training
+transition transverse tri trial trials triangle triangularis trig trigger true turn two type typing
+uncertain unfamiliar unit unpleasant unrelated up upper upright us v value van vas ventral
+ventralmedial ventricle veog vep verb verbal vermis vertical video view vis vision visit visual
+visuo voice vowel vs w wait wake walk walking warm watch water wave way weak wearing week weight
+went white whole win window with wm word words work working wrist write wrong x y year years yellow
+yes young z zero
 """.split()}  # noqa: SIM905
 _PIECE = re.compile(r"[A-ZÀ-Þ]?[a-zß-öø-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-öø-ÿ])|[^\W\d_]+")
 _PLACES = ("Nz|N|Fp|AFp|AF|AFF|F|FF|FFT|FFC|FT|FC|FTT|FCC|T|C|TT|TTP|CCP|TP|CP|TPP|CPP|P|PP|PPO|PO|"

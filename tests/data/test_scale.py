@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from neurofm import artifacts
+from neurofm.data import tables
 from neurofm.data.corpus import Corpus
 from neurofm.data.shards import ShardReader, write
 from neurofm.data.windows import SplitLeakError, check_splits
@@ -65,6 +67,17 @@ def test_scale_a_table_that_has_changed_is_not_read_by_a_worker(many, tmp_path):
     os.utime(copy / "windows.arrow", ns=(1, 1))
     with pytest.raises(ValueError, match=r"windows\.arrow: was changed"):
         pickle.loads(sent)
+
+
+def test_scale_a_table_that_is_written_anew_is_read_to_its_end(tmp_path):
+    """By whoever has opened it before: a file cut under a memory map would end the process."""
+    path = tmp_path / "windows.arrow"
+    tables.write(pd.DataFrame({"row": np.arange(10**5)}), path)
+    row = tables.Table(path).numbers("row")
+    tables.write(pd.DataFrame({"row": [7]}), path)
+    assert np.array_equal(row, np.arange(10**5))
+    assert tables.read(path)["row"].tolist() == [7]
+    assert [each.name for each in tmp_path.iterdir()] == ["windows.arrow"]
 
 
 def test_scale_first_process_of_a_machine_looks_at_shards(many, monkeypatch):

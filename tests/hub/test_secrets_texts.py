@@ -14,7 +14,8 @@ from tests.support.resealed import resealed
 KNOWN = ("rest", "left", "right", "arithmetic", "eyes open", "EyesClosed", "resting_state", "S1",
          "Stimulus/S  1", "T2", "ev12", "button press", "Sleep stage N2", "BAD_boundary", "Fp1",
          "EEG Fp1-REF", "T8-P8-0", "MEG0113", "MLC12-4302", "E128", "S1_D2 760", "59", "M", "pre",
-         "imagined_left_hand", "7Networks_LH_Vis_1", "task-rest", "01", "ROI 12")
+         "imagined_left_hand", "7Networks_LH_Vis_1", "task-rest", "01", "ROI 12",
+         "eyesclosed", "eyesopen", "species", "homo sapiens", "medication")
 UNKNOWN = ("Novak", "NovakJan", "SvobodaEva", "Jan Novak", "JN", "Anna1", "von Neumann, J.",
            "20190304", "510502", "0123456789abcdef0123456789abcdef01234567", "Rose", "Мария",
            "rest Novak", "Dr. X")

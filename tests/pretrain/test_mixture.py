@@ -1,6 +1,7 @@
 """Several data sets in one training: what must agree, how often a window stands in a pass."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from neurofm import artifacts, cli
 from neurofm.data import joined
 from neurofm.data.corpus import Corpus
 from neurofm.data.tokens import TokenSet
+from neurofm.data.windows import SplitLeakError
 from tests.support import corpora
 
 
@@ -84,6 +86,19 @@ def test_bad_input_data_sets_that_do_not_agree(two, tokens_folder, tmp_path, cap
             cli.main(["pretrain", "--data", str(two[0]), "--model", "brain_tokenizer",
                       "--out", str(tmp_path / "x"), *words])
         assert told in capsys.readouterr().err
+
+
+def test_one_signal_under_two_names_is_not_trained_on_and_held_out(two):
+    first, second = map(Corpus.open, two)
+
+    def holds(part: Corpus, row: int) -> Corpus:
+        quality = part.recordings["quality"].copy()
+        quality[row] = '{"signal": "0123"}'
+        return replace(part, recordings=part.recordings.assign(quality=quality))
+
+    with pytest.raises(SplitLeakError, match=r"_sub-00 \(train\) and \S+_sub-05 \(test\) hold one"):
+        joined.join([holds(first, 0), holds(second, 5)])
+    joined.join([holds(first, 0), holds(second, 1)])  # both are trained on
 
 
 def test_several_corpora_become_one_token_set(two, tmp_path, capsys):
