@@ -33,6 +33,7 @@ from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel
 from neurofm.nn import example
 from neurofm.pretrained import NeuroFMConfig
 from neurofm.run import OK, Command, Job
+from neurofm.training.compute import autocast, has_amx
 from neurofm.training.needs import needs, precision
 
 from . import estimate
@@ -161,7 +162,9 @@ def planned(run: PlanConfig) -> dict[str, Any]:
     def build() -> NeuroFMPreTrainedModel:
         return run.model_class(architecture)
 
-    found = needs(build, windows.batch, lambda: precision(run.train.precision, device.kind))
+    amx = device.kind == "cpu" and run.model_class.bf16_on_cpu and has_amx()
+    auto = "bf16" if amx and run.train.precision == "auto" else run.train.precision
+    found = needs(build, windows.batch, lambda: precision(auto, device.kind))
     layout = estimate.suggested(found, device, run.gpus, run.train.batch_windows)
     parts = estimate.memory(found, layout)
     step_flops = estimate.step_flops(found, layout)
@@ -299,12 +302,10 @@ def measured_s(build, batch: Movable, run: PlanConfig) -> float:
     here = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, batch = build().to(here).train(), batch.to(here)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
-    wanted = run.train.precision == "bf16" or (run.train.precision == "auto"
-                                               and here.type == "cuda")
     seconds = []
     for _ in range(1 + _MEASURED_STEPS):
         began = time.perf_counter()
-        with torch.autocast(here.type, torch.bfloat16, enabled=wanted):
+        with autocast(run.train, here, model):
             loss, _ = model(batch)
         loss.backward()
         optimizer.step()

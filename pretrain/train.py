@@ -156,6 +156,9 @@ class PretrainConfig:
         if needs == "no" and self.tokenizer is not None:
             raise ValueError(f"model {self.model!r} takes no tokenizer: leave --tokenizer out")
         architecture_of(self)  # an unknown key is told before a run
+        if self.sweep and self.continue_with:
+            raise ValueError("a sweep writes new runs, and continue_with changes one that has "
+                             "begun: give one of them")
         if self.continue_with:
             self.continue_with = history.checked(
                 self.continue_with, FREE, flat(config.resolved(self)))

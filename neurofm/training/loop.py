@@ -257,7 +257,7 @@ def train(
     wrapped.train()
     precision, late = autocast(config, accelerator.device, model), Late(accelerator, guard.on)
     alone = accelerator.num_processes == 1
-    with closing(log), StopRequest() as asked:
+    with closing(log), closing(saver), StopRequest() as asked:
         asked_for_data = time.perf_counter()
         for done, micro_batches in feed:
             began = time.perf_counter()

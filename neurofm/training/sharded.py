@@ -59,9 +59,10 @@ class Saver:
         self.accelerator, self.keep = accelerator, config.keep
         fsdp = accelerator.distributed_type == DistributedType.FSDP
         self.sharded = config.save == "sharded" or (config.save == "auto" and fsdp)
-        several = self.sharded and accelerator.num_processes > 1
-        # A group of its own: what its thread exchanges never meets what the step exchanges.
-        self._group = dist.new_group(backend="gloo") if several else None
+        # A group of its own: what its thread exchanges never meets what the step exchanges. Also of
+        # one process that a launcher has started: its own group may have GPUs alone.
+        launched = self.sharded and dist.is_available() and dist.is_initialized()
+        self._group = dist.new_group(backend="gloo") if launched else None
         warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process, as meant
         self._thread: threading.Thread | None = None
         self._problem: list[BaseException] = []
@@ -99,6 +100,12 @@ class Saver:
                           f"{_reason(self._problem.pop())}")
         self.accelerator.wait_for_everyone()
 
+    def close(self) -> None:
+        """Until nothing is being written any more, whatever has become of it."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
     def _finish(self, writing: Any, seal: Callable[[], None] | None) -> None:
         try:
             writing.result()  # of the main process: all have written
@@ -128,7 +135,9 @@ def load(found: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None 
     for name, parameter in model.named_parameters() if optimizer is not None else ():
         for key in (each for each in stored if each.rpartition("/")[0] == f"optimizer/{name}"):
             scalar = key.endswith("/step")
-            wanted[key] = torch.zeros(()) if scalar else torch.zeros_like(parameter).detach()
+            # Fused AdamW counts its steps where the parameter is.
+            wanted[key] = (torch.zeros((), device=parameter.device) if scalar
+                           else torch.zeros_like(parameter).detach())
     _read(wanted, reader)
     if optimizer is None:
         return

@@ -262,3 +262,13 @@ def test_bad_input_sweep(settings, tmp_path, capsys, grid, told):
         start(settings, tmp_path / "out", f"--sweep={tmp_path / 'grid.yaml'}", "--sweep_limit=2")
     assert told in f"{problem.value}{capsys.readouterr().err}"
     assert not (tmp_path / "out").exists()
+
+
+def test_bad_input_sweep_of_a_run_that_is_continued(settings, tmp_path, capsys):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("train.lr: [1e-3]")
+    with pytest.raises((SystemExit, ValueError)) as problem:
+        start(settings, tmp_path / "out", f"--sweep={grid}", "--continue_with={train.steps: 9}")
+    told = f"{problem.value}{capsys.readouterr().err}"
+    assert "a sweep writes new runs, and continue_with changes one" in told
+    assert not (tmp_path / "out").exists()

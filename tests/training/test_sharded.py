@@ -1,6 +1,7 @@
 """States whose processes write their own parts, in the background."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -147,6 +148,57 @@ def test_kill_while_parts_are_written(runs, tmp_path, monkeypatch):
     watcher.join()
     assert seen == [["step-00000002"], True]
     assert [each.name for each in state.finished(tmp_path / "state")] == ["step-00000006"]
+
+
+def test_steps_are_counted_where_the_parameters_are(runs, monkeypatch):
+    """Fused AdamW on a GPU reads them there. The device without memory stands for one."""
+    _, _, parts = runs
+    kind = find("brain_tokenizer")
+    with torch.device("meta"):
+        model = kind(kind.config_class(**corpora.TOKENIZER))
+    optimizer = torch.optim.AdamW(model.parameters())
+    monkeypatch.setattr(sharded, "_read", lambda *_: None)
+    sharded.load(state.finished(parts)[-1], model, optimizer)
+    found = [value for moments in optimizer.state.values() for value in moments.values()]
+    assert len(found) > 30
+    assert {value.device.type for value in found} == {"meta"}
+
+
+def test_training_that_fails_waits_for_what_is_written(runs, tmp_path, monkeypatch):
+    """Or the processes would part while one of them still writes."""
+    run, _, _ = runs
+    write, kind = HuggingFaceStorageWriter.write_data, find("brain_tokenizer")
+    forward, failed = kind.forward, threading.Event()
+
+    def slow(self, *arguments):
+        assert failed.wait(60)
+        time.sleep(0.3)
+        return write(self, *arguments)
+
+    def fails(self, batch):
+        if (tmp_path / "state/step-00000002").exists():
+            failed.set()
+            raise ValueError("of this step")
+        return forward(self, batch)
+
+    monkeypatch.setattr(HuggingFaceStorageWriter, "write_data", slow)
+    monkeypatch.setattr(kind, "forward", fails)
+    with pytest.raises(ValueError, match="of this step"):
+        run(tmp_path, save="sharded")
+    assert [each.name for each in state.finished(tmp_path / "state")] == ["step-00000002"]
+
+
+def test_one_process_that_a_launcher_has_started(runs, tmp_path):
+    """Its own group may be of GPUs alone, such as that of a job with one GPU on Slurm."""
+    (run, one, _), last = runs, "step-00000006"
+    dist.init_process_group("cuda:fake", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        run(tmp_path, save="sharded")
+    finally:
+        dist.destroy_process_group()
+    weights, _ = sharded.whole(tmp_path / "state" / last)
+    for name, value in load_file(one / last / "model.safetensors").items():
+        assert torch.equal(weights[name], value), name
 
 
 def test_bad_input_parts_that_cannot_be_written(runs, tmp_path, monkeypatch):
