@@ -142,7 +142,10 @@ def _of_recordings(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
             yield "attribute", str(key)
             yield f"attribute {key}", str(value)
         yield from (("channel", each) for each in str(row["bads"] or "").split(",") if each)
-        yield from _of_settings(json.loads(row["quality"] or "{}"))
+        said = json.loads(row["quality"] or "{}")
+        # Reasons are sentences of neurofm, with numbers; channels are called as somebody typed.
+        yield from _of_settings({key: [*value] if key in ("bads", "not_used") else value
+                                 for key, value in said.items() if key != "windows_left_out"})
         path = PurePosixPath(str(row["source"] or ""))
         for part in (*path.parts[1:-1], path.name.split(".")[0]):
             yield from _of_name(part, row["dataset"], row["subject"], "name of a file")

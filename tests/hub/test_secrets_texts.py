@@ -32,6 +32,10 @@ def named(corpus_folder, tmp_path):
     folder = shutil.copytree(corpus_folder, tmp_path / "named")
     recordings = tables.read(folder / "recordings.arrow").copy()
     recordings["session"], recordings["task"] = "NovakJan", "SvobodaEva"
+    recordings["quality"] = json.dumps({
+        "bads": {"Holub": "its spectrum is 1.24 from the others' (log power)"},
+        "not_used": {"ECG": "by its name ECG, not EEG"},
+        "windows_left_out": {"in a stretch marked bad": 3}})
     recordings["attributes"] = '{"nickname": "Pepik", "sex": "F"}'
     recordings["source"] = [f"planted/sub-{n:02}_ses-1_task-Kralova_eeg.fif"
                             for n in range(len(recordings))]
@@ -49,7 +53,7 @@ def named(corpus_folder, tmp_path):
     return folder
 
 
-WANTED = {"NovakJan", "SvobodaEva", "nickname", "Pepik", "Kralova", "Jan Novak", "Dvorak"}
+WANTED = {"NovakJan", "SvobodaEva", "nickname", "Pepik", "Kralova", "Jan Novak", "Dvorak", "Holub"}
 
 
 def publish(folder, *words: str) -> int:
