@@ -333,15 +333,15 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray,
         guard = artifacts.open_sealed(states[-1], "state").config.get("guard", {})
         told.note([*spikes.read_spikes(out / "state"), *guard.get("skipped", [])],
                   [list(pair) for pair in spikes.read_passed(out / "state")])
-        best = out / "state" / CHOSEN
-        if run.train.keep_best:
+        key, best = run.train.keep_best, out / "state" / CHOSEN
+        last = last_values(read_lines(out / "log.jsonl"), key,
+                           spikes.read_lowest(out / "state"))
+        if key and best.exists():
             state.load_weights(best, model)
         else:
             state.load_model(states[-1], model)
-        for line in read_lines(out / "log.jsonl"):
-            if (key := run.train.keep_best) and line.get(key, math.inf) >= last.get(key, math.inf):
-                line = {name: value for name, value in line.items() if not name.startswith("val/")}
-            last |= line
+            if key:
+                job.say(f"{key} was never a number: the last weights are kept")
     told.write(out)
     chosen = np.random.default_rng(run.train.seed).permutation(windows)[:LOOKED_THROUGH]
     if said := model.eval().finish(data.batch(np.sort(chosen[i : i + 16]))
@@ -360,6 +360,17 @@ def checkpoint(run: PretrainConfig, job: Job, data: Source, windows: np.ndarray,
     held_out = (data.select(run.watch) if run.watch not in run.splits and
                 (data.recordings["split"] == run.watch).any() else None)
     return Made(files, page=report.page(model, out, settings, told, ledger, data, held_out))
+
+
+def last_values(lines: list[dict], best: str, lowest: float = math.inf) -> dict[str, Any]:
+    """The last value of each number of a log; of validations only the one where `best` was lowest,
+    if it is named. lowest: its lowest value among lines that were cut (`spikes.read_lowest`)."""
+    found: dict[str, Any] = {best: lowest} if best and lowest < math.inf else {}
+    for line in lines:
+        if best and not line.get(best, math.inf) < found.get(best, math.inf):
+            line = {name: value for name, value in line.items() if not name.startswith("val/")}
+        found |= line
+    return found
 
 
 if __name__ == "__main__":

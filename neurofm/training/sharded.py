@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator, DistributedType
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
@@ -95,10 +96,10 @@ class Saver:
             return
         self._thread.join()
         self._thread = None
-        if self._problem:
+        # All processes wait here for each other, and fail alike: only one may have a problem.
+        if reasons := gather_object([_reason(problem) for problem in self._problem]):
             raise OSError(f"a state could not be written to {self.folder}: "
-                          f"{_reason(self._problem.pop())}")
-        self.accelerator.wait_for_everyone()
+                          f"{'; '.join(dict.fromkeys(reasons))}")
 
     def close(self) -> None:
         """Until nothing is being written any more, whatever has become of it."""

@@ -2,6 +2,7 @@
 what the checkpoint says of it."""
 
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from neurofm import artifacts, checkpoints
 from neurofm.hub.show import main as show
 from neurofm.pretrain.history import History
-from neurofm.pretrain.train import PretrainConfig, main
+from neurofm.pretrain.train import PretrainConfig, last_values, main
 from neurofm.run import STOPPED
 from neurofm.training.loop import TrainConfig
 from neurofm.training.schedule import Schedule, Slope
@@ -272,3 +273,16 @@ def test_bad_input_sweep_of_a_run_that_is_continued(settings, tmp_path, capsys):
     told = f"{problem.value}{capsys.readouterr().err}"
     assert "a sweep writes new runs, and continue_with changes one" in told
     assert not (tmp_path / "out").exists()
+
+
+def test_values_of_the_best_validation():
+    """One that is not a number is not the best, and comes in place of none."""
+    lines = [{"step": 1, "loss": 3.0}, {"step": 1, "val/loss": math.nan, "val/r": 0.1},
+             {"step": 2, "val/loss": 0.5, "val/r": 0.2}, {"step": 3, "val/loss": 0.7, "val/r": 0.3},
+             {"step": 4, "val/loss": math.nan, "val/r": 0.4}, {"step": 4, "loss": 2.0}]
+    assert last_values(lines, "val/loss") == {
+        "step": 4, "loss": 2.0, "val/loss": 0.5, "val/r": 0.2}
+    assert last_values(lines, "")["val/r"] == 0.4
+    assert "val/r" not in last_values(lines[:2], "val/loss")
+    # Lowest in steps that were then passed over: of that validation nothing else is known.
+    assert last_values(lines, "val/loss", 0.4) == {"step": 4, "loss": 2.0, "val/loss": 0.4}
