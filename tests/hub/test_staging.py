@@ -116,9 +116,10 @@ def test_what_was_refused_is_not_left_staged(small, tmp_path, capsys):
     assert publish(small, "--dry-run", f"--staged={out}", "--limits=ask me@lab.org") != 0
     assert "README.md, line" in (told := capsys.readouterr().err)
     assert "an e-mail address (me@lab.org)" in told
+    assert """--allow '["me@lab.org"]' lets it pass""" in told  # and so it does
     assert not out.exists()
-    assert publish(small, "--dry-run", f"--staged={out}", "--limits=ask me@lab.org",
-                   "--allow=[me@lab.org]") == 0
+    assert publish(small, "--dry-run", f"--staged={out}", "--limits=ask me@lab.org", "--allow",
+                   '["me@lab.org"]') == 0
 
 
 def test_shards_that_are_staged_can_be_changed(windows, tmp_path, capsys):
