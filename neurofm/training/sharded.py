@@ -102,10 +102,9 @@ class Saver:
                           f"{'; '.join(dict.fromkeys(reasons))}")
 
     def close(self) -> None:
-        """Until nothing is being written any more, whatever has become of it."""
+        """Until nothing is being written any more; `wait` still says what has become of it."""
         if self._thread is not None:
             self._thread.join()
-            self._thread = None
 
     def _finish(self, writing: Any, seal: Callable[[], None] | None) -> None:
         try:

@@ -201,16 +201,22 @@ def test_one_process_that_a_launcher_has_started(runs, tmp_path):
         assert torch.equal(weights[name], value), name
 
 
-def test_bad_input_parts_that_cannot_be_written(runs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("steps", [[2, 4, 6], [6]])
+def test_bad_input_parts_that_cannot_be_written(runs, tmp_path, monkeypatch, steps):
+    """Also those of the last state, after which no other one is saved."""
     run, _, _ = runs
+    write = HuggingFaceStorageWriter.write_data
 
-    def full(self, *_):
-        raise OSError("No space left on device")
+    def full(self, *arguments):
+        if int(str(self.path).partition("step-")[2][:8]) in steps:
+            raise OSError("No space left on device")
+        return write(self, *arguments)
 
     monkeypatch.setattr(HuggingFaceStorageWriter, "write_data", full)
     with pytest.raises(OSError, match=r"a state could not be written to .*No space left"):
         run(tmp_path, save="sharded")
-    assert state.finished(tmp_path / "state") == []
+    assert [state.step_of(each) for each in state.finished(tmp_path / "state")] == [
+        step for step in (2, 4) if step not in steps]
 
 
 def test_bad_input_parts_that_are_damaged(runs, tmp_path):
