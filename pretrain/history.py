@@ -160,7 +160,9 @@ class History:
                          if not leg.first or set(leg.changed) & set(OF_SCHEDULE)])
 
     def add(self, first: int, changes: dict[str, Any], optimizer: str) -> None:
-        """Begin a leg after `first` finished steps. One that has made no step yet is replaced."""
+        """Begin a leg after `first` finished steps. One that has made no step yet is replaced, also
+        where its own state is damaged and the run goes on from an older one."""
+        self.moved(first)
         before = self.legs[-1].settings
         changed = {name: [before[name], value] for name, value in changes.items()}
         if len(self.legs) > 1 and self.legs[-1].first == first:

@@ -201,6 +201,19 @@ def test_legs_that_made_no_step_are_one(settings, tmp_path):
     assert len(history.schedule().slopes) == 2
 
 
+def test_a_leg_whose_state_is_damaged_is_changed(settings, tmp_path):
+    """Legs stay in order: the run goes on from a state that is older than its last leg."""
+    run = PretrainConfig(**{**settings, "train": TrainConfig(**settings["train"])},
+                         out=str(tmp_path))
+    history = History.of(run)
+    history.add(4, {"train.lr": 1e-4}, "kept")
+    history.add(2, {"train.lr": 1e-5}, "kept")
+    assert [leg.first for leg in history.legs] == [0, 2]
+    assert history.legs[1].changed == {"train.lr": [1e-3, 1e-5]}
+    assert [(leg["first"], leg["last"]) for leg in history.told()] == [(0, 2), (2, 8)]
+    assert history.schedule().rate(7) < 1e-5
+
+
 def test_schedule_of_two_slopes():
     """The second begins where the first was left; what anneals never falls back."""
     schedule = Schedule([Slope(0, 100, 1.0, 0.1, 0.05), Slope(100, 200, 0.5, 0.2, 0.1)])
