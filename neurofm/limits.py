@@ -88,6 +88,10 @@ def limited(cls: type[Config]) -> type[Config]:
     class attribute `PREFIX` ("train.") is what messages write before the name of a field.
     """
     limits = typing.get_type_hints(cls, include_extras=True)
+    for name, kind in getattr(cls, "_limits", {}).items():  # of a parent, whose types are plain now
+        if name not in vars(cls).get("__annotations__", {}):
+            limits[name] = kind
+    cls._limits = limits  # type: ignore[attr-defined]
     plain = typing.get_type_hints(cls)
     cls.__annotations__ = {name: plain[name] for name in cls.__annotations__}
     own = vars(cls).get("__post_init__")

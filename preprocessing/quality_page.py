@@ -65,8 +65,9 @@ def _storage(tables) -> str:
     """What storing costs; "" where nothing is rounded."""
     errors = [quality.from_text(text).get("storage_error", 0.0)
               for text in tables.recordings["quality"]]
-    return "" if tables.storage == "float32" else pages.paragraph(
-        f"Numbers are stored as {tables.storage}. In the channel and window where its share is "
+    kind = getattr(tables, "storage", "float32")  # a Corpus gives the numbers themselves
+    return "" if kind == "float32" else pages.paragraph(
+        f"Numbers are stored as {kind}. In the channel and window where its share is "
         f"largest, the error is {max(errors):.2g} of the signal (RMS over RMS).", "small")
 
 

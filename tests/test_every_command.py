@@ -30,7 +30,8 @@ from tests.support.every_command import WORDS, Inputs, Writes, commands
 from tests.support.flagged import changed
 
 # Commands that make no artifact.
-ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate", "federate join"}
+ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate", "federate join", "plan",
+             "consolidate"}
 # Command → (an option that changes what is made, what the refusal says of it).
 CHANGES = {
     "simulate": ("--seed=1", "made with other settings (seed: "),
@@ -77,6 +78,7 @@ FILES = {
 }
 # Command → files that tell when, and not what, was made: windows a second, seconds, delays.
 CLOCKS = {
+    "finetune": {"test/manifest.json"},  # of the scores: names the places they were made from
     "export": {"model.pt2"}, "evaluate decoding": {"report.html"},  # places, shortened
     "pretrain": {"log.jsonl", "report.html"}, "federate": {"rounds.tsv"},
     "stream": {"predictions.tsv", "summary.json", "report.html", "streamed.png", "streamed.svg"},

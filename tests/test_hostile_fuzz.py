@@ -264,7 +264,7 @@ def test_hostile_ledger_on_a_card(stranger):
 
 COMMANDS = ("ingest", "pair", "simulate", "pretrain", "tokenize", "import", "finetune", "decode",
             "stream", "embed", "explain", "generate", "synthesize", "export", "federate", "publish",
-            "show", "verify", "federate join")
+            "show", "verify", "federate join", "plan", "consolidate")
 QUESTIONS = ("decoding", "reconstruction", "hidden-regions", "next-token", "generation", "bold")
 
 

@@ -29,6 +29,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 OF_COMMAND = {
     "IngestConfig": {"paths": ["x.edf"]}, "PretrainConfig": {"model": "brain_tokenizer"},
+    "PlanConfig": {"model": "brain_tokenizer"},
     "StreamConfig": {"replay": "x.fif"}, "SimulateConfig": {"bold": True},
 }
 # Fields that may be negative: a fold counted from the last, times before an event or a trigger.
@@ -36,7 +37,8 @@ MAY_BE_NEGATIVE = {"fold", "tmin_s", "delay_s"}
 # Fields whose 0 means none, off, the default, all, or a first one.
 MAY_BE_ZERO = {
     # of commands
-    "shard_mb", "seed", "fold", "workers", "weight_decay", "clip_norm", "validate_every", "warmup",
+    "shard_mb", "channels", "window_s", "tflops", "memory_gb", "measure", "step",
+    "seed", "fold", "workers", "weight_decay", "clip_norm", "validate_every", "warmup",
     "final_lr", "beta1", "beta2", "augment_share", "augment_copies", "max_bad", "tmin_s", "delay_s",
     "sfreq",
     "t_r", "first_subject", "devices_per_subject", "reactivity", "noise", "blinks_per_minute",

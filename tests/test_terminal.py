@@ -17,7 +17,7 @@ PACKAGES = ("neurofm", "preprocessing", "pretrain", "downstream")
 MAY_PRINT = {
     "neurofm/run.py", "neurofm/job.py",  # Job.say
     "neurofm/progress.py",  # Progress.say, beside a bar
-    "neurofm/terminal.py",
+    "neurofm/terminal.py", "pretrain/sweep.py",
     "neurofm/cli.py", "downstream/evaluate.py", "downstream/demo.py",  # commands without a folder
     "downstream/federated/server_app.py",  # Flower starts it: no command of ours is around it
 }  # fmt: skip

@@ -263,12 +263,12 @@ def _look_through(folder: Path, files: list[str], names: Pseudonyms, care: Care)
     if found := secrets.found_in(folder, files, hidden, care.allow):
         all_in = f" (all are in {care.lists.write_findings(found)})" if care.lists else ""
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
-        texts = [*dict.fromkeys(each.text for each in found[:5] if each.text)] or ["TEXT"]
+        passed = [*dict.fromkeys(each.text for each in found[:5] if each.text)] or ["TEXT"]
         raise NotPublishable(
             "not published: " + "; ".join(map(str, found[:5])) + more + all_in
             + ". Rename what the run called so, or train from other paths; where it may be seen "
               "by everybody, --allow "
-            + shlex.quote(json.dumps([*care.allow, *texts], ensure_ascii=False))
+            + shlex.quote(json.dumps([*care.allow, *passed], ensure_ascii=False))
             + " lets it pass (tokens and keys never)")
     if care.lists is None:
         return

@@ -151,6 +151,8 @@ class ResidualQuantizer(nn.Module):
         """Value of a number among the buffers. It is read once and then again only where the buffer
         has been written to: reading waits for a GPU."""
         buffer = getattr(self, name)
+        if not isinstance(buffer, Tensor):  # `export` puts plain numbers there
+            return int(buffer)
         if torch.compiler.is_compiling() or torch.compiler.is_exporting() or buffer.is_inference():
             return int(buffer)
         seen, version, value = self._seen.get(name, (None, -1, 0))
