@@ -9,10 +9,12 @@ for other programs.
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurofm import artifacts
+from neurofm import artifacts, lock
 from neurofm.limits import limited
 from neurofm.run import OK, Command, Job
 from neurofm.training import sharded, state
+
+_FILES = ("model.safetensors", "optimizer.safetensors")
 
 
 @dataclass
@@ -38,15 +40,18 @@ class ConsolidateConfig:
 def consolidate(run: ConsolidateConfig, job: Job) -> int:
     """Write the whole state."""
     out = Path(run.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.is_file():
         raise ValueError(f"--out {out}: wanted a new folder; choose another --out")
     found = chosen(Path(run.model), run.step)
     saved = artifacts.open_sealed(found, "state", hashes=True).config
-    out.mkdir(parents=True, exist_ok=True)
-    for name, tensors in zip(("model", "optimizer"), sharded.whole(found), strict=True):
-        state.write(tensors, out / f"{name}.safetensors")
-    artifacts.seal(out, "state", files=["model.safetensors", "optimizer.safetensors"],
-                   config={"step": saved["step"], "log": {}, "guard": {}}, code=False)
+    with lock.only_one(out, "consolidate"):
+        if {path.name for path in out.iterdir()} - {lock.NAME, *_FILES}:  # what is no half of ours
+            raise ValueError(f"--out {out}: wanted a new folder; choose another --out")
+        for name, tensors in zip(_FILES, sharded.whole(found), strict=True):
+            state.write(tensors, out / name)
+        artifacts.seal(out, "state", files=[*_FILES], code=False,
+                       config={"step": saved["step"], "log": {}, "guard": {}})
+        (out / lock.NAME).unlink(missing_ok=True)
     job.say(f"state of step {saved['step']} in {out}")
     return OK
 

@@ -5,6 +5,7 @@ a random rest; elsewhere the largest size of a file is limited.
 """
 
 import contextlib
+import json
 import os
 import random
 import resource
@@ -136,7 +137,10 @@ def _start(command: list[str]) -> subprocess.Popen:
 
 
 def _last(out: Path) -> int:
-    lines = log(out)
+    try:
+        lines = log(out)
+    except json.JSONDecodeError:  # its last line is being written
+        return 0
     return lines[-1]["step"] if lines else 0
 
 

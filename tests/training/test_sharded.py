@@ -15,6 +15,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from neurofm import artifacts
 from neurofm.cli import main as neurofm
 from neurofm.data.corpus import Corpus
+from neurofm.lock import only_one
 from neurofm.models import find
 from neurofm.training import sharded, state
 from neurofm.training.loop import TrainConfig, accelerator_for, train
@@ -104,6 +105,11 @@ def test_resharding_to_four_processes(runs):
 def test_consolidate_command(runs, tmp_path, capsys):
     _, one, parts = runs
     out = tmp_path / "whole"
+    out.mkdir()
+    (out / "model.safetensors").write_bytes(b"half")  # of a call that was killed
+    with only_one(out, "consolidate"):
+        assert neurofm(["consolidate", str(parts.parent), f"--out={out}"]) == 1
+    assert "another neurofm is working in this folder" in capsys.readouterr().err
     assert neurofm(["consolidate", str(parts.parent), f"--out={out}"]) == 0
     assert f"state of step 6 in {out}" in capsys.readouterr().out
     assert artifacts.open_sealed(out, "state", hashes=True).config["step"] == 6
