@@ -210,7 +210,7 @@ def ingest(run: IngestConfig, call: Call) -> int:
             call.say(f"{run.out} is finished and nothing is new: nothing to do")
         if moved:
             call.say(moved)
-        quality_page.write(call.out, corpus, records.failures, shaping.contract)
+        quality_page.write(call.out, corpus, records.failures, shaping.contract, corpus.storage)
         report.say_corpus(corpus, records.failures, call.out, run.splits, found, run.label,
                           say=call.say, seconds=time.perf_counter() - begin)
         return FAILED if records.failures else OK

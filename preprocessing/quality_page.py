@@ -13,6 +13,7 @@ from scipy.fft import rfft
 
 from neurofm.data import shards
 from neurofm.data.contract import Contract
+from neurofm.data.storage import Storage
 from neurofm.data.windows import SPLITS
 from neurofm.pages import page as pages
 from neurofm.pages import table, words
@@ -33,14 +34,16 @@ _ABOUT = {"amplitude": "Amplitude: interquartile range after the band-pass, medi
                         "the notch filter, median over channels."}
 
 
-def write(out: Path, tables, failures: dict[str, dict], contract: Contract) -> None:
-    """Write `out`/quality.html; the shards of `tables` lie in `out`/windows."""
+def write(
+    out: Path, tables, failures: dict[str, dict], contract: Contract, storage: Storage = "float32"
+) -> None:
+    """Write `out`/quality.html; the shards of `tables` lie in `out`/windows, kept as `storage`."""
     n, hours = len(tables.recordings), tables.recordings["duration_s"].sum() / 3600
     datasets = ", ".join(sorted(set(tables.recordings["dataset"].dropna())))
     title = f"Data quality: {datasets or out.resolve().name}"
     page = Page(title, f"{words.count(n, 'recording')}, {hours:.2f} h", [
         _failures(failures),
-        ("Preprocessing", _contract(contract) + _storage(tables)),
+        ("Preprocessing", _contract(contract) + _storage(tables, storage)),
         ("Splits", _splits(tables)),
         ("Sensor layouts", _layouts(tables)),
         ("Spectra", _spectra(out, tables, contract)),
@@ -61,13 +64,12 @@ def _contract(contract: Contract) -> str:
     return table.pairs(contract.described())
 
 
-def _storage(tables) -> str:
+def _storage(tables, storage: Storage) -> str:
     """What storing costs; "" where nothing is rounded."""
     errors = [quality.from_text(text).get("storage_error", 0.0)
               for text in tables.recordings["quality"]]
-    kind = getattr(tables, "storage", "float32")  # a Corpus gives the numbers themselves
-    return "" if kind == "float32" else pages.paragraph(
-        f"Numbers are stored as {kind}. In the channel and window where its share is "
+    return "" if storage == "float32" else pages.paragraph(
+        f"Numbers are stored as {storage}. In the channel and window where its share is "
         f"largest, the error is {max(errors):.2g} of the signal (RMS over RMS).", "small")
 
 

@@ -44,8 +44,9 @@ def consolidate(run: ConsolidateConfig, job: Job) -> int:
         raise ValueError(f"--out {out}: wanted a new folder; choose another --out")
     found = chosen(Path(run.model), run.step)
     saved = artifacts.open_sealed(found, "state", hashes=True).config
+    ours = {lock.NAME, *_FILES} if (out / lock.NAME).exists() else set()  # of a call that ended
     with lock.only_one(out, "consolidate"):
-        if {path.name for path in out.iterdir()} - {lock.NAME, *_FILES}:  # what is no half of ours
+        if {path.name for path in out.iterdir()} - {lock.NAME} - ours:
             raise ValueError(f"--out {out}: wanted a new folder; choose another --out")
         for name, tensors in zip(_FILES, sharded.whole(found), strict=True):
             state.write(tensors, out / name)

@@ -37,8 +37,7 @@ MAY_BE_NEGATIVE = {"fold", "tmin_s", "delay_s"}
 # Fields whose 0 means none, off, the default, all, or a first one.
 MAY_BE_ZERO = {
     # of commands
-    "shard_mb", "channels", "window_s", "tflops", "memory_gb", "measure", "step",
-    "seed", "fold", "workers", "weight_decay", "clip_norm", "validate_every", "warmup",
+    "shard_mb", "seed", "fold", "workers", "weight_decay", "clip_norm", "validate_every", "warmup",
     "final_lr", "beta1", "beta2", "augment_share", "augment_copies", "max_bad", "tmin_s", "delay_s",
     "sfreq",
     "t_r", "first_subject", "devices_per_subject", "reactivity", "noise", "blinks_per_minute",
@@ -53,6 +52,9 @@ MAY_BE_ZERO = {
     "calibration_windows", "layer_scale", "drop_path", "spectral_dropout", "n_used", "margin",
 }
 # (class, field): where the same name has no 0.
+# The same of one config alone.
+ZERO_HERE = {("PlanConfig", name) for name in ("channels", "window_s", "tflops", "memory_gb",
+                                               "measure")} | {("ConsolidateConfig", "step")}
 NEVER_ZERO = {("InputContract", "sfreq"), ("FLEEGConfig", "sfreq"), ("BrainOmniConfig", "n_blocks"),
               ("NeuroBOLTSequenceConfig", "sfreq"), ("BrainMAEConfig", "t_r"),
               ("MEGGPTConfig", "n_blocks"), ("LaBraMConfig", "n_blocks"),
@@ -105,7 +107,8 @@ def wrong_values(cls: str, name: str, kind: Any) -> list[Any]:
     if kinds & {int, float}:
         bad = [math.inf, -math.inf, math.nan, "2", "", True, [1], 10**30, -10**30]
         bad += [] if name in MAY_BE_NEGATIVE else [-1]
-        if name not in MAY_BE_ZERO or (cls, name) in NEVER_ZERO:
+        if ((name not in MAY_BE_ZERO and (cls, name) not in ZERO_HERE)
+                or (cls, name) in NEVER_ZERO):
             bad.append(0)
         return bad + none + ([1.5] if float not in kinds else [])
     origins = {typing.get_origin(each) or each for each in kinds}

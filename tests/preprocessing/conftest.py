@@ -101,3 +101,11 @@ def ingest(tmp_path, capsys):
         return Outcome(status, capsys.readouterr().out, Path(words[words.index("--out") + 1]))
 
     return run
+
+
+@pytest.fixture
+def lab(tmp_path, make_raw, save):
+    """A plain folder of six recordings, one a subject."""
+    for i in range(6):
+        save(make_raw(seed=i, seconds=12 + 2 * i), tmp_path / "lab" / f"p{i}_raw.fif")
+    return tmp_path / "lab"

@@ -14,14 +14,6 @@ from neurofm.data.shards import ShardReader
 PACK = ("--shard_mb", "1")
 
 
-@pytest.fixture
-def lab(tmp_path, make_raw, save):
-    """A plain folder of six recordings, one a subject."""
-    for i in range(6):
-        save(make_raw(seed=i, seconds=12 + 2 * i), tmp_path / "lab" / f"p{i}_raw.fif")
-    return tmp_path / "lab"
-
-
 def _fingerprint(out) -> str:
     return artifacts.open_sealed(out, "corpus", hashes=True).fingerprint
 

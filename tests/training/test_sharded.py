@@ -106,7 +106,11 @@ def test_consolidate_command(runs, tmp_path, capsys):
     _, one, parts = runs
     out = tmp_path / "whole"
     out.mkdir()
-    (out / "model.safetensors").write_bytes(b"half")  # of a call that was killed
+    (out / "model.safetensors").write_bytes(b"half")
+    assert neurofm(["consolidate", str(parts.parent), f"--out={out}"]) == 1
+    assert "wanted a new folder" in capsys.readouterr().err
+    assert (out / "model.safetensors").read_bytes() == b"half"  # of somebody, for all it knows
+    (out / ".lock").touch()  # of a call that was killed
     with only_one(out, "consolidate"):
         assert neurofm(["consolidate", str(parts.parent), f"--out={out}"]) == 1
     assert "another neurofm is working in this folder" in capsys.readouterr().err

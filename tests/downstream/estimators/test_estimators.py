@@ -123,7 +123,7 @@ class EmbeddingOfTables(_OfTables, NeuroFMEmbedding):
 def tiny():
     """A loaded model of one-second windows. Garbage is collected with every training, of which
     there are a hundred: what is there already is set aside."""
-    torch.manual_seed(3)  # of an untrained network of 16 codes: not all hear three blobs
+    torch.manual_seed(3)  # two in seven such untrained networks of 16 codes tell blobs apart
     model = BrainOmni(BrainOmniConfig(
         tokenizer={"window_length": 64, "spatial": "leadfield", "n_filters": 4, "dim": 8,
                    "ratios": (4, 2), "n_sources": 6, "n_heads": 2, "n_levels": 2, "n_codes": 16},
