@@ -63,6 +63,16 @@ class LeadField(nn.Module):
         seen: Bool[Tensor, "batch channel"],
     ) -> Float[Tensor, "batch channel source"]:
         """Rows of the lead field; 0 where not `seen` (padded or hidden)."""
+        # BUMP times the rounding of a cosine in bf16 is not small, so autocast is off.
+        with torch.autocast(geometry.device.type, enabled=False):
+            return self._rows(geometry, kind, seen)
+
+    def _rows(
+        self,
+        geometry: Float[Tensor, "batch channel 6"],
+        kind: Int[Tensor, "batch channel"],
+        seen: Bool[Tensor, "batch channel"],
+    ) -> Float[Tensor, "batch channel source"]:
         # Made anew: transformers loads a model without running this class's arithmetic, so a
         # buffer that is not in the file would come back as whatever was in memory.
         bumps = spiral(N_BUMPS, lowest=-1.0, device=geometry.device)

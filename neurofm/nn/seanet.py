@@ -201,4 +201,7 @@ class SEANetDecoder(_InChunks):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, "n frame dim"]) -> Float[Tensor, "n time"]:
-        return self._run(x)[..., 0]
+        # Autocast is off: with it the tokenizer of `neurofm demo`, trained in bf16, reconstructs
+        # validation people at r .70, without it at .84; trained in float32, at .85.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._run(x.to(next(self.parameters()).dtype))[..., 0]

@@ -51,7 +51,6 @@ class BrainTokenizer(Tokenizer):
     """
 
     config_class = BrainTokenizerConfig
-    bf16_on_cpu = True
     uses_all = True
     # Codes learned by averaging do not survive bfloat16.
     _keep_in_fp32_modules_strict = ["quantizer"]  # noqa: RUF012 (transformers' own convention)

@@ -170,3 +170,27 @@ def test_auto_is_bf16_where_that_is_faster(tokenizer_folder, monkeypatch):
     assert compute.precision_of(TrainConfig(precision="float32"), cpu, model) == "float32"
     monkeypatch.setattr(compute, "has_amx", lambda: False)
     assert compute.precision_of(auto, cpu, model) == "float32"
+
+
+def test_signals_are_decoded_in_float32_within_autocast(corpus_folder, tokenizer_folder):
+    """Training in bf16 loses a tokenizer much of its reconstruction otherwise."""
+    tokenizer = checkpoints.load(tokenizer_folder).eval()
+    data = Corpus.open(corpus_folder)
+    batch = data.batch(data.select("train")[:4])
+    features = tokenizer.embed(batch)[:, :, :4].flatten(0, 1)
+
+    def parts():
+        return (tokenizer.codec.lead_field(batch.geometry, batch.kind, batch.valid),
+                tokenizer.codec.decoder(features))
+
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            rows, found = parts()
+        for one, other in zip((rows, found), parts(), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_auto_trains_a_tokenizer_in_float32_on_a_cpu(tokenizer_folder, monkeypatch):
+    monkeypatch.setattr(compute, "has_amx", lambda: True)
+    tokenizer = checkpoints.load(tokenizer_folder)
+    assert compute.precision_of(TrainConfig(), torch.device("cpu"), tokenizer) == "float32"
