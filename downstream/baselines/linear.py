@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -32,10 +33,40 @@ class BalancedLDA(LinearDiscriminantAnalysis):
         super().__init__(solver="lsqr", shrinkage="auto")
 
     def fit(self, x: np.ndarray, target: np.ndarray) -> "BalancedLDA":
-        """Classes are those of the target."""
-        n = len(np.unique(target))
-        self.priors = np.full(n, 1 / n)
-        return super().fit(x, target)
+        """Classes are those of the target; x [window, feature]."""
+        classes, index = np.unique(target, return_inverse=True)
+        self.priors = np.full(len(classes), 1 / len(classes))
+        if x.shape[1] <= len(x) or not self._fit_wide(x, classes, index):
+            super().fit(x, target)
+        return self
+
+    def _fit_wide(self, x: np.ndarray, classes: np.ndarray, index: np.ndarray) -> bool:
+        """The same from more features than windows, without a matrix [feature, feature].
+
+        The shrunk covariance is diagonal + rows.T @ rows, with a row a window (Woodbury 1950).
+        False where the diagonal has zeros, so that there is no inverse.
+        """
+        parts = [x[index == k] for k in range(len(classes))]
+        means = np.stack([part.mean(axis=0) for part in parts])
+        diagonal, rows = np.zeros(x.shape[1]), []
+        for part, center, prior in zip(parts, means, self.priors, strict=True):
+            scaler = StandardScaler()
+            scaled = scaler.fit_transform(part)
+            share = ledoit_wolf_shrinkage(scaled, assume_centered=True) if len(part) > 1 else 0.0
+            diagonal += prior * share * (scaled**2).mean() * scaler.scale_**2
+            rows.append(np.sqrt(prior * (1 - share) / len(part)) * (part - center))
+        if not diagonal.all():
+            return False
+        row = np.concatenate(rows)
+        inner = np.eye(len(row)) + row / diagonal @ row.T
+        right = np.linalg.solve(inner, row / diagonal @ means.T)
+        weights = (means / diagonal).T - (row / diagonal).T @ right  # [feature, class]
+        offsets = -0.5 * np.einsum("kf,fk->k", means, weights) + np.log(self.priors)
+        if len(classes) == 2:
+            weights, offsets = weights[:, 1:] - weights[:, :1], offsets[1:] - offsets[:1]
+        self.classes_, self.priors_, self.means_ = classes, self.priors, means
+        self.coef_, self.intercept_, self.n_features_in_ = weights.T, offsets, x.shape[1]
+        return True
 
 
 class Linear:

@@ -1,14 +1,18 @@
 """Baselines on simulated people: right where there is an effect, at chance where there is none."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import nn
 
 from neurofm.downstream import baselines
 from neurofm.downstream.baselines import (
     eegnet,
+    linear,
     network,
     recentering,
     shallow_convnet,
@@ -143,6 +147,31 @@ def test_means_of_a_step_are_its_levels():
     found = one.features(signal, np.array(["a"]), training=False)
     assert np.array_equal(found, np.tile(np.arange(5.0), 2)[None])
     assert long.features(signal, np.array(["a"]), training=False).shape == (1, 2)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("n_features", [12, 300])
+def test_wide_discriminant_analysis_is_that_of_sklearn(n_classes, n_features):
+    rng = np.random.default_rng(n_classes)
+    target = np.arange(30) % n_classes
+    x = rng.standard_normal((30, n_features)) * np.exp(rng.standard_normal(n_features))
+    x += 0.5 * target[:, None]
+    x[:, 3] = 1.5  # of a flat channel
+    found = linear.BalancedLDA().fit(x[:20], target[:20])
+    wanted = LinearDiscriminantAnalysis(
+        solver="lsqr", shrinkage="auto", priors=np.full(n_classes, 1 / n_classes)
+    ).fit(x[:20], target[:20])
+    assert np.allclose(found.coef_, wanted.coef_, atol=1e-9 * np.abs(wanted.coef_).max())
+    assert np.allclose(found.predict_proba(x[20:]), wanted.predict_proba(x[20:]))
+    assert np.array_equal(found.predict(x[20:]), wanted.predict(x[20:]))
+
+
+def test_discriminant_analysis_of_thousands_of_features_takes_no_minute():
+    rng = np.random.default_rng(0)
+    x, target = rng.standard_normal((24, 6000)), np.arange(24) % 2
+    before = time.process_time()
+    linear.BalancedLDA().fit(x, target)
+    assert time.process_time() - before < 10  # a matrix of 6000 × 6000 takes minutes
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
