@@ -31,9 +31,10 @@ INDEX = {
     "neurobolt_sequence": ("neurofm.models.neurobolt_sequence", "NeuroBOLTSequence"),
     "fleeg": ("neurofm.models.fleeg", "FLEEG"),
     "decoder": ("neurofm.models.decoder", "Decoder"),
+    "stacked": ("neurofm.models.stacked", "Stacked"),
 }
 # Those that learn from labels: `neurofm pretrain` does not offer them.
-OF_LABELS = ("decoder", "fleeg")
+OF_LABELS = ("decoder", "fleeg", "stacked")
 
 
 def names() -> list[str]:

@@ -1,0 +1,164 @@
+"""An empty `Stacked` decoder for some training windows: its channels, bands, components and views.
+
+Channels are those of the layout that most training windows have. If their places are known, and
+they are electrodes, any cap is brought to them; else windows must have them by name.
+"""
+
+import numpy as np
+import torch
+
+from neurofm import artifacts
+from neurofm.data.batch import Batch
+from neurofm.data.corpus import Corpus
+from neurofm.data.sensors import Sensors, common_names
+from neurofm.models.protocol import Backbone
+from neurofm.models.stacked import Stacked
+from neurofm.models.stacked_config import (
+    EVENTS,
+    NETWORK,
+    RECENTERED,
+    SCANS,
+    SIGNALS,
+    StackedConfig,
+)
+from neurofm.nn.views import spectra
+
+from . import lacking
+from .features import InMemory, OfCorpus
+from .labeled import Labeled
+
+# Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
+BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+MAX_COMPONENTS = 64
+LOOKED_AT = 256  # windows that tell which bands have power, and which components
+LEAST_WINDOWS = 4  # of a person, for anything to be left after re-centering
+WHOLE_SCANS = ("variance", "correlation", "connectivity")
+
+
+def build_stacked(
+    data: Labeled, training: np.ndarray, backbone: Backbone | None = None, pool: str = "",
+    views: tuple[str, ...] = (),
+) -> Stacked:
+    """The decoder, before it is fitted.
+
+    Parameters
+    ----------
+    data
+        Labeled windows.
+    training
+        Those that it learns from.
+    backbone
+        Pretrained model whose features are one more view.
+    pool
+        How those are pooled; "" = its first way.
+    views
+        Names of views; none = all that fit the data.
+
+    Returns
+    -------
+    Stacked
+        With the contract of the data.
+    """
+    corpus, contract = data.corpus, data.contract
+    layout = channels_of(corpus, training)
+    scans = contract.VIEWS[0] == "scans"
+    placed = bool(not scans and set(layout.kinds) == {"eeg"} and layout.has_position.all())
+    sfreq = 0.0 if scans else contract.one_rate
+    drawn = training[np.linspace(0, len(training) - 1, min(LOOKED_AT, len(training))).astype(int)]
+    few = signals_of(corpus, drawn, layout) if not scans else None
+    bands = () if few is None else usable_bands(few, sfreq)
+    n = len(layout)
+    known = views or views_of(data, training, scans, backbone is not None)
+    config = StackedConfig(
+        classes=data.classes, views=known, channels=layout.names, kinds=layout.kind.tolist(),
+        placed=placed, average=placed and getattr(contract, "reference", "") == "average",
+        reads="scans" if scans else "signals", sfreq=sfreq,
+        n_times=contract.window_samples or 0, bands=bands or ((8.0, 13.0),),
+        n_components=n if scans else min(n, MAX_COMPONENTS),
+        backbone=None if backbone is None else backbone.config, pool=pool)
+    model = Stacked(config, backbone)
+    model.contract = contract if backbone is None or backbone.contract is None else (
+        data.contract_on(backbone.contract))
+    if placed:
+        model.geometry.copy_(torch.from_numpy(layout.geometry(model.contract.geometry)))
+    if few is not None:
+        covariance = spectra.covariances(few, sfreq, config.bands).sum(dim=1)
+        trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
+        model.least.fill_(float(spectra.LEAST * trace.mean() / n))
+        if n > MAX_COMPONENTS:
+            mean = (covariance / trace.clamp_min(1e-300)[:, None, None]).mean(dim=0)
+            model.basis.copy_(torch.linalg.eigh(mean)[1].flip(1)[:, :MAX_COMPONENTS])
+    model.config.band_end_hz, model.config.lowest_end_hz = lacking.band_of(
+        corpus, data.recordings("train"))
+    return model.eval()
+
+
+def channels_of(corpus: Corpus, windows: np.ndarray) -> Sensors:
+    """The layout that most of the windows have, without channels that cannot be had."""
+    recording = corpus.windows["recording"].to_numpy()[windows]
+    keys = corpus.recordings["layout"].to_numpy()[recording]
+    names, count = np.unique(keys, return_counts=True)
+    most = corpus.layouts[names[count.argmax()]]
+    if set(most.kinds) == {"eeg"} and most.has_position.all():
+        return most
+    common = common_names([corpus.layouts[key] for key in names])
+    if not common:
+        raise ValueError(f"{corpus.folder}: recordings have no channel in common, and the places "
+                         f"of their channels are not known; restrict them with --only")
+    return most[most.rows(common)]
+
+
+def signals_of(corpus: Corpus, windows: np.ndarray, layout: Sensors) -> torch.Tensor:
+    """Signals of those windows that have all channels of the layout, [window, channel, time]."""
+    found = [corpus.signal(window, list(layout.names)) for window in windows.tolist()
+             if set(layout.names) <= set(corpus.layout(window).names)]
+    return torch.from_numpy(np.stack(found)).double()
+
+
+def usable_bands(signal: torch.Tensor, sfreq: float) -> tuple[tuple[float, float], ...]:
+    """Those bands that hold any power."""
+    inside = tuple(band for band in BANDS if band[1] <= sfreq / 2)
+    if not inside:
+        raise ValueError(f"signals at {sfreq:g} Hz hold none of the bands that a decoder looks at, "
+                         f"of which the lowest ends at {BANDS[0][1]:g} Hz")
+    power = spectra.covariances(signal, sfreq, inside).diagonal(dim1=2, dim2=3).mean(dim=(0, 2))
+    found = tuple(band for band, value in zip(inside, power.tolist(), strict=True) if value > 0)
+    if not found:
+        raise ValueError("no window has power in any band: they are too short, or empty")
+    return found
+
+
+def views_of(
+    data: Labeled, training: np.ndarray, scans: bool, network: bool
+) -> tuple[str, ...]:
+    """All views that fit: those of events where windows are cut at events; re-centered ones where
+    people have several windows."""
+    known = [*(SCANS if scans else SIGNALS)]
+    if not at_events(data) or not data.classes:
+        known = [name for name in known if name not in EVENTS]
+    known += [NETWORK] if network else []
+    _, count = np.unique(data.corpus.subjects(training), return_counts=True)
+    several = np.median(count) >= LEAST_WINDOWS
+    return (*known, *(name + RECENTERED for name in known if several))
+
+
+def at_events(data: Labeled) -> bool:
+    """Whether windows begin at events."""
+    label = artifacts.read_manifest(data.corpus.folder).config.get("label") or {}
+    return label.get("source") == "event"
+
+
+@torch.no_grad()
+def measure(
+    model: Stacked, data: Labeled, windows: np.ndarray, *, batch_windows: int = 16,
+    device: torch.device | str = "cpu", change=None,
+) -> InMemory:
+    """What the model measures of windows, with their targets and subjects."""
+    assert model.contract is not None
+    source = OfCorpus(data.corpus, windows, data.target, model.contract.geometry, change)
+    model.to(device).eval()
+    parts = []
+    for start in range(0, len(source.windows), batch_windows):
+        batch: Batch = source.batch(source.windows[start : start + batch_windows])
+        parts.append(model.pool(batch.to(device)).cpu())
+    return source.with_(torch.cat(parts))

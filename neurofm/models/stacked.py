@@ -1,0 +1,252 @@
+"""Stacked: a decoder that weighs classical views of a window and a pretrained model's features.
+
+Each view (`neurofm.nn.views`) has a linear model of its own; their outputs are added by weights
+that are not negative (Wolpert 1992, Neural Networks 5:241; Breiman 1996, Mach. Learn. 24:49). A
+window is measured once, `pool`; the mean of what a person's windows measure is that person's
+center. Any cap is brought to the training cap's electrodes by spherical splines.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..data.batch import Batch
+from ..nn.spline_map import spline_map
+from ..nn.views import regions, spectra
+from ..nn.views.evoked import Evoked, EvokedCovariance
+from ..nn.views.power import Difference
+from ..nn.views.tangent import Tangent
+from ..nn.views.view import Rows, View
+from . import find
+from .protocol import Backbone, WindowDecoder
+from .stacked_config import NETWORK, RECENTERED, StackedConfig
+
+SLOW_MS = 25
+
+
+def view_of(name: str, config: StackedConfig) -> View:
+    """An empty view by its name."""
+    plain, recentered = name.removesuffix(RECENTERED), name.endswith(RECENTERED)
+    n, widths = config.n_components, config.sections
+    n_bands = len(config.bands)
+    if plain in ("covariance", "filter_bank"):
+        which = (n_bands,) if plain == "covariance" else tuple(range(n_bands))
+        return Tangent("covariance", n, which, recentered)
+    if plain == "connectivity":
+        return Tangent("connectivity", len(config.channels), (0,), recentered)
+    if plain == "evoked_covariance":
+        return EvokedCovariance(n, config.n_slow, len(config.classes), recentered)
+    if plain.startswith("evoked_"):
+        together = int(plain.removeprefix("evoked_").removesuffix("ms")) // SLOW_MS
+        return Evoked(n, config.n_slow, together, recentered)
+    return Difference(plain, widths[plain], recentered)
+
+
+class Linear(nn.Module):
+    """A linear model of one view: standardized features → log-odds of classes, or a number."""
+
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, n: int, n_outputs: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n))
+        self.register_buffer("scale", torch.ones(n))
+        self.register_buffer("weight", torch.zeros(n_outputs, n))
+        self.register_buffer("bias", torch.zeros(n_outputs))
+
+    def forward(self, x: Float[Tensor, "window feature"]) -> Float[Tensor, "window output"]:
+        """Outputs, float64."""
+        x = (x.double() - self.mean.double()) * self.scale.double()
+        return x @ self.weight.double().T + self.bias.double()
+
+
+class Stacked(WindowDecoder):
+    """Probabilities of classes, or a number, for each window.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    backbone
+        Pretrained model whose weights are copied; None = a fresh one (where the config has one),
+        to be filled by loading.
+    """
+
+    config_class = StackedConfig
+
+    centre: Tensor  # the name of the tensor in decoders' checkpoints
+    geometry: Tensor
+    basis: Tensor
+    least: Tensor
+    share: Tensor
+    intercept: Tensor
+    heat: Tensor
+
+    def __init__(self, config: StackedConfig, backbone: Backbone | None = None):
+        super().__init__(config)
+        self.modality = "fmri" if config.reads == "scans" else self.modality
+        n, n_outputs = len(config.channels), len(config.classes) or 1
+        self.register_buffer("geometry", torch.zeros(n, 6))  # places of the channels
+        self.register_buffer("basis", torch.eye(n)[:, : config.n_components].contiguous())
+        self.register_buffer("least", torch.zeros(1))
+        self.register_buffer("centre", torch.zeros(sum(config.sections.values())))
+        self.views = nn.ModuleList([view_of(name, config) for name in config.views])
+        self.linear = nn.ModuleList([Linear(view.n_features, n_outputs) for view in self.views])
+        self.register_buffer("share", torch.ones(len(config.views)) / len(config.views))
+        self.register_buffer("intercept", torch.zeros(n_outputs))
+        self.register_buffer("heat", torch.ones(1))
+        if config.backbone is not None:
+            kind = config.backbone.model_type.removeprefix("neurofm_")
+            self.backbone: Backbone = find(kind)(config.backbone)
+            self.modality = self.backbone.modality
+        self.post_init()
+        if backbone is not None:
+            self.backbone.load_state_dict(backbone.state_dict())
+        self.choose_trainable()
+
+    def choose_trainable(self) -> None:
+        """Nothing is: what is learned is solved."""
+        self.requires_grad_(False)
+
+    @property
+    def recentered(self) -> bool:
+        return self.config.recentered
+
+    @property
+    def temperature(self) -> float:
+        return float(self.heat)
+
+    @property
+    def calibration_windows(self) -> int:
+        return self.config.calibration_windows
+
+    @property
+    def band_end_hz(self) -> float | None:
+        """See `WindowDecoder.band_end_hz`."""
+        return self.config.band_end_hz
+
+    @property
+    def lowest_end_hz(self) -> float | None:
+        """See `WindowDecoder.lowest_end_hz`."""
+        return self.config.lowest_end_hz
+
+    @property
+    def reads_places(self) -> bool:
+        return self.config.placed or (NETWORK in self.config.names and self.backbone.reads_places)
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        """Channels that windows must have; none = any cap."""
+        return () if self.config.placed else self.config.channels
+
+    @property
+    def n_times(self) -> int:
+        return self.config.n_times if self.config.of_events else 0
+
+    @property
+    def window_length(self) -> int:
+        own = self.config.n_times if self.config.of_events else 1
+        return max(own, self.backbone.window_length if NETWORK in self.config.names else 1)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """How much each view counts: its share of all, by name."""
+        share = self.share.double() / self.share.double().sum().clamp_min(1e-300)
+        return dict(zip(self.config.views, share.tolist(), strict=True))
+
+    def embed(self, batch: Batch) -> Tensor:
+        """Features of the pretrained model, where there is one."""
+        return self._inner().embed(batch)
+
+    def embed_at(self, batch: Batch, layer: str = "") -> Tensor:
+        """Features of a layer of the pretrained model."""
+        return self._inner().embed_at(batch, layer)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        return self.backbone.layer_names if NETWORK in self.config.names else ()
+
+    def source_names(self, n: int, ch_names: Sequence[str]) -> tuple[str, ...]:
+        """Sources of the pretrained model."""
+        return self._inner().source_names(n, ch_names)
+
+    def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
+        """Frames of the pretrained model."""
+        return self._inner().frame_times(n, n_times, sfreq)
+
+    def _inner(self) -> Backbone:
+        if NETWORK not in self.config.names:
+            raise ValueError("this decoder has classical views alone and no pretrained model, so "
+                             "it has no features to embed a recording by; train one with --model "
+                             "PRETRAINED, or give the pretrained model itself")
+        return self.backbone
+
+    def pool(self, batch: Batch) -> Float[Tensor, "batch feature"]:
+        """What windows are measured by: `config.sections` side by side, float32."""
+        with torch.no_grad() if not batch.signal.requires_grad else torch.enable_grad():
+            return torch.cat([part.float() for part in self._measured(batch).values()], dim=1)
+
+    def _measured(self, batch: Batch) -> dict[str, Tensor]:
+        signal, config = self.on_channels(batch), self.config
+        if config.reads == "scans":
+            assert batch.measured is not None, "scans know which volumes were measured"
+            found = regions.measured(signal, batch.measured)
+        else:
+            covariance = spectra.covariances(signal, config.sfreq, config.bands)
+            basis = self.basis.double()
+            found = {"power": spectra.log_power(covariance),
+                     "covariance": spectra.log_covariance(covariance, basis, self.least.double())}
+            if config.of_events:
+                found["slow"] = (basis.T @ spectra.slowed(signal, config.n_slow)).flatten(1)
+        if NETWORK in config.names:
+            found[NETWORK] = self.backbone.pooled(batch, config.pool)
+        return {name: found[name] for name in config.sections}
+
+    def on_channels(self, batch: Batch) -> Float[Tensor, "batch channel time"]:
+        """The signals of the channels that views see, float64."""
+        if not self.config.placed:
+            return self._by_name(batch)
+        signal = batch.signal.double() * batch.valid[..., None]
+        found = spline_map(self.geometry[:, :3], batch.geometry[..., :3], batch.valid) @ signal
+        return found - found.mean(dim=1, keepdim=True) if self.config.average else found
+
+    def _by_name(self, batch: Batch) -> Float[Tensor, "batch channel time"]:
+        wanted = self.config.channels
+        if not batch.ch_names or all(names == wanted for names in batch.ch_names):
+            return batch.signal[:, : len(wanted)].double()
+        parts = []
+        for row, names in enumerate(batch.ch_names):
+            place = {name: k for k, name in enumerate(names)}
+            if missing := [name for name in wanted if name not in place]:
+                raise ValueError(
+                    f"this decoder needs its {len(wanted)} channels by name, as it does not know "
+                    f"where they are; missing: {', '.join(missing[:8])}"
+                    f"{', …' if len(missing) > 8 else ''}")
+            parts.append(batch.signal[row, [place[name] for name in wanted]].double())
+        return torch.stack(parts)
+
+    def rows(self, pooled: Float[Tensor, "window feature"]) -> Rows:
+        """Sections by name."""
+        widths = self.config.sections
+        return dict(zip(widths, pooled.split([*widths.values()], dim=1), strict=True))
+
+    def name(
+        self, pooled: Float[Tensor, "batch feature"],
+        center: Float[Tensor, " feature"] | None = None,
+    ) -> Float[Tensor, "batch output"]:
+        """`predict`, from what `pool` gave."""
+        center = self.centre if center is None else center.to(pooled.device)
+        centers = self.rows(center[None])
+        of = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
+        rows, total = self.rows(pooled), self.intercept.double().expand(len(pooled), -1)
+        for share, view, linear in zip(self.share.double(), self.views, self.linear, strict=True):
+            total = total + share * linear(view(rows, centers, of))
+        if self.config.regression:
+            return total.float()
+        return (total / self.heat.double()).softmax(dim=-1).float()

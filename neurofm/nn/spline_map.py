@@ -1,0 +1,61 @@
+"""Signals at given places on the head from electrodes anywhere: spherical splines.
+
+Source: Perrin et al. 1989, EEG Clin. Neurophysiol. 72:184 (eq. 1-4), with stiffness 4, as in MNE's
+`interpolate_bads`. Where an electrode stands at a wanted place its signal comes back.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+STIFFNESS, TERMS = 4, 50
+RIDGE = 1e-5  # on the diagonal, as in MNE
+
+
+def spline_map(
+    wanted: Float[Tensor, "place 3"],
+    given: Float[Tensor, "batch channel 3"],
+    valid: Bool[Tensor, "batch channel"],
+) -> Float[Tensor, "batch place channel"]:
+    """Matrices that take signals of electrodes to those of places.
+
+    Parameters
+    ----------
+    wanted
+        Places, from the center of the head; their directions count.
+    given
+        Electrodes of each window.
+    valid
+        False = padding.
+
+    Returns
+    -------
+    Tensor
+        float64; columns of padding are 0.
+    """
+    to, at = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (wanted, given))
+    n_batch, n = valid.shape
+    both = (valid[:, :, None] & valid[:, None, :]).double()
+    eye = torch.eye(n, dtype=torch.float64, device=at.device)
+    # Padding has a row of the identity, so its weights are 0.
+    kernel = _spline(at @ at.mT) * both + eye * torch.where(valid, RIDGE, 1.0)[:, None, :]
+    ones = valid.double()[..., None]
+    border = torch.cat([ones.mT, torch.zeros(n_batch, 1, 1, dtype=torch.float64,
+                                             device=at.device)], dim=2)
+    system = torch.cat([torch.cat([kernel, ones], dim=2), border], dim=1)
+    row = torch.cat([_spline(to @ at.mT) * ones.mT,
+                     torch.ones(n_batch, len(to), 1, dtype=torch.float64, device=at.device)], dim=2)
+    return torch.linalg.solve(system, row.mT).mT[..., :n] * ones.mT
+
+
+def _spline(cosine: Float[Tensor, "... a b"]) -> Float[Tensor, "... a b"]:
+    """g(cos) of Perrin et al., by Legendre's recurrence."""
+    x = cosine.clamp(-1, 1)
+    before, now = torch.ones_like(x), x
+    total = torch.zeros_like(x)
+    for n in range(1, TERMS + 1):
+        total = total + (2 * n + 1) / (n * (n + 1)) ** STIFFNESS * now
+        before, now = now, ((2 * n + 1) * x * now - n * before) / (n + 1)
+    return total / (4 * math.pi)
