@@ -136,6 +136,8 @@ def views_of(
     known = [*(SCANS if scans else SIGNALS)]
     if not at_events(data) or not data.classes:
         known = [name for name in known if name not in EVENTS]
+    if not data.classes:
+        known = [name for name in known if name != "spatial_patterns"]
     known += [NETWORK] if network else []
     _, count = np.unique(data.corpus.subjects(training), return_counts=True)
     several = np.median(count) >= LEAST_WINDOWS

@@ -18,6 +18,7 @@ from ..nn.spline_map import spline_map
 from ..nn.views import regions, spectra
 from ..nn.views.evoked import Evoked, EvokedCovariance
 from ..nn.views.power import Difference
+from ..nn.views.spatial_patterns import SpatialPatterns
 from ..nn.views.tangent import Tangent
 from ..nn.views.view import Rows, View
 from . import find
@@ -35,6 +36,9 @@ def view_of(name: str, config: StackedConfig) -> View:
     if plain in ("covariance", "filter_bank"):
         which = (n_bands,) if plain == "covariance" else tuple(range(n_bands))
         return Tangent("covariance", n, which, recentered)
+    if plain == "spatial_patterns":
+        which = tuple(k for k, (low, high) in enumerate(config.bands) if low >= 8 and high <= 30)
+        return SpatialPatterns(n, which or tuple(range(n_bands)), len(config.classes), recentered)
     if plain == "connectivity":
         return Tangent("connectivity", len(config.channels), (0,), recentered)
     if plain == "evoked_covariance":

@@ -19,6 +19,7 @@ SIGNALS = {
     "power": "log band power",
     "covariance": "covariance in tangent space",
     "filter_bank": "covariance in each band, in tangent space",
+    "spatial_patterns": "alpha and beta power through common spatial patterns",
     **EVENTS,
 }
 SCANS = {
