@@ -146,6 +146,9 @@ def problems(
     if how != "full" and not looks_at_shards():
         names = [name for name in names
                  if not is_shard(manifest.kind, name, manifest.listed[name][0])]
+    if how != "full" and of_snapshot(folder):  # shards are downloaded when they are first read
+        names = [name for name in names if os.path.exists(os.path.join(folder, name))
+                 or not is_shard(manifest.kind, name, manifest.listed[name][0])]
     for name in names:
         if problem := files.problem(name, hashed=False):
             yield problem
@@ -238,6 +241,18 @@ def of_hub_cache(path: str | Path) -> bool:
     blobs = os.path.join(snapshots, "blobs")
     return (bool(mark) and not os.path.islink(blobs)
             and os.path.dirname(os.path.realpath(path)) == os.path.realpath(blobs))
+
+
+def of_snapshot(folder: str | Path) -> tuple[str, str, str] | None:
+    """(cache, data set, commit) of CACHE/datasets--ORG--NAME/snapshots/COMMIT, where the cache of
+    the Hub keeps a published data set; None of any other folder."""
+    snapshots, commit = os.path.split(os.path.abspath(folder))
+    above, name = os.path.split(snapshots)
+    cache, place = os.path.split(above)
+    kind, *words = place.split("--")
+    if name != "snapshots" or kind != "datasets" or len(words) != 2:
+        return None
+    return cache, "/".join(words), commit
 
 
 def need(problem: str) -> None:

@@ -16,8 +16,9 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from . import lock
+from . import artifacts, lock
 
+_LAST = "last.json"  # N of the part that was begun last
 _PATIENCE_S = 20.0  # a part waits so long for others that are just beginning
 Opened = TypeVar("Opened")
 
@@ -85,6 +86,7 @@ def at(
         places.mkdir(exist_ok=True)
         ours = FileLock(places / f"part-{part.number}-of-{part.total}.lock")
         ours.acquire()
+        artifacts.write_json(places / _LAST, {"parts": part.total})
     try:
         yield opened
     finally:
@@ -103,14 +105,13 @@ def unfinished(places: Path, names: Iterable[str]) -> str:
     Parameters
     ----------
     places
-        Folder of the lock files; they tell the last N.
+        Folder of the lock files.
     names
         Names of the recordings that are not done.
     """
-    begun = sorted(places.glob("part-*-of-*.lock"), key=lambda path: path.stat().st_mtime)
-    if not begun:
+    if not (places / _LAST).is_file():
         return ""
-    total = int(begun[-1].stem.rpartition("-")[2])
+    total = int(artifacts.read_json(places / _LAST)["parts"])
     counts = Counter(_number(name, total) for name in names)
     return ", ".join(f"{number}/{total} ({count} recording{'s' if count > 1 else ''})"
                      for number, count in sorted(counts.items()))

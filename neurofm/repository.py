@@ -5,7 +5,7 @@ A place is a folder, "org/name", or "org/name@revision" for a tag, branch or com
 
 from pathlib import Path
 
-from . import artifacts, fingerprinted, json_file, manifest
+from . import artifacts, fingerprinted, integrity, json_file, manifest
 
 LEDGER = "training_data.json"
 HUB = "hf://"
@@ -27,8 +27,9 @@ def data_folder(place: str | Path) -> Path:
     Parameters
     ----------
     place
-        A folder, or "hf://org/name[@revision]": a published one is downloaded once, into the cache
-        of the Hub, and is then verified like any other.
+        A folder, or "hf://org/name[@revision]": of a published one the tables are downloaded into
+        the cache of the Hub, and each shard when it is first read (`fetch`); `--verify full`
+        downloads all of it. What is there is verified like any other.
 
     Returns
     -------
@@ -48,10 +49,43 @@ def data_folder(place: str | Path) -> Path:
     name, revision = parted(text.removeprefix(HUB))
     if name.count("/") != 1:
         raise ValueError(f"{text}: wanted {HUB}org/name or {HUB}org/name@revision")
+    later = [f"{room}*.arrow" for rooms in integrity.SHARDS.values() for room in rooms]
     try:
-        return Path(snapshot_download(name, repo_type="dataset", revision=revision))
+        return Path(snapshot_download(
+            name, repo_type="dataset", revision=revision,
+            ignore_patterns=None if integrity.level() == "full" else later))
     except (OSError, ValueError) as problem:
         raise not_given(text, problem) from problem
+
+
+def fetch(folder: Path, name: str) -> None:
+    """Download a shard that is not there yet; of any folder but one of `data_folder` nothing is
+    done. Processes that want the same one wait for each other.
+
+    Parameters
+    ----------
+    folder
+        Folder of the artifact.
+    name
+        Path of the shard in it.
+
+    Raises
+    ------
+    ArtifactError
+        The Hub does not give it.
+    """
+    snapshot = integrity.of_snapshot(folder)
+    if snapshot is None or (folder / name).exists():
+        return
+    from huggingface_hub import hf_hub_download
+
+    cache, place, commit = snapshot
+    try:
+        hf_hub_download(place, name, repo_type="dataset", revision=commit, cache_dir=cache)
+    except (OSError, ValueError) as problem:
+        raise artifacts.ArtifactError(
+            f"{HUB}{place}: {name} could not be downloaded: {_reason(problem)}. What is there is "
+            f"kept: run the same command again to go on") from problem
 
 
 def check_place(path_or_repo: str | Path) -> None:

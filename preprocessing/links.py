@@ -7,9 +7,9 @@ no extension: of git-annex, of DVC, of the cache of the Hub. A link of any other
 `events.tsv` → `/etc/passwd`, is refused.
 """
 
-import glob
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 
 from neurofm import integrity
@@ -35,10 +35,25 @@ def special(path: Path) -> str:
 
 def special_part(path: Path) -> str:
     """The same of a recording: of what is in its folder, or of the files of its name beside it."""
-    parts = (path.rglob("*") if path.is_dir() else
-             path.parent.glob(f"{glob.escape(path.name.split('.')[0])}.*"))
-    found = {part.name: why for part in (path, *parts) if (why := special(part))}
-    return next((why if name == path.name else f"{name} {why}" for name, why in found.items()), "")
+    if why := special(path):
+        return why
+    if path.is_dir():
+        found = ((part.name, special(part)) for part in path.rglob("*"))
+        return next((f"{name} {why}" for name, why in found if why), "")
+    stem = f"{path.name.split('.')[0]}."
+    folder = path.parent
+    return next((f"{name} {why}" for name, why in _specials(folder, folder.stat().st_mtime_ns)
+                 if name.startswith(stem)), "")
+
+
+@lru_cache(maxsize=64)
+def _specials(folder: Path, _changed: int) -> list[tuple[str, str]]:
+    """Name and `special` of what a folder holds besides files and folders. It is listed once until
+    it changes, for it may hold 10^5 recordings."""
+    with os.scandir(folder) as entries:
+        names = [each.name for each in entries if not (
+            each.is_file(follow_symlinks=False) or each.is_dir(follow_symlinks=False))]
+    return [(name, why) for name in sorted(names) if (why := special(folder / name))]
 
 
 def there(path: Path) -> bool:

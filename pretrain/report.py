@@ -1,6 +1,7 @@
 """report.html of a training, one page: curves, reconstructions, legs, who was trained on, settings.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,27 +75,28 @@ def _summary(model: NeuroFMPreTrainedModel, lines: list[dict], out: Path) -> str
     energy = [line["energy_wh"] for line in lines if "energy_wh" in line]
     rows = [("Model", f"{type(model).__name__}, {n / 1e6:.2f} M parameters")]
     if values := [(line["val/loss"], line["step"]) for line in lines if "val/loss" in line]:
-        low, at = min(values)
-        rows.append(("Validation loss", f"{values[-1][0]:.4g} at the end; lowest {low:.4g} at "
-                                        f"step {at}"))
+        low, at = min((pair for pair in values if math.isfinite(pair[0])),
+                      default=(math.nan, values[0][1]))
+        rows.append(("Validation loss", f"{words.digits(values[-1][0])} at the end; "
+                     f"lowest {words.digits(low)} at step {at}"))
     if values := [line["loss"] for line in lines if "loss" in line]:
-        rows.append(("Training loss", f"{values[-1]:.4g} at the end, {values[0]:.4g} in the first "
-                                      f"line of the log"))
+        rows.append(("Training loss", f"{words.digits(values[-1])} at the end, "
+                     f"{words.digits(values[0])} in the first line of the log"))
     rows += [(name, _median(lines, key, factor)) for name, key, factor in (
         ("Windows a second", "windows_per_s", 1), ("Tokens a second", "tokens_per_s", 1),
         ("GFLOP/s", "tflop_per_s", 1000), ("Share of the GPUs' peak, %", "share_of_peak", 100)
     ) if any(key in line for line in lines)]
     rows.append(("Time", "not known: the log has fewer than three lines" if hours is None else
                  f"{hours:.2f} h" if hours >= 0.1 else f"{3600 * hours:.0f} s"))
-    rows.append(("Energy", f"{sum(energy):.3g} Wh, of the main process's machine, from its "
-                           f"counters" if energy else
+    rows.append(("Energy", f"{words.digits(sum(energy), 3)} Wh, of the main process's machine, "
+                           f"from its counters" if energy else
                  "not measured: no counter of GPUs (NVML) or processors (RAPL) can be read"))
     return table.pairs(rows)
 
 
 def _median(lines: list[dict], key: str, factor: float) -> str:
     values = [factor * line[key] for line in lines if key in line]
-    return f"{np.median(values):.4g} (median over lines of the log)"
+    return f"{words.digits(float(np.median(values)))} (median over lines of the log)"
 
 
 def _curves(lines: list[dict], names: Mapping[str, str], said: str, marks: list) -> str:
@@ -150,9 +152,9 @@ def _skipped(told: History) -> str:
         return ""
     rows = pd.DataFrame([{
         "step": entry["step"], "metric": entry["metric"],
-        "value": "not finite" if entry["value"] is None else f"{entry['value']:.4g}",
+        "value": "not finite" if entry["value"] is None else words.digits(entry["value"]),
         "robust deviations": words.DASH if entry["deviations"] is None
-        else f"{entry['deviations']:.3g}",
+        else words.digits(entry["deviations"], 3),
     } for entry in told.skipped])
     passed = pages.bullets(f"The run went back: the batches of steps {a} to {b} were passed over."
                            for a, b in told.passed) if told.passed else ""

@@ -35,7 +35,7 @@ class TokenizeConfig:
     ----------
     data
         A finished corpus, or several of one contract, --data a b c; hf://org/name[@revision] is a
-        published one, downloaded once.
+        published one, whose shards are downloaded when first read.
     model
         Checkpoint of a tokenizer.
     out

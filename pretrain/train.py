@@ -64,7 +64,7 @@ class PretrainConfig:
     ----------
     data
         A finished corpus or token set; or several of one contract, --data a b c, which are mixed.
-        hf://org/name[@revision] is a published one, downloaded once.
+        hf://org/name[@revision] is a published one, whose shards are downloaded when first read.
     out
         Folder of the run; it becomes the checkpoint.
     model

@@ -1,6 +1,7 @@
 """A sweep of trainings (`neurofm pretrain --sweep`) as a table: what each run scored."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -56,8 +57,8 @@ def compared(folder: str | Path) -> pd.DataFrame:
             "number": run["number"], **{key: json.dumps(value).strip('"')
                                         for key, value in run["settings"].items()},
             "state": "finished" if finished else f"at step {step}" if step else "not begun",
-            "val/loss": min((line["val/loss"] for line in lines if "val/loss" in line),
-                            default=None),
+            "val/loss": min((line["val/loss"] for line in lines
+                             if math.isfinite(line.get("val/loss", math.nan))), default=None),
             "loss": next((line["loss"] for line in reversed(lines) if "loss" in line), None)})
     frame = pd.DataFrame(rows)
     frame["_late"] = frame["state"] != "finished"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .. import artifacts, integrity
+from .. import artifacts, integrity, repository
 from .storage import Storage, decode, encode
 
 ROWS_A_BATCH = 64  # rows of an Arrow record batch: bounds what a writer holds twice
@@ -196,6 +196,7 @@ class ShardReader:
     def _read(self, shard: str, row: int) -> np.ndarray:
         opened = self._open.get(shard)
         if opened is None:
+            repository.fetch(self.folder.parent, f"{self.folder.name}/{shard}")
             if self.files is not None and shard not in self._sound:
                 integrity.need(self.files.problem(f"{self.folder.name}/{shard}"))
                 self._sound.add(shard)

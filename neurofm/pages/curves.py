@@ -4,9 +4,11 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
+from . import words
 from .figure import COLORS
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 440, 190, 52, 8, 34
+_LETTER = 5.6  # width of a digit of the axes
 _MOST = 400  # points of a curve; more are thinned evenly
 Points = Sequence[tuple[float, float]]
 
@@ -49,11 +51,12 @@ def curves(named: Mapping[str, Points], x_name: str, y_name: str,
         y = place(left, tick)[1]
         parts.append(f'<line x1="{_LEFT}" x2="{_LEFT + width}" y1="{y:.1f}" y2="{y:.1f}" '
                      f'stroke="#e3e3e3"/><text x="{_LEFT - 5}" y="{y + 3.5:.1f}" '
-                     f'text-anchor="end">{_number(tick)}</text>')
+                     f'text-anchor="end">{words.digits(tick, 3)}</text>')
     for tick in _ticks(left, right):
-        x = place(tick, low)[0]
+        text = words.digits(tick, 3)
+        x = min(place(tick, low)[0], _WIDTH - len(text) * _LETTER / 2)  # all of it is seen
         parts.append(f'<text x="{x:.1f}" y="{_TOP + height + 13}" text-anchor="middle">'
-                     f'{_number(tick)}</text>')
+                     f'{text}</text>')
     for at, text in marks:
         if left <= at <= right:
             x = place(at, low)[0]
@@ -130,11 +133,6 @@ def _ticks(low: float, high: float) -> list[float]:
         step *= 2.5 if f"{step:e}"[0] == "2" else 2
     first = math.ceil(low / step - 1e-9)
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _number(value: float) -> str:
-    text = f"{value:.3g}"
-    return (f"{value:,.0f}" if "e+" in text and abs(value) < 1e6 else text).replace("-", "−")
 
 
 def grid(figures: Sequence[str]) -> str:

@@ -27,6 +27,24 @@ def number(value: float, decimals: int = 3, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def digits(value: float, n: int = 4) -> str:
+    """A number with `n` significant digits, and without a power of ten from 10⁻⁴ up to 10⁹.
+
+    Parameters
+    ----------
+    value
+        None, NaN and infinity are no number.
+    n
+        Significant digits; all digits before the point are written.
+    """
+    if not _is_number(value):
+        return DASH
+    text = f"{value:.{n}g}"
+    if "e+" in text and abs(value) < 1e9:
+        text = f"{value:,.0f}"
+    return text.replace("-", "−")
+
+
 def estimate(
     mean: float, low: float = math.nan, high: float = math.nan, *, signed: bool = False,
     decimals: int | None = None,

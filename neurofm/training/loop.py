@@ -25,7 +25,7 @@ from .. import progress
 from ..limits import Count, Positive, Share, ShareBelowOne, Text, limited
 from ..nn.trainable import Trainable
 from ..run import Stopped
-from . import finite, state, tracking
+from . import balance, finite, state, tracking
 from .by_width import ByWidth
 from .compute import autocast, by_blocks, has_bf16
 from .feed import Feed
@@ -231,7 +231,7 @@ def train(
     states, log, first = out / "state", Log(out, accelerator, say, config.steps, pace), 0
     gathered: dict = {}
     saver = Saver(states, model, optimizer.optimizer, accelerator, config)
-    guard = Guard(config, states, accelerator, say)
+    guard = Guard(config, states, accelerator, say, choose)
     guard.begin()
     if found := state.newest(states, accelerator, say, received.step if received else None):
         first, gathered, seen = state.load(found, model, optimizer.optimizer, accelerator)
@@ -244,7 +244,12 @@ def train(
     lowest = min(log.lowest(choose), read_lowest(states))
     if choose and lowest < math.inf:
         state.read_weights(states / CHOSEN)  # if damaged, that is told now, not after the training
-    order = Order(ByWidth.of(windows, source.widths), config.batch_windows, config.seed)
+    by_width = ByWidth.of(windows, source.widths)
+    order = Order(by_width, config.batch_windows, config.seed)
+    if accelerator.is_main_process and (uneven := balance.in_words(
+            by_width, config.batch_windows, model.work, accelerator.num_processes,
+            config.accumulate, config.seed)):
+        say(uneven)
     data = StepData(
         source, order, target=target, work=model.work, rank=accelerator.process_index,
         world=accelerator.num_processes, accumulate=config.accumulate,

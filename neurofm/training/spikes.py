@@ -59,17 +59,19 @@ def deviations(value: float, last: Sequence[float]) -> float:
 class Guard:
     """Of one run. `on` is False where `train.spikes` is 0: then nothing here does anything.
 
-    last: loss and gradient norm of the last accepted steps. skipped: an entry a skipped step.
+    choose: validation metric whose lowest value is told by lines that are cut. last: loss and
+    gradient norm of the last accepted steps. skipped: an entry a skipped step.
     """
 
     def __init__(self, config: "TrainConfig", states: Path, accelerator: Accelerator,
-                 say: Callable):
+                 say: Callable, choose: str | None = None):
         self.config, self.states, self.accelerator, self.say = config, states, accelerator, say
+        self.choose = choose
         self.on = config.spikes > 0
         self.last: dict[str, list[float]] = {name: [] for name in _WATCHED}
         self.skipped: list[dict[str, Any]] = []
         self.passed: Passed = read_passed(states)
-        self.lowest = math.inf
+        self.lowest = read_lowest(states)
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
     def begin(self) -> None:
@@ -167,7 +169,7 @@ class Guard:
         to = state.step_of(found)
         spikes = [entry for entry in self.skipped if entry["step"] >= first]
         self.passed = [*((a, b) for a, b in self.passed if b <= to), (to + 1, done)]
-        self.lowest = min(self.lowest, log.lowest(self.config.keep_best or None))
+        self.lowest = min(self.lowest, log.lowest(self.choose))
         if self.accelerator.is_main_process:
             write_passed(self.states, self.passed, spikes, self.lowest, times + 1)
         self.accelerator.wait_for_everyone()

@@ -341,20 +341,57 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
     assert artifacts.open_sealed(tmp_path / "back", hashes=True).parents["source"] == (
         Corpus.open(source).fingerprint)
     assert np.array_equal(back.signal(3), Corpus.open(source).signal(3))
+    streamed(server, there)
     words = ["pretrain", "--data", "hf://tester/windows", "--model", "brain_tokenizer",
              "--out", str(tmp_path / "trained"), "--train.steps=2", "--train.batch_windows=2",
              "--train.workers=0", f"--architecture={json.dumps(corpora.TOKENIZER)}"]
-    assert cli.main(words) == 0  # downloaded once, verified, and a parent like any other
+    assert cli.main(words) == 0  # verified, and a parent like any other
+    assert 1 < len(shards_asked(server)) < len(shards_of(there))  # none of the test split
     assert artifacts.read_manifest(tmp_path / "trained").parents["data"] == back.fingerprint
     assert cli.main([*words[:2], "hf://tester/none", *words[3:-3], *words[-3:-1],
                      f"--out={tmp_path / 'none'}"]) == 1
     assert "hf://tester/none: there is no such folder here, and as a repository" in (
         capsys.readouterr().err)
+    assert cli.main([*words, "--verify=full"]) == 0
+    assert shards_asked(server) == shards_of(there)
     card = there["README.md"].decode()
     assert check_card(card, "dataset") == []
     assert "| Planted | 14 | 14 |" in card
     assert "ODC-By-1.0 | Us 2026" in card
     assert "/data/planted" not in there["manifest.json"].decode()
+
+
+def shards_of(files: dict) -> set[str]:
+    return {name for name in files if name.endswith(".arrow")}
+
+
+def shards_asked(server) -> set[str]:
+    """Shards that were downloaded, each once."""
+    found = [each.path.partition("/resolve/")[2].partition("/")[2] for each in server.requests
+             if each.method == "GET" and "/resolve/" in each.path]
+    shards = [name for name in found if name.endswith(".arrow")]
+    assert len(set(shards)) == len(shards)
+    return {*shards}
+
+
+def streamed(server, there: dict) -> None:
+    """A shard is downloaded when its first window is read, and not again."""
+    from neurofm import repository
+
+    corpus = Corpus.open(repository.data_folder("hf://tester/windows"))
+    assert shards_asked(server) == set()
+    assert len(shards_of(there)) == 14
+    first = corpus.signal(3)
+    (shard,) = shards_asked(server)
+    assert np.array_equal(corpus.signal(3), first)
+    again = Corpus.open(repository.data_folder("hf://tester/windows"))
+    assert np.array_equal(again.signal(3), first)
+    assert shards_asked(server) == {shard}
+    gone = server.repos.pop(("dataset", "tester/windows"))
+    with pytest.raises(artifacts.ArtifactError, match=r"hf://tester/windows: windows/.*arrow could "
+                                                      r"not be downloaded: .*run the same command"):
+        corpus.signal(len(corpus) - 1)
+    server.repos["dataset", "tester/windows"] = gone
 
 
 def test_token_sets_are_published_with_their_corpus_terms(server, planted, tmp_path, capsys):

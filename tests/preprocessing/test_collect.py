@@ -70,6 +70,15 @@ def test_the_last_call_does_what_parts_left(lab, ingest, quick, tmp_path):
     assert artifacts.is_sealed(again.out)
 
 
+def test_the_last_number_of_parts_is_told(tmp_path):
+    """After calls with 4, 8 and 4 parts it is 4, whatever has looked at the locks since."""
+    for text in ("1/4", "1/8", "1/4"):
+        with parts.at(Part.parse(text), tmp_path / "out", tmp_path, "ingest", lambda _: None):
+            pass
+    parts.refuse_at_work(tmp_path / "out", tmp_path)
+    assert "/4 (" in parts.unfinished(tmp_path, ["a"])
+
+
 def test_a_part_that_was_killed_is_run_again(lab, ingest, quick, tmp_path):
     whole = ingest(lab, *quick, "--out", tmp_path / "whole")
     out = tmp_path / "corpus"

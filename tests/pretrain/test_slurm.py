@@ -299,6 +299,24 @@ def test_an_array_makes_what_one_call_makes(
 
 
 @whole_walk
+def test_a_sweep_as_an_array(cluster, run, tmp_path):
+    """The script that `--sweep` writes is submitted as it is; each task of the array makes a run.
+    """
+    out, grid = tmp_path / "sweep", tmp_path / "grid.yaml"
+    grid.write_text("train.lr: [1.0e-3, 3.0e-4]\n")
+    assert cli.command(["pretrain", f"--config={run}", f"--sweep={grid}", f"--out={out}",
+                        "--train.steps=4"]) == 0
+    array = cluster.submit(out / "sweep.sbatch", **SETTINGS,
+                           options=f"--chdir={ROOT} --cpus-per-task=1 --time=10")
+    for task in (1, 2):
+        ended = cluster.wait(f"{array}_{task}")
+        assert ended["JobState"] == "COMPLETED", cluster.log(ended["JobId"])
+    learned = [artifacts.open_sealed(out / name, "checkpoint", hashes=True).fingerprint
+               for name in ("lr=0.001", "lr=0.0003")]
+    assert learned[0] != learned[1]
+
+
+@whole_walk
 def test_an_evaluation_as_an_array(cluster, planted, tmp_path):
     """A part that never ran is done by the last call, which writes the report of all."""
     words = ["evaluate", "decoding", f"--data={planted.corpus}",

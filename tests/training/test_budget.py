@@ -3,6 +3,7 @@ gradient are those of the whole batch, however it is cut."""
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from neurofm.nn.losses import masked_mean
 from neurofm.nn.trainable import Trainable
 from neurofm.tokenizers.brain_tokenizer import BrainTokenizer, BrainTokenizerConfig
 from neurofm.tokenizers.ephys_tokenizer import EphysTokenizer, EphysTokenizerConfig
+from neurofm.training import balance
 from neurofm.training.by_width import ByWidth
 from neurofm.training.compute import end
 from neurofm.training.loop import TrainConfig, accelerator_for, train
@@ -108,6 +110,19 @@ def test_budget_of_two_processes(wild, tmp_path):
     assert np.abs(log(one, "grad_norm") - log(two, "grad_norm")).max() < 1e-5
     assert log(one, "loss")[-20:].mean() < log(one, "loss")[:20].mean()
     assert all({width for _, width, _ in step} == {19, 64, 306} for step in model.given)
+
+
+def test_budget_of_a_small_batch_is_told(wild):
+    """Which batch would do, by a count of that batch; nothing where all is even, or alone."""
+    corpus = Corpus.open(wild)
+    windows, work = ByWidth.of(corpus.select("train"), corpus.widths), Rows().work
+    said = balance.in_words(windows, 24, work, 4)
+    assert (small := balance.spread(windows, 24, work, 4)) > 0.1
+    assert f"differs by {100 * small:.0f} % on average" in said
+    wanted = int(re.search(r"train.batch_windows (\d+) it would by", said)[1])
+    assert balance.spread(windows, wanted, work, 4) <= 0.1
+    assert balance.in_words(windows, wanted, work, 4) == ""
+    assert balance.in_words(windows, 24, work, 1) == ""
 
 
 def tokenizer() -> BrainTokenizer:

@@ -8,17 +8,17 @@ from neurofm.data.tokens import TokenSet
 from neurofm.run import Stopped
 from neurofm.training import spikes, state
 from neurofm.training.feed import Feed
-from neurofm.training.loop import TrainConfig, accelerator_for, train
+from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, train
 from tests.support.spiky import STEPS, Spiky
 from tests.training.test_resume import assert_same_end, log
 
 
-def run(make, data, out, stop_after=None, **changes):
+def run(make, data, out, stop_after=None, validation=None, **changes):
     config = TrainConfig(**{"steps": STEPS, "batch_windows": 8, "log_every": 4, "save_every": 8,
                             "spikes": 12.0, "spikes_limit": 3, "lr": 1e-3, **changes})
     said = []
     train(make(), data, data.select("train"), config, out, accelerator_for(config, out),
-          stop_after=stop_after, say=said.append)
+          validation=validation, stop_after=stop_after, say=said.append)
     return said
 
 
@@ -91,6 +91,34 @@ def test_resume_after_a_kill_while_it_goes_back(data, tmp_path, monkeypatch):
     assert "step-00000040" in {path.name for path in state.finished(tmp_path / "killed/state")}
     run(wrong, data, tmp_path / "killed")
     assert_same_end(tmp_path / "whole", tmp_path / "killed", STEPS)
+
+
+class Odd(Spiky):
+    """Its lowest validation is at step 32, which is passed over later."""
+
+    def forward(self, batch):
+        loss, terms = super().forward(batch)
+        return loss * (0.01 if self.step == 32 and not self.training else 1), terms
+
+
+def test_resume_keeps_the_best_weights_of_a_run_that_goes_back_twice(data, tmp_path):
+    """They stay those of step 32, also where one state is kept and the run is stopped between."""
+    def odd():
+        return Odd(bad=[*range(40, 44), *range(70, 74)])
+
+    def best(out, stop_after=None):
+        run(odd, data, out, stop_after, (data, data.select("validation")), keep=1,
+            keep_best="val/loss", validate_every=8)
+
+    best(tmp_path / "whole")
+    for stop_after in (50, 75):
+        with pytest.raises(Stopped):
+            best(tmp_path / "parts", stop_after)
+    best(tmp_path / "parts")
+    one, other = (tmp_path / name / "state" for name in ("whole", "parts"))
+    assert spikes.read_lowest(other) == spikes.read_lowest(one) < 0.1
+    assert (one / CHOSEN).read_bytes() == (other / CHOSEN).read_bytes()
+    assert not [line for line in log(tmp_path / "whole") if line["step"] == 32]
 
 
 def test_a_run_that_diverges_again_and_again_ends(data, tmp_path):
