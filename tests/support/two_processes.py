@@ -8,17 +8,15 @@ WORK/settings.json names the runs; each leaves its folder there, and each proces
 
 import contextlib
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import save_file
-from spiky import STEPS, Spiky  # beside this file
+from sharded_on_cpus import shard  # beside this file, as the next
+from spiky import STEPS, Spiky
 from torch.distributed.tensor import DTensor
 
 import neurofm.pretrain.sources
@@ -46,18 +44,6 @@ def keep_what_was_trained(work: Path, rank: int) -> None:
         return trained
 
     neurofm.pretrain.train.train = kept
-
-
-def shard(environment: dict) -> None:
-    """From here on FSDP2, with the settings that `accelerate launch` hands to its processes.
-
-    On GPUs Accelerate does this when it starts. On CPUs it would quietly go on without.
-    """
-    os.environ.update(environment)
-    plugin = FullyShardedDataParallelPlugin()
-    for state in (AcceleratorState, PartialState):
-        state._shared_state["distributed_type"] = DistributedType.FSDP
-    AcceleratorState._shared_state["fsdp_plugin"] = plugin
 
 
 def guarded(run: PretrainConfig, work: Path, accelerator: Accelerator) -> None:
