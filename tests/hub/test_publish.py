@@ -352,7 +352,7 @@ def test_corpora_are_published_under_the_terms_of_their_sources(server, planted,
                      f"--out={tmp_path / 'none'}"]) == 1
     assert "hf://tester/none: there is no such folder here, and as a repository" in (
         capsys.readouterr().err)
-    assert cli.main([*words, "--verify=full"]) == 0
+    assert cli.main([*words, "--verify=full", f"--out={tmp_path / 'full'}"]) == 0
     assert shards_asked(server) == shards_of(there)
     card = there["README.md"].decode()
     assert check_card(card, "dataset") == []
