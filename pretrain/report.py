@@ -74,10 +74,10 @@ def _summary(model: NeuroFMPreTrainedModel, lines: list[dict], out: Path) -> str
     hours = hours_of(out / "log.jsonl")
     energy = [line["energy_wh"] for line in lines if "energy_wh" in line]
     rows = [("Model", f"{type(model).__name__}, {n / 1e6:.2f} M parameters")]
-    if values := [(line["val/loss"], line["step"]) for line in lines if "val/loss" in line]:
-        low, at = min((pair for pair in values if math.isfinite(pair[0])),
-                      default=(math.nan, values[0][1]))
-        rows.append(("Validation loss", f"{words.digits(values[-1][0])} at the end; "
+    if pairs := [(line["val/loss"], line["step"]) for line in lines if "val/loss" in line]:
+        low, at = min((pair for pair in pairs if math.isfinite(pair[0])),
+                      default=(math.nan, pairs[0][1]))
+        rows.append(("Validation loss", f"{words.digits(pairs[-1][0])} at the end; "
                      f"lowest {words.digits(low)} at step {at}"))
     if values := [line["loss"] for line in lines if "loss" in line]:
         rows.append(("Training loss", f"{words.digits(values[-1])} at the end, "
