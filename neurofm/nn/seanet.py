@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Numbers of the widest layer at once: 32 rows of the published sizes. Twice as many already
-# overflow the second-level cache and fault pages in.
-CPU_CHUNK = 32 * 32 * 512
+# Numbers of the widest layer at once: 64 rows of the published sizes. Fewer make the products small,
+# above all those of the LSTM; twice as many overflow the second-level cache.
+CPU_CHUNK = 64 * 32 * 512
 ELU_PART = 2**17  # numbers at once
 
 
