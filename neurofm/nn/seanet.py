@@ -7,7 +7,7 @@ convolution on the skip path of residual units, a 2-layer unidirectional LSTM wi
 Features are the last axis, [n, time, dim], all the way: convolutions of width 1 are then plain
 matrix products and the others run in the layout that CPUs and GPUs convolve fastest. On a CPU
 without gradients rows are taken in chunks whose activations stay in the cache, for the network is
-bound by memory more than by arithmetic.
+bound by memory as much as by arithmetic.
 """
 
 import math
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Numbers of the widest layer at once: 64 rows of the published sizes. Fewer make the products small,
+# Numbers of the widest layer at once: 64 rows of the published sizes. Fewer make products small,
 # above all those of the LSTM; twice as many overflow the second-level cache.
 CPU_CHUNK = 64 * 32 * 512
 ELU_PART = 2**17  # numbers at once
