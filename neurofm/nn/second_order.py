@@ -29,7 +29,7 @@ def log_gram(
         return log_of((1 - SHRINKAGE) * gram + SHRINKAGE * mean * eye)
 
 
-def log_of(matrix: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch pair"]:
+def log_of(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch pair"]:
     """Logarithm of symmetric positive definite matrices, its entries as in `log_gram`."""
     n = matrix.shape[-1]
     row, column = torch.triu_indices(n, n, device=matrix.device)

@@ -7,6 +7,7 @@ import torch
 from neurofm import checkpoints, models
 from neurofm.data.contract import InputContract
 from neurofm.data.fmri_contract import FMRIContract
+from neurofm.nn.example import layout
 from tests.support import small
 
 NAMES = ("FZ", "C3", "CZ", "C4", "PZ")
@@ -51,6 +52,19 @@ def _decoder():
     return decoder(decoder.config_class(classes=("left", "right"), head="linear"), _brainomni())
 
 
+def _stacked():
+    cls, backbone = models.find("stacked"), _brainomni()
+    sensors = layout("eeg", NAMES)
+    made = cls(cls.config_class(
+        classes=("left", "right"), views=("power", "filter_bank_recentered", "network"),
+        channels=NAMES, kinds=(0,) * 5, placed=True, average=True, sfreq=128.0,
+        bands=((4.0, 8.0), (8.0, 13.0)), n_components=5, backbone=backbone.config), backbone)
+    made.geometry.copy_(torch.from_numpy(sensors.geometry(_EEG.geometry)))
+    for linear in made.linear:
+        linear.weight.normal_(std=0.1)
+    return made
+
+
 MAKERS = {
     "brain_tokenizer": (small.tokenizer, _EEG),
     "brainomni": (_brainomni, _EEG),
@@ -68,6 +82,7 @@ MAKERS = {
     "fleeg": (lambda: _made("fleeg", ch_names=NAMES, n_times=200, classes=("left", "right")),
               _SAMPLES.with_(window_s=4.0)),
     "decoder": (_decoder, _EEG),
+    "stacked": (_stacked, _EEG),
 }
 
 
