@@ -243,16 +243,26 @@ def test_auto_decoder_volumes_that_are_missing_do_not_count():
         assert torch.allclose(model.pool(scans()), model.pool(scans(missing=9)), atol=1e-5)
 
 
-def test_auto_decoder_gradients_reach_the_signal():
-    """`explain` needs them; also where eigenvalues are alike, as in white noise."""
+@pytest.mark.parametrize("n_channels", [N, 3])
+def test_auto_decoder_gradients_reach_the_signal(n_channels):
+    """`explain` needs them; also where eigenvalues are alike, as on a cap of few electrodes."""
     model = made(both(SIGNALS), placed=True, average=True)
     for linear in model.linear:
         linear.weight.normal_(std=0.1)
-    batch = windows(2)
     with torch.no_grad():
-        model.centre.copy_(model.pool(windows()).mean(0))
-    batch = replace(batch, signal=torch.randn(batch.signal.shape).requires_grad_())
-    said = model.name(model.pool(batch))
-    said[:, 0].log().sum().backward()
-    assert batch.signal.grad.isfinite().all()
-    assert batch.signal.grad.abs().max() > 0
+        pooled = model.pool(windows())
+        seen(model, pooled)
+        model.centre.copy_(pooled.mean(0))
+    batch = windows(2)
+    signal = torch.randn(2, n_channels, N_TIMES, generator=torch.Generator().manual_seed(0))
+    batch = replace(batch, signal=signal.requires_grad_(), geometry=batch.geometry[:, :n_channels],
+                    valid=batch.valid[:, :n_channels], kind=batch.kind[:, :n_channels])
+    model.name(model.pool(batch))[:, 0].log().sum().backward()
+    found, step = batch.signal.grad, torch.zeros_like(signal)
+    assert found.isfinite().all()
+    assert found.abs().max() > 0
+    step[0] = 1e-2 * found[0] / found[0].norm()
+    with torch.no_grad():
+        said = [model.name(model.pool(replace(batch, signal=signal + sign * step)))[0, 0].log()
+                for sign in (1, -1)]
+    assert float((said[0] - said[1]) / 2) == pytest.approx(1e-2 * float(found[0].norm()), rel=0.05)
