@@ -48,6 +48,7 @@ _INDEX = {
         "neurofm.models.meg_gpt": ("MEGGPT", "MEGGPTConfig"),
         "neurofm.models.neurobolt": ("NeuroBOLT", "NeuroBOLTConfig"),
         "neurofm.models.neurobolt_sequence": ("NeuroBOLTSequence", "NeuroBOLTSequenceConfig"),
+        "neurofm.models.stacked": ("Stacked", "StackedConfig"),
         "neurofm.models.protocol": (
             "Backbone", "BackboneConfig", "GenerativeModel", "NeuroFMConfig", "NextTokenModel",
             "RegionModel", "ScanModel", "Tokenizer", "Trainable", "WindowDecoder"),

@@ -163,9 +163,10 @@ BY_NAME = {
         (tasks, tasks.INDEX), (readers, readers.OWN),
         (baselines, {"recentering", *(module for module, _ in baselines.NAMES.values())}))},
 }
-# A decoder stands on any model of the index, and is one of them.
+# Decoders stand on any model of the index, and are among them.
 # States are whole or sharded, and each kind is saved by way of the other's parts.
-CIRCLES = [["neurofm.models", "neurofm.models.decoder"],
+CIRCLES = [["neurofm.models", "neurofm.models.decoder", "neurofm.models.stacked",
+            "neurofm.models.stacked_config"],
            ["neurofm.training.sharded", "neurofm.training.state"]]
 
 

@@ -54,7 +54,8 @@ MAY_BE_ZERO = {
 # (class, field): where the same name has no 0.
 # The same of one config alone.
 ZERO_HERE = {("PlanConfig", name) for name in ("channels", "window_s", "tflops", "memory_gb",
-                                               "measure")} | {("ConsolidateConfig", "step")}
+                                               "measure")} | {
+    ("ConsolidateConfig", "step"), ("StackedConfig", "n_times")}
 NEVER_ZERO = {("InputContract", "sfreq"), ("FLEEGConfig", "sfreq"), ("BrainOmniConfig", "n_blocks"),
               ("NeuroBOLTSequenceConfig", "sfreq"), ("BrainMAEConfig", "t_r"),
               ("MEGGPTConfig", "n_blocks"), ("LaBraMConfig", "n_blocks"),

@@ -29,7 +29,20 @@ SLOW_MS = 25
 
 
 def view_of(name: str, config: StackedConfig) -> View:
-    """An empty view by its name."""
+    """An empty view.
+
+    Parameters
+    ----------
+    name
+        Name of the view.
+    config
+        Settings of its decoder.
+
+    Returns
+    -------
+    View
+        Before it is taught.
+    """
     plain, recentered = name.removesuffix(RECENTERED), name.endswith(RECENTERED)
     n, widths = config.n_components, config.sections
     n_bands = len(config.bands)
@@ -213,7 +226,18 @@ class Stacked(WindowDecoder):
         return {name: found[name] for name in config.sections}
 
     def on_channels(self, batch: Batch) -> Float[Tensor, "batch channel time"]:
-        """The signals of the channels that views see, float64."""
+        """The signals of the channels that views see.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, channel, time]`, float64.
+        """
         if not self.config.placed:
             return self._by_name(batch)
         signal = batch.signal.double() * batch.valid[..., None]
@@ -236,7 +260,18 @@ class Stacked(WindowDecoder):
         return torch.stack(parts)
 
     def rows(self, pooled: Float[Tensor, "window feature"]) -> Rows:
-        """Sections by name."""
+        """What was measured, by section.
+
+        Parameters
+        ----------
+        pooled
+            What `pool` gave, `[window, feature]`.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            Name of the section → `[window, number]`.
+        """
         widths = self.config.sections
         return dict(zip(widths, pooled.split([*widths.values()], dim=1), strict=True))
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from ..limits import Count, Positive, Unchecked, Whole
+from ..data.sensors import KINDS
+from ..limits import Count, Limit, Positive, Unchecked, Whole
 from ..pretrained import NeuroFMConfig
 from . import find
 from .protocol import BackboneConfig
@@ -80,7 +81,7 @@ class StackedConfig(NeuroFMConfig):
         classes: Annotated[Sequence[str], Unchecked()] = ("0", "1"),
         views: Annotated[Sequence[str], Unchecked()] = ("power",),
         channels: Annotated[Sequence[str], Unchecked()] = ("Cz",),
-        kinds: Annotated[Sequence[int], Unchecked()] = (0,),
+        kinds: Sequence[Annotated[int, Limit(0, len(KINDS) - 1)]] = (0,),
         placed: bool = False,
         average: bool = False,
         reads: Literal["signals", "scans"] = "signals",
@@ -101,7 +102,7 @@ class StackedConfig(NeuroFMConfig):
         self.classes = tuple(str(name) for name in classes)
         self.views = tuple(str(name) for name in views)
         self.channels = tuple(str(name) for name in channels)
-        self.kinds = tuple(int(kind) for kind in kinds)
+        self.kinds = tuple(kinds)
         self.placed = placed
         self.average = average
         self.reads = reads
