@@ -218,7 +218,8 @@ class Stacked(WindowDecoder):
             covariance = spectra.covariances(signal, config.sfreq, config.bands)
             basis = self.basis.double()
             found = {"power": spectra.log_power(covariance),
-                     "covariance": spectra.log_covariance(covariance, basis, self.least[0].double())}
+                     "covariance": spectra.log_covariance(
+                         covariance, basis, self.least[0].double())}
             if config.of_events:
                 found["slow"] = (basis.T @ spectra.slowed(signal, config.n_slow)).flatten(1)
         if NETWORK in config.names:

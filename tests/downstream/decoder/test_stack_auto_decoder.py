@@ -193,7 +193,7 @@ def test_auto_decoder_takes_all_views_that_fit_and_learns(stacked):
 
 
 def test_auto_decoder_saved_and_opened_answers_the_same_bytes(stacked, tmp_path):
-    model, _, pooled, data = stacked
+    model, _, _, data = stacked
     model.save_pretrained(tmp_path)
     batch = data.corpus.batch(data.windows["test"][:6], geometry=model.contract.geometry)
     wanted = model.predict(batch)
@@ -229,7 +229,7 @@ def test_auto_decoder_labels_of_test_people_change_nothing(stacked):
 
 
 def test_auto_decoder_without_its_person_takes_that_of_the_training_people(stacked):
-    model, _, pooled, data = stacked
+    model, _, pooled, _ = stacked
     values = pooled.values[:3]
     assert torch.equal(model.name(values), model.name(values, model.centre))
     assert not torch.equal(model.name(values), model.name(values, features.center(values)))

@@ -43,7 +43,7 @@ def windows(n: int = 12, seed: int = 0) -> Batch:
 def seen(model: Stacked, pooled: torch.Tensor, target: np.ndarray | None = None):
     """Features of each view by its name, of windows of two people, taught by the same windows."""
     rows = model.rows(pooled.double())
-    means = torch.stack([pooled.double()[torch.from_numpy(SUBJECTS == who)].mean(0)
+    means = torch.stack([pooled.double()[torch.from_numpy(who == SUBJECTS)].mean(0)
                          for who in ("a", "b")])
     of = torch.from_numpy((SUBJECTS == "b").astype(np.int64))
     target = torch.from_numpy(np.arange(len(pooled)) % 2 if target is None else target)
@@ -149,7 +149,7 @@ def test_auto_decoder_tangent_vectors_are_those_of_pyriemann(features, name, rec
         if recentered:
             each = each.copy()
             for who in ("a", "b"):
-                rows = SUBJECTS == who
+                rows = who == SUBJECTS
                 whitener = recentering.invsqrtm(_log_mean(each[rows]))
                 each[rows] = whitener @ each[rows] @ whitener
         parts.append(tangent_space(each, _log_mean(each)))
