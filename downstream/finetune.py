@@ -34,6 +34,7 @@ from neurofm.preprocessing.steps.band import Lacking
 from neurofm.results import Results, score
 from neurofm.run import Command, Job, Made
 from neurofm.training.loop import TrainConfig, accelerator_for
+from neurofm.training.sampler import check_batch
 
 from . import tasks
 from .decoder import features, lacking
@@ -140,6 +141,11 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     every = labeled(corpus, run.classes or task.classes, run.only, number=task.number)
     data = checked(one_fold(every, run, task), 1 if run.protocol.kind in SAME_PEOPLE
                    else run.min_subjects, whole=run.protocol.kind == "stored")
+    n_copies = (1 + run.augment_copies) * len(data.windows["train"])
+    check_batch("train.batch_windows", run.train.batch_windows, n_copies,
+                head_training().batch_windows)
+    check_batch("train_full.batch_windows", run.train_full.batch_windows, n_copies,
+                full_training().batch_windows)
     pretrained = open_backbone(run.model)
     check_contract(pretrained, run.model, corpus)
     lacks = lacking.of_corpus(corpus, run.lacking)

@@ -193,8 +193,10 @@ def is_shard(kind: str, name: str, size: int) -> bool:
 
 def unlisted(folder: str | Path, manifest: Manifest) -> list[str]:
     """Files that are not in the manifest and lie where a reader could take them for its own: of a
-    suffix in `DATA` (of an archive: of any but `NOTES`), beside files that are listed. Hidden ones
-    (.lock), notes, pages, pictures and logs may lie there."""
+    suffix in `DATA` (of an archive: of any but `NOTES`), beside files that are listed. Notes,
+    pages, pictures, logs, locks and what systems leave (.DS_Store, .nfs…) may lie there, as may
+    hidden folders (.cache of the Hub). Hidden files are never read or published; of a suffix in
+    `DATA` they are refused all the same, but for what macOS keeps beside each (._config.json)."""
     found = []
     for inside in sorted({os.path.dirname(name) for name in manifest.listed} | {""}):
         if inside and f"{inside}/{FILE_NAME}" in manifest.listed:
@@ -202,13 +204,14 @@ def unlisted(folder: str | Path, manifest: Manifest) -> list[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(folder, inside)) as it:
             for each in it:
                 name = f"{inside}/{each.name}" if inside else each.name
-                if name in manifest.listed or each.name.startswith(".") or name in (
+                if name in manifest.listed or each.name.startswith("._") or name in (
                         FILE_NAME, CLAIM) or each.is_dir(follow_symlinks=False):
                     continue
                 suffix = os.path.splitext(each.name)[1].lower()
                 if fnmatch(each.name, "cache-*.arrow"):  # of `datasets.Dataset.map`
                     continue
-                if suffix not in NOTES if manifest.kind == "archive" else suffix in DATA:
+                noted = manifest.kind == "archive" and not each.name.startswith(".")
+                if suffix not in NOTES if noted else suffix in DATA:
                     found.append(name)
     return sorted(found)
 

@@ -35,6 +35,7 @@ from neurofm.pretrained import NeuroFMConfig
 from neurofm.run import OK, Command, Job
 from neurofm.training.compute import autocast, has_amx
 from neurofm.training.needs import needs, precision
+from neurofm.training.sampler import check_batch
 
 from . import estimate
 from .estimate import GB, Device
@@ -158,6 +159,7 @@ def planned(run: PlanConfig) -> dict[str, Any]:
     """The plan, as numbers."""
     device = _device(run)
     windows, architecture = planned_windows(run, settings_of(run))
+    check_batch("train.batch_windows", run.train.batch_windows, windows.n)
 
     def build() -> NeuroFMPreTrainedModel:
         return run.model_class(architecture)

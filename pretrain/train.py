@@ -38,6 +38,7 @@ from neurofm.training.log import read_lines
 from neurofm.training.loop import CHOSEN, TrainConfig, accelerator_for, train
 from neurofm.training.pace import pace_of
 from neurofm.training.parts import parts_of
+from neurofm.training.sampler import check_batch
 
 from . import history, report
 from .frame import Pretrain, continued
@@ -221,11 +222,8 @@ def pretrain_on(run: PretrainConfig, job: Job, accelerator: Accelerator) -> int:
             f"{accelerator.num_processes} process(es) on {accelerator.device.type}, {precision}")
     if held_out is None:
         job.say("no validation split is held out: no metric of unseen subjects is logged")
-    if n_trained and run.train.batch_windows > len(windows):
-        raise ValueError(f"train.batch_windows ({run.train.batch_windows}) is more than the "
-                         f"{len(windows)} windows to train on, so every step would see windows "
-                         f"twice: lower it")
     if n_trained:
+        check_batch("train.batch_windows", run.train.batch_windows, len(windows))
         train(
             model, augmented(run, data, model), windows, run.train, out, accelerator,
             validation=None if held_out is None else (data, held_out),

@@ -232,11 +232,18 @@ def _sibling(folder: Path, names: list[str], name: str) -> str:
 @pytest.mark.parametrize("kind", OPENERS)
 def test_damage_by_addition_is_refused_where_a_reader_could_take_it(made, kind):
     folder = made(kind)
-    for name in ("notes.md", ".lock", "plot.png", "README", "Thumbs.db", "ingest.log"):
+    # What systems, editors, the Hub's client and a process that was killed leave is nobody's data.
+    for name in ("notes.md", ".lock", "plot.png", "README", "Thumbs.db", "ingest.log", ".DS_Store",
+                 "._config.json", "._a.edf", ".nfs000000000182ab0400000007", ".config.json.swp",
+                 ".config.json.4711", ".a.arrow.part", ".gitattributes",
+                 ".model.safetensors.Xa3f9K",
+                 ".cache/huggingface/download/a.metadata", ".ipynb_checkpoints/a.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("mine")
     OPENERS[kind](folder)
-    for name in ("adapter_config.json", "model-00002.safetensors", "modeling.py",
-                 "chat_template.jinja", "tokenizer.model"):
+    for name in (".config.json", ".model.safetensors", ".a.py", "adapter_config.json",
+                 "model-00002.safetensors", "modeling.py", "chat_template.jinja",
+                 "tokenizer.model"):
         (folder / name).write_text("{}")
         with pytest.raises(artifacts.ArtifactError, match=rf"{name}: is not in the manifest"):
             OPENERS[kind](folder)

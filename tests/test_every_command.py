@@ -13,6 +13,7 @@ import dataclasses
 import html
 import io
 import os
+import re
 import typing
 from pathlib import Path
 
@@ -29,6 +30,25 @@ from tests.support.elsewhere import Elsewhere
 from tests.support.every_command import WORDS, Inputs, Writes, commands
 from tests.support.flagged import changed
 
+# Command → an option that counts windows, beyond any data. Steps of a training that would see
+# windows several times are refused, by both numbers; what is only done in parts just works.
+MORE = 10**6
+REFUSED = {
+    "pretrain": ("--train.batch_windows", ""),
+    "finetune": ("--train.batch_windows", ""),
+    "finetune ": ("--train_full.batch_windows", "--mode=full"),
+    "evaluate decoding": ("--train.batch_windows", ""),
+    "evaluate decoding ": ("--train_random.batch_windows", ""),
+    "evaluate bold": ("--train_cnn.batch_windows", "--methods=[ours,cnn]"),
+    "federate": ("--learning.train.batch_windows", ""),
+}
+WORKS = {
+    "tokenize": "--batch_windows", "finetune": "--batch_windows", "decode": "--batch_windows",
+    "embed": "--batch_windows", "explain": "--batch_windows", "generate": "--batch_windows",
+    "evaluate reconstruction": "--batch_windows",
+    "evaluate next-token": "--batch_windows", "evaluate next-token ": "--windows",
+    "evaluate hidden-regions": "--n_runs",
+}
 # Commands that make no artifact.
 ELSEWHERE = {"show", "publish", "verify", "list", "demo", "evaluate", "federate join", "plan",
              "consolidate"}
@@ -100,6 +120,23 @@ def writes():
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
     return Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_counts_of_windows_beyond_the_data_are_refused(inputs, case, tmp_path, capsys):
+    command, (option, more) = case.strip(), REFUSED[case]
+    words = [*inputs.words(command), *([more] if more else []), f"{option}={MORE}"]
+    assert cli.main([*command.split(), *words, f"--out={tmp_path / 'out'}"]) != 0
+    told = capsys.readouterr().err
+    assert re.search(rf"{option[2:]} \({MORE}\) is more than the \d+ windows to train on", told)
+
+
+@pytest.mark.parametrize("case", WORKS)
+def test_counts_of_windows_beyond_the_data_just_work(inputs, case, tmp_path):
+    command = case.strip()
+    assert cli.main([*command.split(), *inputs.words(command), f"{WORKS[case]}={MORE}",
+                     f"--out={tmp_path / 'out'}"]) == 0
+    artifacts.open_sealed(tmp_path / "out")
 
 
 @contextlib.contextmanager

@@ -1,12 +1,14 @@
 """Learning: what every site does with its recordings. It travels to them with each message."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from neurofm import checkpoints
 from neurofm.limits import Count, limited
 from neurofm.training.loop import TrainConfig
+from neurofm.training.sampler import check_batch
 
 from ..protocol.windows import Protocol
 
@@ -93,8 +95,17 @@ class Learning:
         """The training of a site with so many trials: all rounds of it."""
         per_round = self.steps_a_round(n_trials)
         steps = self.rounds * per_round
-        return replace(self.train, steps=steps, validate_every=0, save_every=steps, keep=3,
-                       log_every=per_round)
+        # A step takes no more than a small site has: a server could ask for any number.
+        several = self.train.accumulate
+        most = -(-max(n_trials, _training().batch_windows) // several) * several
+        return replace(self.train, batch_windows=min(self.train.batch_windows, most), steps=steps,
+                       validate_every=0, save_every=steps, keep=3, log_every=per_round)
+
+    def check_trials(self, trials: Iterable[int]) -> None:
+        """Raise ValueError where a step takes more windows than the largest site has."""
+        if most := max(trials, default=0):
+            check_batch("learning.train.batch_windows", self.train.batch_windows, most,
+                        _training().batch_windows)
 
     def steps_a_round(self, n_trials: int) -> int:
         return self.passes * -(-n_trials // self.train.batch_windows)

@@ -84,6 +84,7 @@ def run(
         weights = plans.initial(learning)
     names = {node: name for name, node in federation.averaging.nodes.items()}
     declared = Declared(folder / "sites.json", federation.averaging.declared)
+    learning.check_trials(declared.found.values())
     for number in progress.each(range(done + 1, learning.rounds + 1), learning.rounds - done,
                                 "rounds"):
         began = time.perf_counter()
@@ -102,6 +103,8 @@ def run(
                    else "") + f". Rounds before it are kept in {folder}: run again to go on")
         weights = found.weights
         declared.keep((one["site"], one["trials"]) for one in found.answers)
+        if number == 1:
+            learning.check_trials(one["trials"] for one in found.answers)
         for said in found.answers if federation.averaging.weights == "trials" else ():
             if said.get("counted", said["trials"]) < said["trials"]:
                 say(f"round {number}: {said['site']} counts for {said['counted']:.4g} of its "

@@ -135,7 +135,7 @@ def publish(run: PublishConfig, job: Job) -> int:
         raise NotPublishable("base_model and evaluations are of checkpoints: leave them out of a "
                              "corpus or token set")
     lists = review.Lists.of(run.repo, run.pseudonyms)
-    care = Care(run.pseudonyms, tuple(run.allow), run.dry_run, run.texts, lists)
+    care = Care(run.pseudonyms, tuple(run.allow), run.dry_run, run.texts, lists, _typed(run))
     with _folder(run, source, manifest.fingerprint) as out:
         if manifest.kind in _DATA:
             said = dataset_card.Said(run.license, run.license_name, run.license_link, run.title,
@@ -158,6 +158,14 @@ def publish(run: PublishConfig, job: Job) -> int:
 
         job.say(send(out, files, run.repo, repo_type, private=run.private, tag=run.revision))
         return OK
+
+
+def _typed(run: PublishConfig) -> dict[str, str]:
+    """Option → a text that everybody will see. Names in a citation are those of its authors."""
+    return {"--title": run.title, "--limits": run.limits, "--license_name": run.license_name,
+            "--revision": run.revision, "repository": run.repo.split("/")[-1],
+            "--base_model": run.base_model.split("/")[-1],
+            "--evaluations": " ".join(run.evaluations.values())}
 
 
 def _of_pseudonyms(run: PublishConfig, names: people.Pseudonyms) -> list[str]:

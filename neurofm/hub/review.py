@@ -1,8 +1,9 @@
 """What a person looks at before anything is sent: free texts that are published, and findings.
 
 Labels, events, tasks, sessions and channels are words that somebody typed, and any of them can be a
-name. Those that are made of well-known words pass (`vocabulary`); all others are listed in a table
-at home, and published once that table was given back as read (`--texts`).
+name; so can words of a title, of remarks on limits and of the name of a repository. Those that are
+made of well-known words pass (`vocabulary`); all others are listed in a table at home, and
+published once that table was given back as read (`--texts`).
 """
 
 import csv
@@ -10,7 +11,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from .. import hashes, tsv, yaml_file
+from ..data.windows import DATASETS
 from ..pages import words
 from ..repository import LEDGER
 from . import vocabulary
@@ -98,18 +100,38 @@ def read(path: str | Path) -> set[str]:
     return {*tsv.read(path, ("text",), dtype=str, quoting=csv.QUOTE_MINIMAL)["text"]}
 
 
-def unknown(folder: Path, files: Iterable[str], but: Iterable[str] = ()) -> dict[str, str]:
+def unknown(
+    folder: Path, files: Iterable[str], but: Iterable[str] = (),
+    typed: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Text → where it stands first, of the free texts in staged files that no vocabulary knows.
 
-    but: texts that have been looked at.
+    but: texts that have been looked at. typed: option of `neurofm publish` → what it says; of these
+    each word is a text.
     """
     seen, found = {*but}, dict[str, str]()
+    datasets = _called(folder)
+    for option, said in (typed or {}).items():
+        for word in vocabulary.strangers(said, prose=option == "--limits"):
+            if word not in seen and word.casefold() not in datasets:
+                found.setdefault(word, option)
     for where, text in _free(folder, {*files}):
         if text not in seen:
             seen.add(text)
             if not vocabulary.is_known(text):
                 found[text] = where
     return dict(sorted(found.items()))
+
+
+def _called(folder: Path) -> set[str]:
+    """Words that data sets are called by: their terms state these, so they are public."""
+    terms: dict = {}
+    for name in (DATASETS, LEDGER):
+        if (folder / name).is_file():
+            said = json.loads((folder / name).read_text())
+            terms |= said.get("datasets", {}) if name == LEDGER else said
+    names = [*terms, *(str(each.get("name", "")) for each in terms.values())]
+    return {word.casefold() for name in names for word in re.findall(r"[^\W\d_]+", name)}
 
 
 def _free(folder: Path, files: set[str]) -> Iterator[tuple[str, str]]:

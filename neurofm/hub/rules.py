@@ -80,6 +80,14 @@ TOKENS = [
     _rule("a token in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:\"'<>]{8,80}@", re.I, True),
 ]
 
+# 40 hexadecimal digits that stand alone are a key, unless something before them says what else: a
+# commit or a checksum (of weights, of a data set), or that people are called so. Part of an address
+# (…/tree/HASH, name@HASH) or of a file name they are no key.
+_HEX_OF = re.compile(
+    r"(?:revision|commit|sha-?1|\bgit|hash|version|snapshot|checksum|fingerprint|subject|recording)"
+    r"[a-z_ ]{0,12}[\"']?\s{0,3}[:=]?\s{0,3}[\"'`(\[]{0,2}$", re.I)
+_BARE_HEX = re.compile(r"(?<![\w+/@-])[0-9a-fA-F]{40}(?![\w+/@=-])")
+
 _END = r"[^\s\"'<>|,;()\[\]{}]"
 PLACES = [
     _rule("a path of a machine", pattern, flags) for pattern, flags in (
@@ -169,6 +177,9 @@ def found(text: str, more: Iterable[Rule] = ()) -> Iterator[Found]:
         for match in pattern.finditer(text):
             if holds is None or holds(match[0]):
                 yield Found(match.start(), what, match[0], token)
+    for match in _BARE_HEX.finditer(text):
+        if not _HEX_OF.search(text[max(match.start() - 40, 0):match.start()]):
+            yield Found(match.start(), "40 hexadecimal digits, a key or a hash", match[0], False)
     for kind, plugin in _plugins():
         for match in plugin.analyze_string(text):
             start = max(text.find(match), 0)

@@ -60,6 +60,8 @@ class Care:
     lists
         Tables of findings and of free texts, filled when something is staged; None = they are
         not written.
+    typed
+        Option of `neurofm publish` → a text in which somebody may be named.
     names
         Filled when something is staged: the table as it is then.
     """
@@ -69,6 +71,7 @@ class Care:
     dry_run: bool = False
     texts: str = ""
     lists: review.Lists | None = None
+    typed: dict[str, str] = field(default_factory=dict)
     names: Pseudonyms = field(default_factory=Pseudonyms)
 
 
@@ -273,7 +276,8 @@ def _look_through(folder: Path, files: list[str], names: Pseudonyms, care: Care)
     if care.lists is None:
         return
     read = review.read(care.texts) if care.texts else set()
-    care.lists.texts = texts = review.unknown(folder, files, {*read, *care.allow})
+    care.lists.texts = texts = review.unknown(folder, files, {*read, *care.allow},
+                                               care.typed)
     if texts and not care.dry_run:
         raise NotPublishable(f"not published: {review.in_words(care.lists)}")
 

@@ -71,6 +71,33 @@ visuo voice vowel vs w wait wake walk walking warm watch water wave way weak wea
 went white whole win window with wm word words work working wrist write wrong x y year years yellow
 yes young z zero
 """.split()}  # noqa: SIM905
+# Words of titles and remarks besides, and what is called by none but models and archives.
+_PROSE = frozenset("""
+about above across after against age all also although among another any are as ask atlas base based
+be because been before being below benchmark best better between big brainmae brainomni brainvision
+but by can card checkpoint checkpoints children clinical codebook codes cohort collection compared
+corpora corpus could data dataset datasets decode decoded decoder decoders decodes decoding demo
+details devices do does domain dreams each eeg either embedding embeddings encoder eng english
+epochs estimate evaluated evaluation every example examples experimental expert few fifteen fine
+finetuned five fleeg fmri foundation four fourteen from further gave generation generator given
+gives good gpt had has have he held here holds hours how however http https human if in inference
+into it its itself kept labram larger latent less license limits linear lora made make many max may
+measured meg megatron meggpt method methods mini model models more most must named neither network
+networks neural neuro neurobolt neurofm never nine nineteen no nor not note nothing notice novel
+obtained offline one only openneuro ordinary original others our ours own parcellation patients
+people per performance person pipeline please predictions predicts pretrained pretraining private
+probe protocol public published purpose quality quantized rather read reads reconstructed
+reconstruction recorded recordings released repository research results s sampled samples scans
+score scores second seen self seven seventeen several should signals since six sixteen small some
+spectrum still subjects such synthesis synthesizer ten than that their them then there these they
+thirty this those though three tiny to tokenized tokenizer tokenizers tokens too trained training
+twelve twenty two under unknown unless unseen untested until use used user users uses using usually
+v version very volunteers was we weights were when where whether which while who will windows with
+within without worse would yet you your
+""".split())  # noqa: SIM905
+_LETTERS = re.compile(r"[^\W\d_]+")
+_ADDRESS = re.compile(r"https?://\S+")
+_AMBIGUOUS = frozenset({"may", "will", "mark", "rose", "grant"})  # first names, where capitalized
 _PIECE = re.compile(r"[A-ZÀ-Þ]?[a-zß-öø-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-öø-ÿ])|[^\W\d_]+")
 _PLACES = ("Nz|N|Fp|AFp|AF|AFF|F|FF|FFT|FFC|FT|FC|FTT|FCC|T|C|TT|TTP|CCP|TP|CP|TPP|CPP|P|PP|PPO|PO|"
            "POO|O|OI|I|A|M|LPA|RPA|SP|PG|CB|Ref")
@@ -100,3 +127,18 @@ def is_known(text: str) -> bool:
 
 def _is_word(piece: str) -> bool:
     return piece in _WORDS or (piece.endswith("s") and piece[:-1] in _WORDS)
+
+
+def strangers(text: str, *, prose: bool = False) -> list[str]:
+    """Words of a text that could be somebody's name: those of two and more letters that are none of
+    ours. prose: of sentences, in which a name is capitalized; other words pass."""
+    found = []
+    for word in _LETTERS.findall(_ADDRESS.sub(" ", text)):
+        capital, plain = word[0].isupper(), word.casefold()
+        if len(word) < 2 or (prose and not capital) or word in found:
+            continue
+        known = plain in _PROSE or all(_is_word(piece.casefold()) or piece.casefold() in _PROSE
+                                       for piece in _PIECE.findall(word))
+        if not known or (capital and plain in _AMBIGUOUS):
+            found.append(word)
+    return found

@@ -99,6 +99,18 @@ class Order:
                                 keyed(self.seed, pass_, _WITHIN, width))
 
 
+def check_batch(name: str, batch_windows: int, n_windows: int, usual: int = 0) -> None:
+    """Raise ValueError where a step is to take more windows than there are: it would see them
+    several times.
+
+    name: of the option. usual: its default, with which few windows can be trained on too.
+    """
+    if batch_windows > max(n_windows, usual):
+        more = f" (up to {usual} may be more)" if usual else ""
+        raise ValueError(f"{name} ({batch_windows}) is more than the {n_windows} windows to train "
+                         f"on, so every step would see windows several times: lower it{more}")
+
+
 class StepData(Dataset):
     """Item `step` = this process's share of the global batch, as a list of micro-batches: as many
     on every process, none of them empty."""

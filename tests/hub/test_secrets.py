@@ -25,6 +25,7 @@ HF = "hf_" + "a1B2c3D4" * 4
 HOME = "/home/mmuster/eeg/run7"
 TOKEN, PATH, MAIL = "a token or key", "a path of a machine", "an e-mail address"
 NET, NAME, BORN = "an address in a network", "a person's name", "a birth date"
+KEY, HEX = "40 hexadecimal digits", "0123456789abcdef" * 2 + "89abcdef"
 
 # file, what stands in it, what it is called, where it is
 WRITTEN = [
@@ -116,6 +117,10 @@ WRITTEN = [
     ("f22.txt", "pw: hunter2horse", TOKEN, "line 1"),
     ("f23.txt", "heslo: kocka123", TOKEN, "line 1"),
     ("f24.txt", "wandb " + "0123456789abcdef" * 2 + "01234567", TOKEN, "line 1"),
+    ("f25.md", "as it was before.\n\n" + HEX, KEY, "line 3"),
+    ("f26.md", f"Made by Weber, {HEX.upper()}.", KEY, "line 1"),
+    ("f27.json", f'{{"note": "{HEX}"}}', KEY, "line 1"),
+    ("f28.txt", f"x={HEX}", KEY, "line 1"),
     # the same in disguise
     ("d01.html", "<p>&#47;home&#x2f;mmuster&sol;eeg</p>", PATH, "line 1"),
     ("d02.html", "<p>\nhf_<b>a1B2c3D4a1B2</b>c3D4a1B2</p>", TOKEN, "line 2"),
@@ -264,8 +269,13 @@ revision: 0123456789abcdef0123456789abcdef01234567 510502-1234567 943-476-5918 1
 """
 
 
+HASHES = f"""commit {HEX} {{"sha1": "{HEX}", "subject": "{HEX}", "dataset_revision": "{HEX}"}}
+https://github.com/a/b/tree/{HEX} org/name@{HEX} SHA1E-s123--{HEX}.edf lab/{HEX} git {HEX}
+"""
+
+
 def test_clean_text_has_no_secrets(tmp_path):
-    (tmp_path / "clean.json").write_text(CLEAN)
+    (tmp_path / "clean.json").write_text(CLEAN + HASHES)
     rng = np.random.default_rng(0)
     (tmp_path / "noise.bin").write_bytes(rng.bytes(2**21))
     (tmp_path / "noise.txt").write_text(base64.b64encode(rng.bytes(2**18)).decode())

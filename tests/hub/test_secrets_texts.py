@@ -26,6 +26,49 @@ def test_vocabulary_knows_labels_and_no_names():
     assert [each for each in UNKNOWN if vocabulary.is_known(each)] == []
 
 
+# title → its words that may name somebody
+TITLES = {
+    "A decoder of rest and mental arithmetic on 64 channels": [],
+    "BrainOmni, tiny, pretrained on EEG and MEG": [],
+    "MEG-GPT: tokens of resting-state MEG (v2)": [],
+    "Sleep stages from Novak's recordings": ["Novak"],
+    "novak-decoder": ["novak"], "SvobodaEva v1": ["SvobodaEva"],
+    "decoder of Jan NOVAK": ["Jan", "NOVAK"], "Мария": ["Мария"], "Patients of May": ["May"],
+    "Weights may change at will": ["change"],
+    "Terms: https://example.org/novak": ["Terms"],
+}
+# remarks → the same
+REMARKS = {
+    "Sixteen electrodes. Not tested on patients.": [],
+    "Trained on adults at rest; do not use it for diagnosis.": [],
+    "Please ask whoever recorded it before you quote it. It fails on children.": [],
+    "Recorded at night by Kralova; Svoboda-Lee chose the stages.": ["Kralova", "Svoboda", "Lee"],
+}
+
+
+def test_secrets_words_that_may_name_somebody():
+    assert {text: vocabulary.strangers(text) for text in TITLES} == TITLES
+    assert {text: vocabulary.strangers(text, prose=True) for text in REMARKS} == REMARKS
+
+
+def test_secrets_surnames_in_what_is_typed(named, tmp_path, capsys):
+    """Options of `publish` that end in the card, a tag or an address."""
+    texts, typed = tmp_path / "people.texts.tsv", {
+        "--title": "Decoder of Novakova", "--limits": "Only what Svoboda recorded.",
+        "--license_name": "dvorak-1.0", "--revision": "holub"}
+    words = [f"{option}={text}" for option, text in typed.items()]
+    words += ["--license=other", "--license_link=https://example.org/l",
+              f"--pseudonyms={tmp_path / 'people.tsv'}"]
+    command = ["publish", str(named), "tester/kral-windows", *words]
+    assert cli.main([*command, "--dry-run"]) == 0
+    assert "Novakova' (--title)" in capsys.readouterr().out
+    assert review.read(texts) == {*WANTED, "Novakova", "Svoboda", "dvorak", "holub", "kral"}
+    staged = tmp_path / "staged"
+    assert cli.main([*command, "--dry-run", f"--texts={texts}", f"--staged={staged}"]) == 0
+    assert "may name somebody" not in capsys.readouterr().out
+    assert "Decoder of Novakova" in (staged / "README.md").read_text()
+
+
 @pytest.fixture
 def named(corpus_folder, tmp_path):
     """A corpus in which labels, a session, a task, a channel and a file are called by a name."""

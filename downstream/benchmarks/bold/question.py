@@ -25,6 +25,7 @@ from neurofm.results import Results, comparison, score
 from neurofm.run import FAILED, Command, Job, Made
 from neurofm.training.finite import NotANumber
 from neurofm.training.loop import TrainConfig
+from neurofm.training.sampler import check_batch
 
 from ...protocol import scans as protocol
 from ...protocol.scans import Kind, Roles
@@ -118,6 +119,9 @@ def ask(run: EvaluateBoldConfig, job: Job) -> Made | int:
     """Train, predict, judge, write tables, figures and page."""
     out, pairs = job.out, Pairs.open(run.data)
     roles = protocol.roles(pairs, run.protocol)
+    if "cnn" in run.methods:
+        check_batch("train_cnn.batch_windows", run.train_cnn.batch_windows,
+                    len(roles.train.scans), _cnn_training().batch_windows)
     model = competing.open_model(run.model, pairs) if run.model else None
     tokenizer = competing.open_tokenizer(run.tokenizer, pairs) if run.tokenizer else None
     by_name = any(not name.startswith("ours") for name in run.methods)

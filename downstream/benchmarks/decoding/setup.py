@@ -11,11 +11,13 @@ from accelerate import Accelerator
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.data.corpus import Corpus
+from neurofm.training.sampler import check_batch
 
 from ... import baselines, tasks
 from ...decoder import features, lacking
 from ...decoder.build import open_backbone
 from ...decoder.labeled import Labeled, checked, labeled
+from ...decoder.recipes import head_training
 from ...protocol.choice import Diverged, in_words
 from ...protocol.windows import SAME_PEOPLE, folds
 from ...scoring import covariates
@@ -81,6 +83,10 @@ def prepared(run: EvaluateConfig) -> Setup:
     covariates.check(corpus, run.covariates)
     every = labeled(corpus, run.classes or present(task, corpus), run.only, number=task.number)
     parts = folds(every, run.protocol, run.min_subjects, task.trial)
+    for name in ("train", "train_full", "train_random"):
+        check_batch(f"{name}.batch_windows", getattr(run, name).batch_windows,
+                    min(len(fold.windows["train"]) for fold in parts),
+                    head_training().batch_windows)
     windows = np.unique(np.concatenate([fold.all for fold in parts]))
     for name, model in opened.items():
         check_contract(model, models[name], corpus)
