@@ -104,8 +104,10 @@ lock:
 
 # Known vulnerabilities of what is pinned. A package of which nothing could be asked is a failure too.
 audit:
-	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit
-	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
+	{ $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; } \
+	  || { echo "make audit: pip-audit cannot be installed here, so nothing was audited" >&2; exit 1; }
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt || { echo "make audit: \
+	a vulnerability is known, or a package could not be asked for: read above; this is no pass" >&2; exit 1; }
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
