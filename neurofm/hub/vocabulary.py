@@ -73,27 +73,30 @@ yes young z zero
 """.split()}  # noqa: SIM905
 # Words of titles and remarks besides, and what is called by none but models and archives.
 _PROSE = frozenset("""
-about above across after against age all also although among another any are as ask atlas base based
-be because been before being below benchmark best better between big brainmae brainomni brainvision
-but by can card checkpoint checkpoints children clinical codebook codes cohort collection compared
-corpora corpus could data dataset datasets decode decoded decoder decoders decodes decoding demo
-details devices do does domain dreams each eeg either embedding embeddings encoder eng english
-epochs estimate evaluated evaluation every example examples experimental expert few fifteen fine
-finetuned five fleeg fmri foundation four fourteen from further gave generation generator given
-gives good gpt had has have he held here holds hours how however http https human if in inference
-into it its itself kept labram larger latent less license limits linear lora made make many max may
-measured meg megatron meggpt method methods mini model models more most must named neither network
-networks neural neuro neurobolt neurofm never nine nineteen no nor not note nothing notice novel
-obtained offline one only openneuro ordinary original others our ours own parcellation patients
-people per performance person pipeline please predictions predicts pretrained pretraining private
-probe protocol public published purpose quality quantized rather read reads reconstructed
-reconstruction recorded recordings released repository research results s sampled samples scans
-score scores second seen self seven seventeen several should signals since six sixteen small some
-spectrum still subjects such synthesis synthesizer ten than that their them then there these they
-thirty this those though three tiny to tokenized tokenizer tokenizers tokens too trained training
-twelve twenty two under unknown unless unseen untested until use used user users uses using usually
-v version very volunteers was we weights were when where whether which while who will windows with
-within without worse would yet you your
+about above across adapted after against age all alpha also although among another any are as ask
+atlas autoencoder backbone base based be because been before being below benchmark best beta better
+between big brain brainmae brainomni brains brainvision but by can card checkpoint checkpoints
+children clinical codebook codes cohort collection compared conv corpora corpus could csp data
+dataset datasets decode decoded decoder decoders decodes decoding deep demo details dev devices do
+does domain dora draft dreams each eeg eegnet either embedding embeddings encoder eng english ephys
+epochs estimate evaluated evaluation every example examples experimental expert few fifteen final
+fine finetuned five fleeg fmri foundation four fourteen from frozen further gave generation
+generator given gives good gpt had has have he head held here holds hospital hours how however http
+https huge human if in inference institute into it its itself kept lab laboratory labram large
+larger latent law less license limits linear logistic lora made main make many masked max may
+measured medium meg megatron meggpt method methods mine mini missing model models more most mu must
+named nano neither network networks neural neuro neurobolt neurofm never nine nineteen no nor not
+note nothing notice novel obtained offline one only openneuro ordinary original others our ours own
+paper parcellation patients people per performance person pipeline please power predictions predicts
+pretrained pretraining private probe protocol public published purpose quality quantile quantized
+rather read reads reconstructed reconstruction recorded recordings regression release released
+repository research results ridge riemann s sampled samples scans score scores second seen self
+seven seventeen several shallow should signals since six sixteen small some spectrum still subjects
+such svm synthesis synthesizer tangent ten terms than that their them then there these they thirty
+this those though three tiny to tokenized tokenizer tokenizers tokens too trained training
+transformer transformers twelve twenty two under university unknown unless unseen untested until use
+used user users uses using usually v version very volunteers was we weights were when where whether
+which while who will windows with within without worse would yet you your
 """.split())  # noqa: SIM905
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ADDRESS = re.compile(r"https?://\S+")

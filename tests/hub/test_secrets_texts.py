@@ -34,8 +34,7 @@ TITLES = {
     "Sleep stages from Novak's recordings": ["Novak"],
     "novak-decoder": ["novak"], "SvobodaEva v1": ["SvobodaEva"],
     "decoder of Jan NOVAK": ["Jan", "NOVAK"], "Мария": ["Мария"], "Patients of May": ["May"],
-    "Weights may change at will": ["change"],
-    "Terms: https://example.org/novak": ["Terms"],
+    "Weights may change at will": ["change"], "See https://example.org/novak": [],
 }
 # remarks → the same
 REMARKS = {
