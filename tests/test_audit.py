@@ -13,8 +13,9 @@ ENDS = [("No known vulnerabilities found", 0), ("ERROR: pip-audit: torch: no suc
 
 @pytest.mark.parametrize(("said", "status"), ENDS)
 def test_the_status_of_the_audit_is_that_of_pip_audit(tmp_path, said, status):
-    """A Python that makes environments whose pip-audit ends so."""
-    assert _audit(tmp_path, f"echo '{said}'; exit {status}", "exit 0").returncode == bool(status) * 2
+    """A Python makes environments whose pip-audit ends so."""
+    done = _audit(tmp_path, f"echo '{said}'; exit {status}", "exit 0")
+    assert done.returncode == bool(status) * 2
 
 
 def test_an_audit_that_cannot_be_had_fails_and_says_so(tmp_path):
