@@ -6,7 +6,7 @@ import torch
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.models.decoder import Decoder, DecoderConfig
-from neurofm.models.protocol import Backbone
+from neurofm.models.protocol import Backbone, WindowDecoder
 
 from . import lacking
 from .labeled import Labeled
@@ -15,14 +15,22 @@ from .labeled import Labeled
 def open_backbone(path: str) -> Backbone:
     """The pretrained model in a checkpoint, on the CPU."""
     model = checkpoints.load(path)
-    if isinstance(model, Decoder):
-        model.backbone.contract = model.contract
-        return model.backbone
+    if isinstance(model, WindowDecoder):
+        return inside(model, path)
     if not isinstance(model, Backbone):
         raise ValueError(f"{path}: wanted a pretrained model with features, such as a BrainOmni, "
                          f"this is a {type(model).__name__}; first `neurofm tokenize` and `neurofm "
                          f"pretrain --model brainomni` with it")
     return model
+
+
+def inside(decoder: WindowDecoder, path: str) -> Backbone:
+    """The pretrained model in a decoder, with the decoder's contract."""
+    if decoder.pretrained is None:
+        raise ValueError(f"{path}: wanted a pretrained model with features; this "
+                         f"{type(decoder).__name__} holds none. Give the pretrained model itself")
+    decoder.pretrained.contract = decoder.contract
+    return decoder.pretrained
 
 
 def build(

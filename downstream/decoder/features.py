@@ -21,8 +21,8 @@ from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import GeometryRule, Sensors
 from neurofm.data.tokens import TokenSet
 from neurofm.data.worse import Change
-from neurofm.models.decoder import Decoder
 from neurofm.models.decoder_head import Pooled
+from neurofm.models.protocol import WindowDecoder
 
 
 class Known:
@@ -143,7 +143,7 @@ class OfCorpus(Known):
 
 @torch.no_grad()
 def prepared(
-    decoder: Decoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
+    decoder: WindowDecoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
     batch_windows: int = 16, device: torch.device | str = "cpu", change: Change | None = None,
 ) -> Known:
     """What the decoder trains on: its windows' tokens, encoded here; where its model reads signals,
@@ -153,7 +153,7 @@ def prepared(
 
 
 @torch.no_grad()
-def encoded(decoder: Decoder, signals: Known, batch_windows: int) -> Known:
+def encoded(decoder: WindowDecoder, signals: Known, batch_windows: int) -> Known:
     """Tokens of all windows, int16, on the CPU; where the model reads signals, those."""
     decoder.eval()
     order = np.argsort(signals.widths(signals.windows), kind="stable")  # little padding
@@ -161,7 +161,7 @@ def encoded(decoder: Decoder, signals: Known, batch_windows: int) -> Known:
     for start in range(0, len(order), batch_windows):
         rows = order[start : start + batch_windows]
         batch = signals.batch(signals.windows[rows])
-        found = decoder.backbone.prepare(batch.to(decoder.device))
+        found = decoder.prepare(batch.to(decoder.device))
         if not isinstance(found, Tokens):
             return signals
         ids = found.ids.to("cpu", torch.int16)
@@ -189,7 +189,7 @@ def read_tokens(
 
 @torch.no_grad()
 def pooled(
-    decoder: Decoder, source: Known, *, batch_windows: int = 32,
+    decoder: WindowDecoder, source: Known, *, batch_windows: int = 32,
     device: torch.device | str = "cpu",
 ) -> InMemory:
     """Pooled features of all windows of a source."""

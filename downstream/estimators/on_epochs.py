@@ -17,8 +17,9 @@ from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder, DecoderConfig
-from neurofm.models.protocol import Backbone
+from neurofm.models.protocol import Backbone, WindowDecoder
 
+from ..decoder.build import inside
 from . import epochs, feature_cache
 
 
@@ -48,7 +49,8 @@ class OnEpochs(BaseEstimator):
     def _start(self, recordings: list[Recording], **of_decoder) -> Decoder:
         """A decoder on the pretrained model, its contract that of these epochs."""
         model = checkpoints.load(self.model) if isinstance(self.model, str | Path) else self.model
-        backbone = model.backbone if isinstance(model, Decoder) else model
+        place = str(self.model) if isinstance(self.model, str | Path) else "model"
+        backbone = inside(model, place) if isinstance(model, WindowDecoder) else model
         if not isinstance(backbone, Backbone):
             raise ValueError(
                 f"wanted as model a pretrained one with features, such as a BrainOmni, or a "

@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float, Int
 
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import KINDS, Sensors
-from neurofm.models.decoder import Decoder
+from neurofm.models.protocol import WindowDecoder
 
 from ..baselines.spectra import BANDS
 from ..decoder import features
@@ -111,7 +111,7 @@ class Attribution:
 
 @torch.no_grad()
 def maps(
-    decoder: Decoder, corpus: Corpus, windows: Int[np.ndarray, " window"], target: np.ndarray, *,
+    decoder: WindowDecoder, corpus: Corpus, windows: Int[np.ndarray, " window"], target: np.ndarray, *,
     batch_windows: int = 16, draws: int = 500, seed: int = 0,
 ) -> list[Attribution]:
     """Patterns of a decoder over windows (indices) it was not trained on, one for each kind of

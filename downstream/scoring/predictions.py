@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from neurofm import artifacts, checkpoints
-from neurofm.models.decoder import Decoder
+from neurofm.models.protocol import WindowDecoder
 
 from ..decoder import features
 from ..decoder.features import InMemory
@@ -17,7 +17,7 @@ from . import metrics, statistics
 
 @torch.no_grad()
 def predict(
-    decoder: Decoder, pooled: InMemory, windows: np.ndarray, device, batch_windows: int = 256
+    decoder: WindowDecoder, pooled: InMemory, windows: np.ndarray, device, batch_windows: int = 256
 ) -> np.ndarray:
     """Probabilities [window, class], or numbers [window, 1], of windows whose features are known.
 
@@ -27,9 +27,9 @@ def predict(
     decoder.to(device).eval()
     rows = pooled.rows(windows)
     answers = np.empty((len(windows), len(decoder.classes) or 1))
-    for group in pooled.alike(rows) if decoder.config.recentered else [rows]:
+    for group in pooled.alike(rows) if decoder.recentered else [rows]:
         values = pooled.values[torch.from_numpy(group)]
-        center = features.center(values).to(device) if decoder.config.recentered else None
+        center = features.center(values).to(device) if decoder.recentered else None
         parts = [decoder.name(part.to(device), center) for part in values.split(batch_windows)]
         answers[np.isin(rows, group)] = torch.cat(parts).double().cpu().numpy()
     return answers

@@ -20,7 +20,7 @@ from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.lacks import Lacks
 from neurofm.data.sensors import Sensors
-from neurofm.models.decoder import Decoder
+from neurofm.models.protocol import WindowDecoder
 
 from ..decoder import features
 from . import statistics
@@ -33,7 +33,7 @@ WINDOWS, AT_MOST = 32, 256  # windows of a subject, of all
 
 
 def measure(
-    decoder: Decoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
+    decoder: WindowDecoder, corpus: Corpus, windows: np.ndarray, target: np.ndarray, *,
     batch_windows: int = 16, device: torch.device | str = "cpu", seed: int = 0,
     say: Callable = print,
 ) -> Robustness | None:
@@ -178,9 +178,9 @@ def interval(scores: np.ndarray, count: np.ndarray | None = None) -> tuple[float
         min(1.0, max(score + reach, ends[1])))
 
 
-def _chance(decoder: Decoder, target: np.ndarray, subjects: np.ndarray) -> float:
+def _chance(decoder: WindowDecoder, target: np.ndarray, subjects: np.ndarray) -> float:
     """The score of answers that know nothing of the window: one class, or the training mean."""
     if decoder.classes:
         return 1 / len(np.unique(target))
-    error = np.abs(target - float(decoder.head.number[0]))
+    error = np.abs(target - decoder.mean_number)
     return float(np.mean([error[subjects == name].mean() for name in np.unique(subjects)]))

@@ -16,7 +16,7 @@ from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.batch import collate
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
-from neurofm.models.decoder import Decoder
+from neurofm.models.protocol import WindowDecoder
 from neurofm.preprocessing.standardize import Standardized, StandardizedScan
 from neurofm.preprocessing.steps.band import Lacking
 from neurofm.preprocessing.streaming import CausalStandardizer
@@ -58,7 +58,7 @@ class Seen:
 
 
 @torch.no_grad()
-def seen(decoder: Decoder, windows: Standardized | StandardizedScan, batch_windows: int) -> Seen:
+def seen(decoder: WindowDecoder, windows: Standardized | StandardizedScan, batch_windows: int) -> Seen:
     """Of a recording as a whole."""
     device = next(decoder.parameters()).device
     return Seen(windows.sensors, torch.cat([decoder.pool(batch.to(device)).float().cpu()
@@ -66,7 +66,7 @@ def seen(decoder: Decoder, windows: Standardized | StandardizedScan, batch_windo
 
 
 @torch.no_grad()
-def seen_live(decoder: Decoder, recording: Recording, lacking: Lacking = "refuse") -> Seen:
+def seen_live(decoder: WindowDecoder, recording: Recording, lacking: Lacking = "refuse") -> Seen:
     """Of the windows that a stream of this recording would have: filters that know only
     the past shift features a little, and the center with them."""
     standardizer = CausalStandardizer(recording, contract_of(decoder), lacking=lacking)
@@ -107,8 +107,8 @@ class Running:
     """A person's center while windows come in: the mean of theirs and of `prior_windows` that were
     the training people's mean."""
 
-    def __init__(self, decoder: Decoder, prior_windows: float):
-        self.value, self.windows = decoder.head.centre.clone(), prior_windows
+    def __init__(self, decoder: WindowDecoder, prior_windows: float):
+        self.value, self.windows = decoder.center.clone(), prior_windows
 
     def after(self, pooled: Float[Tensor, "1 *place feature"]) -> Float[Tensor, " feature"]:
         """The center, now that this window has come too."""

@@ -191,16 +191,16 @@ def limits(decoder: WindowDecoder) -> list[str]:
         names = " or ".join([", ".join(decoder.classes[:-1]), decoder.classes[-1]])
         said.append(f"The decoder knows only {names}. It always answers with one of them, even "
                     "where none applies, as in sleep, illness or speech.")
-        if decoder.temperature == 1:
+        if not decoder.calibrated_on:
             said.append("Its probabilities are not calibrated: 0.9 does not mean correct in "
                         "nine of ten windows.")
         elif 0 < decoder.calibration_windows < _ENOUGH_WINDOWS:
             said.append("Its probabilities are not calibrated: they were adjusted on only "
-                        f"{words.count(decoder.calibration_windows, 'window')} of validation "
-                        f"subjects (temperature {decoder.temperature:.2f}).")
+                        f"{words.count(decoder.calibration_windows, 'window')} of "
+                        f"{decoder.calibrated_on}{_temperature(decoder)}.")
         else:
-            said.append("Its probabilities were calibrated on validation subjects (temperature "
-                        f"{decoder.temperature:.2f}): at 0.9, about nine in ten of their "
+            said.append(f"Its probabilities were calibrated on {decoder.calibrated_on}"
+                        f"{_temperature(decoder)}: at 0.9, about nine in ten of their "
                         "windows were correct. This may not hold for another subject or device.")
         said.append("The mean probability is an average over windows, not accumulated "
                     "evidence: windows of one recording are not independent.")
@@ -208,6 +208,10 @@ def limits(decoder: WindowDecoder) -> list[str]:
         said.append("The standard deviation is over windows of this recording. The error can "
                     "be larger: see the test score on other subjects.")
     return said
+
+
+def _temperature(decoder: WindowDecoder) -> str:
+    return "" if decoder.temperature == 1 else f" (temperature {decoder.temperature:.2f})"
 
 
 def trained_on(model: str, recording: Recording | None) -> list[str]:

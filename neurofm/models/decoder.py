@@ -211,6 +211,19 @@ class Decoder(WindowDecoder):
         return self.config.recentered
 
     @property
+    def center(self) -> Float[Tensor, " feature"]:
+        return self.head.centre if self.config.recentered else super().center
+
+    @property
+    def mean_number(self) -> float:
+        return float(self.head.number[0]) if self.config.regression else super().mean_number
+
+    @property
+    def pretrained(self) -> Backbone:
+        """See `WindowDecoder.pretrained`."""
+        return self.backbone
+
+    @property
     def temperature(self) -> float:
         return 1.0 if self.config.regression else float(self.head.temperature)
 
@@ -249,6 +262,10 @@ class Decoder(WindowDecoder):
     def frame_times(self, n: int, n_times: int, sfreq: float) -> np.ndarray:
         """Frames of the backbone."""
         return self.backbone.frame_times(n, n_times, sfreq)
+
+    def prepare(self, batch: Batch) -> Batch | Tokens:
+        """Tokens, where the backbone reads them."""
+        return self.backbone.prepare(batch)
 
     def pool(self, batch: Batch | Tokens) -> Float[Tensor, "batch *place feature"]:
         """What the head sees of a window: see `DecoderConfig.pool`."""

@@ -8,7 +8,8 @@
       │                       example, answer, finish                          (pretrained.py)
       ├ Tokenizer             encode, decode, of_channels, of_samples  (tokenizers/tokenizer.py)
       ├ Backbone              pooled, prepare, start, used, layer
-      ├ WindowDecoder         classes, pool, name, predict
+      ├ WindowDecoder         classes, pool, name, predict, prepare, pretrained, recentered,
+      │                       center, mean_number, interpolated, weights
       ├ ScanModel             predict, rois
       ├ RegionModel           cut, fill_in, guess, graph, states
       ├ NextTokenModel        tokenizer, logits, numbers
@@ -28,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.batch import Batch, Tokens
+from ..data.sensors import Sensors
 from ..nn.trainable import Trainable
 from ..pretrained import NeuroFMConfig, NeuroFMPreTrainedModel
 from ..tokenizers.tokenizer import Tokenizer
@@ -188,13 +190,39 @@ class WindowDecoder(NeuroFMPreTrainedModel):
         return False
 
     @property
+    def center(self) -> Float[Tensor, " feature"]:
+        """Mean over the training subjects of theirs, for a decoder that recenters: the likeliest
+        one of somebody unknown."""
+        raise ValueError(f"a {type(self).__name__} does not recenter, it has no center")
+
+    @property
+    def mean_number(self) -> float:
+        """Mean of the training windows' numbers, for a decoder that predicts a number."""
+        raise ValueError(f"a {type(self).__name__} names classes, it predicts no number")
+
+    @property
+    def pretrained(self) -> Backbone | None:
+        """Pretrained model inside; None = there is none."""
+        return None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Share in the answer of each of its parts, by name; none = it has only one."""
+        return {}
+
+    @property
     def temperature(self) -> float:
-        """That the classes' logits are divided by; 1 = they were not calibrated."""
+        """That the classes' logits are divided by."""
         return 1.0
 
     @property
+    def calibrated_on(self) -> str:
+        """Windows that calibrated the probabilities, in words; "" = none did."""
+        return "" if self.temperature == 1 else "validation subjects"
+
+    @property
     def calibration_windows(self) -> int:
-        """Windows of validation subjects that chose the temperature; 0 = not known."""
+        """Number of these windows; 0 = not known."""
         return 0
 
     @property
@@ -211,6 +239,36 @@ class WindowDecoder(NeuroFMPreTrainedModel):
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of the probabilities; none = it predicts a number."""
         return self.config.classes
+
+    def prepare(self, batch: Batch) -> Batch | Tokens:
+        """What of a batch `pool` can take instead, made once: tokens, where that is all it reads.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Batch or Tokens
+            By default the batch.
+        """
+        return batch
+
+    def interpolated(self, sensors: Sensors) -> tuple[str, ...]:
+        """Channels that it makes up for recordings with other sensors.
+
+        Parameters
+        ----------
+        sensors
+            Of a recording.
+
+        Returns
+        -------
+        tuple[str, ...]
+            Names of its own channels that no sensor measures; none = it makes up none.
+        """
+        return ()
 
     @abstractmethod
     def pool(self, batch: Any) -> Float[Tensor, "batch *place feature"]:

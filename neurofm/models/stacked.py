@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..nn.spline_map import spline_map
+from ..data.sensors import Sensors
+from ..nn.spline_map import SAME, cosines, spline_map
 from ..nn.views import regions, spectra
 from ..nn.views.evoked import Evoked, EvokedCovariance
 from ..nn.views.power import Difference
@@ -136,8 +137,36 @@ class Stacked(WindowDecoder):
         return self.config.recentered
 
     @property
+    def center(self) -> Float[Tensor, " feature"]:
+        return self.centre if self.recentered else super().center
+
+    @property
+    def mean_number(self) -> float:
+        return float(self.intercept[0]) if self.config.regression else super().mean_number
+
+    @property
+    def pretrained(self) -> Backbone | None:
+        """See `WindowDecoder.pretrained`."""
+        return self.backbone if NETWORK in self.config.names else None
+
+    def interpolated(self, sensors: Sensors) -> tuple[str, ...]:
+        """Electrodes that splines make up, as none of the sensors is within 5 mm of them."""
+        if not self.config.placed:
+            return ()
+        assert self.contract is not None, "a decoder without a contract knows no places"
+        given = torch.from_numpy(sensors.geometry(self.contract.geometry))[:, :3]
+        cosine = cosines(self.geometry[:, :3].cpu(), given).amax(dim=1)
+        return tuple(name for name, near in zip(self.config.channels, cosine > SAME, strict=True)
+                     if not near)
+
+    @property
     def temperature(self) -> float:
         return float(self.heat)
+
+    @property
+    def calibrated_on(self) -> str:
+        """Weights of views are chosen by the cross-entropy of these."""
+        return "held-out folds of its training subjects" if self.calibration_windows else ""
 
     @property
     def calibration_windows(self) -> int:

@@ -37,23 +37,31 @@ def spline_map(
     Tensor
         float64; columns of padding are 0.
     """
-    to, at = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (wanted, given))
     n_batch, n = valid.shape
     both = (valid[:, :, None] & valid[:, None, :]).double()
-    eye = torch.eye(n, dtype=torch.float64, device=at.device)
+    eye = torch.eye(n, dtype=torch.float64, device=valid.device)
     # Padding has a row of the identity, so its weights are 0.
-    kernel = _spline(at @ at.mT) * both + eye * torch.where(valid, RIDGE, 1.0)[:, None, :]
+    kernel = _spline(cosines(given, given)) * both + eye * torch.where(valid, RIDGE, 1.0)[:, None, :]
     ones = valid.double()[..., None]
     border = torch.cat([ones.mT, torch.zeros(n_batch, 1, 1, dtype=torch.float64,
-                                             device=at.device)], dim=2)
+                                             device=valid.device)], dim=2)
     system = torch.cat([torch.cat([kernel, ones], dim=2), border], dim=1)
-    row = torch.cat([_spline(to @ at.mT) * ones.mT,
-                     torch.ones(n_batch, len(to), 1, dtype=torch.float64, device=at.device)], dim=2)
+    between = cosines(wanted, given)
+    row = torch.cat([_spline(between) * ones.mT,
+                     torch.ones(n_batch, len(to), 1, dtype=torch.float64, device=valid.device)], dim=2)
     spline = torch.linalg.solve(system, row.mT).mT[..., :n] * ones.mT
-    cosine = (to @ at.mT).masked_fill(~valid[:, None], -2.0)
+    cosine = between.masked_fill(~valid[:, None], -2.0)
     nearest = cosine.argmax(dim=-1, keepdim=True)
     own = torch.zeros_like(spline).scatter(-1, nearest, 1.0)
     return torch.where(cosine.gather(-1, nearest) > SAME, own, spline)
+
+
+def cosines(
+    a: Float[Tensor, "*batch a 3"], b: Float[Tensor, "*batch b 3"]
+) -> Float[Tensor, "*batch a b"]:
+    """Cosines of the angles between places, seen from the center of the head; float64."""
+    a, b = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (a, b))
+    return a @ b.mT
 
 
 def _spline(cosine: Float[Tensor, "... a b"]) -> Float[Tensor, "... a b"]:
