@@ -68,15 +68,13 @@ class Linear(nn.Module):
 
     mean: Tensor
     scale: Tensor
-    weight: Tensor
-    bias: Tensor
 
     def __init__(self, n: int, n_outputs: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
-        self.register_buffer("weight", torch.zeros(n_outputs, n))
-        self.register_buffer("bias", torch.zeros(n_outputs))
+        self.weight = nn.Parameter(torch.zeros(n_outputs, n), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(n_outputs), requires_grad=False)
 
     def forward(self, x: Float[Tensor, "window feature"]) -> Float[Tensor, "window output"]:
         """Outputs, float64."""

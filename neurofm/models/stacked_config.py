@@ -30,7 +30,24 @@ SCANS = {
     "connectivity": "covariance between regions, in tangent space",
 }
 NETWORK = "network"  # the pretrained model's features
+KNOWN = {**SIGNALS, **SCANS, NETWORK: "features of the pretrained model"}
 STRETCH_S = 0.025  # of the slow signal
+
+
+def in_words(view: str) -> str:
+    """What a view looks at.
+
+    Parameters
+    ----------
+    view
+        Its name.
+
+    Returns
+    -------
+    str
+        Words.
+    """
+    return KNOWN[view.removesuffix(RECENTERED)] + ", re-centered" * view.endswith(RECENTERED)
 
 
 class StackedConfig(NeuroFMConfig):

@@ -41,14 +41,16 @@ def spline_map(
     both = (valid[:, :, None] & valid[:, None, :]).double()
     eye = torch.eye(n, dtype=torch.float64, device=valid.device)
     # Padding has a row of the identity, so its weights are 0.
-    kernel = _spline(cosines(given, given)) * both + eye * torch.where(valid, RIDGE, 1.0)[:, None, :]
+    kernel = _spline(cosines(given, given)) * both + eye * torch.where(
+        valid, RIDGE, 1.0)[:, None, :]
     ones = valid.double()[..., None]
     border = torch.cat([ones.mT, torch.zeros(n_batch, 1, 1, dtype=torch.float64,
                                              device=valid.device)], dim=2)
     system = torch.cat([torch.cat([kernel, ones], dim=2), border], dim=1)
     between = cosines(wanted, given)
     row = torch.cat([_spline(between) * ones.mT,
-                     torch.ones(n_batch, len(to), 1, dtype=torch.float64, device=valid.device)], dim=2)
+                     torch.ones(n_batch, wanted.shape[-2], 1, dtype=torch.float64,
+                                device=valid.device)], dim=2)
     spline = torch.linalg.solve(system, row.mT).mT[..., :n] * ones.mT
     cosine = between.masked_fill(~valid[:, None], -2.0)
     nearest = cosine.argmax(dim=-1, keepdim=True)
