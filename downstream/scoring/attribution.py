@@ -111,8 +111,8 @@ class Attribution:
 
 @torch.no_grad()
 def maps(
-    decoder: WindowDecoder, corpus: Corpus, windows: Int[np.ndarray, " window"], target: np.ndarray, *,
-    batch_windows: int = 16, draws: int = 500, seed: int = 0,
+    decoder: WindowDecoder, corpus: Corpus, windows: Int[np.ndarray, " window"],
+    target: np.ndarray, *, batch_windows: int = 16, draws: int = 500, seed: int = 0,
 ) -> list[Attribution]:
     """Patterns of a decoder over windows (indices) it was not trained on, one for each kind of
     sensor. target: class index, or number, of each of the windows. Where the decoder re-centers,

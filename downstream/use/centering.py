@@ -58,7 +58,9 @@ class Seen:
 
 
 @torch.no_grad()
-def seen(decoder: WindowDecoder, windows: Standardized | StandardizedScan, batch_windows: int) -> Seen:
+def seen(
+    decoder: WindowDecoder, windows: Standardized | StandardizedScan, batch_windows: int
+) -> Seen:
     """Of a recording as a whole."""
     device = next(decoder.parameters()).device
     return Seen(windows.sensors, torch.cat([decoder.pool(batch.to(device)).float().cpu()
