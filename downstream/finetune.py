@@ -1,14 +1,16 @@
-"""Train a decoder on a pretrained model and test it on held-out subjects.
+"""Train a decoder and test it on held-out subjects.
 
-    neurofm finetune --data labeled/ --model runs/brainomni --out runs/decoder
-    neurofm finetune … --mode full                  the transformer trains along
-    neurofm finetune … --random_weights true        the same network without pretraining
+    neurofm finetune --data labeled/ --out runs/decoder
+    neurofm finetune … --model runs/brainomni       features of a pretrained model are one more view
     neurofm finetune … --protocol.kind sessions     for people whose earlier sessions are known
-    neurofm finetune … --augment_copies 2           for recordings of other devices
+    neurofm finetune … --decoder network --model runs/brainomni     a head on the pretrained model
+    neurofm finetune … --decoder network … --mode full              the transformer trains along
+    neurofm finetune … --decoder network … --random_weights true    without pretraining
+    neurofm finetune … --decoder network … --augment_copies 2       for recordings of other devices
 
-The corpus's own split decides, or a fold of a protocol: train on train, take the step where the
-validation subjects' loss was lowest, report on test. A tokenizer is frozen, so signals are encoded
-once.
+The corpus's own split decides, or a fold of a protocol. The automatic decoder learns from training
+and validation subjects, among whom folds choose everything (`decoder.stack`). A network trains on
+train and takes the step where the validation subjects' loss was lowest. Both report on test.
 """
 
 import dataclasses
@@ -25,6 +27,7 @@ from neurofm.checkpoints.robustness import Robustness
 from neurofm.data.augment import ALL, By
 from neurofm.data.corpus import Corpus
 from neurofm.limits import Count, Signed, limited
+from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
 from neurofm.pages import words
@@ -37,24 +40,24 @@ from neurofm.training.loop import TrainConfig, accelerator_for
 from neurofm.training.sampler import check_batch
 
 from . import tasks
-from .decoder import features, lacking
+from .decoder import auto, features, lacking
 from .decoder.augmented import copies
 from .decoder.build import build, open_backbone
 from .decoder.fit import fit
 from .decoder.labeled import Labeled, checked, labeled
 from .decoder.recipes import full_training, head_training
 from .protocol.windows import SAME_PEOPLE, Protocol, folds, said_of_whom
-from .scoring import robustness, robustness_figure
+from .scoring import robustness, robustness_figure, weights
 from .scoring.predictions import judge, predict, save_test, table_of
 from .use import findings
 
-FIGURE = "robustness.png"
+FIGURE, WEIGHTS = "robustness.png", "weights.png"
 
 
 @dataclass
 @limited
 class FinetuneConfig:
-    """Train a decoder on a pretrained model and test it on held-out subjects.
+    """Train a decoder and test it on held-out subjects.
 
     Parameters
     ----------
@@ -62,9 +65,19 @@ class FinetuneConfig:
         A finished corpus with labels.
     model
         Checkpoint folder or Hub repository of a model with features, or of a decoder (its encoder
-        is used).
+        is used). The automatic decoder needs none.
     out
         Folder of the run; it becomes the checkpoint.
+    decoder
+        "auto" solves a linear model on each of several views of the signals (band power,
+        covariances, …, features of the model) and weighs them by folds over the training and
+        validation subjects; seconds to a minute. "network" trains a head on the pretrained model;
+        mode, architecture, tokens, random_weights, augment_copies and train belong to it.
+    views
+        Views of the automatic decoder; NAME_recentered subtracts each subject's mean. Of EEG
+        and MEG: power, covariance, filter_bank, spatial_patterns, network; at events also
+        evoked_50ms, evoked_200ms, evoked_covariance. Of fMRI: mean, variance, correlation,
+        connectivity, network. Default: all that fit the data.
     mode
         "frozen" trains only the head. "full" then also trains the encoder (head first,
         because a random head distorts features; Kumar et al. 2022, arXiv 2202.10054).
@@ -109,8 +122,10 @@ class FinetuneConfig:
     """
 
     data: str
-    model: str
     out: str
+    model: str | None = None
+    decoder: Literal["auto", "network"] = "auto"
+    views: list[str] = field(default_factory=list)
     mode: Literal["frozen", "full", "lora", "dora"] = "frozen"
     task: str = field(default="labels", metadata={"choices": tasks.names})
     protocol: Protocol = field(default_factory=Protocol)
@@ -130,9 +145,36 @@ class FinetuneConfig:
     train_full: TrainConfig = field(default_factory=full_training)
 
     def __post_init__(self):
+        if self.decoder == "network" and self.model is None:
+            raise ValueError("--decoder network needs --model, the pretrained model it stands on; "
+                             "give it, or leave --decoder out for the automatic decoder")
+        if self.decoder == "network" and self.views:
+            raise ValueError("views are those of --decoder auto; leave --views or --decoder out")
+        if self.decoder == "auto" and (given := self._of_networks()):
+            raise ValueError(f"{', '.join(given)}: only a network has this; add --decoder network, "
+                             f"or leave it out")
         if self.augment_copies and self.tokens:
             raise ValueError("augment_copies makes signals worse before they are tokens: leave "
                              "--tokens out, or --augment_copies")
+
+    def _of_networks(self) -> list[str]:
+        """Options that are given and that the automatic decoder would not use."""
+        usual = {"mode": "frozen", "architecture": {}, "tokens": None, "random_weights": False,
+                 "augment_copies": 0, "augment_by": list(ALL), "train_full": full_training(),
+                 "train": dataclasses.replace(head_training(), seed=self.train.seed)}
+        return [f"--{name}" for name, value in usual.items() if getattr(self, name) != value]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A decoder, and what is told of it."""
+
+    model: WindowDecoder
+    probability: np.ndarray  # of test windows
+    about: str
+    apart: WindowDecoder | None  # has not learned from the validation people; None = not asked for
+    views: pd.DataFrame | None = None  # what weighs how much
+    notes: tuple[str, ...] = ()
 
 
 def finetune(run: FinetuneConfig, job: Job) -> Made:
@@ -141,29 +183,91 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     every = labeled(corpus, run.classes or task.classes, run.only, number=task.number)
     data = checked(one_fold(every, run, task), 1 if run.protocol.kind in SAME_PEOPLE
                    else run.min_subjects, whole=run.protocol.kind == "stored")
+    pretrained = open_backbone(run.model) if run.model else None
+    if pretrained is not None:
+        check_contract(pretrained, str(run.model), corpus)
+    lacks = lacking.of_corpus(corpus, run.lacking)
+    accelerator = accelerator_for(run.train, job.out)
+    if run.decoder == "network":
+        assert pretrained is not None, "see FinetuneConfig"
+        found = _network(run, data, pretrained, accelerator, job)
+    else:
+        found = _auto(run, data, pretrained, accelerator.device, job)
+    ledger = None if run.random_weights or not run.model else checkpoints.read_ledger(run.model)
+    table, decoder = table_of(data, found.probability, ledger), found.model
+    metrics = judge(table, data.classes)
+    remarks = said_of_whom(run.protocol)
+    metrics["same_people"] = bool(remarks)
+    remarks = [*remarks, *lacks, *found.notes]
+    name, drawn = run.mode if run.decoder == "network" else "auto", []
+    worse = _robustness(run, found.apart, data, accelerator.device, job) if job.is_main else None
+    files = _written(decoder.to("cpu"), data, table, metrics, ledger, job) if job.is_main else []
+    if found.views is not None and job.is_main:
+        weights.draw(job.out / WEIGHTS, found.views, len(data.classes))
+        drawn = [WEIGHTS]
+    text, _ = findings.score_in_words(metrics)
+    rows = [] if found.views is None else weights.scores(found.views, len(data.classes))
+    results = Results(
+        "finetune", data=run.data, model=run.model, methods=[name],
+        protocol=dataclasses.asdict(run.protocol), seeds=[run.train.seed],
+        subjects=metrics["subjects"], scores=[*_scores(metrics, name), *rows], summary=text,
+        notes=[*remarks, *(doubt for doubt in (findings.NO_BETTER, findings.TOO_FEW)
+                           if doubt in text)])
+    return Made(
+        [*files, *drawn, *([FIGURE] if worse else [])], results=results,
+        page=_page(run, found, data, metrics, text, worse, job.out),
+        judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],
+        said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"],
+        next=_next(decoder, data, job.out))
+
+
+def _auto(run: FinetuneConfig, data: Labeled, pretrained, device, job: Job) -> Trained:
+    """Views, solved and weighed by folds over training and validation subjects."""
+    job.say(f"automatic decoder of {' / '.join(data.classes) or 'a number'}\n{data.describe()}")
+    _say_left_out(data, job)
+    found = auto.train(data, pretrained, views=tuple(run.views), seed=run.train.seed,
+                       batch_windows=run.batch_windows, device=device)
+    n = len(data.classes)
+    table = weights.table(found.judged, found.pooled, found.learned, n)
+    job.say("\n".join([*weights.said(table, n), auto.LEARNED]))
+    probability = predict(found.model, found.pooled, data.windows["test"], "cpu")
+    apart = auto.without_validation(found, data, run.train.seed) if run.robustness else None
+    about = (f"automatic decoder of {' / '.join(data.classes) or 'a number'}: "
+             f"{len(table)} views, weighed by folds over {_people(data, found.learned)}")
+    return Trained(found.model, probability, about, apart, table, (auto.LEARNED,))
+
+
+def _people(data: Labeled, windows: np.ndarray) -> str:
+    return words.count(len(np.unique(data.corpus.subjects(windows))), "subject")
+
+
+def _say_left_out(data: Labeled, job: Job) -> None:
+    if data.left_out:
+        job.say(f"{data.left_out} windows with other labels or none are left out")
+
+
+def _network(run: FinetuneConfig, data: Labeled, pretrained, accelerator, job: Job) -> Trained:
+    """A head on the pretrained model, which trains along where the mode says so. A tokenizer is
+    frozen, so signals are encoded once."""
+    corpus = data.corpus
     n_copies = (1 + run.augment_copies) * len(data.windows["train"])
     check_batch("train.batch_windows", run.train.batch_windows, n_copies,
                 head_training().batch_windows)
     check_batch("train_full.batch_windows", run.train_full.batch_windows, n_copies,
                 full_training().batch_windows)
-    pretrained = open_backbone(run.model)
-    check_contract(pretrained, run.model, corpus)
-    lacks = lacking.of_corpus(corpus, run.lacking)
-    accelerator = accelerator_for(run.train, job.out)
     decoder = build(pretrained, data, run.mode, run.architecture, run.train.seed,
                     random_weights=run.random_weights)
     trained = sum(p.numel() for p in decoder.parameters() if p.requires_grad)
     about = (f"{run.mode} decoder of {' / '.join(data.classes) or 'a number'}: {trained:,} of "
              f"{decoder.num_parameters():,} parameters train")
     job.say(f"{about}\n{data.describe()}")
-    if data.left_out:
-        job.say(f"{data.left_out} windows with other labels or none are left out")
+    _say_left_out(data, job)
     training, change = data.windows["train"], None
     if run.augment_copies:
         training, change = copies(data, decoder, run.augment_copies, run.augment_by,
                                   run.train.seed)
     if run.tokens and not run.random_weights:
-        source = features.read_tokens(run.tokens, run.model, corpus, data.all, data.target)
+        source = features.read_tokens(run.tokens, str(run.model), corpus, data.all, data.target)
     else:
         source = features.prepared(decoder, corpus, np.union1d(data.all, training), data.target,
                                    batch_windows=run.batch_windows, device=accelerator.device,
@@ -171,27 +275,7 @@ def finetune(run: FinetuneConfig, job: Job) -> Made:
     pooled = fit(decoder, source, training, data.windows["validation"], run.train,
                  run.train_full, job.out, accelerator, say=job.say)
     probability = predict(decoder, pooled, data.windows["test"], accelerator.device)
-    ledger = None if run.random_weights else checkpoints.read_ledger(run.model)
-    table = table_of(data, probability, ledger)
-    metrics = judge(table, data.classes)
-    remarks = said_of_whom(run.protocol)
-    metrics["same_people"] = bool(remarks)
-    remarks = [*remarks, *lacks]
-    worse = _robustness(run, decoder, data, accelerator.device, job) if job.is_main else None
-    files = _written(decoder.to("cpu"), data, table, metrics, ledger, job) if job.is_main else []
-    text, _ = findings.score_in_words(metrics)
-    results = Results(
-        "finetune", data=run.data, model=run.model, methods=[run.mode],
-        protocol=dataclasses.asdict(run.protocol), seeds=[run.train.seed],
-        subjects=metrics["subjects"], scores=_scores(metrics, run.mode), summary=text,
-        notes=[*remarks, *(doubt for doubt in (findings.NO_BETTER, findings.TOO_FEW)
-                           if doubt in text)])
-    return Made(
-        [*files, *([FIGURE] if worse else [])], results=results,
-        page=_page(run, about, data, metrics, text, worse, job.out / FIGURE),
-        judged=None if run.random_weights else corpus.recordings.iloc[data.recordings("test")],
-        said=[f"decoder in {job.out}; predictions in {job.out / 'test'}"],
-        next=_next(decoder, data, job.out))
+    return Trained(decoder, probability, about, decoder if run.robustness else None)
 
 
 def _next(decoder, data: Labeled, out: Path) -> str:
@@ -223,13 +307,17 @@ def one_fold(data: Labeled, run: FinetuneConfig, task: tasks.Task) -> Labeled:
     return found[run.fold]
 
 
-def _robustness(run: FinetuneConfig, decoder, data: Labeled, device, job: Job
-                ) -> Robustness | None:
-    """Measure, write and draw how the score falls on worse recordings."""
+def _robustness(run: FinetuneConfig, decoder: WindowDecoder | None, data: Labeled, device,
+                job: Job) -> Robustness | None:
+    """Measure, write and draw how the score falls on worse recordings.
+
+    decoder: has not learned from the validation people. The automatic one has, so a second one
+    without them is measured: people whom it knows would make worse recordings look better.
+    """
     found = robustness.measure(
         decoder, data.corpus, data.windows["validation"], data.target, say=job.say,
         batch_windows=run.batch_windows, device=device, seed=run.train.seed,
-    ) if run.robustness else None
+    ) if decoder is not None else None
     if found is not None:
         found.save(job.out)
         robustness_figure.draw(job.out / FIGURE, found)
@@ -257,16 +345,23 @@ def _scores(metrics: dict, mode: str) -> list[dict]:
     return [{**row, **{name: metrics[name] for name in more}}]
 
 
-def _page(run: FinetuneConfig, about: str, data: Labeled, metrics: dict, text: str,
-          worse: Robustness | None, figure: Path) -> Page:
-    return Page("Decoder", about, [
+def _page(run: FinetuneConfig, found: Trained, data: Labeled, metrics: dict, text: str,
+          worse: Robustness | None, out: Path) -> Page:
+    network = run.decoder == "network"
+    return Page("Decoder", found.about, [
         ("", pages.paragraph(text, "lead")),
         ("Test subjects", tables.pairs(_measured(metrics))),
-        ("Worse recordings", robustness_figure.section(worse, figure) if worse else ""),
+        ("What weighs how much", "" if found.views is None else weights.section(
+            found.views, len(data.classes), out / WEIGHTS)),
+        ("Worse recordings", "" if worse is None else "\n".join([
+            robustness_figure.section(worse, out / FIGURE),
+            "" if network else pages.paragraph(auto.APART)])),
         ("Data", pages.bullets(data.describe().splitlines())),
         ("Input", tables.pairs(contract_in_words(data.contract))),
-        ("Model", tables.pairs([("Pretrained model", run.model), ("Mode", run.mode),
-                               ("Pretrained weights", "no" if run.random_weights else "yes")])),
+        ("Model", tables.pairs([
+            ("Pretrained model", run.model or "none"), ("Decoder", run.decoder),
+            *([("Mode", run.mode), ("Pretrained weights", "no" if run.random_weights else "yes")]
+              if network else [])])),
     ])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 
+ABSENT = -10.0  # log-odds of a class that no training window has
 CS = tuple(10.0**k for k in range(-6, 2))  # strength of each model: 1 / penalty
 
 
@@ -43,7 +44,8 @@ def solve(
         kept = value > 1e-9 * max(value[-1], 1e-300)
         back = z.T @ (left[:, kept] / np.sqrt(value[kept]))
         z = z @ back
-    fits = [(_logistic if n_classes else _ridge)(z, target, weight, c) for c in cs]
+    fits = [_logistic(z, target, weight, c, n_classes) if n_classes else _ridge(z, target, c)
+            for c in cs]
     return Solved(mean, scale, np.stack([w @ back.T for w, _ in fits]),
                   np.stack([b for _, b in fits]))
 
@@ -56,8 +58,15 @@ def balanced(target: np.ndarray, n_classes: int) -> Float[np.ndarray, " window"]
     return (len(target) / (np.count_nonzero(count) * np.maximum(count, 1)))[target]
 
 
-def _logistic(z, target, weight, c: float) -> tuple[np.ndarray, np.ndarray]:
-    """(weights [class, feature], biases [class])."""
+def _logistic(z, target, weight, c: float, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(weights [class, feature], biases [class]). A class without a window is never the answer."""
+    here = np.unique(target)
+    if len(here) < n_classes:
+        weights, biases = np.zeros((n_classes, z.shape[1])), np.full(n_classes, ABSENT)
+        weights[here], biases[here] = (
+            _logistic(z, np.searchsorted(here, target), weight, c, len(here))
+            if len(here) > 1 else (0.0, 0.0))
+        return weights, biases
     model = LogisticRegression(C=c, max_iter=300, tol=1e-4).fit(z, target, sample_weight=weight)
     if len(model.classes_) > 2:
         return model.coef_, model.intercept_
@@ -65,7 +74,7 @@ def _logistic(z, target, weight, c: float) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([-half[0], half[0]]), np.concatenate([-half[1], half[1]])
 
 
-def _ridge(z, target, weight, c: float) -> tuple[np.ndarray, np.ndarray]:
+def _ridge(z, target, c: float) -> tuple[np.ndarray, np.ndarray]:
     """The same of one number: the penalty is 1 / c on deviations of the number."""
     middle, spread = target.mean(), max(float(target.std()), 1e-12)
     found = np.linalg.solve(z.T @ z + np.eye(z.shape[1]) / c, z.T @ ((target - middle) / spread))

@@ -7,7 +7,7 @@ takes the training part and the held-out part of a fold separately, as with new 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ class Judged:
     c: float
     loss: float  # cross-entropy, nats; of numbers the share of unexplained variance
     share: float
+    # class index, or number, of each held-out window, in the order of the training windows
+    answers: np.ndarray = field(repr=False, compare=False)
 
 
 @torch.no_grad()
@@ -105,8 +107,11 @@ def fit_stack(
     if not n_classes:
         model.intercept.fill_(float(target.mean()))
     model.config.calibration_windows = len(rows) if n_classes else 0
-    told = [Judged(name, CS[best], loss, float(part_of)) for name, (best, loss, _), part_of in
-            zip(model.config.views, found, share / max(share.sum(), 1e-300), strict=True)]
+    told = []
+    for name, (best, loss, _), part_of, answer in zip(
+            model.config.views, found, share / max(share.sum(), 1e-300), outputs, strict=True):
+        answers = answer.argmax(axis=1) if n_classes else answer[:, 0] + target.mean()
+        told.append(Judged(name, CS[best], loss, float(part_of), answers))
     say("\n".join(in_words(told)))
     return told
 

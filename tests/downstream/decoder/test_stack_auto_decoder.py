@@ -21,9 +21,6 @@ from neurofm.models.stacked import Stacked, view_of
 from neurofm.models.stacked_config import NETWORK, RECENTERED, SIGNALS, StackedConfig
 from tests.support import planted as simulated
 
-QUIET = {"say": lambda text: None}
-
-
 # linear models
 
 
@@ -155,7 +152,7 @@ def _fitted(model, data, pooled):
     windows = _training(data)
     table = data.corpus.windows.iloc[windows]
     return fit_stack(model, pooled, windows, table["recording"].to_numpy(),
-                     table["start_s"].to_numpy(), **QUIET)
+                     table["start_s"].to_numpy(), say=lambda text: None)
 
 
 def answers(model, pooled, windows) -> np.ndarray:
