@@ -238,7 +238,7 @@ def decoder(once, planted):
 
     def make(out: Path) -> None:
         words = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
-        assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
+        assert finetune([*words, "--decoder=network", "--train.steps=40", "--train.lr=1e-3"]) == 0
 
     return once("decoder", make)
 

@@ -333,9 +333,9 @@ def test_a_command_in_this_process_as_it_is_typed(tmp_path, capsys):
 
 def test_bad_input_an_option_that_is_missing_is_told_with_its_meaning(capsys):
     with pytest.raises(SystemExit):
-        cli.main(["finetune", "--data=labeled", "--out=decoder"])
+        cli.main(["tokenize", "--data=corpus", "--out=tokens"])
     told = capsys.readouterr().err
-    assert told.startswith("neurofm finetune: --model is missing: Checkpoint folder or Hub ")
+    assert told.startswith("neurofm tokenize: --model is missing: ")
     assert "--data" not in told
 
 

@@ -60,7 +60,7 @@ def pages(planted, tmp_path_factory) -> Path:
         "--label.source=event", f"--label.mapping={json.dumps({name: name for name in LABELS})}",
         "--splits.fractions=[0.5,0.2,0.3]", status=3)
     run("finetune", f"--data={out / 'corpus'}", f"--model={planted.backbone}",
-        f"--out={out / 'decoder'}", "--train.steps=3")
+        f"--out={out / 'decoder'}", "--decoder=network", "--train.steps=3")
     run("decode", files[0], f"--model={out / 'decoder'}", f"--out={out / 'decoded'}")
     run("decode", *files[:2], f"--model={out / 'decoder'}", f"--out={out / 'many'}")
     run("explain", f"--data={out / 'corpus'}", f"--model={out / 'decoder'}",

@@ -117,7 +117,7 @@ def test_one_file_step_gives_the_same_window_by_file_and_by_stream(toy, corpus, 
     """Answers of `neurofm stream` are those of `neurofm decode`; without the step they are not."""
     decoder, path = tmp_path / "decoder", write(tmp_path / "sub-09_task-imagery.toy", 9)
     toy.each(["finetune", f"--data={corpus}", f"--model={model}", f"--out={decoder}",
-              "--train.steps=20", "--train.lr=1e-2"])
+              "--decoder=network", "--train.steps=20", "--train.lr=1e-2"])
     contract = InputContract.load(decoder)
     asked = {"plain": {}, "mute": {**contract.steps, "mute": {}}}
     plain, mute = (flagged.changed(decoder, tmp_path / name, FILE_NAME,
@@ -175,7 +175,8 @@ def test_one_file_tokenizer(toy, corpus, tmp_path):
 @pytest.mark.long
 def test_one_file_model(toy, corpus, model, tmp_path):
     run = tmp_path / "decoder"
-    toy.each(["finetune", f"--data={corpus}", f"--model={model}", f"--out={run}", QUICK[0]])
+    toy.each(["finetune", f"--data={corpus}", f"--model={model}", f"--out={run}",
+              "--decoder=network", QUICK[0]])
     code = f"import neurofm; print(type(neurofm.load({str(run)!r}).backbone).__name__)"
     assert toy.python("-c", code).stdout.strip() == "ToyLoud"
 

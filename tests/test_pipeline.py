@@ -39,7 +39,7 @@ def made(data, tmp_path_factory) -> Path:
         f"--tokenizer={out / 'tokenizer'}", f"--out={out / 'brainomni'}", "--train.steps=6",
         '--architecture={"dim": 16, "n_heads": 4, "n_blocks": 2}')
     run("finetune", f"--data={out / 'decoding'}", f"--model={out / 'brainomni'}",
-        f"--out={out / 'decoder'}", "--train.steps=20")
+        f"--out={out / 'decoder'}", "--decoder=network", "--train.steps=20")
     return out
 
 

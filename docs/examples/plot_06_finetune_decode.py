@@ -51,11 +51,13 @@ neurofm.command(
 # Fine-tune
 # ---------
 #
-# The head alone is trained here (``--mode frozen``). Validation subjects choose when to stop; test
+# ``--decoder network`` trains a head on the pretrained model alone; the automatic decoder, which is
+# the default, weighs these features beside band power and covariances. The head alone is trained
+# here (``--mode frozen``). Validation subjects choose when to stop; test
 # subjects are judged once, at the end.
 
 neurofm.command("finetune --data trials --model brainomni --out decoder "
-                "--architecture.recentered true", cwd=work)
+                "--decoder network --architecture.recentered true", cwd=work)
 
 # %%
 # Decode a new recording

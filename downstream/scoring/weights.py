@@ -77,14 +77,14 @@ def section(found: pd.DataFrame, n_classes: int, figure: Path) -> str:
         pages.paragraph(ABOUT),
         pages.figure(figure, "Weight and held-out score of each view",
                      "Left: weight of each view in the answer. Right: its score alone on held-out "
-                     "training subjects. Views in orange are re-centered: each subject's average "
-                     "is taken away."),
+                     "training subjects. Orange: re-centered, each subject's average is taken "
+                     "away. Green: features of the pretrained model."),
         tables.html(shown)])
 
 
 def draw(path: Path, found: pd.DataFrame, n_classes: int) -> None:
     """Bars of the weights, and the held-out scores beside them."""
-    fig, (left, right) = figures.subplots(1, 2, figsize=(8.6, 0.9 + 0.3 * len(found)), sharey=True,
+    fig, (left, right) = figures.subplots(1, 2, figsize=(9.4, 0.9 + 0.3 * len(found)), sharey=True,
                                           width_ratios=[3, 2])
     place = np.arange(len(found))[::-1]
     color = ["C2" if name.startswith(NETWORK) else "C1" if name.endswith(RECENTERED) else "C0"
@@ -101,6 +101,7 @@ def draw(path: Path, found: pd.DataFrame, n_classes: int) -> None:
     chance = 1 / n_classes if n_classes else 0.0
     right.axvline(chance, color="0.6", linewidth=1)
     right.annotate("chance", (chance, place[0] + 0.55), ha="center", fontsize=8, color="0.4")
+    right.tick_params(axis="y", length=0)
     low = min(chance, float(found["score"].min())) - 0.05
     right.set_xlim(low, max(1.0, float(found["score"].max()) + 0.02))
     right.set_ylim(-0.7, len(found) - 0.1)

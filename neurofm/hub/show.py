@@ -65,7 +65,8 @@ def said(path_or_repo: str) -> str:
 
 def _answers(model, path_or_repo: str) -> list[str]:
     """Of a decoder: its task, its classes, and what it scored on held-out subjects."""
-    from ..models.protocol import WindowDecoder  # not above: torch takes seconds to import
+    from ..models.protocol import WindowDecoder
+    from ..models.stacked_config import in_words  # not above: torch takes seconds to import
 
     if not isinstance(model, WindowDecoder):
         return []
@@ -73,6 +74,9 @@ def _answers(model, path_or_repo: str) -> list[str]:
     task = _task(run) if run else ""
     lines = [f"task {task}" if task else "task not stated",
              f"classes {', '.join(model.classes)}" if model.classes else "predicts a number"]
+    whole = sum(model.weights.values()) or 1.0
+    lines += [f"weight {value / whole:4.0%}: {in_words(name)}" for name, value in sorted(
+        model.weights.items(), key=lambda one: -one[1])]
     if found is None:
         return [*lines, "held-out score: none is stored beside it"]
     scored = results.Results.load(found.parent)

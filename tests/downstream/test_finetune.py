@@ -14,7 +14,8 @@ from neurofm.downstream.finetune import main as finetune
 from neurofm.results import Results
 from tests.support.planted import CONTRACT, make_backbone, make_corpus
 
-QUICK = ["--train.steps=40", "--train.lr=1e-3", "--train_full.batch_windows=16"]
+QUICK = ["--decoder=network", "--train.steps=40", "--train.lr=1e-3",
+         "--train_full.batch_windows=16"]
 
 
 def run(corpus, model, out, *words) -> dict:
@@ -116,14 +117,14 @@ def test_a_subject_seen_in_pretraining_is_flagged(planted, tmp_path, capsys):
 def test_finished_does_nothing_again(decoder, planted, capsys):
     before = checkpoints.fingerprint(decoder)
     finetune([f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={decoder}",
-              "--train.steps=40", "--train.lr=1e-3"])
+              "--decoder=network", "--train.steps=40", "--train.lr=1e-3"])
     assert "nothing to do" in capsys.readouterr().out
     assert checkpoints.fingerprint(decoder) == before
 
 
 def test_bad_input_finished_with_other_settings(decoder, planted, capsys):
     said = fails(capsys, f"--data={planted.corpus}", f"--model={planted.backbone}",
-                 f"--out={decoder}", "--mode=full")
+                 f"--out={decoder}", "--decoder=network", "--mode=full")
     assert "was made with other settings (mode" in said
 
 

@@ -34,7 +34,7 @@ WORDS = {
                  "--train.steps=4", "--train.save_every=2", *_QUICK),
     "tokenize": (),
     "import": ("--family=labram",),
-    "finetune": ("--train.steps=4", "--train.lr=1e-3"),
+    "finetune": ("--decoder=network", "--train.steps=4", "--train.lr=1e-3"),
     "decode": (),
     "stream": ("--speed=40",),
     "embed": (),

@@ -57,5 +57,5 @@ def test_a_decoder_trained_where_places_were_optional_wants_them_of_a_new_record
     folder = unplaced(planted.corpus, tmp_path / "corpus", names=())
     out = tmp_path / "decoder"
     assert finetune([f"--data={folder}", f"--model={planted.backbone}", f"--out={out}",
-                     "--train.steps=2"]) == 0
+                     "--decoder=network", "--train.steps=2"]) == 0
     assert checkpoints.load(out).contract.positions == "required"

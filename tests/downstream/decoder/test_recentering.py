@@ -36,7 +36,8 @@ def recentered(planted, tmp_path_factory):
     out = tmp_path_factory.mktemp("recentered") / "decoder"
     assert finetune([
         f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}",
-        "--architecture.recentered=true", "--train.steps=40", "--train.lr=1e-3"]) == 0
+        "--decoder=network", "--architecture.recentered=true", "--train.steps=40",
+        "--train.lr=1e-3"]) == 0
     return out
 
 
@@ -264,8 +265,8 @@ def test_running_average_is_the_mean_of_prior_and_windows(recentered):
 def test_training_along_and_then_re_centering(planted, tmp_path):
     assert finetune([
         f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={tmp_path / 'd'}",
-        "--mode=lora", "--architecture.recentered=true", "--train.steps=30", "--train.lr=1e-3",
-        "--train_full.steps=4"]) == 0
+        "--decoder=network", "--mode=lora", "--architecture.recentered=true",
+        "--train.steps=30", "--train.lr=1e-3", "--train_full.steps=4"]) == 0
     table = pd.read_parquet(tmp_path / "d" / "test" / "predictions.parquet")
     assert (table["label"] == table["predicted"]).mean() > 0.7
     assert not (tmp_path / "d" / "again").exists()

@@ -127,7 +127,7 @@ def test_evaluation_data_become_a_corpus(moabb, fake, planted, tmp_path, monkeyp
 
     out = tmp_path / "decoder"
     assert finetune([f"--data={tmp_path / 'corpus'}", f"--model={planted.backbone}",
-                     f"--out={out}", "--train.steps=60"]) == 0
+                     f"--out={out}", "--decoder=network", "--train.steps=60"]) == 0
     metrics = yaml.safe_load((out / "test" / "metrics.json").read_text())
     assert metrics["balanced_accuracy"] > 0.8
 

@@ -185,7 +185,7 @@ def test_pattern_of_a_decoder_peaks_where_and_when_the_planted_rhythm_changes(pl
 def test_labels_without_meaning_leave_nothing_marked(planted, tmp_path):
     folder = planted_module.make_corpus(tmp_path / "corpus", shuffled=True, seed=3)
     words = [f"--data={folder}", f"--model={planted.backbone}", f"--out={tmp_path / 'decoder'}"]
-    assert finetune([*words, "--train.steps=40", "--train.lr=1e-3"]) == 0
+    assert finetune([*words, "--decoder=network", "--train.steps=40", "--train.lr=1e-3"]) == 0
     corpus = Corpus.open(folder)
     windows, target, _ = chosen(corpus, "test")
     model = checkpoints.load(tmp_path / "decoder")

@@ -106,7 +106,8 @@ def test_one_person_gives_no_interval(tmp_path, planted):
                          split=["train"] * 4 + ["validation"] + ["test"] * 2)
     out = tmp_path / "out"
     words = [f"--data={corpus}", f"--model={planted.backbone}", f"--out={out}"]
-    assert finetune([*words, "--augment_copies=1", "--architecture.recentered=true"]) == 0
+    assert finetune([*words, "--decoder=network", "--augment_copies=1",
+                     "--architecture.recentered=true"]) == 0
     found = Robustness.read(out)
     assert all(math.isnan(each.low) for each in found.conditions)
     assert not cost(out, Lacks(30.0)).known
@@ -116,7 +117,7 @@ def test_one_person_gives_no_interval(tmp_path, planted):
 def test_left_out(tmp_path, planted):
     out = tmp_path / "out"
     words = [f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}"]
-    assert finetune([*words, "--robustness=false"]) == 0
+    assert finetune([*words, "--decoder=network", "--robustness=false"]) == 0
     assert Robustness.read(out) is None
     assert cost(out, Lacks()) is None
     assert "Worse recordings" not in (out / "report.html").read_text()
@@ -126,7 +127,7 @@ def test_numbers_have_errors(tmp_path, planted):
     corpus = make_corpus(tmp_path / "corpus", number=True, n_windows=8)
     out = tmp_path / "out"
     assert finetune([f"--data={corpus}", f"--model={planted.backbone}", f"--out={out}",
-                     "--task=age"]) == 0
+                     "--decoder=network", "--task=age"]) == 0
     found = Robustness.read(out)
     assert found.metric == "mae"
     assert found.full.score < found.chance

@@ -98,7 +98,7 @@ def test_cases_a_training_recording_under_another_name(planted, tmp_path):
         "--label.source=event", "--label.mapping={left: left, right: right}",
         "--splits.test=[dora]", "--splits.validation=[carl]"]) == 0
     assert finetune([f"--data={tmp_path / 'corpus'}", f"--model={planted.backbone}",
-                     f"--out={tmp_path / 'decoder'}"]) == 0
+                     f"--out={tmp_path / 'decoder'}", "--decoder=network"]) == 0
     (tmp_path / "new").mkdir()
     path = (tmp_path / "lab" / "anna_raw.fif").rename(tmp_path / "new" / "today_raw.fif")
     assert decode(path, tmp_path / "decoder", tmp_path / "out") == 0

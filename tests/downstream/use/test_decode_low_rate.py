@@ -214,7 +214,7 @@ def corpus(tmp_path_factory):
 
 
 def test_a_decoder_of_such_recordings_lacks_nothing(corpus, planted, slow, tmp_path, capsys):
-    words = [f"--data={corpus / 'corpus'}", f"--model={planted.backbone}"]
+    words = [f"--data={corpus / 'corpus'}", f"--model={planted.backbone}", "--decoder=network"]
     assert cli.main(["finetune", *words, f"--out={tmp_path / 'no'}", "--lacking=refuse"]) == 1
     assert "--lacking accept" in capsys.readouterr().err
     assert cli.main(["finetune", *words, f"--out={tmp_path / 'decoder'}",

@@ -182,7 +182,8 @@ def test_a_decoder_of_scans_names_a_new_one(corpus, model, tmp_path, mode):
                  corpus.layouts, pd.DataFrame(columns=["source", "reason"]), {})
     out = tmp_path / "decoder"
     assert finetune([f"--data={folder}", f"--model={model}", f"--out={out}", f"--mode={mode}",
-                     "--classes=[patient,control]", "--train_full.steps=3"]) == 0
+                     "--decoder=network", "--classes=[patient,control]",
+                     "--train_full.steps=3"]) == 0
     decoder = checkpoints.load(out)
     assert decoder.modality == "fmri"
     found = decoder.predict(corpus.batch(np.arange(30)))
