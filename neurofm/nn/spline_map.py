@@ -59,8 +59,8 @@ def spline_map(
 
 
 def cosines(
-    a: Float[Tensor, "*batch a 3"], b: Float[Tensor, "*batch b 3"]
-) -> Float[Tensor, "*batch a b"]:
+    a: Float[Tensor, "... a 3"], b: Float[Tensor, "... b 3"]
+) -> Float[Tensor, "... a b"]:
     """Cosines of the angles between places, seen from the center of the head; float64."""
     a, b = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (a, b))
     return a @ b.mT

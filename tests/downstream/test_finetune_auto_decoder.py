@@ -1,0 +1,104 @@
+"""`neurofm finetune` by itself: views, weights, pages, refusals, the same bytes twice."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from neurofm import artifacts, checkpoints, cli
+from neurofm.checkpoints.robustness import Robustness
+from neurofm.downstream.decoder import auto
+from neurofm.results import Results
+from tests.support.planted import make_corpus
+
+
+def run(*words) -> int:
+    return cli.main(["finetune", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def made(planted, tmp_path_factory):
+    """Folder of an automatic decoder of the planted effect, on a pretrained model."""
+    out = tmp_path_factory.mktemp("auto") / "decoder"
+    assert run(f"--data={planted.corpus}", f"--model={planted.backbone}", f"--out={out}") == 0
+    return out
+
+
+def test_auto_decoder_learns_and_tells_what_weighs_how_much(made, capsys):
+    metrics = json.loads((made / "test" / "metrics.json").read_text())
+    assert metrics["balanced_accuracy"] > 0.9
+    model, found = checkpoints.load(made), Results.load(made)
+    told = {row["method"]: row["value"] for row in found.scores if row["metric"] == "weight"}
+    assert told == pytest.approx({f"view {name}": value for name, value in model.weights.items()},
+                                 abs=1e-6)
+    for row in found.scores:
+        if row["metric"] == "held_out_balanced_accuracy":
+            assert 0.3 < row["value"] <= 1
+    assert found.methods == ["auto"]
+    assert auto.LEARNED in found.notes
+    page = (made / "report.html").read_text()
+    for words in ("What weighs how much", "log band power, re-centered", auto.APART,
+                  "features of the pretrained model"):
+        assert words in page
+    assert (made / "weights.png").is_file()
+    assert cli.main(["show", str(made)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("weight ") == len(model.weights)
+    assert ": log band power, re-centered" in said
+
+
+def test_auto_decoder_ledger_has_training_and_validation_people(made):
+    kept = checkpoints.read_ledger(made)["recordings"]
+    people = {(each["role"], each["subject"]) for each in kept}
+    assert {("train", "planted/00"), ("validation", "planted/08")} <= people
+    table = pd.read_parquet(made / "test" / "predictions.parquet")
+    assert not set(table["subject"]) & {who for _, who in people}
+
+
+def test_auto_decoder_robustness_is_that_of_people_it_has_not_learned_from(made, planted, tmp_path):
+    """That of a decoder fitted on the training people alone."""
+    found = Robustness.read(made)
+    assert set(found.full.subjects) == {"planted/08", "planted/09"}
+    assert found.full.score > 0.7
+    assert run(f"--data={planted.corpus}", f"--out={tmp_path / 'no'}", "--robustness=false") == 0
+    assert Robustness.read(tmp_path / "no") is None
+
+
+def test_auto_decoder_twice_is_the_same_bytes(planted, tmp_path):
+    words = (f"--data={planted.corpus}", "--robustness=false", "--views=[power,power_recentered]")
+    for name in ("a", "b"):
+        assert run(*words, f"--out={tmp_path / name}") == 0
+    assert checkpoints.load(tmp_path / "a").config.views == ("power", "power_recentered")
+    for name in ("model.safetensors", "config.json", "test/predictions.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert artifacts.open_sealed(tmp_path / "a").fingerprint == artifacts.open_sealed(
+        tmp_path / "b").fingerprint
+
+
+def test_auto_decoder_of_a_number(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", number=True, n_windows=8)
+    assert run(f"--data={corpus}", f"--out={tmp_path / 'out'}", "--task=age") == 0
+    found = Results.load(tmp_path / "out")
+    (r,) = [row["value"] for row in found.scores if row["metric"] == "pearson_r"]
+    assert r > 0.7
+    assert "Unexplained variance, held out" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--mode=full"], "--mode: only a network has this; add --decoder network"),
+    (["--architecture.recentered=true", "--train.lr=1"], "--architecture, --train: only a network"),
+    (["--random_weights=true"], "--random_weights: only a network"),
+    (["--augment_copies=2"], "--augment_copies: only a network"),
+    (["--decoder=network"], "--decoder network needs --model"),
+    (["--decoder=network", "--model=m", "--views=[power]"], "views are those of --decoder auto"),
+    (["--views=[powr]"], "views of signals are power, covariance"),
+    (["--views=[network]"], "a view network needs a backbone"),
+])
+def test_auto_decoder_bad_input_says_what_to_type(planted, tmp_path, capsys, words, said):
+    try:
+        status = run(f"--data={planted.corpus}", f"--out={tmp_path / 'out'}", *words)
+    except SystemExit as end:
+        status = end.code
+    assert status != 0
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
