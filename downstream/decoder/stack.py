@@ -20,6 +20,7 @@ from neurofm.nn.views.view import View
 
 from .features import InMemory
 from .inner_folds import inner_folds
+from .partial_fit import fit_partial
 from .shares import best_factor, shares
 from .solved import CS, Solved, balanced, solve
 
@@ -106,6 +107,8 @@ def fit_stack(
     model.share.copy_(torch.from_numpy(share))
     if not n_classes:
         model.intercept.fill_(float(target.mean()))
+    if model.config.placed:
+        fit_partial(model, everything, splits, target, weight, seed)
     model.config.calibration_windows = len(rows) if n_classes else 0
     told = []
     for name, (best, loss, _), part_of, answer in zip(

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.sensors import Sensors
+from ..nn.partial_cap import LEAST_SEEN, PartialCap, part_of, seen_places
 from ..nn.spline_map import SAME, cosines, spline_map
 from ..nn.views import regions, spectra
 from ..nn.views.evoked import Evoked, EvokedCovariance
@@ -24,7 +25,7 @@ from ..nn.views.tangent import Tangent
 from ..nn.views.view import Rows, View
 from . import find
 from .protocol import Backbone, WindowDecoder
-from .stacked_config import NETWORK, RECENTERED, StackedConfig
+from .stacked_config import NETWORK, RECENTERED, SEEN, StackedConfig
 
 SLOW_MS = 25
 
@@ -114,6 +115,10 @@ class Stacked(WindowDecoder):
         self.register_buffer("centre", torch.zeros(sum(config.sections.values())))
         self.views = nn.ModuleList([view_of(name, config) for name in config.views])
         self.linear = nn.ModuleList([Linear(view.n_features, n_outputs) for view in self.views])
+        if config.placed:
+            self.partial = PartialCap(config.n_components, len(config.bands),
+                                      config.n_slow if config.of_events else 0, n_outputs,
+                                      config.recentered)
         self.register_buffer("share", torch.ones(len(config.views)) / len(config.views))
         self.register_buffer("intercept", torch.zeros(n_outputs))
         self.register_buffer("heat", torch.ones(1))
@@ -237,21 +242,84 @@ class Stacked(WindowDecoder):
             return torch.cat([part.float() for part in self._measured(batch).values()], dim=1)
 
     def _measured(self, batch: Batch) -> dict[str, Tensor]:
-        signal, config = self.on_channels(batch), self.config
+        config = self.config
         if config.reads == "scans":
             assert batch.measured is not None, "scans know which volumes were measured"
-            found = regions.measured(signal, batch.measured)
+            found = regions.measured(self.on_channels(batch), batch.measured)
+        elif self._knows_parts:
+            found = self._by_cap(batch)
         else:
-            covariance = spectra.covariances(signal, config.sfreq, config.bands)
-            basis = self.basis.double()
-            found = {"power": spectra.log_power(covariance),
-                     "covariance": spectra.log_covariance(
-                         covariance, basis, self.least[0].double())}
-            if config.of_events:
-                found["slow"] = (basis.T @ spectra.slowed(signal, config.n_slow)).flatten(1)
+            signal = self.on_channels(batch)
+            found = {**self._sections(signal, self.basis.double()),
+                     SEEN: signal.new_ones(signal.shape[:2])}
         if NETWORK in config.names:
             found[NETWORK] = self.backbone.pooled(batch, config.pool)
         return {name: found[name] for name in config.sections}
+
+    def _sections(self, signal: Float[Tensor, "batch channel time"],
+                  basis: Float[Tensor, "channel n"]) -> dict[str, Tensor]:
+        config = self.config
+        covariance = spectra.covariances(signal, config.sfreq, config.bands)
+        found = {"power": spectra.log_power(covariance),
+                 "covariance": spectra.log_covariance(covariance, basis, self.least[0].double())}
+        if config.of_events:
+            found["slow"] = (basis.T @ spectra.slowed(signal, config.n_slow)).flatten(1)
+        return found
+
+    def _by_cap(self, batch: Batch) -> dict[str, Tensor]:
+        """Windows of the whole cap are measured on all its channels, others on those that they
+        have; then numbers that are left over are 0."""
+        seen = self.seen(batch)
+        found = {name: batch.signal.new_zeros(len(seen), width, dtype=torch.float64)
+                 for name, width in self.config.sections.items() if name != NETWORK}
+        for mask in seen.unique(dim=0):
+            which = (seen == mask).all(dim=1)
+            signal = spline_map(self.geometry[mask, :3], batch.geometry[which, :, :3],
+                                batch.valid[which]) @ (
+                batch.signal[which].double() * batch.valid[which, :, None])
+            signal = signal - signal.mean(dim=1, keepdim=True) * float(self.config.average)
+            basis = self.basis if mask.all() else torch.eye(int(mask.sum()), device=seen.device)
+            for name, value in self._sections(signal, basis.double()).items():
+                found[name][which, : value.shape[1]] = value
+        return {**found, SEEN: seen.double()}
+
+    @property
+    def _knows_parts(self) -> bool:
+        """Whether windows of a part of the cap are answered by models of their own: of a fitted
+        decoder, not of an exported one."""
+        exported = torch.compiler.is_exporting() or torch.jit.is_tracing()
+        return not exported and self.config.placed and self.partial.ready
+
+    def seen(self, batch: Batch) -> Bool[Tensor, "batch channel"]:
+        """Channels that each window is measured with.
+
+        Parameters
+        ----------
+        batch
+            Windows side by side, padded.
+
+        Returns
+        -------
+        Tensor
+            `[batch, channel]`. All of them while the decoder is trained or exported, and for a cap
+            that has an electrode near every one.
+
+        Raises
+        ------
+        ValueError
+            If a window has fewer than two electrodes near any.
+        """
+        if not self._knows_parts:
+            return torch.ones(len(batch.signal), len(self.geometry), dtype=torch.bool,
+                              device=batch.signal.device)
+        seen = seen_places(self.geometry[:, :3], batch.geometry[..., :3], batch.valid)
+        count = seen.sum(dim=1)
+        if len(self.geometry) > 1 and bool((count < 2).any()):
+            raise ValueError(f"wanted at least two electrodes within 3 cm of those that the decoder "
+                             f"was trained with, got {int(count.min())}; its electrodes are "
+                             f"{', '.join(self.config.channels)}")
+        whole = (count >= LEAST_SEEN * seen.shape[1]) | (count > self.config.n_components)
+        return seen | whole[:, None]
 
     def on_channels(self, batch: Batch) -> Float[Tensor, "batch channel time"]:
         """The signals of the channels that views see.
@@ -309,11 +377,54 @@ class Stacked(WindowDecoder):
     ) -> Float[Tensor, "batch output"]:
         """`predict`, from what `pool` gave."""
         center = self.centre if center is None else center.to(pooled.device)
-        centers = self.rows(center[None])
-        of = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
-        rows, total = self.rows(pooled), self.intercept.double().expand(len(pooled), -1)
-        for share, view, linear in zip(self.share.double(), self.views, self.linear, strict=True):
-            total = total + share * linear(view(rows, centers, of))
+        total = pooled.new_zeros(len(pooled), len(self.intercept), dtype=torch.float64)
+        if not self._knows_parts:
+            total = self._total(pooled, center)
+        else:
+            seen = self.rows(pooled)[SEEN] > 0.5
+            for mask in seen.unique(dim=0):
+                which = (seen == mask).all(dim=1)
+                total[which] = (self._total(pooled[which], center) if mask.all() else
+                                self._total_of_part(pooled[which], center, mask))
         if self.config.regression:
             return total.float()
         return (total / self.heat.double()).softmax(dim=-1).float()
+
+    def _total(self, pooled: Float[Tensor, "batch feature"], center: Float[Tensor, " feature"],
+               only: str = "") -> Float[Tensor, "batch output"]:
+        """Sum over views, or over those of one name."""
+        rows, centers = self.rows(pooled), self.rows(center[None])
+        of = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
+        total = self.intercept.double().expand(len(pooled), -1)
+        for name, share, view, linear in zip(self.config.views, self.share.double(), self.views,
+                                             self.linear, strict=True):
+            if not only or name.removesuffix(RECENTERED) == only:
+                total = total + share * linear(view(rows, centers, of))
+        return total
+
+    def _total_of_part(
+        self, pooled: Float[Tensor, "batch feature"], center: Float[Tensor, " feature"],
+        seen: Bool[Tensor, " channel"],
+    ) -> Float[Tensor, "batch output"]:
+        """The same for windows of a part of the cap: classical views are solved again, the
+        pretrained model reads any cap."""
+        total = self._total(pooled, center, NETWORK)
+        part, least = part_of(self.basis, seen, self.config.average), self.least[0].double()
+        centers = self._center_of_part(self.rows(center[None]), part, seen)
+        of = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
+        outputs = self.partial.outputs(self.rows(pooled), centers, of, part, least)
+        for block, output in zip(self.partial.blocks, outputs, strict=True):
+            total = total + block.share.double() * output
+        return total
+
+    def _center_of_part(self, centers: Rows, part: Float[Tensor, "k n"],
+                        seen: Bool[Tensor, " channel"]) -> dict[str, Tensor]:
+        """A center for windows of a part of the cap. One that is made of their mean and of the
+        training people's (a stream's) is taken apart: the part has no channel outside it."""
+        whole = self.partial.middle.flatten()[None].double()
+        few = self.partial.fewer(whole, part, self.least[0].double())
+        prior = float(centers[SEEN][0, ~seen].mean()) if self.recentered else 1.0
+        if prior < 1 - 1e-6:
+            own = centers["covariance"].double() - prior * whole
+            few = prior * few + own[:, : few.shape[1]]
+        return {"covariance": few}

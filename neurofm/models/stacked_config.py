@@ -31,6 +31,7 @@ SCANS = {
 }
 NETWORK = "network"  # the pretrained model's features
 KNOWN = {**SIGNALS, **SCANS, NETWORK: "features of the pretrained model"}
+SEEN = "seen"  # 1 = a channel that windows are measured with, 0 = one that is missing
 STRETCH_S = 0.025  # of the slow signal
 
 
@@ -199,6 +200,8 @@ class StackedConfig(NeuroFMConfig):
             found = {"power": len(self.bands) * n, "covariance": (len(self.bands) + 1) * pairs}
             if self.of_events:
                 found["slow"] = m * self.n_slow
+            if self.placed:
+                found[SEEN] = n
         if self.backbone is not None:
             found[NETWORK] = self.backbone.n_pooled(self.pool)
         return found
