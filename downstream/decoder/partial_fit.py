@@ -65,8 +65,8 @@ def fit_partial(
     held = held.reshape(len(PENALTIES), n_blocks, -1, wanted.shape[1])
     found, outputs = [], []
     for block in range(n_blocks):
-        judged = [best_factor(held[k, block] + (0 if n_classes else middle), goal, counts, n_classes)
-                  for k in range(len(PENALTIES))]
+        shift = 0 if n_classes else middle
+        judged = [best_factor(each[block] + shift, goal, counts, n_classes) for each in held]
         best = int(np.argmin([loss for loss, _ in judged]))
         found.append((PENALTIES[best], judged[best][1]))
         outputs.append(judged[best][1] * held[best, block])
@@ -77,7 +77,9 @@ def fit_partial(
         block.share.fill_(float(factor * much))
 
 
-def teach(model: Stacked, partial: PartialCap, part, wanted: np.ndarray, weight: np.ndarray) -> None:
+def teach(
+    model: Stacked, partial: PartialCap, part, wanted: np.ndarray, weight: np.ndarray
+) -> None:
     """Take moments; where nothing is re-centered, all windows have the people's mean."""
     rows, centers, of = model.rows(part.rows), model.rows(part.centers), part.of
     if not partial.recentered:

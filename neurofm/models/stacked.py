@@ -315,8 +315,8 @@ class Stacked(WindowDecoder):
         seen = seen_places(self.geometry[:, :3], batch.geometry[..., :3], batch.valid)
         count = seen.sum(dim=1)
         if len(self.geometry) > 1 and bool((count < 2).any()):
-            raise ValueError(f"wanted at least two electrodes within 3 cm of those that the decoder "
-                             f"was trained with, got {int(count.min())}; its electrodes are "
+            raise ValueError(f"wanted at least two electrodes within 3 cm of those that the "
+                             f"decoder was trained with, got {int(count.min())}; these are "
                              f"{', '.join(self.config.channels)}")
         whole = (count >= LEAST_SEEN * seen.shape[1]) | (count > self.config.n_components)
         return seen | whole[:, None]

@@ -43,7 +43,7 @@ class Moments(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("factor", torch.zeros(RANK, n))  # factorᵀ · factor = covariance
-        self.register_buffer("toward", torch.zeros(RANK, n_outputs))  # factorᵀ · toward = with targets
+        self.register_buffer("toward", torch.zeros(RANK, n_outputs))  # factorᵀ · it: with targets
         self.register_buffer("penalty", torch.full((1,), 0.01))  # a feature
         self.register_buffer("share", torch.ones(1))
 
@@ -110,13 +110,14 @@ class PartialCap(nn.Module):
     def fit(self, rows: Rows, centers: Rows, of: Int[Tensor, " window"],
             target: Float[Tensor, "window output"], weight: Float[Tensor, " window"]) -> None:
         """Take the moments of windows with the whole cap. target: deviations from its mean."""
-        self.middle.copy_(centers["covariance"].double().mean(dim=0).unflatten(0, self.middle.shape))
+        middle = centers["covariance"].double().mean(dim=0)
+        self.middle.copy_(middle.unflatten(0, self.middle.shape))
         for block, x in zip(self.blocks, self.features(rows, centers, of, self.n), strict=True):
             block.fit(x, target, weight)
 
     def features(self, rows: Rows, centers: Rows, of: Int[Tensor, " window"], n: int
                  ) -> list[Float[Tensor, "window feature"]]:
-        """Of windows that are measured by n signals; they stand at the beginning of each section."""
+        """Of windows that are measured by n signals, at the beginning of each section."""
         logs = _logs(rows["covariance"], self.n_bands + 1, n)
         around = _logs(centers["covariance"], self.n_bands + 1, n)
         found = []
@@ -133,7 +134,7 @@ class PartialCap(nn.Module):
         return blocks
 
     def fewer(self, section: Float[Tensor, "row number"], part: Float[Tensor, "k n"],
-              least: Float[Tensor, ""]) -> Float[Tensor, "row number"]:
+              least: Float[Tensor, ""]) -> Float[Tensor, "row fewer"]:
         """Section of covariances of `part` · signals, from that of the whole."""
         logs = _logs(section, self.n_bands + 1, self.n)[:, :-1]
         whole = power_of(matrix(logs), 1.0)
