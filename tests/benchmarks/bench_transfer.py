@@ -34,7 +34,7 @@ from neurofm.downstream import baselines
 from neurofm.downstream.baselines import spectra
 from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.decoder.stack import fit_stack
-from neurofm.downstream.decoder.stacked_build import build_stacked, measure
+from neurofm.downstream.decoder.stacked_build import at_events, build_stacked, measure
 from neurofm.downstream.protocol.windows import Protocol, folds
 from neurofm.downstream.scoring import statistics
 from neurofm.nn.spline_map import spline_map
@@ -176,8 +176,8 @@ def judge(corpus: Corpus, classes: list[str], protocol: Protocol) -> dict:
     windows = Windows(corpus, data.contract.one_rate)
     windows.large = corpus.layouts[large]
     found: dict = {cap: {} for cap in caps}
-    within = protocol.kind == "within"
-    for number, fold in enumerate(folds(data, protocol, 1 if within else 2, False)):
+    within, trial = protocol.kind == "within", "event" if at_events(data) else "recording"
+    for number, fold in enumerate(folds(data, protocol, 1 if within else 2, trial)):
         asked = Question(windows, fold, {part: own[layouts[own] == large]
                                          for part, own in fold.windows.items()}, full)
         for cap, (key, names) in caps.items():
