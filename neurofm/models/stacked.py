@@ -19,6 +19,7 @@ from ..nn.partial_cap import LEAST_SEEN, PartialCap, part_of, seen_places
 from ..nn.spline_map import SAME, cosines, spline_map
 from ..nn.views import regions, spectra
 from ..nn.views.evoked import Evoked, EvokedCovariance
+from ..nn.views.linear import Linear
 from ..nn.views.power import Difference
 from ..nn.views.spatial_patterns import SpatialPatterns
 from ..nn.views.tangent import Tangent
@@ -62,25 +63,6 @@ def view_of(name: str, config: StackedConfig) -> View:
         together = int(plain.removeprefix("evoked_").removesuffix("ms")) // SLOW_MS
         return Evoked(n, config.n_slow, together, recentered)
     return Difference(plain, widths[plain], recentered)
-
-
-class Linear(nn.Module):
-    """A linear model of one view: standardized features → log-odds of classes, or a number."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, n: int, n_outputs: int):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(n))
-        self.register_buffer("scale", torch.ones(n))
-        self.weight = nn.Parameter(torch.zeros(n_outputs, n), requires_grad=False)
-        self.bias = nn.Parameter(torch.zeros(n_outputs), requires_grad=False)
-
-    def forward(self, x: Float[Tensor, "window feature"]) -> Float[Tensor, "window output"]:
-        """Outputs, float64."""
-        x = (x.double() - self.mean.double()) * self.scale.double()
-        return x @ self.weight.double().T + self.bias.double()
 
 
 class Stacked(WindowDecoder):
@@ -410,21 +392,9 @@ class Stacked(WindowDecoder):
         pretrained model reads any cap."""
         total = self._total(pooled, center, NETWORK)
         part, least = part_of(self.basis, seen, self.config.average), self.least[0].double()
-        centers = self._center_of_part(self.rows(center[None]), part, seen)
+        centers = self.partial.centers(self.rows(center[None]), part, seen, least)
         of = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
         outputs = self.partial.outputs(self.rows(pooled), centers, of, part, least)
         for block, output in zip(self.partial.blocks, outputs, strict=True):
             total = total + block.share.double() * output
         return total
-
-    def _center_of_part(self, centers: Rows, part: Float[Tensor, "k n"],
-                        seen: Bool[Tensor, " channel"]) -> dict[str, Tensor]:
-        """A center for windows of a part of the cap. One that is made of their mean and of the
-        training people's (a stream's) is taken apart: the part has no channel outside it."""
-        whole = self.partial.middle.flatten()[None].double()
-        few = self.partial.fewer(whole, part, self.least[0].double())
-        prior = float(centers[SEEN][0, ~seen].mean()) if self.recentered else 1.0
-        if prior < 1 - 1e-6:
-            own = centers["covariance"].double() - prior * whole
-            few = prior * few + own[:, : few.shape[1]]
-        return {"covariance": few}

@@ -140,6 +140,18 @@ class PartialCap(nn.Module):
         whole = power_of(matrix(logs), 1.0)
         return spectra.log_covariance(whole, part.mT, least)
 
+    def centers(self, centers: Rows, part: Float[Tensor, "k n"], seen: Bool[Tensor, " channel"],
+                least: Float[Tensor, ""]) -> dict[str, Tensor]:
+        """A center for windows of a part of the cap. One that is made of their mean and of the
+        training people's (a stream's) is taken apart: the part has no channel outside it."""
+        whole = self.middle.flatten()[None].double()
+        few = self.fewer(whole, part, least)
+        prior = float(centers["seen"][0, ~seen].mean()) if self.recentered else 1.0
+        if prior < 1 - 1e-6:
+            own = centers["covariance"].double() - prior * whole
+            few = prior * few + own[:, : few.shape[1]]
+        return {"covariance": few}
+
     def outputs(self, rows: Rows, centers: Rows, of: Int[Tensor, " window"],
                 part: Float[Tensor, "k n"], least: Float[Tensor, ""],
                 penalty: float | None = None) -> list[Float[Tensor, "window output"]]:

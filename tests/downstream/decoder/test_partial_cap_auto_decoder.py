@@ -149,7 +149,8 @@ def test_auto_decoder_of_a_stream_goes_from_the_training_center_to_the_persons(f
         wanted = share * prior[0] + (1 - share) * model.rows(own[None])["covariance"][
             0, : prior.shape[1]].double()
         seen = model.rows(own[None])[SEEN][0] > 0.5
-        found = model._center_of_part(model.rows(mixed[None]), part, seen)["covariance"][0]
+        found = model.partial.centers(model.rows(mixed[None]), part, seen,
+                                      model.least[0].double())["covariance"][0]
         assert torch.allclose(found, wanted, atol=1e-4)
     assert torch.equal(model.name(rows), model.name(rows, model.centre))
     assert not torch.allclose(model.name(rows), model.name(rows, own), atol=1e-3)
