@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from .second_order import log_of
+from .spline_map import cosines
 from .views import spectra
 from .views.view import Rows, matrix, power_of
 
@@ -192,8 +193,7 @@ def seen_places(
     valid: Bool[Tensor, "batch channel"],
 ) -> Bool[Tensor, "batch place"]:
     """Places that are the nearest one of some electrode, and not far from it."""
-    to, at = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (places, given))
-    cosine = (at @ to.mT).masked_fill(~valid[..., None], -2.0)
+    cosine = cosines(given, places).masked_fill(~valid[..., None], -2.0)
     nearest, which = cosine.max(dim=-1)
     count = torch.zeros(len(given), len(places), dtype=torch.float64, device=places.device)
     return count.scatter_add(1, which, (nearest > NEAR).double()) > 0
