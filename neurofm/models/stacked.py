@@ -135,14 +135,16 @@ class Stacked(WindowDecoder):
         return self.backbone if NETWORK in self.config.names else None
 
     def interpolated(self, sensors: Sensors) -> tuple[str, ...]:
-        """Electrodes that splines make up, as none of the sensors is within 5 mm of them."""
+        """Electrodes that splines make up, as none of the sensors is within 5 mm of them. Where a
+        part of the cap is missing they make up none of it."""
         if not self.config.placed:
             return ()
         assert self.contract is not None, "a decoder without a contract knows no places"
-        given = torch.from_numpy(sensors.geometry(self.contract.geometry))[:, :3]
-        cosine = cosines(self.geometry[:, :3].cpu(), given).amax(dim=1)
-        return tuple(name for name, near in zip(self.config.channels, cosine > SAME, strict=True)
-                     if not near)
+        given = torch.from_numpy(sensors.geometry(self.contract.geometry)).to(self.geometry)
+        near = cosines(self.geometry[:, :3], given[:, :3]).amax(dim=1) > SAME
+        wanted = self.seen(given[None], torch.ones_like(given[None, :, 0], dtype=torch.bool))[0]
+        return tuple(name for name, made_up in zip(self.config.channels, wanted & ~near,
+                                                   strict=True) if made_up)
 
     @property
     def temperature(self) -> float:
@@ -251,7 +253,7 @@ class Stacked(WindowDecoder):
     def _by_cap(self, batch: Batch) -> dict[str, Tensor]:
         """Windows of the whole cap are measured on all its channels, others on those that they
         have; then numbers that are left over are 0."""
-        seen = self.seen(batch)
+        seen = self.seen(batch.geometry, batch.valid)
         found = {name: batch.signal.new_zeros(len(seen), width, dtype=torch.float64)
                  for name, width in self.config.sections.items() if name != NETWORK}
         for mask in seen.unique(dim=0):
@@ -272,29 +274,24 @@ class Stacked(WindowDecoder):
         exported = torch.compiler.is_exporting() or torch.jit.is_tracing()
         return not exported and self.config.placed and self.partial.ready
 
-    def seen(self, batch: Batch) -> Bool[Tensor, "batch channel"]:
-        """Channels that each window is measured with.
+    def seen(self, geometry: Float[Tensor, "batch sensor 6"],
+             valid: Bool[Tensor, "batch sensor"]) -> Bool[Tensor, "batch channel"]:
+        """Channels that windows are measured with: all of them while the decoder is trained, when
+        it is exported, and for a cap with an electrode near each.
 
         Parameters
         ----------
-        batch
-            Windows side by side, padded.
+        geometry, valid
+            Of the windows, as in `Batch`.
 
         Returns
         -------
         Tensor
-            `[batch, channel]`. All of them while the decoder is trained or exported, and for a cap
-            that has an electrode near every one.
-
-        Raises
-        ------
-        ValueError
-            If a window has fewer than two electrodes near any.
+            `[batch, channel]`.
         """
         if not self._knows_parts:
-            return torch.ones(len(batch.signal), len(self.geometry), dtype=torch.bool,
-                              device=batch.signal.device)
-        seen = seen_places(self.geometry[:, :3], batch.geometry[..., :3], batch.valid)
+            return valid.new_ones(len(valid), len(self.geometry))
+        seen = seen_places(self.geometry[:, :3], geometry[..., :3], valid)
         count = seen.sum(dim=1)
         if len(self.geometry) > 1 and bool((count < 2).any()):
             raise ValueError(f"wanted at least two electrodes within 3 cm of those that the "

@@ -113,6 +113,7 @@ def test_auto_decoder_half_of_the_cap_still_tells(fitted):
     model, data, _ = fitted
     rows = model.rows(model.pool(windows_of(data, FEW)))
     assert rows[SEEN][0].nonzero().ravel().tolist() == list(FEW)
+    assert model.interpolated(data.corpus.layout(0)[list(FEW)]) == ()
     said = odds(model, data, windows_of(data, FEW))
     assert right(data, said) > 0.85
     mixed = collate([*windows_of(data).signal.numpy(), *windows_of(data, FEW).signal.numpy()],
