@@ -17,7 +17,7 @@ from neurofm.nn.partial_cap import PartialCap, part_of
 
 from .shares import best_factor, shares
 
-PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+PENALTIES = (1e-3, 1e-2, 3e-2, 0.1, 0.3)
 SIZES, DRAWS = (0.5, 0.25), 2  # of the channels; parts of each size
 
 
@@ -56,23 +56,24 @@ def fit_partial(
         teach(model, fold, training, wanted[~inside], weight[~inside])
         for number, channels in enumerate(drawn):
             part, rows, centers = _measured(model, fold, own, channels)
-            for k, penalty in enumerate(PENALTIES):
-                for block, output in enumerate(fold.outputs(
-                        rows, centers, own.of, part, model.least[0].double(), penalty)):
-                    held[k, block, number, inside] = output.numpy()
+            found = fold.prepared(rows, centers, own.of, part, model.least[0].double())
+            for block, (moments, x, down) in enumerate(found):
+                for k, penalty in enumerate(PENALTIES):
+                    mean, solved = moments.solved(down, penalty)
+                    held[k, block, number, inside] = ((x - mean) @ solved).numpy()
     goal = np.tile(target, len(drawn))
     counts = np.tile(weight, len(drawn))
     held = held.reshape(len(PENALTIES), n_blocks, -1, wanted.shape[1])
-    found, outputs = [], []
+    chosen, outputs = [], []
     for block in range(n_blocks):
         shift = 0 if n_classes else middle
         judged = [best_factor(each[block] + shift, goal, counts, n_classes) for each in held]
         best = int(np.argmin([loss for loss, _ in judged]))
-        found.append((PENALTIES[best], judged[best][1]))
+        chosen.append((PENALTIES[best], judged[best][1]))
         outputs.append(judged[best][1] * held[best, block])
     share = shares(np.stack(outputs), goal, counts, n_classes)
     teach(model, model.partial, everything, wanted, weight)
-    for block, (penalty, factor), much in zip(model.partial.blocks, found, share, strict=True):
+    for block, (penalty, factor), much in zip(model.partial.blocks, chosen, share, strict=True):
         block.penalty.fill_(penalty)
         block.share.fill_(float(factor * much))
 

@@ -135,8 +135,8 @@ class Stacked(WindowDecoder):
         return self.backbone if NETWORK in self.config.names else None
 
     def interpolated(self, sensors: Sensors) -> tuple[str, ...]:
-        """Electrodes that splines make up, as none of the sensors is within 5 mm of them. Where a
-        part of the cap is missing they make up none of it."""
+        """Electrodes that splines make up, as none of the sensors is within 5 mm of them. Where
+        too many are missing, these are left out."""
         if not self.config.placed:
             return ()
         assert self.contract is not None, "a decoder without a contract knows no places"
@@ -277,7 +277,7 @@ class Stacked(WindowDecoder):
     def seen(self, geometry: Float[Tensor, "batch sensor 6"],
              valid: Bool[Tensor, "batch sensor"]) -> Bool[Tensor, "batch channel"]:
         """Channels that windows are measured with: all of them while the decoder is trained, when
-        it is exported, and for a cap with an electrode near each.
+        it is exported, and for a cap with electrodes near most.
 
         Parameters
         ----------
@@ -391,7 +391,4 @@ class Stacked(WindowDecoder):
         part, least = part_of(self.basis, seen, self.config.average), self.least[0].double()
         centers = self.partial.centers(self.rows(center[None]), part, seen, least)
         of = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
-        outputs = self.partial.outputs(self.rows(pooled), centers, of, part, least)
-        for block, output in zip(self.partial.blocks, outputs, strict=True):
-            total = total + block.share.double() * output
-        return total
+        return total + self.partial.outputs(self.rows(pooled), centers, of, part, least)

@@ -20,7 +20,7 @@ from .views.view import Rows, matrix, power_of
 RANK = 64  # principal directions that are kept of the training windows
 TOGETHER = 2  # stretches of the slow signal: 50 ms
 NEAR = 0.94  # cosine of 20°, 3 cm on a head: an electrode that far from a place still sees it
-LEAST_SEEN = 1.0  # share of the cap below which models are solved again
+LEAST_SEEN = 0.97  # share of the cap below which models are solved again
 
 
 class Moments(nn.Module):
@@ -153,24 +153,28 @@ class PartialCap(nn.Module):
             few = prior * few + own[:, : few.shape[1]]
         return {"covariance": few}
 
-    def outputs(self, rows: Rows, centers: Rows, of: Int[Tensor, " window"],
-                part: Float[Tensor, "k n"], least: Float[Tensor, ""],
-                penalty: float | None = None) -> list[Float[Tensor, "window output"]]:
-        """Of each block, for windows of a part of the cap.
+    def prepared(self, rows: Rows, centers: Rows, of: Int[Tensor, " window"],
+                 part: Float[Tensor, "k n"], least: Float[Tensor, ""]) -> list[tuple]:
+        """(block, features, down) of each block, for windows of a part of the cap.
 
         rows, centers: measured with the part. part: takes signals of the whole to those of the
-        part.
+        part. down: as in `Moments.solved`.
         """
-        k = len(part)
         downs = [self._rhythms(part, least), lambda x: (part @ x.unflatten(1, (self.n, -1))
                                                         ).flatten(1)]
-        found = []
-        for block, x, down in zip(self.blocks, self.features(rows, centers, of, k), downs,
-                                  strict=False):
+        return [*zip(self.blocks, self.features(rows, centers, of, len(part)), downs,
+                     strict=False)]
+
+    def outputs(self, rows: Rows, centers: Rows, of: Int[Tensor, " window"],
+                part: Float[Tensor, "k n"], least: Float[Tensor, ""]
+                ) -> Float[Tensor, "window output"]:
+        """Sum of the blocks, each by its share; arguments as in `prepared`."""
+        total = torch.zeros((), dtype=torch.float64, device=part.device)
+        for block, x, down in self.prepared(rows, centers, of, part, least):
             with torch.no_grad():
-                mean, weight = block.solved(down, penalty)
-            found.append((x - mean) @ weight)
-        return found
+                mean, weight = block.solved(down)
+            total = total + block.share.double() * ((x - mean) @ weight)
+        return total
 
     def _rhythms(self, part: Float[Tensor, "k n"], least: Float[Tensor, ""]):
         """T → Q T Qᵀ in every band."""
