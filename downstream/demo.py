@@ -94,7 +94,7 @@ def on_simulation(run: DemoConfig) -> int:
     step("ingest", out / "archive", f"--out={out / 'trials'}", "--contract.window_s=4",
          "--label.source=event", '--label.mapping={"left": "left", "right": "right"}', *SPLITS)
     step("finetune", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
-         f"--out={out / 'decoder'}")
+         f"--out={out / 'decoder'}", "--decoder=network", "--architecture.recentered=true")
     step("evaluate decoding", f"--data={out / 'trials'}", f"--model={out / 'brainomni'}",
          "--methods=[frozen,frozen_recentered,csp_lda]", "--tuning=2", "--only.session=eeg64",
          f"--out={out / 'evaluation'}")
