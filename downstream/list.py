@@ -117,12 +117,12 @@ def _of_baselines() -> dict[str, str]:
 
 
 def _of_methods() -> dict[str, str]:
-    """Networks and baselines; those which can be re-centered have a row for all."""
+    """Networks, automatic decoders and baselines; those which can be re-centered have a row for all."""
     networks = {name: network.about for name, network in methods.NETWORKS.items()}
     more = {f"NAME{methods.RECENTERED}": "The same with each subject's windows re-centered, "
                                          "without labels.",
             "NAME@MODEL": "The same with another pretrained model (--models.MODEL=FOLDER)."}
-    return networks | _of_baselines() | more
+    return networks | methods.AUTOMATIC | _of_baselines() | more
 
 
 def _of_questions() -> dict[str, str]:

@@ -58,7 +58,8 @@ class Judged:
 @torch.no_grad()
 def fit_stack(
     model: Stacked, pooled: InMemory, windows: np.ndarray, recording: np.ndarray,
-    start_s: np.ndarray, *, seed: int = 0, say: Callable = print,
+    start_s: np.ndarray, *, seed: int = 0, answers: dict[str, np.ndarray] | None = None,
+    say: Callable = print,
 ) -> list[Judged]:
     """Fit all views, their linear models and their shares.
 
@@ -74,6 +75,9 @@ def fit_stack(
         Of each training window: where the fold of few people are cut.
     seed
         Of the folds.
+    answers
+        Held-out answers by view, of the same windows and folds: those that are there are taken,
+        those that are found are put in.
     say
         Is told the result.
 
@@ -91,8 +95,11 @@ def fit_stack(
     splits = [(part(pooled, rows[fold != k]), part(pooled, rows[fold == k]), fold == k)
               for k in np.unique(fold)]
     found, outputs = list[tuple[int, float, float]](), []
+    known = {} if answers is None else answers
     for name in progress.each(model.config.views, len(model.config.views), "views"):
-        held = _held_out(model, name, splits, target, weight, n_classes)
+        if name not in known:
+            known[name] = _held_out(model, name, splits, target, weight, n_classes)
+        held = known[name]
         judged = [best_factor(each, target, weight, n_classes) for each in held]
         best = int(np.argmin([loss for loss, _ in judged]))
         loss, factor = judged[best]

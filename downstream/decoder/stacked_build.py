@@ -37,7 +37,7 @@ WHOLE_SCANS = ("variance", "correlation", "connectivity")
 
 def build_stacked(
     data: Labeled, training: np.ndarray, backbone: Backbone | None = None, pool: str = "",
-    views: tuple[str, ...] = (),
+    views: tuple[str, ...] = (), everybody: np.ndarray | None = None,
 ) -> Stacked:
     """The decoder, before it is fitted.
 
@@ -53,6 +53,9 @@ def build_stacked(
         How those are pooled; "" = its first way.
     views
         Names of views; none = all that fit the data.
+    everybody
+        All windows that it must read: of channels without places it takes those that they have in
+        common. None = the training windows.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def build_stacked(
         With the contract of the data.
     """
     corpus, contract = data.corpus, data.contract
-    layout = channels_of(corpus, training)
+    layout = channels_of(corpus, training, everybody)
     scans = contract.VIEWS[0] == "scans"
     placed = bool(not scans and set(layout.kinds) == {"eeg"} and layout.has_position.all())
     sfreq = 0.0 if scans else contract.one_rate
@@ -84,7 +87,9 @@ def build_stacked(
     if few is not None:
         covariance = spectra.covariances(few, sfreq, config.bands).sum(dim=1)
         trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
-        model.least.fill_(float(spectra.LEAST * trace.mean() / n))
+        # A power of ten: folds have it in common, and with it what windows are measured by.
+        least = spectra.LEAST * float(trace.mean()) / n
+        model.least.fill_(10.0 ** np.floor(np.log10(max(least, 1e-300))))
         if n > MAX_COMPONENTS:
             mean = (covariance / trace.clamp_min(1e-300)[:, None, None]).mean(dim=0)
             model.basis.copy_(torch.linalg.eigh(mean)[1].flip(1)[:, :MAX_COMPONENTS])
@@ -93,14 +98,20 @@ def build_stacked(
     return model.eval()
 
 
-def channels_of(corpus: Corpus, windows: np.ndarray) -> Sensors:
-    """The layout that most of the windows have, without channels that cannot be had."""
+def channels_of(
+    corpus: Corpus, windows: np.ndarray, everybody: np.ndarray | None = None
+) -> Sensors:
+    """The layout that most of the windows have, without channels that cannot be had (by
+    everybody)."""
     recording = corpus.windows["recording"].to_numpy()[windows]
     keys = corpus.recordings["layout"].to_numpy()[recording]
     names, count = np.unique(keys, return_counts=True)
     most = corpus.layouts[names[count.argmax()]]
     if set(most.kinds) == {"eeg"} and most.has_position.all():
         return most
+    if everybody is not None:
+        names = np.unique(corpus.recordings["layout"].to_numpy()[
+            corpus.windows["recording"].to_numpy()[everybody]])
     common = common_names([corpus.layouts[key] for key in names])
     if not common:
         raise ValueError(f"{corpus.folder}: recordings have no channel in common, and the places "

@@ -61,6 +61,11 @@ def chosen(
                                                 for one, _ in lost)} if lost else {})
 
 
+def without_lost(setting: dict) -> dict:
+    """A setting without the others that diverged."""
+    return {key: value for key, value in setting.items() if key != DIVERGED}
+
+
 def in_words(setting: dict) -> str:
     """Such as "lr=0.003 dropout=0.5"."""
     return " ".join(f"{key}={value}" for key, value in setting.items()) or "as-given"

@@ -20,6 +20,7 @@ from ...scoring import unit as units_of
 from ...scoring.scores import Named
 from ...scoring.unit import Unit
 from . import notes
+from .methods import is_automatic
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,8 @@ class Comparison:
     table: pd.DataFrame  # a row a method, in the order asked for
     each: pd.DataFrame  # a row a method and unit
     differences: pd.DataFrame  # a row a pair of methods
-    best: str  # of all methods; best_network, best_baseline: None where there is none
+    # of all methods; best_network (or automatic decoder), best_baseline: None where there is none
+    best: str
     best_network: str | None
     best_baseline: str | None
     # over units, in the order of the table; None for one method or one unit
@@ -137,7 +139,8 @@ def _table(named: dict[str, Named], methods: list[str], networks: tuple[str, ...
     for name, method in named.items():
         score = statistics.interval(method.score)
         chance, p = by_chance[name]
-        row = {"method": name, "kind": "network" if name in networks else "baseline",
+        row = {"method": name, "kind": "automatic" if is_automatic(name) else
+               "network" if name in networks else "baseline",
                "seeds": len(method.said), "subjects": len(np.unique(method.subjects)),
                "units": len(method.units), "windows": len(method.windows),
                "balanced_accuracy" if method.classes else "mae": score.mean,

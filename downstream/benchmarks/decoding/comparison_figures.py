@@ -259,10 +259,12 @@ def _look(name: str, result: Comparison) -> tuple[str, str]:
 def _legend(axis, result: Comparison) -> None:
     from matplotlib.lines import Line2D
 
+    kinds = [kind for kind in ("network", "automatic") if kind in set(result.table["kind"])]
+    ours = " or ".join(kinds).replace("automatic", "automatic decoder")
     there = {name in result.networks for name in result.table["method"]}
     handles = [Line2D([], [], color=color, marker=marker, lw=2.5, ms=6, label=word)
                for is_network, (color, marker), word in
-               ((True, _NETWORK, "network: mean, 95 % interval"),
+               ((True, _NETWORK, f"{ours}: mean, 95 % interval"),
                 (False, _BASELINE, "baseline: mean, 95 % interval")) if is_network in there]
     handles.append(Line2D([], [], color="0.6", marker="o", lw=0.7, ms=4, alpha=0.8,
                           label=result.unit.counted(1)))

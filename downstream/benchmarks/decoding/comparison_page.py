@@ -53,7 +53,7 @@ def finding(result: Comparison) -> str:
     row = result.row(best)
     n, unit = int(row["units"]), result.unit
     is_network = best in result.networks
-    word = "network" if is_network else "baseline"
+    word = _kind(result, best)
     said = (f"Best is {best} ({word}): {score} {_of_row(row, result)} over "
             f"{unit.counted(n)}")
     if result.classes:
@@ -73,7 +73,7 @@ def finding(result: Comparison) -> str:
     else:
         gap = result.row(other)
         found = -gap["difference"], -gap["difference_high"], -gap["difference_low"], gap["p_holm"]
-        which = f"the best network, {other}"
+        which = f"the best {_kind(result, other)}, {other}"
     mean, low, high, p = found
     if mean != mean:
         return f"{said} It shares no test window with {which}."
@@ -87,6 +87,12 @@ def finding(result: Comparison) -> str:
     least = statistics.least_p(n)
     return f"{said}; with {unit.counted(n)} no p can be below {words.p_value(least)})." \
         if least >= LEVEL else f"{said})."
+
+
+def _kind(result: Comparison, method: str) -> str:
+    """Such as "network"."""
+    kind = result.row(method)["kind"]
+    return "automatic decoder" if kind == "automatic" else kind
 
 
 def page(result: Comparison, about: About, out: Path) -> Page:

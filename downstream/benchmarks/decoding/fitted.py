@@ -21,7 +21,7 @@ from ...decoder.build import build
 from ...decoder.features import InMemory
 from ...decoder.fit import fit
 from ...decoder.labeled import Labeled, sensors_of
-from ...protocol.choice import chosen
+from ...protocol.choice import chosen, without_lost
 from ...scoring.predictions import predict
 from . import methods
 from .methods import Network
@@ -43,6 +43,7 @@ class Networks:
     accelerator: Accelerator
     batch_windows: int
     tuning: int
+    refit: bool = False  # solved heads, on training and validation windows
     # tokens of `windows` by the model evaluated, where they are on disk
     read_tokens: Callable[[], InMemory] | None = None
     _known: dict = field(default_factory=dict)
@@ -58,6 +59,10 @@ class Networks:
         tried = methods.settings(what, self.tuning, self.architecture,
                                  self.models[what.model].config)
         (decoder, pooled), setting = chosen(tried, data, attempt)
+        if self.refit and what.mode == "frozen" and decoder.config.solved:
+            heat = decoder.head.temperature.clone()  # stays as validation people chose it
+            decoder, pooled = self._trained(what, setting, of_both(data), seed, out / "again")
+            decoder.head.temperature.copy_(heat)
         return predict(decoder, pooled, data.windows["test"], device), setting
 
     def features(self, random: bool, data: Labeled, seed: int) -> InMemory:
@@ -65,10 +70,20 @@ class Networks:
         decoder = self._built(Network(random=random), {}, data, seed)
         return self._pooled(Network(random=random), decoder, data, seed)
 
+    def view(self, model: str, data: Labeled) -> tuple[str, InMemory]:
+        """(how a model's features are pooled for automatic decoders, those of all windows)."""
+        pools = [pool for pool in self.models[model].config.pools if pool != "attention"]
+        wanted = self.architecture.get("pool", "")
+        what = Network(architecture={"pool": wanted if wanted in pools else pools[0],
+                                     "head": "linear"}, model=model)
+        decoder = self._built(what, {}, data, 0)
+        return decoder.config.pool, self._pooled(what, decoder, data, 0)
+
     def _trained(
         self, what: Network, setting: dict, data: Labeled, seed: int, out: Path
     ) -> tuple[Decoder, InMemory]:
         """The decoder, and what its head sees of all windows."""
+        setting = without_lost(setting)
         recipe = {key: value for key, value in setting.items() if key in RECIPE}
         how = dataclasses.replace(self.train, seed=seed, **recipe)
         along = self.train_random if what.random else self.train_full
@@ -117,6 +132,7 @@ class Baselines:
     data: Labeled  # any fold; windows: of all folds
     windows: np.ndarray
     tuning: int  # settings tried
+    refit: bool = False  # those that draw no numbers, on training and validation windows
 
     def __post_init__(self):
         self.channels = common_channels(self.data, self.windows)
@@ -139,6 +155,11 @@ class Baselines:
             return baseline, baseline.predict(shown["validation"], watched)
 
         baseline, setting = chosen(make.SETTINGS[: self.tuning], data, attempt)
+        if self.refit and not make.DRAWS:
+            both = np.concatenate([shown["train"], shown["validation"]])
+            baseline = make(seed, **without_lost(setting), **rate)
+            baseline.fit(both, np.concatenate([target, wanted]),
+                         np.concatenate([subjects, watched]))
         return baseline.predict(shown["test"], data.of("test")[2]), setting
 
     @property
@@ -186,6 +207,13 @@ class Baselines:
             signal = read(window, self.channels)
             out[row] = signal[:, np.isfinite(signal).all(axis=0)]
         return out
+
+
+def of_both(data: Labeled) -> Labeled:
+    """The fold with the validation windows among the training windows."""
+    both = np.sort(np.concatenate([data.windows["train"], data.windows["validation"]]))
+    return dataclasses.replace(data, windows={
+        **data.windows, "train": both, "validation": data.windows["validation"][:0]})
 
 
 def common_channels(data: Labeled, windows: np.ndarray, share: float = 0.8) -> list[str]:

@@ -35,7 +35,7 @@ def report(
     """
     out, task, parts, data = setup.out, setup.task, setup.parts, setup.parts[0]
     names = list(dict.fromkeys(predictions["method"]))
-    baselines = {name for name in names if not methods.is_network(name)}
+    baselines = set(filter(methods.is_baseline, names))
     result = comparison.compare(predictions, data.classes, names, baselines, task.per,
                                 what_a_fold_is(run.protocol))
     predictions.to_parquet(out / "predictions.parquet", index=False)
@@ -62,7 +62,7 @@ def report(
         attribution=picture, curves=curves, learned=learned, covariates=beside,
     )
     files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
-    notes = [*said_of_whom(run.protocol), *task.remarks, *lacking.of_corpus(data.corpus),
+    notes = [*said_of_whom(run.protocol), *same_people(run, names), *task.remarks, *lacking.of_corpus(data.corpus),
              *left_out(data, parts, setup.narrow),
              *diverged(predictions), *unmapped,
              *(covariates.in_words(beside, result.best) if len(beside) else []), *result.notes]
@@ -119,9 +119,11 @@ def how(run: EvaluateConfig, task: Task, parts: list[Labeled]) -> list[str]:
         f"What has one answer is each {task.per}, scored by {task.metric}; windows of one "
         f"{task.trial} belong together.",
         f"Protocol: {in_words(run.protocol, parts, task.trial)}.",
-        f"Every method tried up to {run.tuning} setting(s); the validation windows of each fold "
+        f"Every network and baseline tried up to {run.tuning} setting(s); the validation windows "
+        f"of each fold "
         f"chose one, and the step to stop at. The test windows of a fold were used once.",
-        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers."
+        f"Networks were trained with {run.seeds} seed(s); so were baselines that draw numbers, and "
+        f"automatic decoders of 4 people or more, whose folds inside are drawn."
         if run.model or run.models else
         f"No pretrained model was compared. Baselines that draw numbers were trained with "
         f"{run.seeds} seed(s).",
@@ -135,6 +137,28 @@ def how(run: EvaluateConfig, task: Task, parts: list[Labeled]) -> list[str]:
          }.get(run.protocol.kind, "No subject, recording or copy of a file stands on two sides of "
                "a fold (checked)."),
     ]
+
+
+def same_people(run: EvaluateConfig, names: list[str]) -> list[str]:
+    """Which methods learned from validation windows too, in lines."""
+    automatic = [name for name in names if methods.is_automatic(name)]
+    others = [name for name in names if name not in automatic]
+    lines = []
+    if automatic:
+        lines.append(f"{' and '.join(automatic)} learned from training and validation windows: all "
+                     f"choices were made by folds inside these, none by test windows")
+    if run.refit:
+        trained = [name for name in others if not methods.is_solved(name, run.architecture)]
+        again = len(trained) < len(others)
+        lines.append(
+            ("solved methods were fitted again on training and validation windows, with the "
+             "setting that the validation windows chose" if again else "no method here is solved")
+            + (f"; {', '.join(trained)} {'are' if len(trained) > 1 else 'is'} trained and stopped "
+               f"by validation windows, so learned from training windows alone" if trained else ""))
+    elif automatic and others:
+        lines.append("the other methods learned from training windows alone, and chose by "
+                     "validation windows (--refit true fits solved ones again on both)")
+    return lines
 
 
 def which(

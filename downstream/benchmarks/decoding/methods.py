@@ -1,16 +1,18 @@
-"""The methods of a comparison, by name: networks, pretrained or not, and baselines.
+"""The methods of a comparison, by name: networks, pretrained or not, automatic decoders, baselines.
 
     frozen, full, random, …    NETWORKS, on a pretrained model
+    auto, auto_classical       AUTOMATIC, as `neurofm finetune` fits by default
     csp_lda, tangent_lr, …     `baselines`: simple methods, and networks of their own
     NAME_recentered            each subject's windows re-centered, without labels
     NAME@MODEL                 the same with another pretrained model, e.g.
                                frozen_recentered@published
 
-Every method tries the same number of settings and takes the one that the validation subjects
-score best.
+Networks and baselines try the same number of settings and take the one that the validation
+subjects score best. Automatic decoders choose by folds inside training and validation windows.
 """
 
 import difflib
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from neurofm.data.contract import Contract
@@ -59,6 +61,11 @@ NETWORKS = {
     "random_activity": Network("activity, from random weights.",
                                architecture={"pool": "activity"}, random=True),
 }
+AUTOMATIC = {
+    "auto": "Classical views and the pretrained model's features (with a model), weighed by folds "
+            "over people.",
+    "auto_classical": "auto without the pretrained model's features.",
+}
 # What a head may try besides the run's own recipe, the first `tuning` of them; a linear one, which
 # is solved, tries penalties; and what trains along: factors on the learning rate.
 HEAD_SETTINGS: tuple[dict[str, float], ...] = (
@@ -71,13 +78,30 @@ FULL_SETTINGS: tuple[dict[str, float], ...] = (
 
 
 def choices() -> list[str]:
-    """Networks and baselines, without the _recentered ones."""
-    return [*NETWORKS, *(name for name in baselines.names() if not name.endswith(RECENTERED))]
+    """All methods, without the _recentered ones."""
+    return [*NETWORKS, *AUTOMATIC, *(name for name in baselines.names() if not name.endswith(RECENTERED))]
 
 
 def is_network(name: str) -> bool:
     """True for networks of ours, False for baselines."""
     return name.partition("@")[0].removesuffix(RECENTERED) in NETWORKS
+
+
+def is_automatic(name: str) -> bool:
+    """True for automatic decoders."""
+    return name.partition("@")[0] in AUTOMATIC
+
+
+def is_baseline(name: str) -> bool:
+    """True for baselines."""
+    return not is_network(name) and not is_automatic(name)
+
+
+def automatic_model(name: str, models: Collection[str]) -> str | None:
+    """Name of the pretrained model in an automatic decoder, None = none. models: names of those
+    that there are."""
+    base, _, model = name.partition("@")
+    return model if base == "auto" and model in models else None
 
 
 def network(name: str) -> Network:
@@ -97,21 +121,31 @@ def settings(
     return (head if what.mode == "frozen" else FULL_SETTINGS)[:tuning]
 
 
+def is_solved(name: str, architecture: dict) -> bool:
+    """Whether a network or baseline has one solution, so that it needs no windows to stop by.
+    architecture: fields of DecoderConfig for all networks."""
+    if not is_network(name):
+        return not baselines.find(name).DRAWS
+    what = network(name)
+    made = {"head": "linear", "pool": ""} | architecture | what.architecture
+    return what.mode == "frozen" and made["head"] == "linear" and made["pool"] != "attention"
+
+
 def check(names: list[str], models: list[str], number: bool, contract: Contract) -> None:
     """Raise ValueError for a method that there is not, or not for this kind of label or signal.
 
     models: names of the pretrained models, "" the one evaluated. number: labels are numbers.
     contract: of the corpus.
     """
-    known = [*NETWORKS, *baselines.names()]
+    known = [*NETWORKS, *AUTOMATIC, *baselines.names()]
     unknown = [name for name in names
-               if not is_network(name) and name.removesuffix(RECENTERED) not in known
-               and name not in known]
+               if is_baseline(name) and name not in known
+               and name.removesuffix(RECENTERED) not in baselines.names()]
     if unknown or not names:
         plain = [name for name in known if not name.endswith(RECENTERED)]
         near = difflib.get_close_matches((unknown or [""])[0], known, n=1)
         raise ValueError(f"methods: unknown {unknown}; there are {', '.join(plain)}, each also "
-                         f"with {RECENTERED} after it"
+                         f"with {RECENTERED} after it (but for {' and '.join(AUTOMATIC)})"
                          + (f"; did you mean {near[0]!r}?" if near else ""))
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"methods: named twice: {', '.join(twice)}")
@@ -119,18 +153,21 @@ def check(names: list[str], models: list[str], number: bool, contract: Contract)
         model = name.partition("@")[2]
         if is_network(name) and not model and "" not in models:
             raise ValueError(f"methods: {name} is a network of a pretrained model, and none is "
-                             f"given: name it, --model=FOLDER, or ask for baselines: "
+                             f"given: name it, --model=FOLDER, or ask for others: "
                              f"{', '.join(fitting(number, contract))}")
         if model and model not in models:
             turned = f"{name.partition('@')[0]}{RECENTERED}@{model.removesuffix(RECENTERED)}"
             hint = f"or write {turned}" if model.endswith(RECENTERED) else "or leave it out"
             raise ValueError(f"methods: {name} wants a model named {model}; name it, e.g. "
                              f"--models.{model}=FOLDER, {hint}")
-        if not is_network(name) and number != baselines.find(name).REGRESSION:
+        if name.startswith("auto_classical@"):
+            raise ValueError(f"methods: {name}: auto_classical is without a pretrained model; name "
+                             f"it without @{model}")
+        if is_baseline(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
                              f"{', '.join(fitting(number, contract))}")
-        if not is_network(name) and baselines.find(name).SEES not in contract.VIEWS:
+        if is_baseline(name) and baselines.find(name).SEES not in contract.VIEWS:
             raise ValueError(f"methods: {name} does not read {contract.name}; these do: "
                              f"{', '.join(fitting(number, contract))}")
 
@@ -152,10 +189,10 @@ def check_pools(
 
 def fitting(number: bool, contract: Contract, pools: tuple[str, ...] = ()) -> list[str]:
     """All methods for this kind of label and signal. pools: of the model; none = without a model,
-    baselines alone."""
+    no networks."""
     networks = [*NETWORKS, *(f"{name}{RECENTERED}" for name in ("frozen", "full", "random_frozen"))]
     networks = [name for name in networks
                 if network(name).architecture.get("pool", "") in ("", *pools)]
     simple = [one for one in baselines.names() if number == baselines.find(one).REGRESSION
               and baselines.find(one).SEES in contract.VIEWS]
-    return [*networks, *simple] if pools else simple
+    return [*networks, *AUTOMATIC, *simple] if pools else ["auto", *simple]

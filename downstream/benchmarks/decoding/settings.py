@@ -24,7 +24,7 @@ class EvaluateConfig:
         A finished corpus with labels.
     model
         Checkpoint of a model with features, or of a decoder (its encoder is used). Without a model
-        only baselines are compared.
+        baselines and classical views are compared.
     models
         Further checkpoints by name, for methods NAME@MODEL.
     out
@@ -34,11 +34,15 @@ class EvaluateConfig:
     protocol
         Which subjects train, select settings and test.
     methods
-        Networks and baselines to compare; empty = all that fit (without a model: baselines).
+        Methods to compare; empty = all that fit (without a model: baselines and auto).
     seeds
         Number of trainings of each network; 5 or more for a paper.
     tuning
         Number of settings that each method tries; validation subjects select one.
+    refit
+        Fit solved methods (baselines that draw no numbers, linear heads) again on training and
+        validation windows, with the setting that was chosen. Automatic decoders always learn from
+        both.
     shots
         Numbers of labeled windows per class of a new subject, for learning curves; empty = none.
     explain
@@ -84,6 +88,7 @@ class EvaluateConfig:
     models: dict[str, str] = field(default_factory=dict)
     seeds: Count = 5
     tuning: Count = 4
+    refit: bool = False
     shots: list[Whole] = field(default_factory=list)
     explain: str = ""
     covariates: list[str] = field(default_factory=list)

@@ -22,7 +22,8 @@ from ...protocol.choice import Diverged, in_words
 from ...protocol.windows import SAME_PEOPLE, folds
 from ...scoring import covariates
 from ...scoring.predictions import table_of
-from . import methods
+from . import automatic, methods
+from .automatic import Automatic
 from .fitted import Baselines, Networks
 from .jobs import Job
 from .settings import EvaluateConfig
@@ -39,6 +40,7 @@ class Setup:
     narrow: list[Labeled]
     networks: Networks
     simple: Baselines | None  # None where no baseline is compared
+    automatic: Automatic
     ledgers: dict[str, dict | None]  # of the models, by name; "" is the one evaluated
     jobs: list[Job]
 
@@ -54,6 +56,10 @@ class Setup:
             shutil.rmtree(folder, ignore_errors=True)
             what = methods.network(job.method)
             ledger = None if what.random else self.ledgers[what.model]
+        elif methods.is_automatic(job.method):
+            answers, setting = self.automatic.answers(job.method, job.fold, job.seed)
+            model = methods.automatic_model(job.method, self.ledgers)
+            ledger = None if model is None else self.ledgers[model]
         else:
             assert self.simple is not None  # there is a baseline among the methods
             answers, setting = self.simple.answers(job.method, job.fold, job.seed)
@@ -92,7 +98,7 @@ def prepared(run: EvaluateConfig) -> Setup:
         check_contract(model, models[name], corpus)
     # Before hours of training: whether the baselines can take the windows at all.
     narrow, simple = parts, None
-    if not all(methods.is_network(name) for name in names):
+    if any(map(methods.is_baseline, names)):
         if run.baselines_only:
             few = labeled(corpus, every.classes, {**run.only, **run.baselines_only},
                            number=task.number)
@@ -103,23 +109,28 @@ def prepared(run: EvaluateConfig) -> Setup:
                                      f"window; choose another protocol, or leave baselines out")
                 checked(fold, 1, whole=False)
         simple = Baselines(narrow[0], np.unique(np.concatenate([f.all for f in narrow])),
-                           run.tuning)
+                           run.tuning, run.refit)
+    drawn = False  # whether seeds make a difference to automatic decoders
+    if any(map(methods.is_automatic, names)):
+        automatic.check(parts, windows)
+        drawn = automatic.draws(parts)
     tokens, reader = run.tokens, run.model or ""
     networks = Networks(
         opened, windows, run.architecture, run.train, run.train_full, run.train_random,
-        Accelerator(), run.batch_windows, run.tuning,
+        Accelerator(), run.batch_windows, run.tuning, run.refit,
         None if tokens is None else lambda: features.read_tokens(
             tokens, reader, corpus, windows, every.target),
     )
     jobs = [  # methods of one fold and seed follow each other: random weights share their tokens
-        Job(number, fold if methods.is_network(name) else small, name, seed)
+        Job(number, small if methods.is_baseline(name) else fold, name, seed)
         for number, (fold, small) in enumerate(zip(parts, narrow, strict=True))
         for seed in range(run.seeds) for name in names
-        if seed == 0 or methods.is_network(name) or baselines.find(name).DRAWS
+        if seed == 0 or (drawn if methods.is_automatic(name) else methods.is_network(name)
+                         or baselines.find(name).DRAWS)
     ]
     ledgers = {name: checkpoints.read_ledger(path) for name, path in models.items()}
     return Setup(Path(run.out).expanduser(), task, corpus, parts, narrow, networks, simple,
-                 ledgers, jobs)
+                 Automatic(networks, windows, run.batch_windows), ledgers, jobs)
 
 
 def _check_extras(run: EvaluateConfig, task: tasks.Task, names: list[str]) -> None:
