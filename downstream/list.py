@@ -117,7 +117,7 @@ def _of_baselines() -> dict[str, str]:
 
 
 def _of_methods() -> dict[str, str]:
-    """Networks, automatic decoders and baselines; those which can be re-centered have a row for all."""
+    """All of them; those which can be re-centered have a row for all."""
     networks = {name: network.about for name, network in methods.NETWORKS.items()}
     more = {f"NAME{methods.RECENTERED}": "The same with each subject's windows re-centered, "
                                          "without labels.",

@@ -39,9 +39,10 @@ def of(result) -> list[str]:
         seeds = int(networks["seeds"].min())
         found.append(f"{seeds} seed{'s' * (seeds > 1)} of a network: intervals say little of what "
                      f"another training would give")
-    if any("recentered" in name for name in table["method"]):
-        found.append("recentered methods use all of a test subject's windows, without labels; the "
-                     "others name each window by itself")
+    if any("recentered" in name for name in table["method"]) or (table["kind"] ==
+                                                                 "automatic").any():
+        found.append("recentered methods and automatic decoders use all of a test subject's "
+                     "windows, without labels; the others name each window by itself")
     for name, method in result.named.items():
         if method.classes and result.per == "window":
             lacking = int(np.isnan(method.score[0]).any(axis=1).sum())
