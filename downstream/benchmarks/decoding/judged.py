@@ -62,7 +62,8 @@ def report(
         attribution=picture, curves=curves, learned=learned, covariates=beside,
     )
     files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
-    notes = [*said_of_whom(run.protocol), *same_people(run, names), *task.remarks, *lacking.of_corpus(data.corpus),
+    notes = [*said_of_whom(run.protocol), *same_people(run, names), *task.remarks,
+             *lacking.of_corpus(data.corpus),
              *left_out(data, parts, setup.narrow),
              *diverged(predictions), *unmapped,
              *(covariates.in_words(beside, result.best) if len(beside) else []), *result.notes]

@@ -79,7 +79,8 @@ FULL_SETTINGS: tuple[dict[str, float], ...] = (
 
 def choices() -> list[str]:
     """All methods, without the _recentered ones."""
-    return [*NETWORKS, *AUTOMATIC, *(name for name in baselines.names() if not name.endswith(RECENTERED))]
+    return [*NETWORKS, *AUTOMATIC,
+            *(name for name in baselines.names() if not name.endswith(RECENTERED))]
 
 
 def is_network(name: str) -> bool:
