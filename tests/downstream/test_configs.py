@@ -1,22 +1,27 @@
 """The runs in `configs/downstream` and `configs/federated` are understood by their commands."""
 
+import dataclasses
 import tomllib
 from importlib import import_module
 
 import pytest
 import yaml
 
-from neurofm import config
+from neurofm import cli, config
 from neurofm.data.contract import InputContract
+from neurofm.data.corpus import Corpus
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.downstream import tasks
 from neurofm.downstream.benchmarks.decoding.methods import check, fitting
 from neurofm.downstream.benchmarks.decoding.question import EvaluateConfig
+from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.federate import FederateConfig
 from neurofm.downstream.federated.rounds import Federation
 from neurofm.downstream.finetune import FinetuneConfig
+from neurofm.downstream.protocol.windows import Protocol, absent, folds
 from neurofm.models.brainomni import BrainOmniConfig
 from neurofm.preprocessing.ingest import IngestConfig
+from tests.support.planted import make_corpus
 
 
 def test_federated_configs_hold_only_known_keys(repo):
@@ -61,3 +66,29 @@ def test_no_run_watches_the_subjects_it_is_tested_on(repo):
     for path in paths:
         run = yaml.safe_load(path.read_text())
         assert "test" not in [run.get("watch"), *run.get("splits", [])], path
+
+
+def test_published_people_who_are_not_there_are_named(repo, tmp_path, capsys):
+    """The split of Open EEG Bench with the first 20 of its 36 people."""
+    path = repo / "configs" / "downstream" / "eegmat_open_eeg_bench.yaml"
+    run = config.parse(EvaluateConfig, [f"--config={path}", "--data=c", "--out=o"],
+                       command="evaluate")
+    check(run.methods, [], False, InputContract())
+    made = make_corpus(tmp_path / "corpus", split=["train"] * 20, n_windows=2)
+    out = tmp_path / "out"
+    words = ["evaluate", "decoding", f"--config={path}", f"--data={made}", f"--out={out}",
+             "--task=labels"]
+    assert cli.main(words) == 1
+    said = capsys.readouterr().err
+    assert "20-27 (train); 28-31 (validation); 32-35 (test)" in said
+    assert "nobody is left for validation and test" in said
+    assert not out.exists()
+    data = labeled(Corpus.open(made))
+    here = Protocol(kind="published", train=["0-11", "25"], validation_subjects=["12-15"],
+                    test=["16-20"])
+    (fold,) = folds(data, dataclasses.replace(here, train=["0-11"]))
+    assert [len(set(fold.of(split)[2])) for split in ("train", "validation", "test")] == [12, 4, 4]
+    assert "20 (test); scores are not those of the whole split" in absent(
+        data, dataclasses.replace(here, train=["0-11"]))[0]
+    with pytest.raises(ValueError, match="subject '25'"):
+        folds(data, here)

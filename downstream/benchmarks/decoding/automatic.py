@@ -16,10 +16,11 @@ from neurofm.models.stacked_config import NETWORK
 from ...decoder.features import InMemory, OfCorpus
 from ...decoder.inner_folds import LEAST_PEOPLE
 from ...decoder.labeled import Labeled
-from ...decoder.stack import fit_stack
+from ...decoder.stack import fit_stack, part
 from ...decoder.stacked_build import build_stacked, channels_of, measure
 from ...scoring.predictions import predict
 from . import methods
+from .few_shot import Values
 from .fitted import Networks, of_both
 
 
@@ -56,6 +57,16 @@ class Automatic:
                   say=lambda *_: None)
         known.update(own)
         return model, pooled
+
+    def views(self, name: str, data: Labeled) -> dict[str, tuple[Values, float]]:
+        """Features of all windows of a fold and share of each view that has any."""
+        model, pooled = self.fitted(name, data, 0)
+        training, test = of_both(data).windows["train"], data.windows["test"]
+        windows = np.concatenate([training, test])
+        parts = [part(pooled, pooled.rows(some)) for some in (training, test)]
+        return {view: (Values(windows, np.concatenate([one.features(model, model.views[k])
+                                                       for one in parts]), training), share)
+                for k, (view, share) in enumerate(model.weights.items()) if share > 0}
 
     def _measured(
         self, name: str, data: Labeled, training: np.ndarray

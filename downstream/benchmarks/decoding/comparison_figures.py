@@ -219,7 +219,8 @@ def few_shots(path: Path, curves: pd.DataFrame, result: Comparison) -> None:
     low, high."""
     figure, axis = subplots(figsize=(7.5, 4.2))
     looks = [(c, m) for m, c in zip("osD^vP*X", COLORS, strict=True)]
-    for k, (name, part) in enumerate(curves.groupby("method", sort=False)):
+    shown = curves[~curves["method"].str.contains(": ")]  # views are in the table
+    for k, (name, part) in enumerate(shown.groupby("method", sort=False)):
         part = part.sort_values("shots")
         color, marker = looks[k % len(looks)]
         dashes = ("-", "--", ":")[k // len(looks) % 3]  # colors have been used up

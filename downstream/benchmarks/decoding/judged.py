@@ -15,7 +15,7 @@ from ...decoder import lacking
 from ...decoder.build import open_backbone
 from ...decoder.labeled import Labeled
 from ...protocol import choice
-from ...protocol.windows import in_words, said_of_whom, what_a_fold_is
+from ...protocol.windows import absent, in_words, said_of_whom, what_a_fold_is
 from ...scoring import attribution, attribution_figure, brain_figures, covariates
 from ...tasks import Task
 from . import comparison, comparison_page, methods, printed, written
@@ -62,8 +62,8 @@ def report(
         attribution=picture, curves=curves, learned=learned, covariates=beside,
     )
     files += written.write(out, result, about) + maps + [path.name for _, path, _ in learned]
-    notes = [*said_of_whom(run.protocol), *same_people(run, names), *task.remarks,
-             *lacking.of_corpus(data.corpus),
+    notes = [*said_of_whom(run.protocol), *absent(data, run.protocol),
+             *same_people(run, names), *task.remarks, *lacking.of_corpus(data.corpus),
              *left_out(data, parts, setup.narrow),
              *diverged(predictions), *unmapped,
              *(covariates.in_words(beside, result.best) if len(beside) else []), *result.notes]

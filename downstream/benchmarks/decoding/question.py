@@ -23,7 +23,7 @@ from neurofm.terminal import log_shown
 from neurofm.training import parallel
 
 from ...scoring import identity
-from . import few_shot, judged
+from . import few_shot, judged, methods
 from .jobs import share, work
 from .settings import EvaluateConfig, part_of
 from .setup import Setup, prepared
@@ -83,7 +83,10 @@ def _report(run: EvaluateConfig, setup: Setup, call: Call) -> Made:
     table = pd.concat([pd.read_parquet(setup.out / "parts" / job.file) for job in setup.jobs],
                       ignore_index=True)
     networks = setup.networks if run.model else None  # probes are of the model evaluated
-    curves = few_shot.curves(run.shots, networks, setup.simple, setup.parts, run.seeds) \
-        if run.shots else None
+    auto = next((job.method for job in setup.jobs if methods.is_automatic(job.method)), None)
+    curves = few_shot.curves(
+        run.shots, networks, setup.simple, setup.parts, run.seeds,
+        (lambda fold: (auto, setup.automatic.views(auto, fold))) if auto else None,
+    ) if run.shots else None
     known = identity.probe(networks, setup.simple, setup.parts[0])
     return judged.report(run, setup, table, curves, known, call.parents)

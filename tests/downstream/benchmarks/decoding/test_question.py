@@ -91,7 +91,7 @@ def test_baselines_without_a_model(planted, results, tmp_path, capsys):
     assert evaluate([*common, f"--out={out}", "--methods=[csp_lda,band_power_lr]",
                      "--shots=[1,3]"]) == 0
     assert "nothing to do" in capsys.readouterr().out
-    assert methods.fitting(False, InputContract()) == [
+    assert methods.fitting(False, InputContract()) == ["auto"] + [
         name for name in baselines.INDEX
         if not baselines.find(name).REGRESSION
         and not baselines.find(name).SEES.endswith("scans")]
