@@ -58,7 +58,7 @@ class Judged:
 @torch.no_grad()
 def fit_stack(
     model: Stacked, pooled: InMemory, windows: np.ndarray, recording: np.ndarray,
-    start_s: np.ndarray, *, seed: int = 0, answers: dict[str, np.ndarray] | None = None,
+    start_s: np.ndarray, *, seed: int = 0, outputs_of: dict[str, np.ndarray] | None = None,
     say: Callable = print,
 ) -> list[Judged]:
     """Fit all views, their linear models and their shares.
@@ -75,8 +75,8 @@ def fit_stack(
         Of each training window: where the fold of few people are cut.
     seed
         Of the folds.
-    answers
-        Held-out answers by view, of the same windows and folds: those that are there are taken,
+    outputs_of
+        Held-out outputs by view, of the same windows and folds: those that are there are taken,
         those that are found are put in.
     say
         Is told the result.
@@ -95,7 +95,7 @@ def fit_stack(
     splits = [(part(pooled, rows[fold != k]), part(pooled, rows[fold == k]), fold == k)
               for k in np.unique(fold)]
     found, outputs = list[tuple[int, float, float]](), []
-    known = {} if answers is None else answers
+    known = {} if outputs_of is None else outputs_of
     for name in progress.each(model.config.views, len(model.config.views), "views"):
         if name not in known:
             known[name] = _held_out(model, name, splits, target, weight, n_classes)

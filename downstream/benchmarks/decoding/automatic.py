@@ -53,7 +53,7 @@ class Automatic:
         own = {view: value for view, value in known.items() if not view.startswith(NETWORK)}
         table = data.corpus.windows
         fit_stack(model, pooled, training, table["recording"].to_numpy()[training],
-                  table["start_s"].to_numpy()[training], seed=seed, answers=own,
+                  table["start_s"].to_numpy()[training], seed=seed, outputs_of=own,
                   say=lambda *_: None)
         known.update(own)
         return model, pooled
