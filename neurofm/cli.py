@@ -51,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"neurofm: unknown command {name!r}; {hint}\n")
         return 2
     _let_others_work()
+    if words and not {"-h", "--help"} & {*words}:
+        _warm_up(name)
     try:
         with integrity.scope():
             return _loaded(command)(words) or 0
@@ -77,6 +79,14 @@ def _let_others_work() -> None:
     a quiet machine gains a tenth. Whoever sets one of these variables decides."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "5000"
+
+
+def _warm_up(name: str) -> None:
+    """Workers load what they share while the command itself is loaded."""
+    for shared in entry_points(group="neurofm.workers", name=name):
+        from . import processes
+
+        processes.warm_up([shared.value])
 
 
 def _split(argv: list[str], commands: Iterable[str]) -> tuple[str, list[str]]:

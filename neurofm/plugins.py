@@ -5,7 +5,8 @@
 
 and `my_model` is a model here, in commands, in their help and in checkpoints. Groups:
 neurofm.models (models and tokenizers), neurofm.readers, neurofm.steps, neurofm.contracts (kinds of
-signal), neurofm.tasks, neurofm.baselines, neurofm.benchmarks, neurofm.commands.
+signal), neurofm.tasks, neurofm.baselines, neurofm.benchmarks, neurofm.commands, neurofm.workers
+(command → the module that its worker processes share: it loads while the command does).
 """
 
 import logging

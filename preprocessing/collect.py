@@ -27,17 +27,7 @@ from .records import Kind, Records
 from .steps.refusal import ContractError, some
 from .whose import Exclude
 
-# What a worker needs, imported once and then shared by all (Linux and macOS; elsewhere each imports
-# for itself). MNE and SciPy load these only when first used, which would cost each two seconds.
-PRELOAD = (
-    "neurofm.preprocessing.one_recording", "neurofm.preprocessing.readers.mne_raw", "mne",
-    "mne.io.base",
-    "mne.io.fiff.raw", "mne.io.edf.edf", "mne.io.brainvision", "mne.io.eeglab", "mne.io.kit",
-    "mne.io.ctf", "mne.io.bti", "mne.io.egi", "mne.io.cnt", "mne.io.nihon", "mne.io.curry",
-    "mne.io.snirf", "mne.io.persyst", "mne.io.nirx", "mne.io.mef", "mne.filter", "mne.evoked",
-    "mne.epochs", "mne.channels.montage", "mne.time_frequency", "scipy.signal", "filelock",
-    "mne_bids.read", "pyarrow.pandas_compat",
-)
+PRELOAD = ("neurofm.preprocessing.preloaded",)  # imported once, then shared by all workers
 
 
 class Settings(Protocol):

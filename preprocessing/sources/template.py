@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import least_squares
 
 # FreeSurfer's "MNI305 to MNI152" (its wiki, "CoordinateSystems", 8b); fsaverage's surfaces are in
 # MNI305.
@@ -62,6 +61,8 @@ def to_head(place: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]
 def sphere() -> tuple[Float[np.ndarray, "3"], float]:
     """(center in the head frame, radius in meters) of the sphere nearest to the inner skull's upper
     part, where cortex and sensors are."""
+    from scipy.optimize import least_squares
+
     skull = moved(_inner_skull(), np.linalg.inv(head_to_305()))
     upper = skull[skull[:, 2] > 0.03]
 

@@ -16,8 +16,8 @@ A zero-phase response needs the future, so gains are kept and phases are not:
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.signal is loaded when it is first used
 from jaxtyping import Float
-from scipy import signal
 
 from neurofm.data.contract import InputContract
 
@@ -40,10 +40,10 @@ class CausalResponse:
     def at(self, frequency_hz) -> np.ndarray:
         """Complex gain at frequencies (Hz)."""
         at = np.asarray(frequency_hz, dtype=float)
-        fir = signal.freqz(self.taps, worN=at, fs=self.sfreq)[1]
+        fir = scipy.signal.freqz(self.taps, worN=at, fs=self.sfreq)[1]
         if not len(self.sections):
             return fir
-        return fir * signal.freqz_sos(self.sections, worN=at, fs=self.sfreq)[1]
+        return fir * scipy.signal.freqz_sos(self.sections, worN=at, fs=self.sfreq)[1]
 
     def group_delay_s(self, frequency_hz) -> np.ndarray:
         """By how much an oscillation's envelope comes out later, s: −dφ/dω."""
@@ -59,19 +59,19 @@ def design_causal(sfreq: float, contract: InputContract) -> CausalResponse:
         edge = contract.highpass_hz
         half_hz = edge - min(max(0.25 * edge, 2.0), edge) / 2  # MNE's transition, its middle
         order = 2 if edge <= 2 else 4
-        sections.append(signal.butter(order, half_hz * 3 ** (0.5 / order), "highpass", fs=sfreq,
-                                      output="sos"))
+        sections.append(scipy.signal.butter(order, half_hz * 3 ** (0.5 / order), "highpass",
+                                            fs=sfreq, output="sos"))
     nyquist = min(sfreq, contract.sfreq) / 2
     lines = {line * k for line in contract.notch_hz for k in range(1, int(nyquist / line) + 1)}
     for line in sorted(line for line in lines if line + 1 < nyquist):
         # |H| = ½ where the offset is 0.577 of half the width at −3 dB.
         width = _NOTCH_WIDTH_HZ / 0.577
-        b, a = signal.iirnotch(line, line / width, fs=sfreq)
+        b, a = scipy.signal.iirnotch(line, line / width, fs=sfreq)
         sections.append(np.concatenate([b, a])[None])
     kernels = design(sfreq, contract.with_(highpass_hz=None, notch_hz=())).kernels
     taps = np.ones(1)
     for kernel in kernels:
-        least = signal.minimum_phase(kernel, method="homomorphic", half=False)
+        least = scipy.signal.minimum_phase(kernel, method="homomorphic", half=False)
         taps = np.convolve(taps, least * (kernel.sum() / least.sum()))
     return CausalResponse(np.concatenate(sections) if sections else np.zeros((0, 6)), taps, sfreq)
 
@@ -89,11 +89,13 @@ class CausalFilter:
         then the stretch backwards. Offsets of DC amplifiers would else ring for seconds."""
         mean = first.mean(axis=1)
         if len(self.response.sections):
-            steady = signal.sosfilt_zi(self.response.sections)  # [section, 2], of a step of one
+            # [section, 2], of a step of one
+            steady = scipy.signal.sosfilt_zi(self.response.sections)
             self._sections = steady[:, None, :] * mean[None, :, None]
         if len(self.response.taps) > 1:
             through = float(self.response.at([0.0])[0].real) / self.response.taps.sum()
-            self._taps = signal.lfilter_zi(self.response.taps, [1.0]) * (mean * through)[:, None]
+            steady = scipy.signal.lfilter_zi(self.response.taps, [1.0])
+            self._taps = steady * (mean * through)[:, None]
         self(first[:, ::-1])
 
     def __call__(self, chunk: Float[np.ndarray, "channel time"]) -> np.ndarray:
@@ -102,10 +104,11 @@ class CausalFilter:
         if out.shape[1] == 0:
             return out
         if len(self.response.sections):
-            out, self._sections = signal.sosfilt(self.response.sections, out, axis=1,
-                                                 zi=self._sections)
+            out, self._sections = scipy.signal.sosfilt(self.response.sections, out, axis=1,
+                                                       zi=self._sections)
         if len(self.response.taps) > 1:
-            out, self._taps = signal.lfilter(self.response.taps, [1.0], out, axis=1, zi=self._taps)
+            out, self._taps = scipy.signal.lfilter(self.response.taps, [1.0], out, axis=1,
+                                                   zi=self._taps)
         return out
 
 
