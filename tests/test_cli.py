@@ -347,3 +347,27 @@ def test_waiting_threads_give_their_core_away_unless_told(monkeypatch):
         monkeypatch.setattr(os, "environ", environ)
         assert cli.main(["verify", "nowhere"]) == 1
         assert environ["GOMP_SPINCOUNT"] == wanted
+
+
+def test_workers_load_beside_the_command(monkeypatch):
+    """Not after it; and not for help, which needs none."""
+    from neurofm import processes
+    from neurofm.preprocessing.collect import PRELOAD
+
+    done: list[object] = []
+    monkeypatch.setattr(processes, "warm_up", done.append)
+    monkeypatch.setattr(cli, "_loaded", lambda command: lambda words: done.append(command.name))
+    for words in (["ingest", "x", "--out", "y"], ["pair", "x", "--out", "y"]):
+        assert cli.main(words) == 0
+    assert done == [[*PRELOAD], "ingest", [*PRELOAD], "pair"]
+    done.clear()
+    assert cli.main(["ingest", "--help"]) == cli.main(["verify", "x"]) == 0
+    assert done == ["ingest", "verify"]
+
+
+def test_ingest_loads_no_scipy_signal():
+    """Its workers need that, the command itself does not: it is half of the time to its first
+    line."""
+    said = run(sys.executable, "-c", "import sys, neurofm.preprocessing.ingest; "
+               "print({'scipy.signal', 'scipy.stats', 'scipy.optimize', 'mne'} & {*sys.modules})")
+    assert said.stdout.strip() == "set()", said.stderr
