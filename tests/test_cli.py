@@ -335,7 +335,7 @@ def test_bad_input_an_option_that_is_missing_is_told_with_its_meaning(capsys):
     with pytest.raises(SystemExit):
         cli.main(["tokenize", "--data=corpus", "--out=tokens"])
     told = capsys.readouterr().err
-    assert told.startswith("neurofm tokenize: --model is missing: ")
+    assert told.startswith("neurofm tokenize: --model is missing: Checkpoint ")
     assert "--data" not in told
 
 

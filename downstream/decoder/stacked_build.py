@@ -25,7 +25,7 @@ from neurofm.nn.views import spectra
 
 from . import lacking
 from .features import InMemory, OfCorpus
-from .labeled import Labeled
+from .labeled import Labeled, sensors_of
 
 # Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
 BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
@@ -107,6 +107,14 @@ def channels_of(
     keys = corpus.recordings["layout"].to_numpy()[recording]
     names, count = np.unique(keys, return_counts=True)
     most = corpus.layouts[names[count.argmax()]]
+    found = {sensors_of(corpus.layouts[key]) for key in names}
+    kinds = {kind for key in names for kind in corpus.layouts[key].kinds}
+    if "eeg" in kinds and len(kinds) > 1 and len(common_names(
+            [corpus.layouts[key] for key in names])) < len(most):
+        raise ValueError(
+            f"{corpus.folder}: recordings have unlike kinds of sensor "
+            f"({'; '.join(sorted(found))}), which the views of an automatic decoder cannot mix; restrict it, such as with "
+            f"--only.sensors='{sensors_of(most)}', or train a network: --decoder network")
     if set(most.kinds) == {"eeg"} and most.has_position.all():
         return most
     if everybody is not None:

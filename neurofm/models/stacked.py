@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.sensors import Sensors
+from ..data.sensors import KINDS, Sensors
 from ..nn.partial_cap import LEAST_SEEN, PartialCap, part_of, seen_places
 from ..nn.spline_map import SAME, cosines, spline_map
 from ..nn.views import regions, spectra
@@ -312,9 +312,19 @@ class Stacked(WindowDecoder):
         -------
         Tensor
             `[batch, channel, time]`, float64.
+
+        Raises
+        ------
+        ValueError
+            A channel that is needed is not there, or sensors are no electrodes where the decoder
+            takes electrodes anywhere.
         """
         if not self.config.placed:
             return self._by_name(batch)
+        if not torch.compiler.is_exporting() and bool((batch.valid & (batch.kind != 0)).any()):
+            other = sorted({KINDS[k] for k in batch.kind[batch.valid].unique().tolist()} - {"eeg"})
+            raise ValueError(f"this decoder takes electrodes of EEG, wherever they are; got "
+                             f"sensors of kind {', '.join(other)}, which measure no potentials")
         signal = batch.signal.double() * batch.valid[..., None]
         found = spline_map(self.geometry[:, :3], batch.geometry[..., :3], batch.valid) @ signal
         return found - found.mean(dim=1, keepdim=True) if self.config.average else found

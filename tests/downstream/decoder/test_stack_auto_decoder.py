@@ -2,8 +2,10 @@
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -16,9 +18,10 @@ from neurofm.downstream.decoder.inner_folds import inner_folds
 from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.decoder.shares import best_factor, shares
 from neurofm.downstream.decoder.stack import fit_stack
-from neurofm.downstream.decoder.stacked_build import build_stacked, measure
+from neurofm.downstream.decoder.stacked_build import build_stacked, channels_of, measure
 from neurofm.models.stacked import Stacked, view_of
 from neurofm.models.stacked_config import NETWORK, RECENTERED, SIGNALS, StackedConfig
+from neurofm.nn import example
 from tests.support import planted as simulated
 
 # linear models
@@ -316,3 +319,18 @@ def test_auto_decoder_views_have_the_width_that_they_say():
         view = view_of(name, config)
         with torch.no_grad():
             assert view(model.rows(row), model.rows(row[:1]), of).shape == (5, view.n_features)
+
+
+def test_auto_decoder_refuses_magnetometers_beside_electrodes(stacked):
+    """They were brought to electrodes by splines, as if they measured potentials."""
+    model, _, _, data = stacked
+    batch = data.corpus.batch(data.windows["train"][:2])
+    with pytest.raises(ValueError, match=r"electrodes of EEG.*kind mag"):
+        model.pool(replace(batch, kind=torch.ones_like(batch.kind)))
+    caps = {"cap": example.layout("eeg"), "helmet": example.layout("mag")}
+    mixed = SimpleNamespace(
+        folder="mixed", layouts=caps, windows=pd.DataFrame({"recording": [0, 0, 1]}),
+        recordings=pd.DataFrame({"layout": ["cap", "helmet"]}))
+    with pytest.raises(ValueError, match=r"--only.sensors='19 eeg'"):
+        channels_of(mixed, np.arange(3))
+    assert channels_of(mixed, np.arange(2)) is caps["cap"]
