@@ -113,8 +113,9 @@ def channels_of(
             [corpus.layouts[key] for key in names])) < len(most):
         raise ValueError(
             f"{corpus.folder}: recordings have unlike kinds of sensor "
-            f"({'; '.join(sorted(found))}), which the views of an automatic decoder cannot mix; restrict it, such as with "
-            f"--only.sensors='{sensors_of(most)}', or train a network: --decoder network")
+            f"({'; '.join(sorted(found))}), which the views of an automatic decoder cannot mix; "
+            f"restrict it, such as with --only.sensors='{sensors_of(most)}', or train a network: "
+            f"--decoder network")
     if set(most.kinds) == {"eeg"} and most.has_position.all():
         return most
     if everybody is not None:

@@ -227,6 +227,12 @@ class Stacked(WindowDecoder):
 
     def _measured(self, batch: Batch) -> dict[str, Tensor]:
         config = self.config
+        if config.placed and not torch.compiler.is_exporting():
+            kinds = {KINDS[k] for k in batch.kind[batch.valid].unique().tolist()} - {"eeg"}
+            if kinds:
+                raise ValueError(f"this decoder takes electrodes of EEG, wherever they are; got "
+                                 f"sensors of kind {', '.join(sorted(kinds))}, which measure no "
+                                 f"potentials")
         if config.reads == "scans":
             assert batch.measured is not None, "scans know which volumes were measured"
             found = regions.measured(self.on_channels(batch), batch.measured)
@@ -316,15 +322,10 @@ class Stacked(WindowDecoder):
         Raises
         ------
         ValueError
-            A channel that is needed is not there, or sensors are no electrodes where the decoder
-            takes electrodes anywhere.
+            A channel that is needed is not there.
         """
         if not self.config.placed:
             return self._by_name(batch)
-        if not torch.compiler.is_exporting() and bool((batch.valid & (batch.kind != 0)).any()):
-            other = sorted({KINDS[k] for k in batch.kind[batch.valid].unique().tolist()} - {"eeg"})
-            raise ValueError(f"this decoder takes electrodes of EEG, wherever they are; got "
-                             f"sensors of kind {', '.join(other)}, which measure no potentials")
         signal = batch.signal.double() * batch.valid[..., None]
         found = spline_map(self.geometry[:, :3], batch.geometry[..., :3], batch.valid) @ signal
         return found - found.mean(dim=1, keepdim=True) if self.config.average else found

@@ -325,6 +325,7 @@ def test_auto_decoder_refuses_magnetometers_beside_electrodes(stacked):
     """They were brought to electrodes by splines, as if they measured potentials."""
     model, _, _, data = stacked
     batch = data.corpus.batch(data.windows["train"][:2])
+    assert model.config.placed
     with pytest.raises(ValueError, match=r"electrodes of EEG.*kind mag"):
         model.pool(replace(batch, kind=torch.ones_like(batch.kind)))
     caps = {"cap": example.layout("eeg"), "helmet": example.layout("mag")}
