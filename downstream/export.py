@@ -6,7 +6,12 @@
     deployed/export.json    names, shapes and units of inputs and outputs, and the input contract
     deployed/golden.safetensors   inputs and outputs to try it with
 
-    answer = torch.export.load("model.pt2").module()(signal, geometry, kind, valid)
+    model = torch.export.load("model.pt2").module()
+    answer = model(signal, geometry, kind, valid)
+
+A decoder that re-centers takes the person's mean besides, and gives what that is the mean of:
+
+    answer, features = model(signal, geometry, kind, valid, center)
 
 What goes in is a standardized window, as `neurofm.standardize` and `Corpus.batch` make it. The file
 is compared with the model on several numbers of channels before it is sealed.
@@ -30,6 +35,7 @@ from neurofm.run import Command, Job, Made
 TOLERANCE = 1e-4
 CHANNELS = (2, 19, 64)  # that an exported model of any montage is tried with
 INPUTS = ("signal", "geometry", "kind", "valid")
+CENTER = "center"  # one more, of a decoder that re-centers
 
 
 @dataclass
@@ -64,12 +70,18 @@ class Answers(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, signal: Tensor, geometry: Tensor, kind: Tensor, valid: Tensor) -> Tensor:
-        """Probabilities [batch, class], a number [batch, 1], or features [batch, feature]."""
+    def forward(
+        self, signal: Tensor, geometry: Tensor, kind: Tensor, valid: Tensor,
+        center: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Probabilities [batch, class], a number [batch, 1], or features [batch, feature]; with a
+        center [feature], what the mean over windows of a person is."""
         batch = Batch(signal, geometry, kind, valid)
-        if isinstance(self.model, WindowDecoder):
-            return self.model.name(self.model.pool(batch))
-        return self.model.pooled(batch, self.model.config.pools[0])
+        if not isinstance(self.model, WindowDecoder):
+            return self.model.pooled(batch, self.model.config.pools[0])
+        pooled = self.model.pool(batch)
+        answer = self.model.name(pooled, center)
+        return answer if center is None else (answer, pooled)
 
 
 def export(run: ExportConfig, job: Job) -> Made:
@@ -87,17 +99,20 @@ def export(run: ExportConfig, job: Job) -> Made:
     for n_channels in _tried(model):
         inputs = _inputs(model, n_channels)
         with torch.no_grad():
-            one, two = wrapped(*inputs), loaded(*inputs)
-        off = max(off, (one - two).abs().max().item())
+            found = zip(_outputs(wrapped, inputs), _outputs(loaded, inputs), strict=True)
+        off = max(off, *((one - two).abs().max().item() for one, two in found))
         if not off <= TOLERANCE:
             raise ValueError(f"{out / 'model.pt2'}: with {n_channels} channels it is off by "
                              f"{off:.2g}: this torch ({torch.__version__}) does not export the "
                              f"model rightly")
     inputs = _inputs(model, _tried(model)[0])
+    names = (*INPUTS, CENTER)[: len(inputs)]
     with torch.no_grad():
+        outputs = zip(("output", "features"), _outputs(wrapped, inputs), strict=False)
         save_file({**{f"input.{name}": value.contiguous() for name, value in
-                      zip(INPUTS, inputs, strict=True)},
-                   "output": wrapped(*inputs).contiguous()}, out / "golden.safetensors")
+                      zip(names, inputs, strict=True)},
+                   **{name: value.contiguous() for name, value in outputs}},
+                  out / "golden.safetensors")
     artifacts.share(out / "golden.safetensors")
     artifacts.write_json(out / "export.json", _about(model, inputs, run))
     tried = ", ".join(map(str, _tried(model)))
@@ -129,7 +144,8 @@ def _exported(wrapped: nn.Module, run: ExportConfig, model):
     """Raises ValueError where torch cannot."""
     channels = torch.export.Dim("channels", min=2, max=run.max_channels)
     inputs = _inputs(model, _tried(model)[-1])
-    free = None if _bound_to(model) else ({1: channels},) * len(inputs)
+    free = None if _bound_to(model) else (
+        *({1: channels},) * len(INPUTS), *(None,) * (len(inputs) - len(INPUTS)))
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*were assigned during export.*")
@@ -159,8 +175,18 @@ def _inputs(model, n_channels: int) -> tuple[Tensor, ...]:
     moved = 0.05 * torch.randn(n_channels, 3, generator=rng)
     geometry = plain.geometry[0, rows].clone()
     geometry[:, :3] += moved * geometry[:, :3].norm(dim=-1, keepdim=True)
-    return (signal, geometry[None], plain.kind[:1, rows],
-            torch.ones(1, n_channels, dtype=torch.bool))
+    window = (signal, geometry[None], plain.kind[:1, rows],
+              torch.ones(1, n_channels, dtype=torch.bool))
+    return (*window, model.center.clone()) if _recenters(model) else window
+
+
+def _recenters(model) -> bool:
+    return isinstance(model, WindowDecoder) and model.recentered
+
+
+def _outputs(program, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    found = program(*inputs)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
@@ -168,6 +194,10 @@ def _about(model, inputs: tuple[Tensor, ...], run: ExportConfig) -> dict:
         "signal": f"float32 [1, channel, {inputs[0].shape[-1]}], standardized as the contract says",
         "geometry": "float32 [1, channel, 6], places and directions as Corpus.batch gives them",
         "kind": "int64 [1, channel], index into kinds", "valid": "bool [1, channel]"}
+    if _recenters(model):
+        shapes[CENTER] = (f"float32 [{len(inputs[-1])}], mean of the second output over windows of "
+                          f"the person, of all classes; at first input.{CENTER} of "
+                          f"golden.safetensors, the average training subject")
     classes = model.classes if isinstance(model, WindowDecoder) else ()
     return {"inputs": shapes, "outputs": list(classes) or "features",
             "channels": list(_bound_to(model)) or f"2 to {run.max_channels}",

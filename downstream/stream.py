@@ -148,7 +148,8 @@ def stream(run: StreamConfig, job: Job) -> Made:
     standardizer = CausalStandardizer(feed.template, contract, run.hop_s,
                                       lacking.standardized(run.lacking))
     worth = lacking.of(standardizer.quality, decoder, run.model, run.lacking, feed.template.source,
-                       n_channels=len(standardizer.sensors) - len(standardizer.marked))
+                       n_channels=len(standardizer.sensors) - len(standardizer.marked),
+                       sensors=standardizer.sensors)
     center = _center(run, decoder, standardizer.sensors)
     _warm_up(decoder, standardizer)
     for text in (*standardizer.differences(), *worth.said):

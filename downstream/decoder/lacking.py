@@ -14,9 +14,11 @@ import pandas as pd
 
 from neurofm.checkpoints.contracts import contract_of
 from neurofm.checkpoints.robustness import Robustness
+from neurofm.data import worse
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.data.lacks import Lacks
+from neurofm.data.sensors import Sensors
 from neurofm.models.protocol import WindowDecoder
 from neurofm.pages import words
 from neurofm.preprocessing import quality as quality_of
@@ -32,6 +34,7 @@ _FEW_CHANNELS = 0.75  # contracts let nearly a third be bad, so training recordi
 # blinks are not.
 _ARTIFACT, _OF_CHANNELS, _MANY_ARTIFACTS = 10.0, 0.1, 0.002
 _SAMPLES = 20_000
+_NEAR_M = 0.04  # way along the head over which splines interpolate; further, they guess
 _UNEVEN = 0.2  # difference of shares of recordings between labels
 
 
@@ -69,14 +72,16 @@ def worth(
         return Worth()
     filled = len(made.quality["interpolated"])
     return of(made.quality, model, place, lacking, made.source,
-              n_channels=len(made.sensors) - filled, artifacts=_artifacts(made.signal))
+              n_channels=len(made.sensors) - filled, artifacts=_artifacts(made.signal),
+              sensors=made.sensors)
 
 
 def of(
     quality: dict, model, place: str, lacking: Lacking, source: str, *,
-    n_channels: int, artifacts: float = 0.0,
+    n_channels: int, artifacts: float = 0.0, sensors: Sensors | None = None,
 ) -> Worth:
-    """As `worth`, of a recording of which these are known. n_channels: that can be used."""
+    """As `worth`, of a recording of which these are known. n_channels: that can be used. sensors:
+    of the windows."""
     contract = contract_of(model)
     if not isinstance(contract, InputContract):
         return Worth()
@@ -84,18 +89,24 @@ def of(
     ends_hz, trained_hz = band.end_hz(quality, contract), _trained_hz(model)
     alike = ends_hz is not None and trained_hz is not None and ends_hz >= 0.99 * trained_hz
     share = n_channels / measured.n_channels if measured else 1.0
+    way_m = (model.distances_m(sensors) if sensors and isinstance(model, WindowDecoder) else {})
+    if way_m:
+        _check_interpolated(n_channels, source)
+        share = min(n_channels / len(way_m), np.mean([far <= _NEAR_M for far in way_m.values()]))
+        share = max(float(share), 1 / len(way_m))
     lowest_hz = model.lowest_end_hz if isinstance(model, WindowDecoder) else None
     seen = ends_hz is not None and lowest_hz is not None and ends_hz >= 0.99 * lowest_hz
     lacks = Lacks(None if alike else ends_hz, share if share < _FEW_CHANNELS else None,
                   artifacts if artifacts >= _MANY_ARTIFACTS else 0.0)
-    same: tuple[str, ...] = ()
+    same = _interpolated(model.interpolated(sensors), way_m) if way_m and sensors else ()
     if alike:
-        same = (f"The training recordings end at {trained_hz:g} Hz as well.",)
+        same += (f"The training recordings end at {trained_hz:g} Hz as well.",)
     elif seen:
-        same = (f"At least a tenth of the training recordings end at {lowest_hz:g} Hz as well.",)
+        same += (f"At least a tenth of the training recordings end at {lowest_hz:g} Hz as well.",)
     # What it was trained on, a decoder takes: the cost is stated, not a reason to refuse.
     cut = lacks.lowpass_hz is not None and not seen
-    if lacks.nothing or (measured is None and lacks.lowpass_hz is None):
+    if lacks.nothing or (measured is None and lacks.lowpass_hz is None
+                         and (lacks.channels is None or not way_m)):
         return Worth(said=same)
     found, more = _cost(place, lacks) if measured else (None, ())
     if found is None:
@@ -103,22 +114,43 @@ def of(
             "the decoder was not measured on recordings as bad as this." if measured else
             "the model has no robustness curve (robustness.json of neurofm finetune).")
         # Of a model that takes its own channels alone, no share of them is measured.
-        sparse = lacks.channels is not None and measured is not None and any(
-            each.lacks.channels for each in measured.conditions)
+        sparse = lacks.channels is not None and (bool(way_m) or (measured is not None and any(
+            each.lacks.channels for each in measured.conditions)))
         if lacking == "known" and (cut or sparse):
-            wanted = (f"{round(_FEW_CHANNELS * measured.n_channels)} channels or more"
-                      if sparse and measured else _wanted(contract))
+            usual = len(way_m) or (measured.n_channels if measured else 0)
+            wanted = (f"{round(_FEW_CHANNELS * usual)} channels or more, spread over the head"
+                      if way_m and sparse else f"{round(_FEW_CHANNELS * usual)} channels or more"
+                      if sparse else _wanted(contract))
             raise ContractError(source, wanted,
                                 f"it has {words.listed(lacks.parts())} ({unknown.rstrip('.')})",
                                 f"give one that has it, or {band.ACCEPT}")
         return Worth(lacks, None, (lacks.words(), *same, unknown))
-    worse = cut or lacks.channels is not None  # artifacts are said alone
-    if lacking == "known" and worse and found.holds_chance:
+    degraded = cut or lacks.channels is not None  # artifacts are said alone
+    if lacking == "known" and degraded and found.holds_chance:
         raise ContractError(
             source, "a recording on which the decoder is known to be better than chance",
             f"it has {words.listed(lacks.parts())} ({found.words().rstrip('.')})",
             f"give one that lacks less, or {band.ACCEPT}")
     return Worth(lacks, found, (lacks.words(), *same, found.words(), *more))
+
+
+def _check_interpolated(n_channels: int, source: str) -> None:
+    """Raise ContractError where there are too few electrodes for splines."""
+    if n_channels < worse.LEAST_CHANNELS:
+        raise ContractError(source, f"{worse.LEAST_CHANNELS} electrodes at least, from which the "
+                                    f"decoder's own are interpolated",
+                            words.count(n_channels, "electrode") + " with a usable signal",
+                            "record with more")
+
+
+def _interpolated(names: Sequence[str], way_m: dict[str, float]) -> tuple[str, ...]:
+    """A sentence where a decoder interpolates channels."""
+    if not names:
+        return ()
+    most = max(names, key=way_m.__getitem__)
+    return (f"{len(names)} of the decoder's {len(way_m)} electrodes were interpolated by spherical "
+            f"splines: {words.listed([*names][:8])}{', …' if len(names) > 8 else ''}. The farthest "
+            f"from an electrode of the recording is {most}, by {1000 * way_m[most]:.0f} mm.",)
 
 
 def _wanted(contract: Contract) -> str:

@@ -66,6 +66,7 @@ def card(
         f"# {plain(title := about.title or type(model).__name__)}\n",
         _INSTALL,
         _what(model),
+        _weights(model),
         "## Input\n\n" + plain(model.contract.in_words()) + "\n",
         _training(model, ledger),
         *(_evaluation(each) for each in about.evaluations),
@@ -142,10 +143,26 @@ def _what(model: "NeuroFMPreTrainedModel") -> str:
     said = plain(", ".join(f"{key} {value}" for key, value in shape.items()))
     classes = plain(", ".join(model.classes if isinstance(model, WindowDecoder) else ()))
     channels = plain(", ".join(model.ch_names))
-    return (f"**{type(model).__name__}**, {n / 1e6:.2f} M parameters. {first}\n"
+    size = f"{n / 1e6:.2f} M" if n >= 1e5 else f"{n:,}"
+    return (f"**{type(model).__name__}**, {size} parameters. {first}\n"
             + (f"\nClasses: {classes}.\n" if classes else "")
             + (f"\nReads these channels, by their names: {channels}.\n" if channels else "")
             + (f"\nNon-default settings: {said}.\n" if said else ""))
+
+
+def _weights(model: "NeuroFMPreTrainedModel") -> str:
+    """What a decoder of several parts answers by, the weightiest first."""
+    from ..models.protocol import WindowDecoder
+    from ..models.stacked_config import in_words  # see `_what`
+
+    if not isinstance(model, WindowDecoder) or not model.weights:
+        return ""
+    rows = [[plain(in_words(name)), words.percent(share)]
+            for name, share in sorted(model.weights.items(), key=lambda row: -row[1])]
+    return ("## Views\n\nEach view of a window has a linear model of its own; the answer is their "
+            "weighted sum. Views, penalties and weights were chosen by folds over the training "
+            "subjects. Re-centered: the mean of the person's windows is taken away.\n\n"
+            f"{table.markdown(['view', 'weight'], rows)}\n")
 
 
 def _training(model, ledger: dict) -> str:

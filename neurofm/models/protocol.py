@@ -270,6 +270,22 @@ class WindowDecoder(NeuroFMPreTrainedModel):
         """
         return ()
 
+    def distances_m(self, sensors: Sensors) -> dict[str, float]:
+        """How far its own channels are from a recording's sensors, where it takes any cap.
+
+        Parameters
+        ----------
+        sensors
+            Of a recording.
+
+        Returns
+        -------
+        dict[str, float]
+            Each of its own channels → way along the head to the nearest sensor, m; 0 = that
+            sensor's signal is taken as it is. None at all = it has no places of its own.
+        """
+        return {}
+
     @abstractmethod
     def pool(self, batch: Any) -> Float[Tensor, "batch *place feature"]:
         """Features that the answer is read from.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.sensors import KINDS, Sensors
 from ..nn.partial_cap import LEAST_SEEN, PartialCap, part_of, seen_places
-from ..nn.spline_map import SAME, cosines, spline_map
+from ..nn.spline_map import RADIUS_M, SAME, cosines, spline_map
 from ..nn.views import regions, spectra
 from ..nn.views.evoked import Evoked, EvokedCovariance
 from ..nn.views.linear import Linear
@@ -192,6 +192,16 @@ class Stacked(WindowDecoder):
         """How much each view counts: its share of all, by name."""
         share = self.share.double() / self.share.double().sum().clamp_min(1e-300)
         return dict(zip(self.config.views, share.tolist(), strict=True))
+
+    def distances_m(self, sensors: Sensors) -> dict[str, float]:
+        """Of the electrodes that any cap is brought to."""
+        if not self.config.placed:
+            return {}
+        assert self.contract is not None, "a decoder without a contract knows no places"
+        given = torch.from_numpy(sensors.geometry(self.contract.geometry))[:, :3]
+        cosine = cosines(self.geometry[:, :3].cpu(), given).amax(dim=1)
+        way_m = torch.where(cosine > SAME, 0.0, RADIUS_M * cosine.clamp(-1, 1).acos())
+        return dict(zip(self.config.channels, way_m.tolist(), strict=True))
 
     def embed(self, batch: Batch) -> Tensor:
         """Features of the pretrained model, where there is one."""

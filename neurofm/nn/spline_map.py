@@ -13,7 +13,8 @@ from torch import Tensor
 
 STIFFNESS, TERMS = 4, 50
 RIDGE = 1e-5  # on the diagonal, as in MNE
-SAME = math.cos(5 / 95)  # 5 mm on a head of 95 mm
+RADIUS_M = 0.095  # of a head
+SAME = math.cos(0.005 / RADIUS_M)  # 5 mm
 
 
 def spline_map(
