@@ -93,7 +93,7 @@ def test_decode_and_stream_give_the_answers_of_the_model(stacked, recording, tmp
             assert (table["predicted"] == ["left", "right"] * 10).mean() > 0.85, name
 
 
-def test_another_cap_is_interpolated_and_told(stacked, recording, tmp_path, capsys):
+def test_another_cap_is_told(stacked, recording, tmp_path, capsys):
     raw = mne.io.read_raw_fif(recording, preload=True, verbose="ERROR")
     few = tmp_path / "few_raw.fif"
     raw.copy().pick(raw.ch_names[:10]).save(few, verbose="ERROR")
@@ -101,9 +101,9 @@ def test_another_cap_is_interpolated_and_told(stacked, recording, tmp_path, caps
     said = capsys.readouterr().err
     assert "wanted 12 channels or more, spread over the head" in said, said
     assert decode(few, stacked["placed"], tmp_path / "yes", "--lacking=accept") == 0
-    said = "6 of the decoder's 16 electrodes were interpolated by spherical splines: E10, E11"
+    said = "The recording has 62 % of the channels."
     assert said in capsys.readouterr().out
-    assert said in (tmp_path / "yes" / "report.html").read_text().replace("&#x27;", "'")
+    assert said in (tmp_path / "yes" / "report.html").read_text()
     raw.copy().pick(raw.ch_names[:3]).save(tmp_path / "3_raw.fif", verbose="ERROR")
     assert decode(tmp_path / "3_raw.fif", stacked["placed"], tmp_path / "3",
                   "--lacking=accept") != 0
