@@ -92,8 +92,8 @@ def of(
     way_m = (model.distances_m(sensors) if sensors and isinstance(model, WindowDecoder) else {})
     if way_m:
         _check_interpolated(n_channels, source)
-        share = min(n_channels / len(way_m), np.mean([far <= _NEAR_M for far in way_m.values()]))
-        share = max(float(share), 1 / len(way_m))
+        near = sum(far <= _NEAR_M for far in way_m.values())
+        share = max(min(n_channels, near), 1) / len(way_m)
     lowest_hz = model.lowest_end_hz if isinstance(model, WindowDecoder) else None
     seen = ends_hz is not None and lowest_hz is not None and ends_hz >= 0.99 * lowest_hz
     lacks = Lacks(None if alike else ends_hz, share if share < _FEW_CHANNELS else None,
