@@ -159,9 +159,10 @@ class FinetuneConfig:
 
     def _of_networks(self) -> list[str]:
         """Options that are given and that the automatic decoder would not use."""
-        usual: dict[str, Any] = {"mode": "frozen", "architecture": {}, "tokens": None, "random_weights": False,
-                 "augment_copies": 0, "augment_by": list(ALL), "train_full": full_training(),
-                 "train": dataclasses.replace(head_training(), seed=self.train.seed)}
+        usual: dict[str, Any] = {
+            "mode": "frozen", "architecture": {}, "tokens": None, "random_weights": False,
+            "augment_copies": 0, "augment_by": list(ALL), "train_full": full_training(),
+            "train": dataclasses.replace(head_training(), seed=self.train.seed)}
         return [f"--{name}" for name, value in usual.items() if getattr(self, name) != value]
 
 
