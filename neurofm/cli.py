@@ -83,10 +83,11 @@ def _let_others_work() -> None:
 
 def _warm_up(name: str) -> None:
     """Workers load what they share while the command itself is loaded."""
-    for shared in entry_points(group="neurofm.workers", name=name):
-        from . import processes
+    for shared in entry_points(group="neurofm.workers"):
+        if shared.name == name:
+            from . import processes
 
-        processes.warm_up([shared.value])
+            processes.warm_up([shared.value])
 
 
 def _split(argv: list[str], commands: Iterable[str]) -> tuple[str, list[str]]:

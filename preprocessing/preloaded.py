@@ -8,7 +8,6 @@ time; what is imported stays, so that workers need not look at it either.
 
 import contextlib
 import gc
-import importlib
 
 _NAMES = (
     "neurofm.preprocessing.one_recording", "neurofm.preprocessing.readers.mne_raw", "mne",
@@ -25,7 +24,7 @@ _looks = gc.isenabled()
 gc.disable()
 for _name in _NAMES:
     with contextlib.suppress(ImportError):
-        importlib.import_module(_name)
+        __import__(_name)
 if _looks:
     gc.freeze()
     gc.enable()

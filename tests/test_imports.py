@@ -166,7 +166,7 @@ BY_NAME = {
 # Decoders stand on any model of the index, and are among them.
 # States are whole or sharded, and each kind is saved by way of the other's parts.
 CIRCLES = [["neurofm.models", "neurofm.models.decoder", "neurofm.models.stacked",
-            "neurofm.models.stacked_config"],
+            "neurofm.models.stacked_config", "neurofm.models.stacked_views"],
            ["neurofm.training.sharded", "neurofm.training.state"]]
 
 

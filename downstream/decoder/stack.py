@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neurofm import progress
-from neurofm.models.stacked import Stacked, view_of
+from neurofm.models.stacked import Stacked
+from neurofm.models.stacked_views import view_of
 from neurofm.nn.views.view import View
 
 from .features import InMemory

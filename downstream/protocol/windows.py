@@ -15,7 +15,7 @@ import numpy as np
 from neurofm.limits import InnerShare, Limit, limited
 
 from ..decoder.labeled import Labeled, checked, described
-from . import blocks, leaks
+from . import blocks, leaks, published
 
 # Whoever is judged was trained on, too: the question is another day, or another stretch of time.
 SAME_PEOPLE = ("sessions", "within")
@@ -201,35 +201,16 @@ def _kfold(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
 def _published(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
     windows, parts = data.all, {}
     of = np.array([key.split("/", 1)[1] for key in data.corpus.subjects(windows)])
-    for split, wanted in _published_parts(protocol).items():
-        named, _ = _named(wanted, np.unique(of))
+    for split, wanted in published.parts(protocol).items():
+        named, _ = published.named(wanted, np.unique(of))
         parts[split] = windows[np.isin(of, named)]
     lacking = [split for split, part in parts.items() if not len(part)]
     if lacking:
+        absent = "; ".join(published.missing(data, protocol))
         raise ValueError(f"{data.corpus.folder}: this protocol needs subjects that the corpus does "
-                         f"not have: {'; '.join(_missing(data, protocol))}; nobody is left for "
-                         f"{' and '.join(lacking)}; ingest these subjects, or choose another "
-                         f"protocol (--protocol.kind=kfold)")
+                         f"not have: {absent}; nobody is left for {' and '.join(lacking)}; ingest "
+                         f"these subjects, or choose another protocol (--protocol.kind=kfold)")
     yield replace(data, fold="published", windows=parts)
-
-
-def absent(data: Labeled, protocol: Protocol) -> list[str]:
-    """Subjects whom a published split names and the corpus lacks, in lines."""
-    missing = _missing(data, protocol) if protocol.kind == "published" else []
-    return [f"the published split has subjects whom this corpus lacks: {'; '.join(missing)}; "
-            f"scores are not those of the whole split"] if missing else []
-
-
-def _missing(data: Labeled, protocol: Protocol) -> list[str]:
-    present = np.unique([key.split("/", 1)[1] for key in data.corpus.subjects(data.all)])
-    missing = {split: _named(wanted, present)[1]
-               for split, wanted in _published_parts(protocol).items()}
-    return [f"{', '.join(names)} ({split})" for split, names in missing.items() if names]
-
-
-def _published_parts(protocol: Protocol) -> dict[str, list[str]]:
-    return {"train": protocol.train, "validation": protocol.validation_subjects,
-            "test": protocol.test}
 
 
 def _sessions(data: Labeled, protocol: Protocol) -> Iterator[Labeled]:
@@ -386,31 +367,6 @@ def _watched(people: list[str], share: float, start: int, label: dict[str, int])
         if len(left) > 1:
             chosen.append(left[start % len(left)])
     return chosen
-
-
-def _named(wanted: list[str], present: np.ndarray) -> tuple[list[str], list[str]]:
-    """(subjects named one by one, or by ranges such as "1-70" or "S001-S070" over numbers; those
-    of them that are not present)."""
-    found, missing = [], []
-    for entry in wanted:
-        span = re.fullmatch(r"\D*(\d+)-\D*(\d+)", entry)
-        if entry in present:
-            found.append(entry)
-        elif span:
-            low, high = map(int, span.groups())
-            number = {one: int(at.group()) for one in present if (at := re.search(r"\d+", one))}
-            found += [one for one, value in number.items() if low <= value <= high]
-            missing += _as_ranges([k for k in range(low, high + 1) if k not in number.values()])
-        else:
-            raise ValueError(f"protocol names subject {entry!r}; the corpus has "
-                             f"{', '.join(sorted(present)[:20])}")
-    return found, missing
-
-
-def _as_ranges(numbers: list[int]) -> list[str]:
-    """Such as ["20-27", "30"]."""
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if numbers else []
-    return [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
 
 
 def _natural(value: str) -> list:

@@ -60,7 +60,7 @@ signal silence silent similar simple simulated simulation single sit sitting siz
 smell smile smr social soft som somatomotor sommot song sound sounds source space spatial speak
 speaking species speech speed spelling spike spindle spontaneous square squeeze ssvep stage stand
 standard standing start state static status step steps stimulation stimuli stimulus stop story
-stress stroke stroop subcortical submental subtraction success sulcus sup superior supp
+stress stroke stroop subcortical submental subtraction success sulcus sup superior supp stacked
 supramarginal surprise surround switch syllable symbol symmetric sync syncope tap tapping target
 targets task taste temp tempar temporal test tests thalamus the theta thinking third thorax thought
 thumb ticks time timeout to today toes tone tones tongue tonic touch track tracking trail training

@@ -18,51 +18,12 @@ from ..data.sensors import KINDS, Sensors
 from ..nn.partial_cap import LEAST_SEEN, PartialCap, part_of, seen_places
 from ..nn.spline_map import RADIUS_M, SAME, cosines, spline_map
 from ..nn.views import regions, spectra
-from ..nn.views.evoked import Evoked, EvokedCovariance
 from ..nn.views.linear import Linear
-from ..nn.views.power import Difference
-from ..nn.views.spatial_patterns import SpatialPatterns
-from ..nn.views.tangent import Tangent
-from ..nn.views.view import Rows, View
+from ..nn.views.view import Rows
 from . import find
 from .protocol import Backbone, WindowDecoder
 from .stacked_config import NETWORK, RECENTERED, SEEN, StackedConfig
-
-SLOW_MS = 25
-
-
-def view_of(name: str, config: StackedConfig) -> View:
-    """An empty view.
-
-    Parameters
-    ----------
-    name
-        Name of the view.
-    config
-        Settings of its decoder.
-
-    Returns
-    -------
-    View
-        Before it is taught.
-    """
-    plain, recentered = name.removesuffix(RECENTERED), name.endswith(RECENTERED)
-    n, widths = config.n_components, config.sections
-    n_bands = len(config.bands)
-    if plain in ("covariance", "filter_bank"):
-        which = (n_bands,) if plain == "covariance" else tuple(range(n_bands))
-        return Tangent("covariance", n, which, recentered)
-    if plain == "spatial_patterns":
-        which = tuple(k for k, (low, high) in enumerate(config.bands) if low >= 8 and high <= 30)
-        return SpatialPatterns(n, which or tuple(range(n_bands)), len(config.classes), recentered)
-    if plain == "connectivity":
-        return Tangent("connectivity", len(config.channels), (0,), recentered)
-    if plain == "evoked_covariance":
-        return EvokedCovariance(n, config.n_slow, len(config.classes), recentered)
-    if plain.startswith("evoked_"):
-        together = int(plain.removeprefix("evoked_").removesuffix("ms")) // SLOW_MS
-        return Evoked(n, config.n_slow, together, recentered)
-    return Difference(plain, widths[plain], recentered)
+from .stacked_views import view_of
 
 
 class Stacked(WindowDecoder):
@@ -90,6 +51,7 @@ class Stacked(WindowDecoder):
     def __init__(self, config: StackedConfig, backbone: Backbone | None = None):
         super().__init__(config)
         self.modality = "fmri" if config.reads == "scans" else self.modality
+        self.final = False  # True: it is exported
         n, n_outputs = len(config.channels), len(config.classes) or 1
         self.register_buffer("geometry", torch.zeros(n, 6))  # places of the channels
         self.register_buffer("basis", torch.eye(n)[:, : config.n_components].contiguous())
@@ -287,8 +249,10 @@ class Stacked(WindowDecoder):
     def _knows_parts(self) -> bool:
         """Whether windows of a part of the cap are answered by models of their own: of a fitted
         decoder, not of an exported one."""
-        exported = torch.compiler.is_exporting() or torch.jit.is_tracing()
-        return not exported and self.config.placed and self.partial.ready
+        return not self.final and self.config.placed and self.partial.ready
+
+    def make_final(self) -> None:
+        self.final = True
 
     def seen(self, geometry: Float[Tensor, "batch sensor 6"],
              valid: Bool[Tensor, "batch sensor"]) -> Bool[Tensor, "batch channel"]:

@@ -7,7 +7,7 @@ convolution on the skip path of residual units, a 2-layer unidirectional LSTM wi
 Features are the last axis, [n, time, dim], all the way: convolutions of width 1 are then plain
 matrix products and the others run in the layout that CPUs and GPUs convolve fastest. On a CPU
 without gradients rows are taken in chunks whose activations stay in the cache, for the network is
-bound by memory as much as by arithmetic.
+bound by memory more than by arithmetic.
 """
 
 import math
@@ -19,10 +19,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Numbers of the widest layer at once: 64 rows of the published sizes. Fewer make products small,
-# above all those of the LSTM; twice as many overflow the second-level cache.
-CPU_CHUNK = 64 * 32 * 512
-ELU_PART = 2**17  # numbers at once
+# Numbers of the widest layer at once: 32 rows of the published sizes. Twice as many already
+# overflow the second-level cache and fault pages in.
+CPU_CHUNK = 32 * 32 * 512
 
 
 def reflect_pad(x: Float[Tensor, "n time dim"], left: int, right: int) -> Float[Tensor, "n _ dim"]:
@@ -36,52 +35,6 @@ def reflect_pad(x: Float[Tensor, "n time dim"], left: int, right: int) -> Float[
     before, after = x[:, 1 : left + 1].flip(1), x[:, end - right : end].flip(1)
     x = torch.cat([before, x, after], dim=1)
     return x[:, : x.shape[1] - lacking]
-
-
-def elu(x: Float[Tensor, "n time dim"], left: int = 0, right: int = 0
-        ) -> Float[Tensor, "n _ dim"]:
-    """ELU (x above 0, exp(x) − 1 below), then `reflect_pad`."""
-    plain = (x.device.type != "cpu" or x.dtype != torch.float32
-             or max(left, right) >= x.shape[1]
-             or torch.compiler.is_compiling() or torch.compiler.is_exporting())
-    return reflect_pad(F.elu(x), left, right) if plain else _PaddedELU.apply(x, left, right)
-
-
-class _PaddedELU(torch.autograd.Function):
-    """On a CPU: written at once where the padded signal is wanted, in parts that stay in the cache.
-    torch's own ELU takes three times as long, and padding copies all of it. For the gradient it
-    keeps nothing but what the convolution keeps."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, left: int, right: int) -> Tensor:  # type: ignore[override]
-        n, time, dim = x.shape
-        y = x.new_empty(n, left + time + right, dim)
-        rows = max(1, ELU_PART // (time * dim))
-        zero = x.new_zeros(())
-        for part, out in zip(x.split(rows), y[:, left:left + time].split(rows), strict=True):
-            # Between 0 and exp(x) − 1, which is above x on either side of 0.
-            torch.clamp(part, zero, part.exp().sub_(1), out=out)
-        if left:
-            y[:, :left] = y[:, left + 1:2 * left + 1].flip(1)
-        if right:
-            y[:, left + time:] = y[:, left + time - 1 - right:left + time - 1].flip(1)
-        ctx.left, ctx.time = left, time
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (y,) = ctx.saved_tensors
-        left, end = ctx.left, ctx.left + ctx.time
-        right = y.shape[1] - end
-        found = torch.ops.aten.elu_backward(grad, 1, 1, 1, True, y)
-        inner = found[:, left:end]
-        if left:
-            inner[:, 1:left + 1] += found[:, :left].flip(1)
-        if right:
-            inner[:, -right - 1:-1] += found[:, end:].flip(1)
-        return inner, None, None
 
 
 class _WeightNormed(nn.Module):
@@ -113,25 +66,25 @@ def _as_image(x: Float[Tensor, "n time dim"]) -> Float[Tensor, "n dim 1 time"]:
 
 
 class Conv(_WeightNormed):
-    """Convolution whose output has ceil(time / stride) samples, reflect-padded; of ELU(x) where
-    `elu`."""
+    """Convolution whose output has ceil(time / stride) samples, reflect-padded."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, elu: bool = False):
+    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1):
         super().__init__((n_out, n_in, kernel), n_out)
-        self.kernel, self.stride, self.elu = kernel, stride, elu
+        self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Float[Tensor, "n time n_in"]) -> Float[Tensor, "n frame n_out"]:
+        if self.kernel == 1 and self.stride == 1:
+            return F.linear(x, self.weight()[:, :, 0], self.bias)
         total = self.kernel - self.stride
         right = total // 2
         fill = -x.shape[1] % self.stride
-        pad = elu if self.elu else reflect_pad
-        x = _as_image(pad(x, total - right, right + fill))
+        x = _as_image(reflect_pad(x, total - right, right + fill))
         x = F.conv2d(x, self.weight().unsqueeze(2), self.bias, stride=(1, self.stride))
         return x.squeeze(2).transpose(1, 2)
 
 
 class TransposedConv(_WeightNormed):
-    """The mirror of a strided `Conv`, of ELU(x): time · stride samples come out."""
+    """The mirror of a strided `Conv`: time · stride samples come out."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int):
         super().__init__((n_in, n_out, kernel), n_out)
@@ -140,9 +93,19 @@ class TransposedConv(_WeightNormed):
     def forward(self, x: Float[Tensor, "n frame n_in"]) -> Float[Tensor, "n time n_out"]:
         total = self.kernel - self.stride
         right = total // 2  # cut off at both ends, and one sample more on the left if total is odd
-        x = F.conv_transpose2d(_as_image(elu(x)), self.weight().unsqueeze(2), self.bias,
+        x = F.conv_transpose2d(_as_image(x), self.weight().unsqueeze(2), self.bias,
                                stride=(1, self.stride), padding=(0, right))
         return x.squeeze(2).transpose(1, 2)[:, total - 2 * right :]
+
+
+class ELU(nn.Module):
+    """x above 0, exp(x) − 1 below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            return F.elu(x)
+        # In place, as exp(x) − 1 > x below 0: torch's own takes almost twice as long here.
+        return torch.maximum(x, x.clamp(max=0).exp_().sub_(1), out=x)
 
 
 class ResidualUnit(nn.Module):
@@ -150,17 +113,14 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.wide = Conv(dim, dim // 2, kernel=3, elu=True)
-        self.narrow = Conv(dim // 2, dim, kernel=1, elu=True)
+        self.wide = Conv(dim, dim // 2, kernel=3)
+        self.narrow = Conv(dim // 2, dim, kernel=1)
         self.skip = Conv(dim, dim, kernel=1)
+        self.elu = ELU()
 
     def forward(self, x: Float[Tensor, "n time dim"]) -> Float[Tensor, "n time dim"]:
-        inside = elu(self.wide(x)).flatten(0, 1)
-        skipped = F.linear(x.flatten(0, 1), self.skip.weight()[:, :, 0],
-                           self.skip.bias + self.narrow.bias)
-        # The sum is part of the second product. Autocast knows addmm, but not addmm_.
-        add = torch.addmm if torch.is_autocast_enabled(x.device.type) else Tensor.addmm_
-        return add(skipped, inside, self.narrow.weight()[:, :, 0].T).unflatten(0, x.shape[:2])
+        skipped = self.skip(x)  # before ELU, which may overwrite x
+        return skipped + self.narrow(self.elu(self.wide(self.elu(x))))
 
 
 class SkipLSTM(nn.Module):
@@ -215,10 +175,9 @@ class SEANetEncoder(_InChunks):
         width = self.widest = n_filters
         layers: list[nn.Module] = [Conv(1, width, kernel)]
         for ratio in reversed(ratios):
-            layers += [ResidualUnit(width), nn.Identity(),
-                       Conv(width, 2 * width, 2 * ratio, ratio, elu=True)]
+            layers += [ResidualUnit(width), ELU(), Conv(width, 2 * width, 2 * ratio, ratio)]
             width *= 2
-        layers += [SkipLSTM(width), nn.Identity(), Conv(width, dim, last_kernel, elu=True)]
+        layers += [SkipLSTM(width), ELU(), Conv(width, dim, last_kernel)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, "n time"]) -> Float[Tensor, "n frame dim"]:
@@ -235,10 +194,10 @@ class SEANetDecoder(_InChunks):
         width, self.widest = n_filters * 2 ** len(ratios), n_filters * math.prod(ratios)
         layers: list[nn.Module] = [Conv(dim, width, kernel), SkipLSTM(width)]
         for ratio in ratios:
-            layers += [nn.Identity(), TransposedConv(width, width // 2, 2 * ratio, ratio)]
+            layers += [ELU(), TransposedConv(width, width // 2, 2 * ratio, ratio)]
             width //= 2
             layers += [ResidualUnit(width)]
-        layers += [nn.Identity(), Conv(width, 1, last_kernel, elu=True)]
+        layers += [ELU(), Conv(width, 1, last_kernel)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, "n frame dim"]) -> Float[Tensor, "n time"]:

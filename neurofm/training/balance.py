@@ -5,12 +5,17 @@ The order of the data is a function of (seed, step), so the first steps tell wha
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from accelerate import Accelerator
 
 from .by_width import ByWidth
 from .dealing import dealt, loads
 from .sampler import Order
+
+if TYPE_CHECKING:
+    from .loop import TrainConfig
 
 MOST = 0.1  # spread that nothing is said of
 _STEPS, _TIMES = 24, 32  # steps looked at; largest batch that is suggested, in batches of the run
@@ -44,6 +49,17 @@ def spread(
         load = loads(each, dealt(each, world, accumulate))
         found.append(np.ptp(load) / load.mean())
     return float(np.mean(found))
+
+
+def tell(
+    windows: ByWidth, config: "TrainConfig", work: Callable[[np.ndarray], np.ndarray],
+    accelerator: Accelerator, say: Callable,
+) -> None:
+    """Say it, once, where it is uneven."""
+    if accelerator.is_main_process and (uneven := in_words(
+            windows, config.batch_windows, work, accelerator.num_processes, config.accumulate,
+            config.seed)):
+        say(uneven)
 
 
 def in_words(

@@ -246,10 +246,7 @@ def train(
         state.read_weights(states / CHOSEN)  # if damaged, that is told now, not after the training
     by_width = ByWidth.of(windows, source.widths)
     order = Order(by_width, config.batch_windows, config.seed)
-    if accelerator.is_main_process and (uneven := balance.in_words(
-            by_width, config.batch_windows, model.work, accelerator.num_processes,
-            config.accumulate, config.seed)):
-        say(uneven)
+    balance.tell(by_width, config, model.work, accelerator, say)
     data = StepData(
         source, order, target=target, work=model.work, rank=accelerator.process_index,
         world=accelerator.num_processes, accumulate=config.accumulate,

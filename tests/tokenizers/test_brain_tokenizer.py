@@ -37,7 +37,7 @@ def test_padding_changes_nothing(spatial, training):
     tokenizer, batch = small.tokenizer(spatial=spatial), small.batch()
     # With these seeds no phase lies so near to ±π, and no vector so near to two codes of an
     # untrained tokenizer, that a rounding error makes it jump.
-    batch = replace(batch, seed=batch.seed + 9)
+    batch = replace(batch, seed=batch.seed + 2)
     padded = small.padded(batch, 4)
     for plain, more in zip(tokenizer.train()._draw(batch), tokenizer._draw(padded), strict=True):
         assert torch.equal(more[:, :7], plain)

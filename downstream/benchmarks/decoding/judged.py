@@ -15,7 +15,8 @@ from ...decoder import lacking
 from ...decoder.build import open_backbone
 from ...decoder.labeled import Labeled
 from ...protocol import choice
-from ...protocol.windows import absent, in_words, said_of_whom, what_a_fold_is
+from ...protocol.published import absent
+from ...protocol.windows import in_words, said_of_whom, what_a_fold_is
 from ...scoring import attribution, attribution_figure, brain_figures, covariates
 from ...tasks import Task
 from . import comparison, comparison_page, methods, printed, written

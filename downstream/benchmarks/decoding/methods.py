@@ -167,10 +167,10 @@ def check(names: list[str], models: list[str], number: bool, contract: Contract)
         if is_baseline(name) and number != baselines.find(name).REGRESSION:
             kind = "a number" if number else "classes"
             raise ValueError(f"methods: {name} does not predict {kind}; these do: "
-                             f"{', '.join(fitting(number, contract))}")
+                             f"{', '.join(_simple(number, contract))}, auto")
         if is_baseline(name) and baselines.find(name).SEES not in contract.VIEWS:
             raise ValueError(f"methods: {name} does not read {contract.name}; these do: "
-                             f"{', '.join(fitting(number, contract))}")
+                             f"{', '.join(_simple(number, contract))}, auto")
 
 
 def check_pools(
@@ -188,12 +188,17 @@ def check_pools(
                              f"by {', '.join(pools[what.model])}: leave {name} out")
 
 
+def _simple(number: bool, contract: Contract) -> list[str]:
+    """Baselines for this kind of label and signal."""
+    return [one for one in baselines.names() if number == baselines.find(one).REGRESSION
+            and baselines.find(one).SEES in contract.VIEWS]
+
+
 def fitting(number: bool, contract: Contract, pools: tuple[str, ...] = ()) -> list[str]:
     """All methods for this kind of label and signal. pools: of the model; none = without a model,
     no networks."""
     networks = [*NETWORKS, *(f"{name}{RECENTERED}" for name in ("frozen", "full", "random_frozen"))]
     networks = [name for name in networks
                 if network(name).architecture.get("pool", "") in ("", *pools)]
-    simple = [one for one in baselines.names() if number == baselines.find(one).REGRESSION
-              and baselines.find(one).SEES in contract.VIEWS]
+    simple = _simple(number, contract)
     return [*networks, *AUTOMATIC, *simple] if pools else ["auto", *simple]

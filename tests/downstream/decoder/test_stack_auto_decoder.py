@@ -19,8 +19,9 @@ from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.decoder.shares import best_factor, shares
 from neurofm.downstream.decoder.stack import fit_stack
 from neurofm.downstream.decoder.stacked_build import build_stacked, channels_of, measure
-from neurofm.models.stacked import Stacked, view_of
+from neurofm.models.stacked import Stacked
 from neurofm.models.stacked_config import NETWORK, RECENTERED, SIGNALS, StackedConfig
+from neurofm.models.stacked_views import view_of
 from neurofm.nn import example
 from tests.support import planted as simulated
 
