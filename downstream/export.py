@@ -92,7 +92,8 @@ def export(run: ExportConfig, job: Job) -> Made:
     if model.contract is None or model.contract.window_samples is None:
         raise ValueError(f"{run.model}: is of fMRI, whose scans have any length and repetition "
                          f"time; only models of EEG and MEG are exported")
-    wrapped = Answers(_frozen(model)).eval()
+    model = _frozen(model)
+    wrapped = Answers(model).eval()
     program = _exported(wrapped, run, model)
     torch.export.save(program, out / "model.pt2")
     loaded, off = torch.export.load(out / "model.pt2").module(), 0.0

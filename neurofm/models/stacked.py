@@ -137,8 +137,8 @@ class Stacked(WindowDecoder):
 
     @property
     def ch_names(self) -> tuple[str, ...]:
-        """Channels that windows must have; none = any cap."""
-        return () if self.config.placed else self.config.channels
+        """Channels that windows must have; none = any cap. An exported decoder takes its own."""
+        return () if self.config.placed and not self.final else self.config.channels
 
     @property
     def n_times(self) -> int:
