@@ -18,7 +18,8 @@ from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.federate import FederateConfig
 from neurofm.downstream.federated.rounds import Federation
 from neurofm.downstream.finetune import FinetuneConfig
-from neurofm.downstream.protocol.windows import Protocol, absent, folds
+from neurofm.downstream.protocol.published import absent
+from neurofm.downstream.protocol.windows import Protocol, folds
 from neurofm.models.brainomni import BrainOmniConfig
 from neurofm.preprocessing.ingest import IngestConfig
 from tests.support.planted import make_corpus
