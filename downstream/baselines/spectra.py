@@ -6,8 +6,8 @@ signal is the sum of X Xᴴ over the band's frequencies (Parseval). Wider bands 
 
 import numpy as np
 
-# Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
-BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+from neurofm.nn.views.spectra import BANDS
+
 ALL = tuple(range(len(BANDS)))
 MAX_CHANNELS = 64
 SHRINKAGE = 0.02

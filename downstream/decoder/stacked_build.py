@@ -27,8 +27,6 @@ from . import lacking
 from .features import InMemory, OfCorpus
 from .labeled import Labeled, sensors_of
 
-# Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
-BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
 MAX_COMPONENTS = 64
 LOOKED_AT = 256  # windows that tell which bands have power, and which components
 LEAST_WINDOWS = 4  # of a person, for anything to be left after re-centering
@@ -137,10 +135,10 @@ def signals_of(corpus: Corpus, windows: np.ndarray, layout: Sensors) -> torch.Te
 
 def usable_bands(signal: torch.Tensor, sfreq: float) -> tuple[tuple[float, float], ...]:
     """Those bands that hold any power."""
-    inside = tuple(band for band in BANDS if band[1] <= sfreq / 2)
+    inside = tuple(band for band in spectra.BANDS if band[1] <= sfreq / 2)
     if not inside:
         raise ValueError(f"signals at {sfreq:g} Hz hold none of the bands that a decoder looks at, "
-                         f"of which the lowest ends at {BANDS[0][1]:g} Hz")
+                         f"of which the lowest ends at {spectra.BANDS[0][1]:g} Hz")
     power = spectra.covariances(signal, sfreq, inside).diagonal(dim1=2, dim2=3).mean(dim=(0, 2))
     found = tuple(band for band, value in zip(inside, power.tolist(), strict=True) if value > 0)
     if not found:

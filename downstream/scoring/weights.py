@@ -73,12 +73,15 @@ def section(found: pd.DataFrame, n_classes: int, figure: Path) -> str:
     shown = pd.DataFrame({
         "View": found["view"], "Weight": [words.percent(value) for value in found["weight"]],
         f"{loss}, held out": found["loss"].round(3), f"{what}, held out": found["score"].round(3)})
+    network = found["name"].str.startswith(NETWORK)
+    colors = ((found["name"].str.endswith(RECENTERED).any(),
+               " Orange: re-centered, each subject's average is taken away."),
+              (network.any(), " Green: features of the pretrained model."))
     return "\n".join([
         pages.paragraph(ABOUT),
         pages.figure(figure, "Weight and held-out score of each view",
                      "Left: weight of each view in the answer. Right: its score alone on held-out "
-                     "training subjects. Orange: re-centered, each subject's average is taken "
-                     "away. Green: features of the pretrained model."),
+                     "training subjects." + "".join(said for here, said in colors if here)),
         tables.html(shown)])
 
 
@@ -100,7 +103,8 @@ def draw(path: Path, found: pd.DataFrame, n_classes: int) -> None:
     right.scatter(found["score"], place, color=color, s=28, zorder=3)
     chance = 1 / n_classes if n_classes else 0.0
     right.axvline(chance, color="0.6", linewidth=1)
-    right.annotate("chance", (chance, place[0] + 0.55), ha="center", fontsize=8, color="0.4")
+    right.annotate("chance", (chance, place[0] + 0.55), xytext=(3, 0),
+                   textcoords="offset points", fontsize=8, color="0.4")
     right.tick_params(axis="y", length=0)
     low = min(chance, float(found["score"].min())) - 0.05
     right.set_xlim(low, max(1.0, float(found["score"].max()) + 0.02))

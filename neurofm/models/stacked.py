@@ -46,7 +46,6 @@ class Stacked(WindowDecoder):
     least: Tensor
     share: Tensor
     intercept: Tensor
-    heat: Tensor
 
     def __init__(self, config: StackedConfig, backbone: Backbone | None = None):
         super().__init__(config)
@@ -65,7 +64,6 @@ class Stacked(WindowDecoder):
                                       config.recentered)
         self.register_buffer("share", torch.ones(len(config.views)) / len(config.views))
         self.register_buffer("intercept", torch.zeros(n_outputs))
-        self.register_buffer("heat", torch.ones(1))
         if config.backbone is not None:
             kind = config.backbone.model_type.removeprefix("neurofm_")
             self.backbone: Backbone = find(kind)(config.backbone)
@@ -107,10 +105,6 @@ class Stacked(WindowDecoder):
         wanted = self.seen(given[None], torch.ones_like(given[None, :, 0], dtype=torch.bool))[0]
         return tuple(name for name, made_up in zip(self.config.channels, wanted & ~near,
                                                    strict=True) if made_up)
-
-    @property
-    def temperature(self) -> float:
-        return float(self.heat)
 
     @property
     def calibrated_on(self) -> str:
@@ -352,7 +346,7 @@ class Stacked(WindowDecoder):
                                 self._total_of_part(pooled[which], center, mask))
         if self.config.regression:
             return total.float()
-        return (total / self.heat.double()).softmax(dim=-1).float()
+        return total.softmax(dim=-1).float()
 
     def _total(self, pooled: Float[Tensor, "batch feature"], center: Float[Tensor, " feature"],
                only: str = "") -> Float[Tensor, "batch output"]:

@@ -5,9 +5,7 @@ from ..nn.views.power import Difference
 from ..nn.views.spatial_patterns import SpatialPatterns
 from ..nn.views.tangent import Tangent
 from ..nn.views.view import View
-from .stacked_config import RECENTERED, StackedConfig
-
-SLOW_MS = 25
+from .stacked_config import RECENTERED, STRETCH_S, StackedConfig
 
 
 def view_of(name: str, config: StackedConfig) -> View:
@@ -39,6 +37,7 @@ def view_of(name: str, config: StackedConfig) -> View:
     if plain == "evoked_covariance":
         return EvokedCovariance(n, config.n_slow, len(config.classes), recentered)
     if plain.startswith("evoked_"):
-        together = int(plain.removeprefix("evoked_").removesuffix("ms")) // SLOW_MS
+        length_s = int(plain.removeprefix("evoked_").removesuffix("ms")) / 1000
+        together = round(length_s / STRETCH_S)
         return Evoked(n, config.n_slow, together, recentered)
     return Difference(plain, widths[plain], recentered)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..second_order import log_of
 
+# Edges in Hz; the usual names are delta, theta, alpha, beta, low gamma.
+BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
 SHRINKAGE = 0.02  # toward a multiple of the identity
 LEAST = 1e-9  # power of a dead window, to that of the training windows: logarithms stay finite
 TINY = 1e-12
