@@ -227,7 +227,8 @@ def _auto(run: FinetuneConfig, data: Labeled, pretrained, device, job: Job) -> T
     job.say(f"automatic decoder of {' / '.join(data.classes) or 'a number'}\n{data.describe()}")
     _say_left_out(data, job)
     found = auto.train(data, pretrained, views=tuple(run.views), seed=run.train.seed,
-                       batch_windows=run.batch_windows, device=device)
+                       batch_windows=run.batch_windows, device=device,
+                       keep=job.out / "state" if job.is_main else None)
     n = len(data.classes)
     table = weights.table(found.judged, found.pooled, found.learned, n)
     job.say("\n".join([*weights.said(table, n), auto.LEARNED]))

@@ -22,6 +22,8 @@ _INDEX = {
         "neurofm.preprocessing.standardize": ("standardize",),
         "neurofm.downstream.decoder.embedding": ("embed",),
         "neurofm.downstream.decoder.feature_array": ("Features",),
+        "neurofm.downstream.estimators.automatic": (
+            "NeuroFMAutoClassifier", "NeuroFMAutoRegressor"),
         "neurofm.downstream.estimators.sklearn_embedding": ("NeuroFMEmbedding",),
         "neurofm.downstream.estimators.sklearn_face": ("NeuroFMClassifier", "NeuroFMRegressor"),
         "neurofm.data.sensors": ("Sensors",),

@@ -4,7 +4,7 @@ A tokenizer is frozen in every mode, so signals are encoded once (a model withou
 again); with all of the model frozen, its pooled features are all that the head ever sees.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -239,11 +239,19 @@ def center_of_all(source: InMemory, windows: np.ndarray) -> Float[Tensor, " feat
 
 def devices(corpus: Corpus) -> Int[np.ndarray, " recording"]:
     """Number of the device of each recording: layouts that resemble each other are one."""
-    seen: list[Sensors] = []
-    number = {}
-    for key, layout in corpus.layouts.items():
-        same = (k for k, other in enumerate(seen) if layout.resembles(other))
-        number[key] = next(same, len(seen))
-        if number[key] == len(seen):
-            seen.append(layout)
+    number = dict(zip(corpus.layouts, numbered([*corpus.layouts.values()]), strict=True))
     return np.array([number[key] for key in corpus.recordings["layout"]], dtype=int)
+
+
+def numbered(layouts: Sequence[Sensors]) -> Int[np.ndarray, " layout"]:
+    """Number of the device of each layout: those that resemble each other are one."""
+    seen: list[Sensors] = []
+    known: dict[str, int] = {}
+    for layout in layouts:
+        key = layout.fingerprint
+        if key not in known:
+            known[key] = next((k for k, other in enumerate(seen) if layout.resembles(other)),
+                              len(seen))
+            if known[key] == len(seen):
+                seen.append(layout)
+    return np.array([known[layout.fingerprint] for layout in layouts], dtype=int)

@@ -38,7 +38,7 @@ def solve(
     mean, std = x.mean(axis=0), x.std(axis=0)
     scale = 1 / np.where(std > 1e-9, std, np.inf)  # what never changes says nothing
     z = (x - mean) * scale
-    back = np.eye(z.shape[1])
+    back = np.eye(min(z.shape))
     if z.shape[1] > len(z):
         value, left = np.linalg.eigh(z @ z.T)
         kept = value > 1e-9 * max(value[-1], 1e-300)

@@ -4,11 +4,14 @@ Channels are those of the layout that most training windows have. If their place
 they are electrodes, any cap is brought to them; else windows must have them by name.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from neurofm import artifacts
 from neurofm.data.batch import Batch
+from neurofm.data.contract import Contract
 from neurofm.data.corpus import Corpus
 from neurofm.data.sensors import Sensors, common_names
 from neurofm.models.protocol import Backbone
@@ -63,23 +66,39 @@ def build_stacked(
     corpus, contract = data.corpus, data.contract
     layout = channels_of(corpus, training, everybody)
     scans = contract.VIEWS[0] == "scans"
+    drawn = training[looked_at(len(training))]
+    few = None if scans else signals_of(corpus, drawn, layout)
+    if backbone is not None and backbone.contract is not None:
+        contract = data.contract_on(backbone.contract)
+    known = views or views_of(data, training, scans, backbone is not None)
+    return empty(layout, contract, few, data.classes, known, backbone, pool,
+                 lacking.band_of(corpus, data.recordings("train")))
+
+
+def looked_at(n: int) -> np.ndarray:
+    """Numbers of the windows, of n, that tell which bands and components there are."""
+    return np.linspace(0, n - 1, min(LOOKED_AT, n)).astype(int)
+
+
+def empty(
+    layout: Sensors, contract: Contract, few: torch.Tensor | None, classes: tuple[str, ...],
+    views: tuple[str, ...], backbone: Backbone | None, pool: str, band: lacking.TrainedBand,
+) -> Stacked:
+    """The decoder of these channels. few: training windows, [window, channel, time]; None = of
+    scans."""
+    scans, n = few is None, len(layout)
     placed = bool(not scans and set(layout.kinds) == {"eeg"} and layout.has_position.all())
     sfreq = 0.0 if scans else contract.one_rate
-    drawn = training[np.linspace(0, len(training) - 1, min(LOOKED_AT, len(training))).astype(int)]
-    few = signals_of(corpus, drawn, layout) if not scans else None
     bands = () if few is None else usable_bands(few, sfreq)
-    n = len(layout)
-    known = views or views_of(data, training, scans, backbone is not None)
     config = StackedConfig(
-        classes=data.classes, views=known, channels=layout.names, kinds=layout.kind.tolist(),
+        classes=classes, views=views, channels=layout.names, kinds=layout.kind.tolist(),
         placed=placed, average=placed and getattr(contract, "reference", "") == "average",
         reads="scans" if scans else "signals", sfreq=sfreq,
         n_times=contract.window_samples or 0, bands=bands or ((8.0, 13.0),),
         n_components=n if scans else min(n, MAX_COMPONENTS),
         backbone=None if backbone is None else backbone.config, pool=pool)
     model = Stacked(config, backbone)
-    model.contract = contract if backbone is None or backbone.contract is None else (
-        data.contract_on(backbone.contract))
+    model.contract = contract
     if placed:
         model.geometry.copy_(torch.from_numpy(layout.geometry(model.contract.geometry)))
     if few is not None:
@@ -91,8 +110,7 @@ def build_stacked(
         if n > MAX_COMPONENTS:
             mean = (covariance / trace.clamp_min(1e-300)[:, None, None]).mean(dim=0)
             model.basis.copy_(torch.linalg.eigh(mean)[1].flip(1)[:, :MAX_COMPONENTS])
-    model.config.band_end_hz, model.config.lowest_end_hz = lacking.band_of(
-        corpus, data.recordings("train"))
+    model.config.band_end_hz, model.config.lowest_end_hz = band
     return model.eval()
 
 
@@ -101,28 +119,35 @@ def channels_of(
 ) -> Sensors:
     """The layout that most of the windows have, without channels that cannot be had (by
     everybody)."""
-    recording = corpus.windows["recording"].to_numpy()[windows]
-    keys = corpus.recordings["layout"].to_numpy()[recording]
-    names, count = np.unique(keys, return_counts=True)
-    most = corpus.layouts[names[count.argmax()]]
-    found = {sensors_of(corpus.layouts[key]) for key in names}
-    kinds = {kind for key in names for kind in corpus.layouts[key].kinds}
-    if "eeg" in kinds and len(kinds) > 1 and len(common_names(
-            [corpus.layouts[key] for key in names])) < len(most):
+    keys = corpus.recordings["layout"].to_numpy()[corpus.windows["recording"].to_numpy()]
+    every = windows if everybody is None else everybody
+    try:
+        return common_channels([corpus.layouts[key] for key in keys[windows]],
+                               [corpus.layouts[key] for key in np.unique(keys[every])])
+    except ValueError as problem:
+        raise ValueError(f"{corpus.folder}: {problem}") from None
+
+
+def common_channels(training: Sequence[Sensors], every: Sequence[Sensors]) -> Sensors:
+    """The layout that most of the training windows have, without channels that cannot be had (by
+    every one)."""
+    known = {layout.fingerprint: layout for layout in training}
+    names, count = np.unique([layout.fingerprint for layout in training], return_counts=True)
+    most = known[names[count.argmax()]]
+    kinds = {kind for layout in known.values() for kind in layout.kinds}
+    if "eeg" in kinds and len(kinds) > 1 and len(common_names([*known.values()])) < len(most):
         raise ValueError(
-            f"{corpus.folder}: recordings have unlike kinds of sensor "
-            f"({'; '.join(sorted(found))}), which the views of an automatic decoder cannot mix; "
+            f"recordings have unlike kinds of sensor "
+            f"({'; '.join(sorted({sensors_of(layout) for layout in known.values()}))}), which the "
+            f"views of an automatic decoder cannot mix; "
             f"restrict it, such as with --only.sensors='{sensors_of(most)}', or train a network: "
             f"--decoder network")
     if set(most.kinds) == {"eeg"} and most.has_position.all():
         return most
-    if everybody is not None:
-        names = np.unique(corpus.recordings["layout"].to_numpy()[
-            corpus.windows["recording"].to_numpy()[everybody]])
-    common = common_names([corpus.layouts[key] for key in names])
+    common = common_names([*every])
     if not common:
-        raise ValueError(f"{corpus.folder}: recordings have no channel in common, and the places "
-                         f"of their channels are not known; restrict them with --only")
+        raise ValueError("recordings have no channel in common, and the places of their channels "
+                         "are not known; restrict them with --only")
     return most[most.rows(common)]
 
 
@@ -151,14 +176,22 @@ def views_of(
 ) -> tuple[str, ...]:
     """All views that fit: those of events where windows are cut at events; re-centered ones where
     people have several windows."""
+    _, count = np.unique(data.corpus.subjects(training), return_counts=True)
+    return views_that_fit(scans, at_events(data), len(data.classes), network,
+                          bool(np.median(count) >= LEAST_WINDOWS))
+
+
+def views_that_fit(
+    scans: bool, events: bool, n_classes: int, network: bool, several: bool
+) -> tuple[str, ...]:
+    """events: windows begin at events. n_classes: 0 = numbers. several: people have several
+    windows."""
     known = [*(SCANS if scans else SIGNALS)]
-    if not at_events(data) or not data.classes:
+    if not events or not n_classes:
         known = [name for name in known if name not in EVENTS]
-    if not data.classes:
+    if not n_classes:
         known = [name for name in known if name != "spatial_patterns"]
     known += [NETWORK] if network else []
-    _, count = np.unique(data.corpus.subjects(training), return_counts=True)
-    several = np.median(count) >= LEAST_WINDOWS
     return (*known, *(name + RECENTERED for name in known if several))
 
 

@@ -3,6 +3,8 @@
     paradigm = LeftRightImagery(**band_of(model))
     CrossSubjectEvaluation(paradigm, datasets, return_epochs=True).process(pipelines(model))
 
+Without a model (`band_of()`, `pipelines()`) there is the automatic decoder alone.
+
 MOABB filters the continuous recordings, so its paradigms are told the model's band; its own default
 (8–32 Hz) leaves a model little of what it was trained on. `return_epochs` is needed: arrays of
 MOABB are in microvolts and do not say where their channels lie. `neurofm ingest --moabb NAME` makes
@@ -18,8 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
-from neurofm.data.contract import of_signals
+from neurofm.data.contract import InputContract, of_signals
 
+from .automatic import NeuroFMAutoClassifier
 from .epochs import is_mne
 from .sklearn_embedding import NeuroFMEmbedding
 from .sklearn_face import NeuroFMClassifier
@@ -35,15 +38,21 @@ class MOABBClassifier(NeuroFMClassifier):
         return super().fit(X, y, _groups(X) if groups is None else groups, sample_weight)
 
 
-def pipelines(model, **of_classifier) -> dict:
-    """Pipelines for `Evaluation.process`: the decoder, and logistic regression on its features.
+def pipelines(model=None, **of_classifier) -> dict:
+    """Pipelines for `Evaluation.process`: the automatic decoder; with a model also a head on it,
+    and logistic regression on its features.
 
-    model: folder or repository of a pretrained model. of_classifier: parameters of the decoder;
-    device, memory and lacking are of both.
+    model: folder or repository of a pretrained model. of_classifier: parameters of the head;
+    device, memory and lacking are of all that have them.
     """
+    auto = NeuroFMAutoClassifier(model, **{name: of_classifier[name] for name in
+                                           ("device", "lacking") if name in of_classifier})
+    if model is None:
+        return {"neurofm_auto": auto}
     both = {name: of_classifier[name] for name in ("device", "memory", "lacking")
             if name in of_classifier}
     return {
+        "neurofm_auto": auto,
         "neurofm": MOABBClassifier(model, **of_classifier),
         "neurofm_embedding_lr": make_pipeline(
             NeuroFMEmbedding(model, **both), StandardScaler(),
@@ -52,9 +61,10 @@ def pipelines(model, **of_classifier) -> dict:
     }
 
 
-def band_of(model) -> dict[str, float | None]:
-    """Arguments fmin, fmax and resample of a MOABB paradigm that give the model its own signals."""
-    contract = of_signals(
+def band_of(model=None) -> dict[str, float | None]:
+    """Arguments fmin, fmax and resample of a MOABB paradigm that give the model its own signals;
+    without a model, those that `neurofm ingest` makes."""
+    contract = InputContract() if model is None else of_signals(
         contract_of(checkpoints.load(model) if isinstance(model, str | Path) else model))
     return {"fmin": contract.highpass_hz, "fmax": contract.lowpass_hz, "resample": contract.sfreq}
 

@@ -7,17 +7,20 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length
 from sklearn.utils._pprint import _EstimatorPrettyPrinter
-from sklearn.utils.validation import check_memory, validate_data
+from sklearn.utils.validation import check_array, check_memory, column_or_1d, validate_data
 
 from neurofm import checkpoints
 from neurofm.checkpoints.contracts import contract_of
+from neurofm.data.contract import Contract
 from neurofm.data.recording import Recording
 from neurofm.models.decoder import Decoder, DecoderConfig
-from neurofm.models.protocol import Backbone, WindowDecoder
+from neurofm.models.protocol import Backbone, NeuroFMPreTrainedModel, WindowDecoder
 
 from ..decoder.build import inside
 from . import epochs, feature_cache
@@ -46,10 +49,11 @@ class OnEpochs(BaseEstimator):
     def _of_array(self, X: np.ndarray) -> list[Recording]:
         return epochs.of_array(X, self.info)
 
-    def _start(self, recordings: list[Recording], **of_decoder) -> Decoder:
-        """A decoder on the pretrained model, its contract that of these epochs."""
-        model = checkpoints.load(self.model) if isinstance(self.model, str | Path) else self.model
-        place = str(self.model) if isinstance(self.model, str | Path) else "model"
+    def _opened(self) -> tuple[NeuroFMPreTrainedModel, Backbone]:
+        """What `model` is, and the pretrained model in it."""
+        named = isinstance(self.model, str | Path)
+        model = checkpoints.load(self.model) if named else self.model
+        place = str(self.model) if named else "model"
         backbone = inside(model, place) if isinstance(model, WindowDecoder) else model
         if not isinstance(backbone, Backbone):
             raise ValueError(
@@ -57,6 +61,27 @@ class OnEpochs(BaseEstimator):
                 f"decoder on one (or the folder or repository of it), got a "
                 f"{type(model).__name__}; first `neurofm pretrain` one"
             )
+        return model, backbone
+
+    def _target(self, y, recordings: list[Recording], dtype=None) -> np.ndarray:
+        """y as scikit-learn wants it: one value an epoch, none missing."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
+                             f"None: give one for each epoch")
+        missing = np.flatnonzero(pd.isna(np.ravel(np.asarray(y, dtype=object))))
+        if len(missing):
+            raise ValueError(f"Input y contains NaN: wanted a label of each epoch, got none for "
+                             f"epoch {missing[0]}; leave out epochs without one")
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=dtype, input_name="y")
+        y = column_or_1d(y, warn=True)
+        if y.dtype == object and (plain := np.array(y.tolist())).dtype.kind in "biuf":
+            y = plain  # numbers and truth values that came as objects
+        check_consistent_length(recordings, y)
+        return y
+
+    def _start(self, recordings: list[Recording], **of_decoder) -> Decoder:
+        """A decoder on the pretrained model, its contract that of these epochs."""
+        model, backbone = self._opened()
         contract = epochs.contract_for(recordings, contract_of(model))
         require("lacking", self.lacking in ("accept", "refuse"), "accept or refuse", self.lacking)
         trained = epochs.band_of(recordings, contract, self.lacking)
@@ -75,6 +100,14 @@ class OnEpochs(BaseEstimator):
     def _pooled(self, decoder: Decoder, X) -> np.ndarray:
         """What the decoder's head sees of all epochs, float32 [epoch, …]."""
         recordings = self._recordings(X, reset=False)
+        contract = self._contract_of(decoder, recordings)
+        memory = self._memory() if decoder.config.mode == "frozen" else None
+        return feature_cache.pooled(decoder, recordings, contract, self.batch_windows,
+                                    self._device(), memory).numpy()
+
+    def _contract_of(self, decoder: WindowDecoder, recordings: list[Recording]) -> Contract:
+        """The decoder's contract for these epochs. Raises ValueError where it does not take them.
+        """
         own = contract_of(decoder)
         contract = epochs.contract_for(recordings, own)
         here, there = contract.window_samples, own.window_samples
@@ -84,9 +117,7 @@ class OnEpochs(BaseEstimator):
                 f"{type(self).__name__} was fitted on, got {contract.window_s:g} s; cut them alike"
             )
         epochs.band_of(recordings, contract, self.lacking)
-        memory = self._memory() if decoder.config.mode == "frozen" else None
-        return feature_cache.pooled(decoder, recordings, contract, self.batch_windows,
-                                    self._device(), memory).numpy()
+        return contract
 
     def _device(self) -> torch.device:
         """Where the model computes: an accelerator where there is one, if not told."""

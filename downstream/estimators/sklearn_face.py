@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_array,
     check_is_fitted,
     column_or_1d,
 )
@@ -124,22 +122,6 @@ class _Trained(OnEpochs):
         fraction = self.validation_fraction
         require("validation_fraction", isinstance(fraction, Real) and 0 <= float(fraction) < 1,
                  "a share, from 0 to below 1", fraction)
-
-    def _target(self, y, recordings: list[Recording], dtype=None) -> np.ndarray:
-        """y as scikit-learn wants it: one value an epoch, none missing."""
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
-                             f"None: give one for each epoch")
-        missing = np.flatnonzero(pd.isna(np.ravel(np.asarray(y, dtype=object))))
-        if len(missing):
-            raise ValueError(f"Input y contains NaN: wanted a label of each epoch, got none for "
-                             f"epoch {missing[0]}; leave out epochs without one")
-        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=dtype, input_name="y")
-        y = column_or_1d(y, warn=True)
-        if y.dtype == object and (plain := np.array(y.tolist())).dtype.kind in "biuf":
-            y = plain  # numbers and truth values that came as objects
-        check_consistent_length(recordings, y)
-        return y
 
 
 class NeuroFMClassifier(ClassifierMixin, _Trained):

@@ -28,7 +28,18 @@ from .learning import Learning
 from .plan import Plan
 from .site import Site
 
+STAYS = "means and deviations of features, "  # at the site, beside recordings
 _MODE = {"head": "frozen", "lora": "lora", "full": "full"}  # `adapt` → mode of the decoder
+
+
+def in_words(learning: Learning) -> str:
+    """The model, for a page."""
+    return f"{learning.model}, {learning.adapt}"
+
+
+def recenters(learning: Learning) -> bool:
+    """Whether each person's mean is taken away."""
+    return bool(learning.architecture.get("recentered"))
 
 
 def build(site: Site, learning: Learning, data: Labeled) -> Plan:

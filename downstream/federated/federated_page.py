@@ -11,7 +11,7 @@ from neurofm.pages import page as report
 from neurofm.pages import table as tables
 from neurofm.pages import words
 
-from . import federated_scores
+from . import federated_scores, plans
 from .federated_scores import Scores
 
 
@@ -25,7 +25,7 @@ def page(out: Path, run, scores: Scores, rounds: pd.DataFrame) -> report.Page:
             out / "sites.png", "balanced accuracy of each site",
             "Dots are held-out subjects: none of their trials is in any weight or statistic"
             + (", except their own mean over all their trials, without labels"
-               if run.learning.architecture.get("recentered") else "")
+               if plans.kind_of(run.learning.model).recenters(run.learning) else "")
             + ". Bars: 95 % over people (and seeds).")
          + tables.html(federated_scores.shown(scores))),
         ("Sites", tables.html(_sites(run, scores))),
@@ -100,8 +100,7 @@ def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
         ("Besides", "number of training trials, mean losses; in the end accuracies over people"
          + ("" if private.where == "none" else " (none of which the privacy budget covers)")),
         ("Stays at the site", "recordings, labels, names of people and files, "
-         + ("front, batch norms" if run.learning.model == "fleeg" else
-            "means and deviations of features") + ", optimizer, predictions"),
+         + plans.kind_of(run.learning.model).STAYS + "optimizer, predictions"),
         ("Secure aggregation", "SecAgg+: the server sees only the average" if run.secure.on else
          "off: the server sees each site's weights"),
     ]
@@ -116,8 +115,7 @@ def _travels(run, rounds: pd.DataFrame) -> list[tuple[str, str]]:
 def _done(run) -> list[tuple[str, str]]:
     learning, how = run.learning, run.averaging
     changed = ", ".join(f"{name} {value}" for name, value in learning.architecture.items())
-    model = ("FLEEG (arXiv 2308.11636)" if learning.model == "fleeg" else
-             f"{learning.model}, {learning.adapt}") + (f": {changed}" if changed else "")
+    model = plans.kind_of(learning.model).in_words(learning) + f": {changed}" * bool(changed)
     return [
         ("Model", model),
         ("Rounds", f"{learning.rounds}, {learning.passes} pass(es) of a site's trials in each"),

@@ -16,6 +16,7 @@ from .learning import Learning
 from .plan import Plan
 from .site import Site
 
+STAYS = "front, batch norms, "  # at the site, beside recordings
 _AT_ONCE = 256
 
 
@@ -31,6 +32,16 @@ class Trials(Known):
 
     def batch(self, windows: np.ndarray, seeds=None, target=None) -> Examples:
         return Examples(self.take(windows), **self.about(windows, seeds))
+
+
+def in_words(learning: Learning) -> str:
+    """The model, for a page."""
+    return "FLEEG (arXiv 2308.11636)"
+
+
+def recenters(learning: Learning) -> bool:
+    """Whether each person's mean is taken away."""
+    return False
 
 
 def build(site: Site, learning: Learning, data: Labeled) -> Plan:

@@ -7,9 +7,11 @@ import pytest
 
 from neurofm import artifacts, checkpoints, cli
 from neurofm.checkpoints.robustness import Robustness
-from neurofm.downstream.decoder import auto
+from neurofm.downstream.decoder import auto, stack
+from neurofm.lock import only_one
 from neurofm.results import Results
 from tests.support.planted import make_corpus
+from tests.support.unplaced import unplaced, without
 
 
 def run(*words) -> int:
@@ -75,6 +77,36 @@ def test_auto_decoder_twice_is_the_same_bytes(planted, tmp_path):
         tmp_path / "b").fingerprint
 
 
+def test_auto_decoder_goes_on_after_an_interruption(planted, tmp_path, monkeypatch, capsys):
+    """What was measured, and views that were answered, are not found again; one damaged file is."""
+    words = (f"--data={planted.corpus}", "--views=[power,covariance,power_recentered]")
+    assert run(*words, f"--out={tmp_path / 'whole'}") == 0
+    out, found, held_out, measure = tmp_path / "out", [], stack._held_out, auto.measure
+
+    def counted(model, name, *rest):
+        found.append(name)
+        if len(found) == 3:
+            raise KeyboardInterrupt
+        return held_out(model, name, *rest)
+
+    monkeypatch.setattr(stack, "_held_out", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(*words, f"--out={out}")
+    damaged = next(out.glob("state/*/covariance.npy"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    monkeypatch.setattr(auto, "measure", lambda *_, **__: pytest.fail("measured again"))
+    assert run(*words, f"--out={out}") == 0
+    assert found[3:6] == ["covariance", "power_recentered", "power"]  # then without validation
+    for name in ("model.safetensors", "config.json", "robustness.json", "weights.png",
+                 "test/predictions.parquet"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert not (out / "state").exists()
+    monkeypatch.setattr(auto, "measure", measure)
+    with only_one(tmp_path / "busy", "finetune"):
+        assert run(*words, f"--out={tmp_path / 'busy'}") != 0
+    assert "is at work in" in capsys.readouterr().err
+
+
 def test_auto_decoder_of_a_number(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", number=True, n_windows=8)
     assert run(f"--data={corpus}", f"--out={tmp_path / 'out'}", "--task=age") == 0
@@ -82,6 +114,16 @@ def test_auto_decoder_of_a_number(tmp_path):
     (r,) = [row["value"] for row in found.scores if row["metric"] == "pearson_r"]
     assert r > 0.7
     assert "Unexplained variance, held out" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_auto_decoder_takes_the_channels_that_test_people_have_too(tmp_path):
+    """As with scans of which two people have fewer regions: they ended in an error."""
+    made = unplaced(make_corpus(tmp_path / "placed", n_windows=8), tmp_path / "corpus")
+    missing = without(made, tmp_path / "fewer", person="11", name="E5")
+    assert run(f"--data={missing}", f"--out={tmp_path / 'out'}", "--robustness=false",
+               "--views=[power,power_recentered]") == 0
+    assert checkpoints.load(tmp_path / "out").config.channels == tuple(
+        f"E{k}" for k in range(16) if k != 5)
 
 
 @pytest.mark.parametrize(("words", "said"), [

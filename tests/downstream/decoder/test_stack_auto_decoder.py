@@ -28,6 +28,13 @@ from tests.support import planted as simulated
 # linear models
 
 
+def test_auto_decoder_features_by_the_hundred_thousand():
+    """Connectivity of 530 regions has 140,000: a matrix of them squared was made, of 146 GiB."""
+    x = np.random.default_rng(0).normal(size=(6, 200_000))
+    found = solved.solve(x, np.arange(6) % 2, np.ones(6), 2, (1e-3,))
+    assert (found.outputs(x)[0].argmax(axis=1) == np.arange(6) % 2).all()
+
+
 @pytest.mark.parametrize(("n", "d"), [(60, 8), (40, 90)])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_auto_decoder_logistic_models_are_those_of_scikit_learn(n, d, n_classes):
