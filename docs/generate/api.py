@@ -6,7 +6,8 @@ FILE = "reference/api/index.md"
 GROUPS = {
     "Load, read, embed": ("load", "load_windows", "read", "standardize", "embed",
                             "Features"),
-    "scikit-learn": ("NeuroFMClassifier", "NeuroFMRegressor", "NeuroFMEmbedding"),
+    "scikit-learn": ("NeuroFMAutoClassifier", "NeuroFMAutoRegressor", "NeuroFMClassifier",
+                     "NeuroFMRegressor", "NeuroFMEmbedding"),
     "Recordings and contracts": ("Recording", "Events", "Sensors", "InputContract",
                                  "FMRIContract"),
     "What lies on disk": ("Corpus", "TokenSet", "Pairs", "Scans", "VolumeWindows"),

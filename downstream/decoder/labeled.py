@@ -149,14 +149,17 @@ def chosen_recordings(corpus: Corpus, only: dict[str, str] | None) -> np.ndarray
 
 
 def described(corpus: Corpus) -> pd.DataFrame:
-    """The recordings table with attributes as columns, and `sensors`, such as "64 eeg"."""
+    """The recordings table with attributes as columns, and `sensors`, such as "64 eeg", and
+    `kinds`, such as "eeg"."""
     table = corpus.recordings.drop(columns=["attributes", "quality", "sha256"])
     attributes = pd.DataFrame(
         [json.loads(value) if isinstance(value, str) and value else value or {}
          for value in corpus.recordings["attributes"]], index=table.index,
     )
     table = table.join(attributes[[name for name in attributes if name not in table.columns]])
-    return table.assign(sensors=[sensors_of(corpus.layouts[key]) for key in table["layout"]])
+    layouts = [corpus.layouts[key] for key in table["layout"]]
+    return table.assign(sensors=[sensors_of(layout) for layout in layouts],
+                        kinds=[" + ".join(dict.fromkeys(layout.kinds)) for layout in layouts])
 
 
 def sensors_of(layout) -> str:

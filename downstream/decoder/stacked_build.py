@@ -135,19 +135,19 @@ def common_channels(training: Sequence[Sensors], every: Sequence[Sensors]) -> Se
     names, count = np.unique([layout.fingerprint for layout in training], return_counts=True)
     most = known[names[count.argmax()]]
     kinds = {kind for layout in known.values() for kind in layout.kinds}
+    found = sorted({sensors_of(layout) for layout in known.values()})
+    kept = " + ".join(dict.fromkeys(most.kinds))
+    instead = (f"restrict it, such as with --only.kinds='{kept}' or "
+               f"--only.sensors='{sensors_of(most)}', or train a network, which reads all of them: "
+               f"--decoder network --model PRETRAINED")
     if "eeg" in kinds and len(kinds) > 1 and len(common_names([*known.values()])) < len(most):
-        raise ValueError(
-            f"recordings have unlike kinds of sensor "
-            f"({'; '.join(sorted({sensors_of(layout) for layout in known.values()}))}), which the "
-            f"views of an automatic decoder cannot mix; "
-            f"restrict it, such as with --only.sensors='{sensors_of(most)}', or train a network: "
-            f"--decoder network")
+        raise ValueError(f"recordings have unlike kinds of sensor ({'; '.join(found)}), which the "
+                         f"views of an automatic decoder cannot mix; {instead}")
     if set(most.kinds) == {"eeg"} and most.has_position.all():
         return most
-    common = common_names([*every])
-    if not common:
-        raise ValueError("recordings have no channel in common, and the places of their channels "
-                         "are not known; restrict them with --only")
+    if not (common := common_names([*every])):
+        raise ValueError(f"recordings have no channel in common ({'; '.join(found)}), and only EEG "
+                         f"with known places is brought to one cap; {instead}")
     return most[most.rows(common)]
 
 

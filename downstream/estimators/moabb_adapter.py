@@ -43,10 +43,11 @@ def pipelines(model=None, **of_classifier) -> dict:
     and logistic regression on its features.
 
     model: folder or repository of a pretrained model. of_classifier: parameters of the head;
-    device, memory and lacking are of all that have them.
+    device, memory, lacking and random_state are of all that have them.
     """
-    auto = NeuroFMAutoClassifier(model, **{name: of_classifier[name] for name in
-                                           ("device", "lacking") if name in of_classifier})
+    auto = NeuroFMAutoClassifier(model, **{
+        name: of_classifier[name] for name in ("device", "lacking", "random_state")
+        if name in of_classifier})
     if model is None:
         return {"neurofm_auto": auto}
     both = {name: of_classifier[name] for name in ("device", "memory", "lacking")

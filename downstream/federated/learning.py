@@ -34,8 +34,8 @@ class Learning:
     Parameters
     ----------
     model
-        "fleeg", or a checkpoint (folder or repository) of a pretrained encoder that every
-        site has.
+        "fleeg", or a checkpoint (folder or repository) that every site has: a pretrained
+        encoder, or an automatic decoder, whose linear models are trained on.
     fingerprint
         Fingerprint of that checkpoint. Filled in by the server.
     task

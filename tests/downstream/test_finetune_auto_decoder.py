@@ -104,7 +104,7 @@ def test_auto_decoder_goes_on_after_an_interruption(planted, tmp_path, monkeypat
     monkeypatch.setattr(auto, "measure", measure)
     with only_one(tmp_path / "busy", "finetune"):
         assert run(*words, f"--out={tmp_path / 'busy'}") != 0
-    assert "is at work in" in capsys.readouterr().err
+    assert "another neurofm is working in this folder" in capsys.readouterr().err
 
 
 def test_auto_decoder_of_a_number(tmp_path):

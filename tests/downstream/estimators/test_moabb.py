@@ -66,10 +66,12 @@ def evaluate(kind, dataset, model, out, pipes=None, **how):
 def test_evaluation_within_a_session(moabb, fake, planted, tmp_path):
     from moabb.evaluations import WithinSessionEvaluation
 
-    table = evaluate(WithinSessionEvaluation, fake(n_subjects=1), planted.backbone, tmp_path,
+    pipes = pipelines(str(planted.backbone), **QUICK)
+    pipes["neurofm_auto"].set_params(views=("power", "spatial_patterns"))
+    table = evaluate(WithinSessionEvaluation, fake(n_subjects=1), planted.backbone, tmp_path, pipes,
                      n_splits=3)
-    assert set(table["pipeline"]) == {"neurofm", "neurofm_embedding_lr"}
-    assert len(table) == 2
+    assert set(table["pipeline"]) == {"neurofm_auto", "neurofm", "neurofm_embedding_lr"}
+    assert len(table) == 3
     assert table["score"].min() > 0.75, table[["pipeline", "score"]]
 
 
