@@ -2,9 +2,10 @@
 `configs/downstream/eegmat_open_eeg_bench.yaml` run as they are written there, on simulated people.
 
     python -m tests.benchmarks.bench_open_eeg_bench --out runs/faked
-    python -m tests.benchmarks.bench_open_eeg_bench --out runs/faked --whole    all methods and seeds
+    python -m tests.benchmarks.bench_open_eeg_bench --out runs/faked --whole
 
-Its scores say nothing of people. It shows that the command runs when people 20 to 35 are there.
+--whole runs all methods and seeds. The scores say nothing of people. It shows that the commands run
+when people 20 to 35 are there.
 """
 
 import argparse
@@ -28,9 +29,9 @@ def commands(out: Path) -> tuple[list[str], list[str]]:
     (ingest,) = (line for line in lines if line.startswith("ingest") and "--files" in line)
     (evaluate,) = (line for line in lines if line.startswith("evaluate"))
     found = [shlex.split(re.sub(r"\bruns/", f"{out}/", line)) for line in (ingest, evaluate)]
-    words = [[str(out / "archive") if word == "EEGMAT" else str(CONFIG) if word.endswith(CONFIG.name)
-              else word for word in line] for line in found]
-    return words[0], words[1]
+    known = {"EEGMAT": str(out / "archive"), f"configs/downstream/{CONFIG.name}": str(CONFIG)}
+    first, second = ([known.get(word, word) for word in line] for line in found)
+    return first, second
 
 
 def main() -> int:

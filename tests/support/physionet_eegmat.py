@@ -1,5 +1,5 @@
-"""A stand-in for the archive of PhysioNet eegmat: its names of files and channels, its rate, its two
-recordings a person; signals are simulated. Arithmetic takes half of the alpha rhythm away."""
+"""A stand-in for the archive of PhysioNet eegmat: its names of files and channels, its rate, its
+two recordings a person; signals are simulated. Arithmetic takes half of the alpha rhythm away."""
 
 from collections.abc import Iterable
 from pathlib import Path
