@@ -90,8 +90,7 @@ def test_auto_decoder_goes_on_after_an_interruption(planted, tmp_path, monkeypat
         return held_out(model, name, *rest)
 
     monkeypatch.setattr(stack, "_held_out", counted)
-    with pytest.raises(KeyboardInterrupt):
-        run(*words, f"--out={out}")
+    assert run(*words, f"--out={out}") != 0
     damaged = next(out.glob("state/*/covariance.npy"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
     monkeypatch.setattr(auto, "measure", lambda *_, **__: pytest.fail("measured again"))
