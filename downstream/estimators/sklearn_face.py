@@ -27,10 +27,13 @@ from sklearn.utils.validation import (
 
 from neurofm.data.recording import Recording
 from neurofm.training.loop import TrainConfig
+from neurofm.training.sampler import check_batch
 
 from ..decoder import features
 from .fit_epochs import fit_epochs, held_out, weights_of
 from .on_epochs import OnEpochs, require, require_whole
+
+_USUAL = 32  # epochs a step: with so many, few epochs can be trained on, too
 
 
 class _Trained(OnEpochs):
@@ -39,7 +42,7 @@ class _Trained(OnEpochs):
     def __init__(
         self, model, info=None, mode="frozen", pool=None, recentered=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, n_steps=300, lr=1e-3, weight_decay=1.0,
-        n_steps_full=200, lr_full=1e-4, batch_windows=32, validation_fraction=0.2,
+        n_steps_full=200, lr_full=1e-4, batch_windows=_USUAL, validation_fraction=0.2,
         random_state=None, verbose=False, device=None, memory=None, lacking="accept",
     ):
         self.model = model
@@ -99,6 +102,8 @@ class _Trained(OnEpochs):
                 recentered=self.recentered, head=self.head, hidden_dim=self.hidden_dim,
                 dropout=self.dropout, rank=self.rank, **of_decoder,
             )
+            if self.mode != "frozen" or not decoder.config.solved:
+                check_batch("batch_windows", self.batch_windows, int((~validation).sum()), _USUAL)
             self.decoder_ = fit_epochs(
                 decoder, recordings, target, groups, validation, head, full, weight=weight,
                 class_weight=class_weight, calibrate=calibrate, device=device, memory=memory,
@@ -145,7 +150,9 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     n_steps_full, lr_full
         For the training after the head's.
     batch_windows
-        Epochs a step, and encoded at a time.
+        Epochs a step, and encoded at a time. Where there are fewer to train on, up to 32 are
+        accepted (a step then sees some of them several times) and more are refused; a linear head
+        on a frozen model is solved without steps.
     recentered
         Subtract the mean feature of each group, without labels. Epochs that are predicted together
         then count as one subject's, and no epoch can be predicted alone.
@@ -185,7 +192,7 @@ class NeuroFMClassifier(ClassifierMixin, _Trained):
     def __init__(
         self, model, info=None, mode="frozen", pool=None, recentered=False,
         head="linear", hidden_dim=256, dropout=0.1, rank=8, label_smoothing=0.1, n_steps=300,
-        lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=32,
+        lr=1e-3, weight_decay=1.0, n_steps_full=200, lr_full=1e-4, batch_windows=_USUAL,
         validation_fraction=0.2, calibrate=True, random_state=None, verbose=False,
         class_weight="balanced", device=None, memory=None, lacking="accept",
     ):

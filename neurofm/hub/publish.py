@@ -26,7 +26,7 @@ from ..lock import NAME as LOCK
 from ..lock import only_one
 from ..repository import LEDGER
 from ..run import OK, Command, Job
-from . import dataset_card, evaluations, people, review, staging
+from . import dataset_card, evaluations, people, places, review, staging
 from .staging import Care, NotPublishable
 
 _DATA = ("corpus", "tokens")
@@ -288,13 +288,10 @@ def _trained_from(config: dict) -> tuple[str, str]:
 
     "runs/base" is a folder or was one: only what lies in the Hub's cache here is a repository.
     """
-    from huggingface_hub import constants
-
     named = ""
     for key in ("model", "init"):
         place = str(config.get(key) or "").partition("@")[0]
-        if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", place) and not Path(place).exists() and (
-                Path(constants.HF_HUB_CACHE) / f"models--{place.replace('/', '--')}").is_dir():
+        if places.is_repository(place):
             return place, ""
         named = named or (place if "/" in place else "")
     return "", named

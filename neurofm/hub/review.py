@@ -20,9 +20,10 @@ import pandas as pd
 
 from .. import hashes, tsv, yaml_file
 from ..data.windows import DATASETS
+from ..manifest import FILE_NAME
 from ..pages import words
 from ..repository import LEDGER
-from . import vocabulary
+from . import places, vocabulary
 from .secrets import Secret
 
 # Settings that hold words of data. Others are of neurofm: "cosine", "standard_1005".
@@ -86,8 +87,8 @@ def in_words(lists: Lists) -> str:
     more = f" and {len(texts) - 8} more" if len(texts) > 8 else ""
     return (f"{words.count(len(texts), 'text')} that may name somebody: {shown}{more}; all are in "
             f"{path}. Read it. What nobody else should see is renamed where the data is made "
-            f"(label.mapping, rename, files of ingest), sessions and tasks also by a row of the "
-            f"table of --pseudonyms; if everybody may see all of it, add --texts "
+            f"(label.mapping, rename, files of ingest), sessions, tasks and folders also by a row "
+            f"of the table of --pseudonyms; if everybody may see all of it, add --texts "
             f"{shlex.quote(str(path))}")
 
 
@@ -115,6 +116,10 @@ def unknown(
         for word in vocabulary.strangers(said, prose=option == "--limits"):
             if word not in seen and word.casefold() not in datasets:
                 found.setdefault(word, option)
+    for where, text in _called_so(folder, {*files}):
+        if text not in seen and any(word.casefold() not in datasets
+                                    for word in vocabulary.strangers(text)):
+            found.setdefault(text, where)
     for where, text in _free(folder, {*files}):
         if text not in seen:
             seen.add(text)
@@ -132,6 +137,18 @@ def _called(folder: Path) -> set[str]:
             terms |= said.get("datasets", {}) if name == LEDGER else said
     names = [*terms, *(str(each.get("name", "")) for each in terms.values())]
     return {word.casefold() for name in names for word in re.findall(r"[^\W\d_]+", name)}
+
+
+def _called_so(folder: Path, files: set[str]) -> Iterator[tuple[str, str]]:
+    """(where, name) of the folders and files that settings name."""
+    from ..models import INDEX
+
+    for name in ("run.yaml", FILE_NAME):
+        if name in files:
+            said = (yaml_file.read(folder / name) if name.endswith(".yaml")
+                    else json.loads((folder / name).read_text())["config"])
+            yield from ((f"{name}, {key}", text) for key, text in places.left(said)
+                        if text not in INDEX)
 
 
 def _free(folder: Path, files: set[str]) -> Iterator[tuple[str, str]]:
@@ -169,7 +186,7 @@ def _of_recordings(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
         yield from _of_settings({key: [*value] if key in ("bads", "not_used") else value
                                  for key, value in said.items() if key != "windows_left_out"})
         path = PurePosixPath(str(row["source"] or ""))
-        for part in (*path.parts[1:-1], path.name.split(".")[0]):
+        for part in (*path.parts[:-1], path.name.split(".")[0]):
             yield from _of_name(part, row["dataset"], row["subject"], "name of a file")
 
 

@@ -30,7 +30,7 @@ from ..checkpoints.store import load
 from ..data.corpus import Corpus
 from ..data.tokens import TokenSet
 from ..repository import LEDGER
-from . import dataset_card, people, review, secrets, windows
+from . import dataset_card, people, places, review, secrets, windows
 from .log_hours import hours_of
 from .people import Pseudonyms
 from .rules import without_paths
@@ -110,7 +110,7 @@ def stage_checkpoint(
     settings = source / "run.yaml"
     said = yaml_file.read(settings) if settings.exists() else {}
     (out / "run.yaml").write_text(
-        yaml.safe_dump(names.renamed(without_paths(said)), sort_keys=False, allow_unicode=True))
+        yaml.safe_dump(names.renamed(places.cut(said)), sort_keys=False, allow_unicode=True))
     golden.save(model, out)
     if about.hours is None and (hours := hours_of(source / "log.jsonl")) is not None:
         about = replace(about, hours=hours)
@@ -118,7 +118,7 @@ def stage_checkpoint(
     (out / "README.md").write_text(
         card(model, ledger, metrics, about, repo, Robustness.read(out)))
     files = sorted([*found, *weights, "run.yaml", golden.FILE, "README.md"])
-    artifacts.seal(out, "checkpoint", config=names.renamed(without_paths(manifest.config)),
+    artifacts.seal(out, "checkpoint", config=names.renamed(places.cut(manifest.config)),
                    parents={**manifest.parents, "source": manifest.fingerprint}, files=files)
     _look_through(out, [*files, artifacts.FILE_NAME], names, care)
     check_in_fresh_process(out)
@@ -156,7 +156,7 @@ def stage_data(
         files.append(name)
     text = dataset_card.card(manifest.kind, data, repo, card_of, files)
     (out / "README.md").write_text(text)
-    artifacts.seal(out, manifest.kind, config=names.renamed(without_paths(manifest.config)),
+    artifacts.seal(out, manifest.kind, config=names.renamed(places.cut(manifest.config)),
                    parents={**manifest.parents, "source": manifest.fingerprint}, files=files)
     everything = [*sorted(files), "README.md", artifacts.FILE_NAME]
     _look_through(out, everything, names, care)
@@ -241,8 +241,9 @@ def _settled(
 def _without_folders(path: Path) -> dict:
     """Results on held-out subjects, with the names of data and models, not their folders."""
     found = json.loads(path.read_text())
-    kept = {key: without_paths(found[key]) for key in ("data", "model", "command")}
-    return {**found, **kept}
+    kept = {"data": found["data"], "model": found["model"]}
+    cut = {**places.cut(kept), "command": places.cut_words(found["command"])}
+    return {**places.replaced(found, kept), **cut}
 
 
 def _write_failures(source: Path, target: Path, names: Pseudonyms) -> None:

@@ -156,8 +156,8 @@ EXCEPTIONS = {
 
 
 @parametrize_with_checks([
-    ClassifierOfTables(None, head="mlp", n_steps=40, batch_windows=64, hidden_dim=32),
-    RegressorOfTables(None, n_steps=10, batch_windows=64, hidden_dim=32),
+    ClassifierOfTables(None, head="mlp", n_steps=40, batch_windows=32, hidden_dim=32),
+    RegressorOfTables(None, n_steps=10, batch_windows=32, hidden_dim=32),
     EmbeddingOfTables(None, batch_windows=64),
 ], expected_failed_checks=lambda estimator: EXCEPTIONS.get(type(estimator), {}))
 def test_evaluation_estimator_checks_of_sklearn(estimator, check, tiny, tmp_path):
@@ -600,6 +600,21 @@ def test_evaluation_bad_parameters_are_refused(changes, y, said, model):
         NeuroFMClassifier(**{"model": model, "info": INFO, **changes}).fit(
             X, list(y) if y is not None else None
         )
+
+
+def test_evaluation_a_step_of_more_epochs_than_there_are_is_refused(tiny):
+    """As commands refuse it; up to the default, few epochs can be trained on."""
+    x, y = noise(12), np.arange(12) % 2
+    how = {"info": TINY_INFO, "n_steps": 2, "n_steps_full": 2, "validation_fraction": 0.5,
+           "hidden_dim": 8, "random_state": 0}
+    said = r"batch_windows \(33\) is more than the 6 windows to train on.*up to 32 may be more"
+    for trained in ({"head": "mlp"}, {"mode": "full"}, {"pool": "attention"}):
+        with pytest.raises(ValueError, match=said):
+            NeuroFMClassifier(tiny, batch_windows=33, **trained, **how).fit(x, y)
+    with pytest.raises(ValueError, match=said):
+        NeuroFMRegressor(tiny, head="mlp", batch_windows=33, **how).fit(x, np.arange(12.0))
+    NeuroFMClassifier(tiny, head="mlp", **how).fit(x, y)
+    NeuroFMClassifier(tiny, batch_windows=33, **how).fit(x, y)  # solved without steps
 
 
 @pytest.mark.parametrize(("weight", "said"), [
