@@ -11,6 +11,8 @@ FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637
 ARG TORCH_INDEX=https://pypi.org/simple
 
 ENV PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 MNE_DONTWRITE_HOME=true MPLBACKEND=Agg
+# The base, which is pinned, says which release of Debian these come from.
+# hadolint ignore=DL3008
 # g++: torch.compile writes small kernels. procps: the batch scripts hand signals on with pkill.
 RUN apt-get update && apt-get install -y --no-install-recommends g++ procps \
     && rm -rf /var/lib/apt/lists/*

@@ -184,6 +184,7 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
         return None
     found = json_file.read(path)
     with json_file.shaped(path, "a ledger of training recordings"):
+        _lists(found, "recordings", "published", "legs")
         for entry in found["recordings"]:
             _texts(entry, "recording", "role", "subject")
             entry["hours"] = float(entry.get("hours", 0))
@@ -193,7 +194,8 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
             for name in ("weights", "licence", "paper", "note"):
                 entry.setdefault(name, "not stated")
             _texts(entry, "weights", "licence", "paper", "note")
-            ", ".join(entry["datasets"])
+            _lists(entry, "datasets", "remarks")
+            ", ".join([*entry["datasets"], *entry.get("remarks", ())])
         for leg in found.get("legs", []):
             for before, after in leg["changed"].values():
                 f"{before}{after}"
@@ -202,7 +204,14 @@ def read_ledger(path_or_repo: str | Path) -> dict | None:
     return found
 
 
+def _lists(entry: dict, *names: str) -> None:
+    if not all(isinstance(entry.get(name, []), list) for name in names):
+        raise TypeError(f"{', '.join(names)} are to be lists")
+
+
 def _texts(entry: dict, *names: str) -> None:
+    if not isinstance(entry, dict):
+        raise TypeError(f"{entry} is to be an object")
     if not all(isinstance(entry[name], str) for name in names):
         raise TypeError(f"{', '.join(names)} of {entry} are to be text")
 

@@ -110,7 +110,11 @@ def test_an_adapter_is_not_loaded(copy):
 @pytest.mark.parametrize("content", [
     b"", b"[]", b"{", b"\xff\xfe", b"[" * 10**5, b'{"recordings": [{}]}', b'{"recordings": 3}',
     b'{"recordings": [{"recording": "a", "role": "train", "subject": 3, "hours": 1}]}',
-    b'{"recordings": [], "datasets": []}', b'{"recordings": [], "published": [{"weights": 1}]}'])
+    b'{"recordings": [], "datasets": []}', b'{"recordings": [], "published": [{"weights": 1}]}',
+    b'{"recordings": [], "datasets": {"a": []}}', b'{"recordings": {}}',
+    b'{"recordings": [], "published": {}}', b'{"recordings": [], "legs": {"a": 1}}',
+    b'{"recordings": [], "published": [{"datasets": ["a"], "remarks": [3]}]}',
+    b'{"recordings": [], "published": [{"datasets": "abc"}]}'])
 def test_a_ledger_of_another_shape(copy, content):
     (copy / repository.LEDGER).write_bytes(content)
     with pytest.raises(ValueError, match=repository.LEDGER):
