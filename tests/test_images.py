@@ -3,16 +3,19 @@
 Nothing here builds an image: there is no Docker where these tests run.
 """
 
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = [ROOT / "docker" / name for name in ("cpu.Dockerfile", "cuda.Dockerfile", "neurofm.def")]
@@ -43,6 +46,26 @@ def test_everything_that_is_installed_has_hashes_and_the_version_of_the_tests():
     assert set(found) - set(tested) <= {"setuptools"}
     entries = re.split(r"\n(?=\S)", lock.read_text())
     assert all("--hash=sha256:" in entry for entry in entries if "==" in entry)
+
+
+def test_nothing_that_is_needed_is_missing_in_images():
+    """`pip check` ends the build otherwise: dependencies, and theirs, of what images hold."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = re.search(r"^LOCKED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    wanted = [(Requirement(each), "") for each in [*project["dependencies"], *(
+        each for name in extras.split() for each in project["optional-dependencies"][name])]]
+    names, seen = set(), set()
+    while wanted:
+        need, extra = wanted.pop()
+        name = re.sub("[-_.]+", "-", need.name).lower()
+        if name == "torch" or (need.marker and not need.marker.evaluate({"extra": extra})):
+            continue
+        names.add(name)
+        for one in {"", *need.extras} - {each for key, each in seen if key == name}:
+            seen.add((name, one))
+            wanted += [(Requirement(each), one)
+                       for each in importlib.metadata.requires(need.name) or ()]
+    assert not names - pins(ROOT / "docker/requirements.txt").keys() - {"setuptools"}, "make lock"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
