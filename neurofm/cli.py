@@ -9,6 +9,7 @@ import contextlib
 import gc
 import importlib.util
 import os
+import select
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -30,9 +31,21 @@ GROUPS = {
     "Try": ("demo",),
 }
 
+NOBODY_READS = 128 + 13  # exit status of what SIGPIPE ends
+
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        status = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return NOBODY_READS
+
+
+def _main(argv: list[str]) -> int:
     commands = {command.name: command for command in entry_points(group="neurofm.commands")}
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview(commands))
@@ -63,6 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"neurofm {name}: {missing(package)}\n")
         return 1
     except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return NOBODY_READS
         # Ours say what was wanted, what came and what to do, and the system's name the file (no
         # space, no permission): a traceback would bury that.
         hint = remedy(error) if isinstance(error, OSError) else ""
@@ -71,6 +86,19 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"\nneurofm {name}: interrupted; the same command continues\n")
         return 130
+
+
+def _nobody_reads() -> bool:
+    """Whether what is printed goes nowhere any more: `neurofm show runs/decoder | head -3`."""
+    try:
+        number, ends = sys.stdout.fileno(), select.poll()
+    except (AttributeError, OSError, ValueError):
+        return False  # it is no file, or this is no system with pipes of this kind
+    ends.register(number, 0)
+    if ends.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # for the last flush
+        return True
+    return False
 
 
 def _let_others_work() -> None:

@@ -3,12 +3,14 @@
 import ast
 import dataclasses
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from neurofm import cli
 from neurofm.run import OK, Command, Stopped
 from neurofm.terminal import log_shown
 
@@ -39,6 +41,7 @@ def test_library_code_has_no_print():
 
 USER = """
 import logging
+import os
 import neurofm, neurofm.run
 import neurofm.progress
 assert not logging.getLogger().handlers
@@ -98,3 +101,24 @@ def test_the_log_is_left_as_it_was(problem, capsys):
     except ValueError:
         assert str(problem) == "bad"
     assert (logger.level, logger.propagate, logger.handlers) == before
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "models"], ["show", "DECODER"]])
+def test_nobody_reads_what_is_printed(words, decoder, monkeypatch, capsys):
+    """`neurofm … | head -1`: no traceback and no error."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        status = cli.main([str(decoder) if word == "DECODER" else word for word in words])
+    assert status in (0, cli.NOBODY_READS)
+    assert not capsys.readouterr().err
+
+
+def test_another_pipe_that_breaks_is_an_error(monkeypatch, capsys):
+    def broken(argv):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(cli, "_loaded", lambda command: broken)
+    assert cli.main(["show", "x"]) == 1
+    assert "neurofm show: [Errno 32] Broken pipe" in capsys.readouterr().err
