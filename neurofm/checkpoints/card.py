@@ -15,6 +15,7 @@ from .ledger import leg_in_words
 from .robustness import Robustness
 
 if TYPE_CHECKING:
+    from ..data.contract import Contract
     from ..pretrained import NeuroFMPreTrainedModel
 
 POWER_W, KG_PER_KWH = 200.0, 0.45  # assumed where nothing better is said: a node; a world's mean
@@ -67,7 +68,7 @@ def card(
         _INSTALL,
         _what(model),
         _weights(model),
-        "## Input\n\n" + plain(model.contract.in_words()) + "\n",
+        "## Input\n\n" + contract_in_markdown(model.contract),
         _training(model, ledger),
         *(_evaluation(each) for each in about.evaluations),
         _worse(worse),
@@ -78,6 +79,14 @@ def card(
         _carbon(about),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def contract_in_markdown(contract: "Contract") -> str:
+    """What goes in, as a list; texts of the contract stand in it as text."""
+    (_, takes), *rows = contract.described()
+    return "\n".join([
+        f"Takes {plain(takes)}. `neurofm decode` and `neurofm.embed` bring a recording there:\n",
+        *(f"- {plain(title)}: {plain(text)}" for title, text in rows), ""])
 
 
 def _front(model, ledger: dict, about: About, repo: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..checkpoints import citations, dataset_ids
+from ..checkpoints.card import contract_in_markdown
 from ..pages import table as tables
 from . import windows
 
@@ -83,7 +84,7 @@ def card(
         ("Standardized windows of brain recordings" if kind == "corpus" else
          "Codes of a tokenizer, for every window of brain recordings") + ", made by neurofm.\n",
         "## Use\n", _USE[kind].format(repo=repo), _columns(kind, data),
-        "## Signals\n", f"{tables.plain(data.contract.in_words())}\n",
+        "## Signals\n", contract_in_markdown(data.contract),
         "## Terms\n", tables.markdown(heads, rows), "",
         f"{len(data)} windows ({tables.plain(splits)}); splits are by subject. Works made from "
         f"this data must pass on the terms above.\n",

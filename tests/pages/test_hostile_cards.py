@@ -62,3 +62,15 @@ def test_hostile_names_on_a_whole_card(tmp_path):
     assert page.tags <= {"h1", "h2", "p", "pre", "code", "ul", "li", "strong", "table", "thead",
                          "tbody", "tr", "th", "td"}
     assert "<script>alert(1)</script>" in page.text
+
+
+def test_what_goes_in_is_a_list_on_a_card(tmp_path):
+    """And no paragraph of dashes."""
+    from neurofm.checkpoints import load
+    from neurofm.checkpoints.card import contract_in_markdown
+
+    contract = load(small_checkpoints.make("brainomni", tmp_path / "model")).contract
+    page = rendered(contract_in_markdown(contract))
+    assert page.tags == {"p", "code", "ul", "li"}
+    for title, text in contract.described()[1:]:
+        assert f"{title}: {text}\n" in page.text
