@@ -2,8 +2,9 @@
 
     python tests/benchmarks/bench_stream.py [--windows 30] [--only demo]
 
-Decoders with random weights, as time does not depend on them: of the demo's size, and on
-BrainOmni-tiny as published (256 wide, 12 blocks) with either tokenizer. A window closes every
+Decoders with random weights, as time does not depend on them: the automatic decoder with all views
+of signals, one of the demo's size, and on BrainOmni-tiny as published (256 wide, 12 blocks) with
+either tokenizer. A window closes every
 second; the signal is 1/f noise over a cap, replayed at the speed of recording. Beside the latency:
 processor time of an answer, which other people's work on the machine does not lengthen as much.
 """
@@ -24,8 +25,12 @@ from neurofm.data.contract import InputContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
 from neurofm.downstream import stream
+from neurofm.downstream.decoder.lacking import trained_band
+from neurofm.downstream.decoder.stacked_build import empty
 from neurofm.downstream.use.live import Replay
 from neurofm.models.decoder import Decoder, DecoderConfig
+from neurofm.models.stacked import Stacked
+from neurofm.models.stacked_config import RECENTERED, SIGNALS
 from neurofm.nn.leadfield import spiral
 from neurofm.preprocessing.streaming import CausalStandardizer
 
@@ -34,7 +39,9 @@ DEMO = {
     "dim": 96, "n_heads": 8, "n_blocks": 4,
     "tokenizer": {"spatial": "leadfield", "dim": 48, "n_filters": 12, "n_sources": 16},
 }
+AUTOMATIC = {"views": [*SIGNALS, *(name + RECENTERED for name in SIGNALS)]}
 CASES = [
+    ("automatic decoder, all views, window 4 s", AUTOMATIC, 4.0),
     ("demo's size, window 4 s", DEMO, 4.0),
     ("BrainOmni-tiny, attention, window 2 s", {}, 2.0),
     ("BrainOmni-tiny, attention, window 4 s", {}, 4.0),
@@ -59,10 +66,21 @@ def recording(seconds: float) -> Recording:
     return Recording((15e-6 * signal / signal.std()).astype(np.float32), SFREQ, sensors)
 
 
+def stacked(contract: InputContract, views: list[str]) -> Stacked:
+    """As of windows of this cap, before it is fitted: all views weigh alike."""
+    windows, sensors = recording(40 * contract.window_s), recording(1).sensors
+    few = torch.from_numpy(windows.signal / windows.signal.std()).double()
+    few = few.unflatten(1, (40, -1)).transpose(0, 1)
+    return empty(sensors, contract, few, ("left", "right"), tuple(views), None, "",
+                 trained_band([]))
+
+
 def measure(backbone: dict, window_s: float, n_windows: int) -> dict:
     torch.manual_seed(0)
-    decoder = Decoder(DecoderConfig(backbone=backbone)).eval()
-    decoder.contract = InputContract(sfreq=SFREQ, window_s=window_s)
+    contract = InputContract(sfreq=SFREQ, window_s=window_s)
+    decoder = stacked(contract, backbone["views"]) if "views" in backbone else Decoder(
+        DecoderConfig(backbone=backbone)).eval()
+    decoder.contract = contract
     feed = Replay(recording(window_s + (n_windows + 1) * HOP_S))
     standardizer = CausalStandardizer(feed.template, decoder.contract, HOP_S)
     stream._warm_up(decoder, standardizer)

@@ -173,5 +173,6 @@ def test_the_card_lists_views(stacked):
     assert sum(model.weights.values()) == pytest.approx(1)
     card = (stacked["network"] / "README.md").read_text()
     for said in ("pipeline_tag: other", "features of the pretrained model", "log band power, "
-                 "re-centered", "train: 10 subjects", "## Views"):
+                 "re-centered", "train: 10 subjects", "## Views", "`neurofm decode`",
+                 "\n- Sampling rate: 128 Hz\n"):
         assert said in card, said
