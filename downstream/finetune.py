@@ -28,6 +28,7 @@ from neurofm.data.augment import ALL, By
 from neurofm.data.corpus import Corpus
 from neurofm.limits import Count, Signed, limited
 from neurofm.models.protocol import WindowDecoder
+from neurofm.models.stacked_config import NETWORK, RECENTERED
 from neurofm.pages import page as pages
 from neurofm.pages import table as tables
 from neurofm.pages import words
@@ -150,6 +151,11 @@ class FinetuneConfig:
                              "give it, or leave --decoder out for the automatic decoder")
         if self.decoder == "network" and self.views:
             raise ValueError("views are those of --decoder auto; leave --views or --decoder out")
+        network = {name.removesuffix(RECENTERED) for name in self.views} & {NETWORK}
+        if self.views and bool(network) != (self.model is not None) and self.decoder == "auto":
+            raise ValueError(f"view {NETWORK} is the features of --model: wanted both, or none, "
+                             f"got {f'--model {self.model}' if self.model else 'no --model'} and "
+                             f"--views {', '.join(self.views)}")
         if self.decoder == "auto" and (given := self._of_networks()):
             raise ValueError(f"{', '.join(given)}: only a network has this; add --decoder network, "
                              f"or leave it out")

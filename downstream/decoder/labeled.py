@@ -181,8 +181,13 @@ def checked(found: Labeled, min_subjects: int = 2, *, whole: bool = True) -> Lab
                    "test": "nobody to judge it on"}[split]
             raise ValueError(
                 f"{where}: the {split} split has no labeled window: {why}; ingest again with "
-                f"subjects in train, validation and test, e.g. --splits.fractions=[0.6,0.2,0.2]"
+                f"subjects in train, validation and test, e.g. --splits.fractions=[0.6,0.2,0.2]; "
+                f"of few subjects part the time: --protocol.kind=within"
             )
+    numbers = found.target[found.windows["train"]]
+    if not found.classes and (numbers == numbers[0]).all():
+        raise ValueError(f"{where}: all training windows have the number {numbers[0]:g}: there is "
+                         f"nothing to learn; choose other recordings, or another label")
     for split in SPLITS if whole else SPLITS[:2]:
         wanted = min_subjects if split == "train" else 1
         _, target, subjects = found.of(split)

@@ -167,7 +167,9 @@ def usable_bands(signal: torch.Tensor, sfreq: float) -> tuple[tuple[float, float
     power = spectra.covariances(signal, sfreq, inside).diagonal(dim1=2, dim2=3).mean(dim=(0, 2))
     found = tuple(band for band, value in zip(inside, power.tolist(), strict=True) if value > 0)
     if not found:
-        raise ValueError("no window has power in any band: they are too short, or empty")
+        raise ValueError("no window has power in any band: they are too short, or empty (the "
+                         "average reference leaves nothing of one channel: ingest with "
+                         "--contract.reference none)")
     return found
 
 

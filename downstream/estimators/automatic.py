@@ -277,6 +277,8 @@ class NeuroFMAutoRegressor(RegressorMixin, _Automatic):
         y = self._target(y, recordings, dtype=np.float64)
         if len(y) < 2:
             raise ValueError("wanted at least two epochs to learn from, got 1 sample")
+        if (y == y[0]).all():
+            raise ValueError(f"wanted numbers that differ, got {y[0]:g} for all epochs")
         self._fit(X, recordings, y.astype(np.float32), groups, ())
         return self
 

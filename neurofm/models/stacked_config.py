@@ -29,6 +29,7 @@ SCANS = {
     "correlation": "correlations between regions",
     "connectivity": "covariance between regions, in tangent space",
 }
+OF_CLASSES = ("spatial_patterns", "evoked_covariance")  # need classes
 NETWORK = "network"  # the pretrained model's features
 KNOWN = {**SIGNALS, **SCANS, NETWORK: "features of the pretrained model"}
 SEEN = "seen"  # 1 = a channel that windows are measured with, 0 = one that is missing
@@ -140,6 +141,11 @@ class StackedConfig(NeuroFMConfig):
         self.require(bool(self.views) and not unknown,
                      f"views of {reads} are {', '.join((*known, NETWORK))}, each also as "
                      f"NAME{RECENTERED}; got {', '.join(unknown) or 'none'}")
+        self.require(len(set(self.views)) == len(self.views),
+                     f"wanted each view once, got {', '.join(self.views)}")
+        self.require(bool(self.classes) or not set(OF_CLASSES) & set(self.names),
+                     f"views {', '.join(OF_CLASSES)} tell classes apart, and a number is predicted "
+                     f"here; leave them out")
         self.require(len(set(self.classes)) == len(self.classes) != 1,
                      f"classes must be at least two different names (or none at all, to predict a "
                      f"number), got {self.classes}")

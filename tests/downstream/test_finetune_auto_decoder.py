@@ -1,12 +1,16 @@
 """`neurofm finetune` by itself: views, weights, pages, refusals, the same bytes twice."""
 
 import json
+import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from neurofm import artifacts, checkpoints, cli
 from neurofm.checkpoints.robustness import Robustness
+from neurofm.data import corpus
+from neurofm.data.corpus import Corpus
 from neurofm.downstream.decoder import auto, stack
 from neurofm.lock import only_one
 from neurofm.results import Results
@@ -125,6 +129,24 @@ def test_auto_decoder_takes_the_channels_that_test_people_have_too(tmp_path):
         f"E{k}" for k in range(16) if k != 5)
 
 
+@pytest.mark.parametrize(("labels", "words", "said"), [
+    (["40.0"], ["--task=age"], "all training windows have the number 40"),
+    (["40.0", "50.0"], ["--task=age", "--views=[spatial_patterns]"],
+     "views spatial_patterns, evoked_covariance tell classes apart"),
+    (["left"], [], "wanted two or more labels to tell apart, found"),
+    ([None], [], "no window has a label"),
+])
+def test_auto_decoder_labels_that_say_nothing(tmp_path, capsys, labels, words, said):
+    made = Corpus.open(make_corpus(tmp_path / "made", n_windows=4))
+    shutil.copytree(tmp_path / "made/windows", tmp_path / "corpus/windows")
+    windows = made.windows.assign(label=np.resize(np.array(labels, dtype=object), len(made)))
+    corpus.seal(tmp_path / "corpus", made.contract.with_(corpus=""), made.recordings, windows,
+                made.layouts, pd.DataFrame(columns=["source", "reason"]), {})
+    status = run(f"--data={tmp_path / 'corpus'}", f"--out={tmp_path / 'out'}", *words)
+    assert status != 0
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["--mode=full"], "--mode: only a network has this; add --decoder network"),
     (["--architecture.recentered=true", "--train.lr=1"], "--architecture, --train: only a network"),
@@ -133,7 +155,12 @@ def test_auto_decoder_takes_the_channels_that_test_people_have_too(tmp_path):
     (["--decoder=network"], "--decoder network needs --model"),
     (["--decoder=network", "--model=m", "--views=[power]"], "views are those of --decoder auto"),
     (["--views=[powr]"], "views of signals are power, covariance"),
-    (["--views=[network]"], "a view network needs a backbone"),
+    (["--views=[network]"], "got no --model and --views network"),
+    (["--model=m", "--views=[power]"], "got --model m and --views power"),
+    (["--views=[power,power]"], "wanted each view once, got power, power"),
+    (["--views=[correlation]"], "views of signals are power, covariance"),
+    (["--classes=[left]"], "wanted two or more labels to tell apart"),
+    (["--task=age"], "wanted labels that are numbers, found ['left', 'right']"),
 ])
 def test_auto_decoder_bad_input_says_what_to_type(planted, tmp_path, capsys, words, said):
     try:
