@@ -14,6 +14,7 @@ import pandas as pd
 
 from neurofm import tsv
 from neurofm.checkpoints.contracts import check_contract
+from neurofm.data.contract import EEG_MEG, InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.limits import Count, limited
 from neurofm.pages import page as pages
@@ -73,6 +74,10 @@ class ExplainConfig:
 def explain(run: ExplainConfig, job: Job) -> Made:
     """Compute the maps and draw them."""
     corpus, decoder = Corpus.open(run.data), open_decoder(run.model)
+    if not isinstance(corpus.contract, InputContract):
+        raise ValueError(f"{corpus.folder}: maps are of band power of {EEG_MEG}, and this is "
+                         f"{corpus.contract.modality}; which views an automatic decoder weighs how "
+                         f"much is told by `neurofm show {run.model}`")
     check_contract(decoder, run.model, corpus)
     data = labeled(corpus, decoder.classes, run.only, number=not decoder.classes)
     windows, target, subjects = data.of(run.split)

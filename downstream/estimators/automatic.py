@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from neurofm.checkpoints.contracts import contract_of
 from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
@@ -63,7 +64,7 @@ class _Automatic(OnEpochs):
         contract = epochs.contract_for(recordings, self._contract(own, recordings))
         band = epochs.band_of(recordings, contract, self.lacking)
         if backbone is not None:
-            contract = contract.for_networks(backbone.contract.geometry)
+            contract = contract.for_networks(contract_of(backbone).geometry)
         made = epochs.standardized(recordings, contract)
         layout = common_channels(made.sensors, made.sensors)
         scans = contract.VIEWS[0] == "scans"
@@ -87,7 +88,7 @@ class _Automatic(OnEpochs):
         if model is not None:
             require("contract", self.contract is None, "none, as the model has its own",
                     self.contract)
-            return model.contract
+            return contract_of(model)
         if self.contract is not None:
             return self.contract
         if {kind for each in recordings for kind in each.sensors.kinds} == {"roi"}:
