@@ -158,7 +158,8 @@ class StackedConfig(NeuroFMConfig):
         self.require(backbone is None or isinstance(backbone, BackboneConfig),
                      "backbone must be the config of a model with features")
         self.require((NETWORK in self.names) == (backbone is not None),
-                     f"a view {NETWORK} needs a backbone, and a backbone such a view")
+                     f"view {NETWORK} needs a pretrained model, and a pretrained model this view: give "
+                     f"both, or none")
         self.require(reads == "scans" or (sfreq > 0 and all(0 <= low < high <= sfreq / 2
                                                            for low, high in self.bands)),
                      f"bands must be inside 0 … {sfreq / 2:g} Hz, half the sampling rate, got "

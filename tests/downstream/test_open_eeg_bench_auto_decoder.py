@@ -19,7 +19,7 @@ def test_commands_of_the_file_part_people_as_published(tmp_path):
     assert cli.main([*ingest, "--workers=1"]) == 0
     corpus = Corpus.open(tmp_path / "eegmat/open_eeg_bench")
     assert corpus.contract.sfreq == 100
-    assert Counter(corpus.windows["label"]) == {"rest": 14, "arithmetic": 14}
+    assert Counter(corpus.windows["label"]) == {"rest": 21, "arithmetic": 21}
     run = config.parse(COMMAND.config, evaluate[2:], command="evaluate decoding")
     assert run.data == str(corpus.folder)
     assert "auto" in run.methods

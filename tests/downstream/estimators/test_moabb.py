@@ -67,7 +67,7 @@ def test_evaluation_within_a_session(moabb, fake, planted, tmp_path):
     from moabb.evaluations import WithinSessionEvaluation
 
     pipes = pipelines(str(planted.backbone), **QUICK)
-    pipes["neurofm_auto"].set_params(views=("power", "spatial_patterns"))
+    pipes["neurofm_auto"].set_params(model=None, views=("power", "spatial_patterns"))
     table = evaluate(WithinSessionEvaluation, fake(n_subjects=1), planted.backbone, tmp_path, pipes,
                      n_splits=3)
     assert set(table["pipeline"]) == {"neurofm_auto", "neurofm", "neurofm_embedding_lr"}
