@@ -158,7 +158,7 @@ class StackedConfig(NeuroFMConfig):
         self.require(backbone is None or isinstance(backbone, BackboneConfig),
                      "backbone must be the config of a model with features")
         self.require((NETWORK in self.names) == (backbone is not None),
-                     f"view {NETWORK} needs a pretrained model, and a pretrained model this view: give "
+                     f"view {NETWORK} needs a pretrained model, and such a model this view: give "
                      f"both, or none")
         self.require(reads == "scans" or (sfreq > 0 and all(0 <= low < high <= sfreq / 2
                                                            for low, high in self.bands)),
