@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from neurofm.data.contract import InputContract
 from neurofm.data.corpus import Corpus
 from neurofm.pages import page as report
 from neurofm.pages import table as tables
@@ -51,12 +52,13 @@ def _sites(run, scores: Scores) -> pd.DataFrame:
     rows, counts = [], scores.sites.drop_duplicates("site").set_index("site")
     for site in run.every_site:
         corpus = Corpus.open(site.corpus)
-        most = max(corpus.layouts.values(), key=len)
+        most, contract = max(corpus.layouts.values(), key=len), corpus.contract
         rows.append({"site": site.name, "people judged": int(counts.loc[site.name, "people"]),
                      "channels": f"{len(site.channels or most.names)} of {most.kinds[0]}",
-                     "rate (Hz)": f"{corpus.contract.one_rate:g}",
-                     "trial (s)": f"{corpus.contract.window_s:g}",
-                     "samples": corpus.contract.window_samples})
+                     "rate (Hz)": f"{contract.one_rate:g}" if isinstance(
+                         contract, InputContract) else "that of each scan",
+                     "trial (s)": f"{contract.window_s:g}" if contract.window_s else "whole scans",
+                     "samples": contract.window_samples or ""})
     return pd.DataFrame(rows)
 
 
