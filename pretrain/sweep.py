@@ -21,6 +21,8 @@ import yaml
 
 from neurofm import artifacts, config, yaml_file
 from neurofm.checkpoints.sweeps import FILE_NAME
+from neurofm.lock import NAME as LOCK
+from neurofm.lock import only_one
 from neurofm.run import OK
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _NOT = ("out", "sweep", "sweep_limit", "continue_with")  # of the sweep, not of its runs
 _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-3: to YAML 1.1 a text
+_TABLE, _SUBMITTED = "runs.tsv", "sweep.sbatch"
 _LONGEST = 120  # name of a folder
 _SCRIPT = '''#!/bin/bash
 # Each task of a Slurm array makes a run of the sweep by configs/slurm/pretrain.sbatch. See there
@@ -64,30 +67,47 @@ def write(run: "PretrainConfig", words: list[str]) -> int:
         content = {**_with(base, settings), "out": str(out / name)}
         _check(type(run), content)
         made.append((number, name, content, settings))
-    listing = {"runs": [{"number": number, "name": name, "settings": settings}
-                        for number, name, _, settings in made]}
-    file = out / FILE_NAME
-    if file.exists() and artifacts.read_json(file) != artifacts.as_json(listing):
-        raise ValueError(f"--out {out}: holds another sweep; choose another --out")
-    if out.exists() and not file.exists() and any(out.iterdir()):
-        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things; choose "
-                         f"another --out, or delete it")
-    (out / "configs").mkdir(parents=True, exist_ok=True)
-    for number, _, content, _ in made:
-        (out / "configs" / f"{number}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    keys = list(made[0][3])
-    rows = [["number", "folder", *keys]]
-    rows += [[str(number), name, *(json.dumps(settings[key]) for key in keys)]
-             for number, name, _, settings in made]
-    (out / "runs.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
-    script = out / "sweep.sbatch"
-    script.write_text(_SCRIPT.format(n=len(made), script=script, configs=out / "configs"))
-    artifacts.write_json(file, listing, checked=True)
+    with only_one(out, "pretrain"):
+        _written(out, made)
+    script = out / _SUBMITTED
     print(f"{len(made)} runs in {out}: runs.tsv lists them\n"
           f"next: sbatch {script}, or for n in $(seq {len(made)}); do neurofm pretrain --config "
           f"{out / 'configs'}/$n.yaml; done\n"
           f"then: neurofm show {out}", flush=True)
     return OK
+
+
+def _written(out: Path, made: list[tuple[int, str, dict, dict]]) -> None:
+    """Write list, table, settings and script. Raises ValueError where the folder holds anything
+    else, such as a sweep of the same grid with other settings besides.
+
+    made: number, name, whole settings, and those of the grid, of each run.
+    """
+    listing = {"runs": [{"number": number, "name": name, "settings": settings}
+                        for number, name, _, settings in made]}
+    file, configs = out / FILE_NAME, out / "configs"
+    texts = {configs / f"{number}.yaml": yaml.safe_dump(content, sort_keys=False)
+             for number, _, content, _ in made}
+    held = {path.name for path in out.iterdir()} - {LOCK}
+    if held and not file.exists() and not held <= {configs.name, _TABLE, _SUBMITTED}:
+        raise ValueError(f"--out {out}: wanted a new folder, but it holds other things; choose "
+                         f"another --out, or delete it")
+    other = [path.name for path, text in texts.items()
+             if path.exists() and path.read_text() != text]
+    if other or (file.exists() and artifacts.read_json(file) != artifacts.as_json(listing)):
+        raise ValueError(f"--out {out}: holds another sweep ({other[0] if other else FILE_NAME} "
+                         f"differs); choose another --out")
+    configs.mkdir(exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text)
+    keys = list(made[0][3])
+    rows = [["number", "folder", *keys]]
+    rows += [[str(number), name, *(json.dumps(settings[key]) for key in keys)]
+             for number, name, _, settings in made]
+    (out / _TABLE).write_text("".join("\t".join(row) + "\n" for row in rows))
+    (out / _SUBMITTED).write_text(
+        _SCRIPT.format(n=len(made), script=out / _SUBMITTED, configs=configs))
+    artifacts.write_json(file, listing, checked=True)
 
 
 def combinations(path: str, base: dict, limit: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from ..pages import table
 
 FILE_NAME = "sweep.json"  # number, folder and settings of each run
 _LOG = "log.jsonl"
+_NUMBERS = ("step", "loss", "val/loss")  # of its lines
 
 
 def said(folder: str | Path) -> str:
@@ -48,7 +49,7 @@ def compared(folder: str | Path) -> pd.DataFrame:
         come last.
     """
     rows = []
-    for run in json_file.read(Path(folder) / FILE_NAME)["runs"]:
+    for run in _runs(Path(folder) / FILE_NAME):
         out = Path(folder) / run["name"]
         finished = artifacts.is_sealed(out)
         lines = _lines(out / _LOG)
@@ -66,13 +67,32 @@ def compared(folder: str | Path) -> pd.DataFrame:
         drop=True)
 
 
+def _runs(path: Path) -> list[dict]:
+    """Number, name and settings of each. Raises ValueError where the list was changed."""
+    with json_file.shaped(path, "a list of the runs of a sweep"):
+        runs = artifacts.read_json(path)["runs"]
+        for run in runs:
+            number, name, settings = run["number"], run["name"], run["settings"]
+            if not (isinstance(number, int) and isinstance(settings, dict)
+                    and isinstance(name, str) and name == Path(name).name):
+                raise ValueError(f"a run has a number, a folder in this one, and settings; found "
+                                 f"{number!r}, {name!r}, {settings!r}"[:300])
+        if not runs:
+            raise ValueError("it has none")
+    return runs
+
+
 def _lines(path: Path) -> list[dict]:
     found = []
     for text in path.read_text().splitlines() if path.is_file() else []:
         try:
-            found.append(json.loads(text))
-        except json.JSONDecodeError:  # cut by a crash
+            line = json.loads(text)
+        except (ValueError, RecursionError):  # cut by a crash
             break
+        if not isinstance(line, dict) or not all(
+                isinstance(line.get(name, 0), int | float) for name in _NUMBERS):
+            break
+        found.append({"step": 0, **line})
     return found
 
 

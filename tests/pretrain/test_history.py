@@ -13,7 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from neurofm import artifacts, checkpoints
+from neurofm.checkpoints import sweeps
 from neurofm.hub.show import main as show
+from neurofm.lock import only_one
 from neurofm.pretrain.history import History
 from neurofm.pretrain.train import PretrainConfig, last_values, main
 from neurofm.run import STOPPED
@@ -276,6 +278,34 @@ def test_bad_input_sweep(settings, tmp_path, capsys, grid, told):
         start(settings, tmp_path / "out", f"--sweep={tmp_path / 'grid.yaml'}", "--sweep_limit=2")
     assert told in f"{problem.value}{capsys.readouterr().err}"
     assert not (tmp_path / "out").exists()
+
+
+def test_hostile_lists_of_sweeps(settings, tmp_path, capsys):
+    """A list that was changed, and logs of anything, are said; other settings overwrite nothing."""
+    grid, out = tmp_path / "grid.yaml", tmp_path / "sweep"
+    grid.write_text("train.lr: [1e-3, 3.0e-3]\n")
+    assert start(settings, out, f"--sweep={grid}") == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"holds another sweep \(1.yaml differs\)"):
+        start(settings, out, f"--sweep={grid}", "--train.weight_decay=0.5")
+    with only_one(out, "pretrain"), pytest.raises(ValueError, match="another neurofm is working"):
+        start(settings, out, f"--sweep={grid}")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (out / "lr=0.001").mkdir()
+    for log in ("null\n", "[]\n", '{"step": "a"}\n', '{"step": 1, "loss": "b"}\n', "[" * 10**5):
+        (out / "lr=0.001" / "log.jsonl").write_text(log)
+        assert "0 of 2 runs are finished" in sweeps.said(out)
+    listing = json.loads((out / sweeps.FILE_NAME).read_text())
+    run = listing["runs"][0]
+    for runs in ([{**run, "name": "../../etc"}], [{**run, "name": 3}], [{**run, "settings": []}],
+                 [{}], [3], 3, [], [{**run, "name": "/etc"}]):
+        artifacts.write_json(out / sweeps.FILE_NAME, {"runs": runs}, checked=True)
+        with pytest.raises(ValueError, match=r"sweep\.json"):
+            sweeps.said(out)
+    listing["runs"][0]["name"] = "lr=0.003"
+    (out / sweeps.FILE_NAME).write_text(json.dumps(listing))
+    with pytest.raises(ValueError, match=r"sweep\.json: is damaged .*checksum"):
+        sweeps.said(out)
 
 
 def test_bad_input_sweep_of_a_run_that_is_continued(settings, tmp_path, capsys):
