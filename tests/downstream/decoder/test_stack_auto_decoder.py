@@ -18,7 +18,12 @@ from neurofm.downstream.decoder.inner_folds import inner_folds
 from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.decoder.shares import best_factor, shares
 from neurofm.downstream.decoder.stack import fit_stack
-from neurofm.downstream.decoder.stacked_build import build_stacked, channels_of, measure
+from neurofm.downstream.decoder.stacked_build import (
+    build_stacked,
+    channels_of,
+    common_channels,
+    measure,
+)
 from neurofm.models.stacked import Stacked
 from neurofm.models.stacked_config import NETWORK, RECENTERED, SIGNALS, StackedConfig
 from neurofm.models.stacked_views import view_of
@@ -340,6 +345,17 @@ def test_auto_decoder_refuses_magnetometers_beside_electrodes(stacked):
     mixed = SimpleNamespace(
         folder="mixed", layouts=caps, windows=pd.DataFrame({"recording": [0, 0, 1]}),
         recordings=pd.DataFrame({"layout": ["cap", "helmet"]}))
-    with pytest.raises(ValueError, match=r"--only.sensors='19 eeg'"):
+    with pytest.raises(ValueError, match=r"--only.kinds='eeg' or --only.sensors='19 eeg'"):
         channels_of(mixed, np.arange(3))
     assert channels_of(mixed, np.arange(2)) is caps["cap"]
+    helmets = [caps["helmet"], replace(caps["helmet"], names=tuple(
+        f"B{k}" for k in range(len(caps["helmet"]))))]
+    with pytest.raises(ValueError, match=r"no channel in common .*--only.kinds='mag'"):
+        common_channels(helmets, helmets)
+
+
+def test_auto_decoder_of_one_kind_of_sensor(planted):
+    corpus = Corpus.open(planted.corpus)
+    assert len(labeled(corpus, only={"kinds": "eeg"}).all) == len(labeled(corpus).all)
+    with pytest.raises(ValueError, match=r"only.kinds=mag: no recording has it; there are eeg"):
+        labeled(corpus, only={"kinds": "mag"})
