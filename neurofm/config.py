@@ -26,7 +26,8 @@ _VERIFY = ("How files that are read are compared with the hashes in their manife
            "is read again at once")
 _PARAMETERS = "Parameters\n----------\n"
 _TYPES = {"<class 'int'>": "a whole number", "<class 'float'>": "a number",
-          "<class 'bool'>": "true or false", "<class 'str'>": "a text"}
+          "<class 'bool'>": "true or false", "<class 'str'>": "a text",
+          "<class 'dict'>": "names with values, {name: value}", "<class 'list'>": "a list"}
 
 
 def parse(

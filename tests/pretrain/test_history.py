@@ -280,6 +280,13 @@ def test_bad_input_sweep(settings, tmp_path, capsys, grid, told):
     assert not (tmp_path / "out").exists()
 
 
+def test_bad_input_changes_that_are_no_names_with_values(settings, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        start(settings, tmp_path / "out", "--continue_with=runs/first")
+    said = capsys.readouterr().err
+    assert "continue_with: wanted names with values, {name: value}, got runs/first" in said
+
+
 def test_hostile_lists_of_sweeps(settings, tmp_path, capsys):
     """A list that was changed, and logs of anything, are said; other settings overwrite nothing."""
     grid, out = tmp_path / "grid.yaml", tmp_path / "sweep"
