@@ -107,11 +107,14 @@ def fit_stack(
         found.append((best, loss, factor))
         outputs.append(factor * (held[best] if n_classes else held[best] - target.mean()))
     share = shares(np.stack(outputs), target, weight, n_classes)
+    size = np.array([_size(each) for each in outputs])
     for k, (best, _, factor) in enumerate(found):
         everything.teach(model, model.views[k], target)
         solved = solve(everything.features(model, model.views[k]), target, weight, n_classes,
                        (CS[best],))
-        _fill(model, k, solved, factor, 0.0 if n_classes else float(target.mean()))
+        _fill(model, k, solved, factor / (size[k] or 1.0),
+              0.0 if n_classes else float(target.mean()))
+    share = share * size  # of outputs of size 1: a view whose outputs are small counts little
     model.share.copy_(torch.from_numpy(share))
     if not n_classes:
         model.intercept.fill_(float(target.mean()))
@@ -157,6 +160,14 @@ def _held_out(
                        balanced(target[~inside], n_classes), n_classes)
         found[:, inside] = solved.outputs(held.features(model, view))
     return found
+
+
+def _size(outputs: Float[np.ndarray, "window output"]) -> float:
+    """Root mean square of outputs, of classes of their differences: what all have in common says
+    nothing."""
+    if outputs.shape[1] > 1:
+        outputs = outputs - outputs.mean(axis=1, keepdims=True)
+    return float(np.sqrt(np.square(outputs).mean()))
 
 
 def _fill(model: Stacked, k: int, solved: Solved, factor: float, middle: float) -> None:

@@ -17,7 +17,7 @@ from neurofm.downstream.decoder import features, solved
 from neurofm.downstream.decoder.inner_folds import inner_folds
 from neurofm.downstream.decoder.labeled import labeled
 from neurofm.downstream.decoder.shares import best_factor, shares
-from neurofm.downstream.decoder.stack import fit_stack
+from neurofm.downstream.decoder.stack import fit_stack, part
 from neurofm.downstream.decoder.stacked_build import (
     build_stacked,
     channels_of,
@@ -203,6 +203,24 @@ def test_auto_decoder_takes_all_views_that_fit_and_learns(stacked):
     assert sum(each.share for each in told) == pytest.approx(1)
     assert min(each.share for each in told) >= 0
     assert right(model, pooled, data) > 0.9
+
+
+def test_auto_decoder_weights_tell_what_moves_the_answers(stacked):
+    """A weight is the size of a view's part in the outputs: one that is shrunk to nothing had the
+    weight of its share."""
+    model, _, pooled, data = stacked
+    windows = data.windows["train"]
+    own = part(pooled, pooled.rows(windows))
+    sizes = {}
+    for name, share, view, linear in zip(model.config.views, model.share.tolist(), model.views,
+                                         model.linear, strict=True):
+        with torch.no_grad():
+            outputs = share * linear(torch.from_numpy(own.features(model, view)))
+        outputs = outputs - outputs.mean(dim=1, keepdim=True)
+        sizes[name] = float(outputs.square().mean().sqrt())
+    whole = sum(sizes.values())
+    for name, weight in model.weights.items():  # of held-out outputs, which are smaller
+        assert weight == pytest.approx(sizes[name] / whole, abs=0.1), name
 
 
 def test_auto_decoder_saved_and_opened_answers_the_same_bytes(stacked, tmp_path):
