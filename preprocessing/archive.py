@@ -4,6 +4,7 @@ BIDS folders are asked for their entities; in plain folders names of files are m
 small tables of the user's (see `whose`), and without one the file's name stands for the subject.
 """
 
+import functools
 import glob
 import hashlib
 import os
@@ -16,8 +17,8 @@ from typing import Any
 
 from neurofm import contents
 
-from . import bids, derivatives, links, readers, sealed_archive
-from .readers import ArrayTable, ImageTable
+from . import bids, brain_masks, derivatives, links, readers, sealed_archive
+from .readers import ArrayTable, ImageTable, VolumeTable
 from .whose import Exclude, NameTables
 
 Beside = Callable[[Path], list[Path]]
@@ -96,6 +97,7 @@ def find(
     exclude: Sequence[str] = (),
     arrays: ArrayTable | None = None,
     images: ImageTable | None = None,
+    volumes: VolumeTable | None = None,
     encoding: str = "",
     beside: Beside | None = None,
 ) -> Found:
@@ -105,11 +107,14 @@ def find(
     regular expressions of paths to pass over. arrays: what plain arrays found in folders are;
     None, or without a sampling rate, leaves them there. images: how those of fMRI are read,
     which are wanted if it says so; of several files of one run one is taken (see `derivatives`).
+    volumes: how T1s are read; if given, nothing else is wanted.
     encoding: of text that is not UTF-8. beside: gives files with the labels of a recording, which
     are no recordings themselves.
     """
     arrays = arrays if arrays is not None and arrays.given else None
-    wanted, tables = images is not None and images.given, NameTables([*files], table, encoding)
+    wanted = (bids.T1 if volumes is not None else
+              bids.FMRI if images is not None and images.given else bids.SIGNALS)
+    tables = NameTables([*files], table, encoding)
     skip = Exclude(exclude)
     found, seen = Found(), set()
     for given in paths:
@@ -133,21 +138,30 @@ def find(
             found.jobs.append(_named(job, fields))
     sealed_archive.check_all([*map(os.path.expanduser, paths), *(job.path for job in found.jobs)])
     found.unused, found.idle = tables.unused(), skip.unused()
-    if images is not None and wanted:
-        _leave_out(found, images)
+    if volumes is not None:
+        _leave_out(found, derivatives.one_a_scan)
+        found.jobs = [_with_mask(job, volumes) for job in found.jobs]
+    elif images is not None and wanted == bids.FMRI:
+        _leave_out(found, functools.partial(derivatives.one_a_run, table=images))
     if beside is not None:
         _without_labels(found, beside)
     found.jobs = _with_ids(sorted(found.jobs, key=lambda job: (job.source, job.path)))
     return found
 
 
-def _leave_out(found: Found, images: ImageTable) -> None:
-    """Of the files of one run keep one."""
+def _leave_out(found: Found, choose: Callable[..., dict[Path, str]]) -> None:
+    """Of the files of one run, or scan, keep one; choose: see `derivatives`."""
     sources = {Path(job.path): job.source for job in found.jobs}
-    lost = derivatives.one_a_run([*sources], images, sources.__getitem__)
+    lost = choose([*sources], shown=sources.__getitem__)
     found.left_out = {sources[path]: why for path, why in lost.items()}
     found.aside |= found.left_out
     found.jobs = [job for job in found.jobs if Path(job.path) not in lost]
+
+
+def _with_mask(job: Job, volumes: VolumeTable) -> Job:
+    """A change of its brain mask is a change of a T1."""
+    mask = brain_masks.find(Path(job.path), volumes)
+    return job if mask is None else replace(job, companions=((str(mask), *_stamp(mask)),))
 
 
 def _without_labels(found: Found, beside: Beside) -> None:
@@ -166,12 +180,13 @@ def _without_labels(found: Found, beside: Beside) -> None:
     found.jobs = jobs
 
 
-def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool, encoding: str):
+def _jobs(path: Path, found: Found, arrays: ArrayTable | None, wanted: tuple[str, ...],
+          encoding: str):
     """(job, is its subject known) of everything at or below `path`."""
     root = bids.find_root(path)
     if root is not None:
         inside = Found(missing=found.missing)
-        here = list(_bids_jobs(path, root, inside, images, encoding))
+        here = list(_bids_jobs(path, root, inside, wanted, encoding))
         if here:
             found.aside |= inside.aside
             yield from here
@@ -179,14 +194,14 @@ def _jobs(path: Path, found: Found, arrays: ArrayTable | None, images: bool, enc
     if not path.is_dir() or readers.claims(path):
         yield _plain(path, path.parent, arrays)
         return
-    for file in _walk(path, path, found, arrays, images):
+    for file in _walk(path, path, found, arrays, wanted):
         if bids.is_root(file):
-            yield from _jobs(file, found, arrays, images, encoding)
+            yield from _jobs(file, found, arrays, wanted, encoding)
         else:
             yield _plain(file, path, arrays)
 
 
-def _bids_jobs(path: Path, root: Path, found: Found, images: bool, encoding: str):
+def _bids_jobs(path: Path, root: Path, found: Found, wanted: tuple[str, ...], encoding: str):
     """Recordings of the BIDS folder `root` at or below `path`; those not named by BIDS are set
     aside.
 
@@ -194,15 +209,14 @@ def _bids_jobs(path: Path, root: Path, found: Found, images: bool, encoding: str
     """
     if path == root:
         folders = [folder for folder in sorted(root.glob("sub-*")) if folder.is_dir()]
-        found.aside |= {_shown(entry, root) + "/" * entry.is_dir(): _at_the_root(entry, images)
+        found.aside |= {_shown(entry, root) + "/" * entry.is_dir(): _at_the_root(entry, wanted)
                         for entry in sorted(root.iterdir()) if entry not in folders}
     else:
         folders = [path] if path.relative_to(root).parts[0].startswith("sub-") else []
-    for file in (file for folder in folders for file in _recordings(folder, root, found, images)):
-        entities = bids.entities(file, images)
+    for file in (file for folder in folders for file in _recordings(folder, root, found, wanted)):
+        entities = bids.entities(file, wanted)
         if entities is None and file != path:
-            found.aside[_shown(file, root)] = ("not named as BIDS names "
-                                               + ("fMRI" if images else "EEG and MEG"))
+            found.aside[_shown(file, root)] = f"not named as BIDS names {bids.IN_WORDS[wanted]}"
         elif entities is None:
             return  # given by its own name: then it is wanted, as a plain file
         elif entities["subject"] == "emptyroom":
@@ -222,28 +236,30 @@ def _person(root: Path, subject: str | None, encoding: str) -> dict[str, str]:
         return {}
 
 
-def _at_the_root(entry: Path, images: bool) -> str:
+def _at_the_root(entry: Path, wanted: tuple[str, ...]) -> str:
     """What stands beside the folders of subjects."""
     if entry.name.startswith("."):
         return _HIDDEN
-    if entry.is_dir() or readers.claims(entry, arrays=False, images=images):
+    if entry.is_dir() or _claims(entry, False, wanted):
         return "outside the folders of subjects"
     return SIDECAR
 
 
-def _recordings(path: Path, root: Path, found: Found, images: bool) -> Iterable[Path]:
+def _recordings(path: Path, root: Path, found: Found, wanted: tuple[str, ...]
+                ) -> Iterable[Path]:
     """`path` itself if it is a recording, else those below it; sidecars are listed as such."""
     if not path.is_dir() or readers.claims(path):
         return [path]
     inside = Found(missing=found.missing)
-    files = [*_walk(path, root, inside, images=images)]
+    files = [*_walk(path, root, inside, wanted=wanted)]
     found.aside |= {file: SIDECAR if file.endswith((".tsv", ".json")) and what != _HIDDEN else what
                     for file, what in inside.aside.items()}
     return files
 
 
 def _walk(
-    folder: Path, root: Path, found: Found, arrays: ArrayTable | None = None, images: bool = False
+    folder: Path, root: Path, found: Found, arrays: ArrayTable | None = None,
+    wanted: tuple[str, ...] = bids.SIGNALS,
 ):
     """Files that some reader claims, and BIDS folders; formats that are folders are not entered.
     All else is set aside, called by its path from `root` on.
@@ -264,14 +280,14 @@ def _walk(
             elif _leads_back(entry):
                 found.aside[_shown(entry, root) + "/"] = "a link to a folder it lies in"
             else:
-                yield from _walk(entry, root, found, arrays, images)
-        elif what := _no_recording(entry, labels, arrays is not None, images):
+                yield from _walk(entry, root, found, arrays, wanted)
+        elif what := _no_recording(entry, labels, arrays is not None, wanted):
             found.aside[_shown(entry, root) + "/" * entry.is_dir()] = what
         else:
             yield entry
 
 
-def _no_recording(entry: Path, labels: set, arrays: bool, images: bool) -> str:
+def _no_recording(entry: Path, labels: set, arrays: bool, wanted: tuple[str, ...]) -> str:
     """What a file is that is no recording; "" for a recording."""
     if entry.name.startswith("."):
         return _HIDDEN
@@ -279,12 +295,18 @@ def _no_recording(entry: Path, labels: set, arrays: bool, images: bool) -> str:
         return COMPANION
     if entry in labels:
         return "labels of trials"
-    if not readers.claims(entry, arrays=arrays, images=images):
+    if not _claims(entry, arrays, wanted):
         packed = entry.suffixes[-2:-1] if entry.suffix == ".gz" else []
         return "".join([*packed, entry.suffix]) or "no extension"
     if found := _NO_RECORDING.search(entry.name):
         return found[0].lower()
     return "later parts of split recordings" if _is_later_part(entry) else ""
+
+
+def _claims(entry: Path, arrays: bool, wanted: tuple[str, ...]) -> bool:
+    """Whether a file may be what is wanted."""
+    return readers.claims(entry, arrays=arrays, images=wanted == bids.FMRI,
+                          volumes=wanted == bids.T1)
 
 
 def _is_companion(path: Path) -> bool:

@@ -13,7 +13,7 @@ from . import links, text
 
 ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 _SIDECARS = ("channels", "events", "electrodes", "coordsystem", "eeg", "meg", "bold")
-_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[a-z]+)"
+_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[a-zA-Z0-9]+)"
                    r"(?P<extension>\..+)?")
 
 
@@ -26,11 +26,17 @@ def find_root(path: Path) -> Path | None:
     return next((folder for folder in (path, *path.parents) if is_root(folder)), None)
 
 
-def entities(path: Path, images: bool = False) -> dict[str, str | None] | None:
-    """Subject, session, task and run of a recording named as BIDS names EEG and MEG (images: fMRI),
+SIGNALS, FMRI, T1 = ("eeg", "meg"), ("bold",), ("T1w",)  # suffixes of recordings
+IN_WORDS = {SIGNALS: "EEG and MEG", FMRI: "fMRI", T1: "T1-weighted images"}
+
+
+def entities(
+    path: Path, suffixes: tuple[str, ...] = SIGNALS
+) -> dict[str, str | None] | None:
+    """Subject, session, task and run of a recording whose name has one of these suffixes of BIDS,
     else None."""
     match = _NAME.fullmatch(path.name)
-    if match is None or match["suffix"] not in (("bold",) if images else ("eeg", "meg")):
+    if match is None or match["suffix"] not in suffixes:
         return None
     said = dict(part.split("-") for part in match["entities"].split("_"))
     return {name: said.get(short) for name, short in ENTITIES.items()}

@@ -16,7 +16,7 @@ from .readers.options import ImageTable
 
 # Entities that tell apart files of one run; all others tell apart runs.
 _OF_ONE_RUN = ("space", "cohort", "res", "den", "desc", "echo", "part")
-_OWN = {"t1w", "t2w", "anat", "func", "bold", "boldref", "orig", "individual", "native", "scanner",
+OWN = {"t1w", "t2w", "anat", "func", "bold", "boldref", "orig", "individual", "native", "scanner",
         "fsnative"}
 _DESC = ("preproc", "denoised", "optcomDenoised", "optcom", "")  # which goes before which
 _SPACES = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
@@ -75,14 +75,14 @@ def check_space(path: Path, table: ImageTable) -> None:
                               f"{space}{' (images.space)' if table.space else ''}: give an atlas "
                               f"in {own} or the image in {space}; images.space corrects what the "
                               f"atlas says")
-    if not space and own.casefold() in _OWN:
+    if not space and own.casefold() in OWN:
         raise ReadError(path, f"is in space {own}, the person's own, in which an atlas of a group "
                               f"does not lie: give the image in a template's space (MNI…), or "
                               f"images.space: {own} if images.atlas was made for this person")
 
 
 def one_a_run(
-    paths: list[Path], table: ImageTable, shown: Callable[[Path], str]
+    paths: list[Path], shown: Callable[[Path], str], table: ImageTable
 ) -> dict[Path, str]:
     """Files that are left out, with the reason. shown: what messages call a file."""
     runs: dict[tuple, list[Path]] = {}
@@ -97,6 +97,30 @@ def one_a_run(
         kept, *others = sorted(files, key=lambda path: _rank(path, table))
         lost |= {path: f"{_why(path, kept)}; taken is {shown(kept)}" for path in others}
     return lost
+
+
+def one_a_scan(paths: list[Path], shown: Callable[[Path], str]) -> dict[Path, str]:
+    """Of the files that pipelines write of one T1 those that are left out, with the reason. Kept is
+    the one in the person's own space: what is warped to a template has lost sizes and shapes."""
+    scans: dict[tuple, list[Path]] = {}
+    for path in paths:
+        if said := entities(path.name):
+            key = tuple(sorted((key, value) for key, value in said.items()
+                               if key not in _OF_ONE_RUN))
+            scans.setdefault((path.parent, key), []).append(path)
+    lost: dict[Path, str] = {}
+    for files in scans.values():
+        kept, *others = sorted(files, key=_rank_of_scan)
+        lost |= {path: f"{_why(path, kept, 'scan')}; taken is {shown(kept)}" for path in others}
+    return lost
+
+
+def _rank_of_scan(path: Path) -> tuple:
+    said = entities(path.name)
+    space, desc = said.get("space", ""), said.get("desc", "")
+    return (bool(space) and space.casefold() not in OWN, _rank_of_space(space),
+            _DESC.index(desc) if desc in _DESC else len(_DESC),
+            said.get("res", "").zfill(6), path.name)
 
 
 def _rank(path: Path, table: ImageTable) -> tuple:
@@ -120,7 +144,7 @@ def _rank_of_space(space: str) -> int:
     if not space:
         return len(_SPACES) + 2
     return len(_SPACES) + (0 if space.startswith("MNI") else
-                           3 if space.casefold() in _OWN else 1)
+                           3 if space.casefold() in OWN else 1)
 
 
 def _rank_of_echo(path: Path, said: dict[str, str]) -> tuple[int, float, str]:
@@ -145,11 +169,11 @@ def _kind_of_atlas(atlas: str) -> str:
             "gifti" if atlas.endswith((".gii", ".annot")) else "volume")
 
 
-def _why(path: Path, kept: Path) -> str:
+def _why(path: Path, kept: Path, one: str = "run") -> str:
     ours, theirs = entities(path.name), entities(kept.name)
     if "echo" in ours and "echo" in theirs:
         return ("one echo of a run, of which no combined image is there (combine the echoes first, "
                 "as fMRIPrep and tedana do)")
     differing = [key for key in _OF_ONE_RUN if ours.get(key) != theirs.get(key)]
-    return (f"the same run with another "
+    return (f"the same {one} with another "
             f"{', '.join(differing) if differing else 'format'}")

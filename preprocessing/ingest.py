@@ -1,4 +1,4 @@
-"""Make a corpus from EEG, MEG or fMRI recordings: read, standardize, split by subject.
+"""Make a corpus from EEG, MEG or fMRI recordings, or T1-weighted images: read, standardize, split by subject.
 
     neurofm ingest PATH… --out corpus/ [--config run.yaml] [--key value …]
     neurofm ingest --moabb BNCI2014_001 --out corpus/
@@ -18,6 +18,7 @@ from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.parcel_rule import ParcelRule
 from neurofm.data.storage import Storage
+from neurofm.data.t1_contract import T1Contract
 from neurofm.limits import Positive, limited
 from neurofm.parts import Part
 from neurofm.run import FAILED, OK, Command
@@ -28,7 +29,7 @@ from .collect import PRELOAD, collect
 from .labels import LabelRule
 from .moabb import MOABBOptions
 from .one_recording import Shaping, ingest_one
-from .readers import ArrayTable, ImageTable, ReadOptions
+from .readers import ArrayTable, ImageTable, ReadOptions, VolumeTable
 from .records import Records
 from .splits import SplitRule
 from .steps.band import Lacking
@@ -60,6 +61,8 @@ class IngestConfig:
         Standardization of EEG and MEG.
     fmri
         Standardization of fMRI.
+    t1
+        Standardization of T1-weighted images.
     space
         "sensors", or "parcels": project sensors to brain parcels, as set in `parcels`.
     dataset
@@ -82,6 +85,8 @@ class IngestConfig:
         How to read plain arrays (.npy, .mat, .csv, .1D).
     images
         How to read images of fMRI.
+    volumes
+        How to read T1-weighted images.
     files
         For a folder that is not BIDS: a list of {pattern, subject, session, task, run, …}.
         Every regular expression that is found in the path of a file sets its fields, also
@@ -120,9 +125,10 @@ class IngestConfig:
     paths: list[str] = field(default_factory=list, metadata={"choices": readers.names})
     moabb: str = ""
     moabb_options: MOABBOptions = field(default_factory=MOABBOptions)
-    modality: Literal["eeg_meg", "fmri"] = "eeg_meg"
+    modality: Literal["eeg_meg", "fmri", "t1"] = "eeg_meg"
     contract: InputContract = field(default_factory=InputContract)
     fmri: FMRIContract = field(default_factory=FMRIContract)
+    t1: T1Contract = field(default_factory=T1Contract)
     space: Literal["sensors", "parcels"] = "sensors"
     parcels: ParcelRule = field(default_factory=ParcelRule)
     dataset: str | None = None
@@ -134,6 +140,7 @@ class IngestConfig:
     metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)
     images: ImageTable = field(default_factory=ImageTable)
+    volumes: VolumeTable = field(default_factory=VolumeTable)
     files: list[dict[str, str]] = field(default_factory=list)
     table: str = ""
     exclude: list[str] = field(default_factory=list)
@@ -162,6 +169,11 @@ class IngestConfig:
             if modality != self.modality and contract != type(contract)():
                 raise ValueError(f"modality is {self.modality}, so {option} would be ignored: "
                                  f"leave it out, or give the other modality")
+        if self.modality != "t1" and self.volumes != VolumeTable():
+            raise ValueError("volumes would be ignored: it is of modality t1")
+        if self.modality == "t1" and self.label.at_events:
+            raise ValueError(f"an image holds no events: label.source {self.label.source} is of "
+                             f"signals; take participant or entity")
         if self.parcels != ParcelRule() and (
             self.space != "parcels" or self.modality != "eeg_meg" or self.contract.parcels
         ):
@@ -171,7 +183,8 @@ class IngestConfig:
     @property
     def _options(self) -> dict[str, tuple[str, Contract]]:
         """Modality → the option that standardizes it, and what that says."""
-        return {"eeg_meg": ("contract", self.contract), "fmri": ("fmri", self.fmri)}
+        return {"eeg_meg": ("contract", self.contract), "fmri": ("fmri", self.fmri),
+                "t1": ("t1", self.t1)}
 
     @property
     def wanted(self) -> Contract:
@@ -192,13 +205,14 @@ def ingest(run: IngestConfig, call: Call) -> int:
         run = _of_moabb(run, call)
     if run.montage != "standard_1005":
         montage.look_up([], run.montage)  # a typing error is one message, not one a recording
+    volumes = run.volumes if run.modality == "t1" else None
     found = archive.find(run.paths, dataset=run.dataset, files=run.files, table=run.table,
                          exclude=run.exclude, arrays=run.arrays, images=run.images,
-                         encoding=run.encoding, beside=run.label.beside)
+                         volumes=volumes, encoding=run.encoding, beside=run.label.beside)
     datasets = terms.of(found.jobs, run.terms, call.say)
     reading = ReadOptions(run.montage, run.unknown_head, run.rename, run.metadata, run.arrays,
                           run.images, unit=run.unit, encoding=run.encoding,
-                          max_recording_gb=run.max_recording_gb)
+                          max_recording_gb=run.max_recording_gb, volumes=volumes)
     shaping = Shaping(run.wanted, reading, run.label, run.lacking, run.storage)
     arrays = not run.arrays.given and any(readers.is_array(kind) for kind in found.passed_over)
 

@@ -92,7 +92,7 @@ def _read(job: Job, shaping: Shaping):
                              arrays=options.arrays.of(job.attributes, job.path),
                              images=options.images, unit=options.unit,
                              encoding=options.encoding,
-                             max_recording_gb=options.max_recording_gb)
+                             max_recording_gb=options.max_recording_gb, volumes=options.volumes)
     attributes = {**recording.attributes, **job.attributes}
     recording = recording.with_(**job.identity(), source=job.source, attributes=attributes)
     return labels.with_sidecar(recording, shaping.label, job.path, options.encoding)

@@ -9,7 +9,11 @@ interquartile range), line_noise (Hz → ratio), line_left_hz (of the sidecar, w
 it), highpass_hz (what a short recording can meet), windows_left_out (reason →
 number), storage_error (RMS of the error over RMS of the signal, at most), short_s (seconds in
 stretches shorter than a window); of fMRI also scrubbed (volumes that were not measured or marked
-bad) and region_std (deviation of each region in the unit of the file, by which it was divided).
+bad) and region_std (deviation of each region in the unit of the file, by which it was divided); of
+T1-weighted images brain (how it was found), match (correlation with the template), head_size (over
+the template's), brain_ml, bias (standard deviation of its log), snr (median of the brain over the
+noise), intensity (median and robust deviation of the brain in the unit of the file), beyond_grid
+(share of the brain) and warped (template that it was in already).
 """
 
 import json
@@ -17,7 +21,7 @@ import json
 from neurofm import plugins
 from neurofm.pages import words
 
-from . import standardize_fmri, steps
+from . import standardize_fmri, standardize_t1, steps
 from .steps.refusal import some
 
 
@@ -43,7 +47,7 @@ def remarks(quality: dict, places: bool = False) -> list[str]:
     for name in quality.keys() & plugins.points(steps.GROUP).keys():
         step = steps.installed(name)
         found += step.remarks(quality) if step.remarks else []
-    found += standardize_fmri.remarks(quality)
+    found += standardize_fmri.remarks(quality) + standardize_t1.remarks(quality)
     for reason, number in quality["windows_left_out"].items():
         found.append(f"{words.count(number, 'window')} left out: {reason}")
     if short_s := quality.get("short_s"):

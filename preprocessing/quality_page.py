@@ -21,7 +21,7 @@ from neurofm.pages.figure import COLORS
 from neurofm.pages.page import Page
 from neurofm.seen import subject_keys
 
-from . import layout_figure, quality
+from . import layout_figure, quality, t1_page
 from .report import describe
 
 _SAMPLED_RECORDINGS, _SAMPLED_WINDOWS, _DRAWN_LAYOUTS = 24, 8, 4
@@ -41,11 +41,14 @@ def write(
     n, hours = len(tables.recordings), tables.recordings["duration_s"].sum() / 3600
     datasets = ", ".join(sorted(set(tables.recordings["dataset"].dropna())))
     title = f"Data quality: {datasets or out.resolve().name}"
-    page = Page(title, f"{words.count(n, 'recording')}, {hours:.2f} h", [
+    images = contract.grid is not None
+    about = words.count(n, "image") if images else f"{words.count(n, 'recording')}, {hours:.2f} h"
+    page = Page(title, about, [
         _failures(failures),
         ("Preprocessing", _contract(contract) + _storage(tables, storage)),
         ("Splits", _splits(tables)),
-        ("Sensor layouts", _layouts(tables)),
+        *t1_page.sections(out, tables, contract),
+        ("Sensor layouts", "" if images else _layouts(tables)),
         ("Spectra", _spectra(out, tables, contract)),
         ("Recordings", _recordings(tables)),
     ])

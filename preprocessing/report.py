@@ -9,7 +9,7 @@ import numpy as np
 from neurofm.data.windows import SPLITS
 from neurofm.seen import subject_keys
 
-from . import quality, standardize_fmri
+from . import quality, standardize_fmri, standardize_t1
 from .labels import LabelRule
 from .splits import SplitRule, unknown_names
 from .steps import band
@@ -27,16 +27,19 @@ def say_corpus(
     what `archive.find` gave."""
     recordings, windows = tables.recordings, tables.windows
     hours = recordings["duration_s"].sum() / 3600
+    images = not hours  # which have no duration
     size = sum(file.stat().st_size for file in (out / "windows").glob("*.arrow"))
     say(f"\ncorpus      {out}")
-    say(f"recordings  {len(recordings)} ({hours:.2f} h, {len(windows)} windows), "
+    amount = "" if images else f" ({hours:.2f} h, {len(windows)} windows)"
+    say(f"{'images    ' if images else 'recordings'}  {len(recordings)}{amount}, "
         f"{len(failures)} failed, {seconds:.1f} s")
     subjects = subject_keys(recordings)
     shares = []
     for split in SPLITS:
         chosen = recordings["split"] == split
         shares.append(f"{split} {subjects[chosen].nunique()} "
-                      f"({recordings.loc[chosen, 'n_windows'].sum()} windows)")
+                      f"({recordings.loc[chosen, 'n_windows'].sum()} "
+                      f"{'images' if images else 'windows'})")
     say(f"subjects    {subjects.nunique()}: {', '.join(shares)}")
     labels = windows["label"].dropna().value_counts().sort_index()
     if len(labels):
@@ -48,8 +51,11 @@ def say_corpus(
     layouts = recordings.groupby("layout")["recording"].count().sort_values(ascending=False)
     listed = ", ".join(f"{describe(tables.layouts[key])} ({n} recordings)"
                        for key, n in layouts.head(6).items())
-    say(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
-    say(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
+    if images:
+        say(f"size        {size / 1e6:.1f} MB, {size / 1e6 / len(recordings):.1f} MB an image")
+    else:
+        say(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
+        say(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
     say(f"quality     {out / 'quality.html'}")
     say("next        look at that page; then neurofm "
         + (f"finetune --data {out} --model MODEL --out decoder" if len(labels)
@@ -125,6 +131,7 @@ def _of_reading(recordings) -> list[str]:
         known = quality.from_text(text)
         dropped = known.get("not_used")
         for said in (*known.get("reading", ()), *standardize_fmri.remarks(known),
+                     *standardize_t1.remarks(known),
                      *(band.remarks(known) if known.get("band_missing_hz") else ()),
                      *([f"channels left out: {quality.in_words(dropped)}"] if dropped else ())):
             sources.setdefault(said, []).append(source)

@@ -19,10 +19,13 @@ from neurofm.data.contract import Contract, InputContract
 from neurofm.data.fmri_contract import FMRIContract
 from neurofm.data.recording import Recording
 from neurofm.data.sensors import Sensors
+from neurofm.data.t1_contract import T1Contract
+from neurofm.data.volume import Volume
 
 from . import segments, steps
 from .segments import LeftOut
 from .standardize_fmri import StandardizedScan, standardize_fmri
+from .standardize_t1 import StandardizedVolume, standardize_t1
 from .steps import band
 from .steps.band import Lacking
 from .steps.refusal import ContractError
@@ -90,6 +93,7 @@ class Standardized:
 
 
 Onsets = Float[np.ndarray, " onset"]
+Done = Standardized | StandardizedScan | StandardizedVolume
 _TOLERANCE_S = 1e-6  # of sums of times
 
 
@@ -100,20 +104,24 @@ def standardize(recording: Recording, contract: InputContract, *, onsets_s: Onse
 def standardize(recording: Recording, contract: FMRIContract, *, onsets_s: Onsets | None = None,
                 lacking: Lacking = "refuse") -> StandardizedScan: ...
 @overload
+def standardize(recording: Recording, contract: T1Contract, *, onsets_s: Onsets | None = None,
+                lacking: Lacking = "refuse") -> StandardizedVolume: ...
+@overload
 def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None,
-                lacking: Lacking = "refuse") -> Standardized | StandardizedScan: ...
+                lacking: Lacking = "refuse") -> Done: ...
 
 
 def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None,
-                lacking: Lacking = "refuse") -> Standardized | StandardizedScan:
-    """Apply `contract` to `recording`; for fMRI see `standardize_fmri`.
+                lacking: Lacking = "refuse") -> Done:
+    """Apply `contract` to `recording`; for fMRI see `standardize_fmri`, for images
+    of heads `standardize_t1`.
 
     Parameters
     ----------
     recording
         A Recording, or an `mne.io.Raw` or `mne.Epochs`.
     contract
-        Contract of EEG and MEG, or of fMRI.
+        Contract of EEG and MEG, of fMRI, or of T1-weighted images.
     onsets_s
         Starts of windows, s, `[onset]`; None = contiguous windows. Those that do not fit into a
         continuous stretch are left out, and counted in quality["windows_left_out"].
@@ -123,7 +131,7 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
 
     Returns
     -------
-    Standardized or StandardizedScan
+    Standardized, StandardizedScan or StandardizedVolume
         Windows of the contract, and their quality.
 
     Raises
@@ -135,13 +143,16 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
         from .readers import from_raw
 
         recording = from_raw(recording)
+    if isinstance(recording, Volume) and not isinstance(contract, T1Contract):
+        raise ContractError(recording.source, f"a recording of {contract.name}",
+                            "this is a T1-weighted image", "give --modality t1 to ingest it")
     if isinstance(contract, InputContract):  # before the work: header and rate tell
         band.check(recording.source, band.noted(recording, contract), contract, lacking)
     return by_kind(contract, recording, onsets_s)
 
 
 @singledispatch
-def by_kind(contract: Contract, recording: Recording, onsets_s) -> Standardized | StandardizedScan:
+def by_kind(contract: Contract, recording: Recording, onsets_s) -> Done:
     """The way of each kind of contract; a new kind registers its own."""
     raise NotImplementedError(f"no way to meet a {type(contract).__name__}")
 
@@ -184,6 +195,11 @@ def _of_signals(contract: InputContract, recording: Recording, onsets_s) -> Stan
 @by_kind.register
 def _of_scans(contract: FMRIContract, recording: Recording, onsets_s) -> StandardizedScan:
     return standardize_fmri(recording, contract, onsets_s=onsets_s)
+
+
+@by_kind.register
+def _of_volumes(contract: T1Contract, recording: Recording, onsets_s) -> StandardizedVolume:
+    return standardize_t1(recording, contract)
 
 
 def _good(recording: Recording) -> list[np.ndarray]:

@@ -115,6 +115,16 @@ class Contract:
     VIEWS = ("covariances", "signals")
 
     @property
+    def grid(self) -> tuple[int, int, int] | None:
+        """Voxels of its images, `[x, y, z]`; None where its windows are signals."""
+        return None
+
+    @property
+    def identifies(self) -> str:
+        """Why anybody could be recognized in its windows, in words; "" = they could not."""
+        return ""
+
+    @property
     def name(self) -> str:
         """The kind of signal in messages."""
         return self.modality

@@ -72,6 +72,11 @@ class Batch(Movable):
         Of each window, for models that are bound to channels; [] = unknown.
     weight
         How much each window counts in the loss of a decoder, 1 on average; None = alike.
+    volume
+        T1-weighted image of the subject of each window, 0 where there is none; None = the data
+        holds none.
+    volume_valid
+        Which windows have an image.
     """
 
     signal: Float[Tensor, "batch channel time"]
@@ -86,6 +91,8 @@ class Batch(Movable):
     subject: list[str] = field(default_factory=list)
     ch_names: list[tuple[str, ...]] = field(default_factory=list)
     weight: Float[Tensor, " batch"] | None = None
+    volume: Float[Tensor, "batch x y z"] | None = None
+    volume_valid: Bool[Tensor, " batch"] | None = None
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Any
 from .. import json_file, plugins
 from .contract import FILE_NAME, Contract, InputContract, fields_of
 from .fmri_contract import FMRIContract
+from .t1_contract import T1Contract
 
 GROUP = "neurofm.contracts"  # modality = class, of other packages
 
@@ -21,10 +22,11 @@ def load(folder: str | Path) -> Contract:
     Returns
     -------
     Contract
-        Of EEG and MEG, or of fMRI.
+        Of EEG and MEG, of fMRI, or of T1-weighted images.
     """
     modality = fields_of(folder).get("modality")
-    kind: Any = FMRIContract if modality == FMRIContract.modality else InputContract
+    own = {each.modality: each for each in (FMRIContract, T1Contract)}
+    kind: Any = own.get(modality, InputContract) if isinstance(modality, str) else InputContract
     if isinstance(modality, str) and modality in plugins.points(GROUP):
         kind = plugins.load(GROUP, modality)
     with json_file.shaped(Path(folder) / FILE_NAME, "a contract"):

@@ -222,6 +222,10 @@ class Corpus(WindowTable):
         # Here and not above, so that ingest does not load torch into each of its processes.
         from .batch import collate
 
+        if self.contract.grid is not None:
+            from .volumes import of_images
+
+            return of_images(self, windows, seeds, target)
         signals = [self.signal(w) for w in windows.tolist()]
         layouts = [self.layout(w) for w in windows.tolist()]
         if change is not None:

@@ -2,8 +2,8 @@
 
 A reader module has
 
-    KIND                  "recording", "array" (a plain array, which does not say what it holds) or
-                          "image" (of fMRI)
+    KIND                  "recording", "array" (a plain array, which does not say what it holds),
+                          "image" (of fMRI) or "volume" (a T1)
     claims(path) -> bool  whether files of this name are its own
     read(path, options) -> Recording
 
@@ -24,15 +24,15 @@ from neurofm.data.recording import Recording
 from .. import bids, links, sealed_archive
 from . import apart, hdf5, sizes
 from .errors import ReadError, quiet, unreadable
-from .options import ArrayTable, ImageTable, ReadOptions
+from .options import ArrayTable, ImageTable, ReadOptions, VolumeTable
 
-__all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "claims", "from_raw", "names",
-           "read"]
+__all__ = ["ArrayTable", "ImageTable", "ReadError", "ReadOptions", "VolumeTable", "claims",
+           "from_raw", "names", "read"]
 
 GROUP = "neurofm.readers"
-OWN = ("mne_raw", "cifti", "gifti", "nifti", "timeseries")
+OWN = ("mne_raw", "cifti", "gifti", "t1", "nifti", "timeseries")
 log = logging.getLogger(__name__)
-_KINDS = ("recording", "array", "image")
+_KINDS = ("recording", "array", "image", "volume")
 _OPENED_GB = 1e6  # of a recording that a person has opened: it is as long as they meant
 
 
@@ -41,11 +41,17 @@ def names() -> list[str]:
     return [*OWN, *plugins.points(GROUP)]
 
 
-def claims(path: str | Path, *, arrays: bool = True, images: bool = True) -> bool:
+def claims(
+    path: str | Path, *, arrays: bool = True, images: bool = True, volumes: bool | None = None
+) -> bool:
     """Whether some reader takes files of this name; plain arrays only if `arrays`, images of fMRI
-    only if `images`."""
+    only if `images`. volumes: True = nothing but T1-weighted images, False = none of them."""
+    if volumes:
+        return _module("t1").takes(Path(path))
     reader = _reader(Path(path))
-    return reader is not None and {"array": arrays, "image": images}.get(reader.KIND, True)
+    if reader is None or (volumes is False and reader.KIND == "volume"):
+        return False
+    return {"array": arrays, "image": images}.get(reader.KIND, True)
 
 
 def of_images(path: Path) -> ModuleType | None:
@@ -73,6 +79,7 @@ def read(
     unit: Literal["", "V", "mV", "uV", "nV"] = "",
     encoding: str = "",
     max_recording_gb: float = 16.0,
+    volumes: VolumeTable | None = None,
 ) -> Recording:
     """Read one recording from a file (or folder, if that is the format).
 
@@ -98,6 +105,8 @@ def read(
         Encoding of annotations and sidecars that are not UTF-8; "" = latin-1.
     max_recording_gb
         Largest recording that is read, GB of 32-bit numbers.
+    volumes
+        How to read T1-weighted images. If given, any 3-D image is one; else those named so.
 
     Returns
     -------
@@ -113,7 +122,7 @@ def read(
     sealed_archive.check(path)
     options = ReadOptions(montage, unknown_head, rename or {}, metadata,
                           arrays or ArrayTable(), images or ImageTable(), unit=unit,
-                          encoding=encoding, max_recording_gb=max_recording_gb)
+                          encoding=encoding, max_recording_gb=max_recording_gb, volumes=volumes)
     return (apart.read(path, options, opened) if apart.is_wanted(path)
             else opened(path, options))
 
@@ -145,12 +154,12 @@ def _read(path: Path, options: ReadOptions) -> Recording:
         raise ReadError(path, "the file is empty (0 bytes); copy it again from the source")
     if waiting := pointers.not_fetched(path):
         raise ReadError(path, waiting)
-    reader = _reader(path)
+    reader = _reader(path, options.volumes is not None)
     if reader is None:
         raise ReadError(path, f"files named *{''.join(path.suffixes[-2:])} are no recordings known "
                               f"here; MNE's formats (.fif, .edf, .bdf, .vhdr, .set, .con, .ds …) "
                               f"arrays (.npy, .npz, .mat, .csv) and images (…bold.nii.gz, "
-                              f"…func.gii, …dtseries.nii) are{_others()}")
+                              f"…func.gii, …dtseries.nii, …T1w.nii.gz) are{_others()}")
     if why := links.strange(path):
         raise ReadError(path, why)
     if path.is_file():
@@ -161,7 +170,8 @@ def _read(path: Path, options: ReadOptions) -> Recording:
         if root is not None:
             from . import in_bids  # mne-bids only where it is used
 
-            return in_bids.read(path.absolute(), root, options, of_images(path))
+            shown = reader if reader.KIND in ("image", "volume") else None
+            return in_bids.read(path.absolute(), root, options, shown)
     return reader.read(path, options)
 
 
@@ -200,7 +210,10 @@ def _others() -> str:
     return f", and what these readers claim: {there}" if there else ""
 
 
-def _reader(path: Path) -> ModuleType | None:
+def _reader(path: Path, volumes: bool = False) -> ModuleType | None:
+    """The reader of a file; volumes: where T1s are wanted, an image that may be one is one."""
+    if volumes and path.name.endswith((".nii", ".nii.gz")):
+        return _module("t1")
     return next((reader for name in names() if (reader := _module(name)).claims(path)), None)
 
 

@@ -28,9 +28,11 @@ def read(
 ) -> Recording:
     """Read one recording with its sidecars, its identity and its subject's attributes.
 
-    images: the reader of this image of fMRI, where it is one.
+    images: the reader of this image, where it is one.
     """
-    identity = entities(path, images=images is not None) or {}
+    suffixes = {"image": bids.FMRI, "volume": bids.T1}.get(images.KIND if images else "",
+                                                           bids.SIGNALS)
+    identity = entities(path, suffixes) or {}
     about = person(root, identity.get("subject"), options.encoding)
     if images:
         recording = images.read(path, options)

@@ -171,6 +171,27 @@ class ImageTable:
 
 
 @dataclass(frozen=True)
+@limited
+class VolumeTable:
+    """How T1-weighted images are read.
+
+    Parameters
+    ----------
+    masks
+        Brain masks: "auto" takes that of fMRIPrep, FreeSurfer or FastSurfer where there is one;
+        "none" takes none.
+    derivatives
+        Folder of the results of such a pipeline, or of several; "" = `derivatives` in the BIDS
+        folder.
+    """
+
+    masks: Literal["auto", "none"] = "auto"
+    derivatives: str = ""
+
+    PREFIX = "volumes."
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """How recordings are read: what files do not say of themselves."""
 
@@ -184,6 +205,8 @@ class ReadOptions:
     metadata: str = ""
     arrays: ArrayTable = field(default_factory=ArrayTable)  # how plain arrays are to be read
     images: ImageTable = field(default_factory=ImageTable)  # how images of fMRI are
+    # how T1-weighted images are; None = a 3-D image is one only by its name
+    volumes: VolumeTable | None = None
     # unit of the EEG values, whatever the header says; "" = as it says
     unit: Literal["", "V", "mV", "uV", "nV"] = ""
     encoding: str = ""  # of text that is not UTF-8; "" = latin-1, with a note

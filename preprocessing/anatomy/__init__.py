@@ -1,0 +1,1 @@
+"""What is done with a T1-weighted image: registration, brain extraction, bias field, noise."""
