@@ -1,4 +1,4 @@
-"""Simulate EEG, MEG and fMRI recordings with known sources, labels and noise.
+"""Simulate EEG, MEG and fMRI recordings, and T1-weighted images, with known sources and labels.
 
 `neurofm simulate --out folder` writes FIF files that `neurofm ingest` reads like any archive:
 
@@ -13,6 +13,9 @@ With `--bold true` the EEG is recorded in an fMRI scanner, whose volumes are ann
     sub-001/ses-eeg64/func/sub-001_ses-eeg64_task-imagery_run-01_timeseries.tsv   BOLD of regions
     rois.tsv, rois.nii.gz, ceiling_bold.tsv   see `neurofm.preprocessing.simulation.scan_files`
 
+With `--t1 true` people have a T1 and resting fMRI instead, see
+`neurofm.preprocessing.simulation.brain_archive`.
+
 Names, tables and sidecars are those of BIDS (a visit to a device is a session), but for one thing:
 BIDS has no FIF files for EEG, and other formats would not keep positions and annotations as they
 are. A recording depends on (seed, subject, device, run) alone: neither on the order nor on what
@@ -23,7 +26,7 @@ import difflib
 import functools
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +38,15 @@ from neurofm.journal import Journal
 from neurofm.limits import Count, Positive, Share, limited
 from neurofm.run import Command, Job, Made
 
+from . import simulate_brains
+from .brain_rule import BrainRule
 from .collect import PRELOAD, attempt
+from .simulate_brains import SETTINGS
 
 if TYPE_CHECKING:
     import mne
 
 TASK = "imagery"
-SETTINGS = "run.yaml"  # the settings but for the folder, for --config
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,12 @@ class SimulateConfig:
     unrelated
         Take BOLD from other minutes, so that EEG carries no information about it (null
         simulation).
+    t1
+        Simulate a T1-weighted image and resting fMRI of each subject instead, with a trait that
+        lies half in either. Of the settings above subjects, first_subject, minutes, t_r_s (one a
+        site) and seed count.
+    brains
+        Settings of those.
     jobs
         Recordings simulated at once, a process each; the bytes are the same.
     """
@@ -123,11 +134,18 @@ class SimulateConfig:
     motion_per_minute: float = 0.3
     gradient_residue_uv: float = 0.0
     unrelated: bool = False
+    t1: bool = False
+    brains: BrainRule = field(default_factory=BrainRule)
     jobs: Count = 1
 
     def __post_init__(self):
         for name in ("always", "devices", "t_r_s"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.t1:
+            simulate_brains.check(self)
+            return
+        if self.brains != BrainRule():
+            raise ValueError("brains would be ignored: it is of t1: true")
         if not self.always and not self.devices:
             raise ValueError("no device to record with: name some in `always` or `devices`")
         if not 0 <= self.devices_per_subject <= len(self.devices):
@@ -192,6 +210,8 @@ def simulate(run: SimulateConfig) -> Path:
 
 def _simulate(run: SimulateConfig, job: Job) -> Made:
     """Make the recordings that are not there, then the tables of all."""
+    if run.t1:
+        return simulate_brains.make(run, job)
     from .simulation import DEVICES, scan_files
 
     unknown = [name for name in (*run.always, *run.devices) if name not in DEVICES]
