@@ -5,11 +5,10 @@ from importlib.util import find_spec
 from types import ModuleType
 
 EXTRAS = {
-    "SimpleITK": "anatomy",
-    "flwr": "federated", "ray": "simulation", "h5py": "formats", "hmmlearn": "evaluate",
-    "mne_lsl": "stream", "moabb": "moabb", "peft": "adapters", "pymatreader": "formats",
-    "pyriemann": "evaluate", "tensorboard": "tensorboard", "xarray": "features",
-    "zarr": "features",
+    "SimpleITK": "anatomy", "flwr": "federated", "ray": "simulation", "h5py": "formats",
+    "hmmlearn": "evaluate", "mne_lsl": "stream", "moabb": "moabb", "peft": "adapters",
+    "pymatreader": "formats", "pyriemann": "evaluate", "tensorboard": "tensorboard",
+    "xarray": "features", "zarr": "features",
 }
 
 

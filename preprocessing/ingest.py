@@ -1,4 +1,4 @@
-"""Make a corpus from EEG, MEG or fMRI recordings, or T1-weighted images: read, standardize, split by subject.
+"""Make a corpus from EEG, MEG, fMRI or T1-weighted images: read, standardize, split by subject.
 
     neurofm ingest PATH… --out corpus/ [--config run.yaml] [--key value …]
     neurofm ingest --moabb BNCI2014_001 --out corpus/

@@ -212,7 +212,7 @@ def _simulate(run: SimulateConfig, job: Job) -> Made:
     """Make the recordings that are not there, then the tables of all."""
     if run.t1:
         return simulate_brains.make(run, job)
-    from .simulation import DEVICES, scan_files
+    from .simulation import DEVICES, archive_tables, scan_files
 
     unknown = [name for name in (*run.always, *run.devices) if name not in DEVICES]
     if unknown:
@@ -230,7 +230,7 @@ def _simulate(run: SimulateConfig, job: Job) -> Made:
     (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
     made = _all(folder, run, wanted)
     rows = [sidecar["Simulated"] for sidecar in made]
-    files = [SETTINGS, *_tables(folder, run, rows)]
+    files = [SETTINGS, *archive_tables.write(folder, run, rows)]
     for row in rows:
         files += [row["file"], str(Path(row["file"]).with_suffix(".json")), row["truth"]]
     if run.bold:
@@ -385,24 +385,3 @@ def _one(folder: Path, run: SimulateConfig, take: Take) -> dict:
     for name in (*scan_files.files_of(content), f"{place}.json"):
         journal.note(name, artifacts.sha256(folder / name))
     return content
-
-
-def _tables(folder: Path, run: SimulateConfig, rows: list[dict]) -> list[str]:
-    """Write what describes the whole archive; returns the names of the files."""
-    import pandas as pd
-
-    table = pd.DataFrame(rows)
-    people = table.groupby("subject", sort=True).agg(
-        age=("age", "first"), sex=("sex", "first"),
-        devices=("device", lambda column: ",".join(dict.fromkeys(column))),
-    )
-    people.insert(0, "participant_id", [f"sub-{subject}" for subject in people.index])
-    if run.bold:
-        people["t_r"] = [run.scanner(int(subject)).t_r_s for subject in people.index]
-    people.to_csv(folder / "participants.tsv", sep="\t", index=False)
-    table.drop(columns=["age", "sex"]).to_csv(folder / "ceiling.tsv", sep="\t", index=False)
-    artifacts.write_json(folder / "dataset_description.json", {
-        "Name": "Imagined hand movements, simulated by neurofm", "BIDSVersion": "1.9.0",
-        "DatasetType": "raw", "License": "CC0",
-    })  # fmt: skip
-    return ["participants.tsv", "ceiling.tsv", "dataset_description.json"]

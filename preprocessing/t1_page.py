@@ -20,10 +20,10 @@ _PLANES_MM = {0: (-24.0, 0.0, 24.0), 1: (-60.0, -18.0, 24.0), 2: (-30.0, 10.0, 5
 _BINS = 64
 _HEADS = {"match": "match", "head_size": "head size", "brain_ml": "brain (mL)", "snr": "SNR",
           "bias": "bias"}
-_ABOUT = ("Match: correlation with MNI152 inside the brain after registration. Head size: volume of "
-          "the head over that of the template. SNR: median of the brain over the noise, by what a "
-          "voxel differs from its neighbors in; an image that was smoothed has a high one. Bias: "
-          "standard deviation of the log of the bias field.")
+_ABOUT = ("Match: correlation with MNI152 in the brain and its rim after registration. Head size: "
+          "volume of the head over that of the template. SNR: median of the brain over the noise, "
+          "by what a voxel differs from its neighbors in; an image that was smoothed has a high "
+          "one. Bias: standard deviation of the log of the bias field.")
 
 
 def sections(out: Path, tables, contract: Contract) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ def draw(image: Float32[np.ndarray, "x y z"], contract: Contract) -> bytes:
             panel.imshow(shown.take(at, axis).T, cmap="gray", origin="lower",
                          vmin=low - (high - low) / 4, vmax=high)
             edge = outline.take(at, axis).T
-            if 0.5 < edge.max() and edge.min() < 0.5:
+            if edge.min() < 0.5 < edge.max():
                 panel.contour(edge, [0.5], colors="#c0392b", linewidths=0.6)
             panel.set_title(f"{'xyz'[axis]} {mm:g}", fontsize=7, pad=2)
     last = axes[-1]

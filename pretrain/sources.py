@@ -1,4 +1,7 @@
-"""What is trained on: corpora, token sets, or scans of EEG with fMRI. `run`: a `PretrainConfig`."""
+"""What is trained on: corpora, token sets, scans of EEG with fMRI, or of fMRI with T1s.
+
+`run`: a `PretrainConfig`.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -7,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neurofm import artifacts, repository
-from neurofm.data import augment, joined
+from neurofm.data import augment, brains, joined
 from neurofm.data.augment import Augmented
 from neurofm.data.corpus import Corpus
 from neurofm.data.pairs import Pairs
@@ -28,7 +31,11 @@ def open_data(run) -> Source:
         raise ValueError(f"{run.named}: wanted a corpus, tokens or pairs to train on, this is a "
                          f"{kind}")
     if kind != "pairs":
-        return joined.join([_opened(folder) for folder in folders])
+        parts = [_opened(folder) for folder in folders]
+        corpora = [part for part in parts if isinstance(part, Corpus)]
+        if brains.are_brains(corpora) and len(parts) == 2:
+            return brains.join(corpora)
+        return joined.join(parts)
     if len(folders) > 1:
         raise ValueError(f"{run.named}: several data sets may be corpora or token sets, and "
                          f"{folders[0]} holds pairs: name it alone")
@@ -47,6 +54,14 @@ def _opened(folder: Path) -> Corpus | TokenSet:
 def windows_of(run, data: Source, say: Callable[..., None]) -> np.ndarray:
     """Windows to train on; of several data sets, as often as their shares ask for."""
     windows = np.concatenate([data.select(split) for split in run.splits])
+    if isinstance(data, brains.Brains):
+        if run.weights or run.temperature != 1:
+            raise ValueError("weights and temperature are of data sets that are mixed; scans and "
+                             "images of the same people are read together: leave them out")
+        n_images = int((data.image_of[windows] != brains.NONE).sum())
+        n_scans = int(data.has_scan[windows].sum())
+        say(f"{len(windows)} windows: {n_scans} with a scan, {n_images} with an image")
+        return windows
     if len(run.places) == 1 or not isinstance(data, Corpus | TokenSet):
         return windows
     windows, bounds = np.sort(windows), joined.bounds(data)

@@ -64,7 +64,8 @@ class PretrainConfig:
     Parameters
     ----------
     data
-        A finished corpus or token set; or several of one contract, --data a b c, which are mixed.
+        A finished corpus or token set; or several of one contract, --data a b c, which are mixed;
+        or a corpus of fMRI and one of T1-weighted images of the same people.
         hf://org/name[@revision] is a published one, whose shards are downloaded when first read.
     out
         Folder of the run; it becomes the checkpoint.

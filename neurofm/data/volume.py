@@ -52,6 +52,7 @@ def one_channel() -> Sensors:
     Returns
     -------
     Sensors
-        One of kind roi at the origin of the template.
+        One of kind roi in the middle of the template's brain.
     """
-    return Sensors((T1W,), np.array([KINDS.index("roi")]), np.zeros((1, 3)), np.zeros((1, 3)))
+    return Sensors((T1W,), np.array([KINDS.index("roi")]), np.array([[0.0, -0.018, 0.004]]),
+                   np.zeros((1, 3)))

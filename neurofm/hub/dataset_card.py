@@ -143,7 +143,11 @@ def _columns(kind: str, data: "Corpus | TokenSet") -> str:
     if kind == "tokens":
         rows = [["`ids`", "int16 [source, frame, level]", "codes of the window"], *identity]
     else:
-        rows = [["`signal`", "float32 [channel, time]", "standardized window"], *identity,
+        grid = data.contract.grid
+        held = (["`signal`", "float32 [1, voxel]", f"image of {' × '.join(map(str, grid))} voxels, "
+                 f"the last axis fastest; 0 outside the brain"] if grid else
+                ["`signal`", "float32 [channel, time]", "standardized window"])
+        rows = [held, *identity,
                 ["`sfreq`", "float64", "sampling rate, Hz"],
                 ["`ch_names`, `ch_types`", "list of texts", "name and kind of each sensor"],
                 ["`ch_positions`", "float32 [channel, 3]",

@@ -133,6 +133,8 @@ def stage_data(
     manifest = artifacts.open_sealed(source, hashes=True)
     data = (Corpus if manifest.kind == "corpus" else TokenSet).open(source)
     table = data.recordings
+    if why := data.contract.identifies:
+        raise NotPublishable(f"not published: {why}; ingest again with --t1.skull strip")
     if problems := dataset_card.problems(sorted(set(table["dataset"].fillna(""))), data.datasets):
         raise NotPublishable("not published: " + "; ".join(problems))
     if (free := shutil.disk_usage(out).free) < (size := _bytes(manifest)):

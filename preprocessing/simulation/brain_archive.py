@@ -23,9 +23,9 @@ import numpy as np
 from neurofm import artifacts
 from neurofm.journal import Journal
 
+from ..brain_rule import BrainRule
 from . import heads, resting
 from .anatomy import seed_of
-from ..brain_rule import BrainRule
 
 _SITES = ("A", "B")
 _SITE_NOISE = (1.0, 1.5)  # of the T1
