@@ -30,6 +30,8 @@ _INDEX = {
         "neurofm.data.recording": ("Events", "Recording"),
         "neurofm.data.contract": ("InputContract",),
         "neurofm.data.fmri_contract": ("FMRIContract",),
+        "neurofm.data.t1_contract": ("T1Contract",),
+        "neurofm.data.brains": ("Brains",),
         "neurofm.data.batch": ("Batch", "Tokens"),
         "neurofm.data.pair_batch": ("PairBatch",),
         "neurofm.data.corpus": ("Corpus",),

@@ -85,7 +85,7 @@ def standardize_t1(recording: Recording, contract: T1Contract) -> StandardizedVo
     template = templates.load()
     to_voxel = np.linalg.inv(recording.affine) @ found.affine  # from MNI millimeters
     work = _read(data, to_voxel @ template.affine, template.mask.shape)
-    brain, how = _brain(recording, work, template, to_voxel)
+    brain, how = _brain(recording, data, work, template, to_voxel)
     _check_brain(recording, brain, template, to_voxel, known)
     flat = _bias(work, brain, contract, template.voxel_mm)
     fine = to_voxel @ contract.affine
@@ -140,6 +140,7 @@ def _finite(recording: Volume) -> tuple[Float32[np.ndarray, "x y z"], np.ndarray
 
 
 def _registered(recording: Volume, data: np.ndarray, contract: T1Contract) -> register.Registered:
+    assert recording.affine is not None  # looked at first
     if contract.register == "none" or recording.space:
         found = register.Registered(np.eye(4), register.match(data, recording.affine))
         why = "it is in MNI space by its name or header" if recording.space else (
@@ -173,8 +174,8 @@ def _softer(data: Float32[np.ndarray, "x y z"], to_voxel: np.ndarray) -> np.ndar
     return scipy.ndimage.gaussian_filter(data, width) if width.max() > 0.3 else data
 
 
-def _brain(recording: Volume, work: np.ndarray, template: templates.Template, to_voxel: np.ndarray
-           ) -> tuple[Bool[np.ndarray, "x y z"], str]:
+def _brain(recording: Volume, data: np.ndarray, work: np.ndarray, template: templates.Template,
+           to_voxel: np.ndarray) -> tuple[Bool[np.ndarray, "x y z"], str]:
     """The brain on the template's grid, and how it was found."""
     if recording.mask is not None:
         given = _read(recording.mask.astype(np.float32), to_voxel @ template.affine,
@@ -188,7 +189,9 @@ def _brain(recording: Volume, work: np.ndarray, template: templates.Template, to
                 "none)")
         return given, recording.mask_source
     if brains.is_stripped(work, template):
-        return brains.of_stripped(work), _STRIPPED
+        there = (data > 1e-3 * np.quantile(data, 0.99)).astype(np.float32)
+        there = _read(there, to_voxel @ template.affine, template.mask.shape) > 0.5
+        return brains.of_stripped(there), _STRIPPED
     return brains.extract(work, template), _TEMPLATE
 
 
@@ -202,7 +205,11 @@ def _check_brain(recording: Volume, brain: np.ndarray, template: templates.Templ
                             "it lies outside the image", "leave the image out")
     if known is None:
         return
-    at = np.rint(template.places(brain) @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
+    assert recording.affine is not None
+    # Its edge is known to a voxel of the image.
+    edge_mm = float(np.linalg.norm(recording.affine[:3, :3], axis=0).max())
+    inner = templates.grown(brain, -edge_mm, template.voxel_mm)
+    at = np.rint(template.places(inner) @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
     at = at[((at >= 0) & (at < recording.shape)).all(axis=1)]
     lost = 1 - float(known[tuple(at.T)].mean())
     if lost > _MOST_NAN:

@@ -19,8 +19,7 @@ from neurofm.data.recording import Recording
 from neurofm.preprocessing import segments
 from neurofm.preprocessing.standardize import (
     ContractError,
-    Standardized,
-    StandardizedScan,
+    Done,
     standardize,
 )
 from neurofm.preprocessing.steps import band
@@ -34,7 +33,7 @@ from .lacking import Lacking, standardized, worth
 class Cut:
     """A recording that meets the model's contract, and what each window is."""
 
-    windows: Standardized | StandardizedScan
+    windows: Done
     epoch: Int64[np.ndarray, " window"]  # −1: the recording is continuous
     times: Float64[np.ndarray, "window 2"]  # start and end, s; of epochs relative to their event
     dropped: pd.DataFrame  # see `Features.dropped`
@@ -103,7 +102,7 @@ def _of_epochs(
                _table(recording, [*_channels(recording, windows), *lost.values()]))
 
 
-def _channels(recording: Recording, windows: Standardized | StandardizedScan
+def _channels(recording: Recording, windows: Done
               ) -> list[tuple[str, str, float, float, str]]:
     """Channels of the file that no window has."""
     quality, sensors = windows.quality, recording.sensors

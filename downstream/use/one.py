@@ -22,7 +22,7 @@ from neurofm.pages.figure import with_svg
 from neurofm.preprocessing import archive, quality, readers
 from neurofm.preprocessing.labels import LabelRule, cuts
 from neurofm.preprocessing.readers import ArrayTable, ImageTable
-from neurofm.preprocessing.standardize import Standardized, StandardizedScan, standardize
+from neurofm.preprocessing.standardize import Done, standardize
 from neurofm.run import Command, Job, Made
 
 from ..decoder import lacking
@@ -113,7 +113,7 @@ class Opened:
     length: str  # how much of it there is, in words
     trained_on: list[str]  # whether the decoder knows it (`findings.trained_on`)
     judged: pd.DataFrame  # whose it is
-    windows: Standardized | StandardizedScan
+    windows: Done
     seen: Seen | None  # None where the decoder does not re-center
 
 
@@ -227,7 +227,7 @@ def seen_of(path: str, run: DecodeConfig, decoder: WindowDecoder) -> Seen:
 
 
 def cut(recording: Recording, decoder: WindowDecoder, run: DecodeConfig
-        ) -> Standardized | StandardizedScan:
+        ) -> Done:
     """The recording as the decoder's contract wants it, in windows."""
     taken = lacking.standardized(run.lacking)
     if not run.events:

@@ -112,12 +112,17 @@ class Contract:
     CHANNELS = "sensors"  # what its signals have, in words
     RECORDING = "raw"  # what a user calls a recording, in an example
     # What baselines can see of its windows (`SEES`); the first is what simple features are made of.
-    VIEWS = ("covariances", "signals")
+    VIEWS: tuple[str, ...] = ("covariances", "signals")
 
     @property
     def grid(self) -> tuple[int, int, int] | None:
         """Voxels of its images, `[x, y, z]`; None where its windows are signals."""
         return None
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Voxel of `grid` → millimeters of the template, 4 × 4."""
+        raise ValueError(f"wanted images, {self.name} is signals")
 
     @property
     def identifies(self) -> str:

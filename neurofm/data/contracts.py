@@ -25,7 +25,7 @@ def load(folder: str | Path) -> Contract:
         Of EEG and MEG, of fMRI, or of T1-weighted images.
     """
     modality = fields_of(folder).get("modality")
-    own = {each.modality: each for each in (FMRIContract, T1Contract)}
+    own: dict[str, Any] = {each.modality: each for each in (FMRIContract, T1Contract)}
     kind: Any = own.get(modality, InputContract) if isinstance(modality, str) else InputContract
     if isinstance(modality, str) and modality in plugins.points(GROUP):
         kind = plugins.load(GROUP, modality)

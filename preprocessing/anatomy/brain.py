@@ -41,9 +41,9 @@ def extract(data: Float32[np.ndarray, "x y z"], template: Template) -> Bool[np.n
     return scipy.ndimage.binary_fill_holes(closed) & wide
 
 
-def of_stripped(data: Float32[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """The brain of an image whose skull was removed."""
-    return scipy.ndimage.binary_fill_holes(_largest(data > 1e-3 * np.quantile(data, 0.99)))
+def of_stripped(there: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """The brain of an image whose skull was removed. there: where it is not 0."""
+    return scipy.ndimage.binary_fill_holes(_largest(there))
 
 
 def _level(data: np.ndarray, template: Template) -> float:
