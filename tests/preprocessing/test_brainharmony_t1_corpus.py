@@ -52,11 +52,13 @@ def test_brainharmony_t1_people_depend_on_their_number_alone(people, tmp_path, c
     table = pd.read_csv(people / "participants.tsv", sep="\t")
     assert np.allclose(table["trait"], (table["structure"] + table["function"]) / 2**0.5,
                        atol=1e-3)
-    assert table["ventricles_ml"].isna().any() and table["t_r"].isna().any()  # either is missing
+    assert table["ventricles_ml"].isna().any()
+    assert table["t_r"].isna().any()
     again = simulate(tmp_path / "again", "--subjects", "1", "--first_subject", "2", "--seed", "3",
                      *LACKING)
     made = sorted(path.relative_to(again) for path in again.glob("sub-*/*/*"))
-    assert made and all((again / name).read_bytes() == (people / name).read_bytes()
+    assert made
+    assert all((again / name).read_bytes() == (people / name).read_bytes()
                         for name in made)
     with pytest.raises(SystemExit):
         simulate(tmp_path / "b", "--noise", "2")
@@ -88,18 +90,23 @@ def test_brainharmony_t1_function_couples_two_networks():
 def test_brainharmony_t1_corpus_is_whole_and_finished(people, corpora, capsys):
     corpus = Corpus.open(corpora / "t1")
     truth = pd.read_csv(people / "participants.tsv", sep="\t").dropna(subset="brain_ml")
-    assert len(corpus) == len(truth) and corpus.contract.modality == "t1"
+    assert len(corpus) == len(truth)
+    assert corpus.contract.modality == "t1"
     batch = corpus.batch(np.arange(len(corpus)))
-    assert batch.volume.shape == (len(corpus), 20, 24, 20) and batch.volume_valid.all()
-    assert len(batch) == len(corpus) and batch.signal.shape[1:] == (0, 0)
+    assert batch.volume.shape == (len(corpus), 20, 24, 20)
+    assert batch.volume_valid.all()
+    assert len(batch) == len(corpus)
+    assert batch.signal.shape[1:] == (0, 0)
     inside = batch.volume[0][batch.volume[0] != 0]
-    assert abs(inside.median()) < 0.05 and len(inside) < 0.6 * batch.volume[0].numel()
+    assert abs(inside.median()) < 0.05
+    assert len(inside) < 0.6 * batch.volume[0].numel()
     quality = pd.DataFrame([json.loads(text) for text in corpus.recordings["quality"]])
     assert (quality["brain"] == "by the mask of fmriprep").all()
     size = truth.set_index("participant_id")["head_size"].to_numpy() ** 3
     assert np.allclose(quality["head_size"].astype(float), size, rtol=0.06)  # voxels of 5 mm
     page = (corpora / "t1/quality.html").read_text()
-    assert page.count("data:image/png") == len(corpus) and "SNR" in page
+    assert page.count("data:image/png") == len(corpus)
+    assert "SNR" in page
     capsys.readouterr()
     assert ingest(corpora / "t1", people, *GRID, *HELD_OUT) == 0
     assert "nothing to do" in capsys.readouterr().out
@@ -110,9 +117,12 @@ def test_brainharmony_t1_scans_and_images_of_the_same_people(people, corpora):
     parts = [Corpus.open(corpora / name) for name in ("t1", "fmri")]
     data = brains.join(parts)
     images, scans = ({str(s) for s in part.subjects(np.arange(len(part)))} for part in parts)
-    assert images - scans and scans - images and images & scans
+    assert images - scans
+    assert scans - images
+    assert images & scans
     subjects = data.subjects(np.arange(len(data)))
-    assert {*subjects} == images | scans and len(data) == len(images | scans)
+    assert {*subjects} == images | scans
+    assert len(data) == len(images | scans)
     batch = data.batch(np.arange(len(data)))
     has_image = np.isin(subjects, [*images])
     has_scan = np.isin(subjects, [*scans])
@@ -168,8 +178,10 @@ def test_brainharmony_t1_nothing_is_skipped_in_silence(people, tmp_path, capsys)
     (anat / "sub-1_acq-cut_T1w.nii.gz").write_bytes(first.read_bytes()[:5000])
     assert ingest(tmp_path / "out", root, *GRID, "--terms", "{study: CC0}") == 3
     said = capsys.readouterr().out
-    assert "1 failed" in said and "truncated" in said  # the cut one, by name and reason
+    assert "1 failed" in said
+    assert "truncated" in said
     assert "the same scan with another space" in said  # left out, and what is taken instead
-    assert "passed over" in said and "T2w" in (
+    assert "passed over" in said
+    assert "T2w" in (
         tmp_path / "out/.ingest/passed_over.tsv").read_text()
     assert len(Corpus.open(tmp_path / "out")) == 2  # two runs of one session are two images

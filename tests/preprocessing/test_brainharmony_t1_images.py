@@ -95,12 +95,14 @@ def test_brainharmony_t1_any_orientation_gives_the_same_image(head, tmp_path):
     # Inside the brain median 0 and robust deviation 1, outside exactly 0.
     inside = one.image[one.mask]
     low, middle, high = np.quantile(inside, (0.25, 0.5, 0.75))
-    assert abs(middle) < 1e-3 and high - low == pytest.approx(1.349, rel=1e-3)
+    assert abs(middle) < 1e-3
+    assert high - low == pytest.approx(1.349, rel=1e-3)
     assert not one.image[~one.mask].any()
     assert one.quality["snr"] == pytest.approx(25, rel=0.35)  # 0.7 / (0.03 · 0.85), with texture
     # The published scaling counts the background too.
     whole = standardize(read(once), SMALL.with_(scale="volume")).image
-    assert whole.mean() == pytest.approx(0, abs=1e-4) and whole.std() == pytest.approx(1, rel=1e-4)
+    assert whole.mean() == pytest.approx(0, abs=1e-4)
+    assert whole.std() == pytest.approx(1, rel=1e-4)
     with pytest.raises(ContractError, match="T1-weighted image"):
         standardize(read(once), FMRIContract())
 
@@ -115,7 +117,8 @@ def test_brainharmony_t1_masks_of_pipelines(head, tmp_path):
     free.parent.mkdir(parents=True)
     nibabel.save(nibabel.MGHImage(head.brain.astype(np.uint8), head.affine), free)
     found = read(t1, derivatives=str(free.parents[2]))
-    assert found.mask_source == "by the mask of FreeSurfer" and (found.mask == head.brain).all()
+    assert found.mask_source == "by the mask of FreeSurfer"
+    assert (found.mask == head.brain).all()
     # fMRIPrep's of another session or space is not of this image.
     prep = root / "derivatives/fmriprep/sub-1"
     for name in ("ses-3/anat/sub-1_ses-3_desc-brain_mask.nii.gz",
@@ -184,7 +187,7 @@ def test_brainharmony_t1_bad_files_are_refused_by_name(name, tmp_path):
         more, says = {"max_recording_gb": 1e-5}, "more than"
     else:
         path.write_bytes(gzip.compress(b"no image"))
-        says = "wanted NIfTI|cannot be read|damaged|NIfTI"
+        says = "NIfTI"
     with pytest.raises(ReadError, match=says) as raised:
         readers.read(path, volumes=VolumeTable(), **more)
     assert path.name in str(raised.value)
@@ -212,5 +215,5 @@ def test_brainharmony_t1_what_is_no_t1_of_a_head_fails(head, tmp_path):
         standardize(read(save(tmp_path / "a.nii.gz", inverse.astype(np.float32), head.affine)),
                     SMALL)
     half = head.image[:, :, : head.image.shape[2] // 2]
-    with pytest.raises(ContractError, match="lies outside the image|it is 0"):
+    with pytest.raises(ContractError, match=r"lies outside the image|it is 0"):
         standardize(read(save(tmp_path / "b.nii.gz", half, head.affine)), SMALL)
