@@ -32,6 +32,9 @@ class Death:
         if self.exitcode == -signal.SIGKILL:
             return ("the worker process was killed (signal 9), most often because memory ran out: "
                     "run again with fewer workers")
+        if self.exitcode == -signal.SIGXCPU:
+            return ("it took far longer than files of its size, most often because it is damaged: "
+                    "copy it again from the source")
         if self.exitcode is not None and self.exitcode < 0:
             name = signal.Signals(-self.exitcode).name
             return (f"the worker process crashed ({name}) in a native library, most often on a "

@@ -47,7 +47,7 @@ def read(
             found[name][number] = means[name]
     if np.isnan(found["ceiling"]).all():
         raise ValueError(f"{path}: wanted ceilings of regions such as {', '.join(regions[:3])}, "
-                         f"got those of {', '.join(sorted(set(table['region'].astype(str)))[:3])}")
+                         f"got those of {', '.join(sorted(set(map(str, table['region'])))[:3])}")
     return found
 
 
@@ -55,7 +55,7 @@ def _of(table: pd.DataFrame, keys: list[str], name: str, row: pd.Series) -> pd.D
     """The rows of a scan, by the first key that finds any. Paths may begin further up."""
     for key in keys:
         wanted = name if key == "recording" else str(row[_KEYS[key]])
-        given = table[key].astype(str)
+        given = table[key].map(str)  # an empty cell too, which astype keeps as a number
         if key in ("file", "eeg"):
             same = np.array([_ends_alike(one, wanted) for one in given])
         elif key == "subject":

@@ -130,7 +130,7 @@ def read(
 def opened(path: Path, options: ReadOptions) -> Recording:
     """`read` in this process."""
     try:
-        with quiet():
+        with quiet(), apart.in_time(path):
             return _read(path, options)
     except ReadError as error:
         raise error.of(path) from error

@@ -1,11 +1,14 @@
-"""Formats whose libraries are written in C and crash on some damaged files: read in a process of
-their own, so that a crash is an error of that file, and with a bound on its memory.
+"""Formats whose libraries are written in C and crash or never end on some damaged files: read in a
+process of their own, so that this is an error of that file, with a bound on its memory and time.
 
 Workers of `ingest` are such processes already.
 """
 
+import contextlib
+import math
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from neurofm import processes
@@ -17,6 +20,7 @@ from .options import ReadOptions
 _NATIVE = (".mat", ".set", ".h5", ".hdf5", ".snirf")  # scipy.io, HDF5
 _PRELOAD = ("neurofm.preprocessing.readers.mne_raw", "mne.io.eeglab", "scipy.io")
 _BESIDES = 2**31  # bytes of memory besides the signal
+_SECONDS, _BYTES_A_SECOND = 30, 10**6  # of the processor: HDF5 goes in circles in some files
 
 
 def is_wanted(path: Path) -> bool:
@@ -32,6 +36,29 @@ def read(
     if isinstance(found, Recording):
         return found
     raise found if isinstance(found, Exception) else ReadError(path, str(found))
+
+
+@contextlib.contextmanager
+def in_time(path: Path) -> Iterator[None]:
+    """In another process than the first, which ends (SIGXCPU) where a file takes much longer than
+    files of its size; elsewhere nothing."""
+    native = path.suffix.lower() in _NATIVE and multiprocessing.parent_process() is not None
+    if not native or find_spec("resource") is None:  # Windows
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    n_bytes = path.stat().st_size if path.is_file() else 0
+    end = math.ceil(used.ru_utime + used.ru_stime + _SECONDS + n_bytes / _BYTES_A_SECOND)
+    if before[0] != resource.RLIM_INFINITY:
+        end = min(end, before[0])
+    resource.setrlimit(resource.RLIMIT_CPU, (end, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, before)
 
 
 def _read(
