@@ -93,7 +93,7 @@ class Standardized:
 
 
 Onsets = Float[np.ndarray, " onset"]
-Done = Standardized | StandardizedScan | StandardizedVolume
+Done = Standardized | StandardizedScan  # a StandardizedVolume has all that both have
 _TOLERANCE_S = 1e-6  # of sums of times
 
 
@@ -112,7 +112,7 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
 
 
 def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | None = None,
-                lacking: Lacking = "refuse") -> Done:
+                lacking: Lacking = "refuse") -> Any:
     """Apply `contract` to `recording`; for fMRI see `standardize_fmri`, for images
     of heads `standardize_t1`.
 
@@ -152,7 +152,7 @@ def standardize(recording: Recording, contract: Contract, *, onsets_s: Onsets | 
 
 
 @singledispatch
-def by_kind(contract: Contract, recording: Recording, onsets_s) -> Done:
+def by_kind(contract: Contract, recording: Recording, onsets_s) -> Any:
     """The way of each kind of contract; a new kind registers its own."""
     raise NotImplementedError(f"no way to meet a {type(contract).__name__}")
 

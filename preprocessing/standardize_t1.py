@@ -55,6 +55,11 @@ class StandardizedVolume:
         yield self.image.reshape(1, -1)
 
     @property
+    def signal(self) -> Float32[np.ndarray, "channel voxel"]:
+        """The image as one channel."""
+        return self.image.reshape(1, -1)
+
+    @property
     def start(self) -> Int64[np.ndarray, " window"]:
         return np.zeros(1, dtype=np.int64)
 

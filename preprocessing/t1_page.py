@@ -10,6 +10,7 @@ from jaxtyping import Float32
 
 from neurofm.data import shards
 from neurofm.data.contract import Contract
+from neurofm.data.t1_contract import T1Contract
 from neurofm.pages import page as pages
 from neurofm.pages import table, words
 
@@ -28,7 +29,7 @@ _ABOUT = ("Match: correlation with MNI152 in the brain and its rim after registr
 
 def sections(out: Path, tables, contract: Contract) -> list[tuple[str, str]]:
     """(heading, HTML) of a corpus of images; none for one of signals."""
-    if contract.grid is None:
+    if not isinstance(contract, T1Contract):
         return []
     return [("Images", _numbers(tables)), ("Slices", _slices(out, tables, contract))]
 
@@ -50,7 +51,7 @@ def _numbers(tables) -> str:
     return pages.paragraph(_ABOUT, "small") + ranges + brains
 
 
-def _slices(out: Path, tables, contract: Contract) -> str:
+def _slices(out: Path, tables, contract: T1Contract) -> str:
     """Some images in three planes, and the histogram of their brains."""
     n = len(tables.recordings)
     chosen = np.unique(np.linspace(0, n - 1, _DRAWN).astype(int))
@@ -74,7 +75,7 @@ def _slices(out: Path, tables, contract: Contract) -> str:
     return about + "".join(drawn)
 
 
-def draw(image: Float32[np.ndarray, "x y z"], contract: Contract) -> bytes:
+def draw(image: Float32[np.ndarray, "x y z"], contract: T1Contract) -> bytes:
     """PNG of slices in three planes with the template's outline, and a histogram."""
     from matplotlib.figure import Figure
 
@@ -116,7 +117,7 @@ def draw(image: Float32[np.ndarray, "x y z"], contract: Contract) -> bytes:
     return buffer.getvalue()
 
 
-def _on_grid(found, contract: Contract) -> np.ndarray:
+def _on_grid(found, contract: T1Contract) -> np.ndarray:
     """The template's brain on the grid of a contract, in [0, 1]."""
     import scipy.ndimage
 

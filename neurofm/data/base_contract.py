@@ -104,7 +104,6 @@ class Contract:
         ours, theirs = self.to_dict(), other.to_dict()
         def short(name: str, value) -> str:
             return f"those of {len(value)} regions" if name == "statistics" else str(value)
-
         return [f"{name}: {short(name, ours.get(name))}, {short(name, theirs.get(name))}"
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
@@ -116,17 +115,12 @@ class Contract:
 
     @property
     def grid(self) -> tuple[int, int, int] | None:
-        """Voxels of its images, `[x, y, z]`; None where its windows are signals."""
+        """Voxels of its images; None where its windows are signals."""
         return None
 
     @property
-    def affine(self) -> np.ndarray:
-        """Voxel of `grid` → millimeters of the template, 4 × 4."""
-        raise ValueError(f"wanted images, {self.name} is signals")
-
-    @property
     def identifies(self) -> str:
-        """Why anybody could be recognized in its windows, in words; "" = they could not."""
+        """Why a person could be recognized in its windows, in words; "" = they could not."""
         return ""
 
     @property
@@ -251,8 +245,7 @@ class Contract:
         raise NotImplementedError
 
     def described(self) -> list[tuple[str, str]]:
-        """Rows (title, text) that say what becomes of a recording: the one wording of a contract,
-        for pages, cards and the terminal."""
+        """Rows (title, text) that say what becomes of a recording, for pages and cards."""
         raise NotImplementedError
 
     def in_words(self) -> str:
