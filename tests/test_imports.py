@@ -60,7 +60,7 @@ def test_models_need_no_readers_and_no_tables():
     done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     needed = ["neurofm.data.base_contract", "neurofm.data.batch", "neurofm.data.contract",
-              "neurofm.data.contract_words", "neurofm.data.contracts",
+              "neurofm.data.contract_file", "neurofm.data.contract_words", "neurofm.data.contracts",
               "neurofm.data.fmri_contract", "neurofm.data.pair_batch",
               "neurofm.data.parcel_rule", "neurofm.data.sensors", "neurofm.data.t1_contract"]
     assert done.stdout.splitlines()[-1] == str(needed)

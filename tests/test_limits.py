@@ -55,7 +55,9 @@ MAY_BE_ZERO = {
 # The same of one config alone.
 ZERO_HERE = {("PlanConfig", name) for name in ("channels", "window_s", "tflops", "memory_gb",
                                                "measure")} | {
-    ("ConsolidateConfig", "step"), ("StackedConfig", "n_times")}
+    ("ConsolidateConfig", "step"), ("StackedConfig", "n_times"), ("T1Contract", "min_match")} | {
+    ("BrainRule", name) for name in ("bias", "ventricles_mm", "size", "coupling", "without_t1",
+                                     "without_fmri")}
 NEVER_ZERO = {("InputContract", "sfreq"), ("FLEEGConfig", "sfreq"), ("BrainOmniConfig", "n_blocks"),
               ("NeuroBOLTSequenceConfig", "sfreq"), ("BrainMAEConfig", "t_r"),
               ("MEGGPTConfig", "n_blocks"), ("LaBraMConfig", "n_blocks"),

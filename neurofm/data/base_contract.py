@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import json_file
+from .contract_file import FILE_NAME, fields_of
 from .contract_words import check_version
 from .sensors import GeometryRule
-
-FILE_NAME = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,8 @@ class Contract:
     CHANNELS = "sensors"  # what its signals have, in words
     RECORDING = "raw"  # what a user calls a recording, in an example
     # What baselines can see of its windows (`SEES`); the first is what simple features are made of.
-    VIEWS: tuple[str, ...] = ("covariances", "signals")
+    # Not annotated: fields of a config are.
+    VIEWS = tuple(["covariances", "signals"])
 
     @property
     def grid(self) -> tuple[int, int, int] | None:
@@ -142,8 +141,18 @@ class Contract:
         return self.sfreq
 
     def t_r(self, sfreq) -> Any:
-        """Repetition times of recordings of these rates, for models that read them; None where all
-        windows have one rate."""
+        """Repetition times of recordings, for models that read them.
+
+        Parameters
+        ----------
+        sfreq
+            Sampling rates of the recordings, Hz.
+
+        Returns
+        -------
+        ndarray or None
+            Seconds; None where all windows have one rate.
+        """
         return None if self.sfreq is not None else 1 / np.asarray(sfreq, dtype=float)
 
     def read(self, signal: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -374,27 +383,3 @@ class Contract:
     def load(cls, folder: str | Path):
         """The contract in a folder; `contracts.load` for one of any modality."""
         return cls.from_dict(fields_of(folder), where=str(Path(folder) / FILE_NAME))
-
-
-def fields_of(folder: str | Path) -> dict:
-    """The fields of the contract in a folder.
-
-    Parameters
-    ----------
-    folder
-        Folder of the artifact.
-
-    Returns
-    -------
-    dict
-        Plain values.
-    """
-    path = Path(folder) / FILE_NAME
-    if not path.exists():
-        raise ValueError(
-            f"{folder}: no {FILE_NAME}, so it is unknown which signals this checkpoint takes; "
-            f"save the model with its contract, or write one by hand"
-        )
-    fields = json_file.read(path)
-    check_version(fields.get("contract_version"), f"{path}: ")
-    return fields

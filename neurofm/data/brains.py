@@ -92,7 +92,18 @@ class Brains(Corpus):
 
 
 def are_brains(parts: Sequence[Corpus]) -> bool:
-    """Whether these are a corpus of fMRI and one of T1-weighted images."""
+    """Whether these are a corpus of fMRI and one of T1-weighted images.
+
+    Parameters
+    ----------
+    parts
+        Opened corpora.
+
+    Returns
+    -------
+    bool
+        True of one of each.
+    """
     return len(parts) == 2 and sorted(part.contract.modality for part in parts) == ["fmri", "t1"]
 
 
