@@ -175,6 +175,8 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
     learns_from
         "signals": windows of a corpus (or their tokens); "scans": whole scans of EEG with fMRI;
         "volumes": windows of EEG, each with the volume of fMRI at its end.
+    reads_images
+        Whether it uses the T1-weighted image that a batch of `Brains` holds.
     needs_tokenizer
         Whether `__init__` takes a trained `tokenizer`: "no", "optional" or "required".
     needs_labels
@@ -184,6 +186,7 @@ class NeuroFMPreTrainedModel(Trainable, FeatureModel, PreTrainedModel, ABC):
     config_class: type[PreTrainedConfig] = NeuroFMConfig
     modality: str = EEG_MEG
     learns_from: ClassVar[Literal["signals", "scans", "volumes"]] = "signals"
+    reads_images: ClassVar[bool] = False
     needs_tokenizer: ClassVar[Literal["no", "optional", "required"]] = "no"
     needs_labels: ClassVar[bool] = False
     main_input_name = "batch"

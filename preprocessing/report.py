@@ -27,7 +27,7 @@ def say_corpus(
     what `archive.find` gave."""
     recordings, windows = tables.recordings, tables.windows
     hours = recordings["duration_s"].sum() / 3600
-    images = not hours  # which have no duration
+    images = bool(len(recordings)) and not hours  # which have no duration
     size = sum(file.stat().st_size for file in (out / "windows").glob("*.arrow"))
     say(f"\ncorpus      {out}")
     amount = "" if images else f" ({hours:.2f} h, {len(windows)} windows)"
@@ -57,9 +57,9 @@ def say_corpus(
         say(f"layouts     {len(layouts)}: {listed}{', …' if len(layouts) > 6 else ''}")
         say(f"size        {size / 1e6:.1f} MB, {size / 1e6 / max(hours, 1e-9):.0f} MB an hour")
     say(f"quality     {out / 'quality.html'}")
-    say("next        look at that page; then neurofm "
-        + (f"finetune --data {out} --model MODEL --out decoder" if len(labels)
-           else f"pretrain --data {out} --model MODEL --out model (models: neurofm list models)"))
+    then = (f"finetune --data {out} --model MODEL --out decoder" if len(labels) else
+            f"pretrain --data {out} --model MODEL --out model (models: neurofm list models)")
+    say("next        look at that page" + ("" if images else f"; then neurofm {then}"))
     for note in notes(tables, found, rule, label):
         say(f"note        {note}")
     say_failures(failures, say)

@@ -112,8 +112,8 @@ def standardize_t1(recording: Recording, contract: T1Contract) -> StandardizedVo
         "beyond_grid": round(1 - _held(brain, template, contract), 4),
         "warped": recording.space if contract.register == "affine" else "",
     }
-    return StandardizedVolume(_scaled(image, mask, contract, quality), mask, contract,
-                              recording.source, quality)
+    return StandardizedVolume(_scaled(image, mask, contract, quality, recording.source),
+                              mask, contract, recording.source, quality)
 
 
 def remarks(quality: dict) -> list[str]:
@@ -248,7 +248,8 @@ def _held(brain: np.ndarray, template: templates.Template, contract: T1Contract)
     return float(((at >= -0.5) & (at <= np.array(contract.shape) - 0.5)).all(axis=1).mean())
 
 
-def _scaled(image: np.ndarray, mask: np.ndarray, contract: T1Contract, quality: dict) -> np.ndarray:
+def _scaled(image: np.ndarray, mask: np.ndarray, contract: T1Contract, quality: dict, source: str
+            ) -> np.ndarray:
     """Intensities as the contract says."""
     if contract.skull == "strip":
         image = np.where(mask, image, 0)
@@ -259,8 +260,8 @@ def _scaled(image: np.ndarray, mask: np.ndarray, contract: T1Contract, quality: 
                 ).astype(np.float32)
     low, middle, high = np.quantile(image[mask].astype(np.float64), (0.25, 0.5, 0.75))
     if not high > low:
-        raise ContractError("", "tissues of unlike intensity", "half of the brain has one value",
-                            "check what is in the file")
+        raise ContractError(source, "tissues of unlike intensity",
+                            "half of the brain has one value", "check what is in the file")
     quality["intensity"] = [float(f"{middle:.5g}"), float(f"{(high - low) / 1.349:.5g}")]
     scaled = np.clip((image - middle) / ((high - low) / 1.349), -contract.clip, contract.clip)
     if contract.skull == "strip":

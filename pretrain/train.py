@@ -24,6 +24,7 @@ from neurofm import artifacts, checkpoints, cli, config, models
 from neurofm.checkpoints.contracts import check_contract
 from neurofm.checkpoints.tokenizer import open_tokenizer
 from neurofm.data.augment import ALL, By
+from neurofm.data.brains import Brains
 from neurofm.data.corpus import Corpus
 from neurofm.data.scans import Scans
 from neurofm.data.tokens import TokenSet
@@ -65,7 +66,7 @@ class PretrainConfig:
     ----------
     data
         A finished corpus or token set; or several of one contract, --data a b c, which are mixed;
-        or a corpus of fMRI and one of T1-weighted images of the same people.
+        or, for models that read both, a corpus of fMRI and one of T1-weighted images.
         hf://org/name[@revision] is a published one, whose shards are downloaded when first read.
     out
         Folder of the run; it becomes the checkpoint.
@@ -258,6 +259,9 @@ main = COMMAND
 
 def build(run: PretrainConfig, data: Source, windows: np.ndarray) -> NeuroFMPreTrainedModel:
     """A new model with random weights, its contract that of the data. windows: to be trained on."""
+    if isinstance(data, Brains) and not run.model_class.reads_images:
+        raise ValueError(f"model {run.model!r} reads no T1-weighted images, which {run.named} "
+                         f"holds beside the scans: give the corpus of fMRI alone")
     if run.init:
         return _begun(run, data)
     architecture = architecture_of(run).knowing(data, windows)

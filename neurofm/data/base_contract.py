@@ -102,6 +102,7 @@ class Contract:
         ours, theirs = self.to_dict(), other.to_dict()
         def short(name: str, value) -> str:
             return f"those of {len(value)} regions" if name == "statistics" else str(value)
+
         return [f"{name}: {short(name, ours.get(name))}, {short(name, theirs.get(name))}"
                 for name in dict.fromkeys([*ours, *theirs])
                 if name not in self.FREE and ours.get(name) != theirs.get(name)]
@@ -119,7 +120,7 @@ class Contract:
 
     @property
     def identifies(self) -> str:
-        """Why a person could be recognized in its windows, in words; "" = they could not."""
+        """Why a person could be recognized in its windows, and what to do; "" = they could not."""
         return ""
 
     @property
@@ -254,7 +255,8 @@ class Contract:
         raise NotImplementedError
 
     def described(self) -> list[tuple[str, str]]:
-        """Rows (title, text) that say what becomes of a recording, for pages and cards."""
+        """Rows (title, text) that say what becomes of a recording: the one wording of a contract,
+        for pages, cards and the terminal."""
         raise NotImplementedError
 
     def in_words(self) -> str:

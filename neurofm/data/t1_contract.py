@@ -123,7 +123,8 @@ class T1Contract(Contract):
     def identifies(self) -> str:
         """See `Contract.identifies`."""
         return "" if self.skull == "strip" else (
-            "the images show whole heads (t1.skull: keep), and a face can be drawn from them")
+            "the images show whole heads (t1.skull: keep), and a face can be drawn from them; "
+            "ingest again with --t1.skull strip")
 
     def described(self) -> list[tuple[str, str]]:
         """See `Contract.described`."""

@@ -134,7 +134,7 @@ def stage_data(
     data = (Corpus if manifest.kind == "corpus" else TokenSet).open(source)
     table = data.recordings
     if why := data.contract.identifies:
-        raise NotPublishable(f"not published: {why}; ingest again with --t1.skull strip")
+        raise NotPublishable(f"not published: {why}")
     if problems := dataset_card.problems(sorted(set(table["dataset"].fillna(""))), data.datasets):
         raise NotPublishable("not published: " + "; ".join(problems))
     if (free := shutil.disk_usage(out).free) < (size := _bytes(manifest)):

@@ -141,16 +141,22 @@ def test_brainharmony_t1_scans_and_images_of_the_same_people(people, corpora):
 
 
 def test_brainharmony_t1_one_person_in_two_splits_is_an_error(people, corpora, tmp_path):
-    common = sorted({*Corpus.open(corpora / "t1").recordings["subject"]}
-                    & {*Corpus.open(corpora / "fmri").recordings["subject"]})
+    table = Corpus.open(corpora / "t1").recordings
+    trained = {*table["subject"][table["split"] == "train"]}
+    common = sorted(trained & {*Corpus.open(corpora / "fmri").recordings["subject"]})
     assert ingest(tmp_path / "fmri", people, "--modality", "fmri", "--images.atlas",
                   people / "rois.nii.gz", "--workers", "1", "--splits.validation",
                   f"[{common[0]}]") == 0
     parts = [Corpus.open(tmp_path / "fmri"), Corpus.open(corpora / "t1")]
-    if Corpus.open(corpora / "t1").recordings.set_index("subject").at[
-            common[0], "split"] != "validation":
-        with pytest.raises(SplitLeakError, match="Give both ingests the same splits"):
-            brains.join(parts)
+    with pytest.raises(SplitLeakError, match="Give both ingests the same splits"):
+        brains.join(parts)
+
+
+def test_brainharmony_t1_models_that_read_no_images_are_refused(corpora, tmp_path, capsys):
+    """Before, the first step ended with 'cannot convert float NaN to integer'."""
+    assert cli.main(["pretrain", "--model", "brainmae", "--data",
+                     f"[{corpora / 'fmri'}, {corpora / 't1'}]", "--out", str(tmp_path / "m")]) == 1
+    assert "reads no T1-weighted images" in capsys.readouterr().err
 
 
 def test_brainharmony_t1_heads_with_faces_are_not_published(people, corpora, tmp_path, capsys):
